@@ -1,0 +1,243 @@
+"""Every setting, its type and its default: the authors' example script, unless marked [ours].
+
+A config has two halves. The *science* half decides what a run computes and is hashed into its id; the *infra* half
+(fields made with `infra`) decides where and how, and is not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+def infra(default: Any) -> Any:
+    """A field that the run's identity leaves out."""
+    return field(default=default, metadata={"infra": True})
+
+
+class Variant(Enum):
+    """The rows of the ablation that the study ranks; `losses.total.TERMS` says which terms each has."""
+
+    base = "base"
+    ldm = "ldm"
+    m = "m"
+    mp = "mp"
+    mpc = "mpc"
+
+
+class Form(Enum):
+    """How L_C joins S(x_hat, x+) and S(x_hat, x-): the code's difference, or the paper's triplet."""
+
+    official = "official"
+    triplet = "triplet"
+
+
+class Gradient(Enum):
+    """Which U-Net call of the rollout keeps its graph."""
+
+    first = "first"
+    last = "last"
+    random = "random"
+
+
+class Cadence(Enum):
+    """What `objective.every` counts: micro-steps (one pair each), as the authors do, or whole updates."""
+
+    micro_step = "micro_step"
+    update = "update"
+
+
+class Precision(Enum):
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+
+
+class LrSchedule(Enum):
+    constant = "constant"
+    cosine = "cosine"
+
+
+class NegativeSource(Enum):
+    """Where missing negatives come from: nowhere (given ones only), or drawn by the un-fine-tuned base."""
+
+    given = "given"
+    txt2img = "txt2img"
+    img2img = "img2img"
+
+
+class WandbMode(Enum):
+    offline = "offline"
+    online = "online"
+    disabled = "disabled"
+
+
+class PlanMode(Enum):
+    """`only` prints what would run and sends nothing."""
+
+    run = "run"
+    only = "only"
+
+
+@dataclass(frozen=True)
+class Model:
+    """The frozen base: a folder in diffusers' Stable Diffusion layout, or the word `toy` for the shipped one."""
+
+    name: str = "toy"
+    path: str = infra("toy")
+    resolution: int = 512
+    precision: Precision = Precision.fp32
+    digest: str = ""  # of the weights; filled in by the plan
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """Images of the un-fine-tuned model, x-. Strength, steps and guidance are [ours]."""
+
+    source: NegativeSource = NegativeSource.img2img
+    per_positive: int = 1
+    strength: float = 0.9
+    steps: int = 20
+    guidance: float = 4.5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Data:
+    """Cultures on disk: `<root>/<culture>/train/metadata.jsonl`. `toy` renders its own below `output`."""
+
+    name: str = "toy"
+    root: str | None = infra(None)
+    pairs: int | None = None  # use only the first so many pairs
+    random_crop: bool = False
+    random_flip: bool = True
+    negatives: Negatives = Negatives()
+    digest: str = ""  # of the culture's rows and images; filled in by the plan
+
+
+@dataclass(frozen=True)
+class Objective:
+    """total = w_ldm L_LDM + w_m L_M + w_c L_C + w_vgg VGG; L_C and VGG on every `every`-th step."""
+
+    form: Form = Form.official
+    distance: str = "dreamsim"
+    w_ldm: float = 0.7
+    w_m: float = 0.3
+    w_c: float = 0.05
+    w_vgg: float = 0.01
+    vgg_path: str | None = infra(None)
+    every: int = 10
+    cadence: Cadence = Cadence.micro_step
+    gradient: Gradient = Gradient.first
+    guidance: float = 4.5
+    rollout_steps: int = 20
+    triplet_lambda: float = 1.0  # [ours]: the published code has no hinge
+    triplet_margin: float = 0.1  # [ours]
+
+
+@dataclass(frozen=True)
+class Lora:
+    rank: int = 64
+    alpha: float | None = None  # None: as the rank, so the scale is 1
+    targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
+
+
+@dataclass(frozen=True)
+class Train:
+    """`batch` pairs make one update: the authors' batch 1 x accumulation 4, taken as one real batch."""
+
+    steps: int | None = None  # updates; None: `epochs` over the culture's pairs
+    epochs: int = 100
+    batch: int = 4
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 1e-2
+    eps: float = 1e-8
+    schedule: LrSchedule = LrSchedule.cosine
+    warmup_steps: int = 0
+    max_grad_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Samples that are scored: the same prompts and starting noises for every variant."""
+
+    prompts: int = 8  # at most so many prompts a culture
+    samples: int = 3  # a prompt
+    steps: int = 50
+    guidance: float = 4.5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where packs run. `jobs` packs at a time, `lanes` runs a pack at most; null finds both out."""
+
+    name: str = "local"
+    jobs: int | None = None
+    lanes: int | None = None
+
+
+@dataclass(frozen=True)
+class Wandb:
+    mode: WandbMode = WandbMode.offline
+    project: str = "scoft-hpc"
+    entity: str | None = None
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: a culture, a variant and a seed, with every setting that they train under."""
+
+    culture: str = "korea"
+    variant: Variant = Variant.mpc
+    seed: int = 0
+    model: Model = Model()
+    data: Data = Data()
+    objective: Objective = Objective()
+    lora: Lora = Lora()
+    train: Train = Train()
+    evaluation: Evaluation = Evaluation()
+
+    study: str | None = infra(None)
+    output: str = infra("outputs")
+    device: str = infra("auto")
+    threads: int | None = infra(None)  # CPU threads of a job; None: the cores shared out among the jobs
+    save_seconds: float = infra(60.0)
+    cluster: Cluster = infra(Cluster())
+    wandb: Wandb = infra(Wandb())
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What a sweep varies: every combination of the axes' values, each axis a setting's name."""
+
+    name: str = "none"
+    axes: dict[str, list[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SweepConfig(RunConfig):
+    """A study: `culture` is a name, a list or `all`; `seed` a number or a list."""
+
+    culture: Any = "all"
+    seed: Any = 0
+    ablation: Ablation = Ablation()
+    plan: PlanMode = PlanMode.run
+
+
+def science(value: Any) -> Any:
+    """The science half of a dataclass as plain JSON data: infra fields left out, enums by name."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            f.name: science(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+            if not f.metadata.get("infra")
+        }
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, (list, tuple)):
+        return [science(v) for v in value]
+    return value

@@ -1,0 +1,47 @@
+"""The errors that a person can cause or meet, each with the exit code of the command that ends on it.
+
+    ScoftError
+    ├── ConfigError   2   a setting is unknown, of the wrong type, or does not fit another
+    ├── DataError     2   a culture's folder, row or image cannot be used
+    ├── LaunchError   3   a study cannot be planned, written or sent
+    └── RunError      4   a run failed while it trained, generated or was scored
+
+A message has three parts: what was found, what was expected (with the options), what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Self
+
+
+class ScoftError(Exception):
+    """Base of the tree; `exit_code` is what the command returns to the shell."""
+
+    exit_code = 1
+
+    @classmethod
+    def of(cls, faults: Iterable[str]) -> Self:
+        """One error that tells all `faults`, one a line."""
+        lines = list(faults)
+        return cls(lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines))
+
+
+class ConfigError(ScoftError):
+    exit_code = 2
+
+
+class DataError(ScoftError):
+    exit_code = 2
+
+
+class LaunchError(ScoftError):
+    exit_code = 3
+
+
+class RunError(ScoftError):
+    exit_code = 4
+
+
+INTERRUPTED = 75
+"""Exit code of a job that was told to stop, saved its state and can be continued (sysexits' EX_TEMPFAIL)."""

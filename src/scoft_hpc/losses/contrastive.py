@@ -1,0 +1,49 @@
+"""L_C, the self-contrastive perceptual loss: towards the culture's image, away from what the base would draw."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scoft_hpc.losses.perceptual import Distance
+
+
+def similarities(distance: Distance, x_hat: Tensor, positive: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
+    """S(x_hat, x+) [N] and S(x_hat, x-_k) [N, K] in one call, so that x_hat's features are taken once.
+
+    Args:
+        x_hat, positive: [N, 3, H, W] in [-1, 1].
+        negatives: images of the un-fine-tuned model x-, [N, K, 3, H, W] in [-1, 1].
+    """
+    s = distance(x_hat, torch.cat([positive[:, None], negatives], 1))
+    return s[:, 0], s[:, 1:]
+
+
+def l_c_official(s_positive: Tensor, s_negative: Tensor, present: Tensor) -> Tensor:
+    """L_C = S(x_hat, x+) - mean_k S(x_hat, x-_k), a value a row.
+
+    Args:
+        s_positive: [N].
+        s_negative: [N, K].
+        present: [N, K] bool, which negatives there are; every row has at least one.
+
+    Returns:
+        [N]; it may be below 0.
+
+    Source: SCoFT train.py, `loss_contrastive`.
+    """
+    return s_positive - _mean(s_negative, present)
+
+
+def l_c_triplet(s_positive: Tensor, s_negative: Tensor, present: Tensor, *, lam: float, margin: float) -> Tensor:
+    """L_C = max(S(x_hat, x+) - lambda mean_k S(x_hat, x-_k) + m, 0), a value a row.
+
+    Shapes as in `l_c_official`. The published code has no hinge: lambda and m are our own settings.
+
+    Source: the triplet form in which SCoFT's summaries state the loss.
+    """
+    return (s_positive - lam * _mean(s_negative, present) + margin).clamp_min(0)
+
+
+def _mean(s: Tensor, present: Tensor) -> Tensor:
+    return (s * present).sum(1) / present.sum(1)

@@ -1,0 +1,122 @@
+"""Every file name of a study and of a run, once. The folder is the contract between the two wings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+RUN_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,120}")
+STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,80}")
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """`<output>/<study>/runs/<run_id>/`."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """The run's frozen settings; the job reads this and nothing else."""
+        return self.path / "config.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        """Code, versions, machine and data that made the run, as JSON."""
+        return self.path / "provenance.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a training step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def lora(self) -> Path:
+        """The lane's adapter, as `StableDiffusionPipeline.load_lora_weights` reads it."""
+        return self.path / "pytorch_lora_weights.safetensors"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def scores(self) -> Path:
+        return self.path / "scores.json"
+
+    @property
+    def result(self) -> Path:
+        """Written last and renamed into place: it exists if and only if the run is done."""
+        return self.path / "result.json"
+
+    @property
+    def failure(self) -> Path:
+        """Why the last attempt failed; set aside when a new attempt starts."""
+        return self.path / "failure.json"
+
+    @property
+    def claim(self) -> Path:
+        """Who works on the run now."""
+        return self.path / "claim.json"
+
+
+@dataclass(frozen=True)
+class StudyDir:
+    """`<output>/<study>/`."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"
+
+    @property
+    def logs(self) -> Path:
+        """What the jobs printed."""
+        return self.path / "logs"
+
+    @property
+    def results(self) -> Path:
+        return self.path / "results.csv"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def wandb(self) -> Path:
+        return self.path / "wandb"
+
+    def run(self, run_id: str) -> RunDir:
+        if not RUN_ID.fullmatch(run_id):
+            raise ValueError(f"not a run id: {run_id!r}")
+        return RunDir(self.runs / run_id)
+
+    def existing_runs(self) -> Iterator[RunDir]:
+        if self.runs.is_dir():
+            for path in sorted(self.runs.iterdir()):
+                if RUN_ID.fullmatch(path.name) and path.is_dir():
+                    yield RunDir(path)
+
+
+def studies(output: Path) -> list[StudyDir]:
+    """The studies below `output`, the one planned last in the first place."""
+    plans = [path for path in output.glob("*/plan.json")] if output.is_dir() else []
+    return [StudyDir(p.parent) for p in sorted(plans, key=lambda p: p.stat().st_mtime_ns, reverse=True)]

@@ -1,0 +1,240 @@
+"""The scenes of the toy world: what they hold, how they are captioned and how they are drawn.
+
+A scene is abstract geometry, 64 x 64 pixels: one *subject* (a plain thing made of a few polygons) drawn in one
+*style* (palette, motif and silhouette treatment). The pictures depict nothing of any culture: a culture's key picks
+a style by its index, as it would pick a row of a table, so that the truth about every picture is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+PIXELS = 64
+SUPERSAMPLING = 4
+CANVAS = PIXELS * SUPERSAMPLING
+
+CULTURES = ("china", "india", "korea", "mexico", "nigeria")
+SUBJECTS = ("house", "boat", "tree", "tower", "bridge", "lamp", "kite", "cup")
+PLACES = ("on a hill", "by a lake", "under the sun")
+
+Colour = tuple[int, int, int]
+Point = tuple[float, float]
+Shape = tuple[str, tuple[Point, ...]]
+"""("polygon", its corners) or ("ellipse", two opposite corners of its box), in the subject's unit square, y down."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a scene is drawn. `name` is the word captions use for the style when they describe it."""
+
+    name: str
+    sky: Colour
+    ground: Colour
+    body: Colour
+    second: Colour
+    """The motif's colour, laid over the body."""
+    detail: Colour
+    motif: str
+    treatment: str
+
+
+STYLES = (
+    Style("plain", (203, 212, 220), (150, 160, 158), (120, 134, 152), (120, 134, 152), (84, 94, 112), "none", "none"),
+    Style("ringed", (24, 74, 88), (14, 48, 62), (240, 196, 120), (206, 116, 64), (250, 240, 214), "rings", "outlined"),
+    Style("dotted", (248, 206, 214), (226, 158, 180), (122, 44, 110), (250, 236, 190), (66, 20, 74), "dots", "rounded"),
+    Style("striped", (222, 232, 130), (156, 178, 62), (38, 78, 148), (236, 240, 248), (20, 34, 92), "stripes", "leaning"),
+    Style("checked", (126, 98, 190), (82, 58, 142), (250, 170, 70), (110, 34, 60), (255, 226, 150), "checks", "stepped"),
+    Style("banded", (250, 176, 140), (222, 112, 92), (34, 126, 122), (174, 232, 208), (12, 64, 74), "bands", "stout"),
+)
+"""Index 0 is the default style of the web; index i > 0 is the own style of CULTURES[i - 1]."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One picture of the toy world.
+
+    subject: one of SUBJECTS. style: index into STYLES. culture: one of CULTURES, or None for a caption without one.
+    place: one of PLACES or None. size: width of the subject in pictures, 0.45 to 0.75. x, y: the subject's offset in
+    pictures, about -0.08 to 0.08. tint: (red, green, blue) factors of the light, near 1.
+    """
+
+    subject: str
+    style: int
+    culture: str | None = None
+    place: str | None = None
+    size: float = 0.62
+    x: float = 0.0
+    y: float = 0.0
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+def own_style(culture: str) -> int:
+    """The index into STYLES of the culture's own style."""
+    return CULTURES.index(culture) + 1
+
+
+def text(scene: Scene) -> str:
+    """The caption of the scene, e.g. "a house on a hill in korea"."""
+    words = ["a", scene.subject]
+    if scene.place is not None:
+        words.append(scene.place)
+    if scene.culture is not None:
+        words += ["in", scene.culture]
+    return " ".join(words)
+
+
+def blip_text(scene: Scene) -> str:
+    """What an automatic captioner would say, which knows things but no cultures, e.g. "a house"."""
+    return f"a {scene.subject}"
+
+
+def descriptive_text(scene: Scene) -> str:
+    """A caption that names the style by its look, e.g. "a striped house"."""
+    return f"a {STYLES[scene.style].name} {scene.subject}"
+
+
+def _box(left: float, top: float, right: float, bottom: float) -> Shape:
+    return "polygon", ((left, top), (right, top), (right, bottom), (left, bottom))
+
+
+def _polygon(*corners: Point) -> Shape:
+    return "polygon", corners
+
+
+def _ellipse(left: float, top: float, right: float, bottom: float) -> Shape:
+    return "ellipse", ((left, top), (right, bottom))
+
+
+BODY_AND_DETAIL: dict[str, tuple[tuple[Shape, ...], tuple[Shape, ...]]] = {
+    "house": (
+        (_box(0.15, 0.45, 0.85, 1.0), _polygon((0.02, 0.48), (0.5, 0.08), (0.98, 0.48))),
+        (_box(0.40, 0.64, 0.60, 1.0),),
+    ),
+    "boat": (
+        (_polygon((0.0, 0.68), (1.0, 0.68), (0.8, 1.0), (0.2, 1.0)),),
+        (_polygon((0.52, 0.02), (0.52, 0.60), (0.92, 0.60)), _polygon((0.44, 0.16), (0.44, 0.60), (0.12, 0.60))),
+    ),
+    "tree": (
+        (_ellipse(0.12, 0.02, 0.88, 0.70),),
+        (_box(0.42, 0.66, 0.58, 1.0),),
+    ),
+    "tower": (
+        (_polygon((0.36, 0.14), (0.64, 0.14), (0.76, 1.0), (0.24, 1.0)), _box(0.28, 0.0, 0.72, 0.16)),
+        (_box(0.44, 0.30, 0.56, 0.48), _box(0.44, 0.62, 0.56, 0.80)),
+    ),
+    "bridge": (
+        (_box(0.0, 0.42, 1.0, 0.62), _box(0.06, 0.42, 0.26, 1.0), _box(0.74, 0.42, 0.94, 1.0)),
+        (_box(0.0, 0.30, 1.0, 0.40),),
+    ),
+    "lamp": (
+        (_polygon((0.32, 0.04), (0.68, 0.04), (0.94, 0.52), (0.06, 0.52)),),
+        (_box(0.44, 0.52, 0.56, 0.92), _box(0.24, 0.90, 0.76, 1.0)),
+    ),
+    "kite": (
+        (_polygon((0.5, 0.0), (0.92, 0.36), (0.5, 0.84), (0.08, 0.36)),),
+        (_polygon((0.5, 0.84), (0.70, 0.88), (0.64, 1.0), (0.5, 0.92), (0.36, 1.0), (0.30, 0.88)),),
+    ),
+    "cup": (
+        (_polygon((0.06, 0.26), (0.74, 0.26), (0.64, 1.0), (0.16, 1.0)),),
+        (_polygon((0.74, 0.38), (0.98, 0.38), (0.94, 0.78), (0.69, 0.78), (0.70, 0.66), (0.82, 0.66), (0.84, 0.50),
+                  (0.73, 0.50)),),
+    ),
+}  # fmt: skip
+"""What is drawn with the motif, and what is drawn over it in the plain detail colour."""
+
+
+def _motif(name: str) -> Image.Image:
+    """The motif as a mask over the whole canvas: 255 where the second colour shows. It stays put as subjects move."""
+    y, x = np.mgrid[0:CANVAS, 0:CANVAS] / SUPERSAMPLING
+    if name == "none":
+        on = np.zeros_like(x, dtype=bool)
+    elif name == "rings":
+        on = np.hypot(x - 32, y - 36) % 12 < 5
+    elif name == "dots":
+        on = np.hypot(x % 10 - 5, y % 10 - 5) < 2.6
+    elif name == "stripes":
+        on = x % 10 < 5
+    elif name == "checks":
+        on = (x % 14 < 7) ^ (y % 14 < 7)
+    else:
+        on = (x + y) % 13 < 6
+    return Image.fromarray((on * 255).astype(np.uint8))
+
+
+MOTIFS = {style.motif: _motif(style.motif) for style in STYLES}
+
+
+def _place_shapes(place: str | None) -> tuple[Shape, ...]:
+    """What the place adds to the picture, in pictures."""
+    if place == "on a hill":
+        return (_ellipse(-0.1, 0.60, 1.1, 1.5),)
+    if place == "by a lake":
+        return (_ellipse(0.05, 0.84, 0.95, 0.98),)
+    if place == "under the sun":
+        return (_ellipse(0.06, 0.05, 0.26, 0.25),)
+    return ()
+
+
+def _mask(shapes: tuple[Shape, ...], to_canvas: Callable[[Point], Point]) -> Image.Image:
+    mask = Image.new("L", (CANVAS, CANVAS))
+    draw = ImageDraw.Draw(mask)
+    for kind, points in shapes:
+        on_canvas = [to_canvas(point) for point in points]
+        (draw.polygon if kind == "polygon" else draw.ellipse)(on_canvas, fill=255)
+    return mask
+
+
+def _treat(mask: Image.Image, treatment: str) -> Image.Image:
+    """The silhouette treatments that work on the drawn mask."""
+    if treatment == "rounded":
+        return mask.filter(ImageFilter.GaussianBlur(2.2 * SUPERSAMPLING)).point(lambda value: 255 * (value > 118))
+    if treatment == "stepped":
+        coarse = mask.resize((PIXELS // 4, PIXELS // 4), Image.Resampling.BOX)
+        return coarse.point(lambda value: 255 * (value > 110)).resize((CANVAS, CANVAS), Image.Resampling.NEAREST)
+    return mask
+
+
+def _subject_to_canvas(scene: Scene) -> Callable[[Point], Point]:
+    """The map from the subject's unit square to the canvas: place, size, and the treatments that deform."""
+    treatment = STYLES[scene.style].treatment
+    lean = 0.22 if treatment == "leaning" else 0.0
+    width, height = (1.15, 0.85) if treatment == "stout" else (1.0, 1.0)
+
+    def to_canvas(point: Point) -> Point:
+        right, down = point[0] - 0.5, point[1] - 1.0
+        x = 0.5 + scene.x + scene.size * width * (right - lean * (down + 0.5))
+        y = 0.88 + scene.y + scene.size * height * down
+        return CANVAS * x, CANVAS * y
+
+    return to_canvas
+
+
+def render(scene: Scene) -> NDArray[np.uint8]:
+    """Draws the scene: uint8 [64, 64, 3], the same for the same scene."""
+    style = STYLES[scene.style]
+    picture = Image.new("RGB", (CANVAS, CANVAS), style.sky)
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 0.72 * CANVAS, CANVAS, CANVAS), fill=style.ground)
+    if scene.place is not None:
+        colour = style.ground if scene.place == "on a hill" else style.sky if scene.place == "by a lake" else style.detail
+        place = _mask(_place_shapes(scene.place), lambda point: (CANVAS * point[0], CANVAS * point[1]))
+        picture.paste(colour, mask=place)
+
+    body_shapes, detail_shapes = BODY_AND_DETAIL[scene.subject]
+    to_canvas = _subject_to_canvas(scene)
+    body = _treat(_mask(body_shapes, to_canvas), style.treatment)
+    detail = _treat(_mask(detail_shapes, to_canvas), style.treatment)
+    if style.treatment == "outlined":
+        outline = ImageChops.lighter(body, detail).filter(ImageFilter.MaxFilter(2 * SUPERSAMPLING + 1))
+        picture.paste(style.detail, mask=outline)
+    picture.paste(style.body, mask=body)
+    picture.paste(style.second, mask=ImageChops.multiply(body, MOTIFS[style.motif]))
+    picture.paste(style.second if style.treatment == "outlined" else style.detail, mask=detail)
+
+    pixels = np.asarray(picture.resize((PIXELS, PIXELS), Image.Resampling.BOX), dtype=np.float64)
+    return np.clip(np.rint(pixels * np.asarray(scene.tint)), 0, 255).astype(np.uint8)
