@@ -6,19 +6,20 @@ Hydra composes and nothing more: no working directory is changed, no folder made
 
 from __future__ import annotations
 
-import difflib
-import re
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from scoft_hpc.config import explain
 from scoft_hpc.config.schema import RunConfig, SweepConfig
 from scoft_hpc.errors import ConfigError, ScoftError
 
@@ -54,29 +55,38 @@ def compose(name: str, overrides: Sequence[str]) -> Any:
     Raises:
         ConfigError: naming every override that does not fit, each with the options there are.
     """
+    schema = SCHEMAS[name]
+    words = [explain.quoted(schema, word) for word in overrides]
+    if faults := explain.faults(schema, groups(name), words):
+        raise ConfigError.of(faults)
     _register()
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         try:
-            return to_config(hydra.compose(name, overrides=list(overrides)), SCHEMAS[name])
+            return to_config(hydra.compose(name, overrides=words), schema)
         except (HydraException, OmegaConfBaseException) as error:
-            faults = [_explain(word, fault) for word in overrides if (fault := _fault(name, word)) is not None]
-            raise ConfigError.of(faults or [_first_line(error)]) from None
+            raise ConfigError(f"{' '.join(overrides)}: {_first_line(error)}") from None
 
 
 def to_config(node: DictConfig, schema: type[Config]) -> Config:
     """A composed node as frozen dataclasses.
 
     Raises:
-        ConfigError: if a value reads the environment or names a class to build: neither may reach a run's files.
+        ConfigError: if the node is not such a config, or if a value refers to another one, reads the environment or
+            names a class to build: none of these may reach a run's files.
     """
     raw = OmegaConf.to_yaml(node, resolve=False)
-    for word in ("oc.env", "oc.decode", "oc.create", "_target_"):
+    for word in ("${", "_target_"):
         if word in raw:
             raise ConfigError(
                 f"`{word}` found in the config; settings are plain values here. "
                 f"Let the shell expand variables instead: key=$NAME."
             )
-    return cast(Config, OmegaConf.to_object(OmegaConf.merge(_structured(schema), node)))
+    try:
+        plain = OmegaConf.to_container(node, enum_to_str=True)
+        config = OmegaConf.to_object(OmegaConf.merge(_structured(schema), plain))
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        raise ConfigError(f"not a config of this version: {_first_line(error)}") from None
+    return cast(Config, _with_tuples(config))
 
 
 def dump(config: RunConfig) -> str:
@@ -91,15 +101,19 @@ def load(path: Path) -> RunConfig:
         ConfigError: if the file is missing, is not such a config, or holds an interpolation.
     """
     try:
-        text = path.read_text()
+        node = OmegaConf.create(path.read_text())
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}); a run folder has a config.yaml.") from None
-    if "${" in text:
-        raise ConfigError(f"{path} holds an interpolation `${{`; a run's config has plain values only.")
+        raise ConfigError(
+            f"{path} cannot be read ({error.strerror}); a run folder has a config.yaml."
+        ) from None
+    except (OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise ConfigError(f"{path} is not YAML text: {_first_line(error)}") from None
+    if not isinstance(node, DictConfig):
+        raise ConfigError(f"{path} holds no settings; a run's config.yaml has one a line, as `key: value`.")
     try:
-        return to_config(cast(DictConfig, OmegaConf.create(text)), RunConfig)
-    except (OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(f"{path} is not a run's config: {_first_line(error)}") from None
+        return to_config(node, RunConfig)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def from_mapping(values: dict[str, Any]) -> RunConfig:
@@ -118,26 +132,35 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
 
 
+def groups(name: str) -> dict[str, list[str]]:
+    """The config groups that the command `name` chooses from, each with its options."""
+    defaults = OmegaConf.load(config_folder() / f"{name}.yaml").defaults
+    chosen = [str(key) for entry in defaults if isinstance(entry, DictConfig) for key in entry]
+    return {key: options(key) for key in chosen if not key.startswith("override ")}
+
+
 def _hydra_main(name: str, task: Callable[[Any], int], words: Sequence[str]) -> int:
-    code = 0
+    """Let Hydra's own command line do what its flags ask; with --multirun `task` runs once for each combination."""
+    codes = [0]
 
     def run(node: DictConfig) -> None:
-        nonlocal code
         try:
             OmegaConf.set_struct(node, False)
             node.pop("hydra", None)
-            code = task(to_config(node, SCHEMAS[name]))
+            codes.append(task(to_config(node, SCHEMAS[name])))
         except ScoftError as error:
             print(f"error: {error}", file=sys.stderr)
-            code = error.exit_code
+            codes.append(error.exit_code)
 
+    if faults := explain.dashed(SCHEMAS[name], words):
+        raise ConfigError.of(faults)
     _register()
-    before, sys.argv = sys.argv, [sys.argv[0], *words]
+    before, sys.argv = sys.argv, [sys.argv[0], *(explain.quoted(SCHEMAS[name], word) for word in words)]
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=name)(run)()
     finally:
         sys.argv = before
-    return code
+    return max(codes)
 
 
 def _register() -> None:
@@ -161,49 +184,19 @@ def _set_writable(node: DictConfig) -> None:
             _set_writable(child)
 
 
-def _fault(name: str, override: str) -> Exception | None:
-    """The error that this override alone makes, if it makes one."""
-    try:
-        to_config(hydra.compose(name, overrides=[override]), SCHEMAS[name])
-    except (HydraException, OmegaConfBaseException) as error:
-        return error
-    except ConfigError:
-        return None
-    return None
-
-
-def _explain(override: str, error: Exception) -> str:
-    """Hydra's message in one breath, with the nearest setting where the name is unknown."""
-    text = str(error)
-    key = re.split(r"[=@~+]", override.lstrip("+~"), maxsplit=1)[0]
-    if "not in struct" in text or "Could not override" in text and "Key" in text:
-        near = difflib.get_close_matches(key, _keys(SCHEMAS["sweep"]()), n=3, cutoff=0.6)
-        hint = f"did you mean {' or '.join(near)}?" if near else "`--cfg job` prints all settings."
-        return f"`{override}`: there is no setting `{key}`; {hint}"
-    if "Available options" in text:
-        found = re.split(r"Available options in '[^']*':", text)[1].split()
-        names = [word for word in found if not word.startswith(("Config", "provider", "main", "\t"))]
-        return f"`{override}`: no such option; `{key}` is one of {', '.join(_group_names(key) or names)}."
-    if "Ambiguous value" in text:
-        return f"`{override}`: to give a list, write {key}=[…] in quotes: '{key}=[{override.partition('=')[2]}]'."
-    return f"`{override}`: {_first_line(error)}"
-
-
-def _group_names(key: str) -> list[str]:
-    return options(key)
-
-
-def _keys(config: Any, prefix: str = "") -> list[str]:
-    import dataclasses
-
-    names = []
-    for f in dataclasses.fields(config):
-        value = getattr(config, f.name)
-        names.append(prefix + f.name)
+def _with_tuples(config: Any, prefix: str = "") -> Any:
+    """The dataclass with the lists that OmegaConf leaves made the tuples that the types promise."""
+    changes: dict[str, Any] = {}
+    for name, hint in get_type_hints(type(config)).items():
+        value = getattr(config, name)
         if dataclasses.is_dataclass(value):
-            names += _keys(value, f"{prefix}{f.name}.")
-    return names
+            changes[name] = _with_tuples(value, f"{prefix}{name}.")
+        elif get_origin(hint) is tuple:
+            if not explain.fits(hint, value):
+                raise ConfigError(f"{prefix}{name}={value}: expected {len(get_args(hint))} values.")
+            changes[name] = tuple(value)
+    return dataclasses.replace(config, **changes)
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

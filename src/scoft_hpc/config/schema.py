@@ -50,8 +50,9 @@ class Cadence(Enum):
 
 
 class Precision(Enum):
+    """Of the frozen networks' arithmetic; the adapters, their gradients and AdamW are fp32 in any case."""
+
     fp32 = "fp32"
-    fp16 = "fp16"
     bf16 = "bf16"
 
 
@@ -72,6 +73,10 @@ class WandbMode(Enum):
     offline = "offline"
     online = "online"
     disabled = "disabled"
+
+
+DISTANCES = ("toy", "vgg")
+"""The feature distances; `features.registry` has a network for each."""
 
 
 class PlanMode(Enum):
@@ -111,7 +116,6 @@ class Data:
     name: str = "toy"
     root: str | None = infra(None)
     pairs: int | None = None  # use only the first so many pairs
-    random_crop: bool = False
     random_flip: bool = True
     negatives: Negatives = Negatives()
     digest: str = ""  # of the culture's rows and images; filled in by the plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from scoft_hpc.config.schema import Precision
 from scoft_hpc.diffusion.schedule import Schedule
 from scoft_hpc.models.lora import LoraStack
 
@@ -31,6 +33,7 @@ class Base:
     scheduler: DDPMScheduler
     schedule: Schedule
     device: torch.device
+    precision: Precision = Precision.fp32
     lora: LoraStack | None = None
 
     @torch.no_grad()
@@ -48,22 +51,26 @@ class Base:
     @torch.no_grad()
     def moments(self, x: Tensor) -> Tensor:
         """Mean and standard deviation of the scaled latents of images x [N, 3, H, W] in [-1, 1]: [N, 2, C, h, w]."""
-        posterior = self.vae.encode(x).latent_dist
-        return torch.stack([posterior.mean, posterior.std], 1) * self.vae.config.scaling_factor
+        with self._autocast():
+            posterior = self.vae.encode(x).latent_dist
+        return torch.stack([posterior.mean, posterior.std], 1).float() * self.vae.config.scaling_factor
 
     def decode(self, z_0: Tensor) -> Tensor:
         """Images [N, 3, H, W], about in [-1, 1] and not clamped, of scaled latents [N, C, h, w]."""
-        return cast(Tensor, self.vae.decode(z_0 / self.vae.config.scaling_factor, return_dict=False)[0])
+        with self._autocast():
+            return cast(Tensor, self.vae.decode(z_0 / self.vae.config.scaling_factor, return_dict=False)[0].float())
 
     def predict(self, z_t: Tensor, t: Tensor, text: Tensor, lane: Tensor | None = None) -> Tensor:
         """The U-Net's output [N, C, h, w]; row i through the adapter lane[i], or the base alone where lane is None."""
-        if self.lora is None:
-            return cast(Tensor, self.unet(z_t, t, text, return_dict=False)[0])
-        with self.lora.rows(lane):
-            return cast(Tensor, self.unet(z_t, t, text, return_dict=False)[0])
+        with self._autocast(), self.lora.rows(lane) if self.lora else contextlib.nullcontext():
+            return cast(Tensor, self.unet(z_t, t, text, return_dict=False)[0].float())
+
+    def _autocast(self) -> torch.autocast:
+        reduced = self.precision is not Precision.fp32
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=reduced)
 
 
-def load_base(folder: Path, device: torch.device) -> Base:
+def load_base(folder: Path, device: torch.device, precision: Precision = Precision.fp32) -> Base:
     """Read a folder in diffusers' layout; safetensors only, nothing is downloaded."""
     kwargs: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
     vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32, **kwargs)
@@ -77,4 +84,4 @@ def load_base(folder: Path, device: torch.device) -> Base:
         scheduler.alphas_cumprod.double().to(device),
         velocity=scheduler.config["prediction_type"] == "v_prediction",
     )
-    return Base(vae, unet, text_encoder, tokenizer, scheduler, schedule, device)
+    return Base(vae, unet, text_encoder, tokenizer, scheduler, schedule, device, precision)

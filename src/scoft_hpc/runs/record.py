@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from enum import Enum
 from typing import Any
 
+from scoft_hpc.errors import RunError
 from scoft_hpc.runs import atomic, claim, journal
 from scoft_hpc.runs.layout import RunDir
 
@@ -53,6 +55,29 @@ def failure(run: RunDir) -> dict[str, Any] | None:
         return None
     content: dict[str, Any] = json.loads(run.failure.read_text())
     return content
+
+
+def write_result(run: RunDir, held: claim.Claim, attempt: int, seconds: dict[str, float]) -> None:
+    """Publish the run: from now on it is done.
+
+    Raises:
+        RunError: if the claim was taken over; the one who holds it now will publish.
+    """
+    if not held.held():
+        raise RunError(f"{run.run_id}: another process has taken this run over; nothing is published from here.")
+    weights = run.lora.read_bytes() if run.lora.exists() else None
+    atomic.write_json(
+        run.result,
+        {
+            "run_id": run.run_id,
+            "seconds": seconds,
+            "steps": step(run),
+            "attempt": attempt,
+            "finished": time.time(),
+            "samples": len(list(run.samples.glob("*.png"))),
+            "lora_sha256": None if weights is None else hashlib.sha256(weights).hexdigest(),
+        },
+    )
 
 
 def write_failure(run: RunDir, cause: str, message: str, at_step: int) -> None:

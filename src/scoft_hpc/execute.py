@@ -1,0 +1,206 @@
+"""The door between the wings: run directories in, finished runs out.
+
+`python -m scoft_hpc.execute RUN_DIR ...` trains, generates and scores these runs as one pack. Each run's folder is
+all that is read and all that is written (beside the caches); finished runs are passed over, interrupted ones
+continue, and one that fails stops alone. SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 save at the next step and end the job
+with exit code 75: it can be continued.
+
+Importing this module loads no torch: the login node imports it to name the function it sends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scoft_hpc.config import compose
+from scoft_hpc.errors import INTERRUPTED, RunError, ScoftError
+from scoft_hpc.runs import provenance, record
+from scoft_hpc.runs.claim import Claim
+from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.runs.stop import Interrupted, Stop
+
+if TYPE_CHECKING:
+    from scoft_hpc.models.base import Base
+    from scoft_hpc.training.build import Member
+
+log = logging.getLogger(__name__)
+BEAT_SECONDS = 60.0
+
+
+def execute(runs: Sequence[Path]) -> int:
+    """Take the runs of a pack to their results.
+
+    Returns:
+        0 if all are done, 4 if some failed or belong to another process (the others finished), 75 if interrupted.
+    """
+    _log_to_stderr()
+    wanted, stop = [RunDir(path) for path in runs], Stop()
+    with stop.heeding_signals(), contextlib.ExitStack() as held:
+        claims = dict(_claim(wanted, held))
+        try:
+            with _beating(list(claims.values())):
+                if claims:
+                    _run_pack(claims, stop)
+        except Interrupted:
+            log.info("interrupted; what was done is saved, and the same command continues")
+            return INTERRUPTED
+    return 0 if all(run.result.exists() for run in wanted) else RunError.exit_code
+
+
+def prepare(run: Path) -> int:
+    """Make what the run's culture needs before training: negatives, latents and text states. Idempotent.
+
+    Returns:
+        0, or the exit code of the error that was printed.
+    """
+    from scoft_hpc.training.build import prepare_culture
+
+    _log_to_stderr()
+    try:
+        prepare_culture(compose.load(RunDir(run).config))
+    except ScoftError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _run_pack(claims: dict[RunDir, Claim], stop: Stop) -> None:
+    """Build the pack, train it, evaluate it. What keeps the whole pack from running is every run's failure."""
+    from scoft_hpc.training.build import build
+    from scoft_hpc.training.loop import train
+
+    attempts = {run: record.start_attempt(run) for run in claims}
+    try:
+        base, members = build(list(claims))
+        for member in members:
+            provenance.write(member.run, member.config, str(base.device))
+        train(base, [m.training for m in members if m.training], stop, members[0].config.save_seconds)
+        for member in members:
+            if member.training and member.training.error:
+                _fail(member.run, member.training.error)
+        _evaluate(base, [m for m in members if not m.run.failure.exists()], claims, attempts, stop)
+    except Interrupted:
+        raise
+    except Exception as error:
+        for run in claims:
+            if not run.result.exists() and not run.failure.exists():
+                _fail(run, error)
+
+
+def _evaluate(
+    base: Base, members: Sequence[Member], claims: dict[RunDir, Claim], attempts: dict[RunDir, int], stop: Stop
+) -> None:
+    """Export each lane's adapter, draw its samples, score them and publish the result; a run that fails stops alone."""
+    from scoft_hpc.evaluation.generate import Subject, generate
+    from scoft_hpc.evaluation.scores import score
+    from scoft_hpc.toy.networks import load_scorer
+
+    scorer = load_scorer().to(base.device)
+    subjects = {m.run: Subject(m.run, m.config, m.manifest, m.index) for m in members}
+    started = time.monotonic()
+    try:
+        generate(base, list(subjects.values()), stop)
+    except Interrupted:
+        raise
+    except Exception:  # one of them is to blame: below each is drawn alone
+        log.exception("the runs' samples could not be drawn together; trying one by one")
+    drawn = (time.monotonic() - started) / max(1, len(members))
+    for member in members:
+        stop.check()
+        run, started = member.run, time.monotonic()
+        try:
+            generate(base, [subjects[run]], stop)
+            score(subjects[run], scorer)
+            if member.training and base.lora:
+                base.lora.export(member.index, run.lora)
+        except Interrupted:
+            raise
+        except Exception as error:
+            _fail(run, error)
+            continue
+        seconds = {
+            "train": member.training.lane.seconds if member.training else 0.0,
+            "generate": drawn,
+            "score": time.monotonic() - started,
+        }
+        record.write_result(run, claims[run], attempts[run], seconds)
+
+
+def _fail(run: RunDir, error: Exception) -> None:
+    """Keep the reason; a person's mistake is told in a line, anything else with its trace in the log."""
+    if isinstance(error, ScoftError):
+        log.error("%s failed: %s", run.run_id, error)
+    else:
+        log.error("%s failed", run.run_id, exc_info=error)
+    record.write_failure(run, _cause(error), str(error) or type(error).__name__, record.step(run))
+
+
+def _cause(error: Exception) -> str:
+    """One word for the kind of failure."""
+    import torch
+
+    if isinstance(error, FloatingPointError):
+        return "nan"
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return "out of memory"
+    if isinstance(error, OSError):
+        return "disk"
+    if isinstance(error, ScoftError):
+        return "settings" if error.exit_code == 2 else "run"
+    return "error"
+
+
+def _claim(runs: Sequence[RunDir], held: contextlib.ExitStack) -> Iterator[tuple[RunDir, Claim]]:
+    """The unfinished runs that are now ours; one that another process owns is left to it."""
+    for run in runs:
+        if run.result.exists():
+            continue
+        try:
+            claim = Claim.take(run.claim)
+        except RunError as error:
+            log.warning("%s", error)
+            continue
+        held.callback(claim.release)
+        if not run.result.exists():  # it may have been finished between our look and our claim
+            yield run, claim
+
+
+@contextlib.contextmanager
+def _beating(claims: Sequence[Claim]) -> Iterator[None]:
+    """Renew the leases while the block runs, however long a step of it takes."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT_SECONDS):
+            for claim in claims:
+                claim.beat()
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m scoft_hpc.execute", description="Run a pack of run directories.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="a folder with a config.yaml")
+    return execute(parser.parse_args().runs)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

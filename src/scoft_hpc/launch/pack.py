@@ -1,0 +1,145 @@
+"""Packs: which runs share one process and one frozen base, balanced so that all jobs end together."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from scoft_hpc.config.identity import UNTRAINED
+from scoft_hpc.config.schema import Variant, science
+from scoft_hpc.launch.plan import Run
+
+MAY_DIFFER = {
+    "": {"culture", "variant", "seed"},
+    "data": {"digest"},
+    "objective": {
+        "form", "distance", "gradient", "w_ldm", "w_m", "w_c", "w_vgg", "triplet_lambda", "triplet_margin",
+    },
+    "train": {"lr"},
+}  # fmt: skip
+"""The science settings that lanes of one pack need not share; any other keeps runs apart."""
+
+# Cost in forward passes of the U-Net over one sample, counted at the size of Stable Diffusion 1.4 (FLOPs).
+TRAINED = (822 + 944) / 803
+"""A forward and a backward pass with LoRA."""
+DECODED = 2515 / 803
+REWOUND = 2549 / 803
+"""The decoder's backward pass."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Runs that one job works on, in the plan's order, and what they cost together."""
+
+    runs: tuple[Run, ...]
+    cost: float
+
+
+def pack(runs: Sequence[Run], jobs: int, lanes: int | None) -> list[Pack]:
+    """Split `runs` into packs of at most `lanes` lanes for `jobs` jobs, the costliest first.
+
+    Runs of one culture and seed share their data and stay together, but for the few that balance the jobs.
+    """
+    groups = _shareable(runs)
+    total = sum(map(cost, runs)) or 1.0
+    packs: list[Pack] = []
+    for group in groups:
+        share = sum(map(cost, group)) / total
+        count = max(round(jobs * share), 1, math.ceil(len(group) / lanes) if lanes else 1)
+        packs += _split(group, min(count, len(group)), lanes)
+    return sorted(packs, key=lambda p: -p.cost)
+
+
+def cost(run: Run) -> float:
+    """What the run costs, in forward passes of its U-Net over one sample: training, then drawing the samples."""
+    config, guided = run.config, 2
+    drawn = config.evaluation.prompts * config.evaluation.samples
+    drawing = drawn * (config.evaluation.steps * guided + DECODED)
+    if config.variant is Variant.base:
+        return drawing
+    objective, batch = config.objective, config.train.batch
+    update = batch * (TRAINED + (config.variant is not Variant.ldm))
+    if config.variant in (Variant.mp, Variant.mpc):
+        rollout = objective.rollout_steps * guided + DECODED + REWOUND
+        update += batch / objective.every * rollout
+    return run.steps * update + drawing
+
+
+def key(run: Run) -> str:
+    """What a pack's trained lanes have in common."""
+    return _key(science(run.config))
+
+
+def _shareable(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs grouped by what they may share a pack under; a base run joins any group with its model and sampling."""
+    groups: dict[str, list[Run]] = defaultdict(list)
+    home: dict[str, str] = {}
+    for run in runs:
+        if run.config.variant is not Variant.base:
+            groups[key(run)].append(run)
+            home.setdefault(_untrained_key(run), key(run))
+    for run in runs:
+        if run.config.variant is Variant.base:
+            untrained = _untrained_key(run)
+            groups[home.get(untrained, untrained)].append(run)
+    place = {run.run_id: i for i, run in enumerate(runs)}
+    return [sorted(group, key=lambda run: place[run.run_id]) for group in groups.values()]
+
+
+def _split(runs: list[Run], count: int, lanes: int | None) -> list[Pack]:
+    """`runs` in `count` packs of about equal cost."""
+    left, packs = sorted(runs, key=_data), []
+    for n in range(count, 0, -1):
+        # Enough must remain for the packs to come, and no more than they can hold.
+        most = min(lanes or len(left), len(left) - (n - 1))
+        least = max(1, len(left) - (n - 1) * lanes) if lanes else 1
+        chosen = left if n == 1 else _fill(left, sum(map(cost, left)) / n, least, most)
+        ids = {run.run_id for run in chosen}
+        left = [run for run in left if run.run_id not in ids]
+        taken = tuple(run for run in runs if run.run_id in ids)
+        packs.append(Pack(taken, sum(map(cost, taken))))
+    return packs
+
+
+def _fill(runs: list[Run], target: float, least: int, most: int) -> list[Run]:
+    """Between `least` and `most` of `runs` that cost about `target`: whole cultures, then the lanes of one that fit."""
+    taken: list[Run] = []
+    missing = target
+    for _, same_data in groupby(runs, key=_data):
+        group = list(same_data)
+        for run in sorted(group, key=cost, reverse=True):
+            if cost(run) <= missing and len(taken) < most:
+                taken.append(run)
+                missing -= cost(run)
+        if not all(run in taken for run in group):
+            break
+    rest = [run for run in runs if run not in taken]
+    while rest and len(taken) < most:
+        nearest = min(rest, key=lambda run: abs(missing - cost(run)))
+        if len(taken) >= least and abs(missing - cost(nearest)) >= missing:
+            break
+        rest.remove(nearest)
+        taken.append(nearest)
+        missing -= cost(nearest)
+    return taken
+
+
+def _data(run: Run) -> tuple[str, int]:
+    return run.config.culture, run.config.seed
+
+
+def _untrained_key(run: Run) -> str:
+    return _key({name: value for name, value in science(run.config).items() if name not in UNTRAINED})
+
+
+def _key(half: dict[str, Any]) -> str:
+    shared = {name: value for name, value in half.items() if name not in MAY_DIFFER[""]}
+    for part, free in MAY_DIFFER.items():
+        if part in shared:
+            shared[part] = {name: value for name, value in shared[part].items() if name not in free}
+    return json.dumps(shared, sort_keys=True)

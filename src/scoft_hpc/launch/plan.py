@@ -1,0 +1,237 @@
+"""A study's plan: every combination of the ablation's axes, for every culture and seed, as frozen run configs.
+
+An *arm* is one combination of the axes' values, composed from the command line's words and the axes' own, so that an
+axis may be any setting or config group. Arms are composed once each; cultures and seeds only replace two fields.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from scoft_hpc.config import compose
+from scoft_hpc.config.identity import run_id
+from scoft_hpc.config.schema import Data, NegativeSource, RunConfig, SweepConfig, Variant
+from scoft_hpc.data import manifest, source
+from scoft_hpc.data.manifest import Manifest
+from scoft_hpc.errors import ConfigError, DataError
+from scoft_hpc.models import weights
+from scoft_hpc.runs.layout import STUDY
+
+SWEPT = ("culture", "seed")
+"""What a study varies besides its ablation, so no axis may be named so."""
+
+OWN = ("ablation", "plan", "study", "output")
+"""Settings of the study as a whole."""
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A planned run; `steps` is the number of training updates it will make (0 for a base)."""
+
+    run_id: str
+    config: RunConfig
+    steps: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study before anything is sent; runs by culture, arm and seed."""
+
+    study: str
+    ablation: str
+    output: Path
+    words: tuple[str, ...]
+    runs: tuple[Run, ...]
+
+
+def make(config: SweepConfig, words: Sequence[str]) -> Plan:
+    """Plan the study that `config`, composed from `words`, asks for.
+
+    Raises:
+        ConfigError: for settings and axes that do not fit, all at once.
+        DataError: for the faults of all cultures, all at once.
+    """
+    output = Path(config.output).expanduser().absolute()
+    faults: list[str] = []
+    seeds = _collect(faults, _seeds, config.seed)
+    arms = _collect(faults, _arms, config, words)
+    if config.study is not None and not STUDY.fullmatch(config.study):
+        faults.append(f"study={config.study}: expected letters, digits, `_`, `-` and `.`, at most 81 of them.")
+    if seeds is None or arms is None or faults:
+        raise ConfigError.of(faults)
+    arms = _with_models(arms, output)
+    roots = {arm.data: source.locate(arm.data, output) for arm in arms}
+    names = _cultures(config.culture, list(roots.values()))
+    manifests = _manifests(arms, roots, names)
+    runs = []
+    for culture, arm in itertools.product(names, arms):
+        read = manifests[arm.data, culture]
+        data = replace(arm.data, root=str(roots[arm.data]), digest=read.digest)
+        steps = 0 if arm.variant is Variant.base else updates(arm, len(read.pairs))
+        # An untrained model has no training seed: one base a culture stands beside all of them.
+        for seed in seeds[:1] if arm.variant is Variant.base else seeds:
+            run = replace(arm, culture=culture, seed=seed, data=data)
+            runs.append(Run(run_id(run), run, steps))
+    every = set(names) == set(source.cultures(next(iter(roots.values()))))
+    which = names[0] if len(names) == 1 else "all" if every else f"{len(names)}-cultures"
+    study = config.study or _study_name(config.ablation.name, which, config.data.name)
+    unique = {run.run_id: replace(run, config=replace(run.config, study=study)) for run in runs}
+    return Plan(study, config.ablation.name, output, tuple(words), tuple(unique.values()))
+
+
+def updates(config: RunConfig, pairs: int) -> int:
+    """Training updates over a culture of `pairs`: `train.steps`, or `train.epochs` over its pairs."""
+    train = config.train
+    return train.steps if train.steps is not None else math.ceil(pairs / train.batch) * train.epochs
+
+
+def _arms(config: SweepConfig, words: Sequence[str]) -> list[RunConfig]:
+    """One run config a combination of the axes' values, in the order in which the axes list them."""
+    axes, faults = config.ablation.axes, []
+    given = {_key(word): word for word in words}
+    for axis, values in axes.items():
+        if axis in SWEPT or axis.split(".")[0] in OWN:
+            faults.append(f"ablation.axes.{axis}: not a setting that an ablation can vary; write {axis}=… itself.")
+        elif axis in given:
+            faults.append(
+                f"`{given[axis]}`: the ablation {config.ablation.name} varies `{axis}` itself over "
+                f"{_literal(values)}; to restrict it, write 'ablation.axes.{axis}=[…]' with some of these, such as "
+                f"'ablation.axes.{axis}=[{given[axis].partition('=')[2]}]'."
+            )
+        elif not values:
+            faults.append(f"ablation.axes.{axis}=[] leaves nothing to run; expected at least one value.")
+    if faults:
+        raise ConfigError.of(faults)
+    if not axes:
+        return [_as_run(config)]
+    combinations = [
+        [f"{axis}={_literal(value)}" for axis, value in zip(axes, values, strict=True)]
+        for values in itertools.product(*axes.values())
+    ]
+    arms = [_collect(faults, lambda c: compose.compose("sweep", [*words, *c]), c) for c in combinations]
+    if faults:
+        raise ConfigError.of(dict.fromkeys(faults))
+    return [_as_run(arm) for arm in arms if arm is not None]
+
+
+def _as_run(sweep: SweepConfig) -> RunConfig:
+    """The run half of a sweep's config, its culture and seed still open."""
+    values = {f.name: getattr(sweep, f.name) for f in fields(RunConfig)}
+    return RunConfig(**{**values, "culture": "", "seed": 0})
+
+
+def _with_models(arms: list[RunConfig], output: Path) -> list[RunConfig]:
+    """The arms with absolute paths and their models' digests."""
+    models = {}
+    for model in {arm.model for arm in arms}:
+        folder = weights.locate(model)
+        models[model] = replace(model, path=str(folder), digest=weights.digest(folder))
+    done = []
+    for arm in arms:
+        vgg = arm.objective.vgg_path
+        objective = replace(arm.objective, vgg_path=vgg and str(Path(vgg).expanduser().absolute()))
+        done.append(replace(arm, model=models[arm.model], output=str(output), objective=objective))
+    return done
+
+
+def _cultures(asked: Any, roots: Iterable[Path]) -> list[str]:
+    """The cultures' names: one, a list, or `all` there are."""
+    options = [name for root in roots for name in source.cultures(root)]
+    options = list(dict.fromkeys(options))
+    if asked == "all":
+        return options
+    names = list(dict.fromkeys(asked if isinstance(asked, (list, tuple)) else [asked]))
+    unknown = [str(name) for name in names if name not in options]
+    if unknown or not names:
+        found = f"unknown: {', '.join(unknown)}" if unknown else "an empty list"
+        raise ConfigError(
+            f"culture: {found}; expected one of {', '.join(options)}, "
+            f"a list such as 'culture=[{','.join(options[:2])}]', or all."
+        )
+    return names
+
+
+def _seeds(asked: Any) -> list[int]:
+    seeds = asked if isinstance(asked, (list, tuple)) else [asked]
+    if not seeds or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in seeds):
+        raise ConfigError(f"seed={_literal(asked)}: expected a number from 0 on, or a list such as 'seed=[0,1,2]'.")
+    return list(dict.fromkeys(seeds))
+
+
+def _manifests(
+    arms: list[RunConfig], roots: dict[Data, Path], names: list[str]
+) -> dict[tuple[Data, str], Manifest]:
+    """Each culture's manifest under each arm's data settings, read once per folder and number of pairs."""
+    read: dict[tuple[Path, int | None, str], Manifest | None] = {}
+    faults: list[str] = []
+    for data, name in itertools.product(roots, names):
+        key = (roots[data], data.pairs, name)
+        if key not in read:
+            read[key] = _collect(faults, manifest.read, key[0], name, data.pairs)
+    faults += _without_negatives(arms, roots, read)
+    if faults:
+        raise DataError.of(faults)
+    found = {(data, name): read[roots[data], data.pairs, name] for data, name in itertools.product(roots, names)}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _without_negatives(
+    arms: list[RunConfig], roots: dict[Data, Path], read: dict[tuple[Path, int | None, str], Manifest | None]
+) -> list[str]:
+    """Cultures that L_C cannot be trained on: pairs without negatives, and none may be drawn."""
+    needing = {
+        (roots[arm.data], arm.data.pairs)
+        for arm in arms
+        if arm.variant is Variant.mpc and arm.data.negatives.source is NegativeSource.given
+    }
+    faults = []
+    for (root, pairs, name), found in read.items():
+        bare = [p for p in found.pairs if not p.negatives] if found is not None else []
+        if bare and (root, pairs) in needing:
+            faults.append(
+                f"{name}: {len(bare)} pairs have no negatives ({bare[0].image.name} is the first) and the variant mpc "
+                f"needs one each; name them in negative_imgpath, or have the base draw them: "
+                f"data.negatives.source=img2img."
+            )
+    return faults
+
+
+def _study_name(*parts: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts)).lstrip("_.-")
+    return name[:81] or "study"
+
+
+def _key(word: str) -> str:
+    """The setting that a command-line word is about."""
+    return re.split(r"[=@]", word.lstrip("+~"), maxsplit=1)[0]
+
+
+def _literal(value: Any) -> str:
+    """A value as a command-line word gives it."""
+    if isinstance(value, str):
+        plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in ("null", "true", "false", "nan", "inf")
+        return value if plain else json.dumps(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(_literal, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{k}:{_literal(v)}' for k, v in value.items())}}}"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _collect(faults: list[str], function: Callable[..., Value], *args: Any) -> Value | None:
+    """`function(*args)`, or None and its fault among `faults`."""
+    try:
+        return function(*args)
+    except (ConfigError, DataError) as error:
+        faults += [line.removeprefix("- ") for line in str(error).splitlines()]
+        return None

@@ -1,0 +1,78 @@
+"""How far a study is, read from its runs' files: cheap enough to be asked several times a second."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from scoft_hpc.runs import record
+from scoft_hpc.runs.layout import RunDir, StudyDir
+from scoft_hpc.runs.record import Status
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A planned run as its files tell it: `step` of `steps` updates made, `samples` pictures drawn."""
+
+    run_id: str
+    culture: str
+    variant: str
+    seed: int
+    status: Status
+    step: int
+    steps: int
+    samples: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.culture} {self.variant} s{self.seed}"
+
+    @property
+    def drawing(self) -> bool:
+        """Whether training is over (or there is none) and samples are being drawn or scored."""
+        return self.step >= self.steps
+
+
+class Progress:
+    """Reads the lanes of a study, again and again; what is done is not looked at twice."""
+
+    def __init__(self, study: StudyDir, runs: list[dict[str, Any]]) -> None:
+        """`runs` are the plan's entries."""
+        self._entries = [(run, study.run(run["run_id"])) for run in runs]
+        self._done: dict[str, Lane] = {}
+
+    def read(self, queued: frozenset[str] | set[str] = frozenset()) -> list[Lane]:
+        """All lanes in the plan's order; those in `queued` wait for a job, which their files cannot tell."""
+        lanes = []
+        for run, folder in self._entries:
+            lane = self._done.get(folder.run_id) or _read(run, folder, folder.run_id in queued)
+            if lane.status is Status.done:
+                self._done[folder.run_id] = lane
+            lanes.append(lane)
+        return lanes
+
+
+def counts(lanes: list[Lane]) -> str:
+    """Such as `12 done, 1 failed, 12 running`."""
+    found = Counter(lane.status for lane in lanes)
+    order = (Status.done, Status.failed, Status.lost, Status.running, Status.queued, Status.planned)
+    return ", ".join(f"{found[status]} {status.value}" for status in order if found[status])
+
+
+def _read(run: dict[str, Any], folder: RunDir, queued: bool) -> Lane:
+    status = record.status(folder)
+    if queued and status in (Status.planned, Status.lost):
+        status = Status.queued
+    started = status in (Status.running, Status.done, Status.failed, Status.lost)
+    steps = int(run.get("steps", 0))
+    step = record.step(folder) if started and steps else 0
+    samples = _pictures(folder) if started and step >= steps else 0
+    return Lane(run["run_id"], run["culture"], run["variant"], run["seed"], status, step, steps, samples)
+
+
+def _pictures(folder: RunDir) -> int:
+    try:
+        return sum(path.suffix == ".png" and path.name[0] != "." for path in folder.samples.iterdir())
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,95 @@
+"""What this machine has: cores, memory and GPUs, found out without torch; and how jobs share them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoft_hpc.errors import ConfigError
+
+JOB_BYTES = 10**9
+"""Memory that a CPU job of the toy model needs: about what the torch and diffusers libraries take, and some."""
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of one job at a time: the environment variables that give it its share of the machine."""
+
+    env: dict[str, str]
+    device: str
+
+
+def slots(device: str, jobs: int | None, threads: int | None, runs: int) -> list[Slot]:
+    """One slot a job that runs at a time: a GPU each where there are GPUs, else the cores shared out evenly.
+
+    Args:
+        device: `auto`, `cpu`, `cuda` or `cuda:N`, as in the config.
+        jobs: how many; None: one a GPU, or on a CPU one a core as far as the memory goes.
+        threads: CPU threads of a job; None: the cores divided by the jobs.
+        runs: how many there are to send; more jobs than that are of no use.
+
+    Raises:
+        ConfigError: if `jobs` or `threads` is below 1, or GPUs are asked for and there are none.
+    """
+    for name, value in (("cluster.jobs", jobs), ("threads", threads)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name}={value}; expected a number from 1 on, or null to find it out.")
+    devices = [] if device == "cpu" else gpus()
+    if device.startswith("cuda") and not devices:
+        raise ConfigError(f"device={device}, but no GPU was found here; use device=auto or device=cpu.")
+    most = jobs or len(devices) or max(1, min(cores(), memory() // JOB_BYTES))
+    count = max(1, min(most, runs))
+    places = [devices[i % len(devices)] if devices else "" for i in range(count)]
+    share = str(threads or max(1, cores() // count))
+    env = {"OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share}
+    return [
+        Slot(env={**env, "CUDA_VISIBLE_DEVICES": place}, device=f"GPU {place}" if place else "CPU")
+        for place in places
+    ]
+
+
+def cores() -> int:
+    """CPU cores that this process may use: its affinity, and a container's quota."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = _read(CGROUP / "cpu.max").partition(" ")
+    if quota.isdigit() and period.strip().isdigit():
+        count = min(count, max(1, round(int(quota) / int(period))))
+    return count
+
+
+def memory() -> int:
+    """Bytes of memory that new processes can use: what is available, within a container's limit."""
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for line in _read(Path("/proc/meminfo")).splitlines():
+        if line.startswith("MemAvailable:"):
+            available = int(line.split()[1]) * 1024
+    limit = _read(CGROUP / "memory.max").strip()
+    if limit.isdigit():
+        used = _read(CGROUP / "memory.current").strip()
+        available = min(available, int(limit) - (int(used) if used.isdigit() else 0))
+    return max(0, available)
+
+
+def gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        names = [name.strip() for name in visible.split(",") if name.strip()]
+        return [] if "-1" in names else names
+    try:
+        query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+        found = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in found.stdout.splitlines() if line.strip().isdigit()]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

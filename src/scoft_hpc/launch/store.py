@@ -1,0 +1,147 @@
+"""plan.json: written once, read ever after. A study never changes what it consists of."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scoft_hpc import __version__
+from scoft_hpc.config import compose
+from scoft_hpc.config.schema import RunConfig, science
+from scoft_hpc.errors import LaunchError
+from scoft_hpc.launch.plan import Plan, Run
+from scoft_hpc.runs import atomic
+from scoft_hpc.runs.layout import StudyDir
+
+VERSION = 1
+SHOWN = 6
+"""So many differing settings, or values of one, are named; the rest is counted."""
+
+
+def read(study: StudyDir) -> dict[str, Any]:
+    """The plan as plain data.
+
+    Raises:
+        LaunchError: if there is none, or not one that this version reads.
+    """
+    try:
+        content = json.loads(study.plan.read_text())
+        known = content["version"] == VERSION and all(study.run(run["run_id"]) for run in content["runs"])
+    except FileNotFoundError:
+        raise LaunchError(f"{study.path} holds no study: there is no plan.json in it.") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LaunchError(
+            f"{study.plan} cannot be read as a plan ({error}). Nothing was changed; choose another study=NAME."
+        ) from None
+    if not known:
+        raise LaunchError(f"{study.plan} has version {content['version']}; this scoft-hpc reads version {VERSION}.")
+    return dict(content)
+
+
+def check(study: StudyDir, plan: Plan) -> None:
+    """Raise LaunchError, telling what differs, if the study on disk consists of other runs than `plan`."""
+    if study.plan.exists():
+        planned = read(study)["runs"]
+        if {run["run_id"] for run in planned} != {run.run_id for run in plan.runs}:
+            raise LaunchError(_difference(study, planned, plan))
+
+
+def write(study: StudyDir, plan: Plan) -> None:
+    """Keep the plan, unless the study is there already; the caller holds the study's claim and has checked."""
+    if not study.plan.exists():
+        atomic.write_json(study.plan, to_json(plan))
+
+
+def write_config(study: StudyDir, run: Run) -> None:
+    """The run's config.yaml, which its job reads; a continued run takes today's infra half (paths, device …)."""
+    path, text = study.run(run.run_id).config, compose.dump(run.config)
+    if not path.exists() or path.read_text() != text:
+        atomic.write_text(path, text)
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "study": plan.study,
+        "ablation": plan.ablation,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "scoft_hpc": __version__,
+        "words": list(plan.words),
+        "runs": [
+            {
+                "run_id": run.run_id,
+                "culture": run.config.culture,
+                "variant": run.config.variant.name,
+                "seed": run.config.seed,
+                "steps": run.steps,
+                "config": _mapping(run.config),
+            }
+            for run in plan.runs
+        ],
+    }
+
+
+def _mapping(config: RunConfig) -> dict[str, Any]:
+    """`compose.to_mapping`, which takes 10 ms, called once an arm instead of once a run."""
+    arm = replace(config, culture="", seed=0, data=replace(config.data, digest=""))
+    mapping = _arm_mapping(arm)
+    data = {**mapping["data"], "digest": config.data.digest}
+    return {**mapping, "culture": config.culture, "seed": config.seed, "data": data}
+
+
+@functools.lru_cache(maxsize=1024)
+def _arm_mapping(arm: RunConfig) -> dict[str, Any]:
+    return compose.to_mapping(arm)
+
+
+def _difference(study: StudyDir, planned: list[dict[str, Any]], plan: Plan) -> str:
+    there, here = {run["run_id"] for run in planned}, {run.run_id for run in plan.runs}
+    asked = [science(run.config) for run in plan.runs]
+    old, new = _values(run["config"] for run in planned), _values(asked)
+    changes = [
+        f"  {name}: {_show(old.get(name, []))} there, {_show(values)} now"
+        for name, values in new.items()
+        if values != old.get(name)
+    ]
+    if len(changes) > SHOWN:
+        changes[SHOWN:] = [f"  … and {len(changes) - SHOWN} more settings"]
+    changes = changes or ["  the same values, in other combinations"]
+    return (
+        f"the study {study.name} in {_near(study.path.parent)} consists of {len(there)} other runs: "
+        f"{len(there & here)} of the {len(here)} asked for now are among them.\n"
+        + "\n".join(changes)
+        + "\nA study never changes. Give the new one a name: study=NAME."
+    )
+
+
+def _values(configs: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Every setting's values over the runs, each once, in order."""
+    found: dict[str, dict[str, Any]] = {}
+    for config in configs:
+        for name, value in _leaves(config):
+            found.setdefault(name, {})[repr(value)] = value
+    return {name: list(values.values()) for name, values in found.items()}
+
+
+def _leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _show(values: list[Any]) -> str:
+    more = f", … ({len(values)})" if len(values) > SHOWN else ""
+    return (", ".join(str(value) for value in values[:SHOWN]) or "nothing") + more
+
+
+def _near(path: Path) -> str:
+    """The path as a person in this folder would write it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

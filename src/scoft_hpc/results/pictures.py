@@ -1,0 +1,66 @@
+"""Samples as they stand in a report or on W&B: small, and inside the file that shows them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scoft_hpc.runs.layout import RunDir
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+PIXELATED = 96
+"""A picture of at most so many pixels a side is shown pixel by pixel, not smoothed."""
+THUMBNAIL = 160
+"""Larger pictures are shown this size; the full ones lie in the run's folder."""
+
+
+def sample(run: RunDir, file: str) -> Path:
+    """The file of a sample that scores.json names, which never leads out of the run's samples."""
+    return run.samples / Path(file).name
+
+
+def data_uri(path: Path) -> str | None:
+    """The picture as a data URI of a few kB; None if the file is not there or is no picture."""
+    image = _read(path, THUMBNAIL)
+    if image is None:
+        return None
+    content = io.BytesIO()
+    image.save(content, format="WEBP", quality=92)
+    return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode()
+
+
+def contact_sheet(rows: Sequence[Sequence[Path]], side: int = 64, gap: int = 2) -> bytes:
+    """A PNG of pictures in rows, each `side` pixels wide; a picture that is not there stays white."""
+    from PIL import Image
+
+    columns = max((len(row) for row in rows), default=0)
+    cell = side + gap
+    sheet = Image.new("RGB", (max(1, columns * cell - gap), max(1, len(rows) * cell - gap)), "white")
+    for y, row in enumerate(rows):
+        for x, path in enumerate(row):
+            image = _read(path, side)
+            if image is not None:
+                sheet.paste(image, (x * cell, y * cell))
+    content = io.BytesIO()
+    sheet.save(content, format="PNG")
+    return content.getvalue()
+
+
+def _read(path: Path, largest: int) -> Image | None:
+    """The picture in RGB, no side longer than `largest`."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=FORMATS) as file:
+            file.draft("RGB", (largest, largest))
+            image = file.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+    image.thumbnail((largest, largest), Image.Resampling.LANCZOS)
+    return image

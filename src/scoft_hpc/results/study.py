@@ -1,0 +1,152 @@
+"""A study as its files tell it now: the plan, and whatever each run has left on disk so far.
+
+Nothing here waits, locks or writes. A run that has not started, failed, was killed in mid-write or runs at this
+moment is read as far as it got.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from scoft_hpc.errors import LaunchError
+from scoft_hpc.runs import journal, record
+from scoft_hpc.runs.layout import RunDir, StudyDir
+from scoft_hpc.runs.record import Status
+
+BASE = "base"
+"""The variant that is not trained: what all others are measured against."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A planned run and what its folder tells."""
+
+    run_id: str
+    culture: str
+    variant: str
+    seed: int
+    config: dict[str, Any]
+    folder: RunDir
+    status: Status
+    result: dict[str, Any]
+    scores: dict[str, Any]
+    failure: dict[str, Any]
+    provenance: dict[str, Any]
+
+    @property
+    def seconds(self) -> float | None:
+        """Training, generating and scoring together; None until the run is done."""
+        spent = self.result.get("seconds")
+        return sum(spent.values()) if spent else None
+
+    @property
+    def samples(self) -> list[dict[str, Any]]:
+        """The scored samples, each with its `file` below the run's folder, in the order of their names."""
+        return sorted(self.scores.get("samples", []), key=lambda sample: str(sample["file"]))
+
+    def metric(self, name: str) -> float | None:
+        found = self.scores.get("metrics", {}).get(name)
+        return None if found is None else found.get("value")
+
+    @cached_property
+    def history(self) -> list[journal.Row]:
+        """The journal's whole rows, one a training step; empty for a base."""
+        return list(journal.read(self.folder.metrics))
+
+
+@dataclass(frozen=True)
+class Study:
+    """A plan and its runs, in the plan's order: by culture, variant and seed."""
+
+    folder: StudyDir
+    plan: dict[str, Any]
+    runs: tuple[Run, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def ablation(self) -> str:
+        return str(self.plan.get("ablation", ""))
+
+    @property
+    def cultures(self) -> list[str]:
+        return list(dict.fromkeys(run.culture for run in self.runs))
+
+    @property
+    def variants(self) -> list[str]:
+        return list(dict.fromkeys(run.variant for run in self.runs))
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({run.seed for run in self.runs})
+
+    def of(self, *, culture: str | None = None, variant: str | None = None) -> Iterator[Run]:
+        """The runs of a culture, of a variant, or of both."""
+        for run in self.runs:
+            if culture in (None, run.culture) and variant in (None, run.variant):
+                yield run
+
+
+def read(folder: StudyDir) -> Study:
+    """The study as it is on disk.
+
+    Raises:
+        LaunchError: if there is no plan, or not one that this version can read. Anything amiss in a run becomes a
+            note instead, and the run is read without it.
+    """
+    plan = _read_plan(folder)
+    notes: list[str] = []
+    runs = tuple(_read_run(folder.run(entry["run_id"]), entry, notes) for entry in plan["runs"])
+    return Study(folder, plan, runs, tuple(notes))
+
+
+def _read_plan(folder: StudyDir) -> dict[str, Any]:
+    try:
+        plan: dict[str, Any] = json.loads(folder.plan.read_text())
+        version, runs = plan["version"], plan["runs"]
+        known = version == 1 and all({"run_id", "culture", "variant", "seed", "config"} <= set(r) for r in runs)
+    except FileNotFoundError:
+        raise LaunchError(
+            f"{folder.path} holds no study (no plan.json in it); `scoft-hpc sweep` plans and runs one."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LaunchError(f"{folder.plan} cannot be read as a plan: {error!r}; plan the study again.") from None
+    if not known:
+        raise LaunchError(f"{folder.plan} is a plan of version {version!r}; this scoft-hpc reads version 1.")
+    return plan
+
+
+def _read_run(folder: RunDir, entry: dict[str, Any], notes: list[str]) -> Run:
+    return Run(
+        run_id=entry["run_id"],
+        culture=entry["culture"],
+        variant=entry["variant"],
+        seed=entry["seed"],
+        config=entry["config"],
+        folder=folder,
+        status=record.status(folder),
+        result=_read_json(folder.result, notes),
+        scores=_read_json(folder.scores, notes),
+        failure=_read_json(folder.failure, notes),
+        provenance=_read_json(folder.provenance, notes),
+    )
+
+
+def _read_json(path: Path, notes: list[str]) -> dict[str, Any]:
+    """The object in the file; {} where there is none, with a note where it is broken."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        notes.append(f"{path} cannot be read and is left out ({error}).")
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,74 @@
+"""Checkpoints: one safetensors file a save, carrying the hash of its own tensors, so that a torn one is never loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from scoft_hpc.runs import atomic
+
+KEPT = 2
+"""How many checkpoints stay: the newest, and one to fall back on."""
+
+
+class State(NamedTuple):
+    """What a checkpoint holds: updates done, tensors by name, and words by name."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    words: dict[str, str]
+
+
+def write(folder: Path, step: int, tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> Path:
+    """Save durably; older checkpoints go only after the new one has been read back and verified.
+
+    Raises:
+        OSError: no space, say; what was saved before is untouched.
+    """
+    path = folder / f"step-{step:08d}.safetensors"
+    content = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    with atomic.replacing(path) as temporary:
+        save_file(content, temporary, {**words, "step": str(step), "sha256": _digest(content)})
+    if read(path) is None:
+        raise OSError(f"{path} reads back otherwise than it was written; the disk cannot be trusted")
+    for old in existing(folder)[KEPT:]:
+        old.unlink()
+    return path
+
+
+def read(path: Path) -> State | None:
+    """The checkpoint, or None if it is torn, altered or no checkpoint at all (a pickle, say)."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            words = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        step, expected = int(words.pop("step")), words.pop("sha256")
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return None
+    return State(step, tensors, words) if _digest(tensors) == expected else None
+
+
+def existing(folder: Path) -> list[Path]:
+    """The checkpoint files of a run, newest first, sound or not."""
+    return sorted(folder.glob("step-*.safetensors"), reverse=True) if folder.is_dir() else []
+
+
+def sound(folder: Path) -> dict[int, State]:
+    """The checkpoints that verify, by step."""
+    states = (read(path) for path in existing(folder))
+    return {state.step: state for state in states if state is not None}
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    hashed = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name]
+        hashed.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        hashed.update(value.numpy().tobytes())
+    return hashed.hexdigest()

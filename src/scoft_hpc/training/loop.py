@@ -1,0 +1,161 @@
+"""The training loop of a pack: all lanes step together, each stands and falls alone."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from scoft_hpc.data.batch import concatenate, draw
+from scoft_hpc.losses.total import imagines
+from scoft_hpc.models.base import Base
+from scoft_hpc.runs.journal import STEP, Journal, Row
+from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.runs.stop import Stop
+from scoft_hpc.training import checkpoint
+from scoft_hpc.training.lane import Lane
+from scoft_hpc.training.step import Terms, losses
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Training:
+    """A lane with its run on disk.
+
+    Attributes:
+        error: why the lane stopped for good; None while it is sound.
+    """
+
+    run: RunDir
+    lane: Lane
+    journal: Journal = field(init=False)
+    error: Exception | None = None
+
+    @property
+    def active(self) -> bool:
+        return self.error is None and self.lane.step < self.lane.steps
+
+    def save(self) -> None:
+        """A checkpoint, with the journal durable up to it."""
+        self.journal.sync()
+        self.lane.save(self.run.checkpoints)
+
+
+def train(base: Base, pack: Sequence[Training], stop: Stop, save_seconds: float) -> None:
+    """Train every lane to its last step, or to its error, which is kept in `Training.error`.
+
+    Raises:
+        Interrupted: if `stop` was requested; all lanes are saved.
+        OSError: if a save fails; what was saved before is untouched.
+    """
+    resume(pack)
+    saved = time.monotonic()
+    try:
+        while active := [training for training in pack if training.active]:
+            started = time.monotonic()
+            for training, row in _advance(base, active):
+                training.lane.seconds += (time.monotonic() - started) / len(active)
+                training.journal.append({**row, "seconds": round(training.lane.seconds, 4)})
+            finished = [training for training in active if training.error is None and not training.active]
+            due = stop.requested or time.monotonic() - saved >= save_seconds
+            for training in active if due else finished:
+                if training.error is None:
+                    training.save()
+            if due:
+                saved = time.monotonic()
+            stop.check()
+    finally:
+        for training in pack:
+            training.journal.close()
+
+
+def resume(pack: Sequence[Training]) -> None:
+    """Continue each lane from its checkpoints.
+
+    Lanes are saved one after another, so a kill in between leaves them a save apart. Where all have a save in common
+    they continue from the newest such step, and the pack computes bit for bit what it would have; else each from its
+    own newest.
+    """
+    states = [checkpoint.sound(training.run.checkpoints) for training in pack]
+    for training, sound in zip(pack, states, strict=True):
+        torn = len(checkpoint.existing(training.run.checkpoints)) - len(sound)
+        if torn:
+            log.warning("%s: %d checkpoint(s) do not verify and are left aside", training.run.run_id, torn)
+    unfinished = [s for training, s in zip(pack, states, strict=True) if training.lane.steps not in s]
+    common = set.intersection(*(set(s) for s in unfinished)) if unfinished else set()
+    for training, sound in zip(pack, states, strict=True):
+        finished = training.lane.steps in sound
+        step = training.lane.steps if finished else max(common or sound, default=0)
+        if step:
+            training.lane.restore(sound[step])
+        training.journal = Journal(training.run.metrics, training.lane.step)
+
+
+def _advance(base: Base, active: Sequence[Training]) -> list[tuple[Training, Row]]:
+    """One update of every lane; a lane that raises or diverges gets its `error` and no row."""
+    terms = _gradients(base, active)
+    if terms is None:
+        return []
+    rows = []
+    for training, values in zip(active, _numbers(terms), strict=True):
+        try:
+            norm, rate = training.lane.update()
+        except FloatingPointError as error:
+            training.error = error
+            continue
+        rows.append((training, {STEP: training.lane.step, **values, "grad_norm": norm, "lr": rate}))
+    return rows
+
+
+def _gradients(base: Base, active: Sequence[Training]) -> list[Terms] | None:
+    """Losses and gradients of the lanes together.
+
+    If that raises, each lane is tried alone: those that raise again are to blame and get the error, and None is
+    returned, so that the others take the step without them. Nothing has changed by then: draws depend on the step's
+    number only.
+    """
+    try:
+        return gradients(base, [training.lane for training in active])
+    except Exception as error:
+        for training in active:
+            try:
+                gradients(base, [training.lane])
+            except Exception as own:
+                training.error = own
+        if all(training.error is None for training in active):
+            raise error
+        return None
+
+
+def gradients(base: Base, lanes: Sequence[Lane]) -> list[Terms]:
+    """Fill the lanes' gradients for their next update and return their losses."""
+    if base.lora is None:
+        raise ValueError("the base has no adapters to train")
+    base.lora.zero_grad()
+    batch = concatenate(
+        [draw(lane.config, lane.culture, lane.terms.index, lane.step, imagines(lane.terms.variant)) for lane in lanes]
+    )
+    terms = losses(base, [lane.terms for lane in lanes], batch)
+    torch.stack([t.loss for t in terms]).sum().backward()  # type: ignore[no-untyped-call]
+    return terms
+
+
+def _numbers(terms: Sequence[Terms]) -> list[Row]:
+    """Every lane's loss and parts as floats, fetched from the device at once."""
+    names = ("loss", "ldm", "m", "p", "c", "vgg")
+    nan = torch.tensor(float("nan"), device=terms[0].loss.device)
+
+    def value(t: Terms, name: str) -> Tensor:
+        part: Tensor | None = getattr(t, name)
+        return nan if part is None else part.detach()
+
+    table = torch.stack([torch.stack([value(t, name) for name in names]) for t in terms]).tolist()
+    return [
+        {("loss" if name == "loss" else f"loss_{name}"): number for name, number in zip(names, row, strict=True)}
+        for row in table
+    ]

@@ -1,0 +1,182 @@
+"""A study on disk as the jobs leave it: real files of a small made-up study, for the rooms that only read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scoft_hpc.config import compose, identity
+from scoft_hpc.config.schema import Data, RunConfig, Variant
+from scoft_hpc.runs import atomic, record
+from scoft_hpc.runs.journal import Journal
+from scoft_hpc.runs.layout import RunDir, StudyDir
+from scoft_hpc.toy import scenes, world
+
+TERMS = {"ldm": "", "m": "m", "mp": "mp", "mpc": "mpc"}
+DEFAULT_RATE = {"base": 0.85, "ldm": 0.5, "m": 0.45, "mp": 0.3, "mpc": 0.25}
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Writes plan.json and, run by run, what a job writes."""
+
+    folder: StudyDir
+    configs: tuple[RunConfig, ...]
+    prompts: int = 3
+    samples: int = 2
+    steps: int = 20
+
+    @classmethod
+    def of(
+        cls,
+        output: Path,
+        name: str = "loss_terms",
+        cultures: Sequence[str] = ("korea", "mexico"),
+        variants: Sequence[str] = ("base", "ldm", "m", "mp", "mpc"),
+        seeds: Sequence[int] = (0, 1),
+        data: Data = Data(),
+        **numbers: int,
+    ) -> Maker:
+        configs = tuple(
+            RunConfig(culture=culture, variant=Variant[variant], seed=seed, data=data, output=str(output))
+            for culture in cultures
+            for variant in variants
+            for seed in seeds
+        )
+        maker = cls(StudyDir(output / name), configs, **numbers)
+        atomic.write_json(
+            maker.folder.plan,
+            {
+                "version": 1,
+                "study": name,
+                "ablation": "loss_terms",
+                "created": "2026-11-22T16:00:00+00:00",
+                "scoft_hpc": "0.1.0",
+                "words": ["culture=all", "ablation=loss_terms"],
+                "runs": [
+                    {
+                        "run_id": identity.run_id(config),
+                        "culture": config.culture,
+                        "variant": config.variant.name,
+                        "seed": config.seed,
+                        "config": compose.to_mapping(config),
+                    }
+                    for config in configs
+                ],
+            },
+        )
+        return maker
+
+    def run(self, config: RunConfig) -> RunDir:
+        return self.folder.run(identity.run_id(config))
+
+    def find(self, culture: str, variant: str, seed: int) -> RunConfig:
+        (config,) = (c for c in self.configs if (c.culture, c.variant.name, c.seed) == (culture, variant, seed))
+        return config
+
+    def finish(self, *configs: RunConfig) -> Maker:
+        """Train, generate and score: the given runs, or all."""
+        for config in configs or self.configs:
+            run = self.run(config)
+            run.path.mkdir(parents=True, exist_ok=True)
+            run.config.write_text(compose.dump(config))
+            self.provenance(config)
+            if config.variant is not Variant.base:
+                self.train(config, self.steps)
+            self.score(config)
+            spent = {"train": 6.5 if config.variant is not Variant.base else 0.0, "generate": 1.5, "score": 0.25}
+            record_of = {"run_id": run.run_id, "seconds": spent, "steps": self.steps, "attempt": 1}
+            rest = {"finished": time.time(), "samples": self.prompts * self.samples, "lora_sha256": None}
+            run.result.write_text(json.dumps({**record_of, **rest}))
+        return self
+
+    def fail(self, config: RunConfig, message: str = "the loss became NaN", at_step: int = 7) -> None:
+        run = self.run(config)
+        run.path.mkdir(parents=True, exist_ok=True)
+        self.train(config, at_step)
+        record.write_failure(run, "nan", message, at_step)
+
+    def train(self, config: RunConfig, steps: int) -> None:
+        rng = _rng(config, "train")
+        journal = Journal(self.run(config).metrics, 0)
+        for step in range(1, steps + 1):
+            ldm = float(0.3 + 0.5 * np.exp(-step / 15) + 0.05 * rng.standard_normal())
+            row: dict[str, Any] = {"trainer/step": step, "loss": ldm, "loss_ldm": ldm}
+            for term in TERMS[config.variant.name]:
+                sparse = term in "pc" and step % 10 != 0
+                row[f"loss_{term}"] = None if sparse else float(0.2 * np.exp(-step / 40) + 0.01 * rng.random())
+            journal.append({**row, "grad_norm": 1.0 + float(rng.random()), "lr": 5e-4 * (1 - step / 100), "seconds": 0.05})
+        journal.close()
+
+    def score(self, config: RunConfig) -> None:
+        """The style of a sample is decided by noise that all variants share: common random numbers."""
+        run, shared, own = self.run(config), _rng(config, "shared"), _rng(config, "own")
+        rate = DEFAULT_RATE[config.variant.name]
+        toy = config.data.name == "toy"
+        rows: list[dict[str, Any]] = []
+        run.samples.mkdir(parents=True, exist_ok=True)
+        for p, text in enumerate(world.prompts("korea")[: self.prompts]):
+            for s in range(self.samples):
+                place = float(shared.uniform(-0.06, 0.06))
+                draw = float(shared.random())
+                style = 0 if draw < rate else (scenes.own_style("korea") if draw < 0.95 else 5)
+                scene = scenes.Scene(scenes.SUBJECTS[p], style, x=place)
+                noisy = scenes.render(scene) + own.normal(0, 4, (64, 64, 3))
+                Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(run.samples / f"p{p:02d}-s{s:02d}.png")
+                truth = {"in_style": style not in (0, 5), "default_style": style == 0, "subject": bool(own.random() < 0.9)}
+                near = {"nearest_train": float(own.random()), "nearest_held_out": float(own.random())}
+                rows.append(
+                    {
+                        "file": f"samples/p{p:02d}-s{s:02d}.png",
+                        "prompt": text.replace("korea", config.culture),
+                        **(truth if toy else dict.fromkeys(truth)),
+                        **(near if toy else {**near, "nearest_held_out": None}),
+                    }
+                )
+        metrics = {"diversity": {"value": 0.2 + 0.1 * float(own.random()), "n": len(rows)}}
+        if toy:
+            for name in ("in_style", "default_style", "subject"):
+                metrics[name] = {"value": sum(row[name] for row in rows) / len(rows), "n": len(rows)}
+            closer = [row["nearest_train"] < row["nearest_held_out"] for row in rows]
+            metrics["memorization"] = {"value": sum(closer) / len(closer), "n": len(closer)}
+        atomic.write_json(run.scores, {"run_id": run.run_id, "metrics": metrics, "samples": rows})
+
+    def provenance(self, config: RunConfig) -> None:
+        versions = {"scoft_hpc": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "diffusers": "0.42.0"}
+        place = {"host": "somewhere", "device": "cpu", "commit": "0123456789ab"}
+        digests = {"data_digest": "d" * 16, "model_digest": "m" * 16}
+        atomic.write_json(self.run(config).provenance, {**versions, **place, **digests})
+
+
+def _rng(config: RunConfig, purpose: str) -> np.random.Generator:
+    words = [config.culture, purpose] + ([config.variant.name, config.seed] if purpose != "shared" else [])
+    return np.random.default_rng(int(hashlib.sha256(repr(words).encode()).hexdigest()[:8], 16))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    """Two cultures, five variants, two seeds, all done. Read only."""
+    return Maker.of(tmp_path_factory.mktemp("finished")).finish()
+
+
+@pytest.fixture
+def copied(finished: Maker, tmp_path: Path) -> Maker:
+    """The finished study again, to be broken or published."""
+    shutil.copytree(finished.folder.path, tmp_path / finished.folder.name)
+    return Maker(StudyDir(tmp_path / finished.folder.name), finished.configs)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Maker]:
+    """A planned study of one's own shape, of which nothing has run."""
+    return lambda **shape: Maker.of(tmp_path, **shape)

@@ -1,0 +1,91 @@
+"""What the shipped files can do, measured again from the files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from scoft_hpc.toy.networks import ASSETS, BASE, load_scorer
+from scoft_hpc.toy.pretraining.autoencoder import reconstructions
+from scoft_hpc.toy.pretraining.captions import MAX_LENGTH, token_ids, words
+from scoft_hpc.toy.pretraining.measure import base_rates, load_base, psnr_by_style, scorer_accuracy
+from scoft_hpc.toy.pretraining.pictures import Pictures, pictures_of
+from scoft_hpc.toy.scenes import CULTURES
+from scoft_hpc.toy.world import RECIPE, any_scene
+
+
+@pytest.fixture(scope="module")
+def base() -> Any:
+    return load_base(BASE)
+
+
+@pytest.fixture(scope="module")
+def held_out() -> Pictures:
+    rng = np.random.default_rng(99)
+    return pictures_of([any_scene(rng) for _ in range(384)])
+
+
+def test_the_files_are_those_of_the_recipe_and_small() -> None:
+    recipe = json.loads((ASSETS / "recipe.json").read_text())
+    files = [path for path in ASSETS.rglob("*") if path.is_file() and path.name != "recipe.json"]
+    found = {path.relative_to(ASSETS).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    assert found == recipe["sha256"]
+    assert recipe["world"] == RECIPE
+    assert sum(path.stat().st_size for path in files) <= 12_000_000
+
+
+def test_the_base_is_of_stable_diffusions_classes(base: Any) -> None:
+    assert {name: type(part).__name__ for name, part in base.components.items() if part is not None} == {
+        "vae": "AutoencoderKL",
+        "unet": "UNet2DConditionModel",
+        "text_encoder": "CLIPTextModel",
+        "tokenizer": "CLIPTokenizer",
+        "scheduler": "DPMSolverMultistepScheduler",
+    }
+    for part in (base.vae, base.unet, base.text_encoder):
+        assert {weight.dtype for weight in part.parameters()} == {torch.float32}
+    config = base.scheduler.config
+    assert (config.beta_start, config.beta_end, config.beta_schedule) == (0.00085, 0.012, "scaled_linear")
+    assert (config.prediction_type, config.steps_offset) == ("epsilon", 1)
+    projections = [name for name, _ in base.unet.named_modules() if name.endswith(("to_q", "to_k", "to_v", "to_out.0"))]
+    assert len(projections) >= 32
+
+
+def test_any_text_has_tokens_and_the_worlds_words_are_whole(base: Any) -> None:
+    tokenizer = base.tokenizer
+    assert all(len(tokenizer(word).input_ids) == 3 for word in words())
+    strange = "Ein Mädchen, 한복 입은 — 100% ≈ ok\tno"
+    ids = tokenizer(strange).input_ids
+    assert tokenizer.eos_token_id not in ids[1:-1]
+    assert token_ids(tokenizer, [strange * 9, ""]).shape == (2, MAX_LENGTH)
+
+
+def test_the_autoencoder_redraws_every_style(base: Any, held_out: Pictures) -> None:
+    assert min(psnr_by_style(base.vae, held_out).values()) >= 25.0
+
+
+def test_the_latents_have_unit_scale(base: Any, held_out: Pictures) -> None:
+    with torch.no_grad():
+        z = base.vae.encode(held_out.x(slice(None))).latent_dist.mode() * base.vae.config.scaling_factor
+    assert 0.8 < z.std().item() < 1.2
+
+
+def test_the_scorer_reads_style_and_subject(base: Any, held_out: Pictures) -> None:
+    scorer = load_scorer()
+    for x in (held_out.x(slice(None)), reconstructions(base.vae, held_out)):
+        accuracy = scorer_accuracy(scorer, x, held_out)
+        assert min(accuracy.values()) >= 0.95, accuracy
+
+
+def test_the_base_draws_cultures_in_the_default_style(base: Any) -> None:
+    found = base_rates(base, load_scorer(), samples_per_prompt=2, seed=7)
+    assert set(found) == set(CULTURES)
+    for culture, rates in found.items():
+        assert rates.default_style >= 0.6, (culture, rates)
+        assert rates.own_style <= 0.1, (culture, rates)
+        assert rates.subject >= 0.5, (culture, rates)
