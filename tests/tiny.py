@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from torch import Tensor, nn
 
+from scoft_hpc.config.schema import Lora, Objective, RunConfig, Train, Variant
+from scoft_hpc.data.cache import Culture
 from scoft_hpc.diffusion.schedule import Schedule
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.training.lane import Lane
+from scoft_hpc.training.loop import Training
+from scoft_hpc.training.step import LaneTerms
 
 TEXT = 16
 
@@ -53,3 +65,58 @@ def base(seed: int = 0, prediction_type: str = "epsilon") -> Base:
     networks = unet(seed).eval().requires_grad_(False), vae(seed + 1).eval().requires_grad_(False)
     schedule = Schedule(scheduler.alphas_cumprod.double(), velocity=prediction_type == "v_prediction")
     return Base(networks[1], networks[0], None, None, scheduler, schedule, torch.device("cpu"))
+
+
+def culture(seed: int = 0, pairs: int = 6, negatives: int = 2) -> Culture:
+    """A prepared culture of random tensors that fit `base`."""
+    rng = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (pairs, 1 + negatives, 3, 32, 32), generator=rng, dtype=torch.uint8)
+    return Culture(
+        moments=torch.rand(pairs, 2, 2, 4, 8, 8, generator=rng),
+        text=torch.randn(pairs, 5, TEXT, generator=rng),
+        generic=torch.randn(pairs, 5, TEXT, generator=rng),
+        null=torch.randn(1, 5, TEXT, generator=rng),
+        positive=pixels[:, 0],
+        negative=pixels[:, 1:],
+        present=torch.ones(pairs, negatives, dtype=torch.bool),
+    )
+
+
+class PixelDistance(nn.Module):
+    """The simplest S."""
+
+    def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        return (x_hat[:, None] - x).square().mean((2, 3, 4))
+
+
+def config(variant: Variant = Variant.mpc, **science: Any) -> RunConfig:
+    """A short run: 6 updates, so that rollouts come in updates 0, 2 and 5."""
+    train = {"steps": 6, "lr": 1e-2, **science.pop("train", {})}
+    objective = {"w_vgg": 0.0, **science.pop("objective", {})}
+    return RunConfig(
+        variant=variant,
+        objective=Objective(**objective),
+        train=Train(**train),
+        lora=Lora(rank=4),
+        **science,
+    )
+
+
+def lanes(base: Base, configs: Sequence[RunConfig], cultures: Sequence[Culture] | None = None) -> list[Lane]:
+    """A pack's lanes in a new stacked LoRA on `base`."""
+    base.lora = LoraStack(base.unet, len(configs), 4, None, ("to_q", "to_k", "to_v", "to_out.0"))
+    cultures = cultures or [culture() for _ in configs]
+    return [
+        Lane(c, LaneTerms(i, c.variant, c.objective, PixelDistance()), cultures[i], base.lora)
+        for i, c in enumerate(configs)
+    ]
+
+
+def pack(folder: Path, base: Base, configs: Sequence[RunConfig]) -> list[Training]:
+    """The lanes with a run folder each."""
+    trainings = []
+    for i, lane in enumerate(lanes(base, configs)):
+        run = RunDir(folder / f"lane-{i}")
+        run.path.mkdir(parents=True, exist_ok=True)
+        trainings.append(Training(run, lane))
+    return trainings

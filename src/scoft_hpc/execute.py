@@ -96,7 +96,11 @@ def _run_pack(claims: dict[RunDir, Claim], stop: Stop) -> None:
 
 
 def _evaluate(
-    base: Base, members: Sequence[Member], claims: dict[RunDir, Claim], attempts: dict[RunDir, int], stop: Stop
+    base: Base,
+    members: Sequence[Member],
+    claims: dict[RunDir, Claim],
+    attempts: dict[RunDir, int],
+    stop: Stop,
 ) -> None:
     """Export each lane's adapter, draw its samples, score them and publish the result; a run that fails stops alone."""
     from scoft_hpc.evaluation.generate import Subject, generate
@@ -197,7 +201,9 @@ def _log_to_stderr() -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m scoft_hpc.execute", description="Run a pack of run directories.")
+    parser = argparse.ArgumentParser(
+        prog="python -m scoft_hpc.execute", description="Run a pack of run directories."
+    )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="a folder with a config.yaml")
     return execute(parser.parse_args().runs)
 

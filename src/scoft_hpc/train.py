@@ -1,21 +1,95 @@
-"""`python -m scoft_hpc.train culture=korea`: one run alone, here and now, with a progress bar."""
+"""Run one run alone, in this process, with a progress bar: the local debug run.
+
+    python -m scoft_hpc.train culture=korea variant=mpc objective=official
+
+It is a study of one run, by default named after the run: `status` and `gather` know it, the same command again
+continues it or prints its table.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from pathlib import Path
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
 
+from rich.console import Console
+
+from scoft_hpc.config.check import check_output
 from scoft_hpc.config.compose import command
-from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.config.schema import RunConfig, SweepConfig
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.execute import execute
+from scoft_hpc.gather import show
+from scoft_hpc.launch import store
+from scoft_hpc.launch.plan import Plan, make
+from scoft_hpc.launch.progress import Progress
+from scoft_hpc.launch.study import read
+from scoft_hpc.launch.watch import view
+from scoft_hpc.results.gather import gather
+from scoft_hpc.runs import record
+from scoft_hpc.runs.layout import StudyDir
+
+POLL_SECONDS = 0.2
 
 
-def train(config: RunConfig) -> int:
-    ...
+def train(config: RunConfig, words: Sequence[str]) -> int:
+    """Plan the run, train, generate and score it here, and print its table; return the exit code of `execute`."""
+    check_output(config.output)
+    plan = _plan_of_one(config, words)
+    study = StudyDir(plan.output / plan.study)
+    store.check(study, plan)
+    store.write(study, plan)
+    store.write_config(study, plan.runs[0])
+    run = study.run(plan.runs[0].run_id)
+    console = Console()
+    code = 0
+    if not run.result.exists():
+        with _shown(study, console):
+            code = execute([run.path])
+    show(gather(study, config.wandb.mode))
+    failure = record.failure(run)
+    if failure is not None and not run.result.exists():
+        print(f"{run.run_id} failed ({failure['cause']}): {failure['message']}", file=sys.stderr)
+    return code
+
+
+def _plan_of_one(config: RunConfig, words: Sequence[str]) -> Plan:
+    if config.culture == "all" or not isinstance(config.culture, str):
+        raise ConfigError(f"culture={config.culture}: train takes one culture; `sweep` takes several.")
+    values = {f.name: getattr(config, f.name) for f in fields(RunConfig)}
+    plan = make(SweepConfig(**values), words)
+    (run,) = plan.runs
+    study = config.study or run.run_id
+    return replace(plan, study=study, runs=(replace(run, config=replace(run.config, study=study)),))
+
+
+@contextlib.contextmanager
+def _shown(study: StudyDir, console: Console) -> Iterator[None]:
+    """Show the run's progress, read from its files, while the block works."""
+    over = threading.Event()
+    progress = Progress(study, read(study)["runs"])
+    with view(console) as display:
+
+        def look() -> None:
+            while not over.wait(POLL_SECONDS):
+                display.show(progress.read(), "")
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            display.show(progress.read(), "")
 
 
 def main() -> int:
-    return command("train", train)
+    words = sys.argv[1:]
+    return command("train", lambda config: train(config, words), words)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

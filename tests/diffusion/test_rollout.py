@@ -115,7 +115,11 @@ def test_the_gradient_is_that_of_autograd_with_one_call_in_the_graph(prediction_
 def test_a_perfect_prediction_rolls_back_to_the_clean_latent() -> None:
     """With the true noise predicted at guidance 1, and no noise added, each step stays on the line to z_0."""
     s = schedule()
-    z_0, eps, t = torch.randn(3, 4, 8, 8).double(), torch.randn(3, 4, 8, 8).double(), torch.tensor([999, 300, 5])
+    z_0, eps, t = (
+        torch.randn(3, 4, 8, 8).double(),
+        torch.randn(3, 4, 8, 8).double(),
+        torch.tensor([999, 300, 5]),
+    )
 
     def oracle(z: Tensor, now: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         abar = s.abar[now].view(-1, 1, 1, 1)

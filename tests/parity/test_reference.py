@@ -197,7 +197,7 @@ def test_total_is_the_weighted_sum_on_active_and_inactive_steps() -> None:
     vgg = world.Distance(seed=6)
     on = authors.micro_step(predict, base, m, objective, True, DISTANCE, vgg)
     off = authors.micro_step(predict, base, m, objective, False, DISTANCE, vgg)
-    assert on.keys() == {"ldm", "m", "c", "vgg", "loss"} and off.keys() == {"ldm", "m", "loss"}
+    assert on.keys() == {"ldm", "m", "c", "s", "vgg", "loss"} and off.keys() == {"ldm", "m", "loss"}
     expected = 0.7 * on["ldm"] + 0.3 * on["m"] + 0.05 * on["c"] + 0.01 * on["vgg"]
     torch.testing.assert_close(on["loss"], expected)
     torch.testing.assert_close(off["loss"], 0.7 * on["ldm"] + 0.3 * on["m"])

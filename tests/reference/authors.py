@@ -167,7 +167,7 @@ def micro_step(
     distance: Distance,
     vgg: Distance | None = None,
 ) -> dict[str, Tensor]:
-    """The loss terms and their weighted sum `loss`, with graph."""
+    """The loss terms, their weighted sum `loss` with its graph and, after a rollout, `s` = S(x_hat, x+)."""
     alphas_cumprod = base.scheduler.alphas_cumprod
     z_t = add_noise(alphas_cumprod, micro.z_start, micro.eps, micro.t)
     prediction = predict(z_t, micro.t, micro.text)
@@ -185,6 +185,7 @@ def micro_step(
         loss = loss + objective.w_m * terms["m"]
     if active and objective.w_c is not None:
         x_hat = decode(base.vae, rollout(predict, base, micro, z_t, prediction, objective))
+        terms["s"] = distance(x_hat, micro.x_pos).mean()
         terms["p" if objective.only_positive else "c"] = term = contrastive(distance, x_hat, micro, objective)
         loss = loss + objective.w_c * term
         if objective.w_vgg is not None and vgg is not None:

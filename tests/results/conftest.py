@@ -81,7 +81,9 @@ class Maker:
         return self.folder.run(identity.run_id(config))
 
     def find(self, culture: str, variant: str, seed: int) -> RunConfig:
-        (config,) = (c for c in self.configs if (c.culture, c.variant.name, c.seed) == (culture, variant, seed))
+        (config,) = (
+            c for c in self.configs if (c.culture, c.variant.name, c.seed) == (culture, variant, seed)
+        )
         return config
 
     def finish(self, *configs: RunConfig) -> Maker:
@@ -94,7 +96,11 @@ class Maker:
             if config.variant is not Variant.base:
                 self.train(config, self.steps)
             self.score(config)
-            spent = {"train": 6.5 if config.variant is not Variant.base else 0.0, "generate": 1.5, "score": 0.25}
+            spent = {
+                "train": 6.5 if config.variant is not Variant.base else 0.0,
+                "generate": 1.5,
+                "score": 0.25,
+            }
             record_of = {"run_id": run.run_id, "seconds": spent, "steps": self.steps, "attempt": 1}
             rest = {"finished": time.time(), "samples": self.prompts * self.samples, "lora_sha256": None}
             run.result.write_text(json.dumps({**record_of, **rest}))
@@ -114,8 +120,17 @@ class Maker:
             row: dict[str, Any] = {"trainer/step": step, "loss": ldm, "loss_ldm": ldm}
             for term in TERMS[config.variant.name]:
                 sparse = term in "pc" and step % 10 != 0
-                row[f"loss_{term}"] = None if sparse else float(0.2 * np.exp(-step / 40) + 0.01 * rng.random())
-            journal.append({**row, "grad_norm": 1.0 + float(rng.random()), "lr": 5e-4 * (1 - step / 100), "seconds": 0.05})
+                row[f"loss_{term}"] = (
+                    None if sparse else float(0.2 * np.exp(-step / 40) + 0.01 * rng.random())
+                )
+            journal.append(
+                {
+                    **row,
+                    "grad_norm": 1.0 + float(rng.random()),
+                    "lr": 5e-4 * (1 - step / 100),
+                    "seconds": 0.05,
+                }
+            )
         journal.close()
 
     def score(self, config: RunConfig) -> None:
@@ -132,8 +147,14 @@ class Maker:
                 style = 0 if draw < rate else (scenes.own_style("korea") if draw < 0.95 else 5)
                 scene = scenes.Scene(scenes.SUBJECTS[p], style, x=place)
                 noisy = scenes.render(scene) + own.normal(0, 4, (64, 64, 3))
-                Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(run.samples / f"p{p:02d}-s{s:02d}.png")
-                truth = {"in_style": style not in (0, 5), "default_style": style == 0, "subject": bool(own.random() < 0.9)}
+                Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(
+                    run.samples / f"p{p:02d}-s{s:02d}.png"
+                )
+                truth = {
+                    "in_style": style not in (0, 5),
+                    "default_style": style == 0,
+                    "subject": bool(own.random() < 0.9),
+                }
                 near = {"nearest_train": float(own.random()), "nearest_held_out": float(own.random())}
                 rows.append(
                     {

@@ -1,16 +1,18 @@
 """The one door to Hydra: command-line words in, frozen configs out.
 
-Hydra composes and nothing more: no working directory is changed, no folder made, no job sent by it. Its own flags
-(`--help`, `--cfg job`, `--info`, `--shell-completion`, `--multirun` …) go to Hydra itself and behave as its users expect.
+Hydra composes and nothing more: no working directory is changed, no folder made, no job sent by it. Its
+flags (`--help`, `--cfg job`, `--info`, `--shell-completion`, `--multirun` …) go to Hydra itself and behave as
+its users expect.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -19,12 +21,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from scoft_hpc.config import explain
+from scoft_hpc.config import explain, nodes
 from scoft_hpc.config.schema import RunConfig, SweepConfig
 from scoft_hpc.errors import ConfigError, ScoftError
 
 Config = TypeVar("Config", bound=RunConfig)
 SCHEMAS: dict[str, type[RunConfig]] = {"train": RunConfig, "sweep": SweepConfig}
+
+
+LAUNCHER = r"^\s*(\S*python[\d.]*\s+-m|\S*scoft-hpc)\s+\S+\s*"
+"""What stands before the settings on a command line: `python -m scoft_hpc.train`, `scoft-hpc train`."""
 
 
 def config_folder() -> Path:
@@ -56,7 +62,7 @@ def compose(name: str, overrides: Sequence[str]) -> Any:
         ConfigError: naming every override that does not fit, each with the options there are.
     """
     schema = SCHEMAS[name]
-    words = [explain.quoted(schema, word) for word in overrides]
+    words = [explain.readable(schema, word) for word in overrides]
     if faults := explain.faults(schema, groups(name), words):
         raise ConfigError.of(faults)
     _register()
@@ -71,8 +77,8 @@ def to_config(node: DictConfig, schema: type[Config]) -> Config:
     """A composed node as frozen dataclasses.
 
     Raises:
-        ConfigError: if the node is not such a config, or if a value refers to another one, reads the environment or
-            names a class to build: none of these may reach a run's files.
+        ConfigError: if the node is not such a config, or if a value refers to another one, reads the
+            environment or names a class to build: none of these may reach a run's files.
     """
     raw = OmegaConf.to_yaml(node, resolve=False)
     for word in ("${", "_target_"):
@@ -83,10 +89,10 @@ def to_config(node: DictConfig, schema: type[Config]) -> Config:
             )
     try:
         plain = OmegaConf.to_container(node, enum_to_str=True)
-        config = OmegaConf.to_object(OmegaConf.merge(_structured(schema), plain))
+        config = OmegaConf.to_object(OmegaConf.merge(nodes.structured(schema), plain))
     except (OmegaConfBaseException, ValueError, TypeError) as error:
         raise ConfigError(f"not a config of this version: {_first_line(error)}") from None
-    return cast(Config, _with_tuples(config))
+    return cast(Config, nodes.with_tuples(config))
 
 
 def dump(config: RunConfig) -> str:
@@ -140,22 +146,28 @@ def groups(name: str) -> dict[str, list[str]]:
 
 
 def _hydra_main(name: str, task: Callable[[Any], int], words: Sequence[str]) -> int:
-    """Let Hydra's own command line do what its flags ask; with --multirun `task` runs once for each combination."""
+    """Let Hydra do what its flags ask; with --multirun `task` runs once for each combination."""
     codes = [0]
 
     def run(node: DictConfig) -> None:
         try:
             OmegaConf.set_struct(node, False)
             node.pop("hydra", None)
-            codes.append(task(to_config(node, SCHEMAS[name])))
+            codes.append(task(to_config(node, schema)))
         except ScoftError as error:
             print(f"error: {error}", file=sys.stderr)
             codes.append(error.exit_code)
 
-    if faults := explain.dashed(SCHEMAS[name], words):
+    schema = SCHEMAS[name]
+    faults = explain.dashed(schema, words)
+    if not any(word in ("-sc", "--shell-completion") for word in words):
+        faults += explain.unknown(schema, groups(name), [word for word in words if not word.startswith("-")])
+    if faults:
         raise ConfigError.of(faults)
+    if "COMP_LINE" in os.environ:  # the line to complete: Hydra takes only its first word for the program
+        os.environ["COMP_LINE"] = re.sub(LAUNCHER, "program ", os.environ["COMP_LINE"])
     _register()
-    before, sys.argv = sys.argv, [sys.argv[0], *(explain.quoted(SCHEMAS[name], word) for word in words)]
+    before, sys.argv = sys.argv, [sys.argv[0], *(explain.readable(schema, word) for word in words)]
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=name)(run)()
     finally:
@@ -166,36 +178,7 @@ def _hydra_main(name: str, task: Callable[[Any], int], words: Sequence[str]) -> 
 def _register() -> None:
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():
-        store.store(name=f"{name}_schema", node=_structured(schema))
-
-
-def _structured(schema: type[RunConfig]) -> DictConfig:
-    """The schema as a node that takes overrides: frozen dataclasses come read-only otherwise."""
-    node = cast(DictConfig, OmegaConf.structured(schema))
-    _set_writable(node)
-    return node
-
-
-def _set_writable(node: DictConfig) -> None:
-    OmegaConf.set_readonly(node, None)
-    for key in node:
-        child = node._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_none():
-            _set_writable(child)
-
-
-def _with_tuples(config: Any, prefix: str = "") -> Any:
-    """The dataclass with the lists that OmegaConf leaves made the tuples that the types promise."""
-    changes: dict[str, Any] = {}
-    for name, hint in get_type_hints(type(config)).items():
-        value = getattr(config, name)
-        if dataclasses.is_dataclass(value):
-            changes[name] = _with_tuples(value, f"{prefix}{name}.")
-        elif get_origin(hint) is tuple:
-            if not explain.fits(hint, value):
-                raise ConfigError(f"{prefix}{name}={value}: expected {len(get_args(hint))} values.")
-            changes[name] = tuple(value)
-    return dataclasses.replace(config, **changes)
+        store.store(name=f"{name}_schema", node=nodes.structured(schema))
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What is wrong with the words of a command line, found before Hydra composes them and told in plain sentences."""
+"""What is wrong with the words of a command line: found before Hydra composes, told in sentences."""
 
 from __future__ import annotations
 
@@ -16,27 +16,38 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from scoft_hpc.config.nodes import fits, settings, structured
 from scoft_hpc.config.schema import RunConfig, SweepConfig
 
 Groups = Mapping[str, Sequence[str]]
 """The config groups of a command, each with the names of its options."""
 
-NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a word",
+    list: "a list, as [0,1]",
+}
 
 
 def faults(schema: type[RunConfig], groups: Groups, words: Sequence[str]) -> list[str]:
     """Every fault of every word, each with what was expected and what to write instead."""
     found = []
     given: dict[str, str] = {}
-    parser = OverridesParser.create()
     for word in words:
-        if "=" not in word and not word.startswith("~"):
-            found.append(f"`{word}` is not a setting; settings are written key=value{_near(word, schema)}.")
+        if "=" not in word.lstrip("=") and not word.startswith("~"):
+            found.append(_bare(schema, word))
             continue
         try:
-            override = parser.parse_override(word)
+            override = OverridesParser.create().parse_override(word)
         except HydraException as error:
-            found.append(f"`{word}` cannot be read ({_reason(error)}); {_quoting(word)}")
+            key, _, value = word.partition("=")
+            reason = str(error).strip().splitlines()[0]
+            found.append(
+                f"`{word}` cannot be read ({reason}); a value with signs or spaces needs quotes in quotes: "
+                f"'{key}=\"{value}\"'."
+            )
             continue
         found += [f"`{word}`: {fault}" for fault in _faults(schema, groups, override)]
         key = override.key_or_group
@@ -46,17 +57,26 @@ def faults(schema: type[RunConfig], groups: Groups, words: Sequence[str]) -> lis
     return found
 
 
-def settings(schema: type[RunConfig]) -> dict[str, Any]:
-    """Every setting's dotted name with its type, groups of settings included, such as `train` and `train.lr`."""
-    return dict(_settings(schema, ""))
+def unknown(schema: type[RunConfig], groups: Groups, words: Sequence[str]) -> list[str]:
+    """The faults of names alone, for words that go to Hydra's own command line."""
+    names = settings(schema)
+    keys = {word: word.lstrip("+~").partition("=")[0] for word in words if "=" in word}
+    return [
+        f"`{word}`: there is no setting `{key}`{_near(schema, key)}"
+        for word, key in keys.items()
+        if not (key in names or key in groups or _is_free(names, key) or _is_hydras(key))
+    ]
 
 
-def quoted(schema: type[RunConfig], word: str) -> str:
-    """The word itself, or with its value in quotes where only so Hydra can read it: ~/data, a name in any script."""
+def readable(schema: type[RunConfig], word: str) -> str:
+    """The word as Hydra can read it: an ablation's axis with ++ before it, such as ~/data in quotes."""
     key, _, value = word.partition("=")
-    hint = settings(schema).get(key)
-    plain = value and value[0] not in "[{'\"" and "${" not in value
-    if not plain or not (hint is Any or hint is str or str in typing.get_args(hint)):
+    names = settings(schema)
+    if typing.get_origin(names.get(key)) is dict or _is_free(names, key):
+        return f"++{word}"
+    hint = names.get(key)
+    takes_words = hint is Any or hint is str or str in typing.get_args(hint)
+    if not takes_words or not value or value[0] in "[{'\"" or "${" in value:
         return word
     try:
         OverridesParser.create().parse_override(word)
@@ -69,117 +89,98 @@ def quoted(schema: type[RunConfig], word: str) -> str:
 def dashed(schema: type[RunConfig], words: Sequence[str]) -> list[str]:
     """Settings written as flags, such as `--culture=korea`."""
     names = settings(schema)
-    return [
-        f"`{word}`: settings have no dashes; write {word.lstrip('-').partition('=')[0]}=…"
-        for word in words
-        if word.startswith("--") and word[2:].partition("=")[0].replace("-", "_") in names
-    ]
+    keys = {word: word.lstrip("-").partition("=")[0] for word in words if word.startswith("--")}
+    return [f"`{word}`: settings have no dashes; write {k}=VALUE." for word, k in keys.items() if k in names]
 
 
 def _faults(schema: type[RunConfig], groups: Groups, override: Override) -> Iterator[str]:
     """What is wrong with one word that Hydra's grammar can read."""
-    key, names = override.key_or_group, settings(schema)
-    free = any(key.startswith(f"{name}.") for name, hint in names.items() if typing.get_origin(hint) is dict)
-    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
-        yield "Hydra's own settings are fixed here: it makes no folders and no logs. Its flags, such as --cfg job, work."
+    key, names, word = override.key_or_group, settings(schema), override.input_line or ""
+    if _is_hydras(key):
+        yield "Hydra's own settings are fixed here: no folders, no logs. Flags such as --cfg job do work."
+    elif override.package or (key not in names and key not in groups and not _is_free(names, key)):
+        yield f"there is no setting `{key}`{_near(schema, key)}"
     elif override.is_delete():
-        yield f"a setting cannot be taken away; write {key}=null where none is meant."
-    elif override.package or (key not in names and key not in groups and not free):
-        yield f"there is no setting `{key}`{_near(key, schema)}."
+        yield "a setting cannot be taken away; give it a value."
+    elif "${" in word:
+        yield "a value cannot refer to another or to the environment; let the shell expand it: key=$NAME."
     elif override.is_sweep_override():
-        written = override.input_line.partition("=")[2] if override.input_line else ""
-        some = (
-            "one of " + ", ".join(groups[key])
-            if key in groups
-            else f"quotes and brackets for a list, '{key}=[{written}]'"
-        )
-        yield f"several values for one setting; write {some}, or add --multirun to run them one after the other."
-    elif "${" in (override.input_line or ""):
-        yield "a value cannot refer to another one or to the environment; let the shell expand variables: key=$NAME."
+        yield f"several values; expected {_one(groups, key, names.get(key), word)}."
     elif key in groups:
-        value = override.value()
-        if not isinstance(value, str) or value not in groups[key]:
-            yield f"{key} is one of {_options(groups[key], value)}."
-    elif not free:
-        yield from _type_faults(schema, key, names[key], override.value())
+        if not isinstance(override.value(), str) or override.value() not in groups[key]:
+            yield f"{key} is one of {_options(groups[key], override.value())}"
+    elif not _takes(schema, key, hint := names.get(key, list), override.value()):
+        yield f"expected {_expected(key, hint, override.value())}"
 
 
-def _type_faults(schema: type[RunConfig], key: str, hint: Any, value: Any) -> Iterator[str]:
-    node = OmegaConf.structured(schema)
-    OmegaConf.set_readonly(node, False)
-    for parent in _parents(key):
-        OmegaConf.set_readonly(OmegaConf.select(node, parent), False)
-    wrong = f"expected {_expected(key, hint, value)}."
+def _takes(schema: type[RunConfig], key: str, hint: Any, value: Any) -> bool:
+    node = structured(schema)
+    OmegaConf.set_struct(node, not (hint is list or typing.get_origin(hint) is dict))
     try:
         OmegaConf.update(node, key, value)
     except (OmegaConfBaseException, ValueError, TypeError):
-        yield wrong
-        return
-    if not fits(hint, value):
-        yield wrong
+        return False
+    return fits(hint, value)
 
 
-def fits(hint: Any, value: Any) -> bool:
-    """Whether a list has the length that its type asks for; True for all else."""
-    items = typing.get_args(hint)
-    return typing.get_origin(hint) is not tuple or items[-1] is ... or len(value) == len(items)
+def _is_free(names: Mapping[str, Any], key: str) -> bool:
+    """Whether the key is an entry of a setting whose entries have no fixed names."""
+    return any(typing.get_origin(hint) is dict and key.startswith(f"{name}.") for name, hint in names.items())
+
+
+def _is_hydras(key: str) -> bool:
+    return key == "hydra" or key.startswith(("hydra.", "hydra/"))
+
+
+def _bare(schema: type[RunConfig], word: str) -> str:
+    if word in settings(schema):
+        return f"`{word}` has no value; write {word}=VALUE."
+    return f"`{word}` is not a setting: these are written key=value{_near(schema, word)}"
+
+
+def _one(groups: Groups, key: str, hint: Any, word: str) -> str:
+    if key in groups:
+        return f"one of {', '.join(groups[key])}, or --multirun to run one after the other"
+    if hint is Any or typing.get_origin(hint) is tuple or hint is None:
+        return f"a list in brackets and quotes, '{key}=[{word.partition('=')[2]}]'"
+    return (
+        "one, or --multirun to run one after the other; the sweep command takes lists of cultures and seeds"
+    )
 
 
 def _expected(key: str, hint: Any, value: Any) -> str:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        some = [arg for arg in typing.get_args(hint) if arg is not type(None)]
-        return f"{' or '.join(_expected(key, arg, value) for arg in some)}, or null"
+        some = [_expected(key, arg, value) for arg in typing.get_args(hint) if arg is not type(None)]
+        return " or ".join(text.rstrip(".") for text in some) + ", or null."
     if isinstance(hint, type) and issubclass(hint, Enum):
         return f"one of {_options([member.name for member in hint], value)}"
     if dataclasses.is_dataclass(hint):
-        return f"a setting below it: {', '.join(f'{key}.{f.name}' for f in dataclasses.fields(hint))}"
+        return f"a setting below it: {', '.join(f'{key}.{f.name}' for f in dataclasses.fields(hint))}."
+    if typing.get_origin(hint) is dict:
+        return f"lists by name, as '{key}={{seed: [0, 1]}}'."
     if typing.get_origin(hint) is tuple:
         first, *rest = typing.get_args(hint)
-        kind = NAMES[first].removeprefix("a ") + "s"
+        kind = KINDS[first].removeprefix("a ") + "s"
         return (
-            f"a list of {kind}, as '{key}=[…]'"
-            if rest == [...]
-            else f"{1 + len(rest)} {kind}, as '{key}=[…,…]'"
+            f"a list of {kind}, '{key}=[…]'." if rest == [...] else f"{1 + len(rest)} {kind}, '{key}=[…,…]'."
         )
-    return NAMES.get(hint, "another kind of value")
+    return f"{KINDS.get(hint, 'another kind of value')}."
 
 
 def _options(names: Sequence[str], value: Any) -> str:
     near = difflib.get_close_matches(str(value).lower(), names, n=1)
-    return ", ".join(names) + (f"; did you mean {near[0]}?" if near else "")
+    return ", ".join(names) + (f"; did you mean {near[0]}?" if near else ".")
 
 
-def _near(key: str, schema: type[RunConfig]) -> str:
-    """Where a name is unknown: the nearest ones, by the whole name or by its last part."""
+def _near(schema: type[RunConfig], key: str) -> str:
+    """The end of a sentence on an unknown name: the nearest ones, by the whole name or by its last part."""
     names = list(settings(schema))
-    if key in settings(SweepConfig) and key not in names:
-        return ", only `python -m scoft_hpc.sweep` has it"
+    if key not in names and key in settings(SweepConfig):
+        return "; only the sweep command has it."
     last = key.rpartition(".")[2]
     below = {name: name.rpartition(".")[2] for name in names}
     near = [name for name in names if below[name] == last] or difflib.get_close_matches(key, names, n=2)
     if not near:
         like = difflib.get_close_matches(last, below.values(), n=1)
         near = [name for name in names if below[name] in like]
-    return f"; did you mean {' or '.join(near[:3])}?" if near else "; `--cfg job` prints all there are"
-
-
-def _quoting(word: str) -> str:
-    key, _, value = word.partition("=")
-    return f"a value with spaces or signs needs quotes within quotes: '{key}=\"{value}\"'."
-
-
-def _settings(schema: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, hint in typing.get_type_hints(schema).items():
-        yield prefix + name, hint
-        if dataclasses.is_dataclass(hint):
-            yield from _settings(hint, f"{prefix}{name}.")
-
-
-def _parents(key: str) -> list[str]:
-    parts = key.split(".")[:-1]
-    return [".".join(parts[: i + 1]) for i in range(len(parts))]
-
-
-def _reason(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    return f"; did you mean {' or '.join(near[:3])}?" if near else "; `--cfg job` prints all there are."

@@ -1,7 +1,7 @@
 """Every setting, its type and its default: the authors' example script, unless marked [ours].
 
-A config has two halves. The *science* half decides what a run computes and is hashed into its id; the *infra* half
-(fields made with `infra`) decides where and how, and is not.
+A config has two halves. The *science* half decides what a run computes and is hashed into its id; the *infra*
+half (fields made with `infra`) decides where and how, and is not.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+INFRA = {"infra": True}
+"""The mark of a field that the run's identity leaves out."""
+
 
 def infra(default: Any) -> Any:
-    """A field that the run's identity leaves out."""
-    return field(default=default, metadata={"infra": True})
+    """A field of the infra half."""
+    return field(default=default, metadata=INFRA)
 
 
 class Variant(Enum):
@@ -88,7 +91,7 @@ class PlanMode(Enum):
 
 @dataclass(frozen=True)
 class Model:
-    """The frozen base: a folder in diffusers' Stable Diffusion layout, or the word `toy` for the shipped one."""
+    """The frozen base: a folder in diffusers' Stable Diffusion layout, or `toy` for the one that ships."""
 
     name: str = "toy"
     path: str = infra("toy")
@@ -210,8 +213,8 @@ class RunConfig:
     device: str = infra("auto")
     threads: int | None = infra(None)  # CPU threads of a job; None: the cores shared out among the jobs
     save_seconds: float = infra(60.0)
-    cluster: Cluster = infra(Cluster())
-    wandb: Wandb = infra(Wandb())
+    cluster: Cluster = field(default=Cluster(), metadata=INFRA)
+    wandb: Wandb = field(default=Wandb(), metadata=INFRA)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,9 @@ def _tensors(config: RunConfig, manifest: Manifest, base: Base, folder: Path) ->
     files = [list(pair.negatives) for pair in pairs]
     missing = [i for i, given in enumerate(files) if not given]
     if missing and config.data.negatives.source is not NegativeSource.given:
-        drawn = negatives.draw(base, [pairs[i] for i in missing], config.data.negatives, size, folder / "negatives")
+        drawn = negatives.draw(
+            base, [pairs[i] for i in missing], config.data.negatives, size, folder / "negatives"
+        )
         for i, paths in zip(missing, drawn, strict=True):
             files[i] = paths
     k = max(1, *map(len, files))
@@ -111,5 +113,3 @@ def _tensors(config: RunConfig, manifest: Manifest, base: Base, folder: Path) ->
 
 def _both_flips(base: Base, x: Tensor) -> Tensor:
     return torch.stack([base.moments(x), base.moments(x.flip(-1))], 1)
-
-

@@ -17,7 +17,9 @@ BATCH = 32
 
 
 @torch.no_grad()
-def draw(base: Base, pairs: list[Pair], settings: Negatives, resolution: int, folder: Path) -> list[list[Path]]:
+def draw(
+    base: Base, pairs: list[Pair], settings: Negatives, resolution: int, folder: Path
+) -> list[list[Path]]:
     """Draw `per_positive` negatives for each pair into `folder`; return their files, pair by pair.
 
     `txt2img` draws the caption from noise. `img2img` starts from the positive, noised `strength` of the way: strong
@@ -33,7 +35,10 @@ def draw(base: Base, pairs: list[Pair], settings: Negatives, resolution: int, fo
         x = images.read_images([pairs[i].image for i, _ in some], resolution).to(base.device)
         moments = base.moments(x)
         noise = torch.stack(
-            [torch.randn(moments.shape[2:], generator=stream(settings.seed, "negative", i, k)) for i, k in some]
+            [
+                torch.randn(moments.shape[2:], generator=stream(settings.seed, "negative", i, k))
+                for i, k in some
+            ]
         ).to(base.device)
         drawn = sample(
             base,

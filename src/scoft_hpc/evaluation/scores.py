@@ -34,7 +34,9 @@ def score(subject: Subject, scorer: Scorer) -> None:
     size = config.model.resolution
     samples = images.read_images([run.samples / name for _, name in names], size)
     features = embed(scorer, samples)
-    near_train = _nearest(features, embed(scorer, images.read_images([p.image for p in manifest.pairs], size)))
+    near_train = _nearest(
+        features, embed(scorer, images.read_images([p.image for p in manifest.pairs], size))
+    )
     rows: list[dict[str, Any]] = [
         {"file": f"samples/{name}", "prompt": texts[p], "nearest_train": float(near)}
         for (p, name), near in zip(names, near_train, strict=True)
@@ -43,7 +45,9 @@ def score(subject: Subject, scorer: Scorer) -> None:
     if manifest.held_out:
         held_out = embed(scorer, images.read_images([pair.image for pair in manifest.held_out], size))
         near_held_out = list(_nearest(features, held_out).tolist())
-    truth = _truth(scorer, samples, config.culture, [p for p, _ in names]) if config.data.name == "toy" else None
+    truth = (
+        _truth(scorer, samples, config.culture, [p for p, _ in names]) if config.data.name == "toy" else None
+    )
     for i, row in enumerate(rows):
         row["nearest_held_out"] = near_held_out[i]
         for name in ("in_style", "default_style", "subject"):

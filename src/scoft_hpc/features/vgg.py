@@ -44,7 +44,11 @@ class VggDistance(nn.Module):
         super().__init__()
         self.layers = vgg16_features()
         try:
-            state = {k.removeprefix("features."): v.float() for k, v in load_file(weights).items() if k[:9] == "features."}
+            state = {
+                k.removeprefix("features."): v.float()
+                for k, v in load_file(weights).items()
+                if k[:9] == "features."
+            }
             self.layers.load_state_dict(state)
         except (OSError, SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
@@ -52,8 +56,8 @@ class VggDistance(nn.Module):
                 f"objective.vgg_path={weights} does not give VGG16's features ({reason}); expected a safetensors file of "
                 "torchvision's vgg16 weights."
             ) from None
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
+        self.mean = nn.Buffer(torch.tensor(MEAN).view(1, 3, 1, 1))
+        self.std = nn.Buffer(torch.tensor(STD).view(1, 3, 1, 1))
         self.requires_grad_(False).eval()
 
     def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:

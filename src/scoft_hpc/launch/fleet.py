@@ -1,7 +1,7 @@
-"""A study on its way: what is unfinished is prepared, packed and sent, a few jobs at a time, until nothing is left.
+"""A study on its way: what is unfinished is prepared, packed and sent, a few jobs at a time, until done.
 
-The truth is on disk: a run is done when its result exists, and worked on while its claim lives. So a launcher that
-was killed, with its jobs still at work, is followed by one that waits for those jobs and sends the rest.
+The truth is on disk: a run is done when its result exists, and worked on while its claim lives. So after a
+launcher that was killed, with its jobs still at work, the next one waits for those jobs and sends the rest.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Fleet:
         told: a line for every job that ended otherwise than it should, with its log, by run id.
     """
 
-    def __init__(self, study: StudyDir, plan: Plan, slots: list[Slot], executor: Executor, lanes: int | None) -> None:
+    def __init__(
+        self, study: StudyDir, plan: Plan, slots: list[Slot], executor: Executor, lanes: int | None
+    ) -> None:
         self.study, self.slots, self.executor, self.lanes = study, slots, executor, lanes
         self.told: dict[str, str] = {}
         self._jobs: dict[int, tuple[Work, Job]] = {}
@@ -69,7 +71,12 @@ class Fleet:
     @property
     def phase(self) -> str:
         """What the jobs do, in a few words."""
-        preparing = [run.config.culture for work, _ in self._jobs.values() for run in work.runs if work.verb == "prepare"]
+        preparing = [
+            run.config.culture
+            for work, _ in self._jobs.values()
+            for run in work.runs
+            if work.verb == "prepare"
+        ]
         if self._stopping:
             return "stopping: the jobs save what they have"
         return f"preparing {', '.join(sorted(set(preparing)))}" if preparing else ""
@@ -169,14 +176,18 @@ class Fleet:
     def _end_preparation(self, work: Work, job: Job, code: int) -> None:
         for lead in work.runs:
             found = record.failure(self._dir(lead))
-            if found is None and code in (0, RunError.exit_code):
+            if found is None and code >= 0 and code != INTERRUPTED:
                 self._prepared.add(_material(lead))
                 continue
             same = [run for run in self._unsent if _material(run) == _material(lead)]
             self._unsent = [run for run in self._unsent if run not in same]
             if code == INTERRUPTED:
                 continue
-            message = str(found["message"]) if found else f"{_ending(code)}, while it prepared {lead.config.culture}"
+            message = (
+                str(found["message"])
+                if found
+                else f"{_ending(code)}, while it prepared {lead.config.culture}"
+            )
             for run in same:
                 record.write_failure(self._dir(run), "preparation", f"{message} (log: {job.log})", 0)
 
@@ -185,7 +196,9 @@ class Fleet:
         folder = self._dir(run)
         status = record.status(folder)
         if status is Status.planned:
-            record.write_failure(folder, "job", f"{_ending(code)} before it came to this run (log: {job.log})", 0)
+            record.write_failure(
+                folder, "job", f"{_ending(code)} before it came to this run (log: {job.log})", 0
+            )
         elif status is Status.lost:
             self.told[run.run_id] = f"{_ending(code)} (log: {job.log})"
 

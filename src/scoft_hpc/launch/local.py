@@ -1,8 +1,8 @@
 """Jobs as processes of this machine, behind the interface that a queue has too: submit, poll, cancel.
 
-Plain processes, not submitit's local executor, which was tried (1.5.4) and lost on three counts: its controller gives
-a job one second after Ctrl-C before it kills it, too short to save in; it reports every exit code as 0; and it
-takes 0.7 s for an empty job. On a cluster, where none of this holds, submitit submits.
+Plain processes, not submitit's local executor, which was tried (1.5.4) and lost on three counts: one second
+after Ctrl-C its controller kills the job, too soon for a save; it reports every exit code as 0; and an empty
+job takes it 0.7 s. On a cluster, where none of this holds, submitit submits.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ class Job:
 
 
 class Executor:
-    """Starts jobs that call `prepare` or `execute` of the module `door`, each with its own log below `logs`."""
+    """Starts jobs that call `prepare` or `execute` of the module `door`, each with a log of its own."""
 
     def __init__(self, logs: Path, door: str = DOOR) -> None:
         self.logs, self.door = logs, door
         logs.mkdir(parents=True, exist_ok=True)
 
     def submit(self, verb: str, runs: Sequence[Path], slot: Slot) -> Job:
-        """Start a job. It has a session of its own: a Ctrl-C in this terminal reaches it only through `cancel`."""
+        """Start a job, in a session of its own: Ctrl-C in this terminal reaches it only through `cancel`."""
         command = [sys.executable, "-u", "-m", "scoft_hpc.launch.worker", "--door", self.door, verb]
         log = self._next_log(verb)
         with log.open("ab") as file:

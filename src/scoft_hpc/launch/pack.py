@@ -56,7 +56,7 @@ def pack(runs: Sequence[Run], jobs: int, lanes: int | None) -> list[Pack]:
 
 
 def cost(run: Run) -> float:
-    """What the run costs, in forward passes of its U-Net over one sample: training, then drawing the samples."""
+    """What training and drawing the samples cost, in forward passes of the U-Net over one sample."""
     config, guided = run.config, 2
     drawn = config.evaluation.prompts * config.evaluation.samples
     drawing = drawn * (config.evaluation.steps * guided + DECODED)
@@ -76,7 +76,7 @@ def key(run: Run) -> str:
 
 
 def _shareable(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs grouped by what they may share a pack under; a base run joins any group with its model and sampling."""
+    """Runs grouped by what they must share; a base run joins any group with its model and sampling."""
     groups: dict[str, list[Run]] = defaultdict(list)
     home: dict[str, str] = {}
     for run in runs:
@@ -107,7 +107,7 @@ def _split(runs: list[Run], count: int, lanes: int | None) -> list[Pack]:
 
 
 def _fill(runs: list[Run], target: float, least: int, most: int) -> list[Run]:
-    """Between `least` and `most` of `runs` that cost about `target`: whole cultures, then the lanes of one that fit."""
+    """`least` to `most` of `runs` that cost about `target`: whole cultures, then lanes of one that fit."""
     taken: list[Run] = []
     missing = target
     for _, same_data in groupby(runs, key=_data):

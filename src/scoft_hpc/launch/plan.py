@@ -1,7 +1,7 @@
-"""A study's plan: every combination of the ablation's axes, for every culture and seed, as frozen run configs.
+"""A study's plan: every combination of the ablation's axes, for every culture and seed, as frozen configs.
 
-An *arm* is one combination of the axes' values, composed from the command line's words and the axes' own, so that an
-axis may be any setting or config group. Arms are composed once each; cultures and seeds only replace two fields.
+An *arm* is one combination of the axes' values, composed from the command line's words and the axes' own, so
+that an axis may be any setting or config group. It is composed once; cultures and seeds replace two fields.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def make(config: SweepConfig, words: Sequence[str]) -> Plan:
     seeds = _collect(faults, _seeds, config.seed)
     arms = _collect(faults, _arms, config, words)
     if config.study is not None and not STUDY.fullmatch(config.study):
-        faults.append(f"study={config.study}: expected letters, digits, `_`, `-` and `.`, at most 81 of them.")
+        faults.append(
+            f"study={config.study}: expected letters, digits, `_`, `-` and `.`, at most 81 of them."
+        )
     if seeds is None or arms is None or faults:
         raise ConfigError.of(faults)
     arms = _with_models(arms, output)
@@ -78,8 +80,7 @@ def make(config: SweepConfig, words: Sequence[str]) -> Plan:
         read = manifests[arm.data, culture]
         data = replace(arm.data, root=str(roots[arm.data]), digest=read.digest)
         steps = 0 if arm.variant is Variant.base else updates(arm, len(read.pairs))
-        # An untrained model has no training seed: one base a culture stands beside all of them.
-        for seed in seeds[:1] if arm.variant is Variant.base else seeds:
+        for seed in seeds:
             run = replace(arm, culture=culture, seed=seed, data=data)
             runs.append(Run(run_id(run), run, steps))
     every = set(names) == set(source.cultures(next(iter(roots.values()))))
@@ -101,11 +102,13 @@ def _arms(config: SweepConfig, words: Sequence[str]) -> list[RunConfig]:
     given = {_key(word): word for word in words}
     for axis, values in axes.items():
         if axis in SWEPT or axis.split(".")[0] in OWN:
-            faults.append(f"ablation.axes.{axis}: not a setting that an ablation can vary; write {axis}=… itself.")
+            faults.append(
+                f"ablation.axes.{axis}: not a setting that an ablation can vary; write {axis}=… itself."
+            )
         elif axis in given:
             faults.append(
                 f"`{given[axis]}`: the ablation {config.ablation.name} varies `{axis}` itself over "
-                f"{_literal(values)}; to restrict it, write 'ablation.axes.{axis}=[…]' with some of these, such as "
+                f"{_literal(values)}; to restrict it, give some of these with "
                 f"'ablation.axes.{axis}=[{given[axis].partition('=')[2]}]'."
             )
         elif not values:
@@ -164,7 +167,9 @@ def _cultures(asked: Any, roots: Iterable[Path]) -> list[str]:
 def _seeds(asked: Any) -> list[int]:
     seeds = asked if isinstance(asked, (list, tuple)) else [asked]
     if not seeds or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in seeds):
-        raise ConfigError(f"seed={_literal(asked)}: expected a number from 0 on, or a list such as 'seed=[0,1,2]'.")
+        raise ConfigError(
+            f"seed={_literal(asked)}: expected a number from 0 on, or a list such as 'seed=[0,1,2]'."
+        )
     return list(dict.fromkeys(seeds))
 
 
@@ -181,7 +186,9 @@ def _manifests(
     faults += _without_negatives(arms, roots, read)
     if faults:
         raise DataError.of(faults)
-    found = {(data, name): read[roots[data], data.pairs, name] for data, name in itertools.product(roots, names)}
+    found = {
+        (data, name): read[roots[data], data.pairs, name] for data, name in itertools.product(roots, names)
+    }
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -199,8 +206,8 @@ def _without_negatives(
         bare = [p for p in found.pairs if not p.negatives] if found is not None else []
         if bare and (root, pairs) in needing:
             faults.append(
-                f"{name}: {len(bare)} pairs have no negatives ({bare[0].image.name} is the first) and the variant mpc "
-                f"needs one each; name them in negative_imgpath, or have the base draw them: "
+                f"{name}: {len(bare)} pairs have no negatives ({bare[0].image.name} is the first) and the "
+                f"variant mpc needs one each; name them in negative_imgpath, or have the base draw them: "
                 f"data.negatives.source=img2img."
             )
     return faults
@@ -219,7 +226,13 @@ def _key(word: str) -> str:
 def _literal(value: Any) -> str:
     """A value as a command-line word gives it."""
     if isinstance(value, str):
-        plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in ("null", "true", "false", "nan", "inf")
+        plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in (
+            "null",
+            "true",
+            "false",
+            "nan",
+            "inf",
+        )
         return value if plain else json.dumps(value)
     if isinstance(value, (list, tuple)):
         return f"[{','.join(map(_literal, value))}]"

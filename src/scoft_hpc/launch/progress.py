@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,15 +25,6 @@ class Lane:
     steps: int
     samples: int
 
-    @property
-    def name(self) -> str:
-        return f"{self.culture} {self.variant} s{self.seed}"
-
-    @property
-    def drawing(self) -> bool:
-        """Whether training is over (or there is none) and samples are being drawn or scored."""
-        return self.step >= self.steps
-
 
 class Progress:
     """Reads the lanes of a study, again and again; what is done is not looked at twice."""
@@ -42,7 +34,7 @@ class Progress:
         self._entries = [(run, study.run(run["run_id"])) for run in runs]
         self._done: dict[str, Lane] = {}
 
-    def read(self, queued: frozenset[str] | set[str] = frozenset()) -> list[Lane]:
+    def read(self, queued: Set[str] = frozenset()) -> list[Lane]:
         """All lanes in the plan's order; those in `queued` wait for a job, which their files cannot tell."""
         lanes = []
         for run, folder in self._entries:
@@ -53,7 +45,7 @@ class Progress:
         return lanes
 
 
-def counts(lanes: list[Lane]) -> str:
+def counts(lanes: Sequence[Lane]) -> str:
     """Such as `12 done, 1 failed, 12 running`."""
     found = Counter(lane.status for lane in lanes)
     order = (Status.done, Status.failed, Status.lost, Status.running, Status.queued, Status.planned)

@@ -10,7 +10,7 @@ from pathlib import Path
 from scoft_hpc.errors import ConfigError
 
 JOB_BYTES = 10**9
-"""Memory that a CPU job of the toy model needs: about what the torch and diffusers libraries take, and some."""
+"""Memory that a CPU job of the toy model needs: what the torch and diffusers libraries take, and some."""
 
 CGROUP = Path("/sys/fs/cgroup")
 

@@ -1,10 +1,9 @@
-"""plan.json: written once, read ever after. A study never changes what it consists of."""
+"""Writing plan.json, once: a study never changes what it consists of."""
 
 from __future__ import annotations
 
 import datetime
 import functools
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,32 +14,12 @@ from scoft_hpc.config import compose
 from scoft_hpc.config.schema import RunConfig, science
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.plan import Plan, Run
+from scoft_hpc.launch.study import VERSION, read
 from scoft_hpc.runs import atomic
 from scoft_hpc.runs.layout import StudyDir
 
-VERSION = 1
 SHOWN = 6
 """So many differing settings, or values of one, are named; the rest is counted."""
-
-
-def read(study: StudyDir) -> dict[str, Any]:
-    """The plan as plain data.
-
-    Raises:
-        LaunchError: if there is none, or not one that this version reads.
-    """
-    try:
-        content = json.loads(study.plan.read_text())
-        known = content["version"] == VERSION and all(study.run(run["run_id"]) for run in content["runs"])
-    except FileNotFoundError:
-        raise LaunchError(f"{study.path} holds no study: there is no plan.json in it.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LaunchError(
-            f"{study.plan} cannot be read as a plan ({error}). Nothing was changed; choose another study=NAME."
-        ) from None
-    if not known:
-        raise LaunchError(f"{study.plan} has version {content['version']}; this scoft-hpc reads version {VERSION}.")
-    return dict(content)
 
 
 def check(study: StudyDir, plan: Plan) -> None:
@@ -52,13 +31,13 @@ def check(study: StudyDir, plan: Plan) -> None:
 
 
 def write(study: StudyDir, plan: Plan) -> None:
-    """Keep the plan, unless the study is there already; the caller holds the study's claim and has checked."""
+    """Keep the plan, unless it is there already; the caller holds the study's claim and has checked."""
     if not study.plan.exists():
         atomic.write_json(study.plan, to_json(plan))
 
 
 def write_config(study: StudyDir, run: Run) -> None:
-    """The run's config.yaml, which its job reads; a continued run takes today's infra half (paths, device …)."""
+    """The run's config.yaml, which its job reads; a continued run takes today's paths, device and so on."""
     path, text = study.run(run.run_id).config, compose.dump(run.config)
     if not path.exists() or path.read_text() != text:
         atomic.write_text(path, text)

@@ -1,7 +1,7 @@
 """The process of a job: `python -m scoft_hpc.launch.worker [--door MODULE] {prepare,execute} RUN_DIR...`
 
-The door is the module whose `prepare(run)` and `execute(runs)` do the work; it is imported here and nowhere else on
-this side, since it loads torch.
+The door is the module whose `prepare(run)` and `execute(runs)` do the work; they load torch, in this process
+alone.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import argparse
 import importlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scoft_hpc.errors import INTERRUPTED, RunError, ScoftError
+from scoft_hpc.errors import INTERRUPTED, RunError
 from scoft_hpc.runs import record
 from scoft_hpc.runs.layout import RunDir
 
@@ -33,16 +33,17 @@ def main(words: Sequence[str] | None = None) -> int:
     return INTERRUPTED if INTERRUPTED in codes else max(codes)
 
 
-def _prepare(prepare: object, run: Path) -> int:
-    """Prepare one run's culture; what goes wrong is kept as the run's failure, and the other cultures go on."""
-    assert callable(prepare)
+def _prepare(prepare: Callable[[Path], int], run: Path) -> int:
+    """Prepare one run's culture; a fault is kept as the run's failure, and the other cultures go on."""
     try:
-        return int(prepare(run))
+        code = prepare(run)
+        message = f"ended with exit code {code}"
     except Exception as error:
         traceback.print_exc()
-        message = str(error) if isinstance(error, ScoftError) else f"{type(error).__name__}: {error}"
+        code, message = RunError.exit_code, f"{type(error).__name__}: {error}"
+    if code not in (0, INTERRUPTED):
         record.write_failure(RunDir(run), "preparation", message, 0)
-        return RunError.exit_code
+    return code
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from torch import Tensor
 from scoft_hpc.losses.perceptual import Distance
 
 
-def similarities(distance: Distance, x_hat: Tensor, positive: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
+def similarities(
+    distance: Distance, x_hat: Tensor, positive: Tensor, negatives: Tensor
+) -> tuple[Tensor, Tensor]:
     """S(x_hat, x+) [N] and S(x_hat, x-_k) [N, K] in one call, so that x_hat's features are taken once.
 
     Args:
@@ -35,7 +37,9 @@ def l_c_official(s_positive: Tensor, s_negative: Tensor, present: Tensor) -> Ten
     return s_positive - _mean(s_negative, present)
 
 
-def l_c_triplet(s_positive: Tensor, s_negative: Tensor, present: Tensor, *, lam: float, margin: float) -> Tensor:
+def l_c_triplet(
+    s_positive: Tensor, s_negative: Tensor, present: Tensor, *, lam: float, margin: float
+) -> Tensor:
     """L_C = max(S(x_hat, x+) - lambda mean_k S(x_hat, x-_k) + m, 0), a value a row.
 
     Shapes as in `l_c_official`. The published code has no hinge: lambda and m are our own settings.

@@ -10,8 +10,10 @@ from typing import Any, cast
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
 
 from scoft_hpc.config.schema import Precision
 from scoft_hpc.diffusion.schedule import Schedule
@@ -53,12 +55,15 @@ class Base:
         """Mean and standard deviation of the scaled latents of images x [N, 3, H, W] in [-1, 1]: [N, 2, C, h, w]."""
         with self._autocast():
             posterior = self.vae.encode(x).latent_dist
-        return torch.stack([posterior.mean, posterior.std], 1).float() * self.vae.config.scaling_factor
+        moments = torch.stack([posterior.mean, posterior.std], 1).float()
+        return moments * float(self.vae.config.scaling_factor)
 
     def decode(self, z_0: Tensor) -> Tensor:
         """Images [N, 3, H, W], about in [-1, 1] and not clamped, of scaled latents [N, C, h, w]."""
         with self._autocast():
-            return cast(Tensor, self.vae.decode(z_0 / self.vae.config.scaling_factor, return_dict=False)[0].float())
+            return cast(
+                Tensor, self.vae.decode(z_0 / self.vae.config.scaling_factor, return_dict=False)[0].float()
+            )
 
     def predict(self, z_t: Tensor, t: Tensor, text: Tensor, lane: Tensor | None = None) -> Tensor:
         """The U-Net's output [N, C, h, w]; row i through the adapter lane[i], or the base alone where lane is None."""
@@ -72,6 +77,9 @@ class Base:
 
 def load_base(folder: Path, device: torch.device, precision: Precision = Precision.fp32) -> Base:
     """Read a folder in diffusers' layout; safetensors only, nothing is downloaded."""
+    for library in (diffusers_logging, transformers_logging):  # a job's log is for what concerns the run
+        library.set_verbosity_error()
+        library.disable_progress_bar()
     kwargs: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
     vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32, **kwargs)
     unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, **kwargs)

@@ -56,12 +56,21 @@ class LoraStack:
         ConfigError: if no layer has such a name.
     """
 
-    def __init__(self, unet: nn.Module, lanes: int, rank: int, alpha: float | None, targets: Sequence[str]) -> None:
-        self.rank, self.alpha, self.targets, self._rows = rank, float(rank if alpha is None else alpha), targets, Rows()
+    def __init__(
+        self, unet: nn.Module, lanes: int, rank: int, alpha: float | None, targets: Sequence[str]
+    ) -> None:
+        self.rank, self.alpha, self.targets, self._rows = (
+            rank,
+            float(rank if alpha is None else alpha),
+            targets,
+            Rows(),
+        )
         ends = tuple(f".{target}" for target in targets)
         found = [(n, m) for n, m in unet.named_modules() if isinstance(m, nn.Linear) and n.endswith(ends)]
         if not found:
-            raise ConfigError(f"lora.targets={list(targets)} match no linear layer of the U-Net; try [to_q,to_k,to_v,to_out.0].")
+            raise ConfigError(
+                f"lora.targets={list(targets)} match no linear layer of the U-Net; try [to_q,to_k,to_v,to_out.0]."
+            )
         self.layers: dict[str, StackedLora] = {}
         for name, linear in found:
             layer = StackedLora(linear, lanes, rank, self.alpha / rank, self._rows)

@@ -37,7 +37,11 @@ def sample(
     """
     solver = DPMSolverMultistepScheduler.from_config(base.scheduler.config)
     solver.set_timesteps(steps, device=base.device)
-    timesteps = solver.timesteps[min(steps - 1, round(steps * (1 - strength))) :] if start is not None else solver.timesteps
+    timesteps = (
+        solver.timesteps[min(steps - 1, round(steps * (1 - strength))) :]
+        if start is not None
+        else solver.timesteps
+    )
     z = noise * solver.init_noise_sigma
     if start is not None:
         z = solver.add_noise(start, noise, timesteps[:1].expand(len(noise)))

@@ -56,7 +56,9 @@ def grid(study: Study, culture: str) -> Grid | None:
     if not runs:
         return None
     prompts = list(dict.fromkeys(s["prompt"] for run in runs for s in run.samples))[:COLUMNS]
-    by_prompt = {run.run_id: {p: [s for s in run.samples if s["prompt"] == p] for p in prompts} for run in runs}
+    by_prompt = {
+        run.run_id: {p: [s for s in run.samples if s["prompt"] == p] for p in prompts} for run in runs
+    }
     depth = max((len(found) for columns in by_prompt.values() for found in columns.values()), default=0)
     panels = [
         Panel([_line(run, [_nth(by_prompt[run.run_id][p], n) for p in prompts], prompts) for run in runs])
@@ -94,7 +96,9 @@ def _line(run: Run, chosen: list[dict[str, Any] | None], prompts: list[str]) -> 
     cells = []
     for sample, prompt in zip(chosen, prompts, strict=True):
         verdict = _verdict(sample) if sample else ""
-        said = {"in-style": ", in style", "default": ", default style", "other": ", another style"}.get(verdict, "")
+        said = {"in-style": ", in style", "default": ", default style", "other": ", another style"}.get(
+            verdict, ""
+        )
         uri = pictures.data_uri(pictures.sample(run.folder, sample["file"])) if sample else None
         cells.append(Cell(uri, f"{run.variant}: {prompt}{said}", verdict))
     return Line(run.variant, note, cells)
@@ -119,7 +123,8 @@ def _pairs(study: Study, run: Run, prompts: list[str]) -> list[Line]:
     images = [Cell(pictures.data_uri(image), f"training image: {text}") for text, image, _ in chosen]
     lines = [Line("training", "what the culture's set shows", images)]
     negatives = [
-        Cell(pictures.data_uri(negative) if negative else None, f"negative: {text}") for text, _, negative in chosen
+        Cell(pictures.data_uri(negative) if negative else None, f"negative: {text}")
+        for text, _, negative in chosen
     ]
     if any(cell.uri for cell in negatives):
         lines.append(Line("negative", "what the base drew for the same caption", negatives))
@@ -134,7 +139,9 @@ def _training(study: Study, run: Run) -> Iterator[tuple[str, Path, Path | None]]
     if folder is None:
         return
     caches = sorted((output / "cache").glob(f"{run.culture}-*/negatives"))
-    drawn = caches[0] if len(caches) == 1 else None  # several: made under other settings, and not told apart here
+    drawn = (
+        caches[0] if len(caches) == 1 else None
+    )  # several: made under other settings, and not told apart here
     try:
         lines = (folder / "train" / "metadata.jsonl").read_text().splitlines()
         rows = [json.loads(line) for line in lines if line.strip()]

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP")
-PIXELATED = 96
-"""A picture of at most so many pixels a side is shown pixel by pixel, not smoothed."""
 THUMBNAIL = 160
 """Larger pictures are shown this size; the full ones lie in the run's folder."""
 
@@ -35,32 +33,30 @@ def data_uri(path: Path) -> str | None:
     return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode()
 
 
-def contact_sheet(rows: Sequence[Sequence[Path]], side: int = 64, gap: int = 2) -> bytes:
-    """A PNG of pictures in rows, each `side` pixels wide; a picture that is not there stays white."""
-    from PIL import Image
+def contact_sheet(rows: Sequence[Sequence[Path]], side: int = 64, gap: int = 2) -> Image:
+    """One picture of pictures in rows, each `side` pixels wide; a picture that is not there stays white."""
+    from PIL import Image as pil
 
     columns = max((len(row) for row in rows), default=0)
     cell = side + gap
-    sheet = Image.new("RGB", (max(1, columns * cell - gap), max(1, len(rows) * cell - gap)), "white")
+    sheet = pil.new("RGB", (max(1, columns * cell - gap), max(1, len(rows) * cell - gap)), "white")
     for y, row in enumerate(rows):
         for x, path in enumerate(row):
             image = _read(path, side)
             if image is not None:
                 sheet.paste(image, (x * cell, y * cell))
-    content = io.BytesIO()
-    sheet.save(content, format="PNG")
-    return content.getvalue()
+    return sheet
 
 
 def _read(path: Path, largest: int) -> Image | None:
     """The picture in RGB, no side longer than `largest`."""
-    from PIL import Image
+    from PIL import Image as pil
 
     try:
-        with Image.open(path, formats=FORMATS) as file:
+        with pil.open(path, formats=FORMATS) as file:
             file.draft("RGB", (largest, largest))
             image = file.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError):
+    except (OSError, ValueError, pil.DecompressionBombError):
         return None
-    image.thumbnail((largest, largest), Image.Resampling.LANCZOS)
+    image.thumbnail((largest, largest), pil.Resampling.LANCZOS)
     return image

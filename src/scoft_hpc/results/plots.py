@@ -70,7 +70,9 @@ def measure_plot(study: Study, measure: Measure) -> str:
             estimate = level(study, measure, variant)
             if estimate is None:
                 continue
-            axes.plot([x - 0.3, x + 0.3], [estimate.value] * 2, color=INK, linewidth=1.8, solid_capstyle="round")
+            axes.plot(
+                [x - 0.3, x + 0.3], [estimate.value] * 2, color=INK, linewidth=1.8, solid_capstyle="round"
+            )
             if estimate.half is not None:
                 axes.plot([x, x], [estimate.low, estimate.high], color=INK, linewidth=0.9)
         if measure.goal == 0.5:
@@ -78,7 +80,7 @@ def measure_plot(study: Study, measure: Measure) -> str:
         axes.set_xticks(range(len(variants)), variants)
         axes.set_xlim(-0.5, len(variants) - 0.5)
         low, high = measure.bounds
-        axes.set_ylim(low, 1.02 if math.isfinite(high) else None)
+        axes.set_ylim(low, high * 1.02 if math.isfinite(high) else axes.get_ylim()[1] * 1.08)
         return _svg(figure, f"m-{measure.name}")
 
 
@@ -99,9 +101,18 @@ def loss_plot(study: Study, term: str) -> str | None:
             seen = ~np.isnan(heights).all(axis=0)
             x, heights = longest[seen], heights[:, seen]
             colour = variant_colour(i)
-            axes.plot(x, np.nanmean(heights, axis=0), color=colour, linewidth=1.4, linestyle=DASHES[i % len(DASHES)])
-            axes.fill_between(x, np.nanmin(heights, axis=0), np.nanmax(heights, axis=0), color=colour, alpha=0.1, linewidth=0)
-        axes.set_xlabel("step", color=MUTED, fontsize=8, labelpad=1)
+            axes.plot(
+                x, np.nanmean(heights, axis=0), color=colour, linewidth=1.4, linestyle=DASHES[i % len(DASHES)]
+            )
+            axes.fill_between(
+                x,
+                np.nanmin(heights, axis=0),
+                np.nanmax(heights, axis=0),
+                color=colour,
+                alpha=0.1,
+                linewidth=0,
+            )
+        axes.set_xlabel("step", color=MUTED, labelpad=1)
         return _svg(figure, f"l-{term}") if drawn else None
 
 
@@ -128,7 +139,7 @@ def _axes(name: str) -> Iterator[tuple[Figure, Axes]]:
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 8}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9}):
         figure = Figure(figsize=(3.9, 2.5), layout="constrained")
         axes = figure.add_subplot()
         figure.patch.set_visible(False)

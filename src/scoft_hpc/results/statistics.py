@@ -44,7 +44,7 @@ class Estimate:
 
     @property
     def half(self) -> float | None:
-        """Half of the interval; None where nothing was repeated that could give one."""
+        """Half of the interval; None where there is none: nothing was repeated, or all of it agrees."""
         return (self.high - self.low) / 2 if math.isfinite(self.high - self.low) else None
 
     @property
@@ -82,7 +82,7 @@ def contrast(study: Study, measure: Measure, variant: str, reference: str) -> Es
     pairs = paired(
         values(study, measure, variant), values(study, measure, reference), any_seed=reference == BASE
     )
-    return mean(pairs)
+    return mean(pairs, bounds=(-measure.bounds[1], measure.bounds[1]))
 
 
 def paired(these: Values, those: Values, *, any_seed: bool = False) -> Values:
@@ -135,9 +135,9 @@ def mean(
 
 
 def _interval(units: NDArray[np.float64], draws: int, seed: int) -> tuple[float, float]:
-    """Bootstrap interval of the mean of `units` [n]; of a single one, everything: nothing was repeated."""
+    """Bootstrap interval of the mean of `units` [n]; everything, where nothing tells how far units lie apart."""
     n = len(units)
-    if n < 2:
+    if n < 2 or np.ptp(units) == 0:
         return -math.inf, math.inf
     drawn = np.random.default_rng(seed).integers(n, size=(draws, n))
     tail = (1 - CONFIDENCE) / 2

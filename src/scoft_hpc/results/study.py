@@ -15,11 +15,13 @@ from typing import Any
 
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.runs import journal, record
-from scoft_hpc.runs.layout import RunDir, StudyDir
+from scoft_hpc.runs.layout import RUN_ID, RunDir, StudyDir
 from scoft_hpc.runs.record import Status
 
 BASE = "base"
 """The variant that is not trained: what all others are measured against."""
+ENTRY = {"run_id", "culture", "variant", "seed", "config"}
+"""What a plan says of each run."""
 
 
 @dataclass(frozen=True)
@@ -104,24 +106,68 @@ def read(folder: StudyDir) -> Study:
     """
     plan = _read_plan(folder)
     notes: list[str] = []
-    runs = tuple(_read_run(folder.run(entry["run_id"]), entry, notes) for entry in plan["runs"])
+    names = _arms(plan["runs"])
+    runs = tuple(
+        _read_run(folder.run(entry["run_id"]), {**entry, "variant": names[entry["run_id"]]}, notes)
+        for entry in plan["runs"]
+    )
     return Study(folder, plan, runs, tuple(notes))
 
 
 def _read_plan(folder: StudyDir) -> dict[str, Any]:
     try:
         plan: dict[str, Any] = json.loads(folder.plan.read_text())
-        version, runs = plan["version"], plan["runs"]
-        known = version == 1 and all({"run_id", "culture", "variant", "seed", "config"} <= set(r) for r in runs)
+        version, entries = plan["version"], plan["runs"]
+        whole = all(ENTRY <= set(entry) and RUN_ID.fullmatch(entry["run_id"]) for entry in entries)
     except FileNotFoundError:
         raise LaunchError(
             f"{folder.path} holds no study (no plan.json in it); `scoft-hpc sweep` plans and runs one."
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LaunchError(f"{folder.plan} cannot be read as a plan: {error!r}; plan the study again.") from None
-    if not known:
-        raise LaunchError(f"{folder.plan} is a plan of version {version!r}; this scoft-hpc reads version 1.")
+        raise LaunchError(
+            f"{folder.plan} cannot be read as a plan: {error!r}; plan the study again."
+        ) from None
+    if version != 1 or not whole:
+        raise LaunchError(
+            f"{folder.plan} is a plan of version {version!r} that this scoft-hpc cannot read (it reads version 1, "
+            f"each run with {', '.join(sorted(ENTRY))}); gather with the version that planned it."
+        )
     return plan
+
+
+def _arms(entries: list[dict[str, Any]]) -> dict[str, str]:
+    """What each run counts as a variant: its own name, with the settings in which runs of one name differ.
+
+    An ablation of other settings than the loss terms has several runs a (culture, variant, seed), such as
+    `mpc gradient=first` and `mpc gradient=last`.
+    """
+    settings = {entry["run_id"]: dict(flat(entry["config"])) for entry in entries}
+    together: dict[tuple[Any, ...], list[str]] = {}
+    for entry in entries:
+        together.setdefault((entry["culture"], entry["variant"], entry["seed"]), []).append(entry["run_id"])
+    differing = sorted(
+        {
+            key
+            for ids in together.values()
+            for key in settings[ids[0]]
+            if any(settings[other].get(key) != settings[ids[0]][key] for other in ids)
+        }
+    )
+    names = {}
+    for entry in entries:
+        ids = together[entry["culture"], entry["variant"], entry["seed"]]
+        told = [f"{key.split('.')[-1]}={settings[entry['run_id']].get(key)}" for key in differing]
+        names[entry["run_id"]] = " ".join([entry["variant"], *told]) if len(ids) > 1 else entry["variant"]
+    return names
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as (`train.lr`, value)."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _read_run(folder: RunDir, entry: dict[str, Any], notes: list[str]) -> Run:

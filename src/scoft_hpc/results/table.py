@@ -69,7 +69,9 @@ def run_table(table: Sequence[Row]) -> Table:
     from rich.markup import escape
 
     measured = [m for m in MEASURES.values() if any(getattr(row, m.name) is not None for row in table)]
-    lines = _table("Runs", "culture", "variant", "seed", "status", "sec", *(m.short for m in measured), left=2)
+    lines = _table(
+        "Runs", "culture", "variant", "seed", "status", "sec", *(m.short for m in measured), left=2
+    )
     lines.columns[3].justify = "left"
     for before, row in zip([None, *table], table, strict=False):
         new = before is None or before.culture != row.culture
@@ -90,7 +92,9 @@ def summary_table(study: Study) -> Table:
     """A line a variant: each measure's mean over cultures and seeds, ± half of its 95 % interval."""
     measured = [m for m in MEASURES.values() if any(run.metric(m.name) is not None for run in study.runs)]
     heads = (f"{m.short} {m.arrow}".strip() for m in measured)
-    lines = _table("Variants, over cultures and seeds (± half of the 95 % interval)", "variant", "done", *heads, left=1)
+    lines = _table(
+        "Variants, over cultures and seeds (± half of the 95 % interval)", "variant", "done", *heads, left=1
+    )
     for variant in study.variants:
         runs = list(study.of(variant=variant))
         cells = []

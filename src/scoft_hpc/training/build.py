@@ -55,7 +55,9 @@ def device_of(config: RunConfig) -> torch.device:
         return torch.empty(0, device=config.device).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"device={config.device} cannot be used ({reason}); try auto, cpu or cuda.") from None
+        raise ConfigError(
+            f"device={config.device} cannot be used ({reason}); try auto, cpu or cuda."
+        ) from None
 
 
 def read_manifest(config: RunConfig) -> Manifest:

@@ -138,10 +138,13 @@ def gradients(base: Base, lanes: Sequence[Lane]) -> list[Terms]:
         raise ValueError("the base has no adapters to train")
     base.lora.zero_grad()
     batch = concatenate(
-        [draw(lane.config, lane.culture, lane.terms.index, lane.step, imagines(lane.terms.variant)) for lane in lanes]
+        [
+            draw(lane.config, lane.culture, lane.terms.index, lane.step, imagines(lane.terms.variant))
+            for lane in lanes
+        ]
     )
     terms = losses(base, [lane.terms for lane in lanes], batch)
-    torch.stack([t.loss for t in terms]).sum().backward()  # type: ignore[no-untyped-call]
+    torch.stack([t.loss for t in terms]).sum().backward()
     return terms
 
 
@@ -156,6 +159,9 @@ def _numbers(terms: Sequence[Terms]) -> list[Row]:
 
     table = torch.stack([torch.stack([value(t, name) for name in names]) for t in terms]).tolist()
     return [
-        {("loss" if name == "loss" else f"loss_{name}"): number for name, number in zip(names, row, strict=True)}
+        {
+            ("loss" if name == "loss" else f"loss_{name}"): number
+            for name, number in zip(names, row, strict=True)
+        }
         for row in table
     ]

@@ -84,7 +84,9 @@ def losses(base: Base, lanes: Sequence[LaneTerms], batch: Batch) -> list[Terms]:
     return results
 
 
-def _perceptual(lane: LaneTerms, batch: Batch, x_hat: Tensor, looks: Tensor) -> list[tuple[str, float, Tensor]]:
+def _perceptual(
+    lane: LaneTerms, batch: Batch, x_hat: Tensor, looks: Tensor
+) -> list[tuple[str, float, Tensor]]:
     """The lane's terms on decoded rollouts as (name, weight, mean over its active rows)."""
     if lane.distance is None:
         return []

@@ -1,0 +1,148 @@
+"""Values that have the right type and make no sense, alone or together: told all at once, before anything runs."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from scoft_hpc.config.schema import DISTANCES, RunConfig, Variant
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.runs.layout import STUDY
+
+Rule = tuple[Callable[[Any], bool], str]
+"""What a value must be: a predicate, and the same in words."""
+
+
+def _at_least(low: float) -> Rule:
+    return lambda value: low <= value < math.inf, f"{low} or more"
+
+
+ABOVE_ZERO: Rule = (lambda value: 0 < value < math.inf, "more than 0")
+SHARE: Rule = (lambda value: 0 < value <= 1, "more than 0 and at most 1")
+EIGHTS: Rule = (lambda value: value > 0 and value % 8 == 0, "a multiple of 8: the VAE scales by 8")
+DEVICE: Rule = (
+    lambda value: re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", value) is not None,
+    "auto, cpu, cuda or cuda:N",
+)
+
+RULES: dict[str, Rule] = {
+    "seed": _at_least(0),
+    "model.resolution": EIGHTS,
+    "data.pairs": _at_least(1),
+    "data.negatives.per_positive": _at_least(1),
+    "data.negatives.strength": SHARE,
+    "data.negatives.steps": _at_least(1),
+    "data.negatives.guidance": _at_least(0),
+    "data.negatives.seed": _at_least(0),
+    "objective.distance": (lambda value: value in DISTANCES, f"one of {', '.join(DISTANCES)}"),
+    "objective.w_ldm": _at_least(0),
+    "objective.w_m": _at_least(0),
+    "objective.w_c": _at_least(0),
+    "objective.w_vgg": _at_least(0),
+    "objective.every": _at_least(1),
+    "objective.guidance": _at_least(0),
+    "objective.rollout_steps": _at_least(2),
+    "objective.triplet_lambda": _at_least(0),
+    "objective.triplet_margin": _at_least(0),
+    "lora.rank": _at_least(1),
+    "lora.alpha": ABOVE_ZERO,
+    "lora.targets": (lambda value: bool(value) and all(value), "at least one layer's name"),
+    "train.steps": _at_least(1),
+    "train.epochs": _at_least(1),
+    "train.batch": _at_least(1),
+    "train.lr": ABOVE_ZERO,
+    "train.betas": (lambda value: all(0 <= beta < 1 for beta in value), "two numbers from 0 to below 1"),
+    "train.weight_decay": _at_least(0),
+    "train.eps": ABOVE_ZERO,
+    "train.warmup_steps": _at_least(0),
+    "train.max_grad_norm": ABOVE_ZERO,
+    "evaluation.prompts": _at_least(1),
+    "evaluation.samples": _at_least(1),
+    "evaluation.steps": _at_least(1),
+    "evaluation.guidance": _at_least(0),
+    "evaluation.seed": _at_least(0),
+    "study": (
+        lambda value: STUDY.fullmatch(value) is not None,
+        "letters, digits, `_`, `-` and `.`, at most 81, the first a letter or digit",
+    ),
+    "output": (bool, "a folder"),
+    "device": DEVICE,
+    "threads": _at_least(1),
+    "save_seconds": ABOVE_ZERO,
+    "cluster.jobs": _at_least(1),
+    "cluster.lanes": _at_least(1),
+}
+"""None passes wherever the type allows it: it means that there is no such limit, or that it is found out."""
+
+
+def check(config: RunConfig) -> list[str]:
+    """Every fault of one run's settings, as sentences; empty if there is none."""
+    return [*_ranges(config), *_combinations(config)]
+
+
+def require(configs: Iterable[RunConfig]) -> None:
+    """Raise ConfigError with the faults of all `configs`, each once."""
+    faults = dict.fromkeys(fault for config in configs for fault in check(config))
+    if faults:
+        raise ConfigError.of(faults)
+
+
+def check_output(output: Path) -> None:
+    """Raise ConfigError unless a file can be written below `output`: one is, and is removed again.
+
+    A folder that does not exist is not made; then its nearest existing parent is tried.
+    """
+    output = output.expanduser().absolute()
+    nearest = next(path for path in (output, *output.parents) if path.exists())
+    probe = nearest / f".{secrets.token_hex(6)}.tmp"
+    try:
+        probe.write_bytes(b"\n")
+        probe.unlink()
+    except OSError as error:
+        where = "" if nearest == output else f" (of this path, {nearest} exists)"
+        raise ConfigError(
+            f"output={output} cannot be written to: {error.strerror}{where}. "
+            f"Expected a folder that is yours, with room in it; choose one with output=DIR."
+        ) from None
+    finally:
+        probe.unlink(missing_ok=True) if nearest.is_dir() else None
+
+
+def _ranges(config: RunConfig) -> Iterator[str]:
+    for name, (holds, expected) in RULES.items():
+        value = functools.reduce(getattr, name.split("."), config)
+        if value is not None and not holds(value):
+            yield f"{name}={_written(value)}: expected {expected}."
+
+
+def _combinations(config: RunConfig) -> Iterator[str]:
+    objective, train, data = config.objective, config.train, config.data
+    if data.name == "folder" and not data.root:
+        yield "data=folder needs the folder that the cultures lie in: add data.root=DIR."
+    if data.name == "toy" and data.root:
+        yield f"data.root={data.root} is not used by data=toy, which renders its own; add data=folder."
+    if train.steps is not None and 1 <= train.steps < train.warmup_steps:
+        yield (
+            f"train.warmup_steps={train.warmup_steps} is more than train.steps={train.steps}; "
+            f"expected a warm-up that ends within the training."
+        )
+    if objective.distance == "vgg" and objective.w_vgg > 0:
+        yield (
+            "objective.distance=vgg and objective.w_vgg > 0 count the same distance twice; "
+            "set objective.w_vgg=0 or take another distance."
+        )
+    if config.variant in (Variant.mp, Variant.mpc) and (objective.distance == "vgg" or objective.w_vgg > 0):
+        needs = "objective.distance=vgg" if objective.distance == "vgg" else f"w_vgg={objective.w_vgg}"
+        if not objective.vgg_path:
+            yield f"{needs} needs VGG16's weights: add objective.vgg_path=FILE.safetensors, or objective.w_vgg=0."
+        elif not Path(objective.vgg_path).expanduser().is_file():
+            yield f"objective.vgg_path={objective.vgg_path} is not there; expected VGG16's weights as safetensors."
+
+
+def _written(value: Any) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else str(value)

@@ -1,0 +1,64 @@
+"""Between the schema's frozen dataclasses and OmegaConf's nodes."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.errors import ConfigError
+
+
+def structured(schema: type[RunConfig]) -> DictConfig:
+    """The schema as a node that takes overrides: frozen dataclasses come read-only otherwise."""
+    node = cast(DictConfig, OmegaConf.structured(schema))
+    _set_writable(node)
+    return node
+
+
+def settings(schema: type[RunConfig]) -> dict[str, Any]:
+    """The type of every setting by its dotted name, groups included: `train` as well as `train.lr`."""
+    return dict(_settings(schema, ""))
+
+
+def fits(hint: Any, value: Any) -> bool:
+    """Whether a list has the length that its type asks for; True for all else."""
+    items = typing.get_args(hint)
+    return typing.get_origin(hint) is not tuple or items[-1] is ... or len(value) == len(items)
+
+
+def with_tuples(config: Any, prefix: str = "") -> Any:
+    """The dataclass with the lists that OmegaConf leaves made the tuples that the types promise.
+
+    Raises:
+        ConfigError: if a list is too long or too short.
+    """
+    changes: dict[str, Any] = {}
+    for name, hint in typing.get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if dataclasses.is_dataclass(value):
+            changes[name] = with_tuples(value, f"{prefix}{name}.")
+        elif typing.get_origin(hint) is tuple:
+            if not fits(hint, value):
+                raise ConfigError(f"{prefix}{name}={value}: expected {len(typing.get_args(hint))} values.")
+            changes[name] = tuple(value)
+    return dataclasses.replace(config, **changes)
+
+
+def _settings(schema: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, hint in typing.get_type_hints(schema).items():
+        yield prefix + name, hint
+        if dataclasses.is_dataclass(hint):
+            yield from _settings(hint, f"{prefix}{name}.")
+
+
+def _set_writable(node: DictConfig) -> None:
+    OmegaConf.set_readonly(node, None)
+    for key in node:
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none():
+            _set_writable(child)

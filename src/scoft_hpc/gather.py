@@ -1,0 +1,111 @@
+"""python -m scoft_hpc.gather [STUDY]: the table, results.csv, the report and W&B of a study, from disk."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scoft_hpc.config.schema import RunConfig, WandbMode
+from scoft_hpc.errors import ConfigError, LaunchError, ScoftError
+from scoft_hpc.results.gather import Gathered, gather
+from scoft_hpc.runs.layout import STUDY, StudyDir, studies
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WORDS = {"study": "study", "output": "output", "wandb.mode": "wandb"}
+"""Hydra's way of saying the same, which fingers know from `sweep`."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    try:
+        asked = _parse(sys.argv[1:] if words is None else words)
+        mode = None if asked.wandb is None else _mode(asked.wandb)
+        show(gather(_find(asked.study, Path(asked.output)), mode))
+    except ScoftError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def show(gathered: Gathered) -> None:
+    """Print the runs, what they say together, and where it all lies."""
+    from rich.console import Console
+
+    from scoft_hpc.results import table
+
+    console = Console(highlight=False)
+    tables = [
+        table.run_table(gathered.rows),
+        table.bias_table(gathered.study),
+        table.summary_table(gathered.study),
+    ]
+    for each in tables:
+        if each is not None:
+            console.print()
+            console.print(each)
+    console.print()
+    for run in gathered.study.runs:
+        if run.failure and run.status.value == "failed":
+            _say(console, f"{run.run_id} failed: {run.failure.get('message', 'no reason was written')}")
+    for note in gathered.notes:
+        _say(console, f"note: {note}")
+    _say(console, f"results  {gathered.results}")
+    _say(console, f"report   {gathered.report}")
+
+
+def _say(console: Console, text: str) -> None:
+    """A line as it is: paths are not wrapped, so that they can be clicked and copied."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m scoft_hpc.gather", description=__doc__)
+    parser.add_argument(
+        "study", nargs="*", metavar="STUDY", help="name or folder; the one planned last by default"
+    )
+    parser.add_argument("--output", default=RunConfig().output, metavar="DIR", help="where studies lie")
+    parser.add_argument("--wandb", metavar="MODE", help="offline, online or disabled; as planned by default")
+    asked = parser.parse_args(list(words))
+    names = []
+    for word in asked.study:
+        key, equals, value = word.partition("=")
+        if not equals:
+            names.append(word)
+        elif key not in WORDS:
+            raise ConfigError(f"`{word}`: gather has no setting `{key}`; it has {', '.join(WORDS)}.")
+        elif key == "study":
+            names.append(value)
+        else:
+            setattr(asked, WORDS[key], value)
+    if len(names) > 1:
+        raise ConfigError(f"one study at a time, not {len(names)}: {', '.join(names)}.")
+    asked.study = names[0] if names else None
+    return asked
+
+
+def _mode(word: str) -> WandbMode:
+    if word not in WandbMode.__members__:
+        raise ConfigError(f"`{word}` is no mode of W&B; there are {', '.join(WandbMode.__members__)}.")
+    return WandbMode[word]
+
+
+def _find(name: str | None, output: Path) -> StudyDir:
+    """The named study, or the one planned last."""
+    found = studies(output)
+    if name is None:
+        if not found:
+            raise LaunchError(f"no study below {output.absolute()}; `scoft-hpc sweep` plans and runs one.")
+        return found[0]
+    folder = Path(name) if (Path(name) / "plan.json").is_file() else output / name
+    if not (folder / "plan.json").is_file() or not STUDY.fullmatch(folder.absolute().name):
+        there = ", ".join(study.name for study in found) or "none"
+        raise LaunchError(f"no study `{name}` below {output.absolute()}; there: {there}.")
+    return StudyDir(folder)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,109 @@
+"""What a plan and a study's state look like in a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+
+from scoft_hpc.launch.progress import Lane
+from scoft_hpc.runs import record
+from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.runs.record import Status
+
+if TYPE_CHECKING:
+    from scoft_hpc.launch.pack import Pack
+    from scoft_hpc.launch.plan import Run
+
+STYLES = {
+    Status.done: "green",
+    Status.failed: "bold red",
+    Status.lost: "red",
+    Status.running: "cyan",
+    Status.queued: "yellow",
+    Status.planned: "dim",
+}
+
+
+def plan_table(runs: Sequence[Run], packs: Sequence[Pack]) -> Table:
+    """A line a culture: its runs, their training updates, and the packs they go to."""
+    home = {run.run_id: n for n, pack in enumerate(packs, start=1) for run in pack.runs}
+    table = _table("culture", "variants", "seeds", "runs", "updates", "packs", left=2)
+    for culture in dict.fromkeys(run.config.culture for run in runs):
+        some = [run for run in runs if run.config.culture == culture]
+        numbers = sorted({home[run.run_id] for run in some if run.run_id in home})
+        table.add_row(
+            culture,
+            " ".join(dict.fromkeys(run.config.variant.name for run in some)),
+            ranges([run.config.seed for run in some]),
+            str(len(some)),
+            str(sum(run.steps for run in some)),
+            ranges(numbers) if numbers else "done",
+        )
+    return table
+
+
+def pack_table(packs: Sequence[Pack]) -> Table:
+    """A line a pack: what runs together in one job, and its share of the work."""
+    table = _table("pack", "lanes", "share of work", "cultures", left=0)
+    table.columns[-1].justify = "left"
+    table.columns[-1].no_wrap = False
+    total = sum(pack.cost for pack in packs)
+    for n, pack in enumerate(packs, start=1):
+        lanes = Counter(run.config.culture for run in pack.runs)
+        cultures = ", ".join(f"{count} {culture}" for culture, count in lanes.items())
+        table.add_row(str(n), str(len(pack.runs)), f"{pack.cost / total:.0%}", cultures)
+    return table
+
+
+def status_table(lanes: Sequence[Lane]) -> Table:
+    """Culture by variant: the state of the runs there, with the step where one trains."""
+    variants = list(dict.fromkeys(lane.variant for lane in lanes))
+    table = _table("culture", *variants, left=1 + len(variants))
+    for culture in dict.fromkeys(lane.culture for lane in lanes):
+        cells = [[n for n in lanes if n.culture == culture and n.variant == v] for v in variants]
+        table.add_row(culture, *map(_cell, cells))
+    return table
+
+
+def reason(run: RunDir, told: str | None = None) -> str:
+    """Why a run failed or was lost, as far as anyone knows: ` at step 12 (nan): the loss is not finite`."""
+    failure = record.failure(run)
+    if failure is not None:
+        return f" at step {failure['step']} ({failure['cause']}): {failure['message']}"
+    return f" at step {record.step(run)}: {told or 'its job ended without a word'}"
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Such as `0-2, 7`."""
+    parts: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1][1:] = [number]
+        else:
+            parts.append([number])
+    return ", ".join("-".join(map(str, part)) for part in parts)
+
+
+def _cell(lanes: Sequence[Lane]) -> str:
+    """One run: its state. Several seeds or settings: how many are in each."""
+    if len(lanes) == 1:
+        (lane,) = lanes
+        training = lane.status is Status.running and lane.step < lane.steps
+        word = f"{lane.step}/{lane.steps}" if training else lane.status.value
+        return f"[{STYLES[lane.status]}]{word}[/]"
+    found = Counter(lane.status for lane in lanes)
+    return ", ".join(
+        f"[{style}]{found[status]} {status.value}[/]" for status, style in STYLES.items() if found[status]
+    )
+
+
+def _table(*columns: str, left: int) -> Table:
+    """The first `left` columns hold words, the others numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i < left else "right", no_wrap=left <= 2)
+    return table

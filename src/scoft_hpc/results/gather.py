@@ -1,0 +1,57 @@
+"""From run folders to results: the table, results.csv, the report and W&B, from disk alone and at any time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoft_hpc.config.schema import Wandb, WandbMode
+from scoft_hpc.errors import LaunchError
+from scoft_hpc.results import publish, report, study, table
+from scoft_hpc.results.study import Study
+from scoft_hpc.results.table import Row
+from scoft_hpc.runs.layout import StudyDir
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What was gathered and where it lies; `notes` are warnings for the person who asked."""
+
+    study: Study
+    rows: list[Row]
+    results: Path
+    report: Path
+    notes: list[str]
+
+
+def gather(folder: StudyDir, mode: WandbMode | None = None) -> Gathered:
+    """Read the study as far as it got, write results.csv and report.html, publish to W&B.
+
+    `mode` None takes the mode that the study was planned with.
+
+    Raises:
+        LaunchError: if there is no plan to read, or the study's folder cannot be written to.
+    """
+    found = study.read(folder)
+    rows = table.rows(found)
+    try:
+        table.write_csv(folder.results, rows)
+        report.write(folder.report, found)
+        notes = [*found.notes, *publish.publish(found, rows, _settings(found, mode))]
+    except OSError as error:
+        raise LaunchError(
+            f"the results cannot be written to {folder.path} ({error.strerror}: {error.filename}); "
+            f"make room or give yourself the right to write there, and gather again."
+        ) from None
+    return Gathered(found, rows, folder.results, folder.report, notes)
+
+
+def _settings(found: Study, mode: WandbMode | None) -> Wandb:
+    """As planned, read key by key: a study that an older version planned is still gathered."""
+    planned = found.runs[0].config.get("wandb", {}) if found.runs else {}
+    default = Wandb()
+    return Wandb(
+        mode=mode or WandbMode[planned.get("mode", default.mode.name)],
+        project=planned.get("project", default.project),
+        entity=planned.get("entity", default.entity),
+    )

@@ -1,0 +1,161 @@
+"""Run a study: an ablation for cultures and seeds, packed, sent and watched; ends with table and report.
+
+    python -m scoft_hpc.sweep culture=all ablation=loss_terms
+
+The same command again continues an interrupted study, tries failed runs anew, and only prints the table of a
+finished one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from scoft_hpc.config.compose import command
+from scoft_hpc.config.schema import PlanMode, SweepConfig, WandbMode
+from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError
+from scoft_hpc.launch import pack, store, tables
+from scoft_hpc.launch.drive import follow, send
+from scoft_hpc.launch.pack import Pack
+from scoft_hpc.launch.plan import Plan, make
+from scoft_hpc.launch.resources import Slot, slots
+from scoft_hpc.launch.study import launch_claim
+from scoft_hpc.launch.worker import DOOR
+from scoft_hpc.runs import claim, record
+from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.runs.record import Status
+
+CTRL_C = 130
+"""Exit code of a command that a person stopped."""
+
+
+def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
+    """Plan, send, watch and gather. `words` are the command line's; `door` is the module that the jobs call.
+
+    Returns:
+        0 if every run is done, 4 if some failed, 75 if some can be continued, 130 if a person stopped it.
+    """
+    _refuse_flags(words)
+    _check_writable(Path(config.output).expanduser().absolute())
+    console = Console()
+    plan = make(config, words)
+    study = StudyDir(plan.output / plan.study)
+    store.check(study, plan)
+    unfinished = [run for run in plan.runs if not study.run(run.run_id).result.exists()]
+    places = slots(config.device, config.cluster.jobs, config.threads, len(unfinished))
+    if config.plan is PlanMode.only:
+        _print_plan(console, study, plan, pack.pack(unfinished, len(places), config.cluster.lanes))
+        return 0
+    _say(
+        console, f"study {plan.study}: {len(plan.runs)} runs, {len(plan.runs) - len(unfinished)} of them done"
+    )
+    if not unfinished and study.plan.exists():
+        return _finish(console, study, plan, config.wandb.mode, {})
+    _say(console, f"{len(places)} jobs at a time ({_places(places)}), folder {study.path}")
+    try:
+        ending = send(study, plan, places, config.cluster.lanes, console, door)
+    except RunError:
+        return _follow(console, study, plan)
+    if ending.stopped:
+        done = sum(study.run(run.run_id).result.exists() for run in plan.runs)
+        _say(console, f"stopped; {done} of {len(plan.runs)} runs are done. The same command continues.")
+        return CTRL_C
+    return _finish(console, study, plan, config.wandb.mode, ending.told)
+
+
+def _follow(console: Console, study: StudyDir, plan: Plan) -> int:
+    """Another process launches this study: show how it goes, and the table when it is over."""
+    owner = claim.alive(launch_claim(study))
+    _say(
+        console,
+        f"it is being run by {owner or 'another process'}; watching that. Ctrl-C here stops only this view.",
+    )
+    if not follow(study, console):
+        return CTRL_C
+    return _finish(console, study, plan, None, {})
+
+
+def _finish(
+    console: Console, study: StudyDir, plan: Plan, mode: WandbMode | None, told: dict[str, str]
+) -> int:
+    """The results table, and what is not done and why; returns the exit code."""
+    from scoft_hpc.gather import show
+    from scoft_hpc.results.gather import gather
+
+    show(gather(study, mode))
+    states = {run: record.status(study.run(run.run_id)) for run in plan.runs}
+    for run, status in states.items():
+        if status in (Status.failed, Status.lost):
+            _say(
+                console,
+                f"{run.run_id}: {status.value}{tables.reason(study.run(run.run_id), told.get(run.run_id))}",
+            )
+    left = [status for status in states.values() if status is not Status.done]
+    if not left:
+        return 0
+    _say(
+        console,
+        f"{len(left)} of {len(states)} runs are not done; logs: {study.logs}. The same command continues.",
+    )
+    broken = any(status in (Status.failed, Status.lost) for status in left)
+    return RunError.exit_code if broken else INTERRUPTED
+
+
+def _print_plan(console: Console, study: StudyDir, plan: Plan, packs: Sequence[Pack]) -> None:
+    console.print(tables.plan_table(plan.runs, packs))
+    if packs:
+        console.print(tables.pack_table(packs))
+    todo = sum(len(p.runs) for p in packs)
+    _say(
+        console,
+        f"study {study.name}: {len(plan.runs)} runs, {todo} to do in {len(packs)} packs; nothing was sent.",
+    )
+
+
+def _refuse_flags(words: Sequence[str]) -> None:
+    for word in words:
+        if word.startswith("-"):
+            raise ConfigError(
+                f"`{word}`: a sweep is not Hydra's multirun and takes no other folder of settings; "
+                f"lists go to the settings themselves, such as 'culture=[korea,china]' or 'seed=[0,1,2]'."
+            )
+
+
+def _check_writable(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        writable = os.access(output, os.W_OK | os.X_OK)
+        reason = "you may not write there"
+    except OSError as error:
+        writable, reason = False, error.strerror or str(error)
+    if not writable:
+        raise ConfigError(
+            f"output={output} cannot be written to: {reason}. Choose another folder with output=DIR."
+        )
+
+
+def _places(places: Sequence[Slot]) -> str:
+    names = list(dict.fromkeys(place.device for place in places))
+    threads = places[0].env["OMP_NUM_THREADS"]
+    return f"{', '.join(names)}, {threads} CPU thread{'s' * (threads != '1')} each"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    try:
+        return command("sweep", lambda config: sweep(config, words), words)
+    except KeyboardInterrupt:
+        print("stopped; the same command continues.", file=sys.stderr)
+        return CTRL_C
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,73 @@
+"""A door that trains nothing: it claims, journals, draws and publishes at a pace that a test sets.
+
+Environment: DOOR_PACE, seconds a step; DOOR_FAIL and DOOR_CRASH, part of the id of a run that fails or takes its
+whole job down; DOOR_UNPREPARED, a culture that cannot be prepared. Every start is noted in `<study>/started.txt`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from scoft_hpc.config import compose
+from scoft_hpc.errors import INTERRUPTED, DataError, RunError
+from scoft_hpc.runs import atomic, record
+from scoft_hpc.runs.claim import Claim
+from scoft_hpc.runs.journal import STEP, Journal
+from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.runs.stop import Stop
+
+PACE = float(os.environ.get("DOOR_PACE", "0.005"))
+
+
+def prepare(run: Path) -> int:
+    config = compose.load(RunDir(run).config)
+    _note(run, "prepared.txt", config.culture)
+    if config.culture == os.environ.get("DOOR_UNPREPARED"):
+        raise DataError("no picture of it can be read")
+    return 0
+
+
+def execute(paths: Sequence[Path]) -> int:
+    runs, stop = [RunDir(path) for path in paths if not RunDir(path).result.exists()], Stop()
+    if any(_chosen("DOOR_CRASH", run) for run in runs):
+        raise RuntimeError("the job breaks off")
+    with stop.heeding_signals(), contextlib.ExitStack() as held:
+        for run in runs:
+            held.callback(Claim.take(run.claim).release)
+            record.start_attempt(run)
+            _note(run.path, "started.txt", run.run_id)
+        codes = [_train(run, stop) for run in runs]
+    return INTERRUPTED if INTERRUPTED in codes else max(codes, default=0)
+
+
+def _train(run: RunDir, stop: Stop) -> int:
+    steps = compose.load(run.config).train.steps or 0
+    first = record.step(run)
+    journal = Journal(run.metrics, first)
+    for step in range(first + 1, steps + 1):
+        if stop.requested:
+            time.sleep(1.2)  # a save that takes its time
+            return INTERRUPTED
+        if step == 3 and _chosen("DOOR_FAIL", run):
+            record.write_failure(run, "nan", "the loss is not finite", step)
+            return RunError.exit_code
+        time.sleep(PACE)
+        journal.append({STEP: step, "loss": 1.0 / step})
+    run.samples.mkdir(exist_ok=True)
+    (run.samples / "p00-s00.png").touch()
+    atomic.write_json(run.result, {"run_id": run.run_id, "steps": steps, "resumed": first})
+    return 0
+
+
+def _chosen(variable: str, run: RunDir) -> bool:
+    part = os.environ.get(variable)
+    return part is not None and part in run.run_id
+
+
+def _note(run: Path, name: str, word: str) -> None:
+    with (run.parents[1] / name).open("a") as file:
+        file.write(f"{word}\n")

@@ -1,0 +1,44 @@
+"""A launcher's process: `python launching.py OUTPUT JOBS CULTURE...` sends a study of four runs a culture."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from scoft_hpc.config.identity import run_id
+from scoft_hpc.config.schema import RunConfig, Train, Variant
+from scoft_hpc.errors import RunError
+from scoft_hpc.launch.drive import follow, send
+from scoft_hpc.launch.plan import Plan, Run
+from scoft_hpc.launch.resources import slots
+from scoft_hpc.runs.layout import StudyDir
+
+VARIANTS = (Variant.ldm, Variant.m, Variant.mp, Variant.mpc)
+STEPS = 30
+
+
+def plan(output: Path, cultures: list[str]) -> Plan:
+    config = RunConfig(output=str(output), train=Train(steps=STEPS))
+    configs = [replace(config, culture=c, variant=v) for c in cultures for v in VARIANTS]
+    runs = tuple(Run(run_id(config), config, STEPS) for config in configs)
+    return Plan("study", "loss_terms", output, (), runs)
+
+
+def main(output: Path, jobs: int, cultures: list[str]) -> int:
+    study, planned = StudyDir(output / "study"), plan(output, cultures)
+    places = slots("cpu", jobs, 1, len(planned.runs))
+    try:
+        ending = send(study, planned, places, None, Console(), door="door")
+    except RunError as error:
+        print(f"following: {error}", flush=True)
+        return 0 if follow(study, Console()) else 130
+    for name, told in ending.told.items():
+        print(f"{name}: {told}")
+    return 130 if ending.stopped else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

@@ -1,0 +1,193 @@
+"""Launchers and jobs as real processes: what is killed, stopped or started twice, and what is left on disk then."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scoft_hpc.launch.study import launch_claim, read
+from scoft_hpc.runs import claim, record
+from scoft_hpc.runs.layout import RunDir, StudyDir
+from scoft_hpc.runs.record import Status
+
+HERE = Path(__file__).parent
+PATIENCE = 30.0
+
+
+class Launcher:
+    """A launcher's process of its own session, as a terminal gives it, and the study it works on."""
+
+    def __init__(self, output: Path, jobs: int = 2, cultures: tuple[str, ...] = ("korea",), **door: str) -> None:
+        self.study = StudyDir(output / "study")
+        path = os.pathsep.join([str(HERE), *(entry for entry in sys.path if entry)])
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "launching.py"), str(output), str(jobs), *cultures],
+            env={**os.environ, "PYTHONPATH": path, **{f"DOOR_{k}": v for k, v in door.items()}},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            # A test runner in the background ignores SIGINT, and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+        )
+
+    def end(self) -> tuple[int, str]:
+        output, _ = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, output
+
+    def runs(self) -> list[RunDir]:
+        return [self.study.run(run["run_id"]) for run in read(self.study)["runs"]]
+
+    def workers(self) -> set[int]:
+        """The pids of the jobs that own runs now."""
+        owners = [claim.alive(run.claim) for run in self.runs()] if self.study.plan.exists() else []
+        return {owner.pid for owner in owners if owner is not None}
+
+    def states(self) -> Counter[str]:
+        return Counter(record.status(run).value for run in self.runs())
+
+    def starts(self) -> Counter[str]:
+        return Counter((self.study.path / "started.txt").read_text().split())
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_every_run_is_done_once_and_a_second_launch_sends_nothing(tmp_path: Path) -> None:
+    first = Launcher(tmp_path, cultures=("korea", "india"))
+    code, output = first.end()
+    assert code == 0, output
+    assert first.states() == {"done": 8}
+    assert set(first.starts().values()) == {1}
+    assert sorted((first.study.path / "prepared.txt").read_text().split()) == ["india", "korea"]
+    assert "done: " in output and "8 planned" not in output.splitlines()[-1]
+    again = Launcher(tmp_path, cultures=("korea", "india"))
+    assert again.end()[0] == 0
+    assert again.starts() == first.starts()
+    assert launch_claim(first.study).exists() is False
+
+
+def test_ctrl_c_lets_the_jobs_save_and_the_same_command_continues(tmp_path: Path) -> None:
+    first = Launcher(tmp_path, PACE="0.1")
+    until(lambda: len(first.workers()) == 2 and any(record.step(run) > 2 for run in first.runs()))
+    workers = first.workers()
+    os.killpg(first.process.pid, signal.SIGINT)  # as a terminal does: to the whole foreground group
+    code, output = first.end()
+    assert code == 130, output
+    assert not any(map(alive, workers))
+    assert set(first.states()) == {"planned"}, "a job that was killed would have left its claim: lost"
+    again = Launcher(tmp_path)
+    assert again.end()[0] == 0
+    assert again.states() == {"done": 4}
+    assert max(record.result(run)["resumed"] for run in again.runs()) > 2
+
+
+def test_sigterm_stops_as_ctrl_c_does(tmp_path: Path) -> None:
+    first = Launcher(tmp_path, PACE="0.1")
+    until(lambda: len(first.workers()) == 2)
+    first.process.send_signal(signal.SIGTERM)
+    assert first.end()[0] == 130
+    assert set(first.states()) == {"planned"}
+
+
+def test_a_killed_job_leaves_lost_runs_that_are_started_again(tmp_path: Path) -> None:
+    first = Launcher(tmp_path, PACE="0.05")
+    until(lambda: len(first.workers()) == 2)
+    victim = min(first.workers())
+    mine = {run.run_id for run in first.runs() if getattr(claim.alive(run.claim), "pid", 0) == victim}
+    os.kill(victim, signal.SIGKILL)
+    _, output = first.end()
+    lost = {run.run_id for run in first.runs() if record.status(run) is Status.lost}
+    assert lost and lost <= mine
+    assert first.states() == {"done": 4 - len(lost), "lost": len(lost)}
+    assert all(f"{name}: its job was killed (SIGKILL)" in output for name in lost)
+    again = Launcher(tmp_path)
+    assert again.end()[0] == 0
+    assert again.states() == {"done": 4}
+
+
+def test_a_failing_run_stops_alone_and_is_tried_again(tmp_path: Path) -> None:
+    first = Launcher(tmp_path, jobs=1, FAIL="korea-mp-")
+    first.end()
+    assert first.states() == {"done": 3, "failed": 1}
+    failed = next(run for run in first.runs() if record.status(run) is Status.failed)
+    failure = record.failure(failed)
+    assert failure is not None and failure["cause"] == "nan"
+    again = Launcher(tmp_path, jobs=1)
+    again.end()
+    assert again.states() == {"done": 4}
+    assert (failed.path / "failure-1.json").exists(), "the first attempt's reason is kept"
+    assert {run: n for run, n in again.starts().items() if n > 1} == {failed.run_id: 2}
+
+
+def test_a_job_that_breaks_off_before_its_runs_is_told_with_its_log(tmp_path: Path) -> None:
+    first = Launcher(tmp_path, jobs=1, CRASH="korea-mp-")
+    first.end()
+    assert first.states() == {"failed": 4}
+    failure = record.failure(first.runs()[0])
+    assert failure is not None and "exit code 1" in failure["message"]
+    log = Path(failure["message"].partition("log: ")[2].rstrip(")"))
+    assert "RuntimeError: the job breaks off" in log.read_text()
+
+
+def test_a_culture_that_cannot_be_prepared_fails_alone(tmp_path: Path) -> None:
+    first = Launcher(tmp_path, jobs=1, cultures=("korea", "india"), UNPREPARED="korea")
+    first.end()
+    assert first.states() == {"done": 4, "failed": 4}
+    failure = record.failure(first.runs()[0])
+    assert failure is not None and "no picture of it can be read" in failure["message"]
+
+
+def test_of_two_launchers_one_sends_and_the_other_follows(tmp_path: Path) -> None:
+    both = [Launcher(tmp_path, PACE="0.03") for _ in range(2)]
+    ends = [launcher.end() for launcher in both]
+    assert [code for code, _ in ends] == [0, 0]
+    assert sum("following: study is being worked on by" in output for _, output in ends) == 1
+    assert both[0].states() == {"done": 4}
+    assert set(both[0].starts().values()) == {1}
+
+
+def test_after_a_killed_launcher_the_next_waits_for_its_jobs_and_sends_the_rest(tmp_path: Path) -> None:
+    first = Launcher(tmp_path, jobs=1, cultures=("korea",), PACE="0.05")
+    until(lambda: first.workers())
+    first.process.kill()
+    assert first.process.wait() == -signal.SIGKILL
+    first.process.stdout.close()  # type: ignore[union-attr]
+    workers = first.workers()
+    assert workers, "the job goes on without its launcher"
+    again = Launcher(tmp_path, jobs=1, cultures=("korea",))
+    assert again.end()[0] == 0
+    assert again.states() == {"done": 4}
+    assert set(again.starts().values()) == {1}, "no run was started by two jobs"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_jobs_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    first = Launcher(tmp_path, PACE="0.1")
+    until(lambda: len(first.workers()) == 2)
+    workers = first.workers()
+    first.process.send_signal(number)
+    time.sleep(0.6)
+    first.process.send_signal(number)
+    assert first.end()[0] == 130
+    assert not any(map(alive, workers))
+    assert "lost" in first.states()

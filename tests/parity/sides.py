@@ -1,0 +1,239 @@
+"""One lane's training by each side, the slow rewriting and our packed step, on the same tensors."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor, nn
+
+from reference import authors, world
+from scoft_hpc.config.schema import Form, Gradient, Lora, Objective, RunConfig, Train, Variant
+from scoft_hpc.data.batch import Batch, concatenate
+from scoft_hpc.data.cache import Culture
+from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.models.base import Base
+from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.training.lane import Lane
+from scoft_hpc.training.step import LaneTerms, Terms, losses
+
+PAIRS = 6
+UPDATES, BATCH, EVERY = 5, 4, 3
+RANK, ALPHA, LAMBDA = 4, 8.0, 0.9
+DISTANCE, VGG = world.Distance(seed=5), world.Distance(seed=6)
+# AdamW's eps is large enough for its step to be smooth at a gradient of 0: with 1e-8 an element whose
+# gradient is nothing but rounding error moves by the whole learning rate, in either direction.
+OPTIMISER = authors.Optimiser(lr=1e-3, eps=1e-3, max_grad_norm=0.5, cosine_updates=UPDATES)
+# Every third micro-step rolls out: from 999, 1, 500, 18, 19, 5 and 40, in updates with one rollout or two.
+TIMESTEPS = (999, 7, 250, 1, 620, 3, 500, 88, 901, 18, 333, 45, 19, 750, 2, 5, 410, 560, 40, 980)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One lane: what it minimises, and the seed of its LoRA and inputs."""
+
+    variant: Variant
+    gradient: Gradient = Gradient.first
+    form: Form = Form.official
+    seed: int = 0
+    negatives: int = 2
+    w_vgg: float = 0.01
+    margin: float = 0.1
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant.name}-{self.gradient.name}-{self.form.name}-s{self.seed}"
+
+    def config(self) -> RunConfig:
+        """The lane's settings in our words."""
+        return RunConfig(
+            variant=self.variant,
+            seed=self.seed,
+            objective=Objective(
+                form=self.form,
+                gradient=self.gradient,
+                every=EVERY,
+                w_vgg=self.w_vgg,
+                triplet_lambda=LAMBDA,
+                triplet_margin=self.margin,
+            ),
+            lora=Lora(rank=RANK, alpha=ALPHA, targets=world.TARGETS),
+            train=Train(
+                steps=UPDATES,
+                batch=BATCH,
+                lr=OPTIMISER.lr,
+                eps=OPTIMISER.eps,
+                max_grad_norm=OPTIMISER.max_grad_norm,
+            ),
+        )
+
+    def objective(self) -> authors.Objective:
+        """The lane's settings in the rewriting's words."""
+        looks = self.variant in (Variant.mp, Variant.mpc)
+        return authors.Objective(
+            w_m=None if self.variant is Variant.ldm else 0.3,
+            w_c=0.05 if looks else None,
+            w_vgg=self.w_vgg if looks and self.w_vgg else None,
+            only_positive=self.variant is Variant.mp,
+            form=self.form.name,
+            triplet_lambda=LAMBDA,
+            triplet_margin=self.margin,
+            gradient=self.gradient.name,
+            every=EVERY,
+        )
+
+    def micros(self) -> list[world.Micro]:
+        return world.micros(seed=100 + self.seed, timesteps=TIMESTEPS, negatives=self.negatives)
+
+
+class Pairwise(nn.Module):
+    """The distance in the package's shape: x_hat [N, 3, H, W], x [N, K, 3, H, W] -> [N, K]."""
+
+    def __init__(self, distance: world.Distance) -> None:
+        super().__init__()
+        self.distance = distance
+
+    def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        repeated = x_hat[:, None].expand_as(x)
+        return self.distance(repeated.flatten(0, 1), x.flatten(0, 1)).view(x.shape[:2])
+
+
+def culture(seed: int = 0) -> Culture:
+    """A culture of random pairs. Its latents have no spread, so that a row's latent tells its flip."""
+    g = torch.Generator().manual_seed(seed)
+    states = (PAIRS, world.TEXT_LENGTH, world.TEXT_WIDTH)
+    moments = torch.randn(PAIRS, 2, 2, *world.LATENT, generator=g)
+    moments[:, :, 1] = 0
+    present = torch.ones(PAIRS, 3, dtype=torch.bool)
+    present[::2, 1:] = False  # every other pair has one negative of the three
+    return Culture(
+        moments=moments,
+        text=torch.randn(states, generator=g),
+        generic=torch.randn(states, generator=g),
+        null=torch.randn(1, *states[1:], generator=g),
+        positive=torch.randint(256, (PAIRS, *world.IMAGE), dtype=torch.uint8, generator=g),
+        negative=torch.randint(256, (PAIRS, 3, *world.IMAGE), dtype=torch.uint8, generator=g),
+        present=present,
+    )
+
+
+@dataclass
+class Update:
+    """What one update of one lane was: the means of its terms, its gradient before clipping, its norm."""
+
+    terms: dict[str, float]
+    gradient: dict[str, Tensor]
+    norm: float
+
+
+@dataclass
+class History:
+    updates: list[Update]
+    weights: dict[str, Tensor]
+
+
+def by_the_authors(case: Case, prediction_type: str, micros: Sequence[world.Micro]) -> History:
+    """The rewriting, which takes micro-steps one by one; its terms are averaged over each update's."""
+    base = world.base(prediction_type)
+    unet = world.with_lora(base, RANK, ALPHA, case.seed)
+    done = authors.train_loop(base, unet, micros, BATCH, case.objective(), OPTIMISER, DISTANCE, VGG)
+    updates = []
+    for u, (gradient, norm) in enumerate(zip(done.gradients, done.norms, strict=True)):
+        rows = done.terms[u * BATCH : (u + 1) * BATCH]
+        names = {name for row in rows for name in row}
+        having = {name: [row[name] for row in rows if name in row] for name in names}
+        terms = {name: sum(values) / len(values) for name, values in having.items()}
+        updates.append(Update(terms, gradient, norm))
+    return History(updates, done.weights)
+
+
+def pack_of(cases: Sequence[Case], prediction_type: str) -> tuple[Base, list[Lane]]:
+    """Our pack on the same frozen networks, with peft's initial LoRA weights copied in."""
+    given = world.base(prediction_type)
+    schedule = Schedule(given.scheduler.alphas_cumprod.double(), velocity=prediction_type == "v_prediction")
+    cpu = torch.device("cpu")
+    base = Base(given.vae, copy.deepcopy(given.unet), None, None, given.scheduler, schedule, cpu)
+    base.lora = LoraStack(base.unet, len(cases), RANK, ALPHA, world.TARGETS)
+    lanes = []
+    for index, case in enumerate(cases):
+        config = case.config()
+        looks = case.variant in (Variant.mp, Variant.mpc)
+        terms = LaneTerms(
+            index,
+            case.variant,
+            config.objective,
+            distance=Pairwise(DISTANCE) if looks else None,
+            vgg=Pairwise(VGG) if looks and case.w_vgg else None,
+        )
+        lane = Lane(config, terms, culture(), base.lora)
+        for name, a, b in world.lora_pairs(world.with_lora(given, RANK, ALPHA, case.seed)):
+            lane.parameters[f"{name}.lora_A.weight"].copy_(a.detach())
+            lane.parameters[f"{name}.lora_B.weight"].copy_(b.detach())
+        lanes.append(lane)
+    return base, lanes
+
+
+def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -> Batch:
+    """These micro-steps, the first being number `first` of the run, as one lane's rows."""
+    looks = case.variant in (Variant.mp, Variant.mpc)
+    active = [j for j in range(len(micros)) if looks and (first + j) % EVERY == 0]
+    seen = [micros[j] for j in active]
+    calls = [len(authors.rollout_timesteps(m.t)) for m in seen]
+    kept = {
+        Gradient.first: [0 for _ in calls],
+        Gradient.last: [n - 1 for n in calls],
+        Gradient.random: [int(m.random_call * n) for m, n in zip(seen, calls, strict=True)],
+    }[case.gradient]
+
+    def stack(tensors: Sequence[Tensor], empty: tuple[int, ...]) -> Tensor:
+        return torch.stack(list(tensors)) if tensors else torch.zeros(0, *empty)
+
+    return Batch(
+        lane=torch.full((len(micros),), lane),
+        z_0=torch.cat([m.z_start for m in micros]),
+        eps=torch.cat([m.eps for m in micros]),
+        t=torch.tensor([m.t for m in micros]),
+        text=torch.cat([m.text for m in micros]),
+        generic=torch.cat([m.blip_text for m in micros]),
+        null=torch.cat([m.null_text for m in micros]),
+        active=torch.tensor(active, dtype=torch.long),
+        kept=torch.tensor(kept, dtype=torch.long),
+        noise=stack([m.rollout_eps[:, 0] for m in seen], (world.CALLS, *world.LATENT)).transpose(0, 1),
+        positive=stack([m.x_pos[0] for m in seen], world.IMAGE),
+        negative=stack([torch.cat(m.x_neg) for m in seen], (case.negatives, *world.IMAGE)),
+        present=torch.ones(len(seen), case.negatives, dtype=torch.bool),
+    )
+
+
+def taken(lane: Lane, terms: Terms) -> Update:
+    """One update of ours, in the words of the rewriting; the lane steps."""
+    gradient = {short(name): part.grad.clone() for name, part in lane.parameters.items()}
+    values = {f.name: getattr(terms, f.name) for f in fields(Terms)}
+    norm, _ = lane.update()
+    return Update({n: v.item() for n, v in values.items() if v is not None}, gradient, norm)
+
+
+def weights(lane: Lane) -> dict[str, Tensor]:
+    return {short(name): part.clone() for name, part in lane.parameters.items()}
+
+
+def short(name: str) -> str:
+    """Our parameter's name in the rewriting's words."""
+    return name.replace(".lora_", ".").removesuffix(".weight")
+
+
+def by_the_pack(cases: Sequence[Case], prediction_type: str) -> list[History]:
+    """Our step, all lanes in one batch an update."""
+    base, lanes = pack_of(cases, prediction_type)
+    micros = [case.micros() for case in cases]
+    updates: list[list[Update]] = [[] for _ in cases]
+    for first in range(0, UPDATES * BATCH, BATCH):
+        base.lora.zero_grad()
+        rows = [batch_of(case, i, micros[i][first : first + BATCH], first) for i, case in enumerate(cases)]
+        terms = losses(base, [lane.terms for lane in lanes], concatenate(rows))
+        torch.stack([t.loss for t in terms]).sum().backward()
+        for done, lane, own in zip(updates, lanes, terms, strict=True):
+            done.append(taken(lane, own))
+    return [History(done, weights(lane)) for done, lane in zip(updates, lanes, strict=True)]

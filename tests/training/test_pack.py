@@ -1,0 +1,215 @@
+"""What a pack owes its lanes: their own gradients, their own failures, and the same end after any interruption."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import tiny
+from scoft_hpc.config.schema import Cadence, Form, Gradient, LrSchedule, RunConfig, Variant
+from scoft_hpc.runs import journal
+from scoft_hpc.runs.stop import Interrupted, Stop
+from scoft_hpc.training import checkpoint
+from scoft_hpc.training.lane import learning_rate
+from scoft_hpc.training.loop import Training, gradients, train
+
+MIXED = [
+    tiny.config(Variant.ldm),
+    tiny.config(Variant.m, seed=1),
+    tiny.config(Variant.mp, culture="china"),
+    tiny.config(Variant.mpc),
+    tiny.config(Variant.mpc, objective={"gradient": Gradient.last}),
+    tiny.config(Variant.mpc, objective={"gradient": Gradient.random, "form": Form.triplet}, seed=3),
+    tiny.config(Variant.mp, objective={"w_c": 0.5, "gradient": Gradient.random}),
+    tiny.config(Variant.mpc, objective={"every": 1, "w_m": 0.0}, train={"lr": 3e-3}),
+]
+"""Eight lanes that differ in all that lanes of one pack may differ in."""
+
+
+def lora_gradients(lane_parameters: dict[str, Tensor]) -> Tensor:
+    return torch.cat([part.grad.flatten() for part in lane_parameters.values()])
+
+
+def weights(training: Training) -> Tensor:
+    return torch.cat([part.flatten() for part in training.lane.parameters.values()])
+
+
+def test_a_lanes_gradient_does_not_depend_on_its_neighbours() -> None:
+    base = tiny.base()
+    together = tiny.lanes(base, MIXED)
+    for _ in range(3):  # B is 0 before the first update, and A's gradient with it
+        gradients(base, together)
+        in_pack = [lora_gradients(lane.parameters).clone() for lane in together]
+        for lane, expected in zip(together, in_pack, strict=True):
+            gradients(base, [lane])
+            alone = lora_gradients(lane.parameters)
+            assert alone.norm() > 0
+            assert (alone - expected).norm() <= 1e-5 * alone.norm(), lane.config
+        gradients(base, together)
+        for lane in together:
+            lane.update()
+
+
+def test_lanes_of_one_culture_and_seed_see_the_same() -> None:
+    from scoft_hpc.data.batch import draw
+
+    culture = tiny.culture()
+    one, two = (draw(tiny.config(v), culture, i, 2, True) for i, v in enumerate([Variant.mp, Variant.mpc]))
+    other = draw(tiny.config(Variant.mp, seed=1), culture, 0, 2, True)
+    for name in ("z_0", "eps", "t", "noise", "positive", "negative"):
+        assert torch.equal(getattr(one, name), getattr(two, name)), name
+    assert not torch.equal(one.eps, other.eps)
+
+
+def test_an_epoch_shows_every_pair_once() -> None:
+    from scoft_hpc.data.batch import draw
+
+    culture, config = tiny.culture(pairs=6), tiny.config(train={"batch": 3})
+    for epoch in range(3):
+        texts = torch.cat([draw(config, culture, 0, step, False).text for step in (2 * epoch, 2 * epoch + 1)])
+        order = [int((culture.text == text).all((1, 2)).nonzero()) for text in texts]
+        assert sorted(order) == list(range(6))
+
+
+@pytest.mark.parametrize("cadence", Cadence)
+def test_cadence_counts_micro_steps_or_updates(cadence: Cadence) -> None:
+    from scoft_hpc.data.batch import active_rows
+
+    active = [(step, row) for step in range(20) for row in active_rows(step, 4, 10, cadence)]
+    if cadence is Cadence.micro_step:
+        assert [4 * step + row for step, row in active] == list(range(0, 80, 10))
+    else:
+        assert active == [(step, row) for step in (0, 10) for row in range(4)]
+
+
+def run(
+    folder: Path, configs: list[RunConfig], save_seconds: float = 1e9, stop: Stop | None = None
+) -> list[Training]:
+    base = tiny.base()
+    pack = tiny.pack(folder, base, configs)
+    train(base, pack, stop or Stop(), save_seconds)
+    return pack
+
+
+class StopAt(Stop):
+    """Requests the stop at the n-th look of the loop."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = itertools.count(1)
+        self.at = looks
+
+    @property
+    def requested(self) -> bool:
+        return next(self.looks) >= self.at
+
+
+@pytest.mark.parametrize("looks", [1, 4, 7])
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, looks: int) -> None:
+    straight = run(tmp_path / "straight", MIXED)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "broken", MIXED, stop=StopAt(looks))
+    resumed = run(tmp_path / "broken", MIXED)
+    for one, two in zip(straight, resumed, strict=True):
+        assert torch.equal(weights(one), weights(two))
+        rows = [
+            [{k: v for k, v in row.items() if k != "seconds"} for row in journal.read(t.run.metrics)]
+            for t in (one, two)
+        ]
+        assert rows[0] == rows[1]
+        assert [row[journal.STEP] for row in rows[1]] == list(range(1, 7))
+
+
+def test_a_kill_between_two_lanes_saves_still_resumes_bit_for_bit(tmp_path: Path) -> None:
+    """The lanes' newest saves are a step apart then; the pack continues from the newest that all have."""
+    straight = run(tmp_path / "straight", MIXED[:3])
+    with pytest.raises(Interrupted):
+        run(tmp_path / "killed", MIXED[:3], save_seconds=0.0, stop=StopAt(9))
+    for lane in (1, 2):
+        newest, older = checkpoint.existing(tmp_path / "killed" / f"lane-{lane}" / "checkpoints")
+        assert older.name == "step-00000004.safetensors"
+        newest.unlink()
+    resumed = run(tmp_path / "killed", MIXED[:3])
+    for one, two in zip(straight, resumed, strict=True):
+        assert torch.equal(weights(one), weights(two))
+
+
+class Poisoned(nn.Module):
+    """A distance that turns NaN, or raises, from its third call on."""
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__()
+        self.error, self.calls = error, 0
+
+    def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        self.calls += 1
+        s = (x_hat[:, None] - x).square().mean((2, 3, 4))
+        if self.calls < 3:
+            return s
+        if self.error is not None:
+            raise self.error
+        return s * float("nan")
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("the lane's own fault")])
+def test_a_lane_that_fails_stops_alone(tmp_path: Path, error: Exception | None) -> None:
+    """Its neighbours end where they end without it; it keeps its reason and its weights stay finite."""
+    undisturbed = run(tmp_path / "undisturbed", MIXED)
+    base = tiny.base()
+    pack = tiny.pack(tmp_path / "disturbed", base, MIXED)
+    object.__setattr__(pack[3].lane.terms, "distance", Poisoned(error))
+    train(base, pack, Stop(), 1e9)
+    assert str(pack[3].error) == (
+        str(error) if error else f"the gradient is not finite in update {pack[3].lane.step + 1}"
+    )
+    assert 0 < pack[3].lane.step < 6
+    assert weights(pack[3]).isfinite().all()
+    for i in (0, 1, 2, 4, 5, 6, 7):
+        assert pack[i].error is None
+        difference = (weights(pack[i]) - weights(undisturbed[i])).norm()
+        assert difference <= 1e-4 * weights(undisturbed[i]).norm()
+
+
+def test_a_torn_checkpoint_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    straight = run(tmp_path / "straight", MIXED[:1])
+    run(tmp_path / "torn", MIXED[:1], save_seconds=0.0)
+    newest, older = checkpoint.existing(tmp_path / "torn" / "lane-0" / "checkpoints")
+    content = bytearray(newest.read_bytes())
+    content[-5] ^= 1
+    newest.write_bytes(content)
+    assert checkpoint.read(newest) is None
+    assert checkpoint.read(older) is not None
+    resumed = run(tmp_path / "torn", MIXED[:1])
+    assert torch.equal(weights(straight[0]), weights(resumed[0]))
+    assert "do not verify" in caplog.text
+
+
+def test_a_pickle_is_no_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "step-00000003.safetensors"
+    torch.save({"weight": torch.zeros(3)}, path)
+    assert checkpoint.read(path) is None
+
+
+def test_two_checkpoints_stay(tmp_path: Path) -> None:
+    run(tmp_path, MIXED[:1], save_seconds=0.0)
+    kept = checkpoint.existing(tmp_path / "lane-0" / "checkpoints")
+    assert [path.name for path in kept] == ["step-00000006.safetensors", "step-00000005.safetensors"]
+
+
+def test_the_journal_tells_each_term_where_it_ran(tmp_path: Path) -> None:
+    pack = run(tmp_path, [tiny.config(Variant.mpc)])
+    rows = [json.loads(line) for line in pack[0].run.metrics.read_text().splitlines()]
+    assert [row["loss_c"] is not None for row in rows] == [True, False, True, False, False, True]
+    assert all(row["loss_p"] is None and row["loss_m"] is not None for row in rows)
+
+
+def test_learning_rate_is_half_a_cosine() -> None:
+    settings = tiny.config(train={"lr": 2.0, "warmup_steps": 10}).train
+    rates = [learning_rate(settings, step, 110) for step in (0, 5, 10, 60, 110)]
+    assert rates == pytest.approx([0.0, 1.0, 2.0, 1.0, 0.0])
+    constant = tiny.config(train={"lr": 2.0, "schedule": LrSchedule.constant}).train
+    assert learning_rate(constant, 50, 110) == 2.0
