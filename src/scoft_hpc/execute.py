@@ -81,7 +81,8 @@ def _run_pack(claims: dict[RunDir, Claim], stop: Stop) -> None:
     try:
         base, members = build(list(claims))
         for member in members:
-            provenance.write(member.run, member.config, str(base.device))
+            config = member.config
+            provenance.write(member.run, str(base.device), config.data.digest, config.model.digest)
         train(base, [m.training for m in members if m.training], stop, members[0].config.save_seconds)
         for member in members:
             if member.training and member.training.error:

@@ -1,4 +1,4 @@
-"""python -m scoft_hpc.gather [STUDY]: the table, results.csv, the report and W&B of a study, from disk."""
+"""The results of a study, from disk at any time: `python -m scoft_hpc.gather [STUDY] [--output DIR] [--wandb MODE]`."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _find(output: Path, name: str | None) -> StudyDir:
 
 def _show(study: StudyDir, lanes: Sequence[Lane]) -> None:
     console = Console()
-    console.print(tables.status_table(lanes))
+    console.print(tables.status_table(lanes), "")
     launcher = claim.alive(launch_claim(study))
     by = f", run by {launcher}" if launcher else ""
     _say(console, f"study {study.name}: {len(lanes)} runs, {counts(lanes)}{by}")

@@ -20,17 +20,19 @@ from scoft_hpc.config.schema import PlanMode, SweepConfig, WandbMode
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError
 from scoft_hpc.launch import pack, store, tables
 from scoft_hpc.launch.drive import follow, send
+from scoft_hpc.launch.local import DOOR
 from scoft_hpc.launch.pack import Pack
 from scoft_hpc.launch.plan import Plan, make
 from scoft_hpc.launch.resources import Slot, slots
-from scoft_hpc.launch.study import launch_claim
-from scoft_hpc.launch.worker import DOOR
+from scoft_hpc.launch.study import launch_claim, log_of, near
 from scoft_hpc.runs import claim, record
 from scoft_hpc.runs.layout import StudyDir
 from scoft_hpc.runs.record import Status
 
 CTRL_C = 130
 """Exit code of a command that a person stopped."""
+
+BROKEN = (Status.failed, Status.lost)
 
 
 def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
@@ -55,7 +57,7 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
     )
     if not unfinished and study.plan.exists():
         return _finish(console, study, plan, config.wandb.mode, {})
-    _say(console, f"{len(places)} jobs at a time ({_places(places)}), folder {study.path}")
+    _say(console, f"{_places(places)}; folder {near(study.path)}")
     try:
         ending = send(study, plan, places, config.cluster.lanes, console, door)
     except RunError:
@@ -76,39 +78,32 @@ def _follow(console: Console, study: StudyDir, plan: Plan) -> int:
     )
     if not follow(study, console):
         return CTRL_C
-    return _finish(console, study, plan, None, {})
+    return _finish(console, study, plan, WandbMode.disabled, {})  # publishing is the owner's
 
 
-def _finish(
-    console: Console, study: StudyDir, plan: Plan, mode: WandbMode | None, told: dict[str, str]
-) -> int:
-    """The results table, and what is not done and why; returns the exit code."""
+def _finish(console: Console, study: StudyDir, plan: Plan, mode: WandbMode, told: dict[str, str]) -> int:
+    """The results table, and what is not done and where to look; returns the exit code."""
     from scoft_hpc.gather import show
     from scoft_hpc.results.gather import gather
 
     show(gather(study, mode))
-    states = {run: record.status(study.run(run.run_id)) for run in plan.runs}
-    for run, status in states.items():
-        if status in (Status.failed, Status.lost):
-            _say(
-                console,
-                f"{run.run_id}: {status.value}{tables.reason(study.run(run.run_id), told.get(run.run_id))}",
-            )
+    states = {run.run_id: record.status(study.run(run.run_id)) for run in plan.runs}
     left = [status for status in states.values() if status is not Status.done]
     if not left:
         return 0
-    _say(
-        console,
-        f"{len(left)} of {len(states)} runs are not done; logs: {study.logs}. The same command continues.",
-    )
-    broken = any(status in (Status.failed, Status.lost) for status in left)
-    return RunError.exit_code if broken else INTERRUPTED
+    for name, status in states.items():
+        if status is Status.lost:
+            _say(console, f"{name} was lost{tables.reason(study.run(name), told.get(name))}")
+        if status in BROKEN:
+            _say(console, f"log      {log_of(study, name) or study.logs}  ({name})")
+    _say(console, f"{len(left)} of {len(states)} runs are not done; the same command continues.")
+    return RunError.exit_code if any(status in BROKEN for status in left) else INTERRUPTED
 
 
 def _print_plan(console: Console, study: StudyDir, plan: Plan, packs: Sequence[Pack]) -> None:
-    console.print(tables.plan_table(plan.runs, packs))
+    console.print(tables.plan_table(plan.runs, packs), "")
     if packs:
-        console.print(tables.pack_table(packs))
+        console.print(tables.pack_table(packs), "")
     todo = sum(len(p.runs) for p in packs)
     _say(
         console,
@@ -139,9 +134,9 @@ def _check_writable(output: Path) -> None:
 
 
 def _places(places: Sequence[Slot]) -> str:
-    names = list(dict.fromkeys(place.device for place in places))
-    threads = places[0].env["OMP_NUM_THREADS"]
-    return f"{', '.join(names)}, {threads} CPU thread{'s' * (threads != '1')} each"
+    names = ", ".join(dict.fromkeys(place.device for place in places))
+    jobs, threads = len(places), places[0].env["OMP_NUM_THREADS"]
+    return f"{jobs} job{'s' * (jobs > 1)} at a time on {names}, {threads} thread{'s' * (threads != '1')} each"
 
 
 def _say(console: Console, text: str) -> None:

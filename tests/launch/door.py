@@ -1,19 +1,20 @@
 """A door that trains nothing: it claims, journals, draws and publishes at a pace that a test sets.
 
 Environment: DOOR_PACE, seconds a step; DOOR_FAIL and DOOR_CRASH, part of the id of a run that fails or takes its
-whole job down; DOOR_UNPREPARED, a culture that cannot be prepared. Every start is noted in `<study>/started.txt`.
+whole job down. Every start is noted in `<study>/started.txt`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from scoft_hpc.config import compose
-from scoft_hpc.errors import INTERRUPTED, DataError, RunError
+from scoft_hpc.errors import INTERRUPTED, RunError
 from scoft_hpc.runs import atomic, record
 from scoft_hpc.runs.claim import Claim
 from scoft_hpc.runs.journal import STEP, Journal
@@ -21,14 +22,6 @@ from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.runs.stop import Stop
 
 PACE = float(os.environ.get("DOOR_PACE", "0.005"))
-
-
-def prepare(run: Path) -> int:
-    config = compose.load(RunDir(run).config)
-    _note(run, "prepared.txt", config.culture)
-    if config.culture == os.environ.get("DOOR_UNPREPARED"):
-        raise DataError("no picture of it can be read")
-    return 0
 
 
 def execute(paths: Sequence[Path]) -> int:
@@ -39,7 +32,8 @@ def execute(paths: Sequence[Path]) -> int:
         for run in runs:
             held.callback(Claim.take(run.claim).release)
             record.start_attempt(run)
-            _note(run.path, "started.txt", run.run_id)
+            with (run.path.parents[1] / "started.txt").open("a") as file:
+                file.write(f"{run.run_id}\n")
         codes = [_train(run, stop) for run in runs]
     return INTERRUPTED if INTERRUPTED in codes else max(codes, default=0)
 
@@ -50,7 +44,7 @@ def _train(run: RunDir, stop: Stop) -> int:
     journal = Journal(run.metrics, first)
     for step in range(first + 1, steps + 1):
         if stop.requested:
-            time.sleep(1.2)  # a save that takes its time
+            time.sleep(0.5)  # a save that takes its time
             return INTERRUPTED
         if step == 3 and _chosen("DOOR_FAIL", run):
             record.write_failure(run, "nan", "the loss is not finite", step)
@@ -68,6 +62,5 @@ def _chosen(variable: str, run: RunDir) -> bool:
     return part is not None and part in run.run_id
 
 
-def _note(run: Path, name: str, word: str) -> None:
-    with (run.parents[1] / name).open("a") as file:
-        file.write(f"{word}\n")
+if __name__ == "__main__":
+    raise SystemExit(execute([Path(word) for word in sys.argv[1:]]))

@@ -29,14 +29,15 @@ def plan(output: Path, cultures: list[str]) -> Plan:
 
 def main(output: Path, jobs: int, cultures: list[str]) -> int:
     study, planned = StudyDir(output / "study"), plan(output, cultures)
+    console = Console(width=200)
     places = slots("cpu", jobs, 1, len(planned.runs))
     try:
-        ending = send(study, planned, places, None, Console(), door="door")
+        ending = send(study, planned, places, None, console, door="door")
     except RunError as error:
-        print(f"following: {error}", flush=True)
-        return 0 if follow(study, Console()) else 130
+        console.print(f"following: {error}")
+        return 0 if follow(study, console) else 130
     for name, told in ending.told.items():
-        print(f"{name}: {told}")
+        console.print(f"{name}: {told}")
     return 130 if ending.stopped else 0
 
 

@@ -51,7 +51,7 @@ CASES = [
     Case(Variant.mpc, Gradient.random, Form.official, seed=8),
     Case(Variant.mp, Gradient.random, seed=9, w_vgg=0.0),
     Case(Variant.mpc, Gradient.last, Form.triplet, seed=10),
-    Case(Variant.mpc, Gradient.first, Form.triplet, seed=11, margin=-15.0),
+    Case(Variant.mpc, Gradient.first, Form.triplet, seed=11, margin=-45.0),
 ]
 PACKS = {EPSILON: [CASES[:8], CASES[4:]], VELOCITY: [[CASES[i] for i in (1, 2, 8)]]}
 LANES = [(kind, case) for kind, packs in PACKS.items() for case in dict.fromkeys(chain(*packs))]

@@ -44,11 +44,13 @@ class Maker:
         cultures: Sequence[str] = ("korea", "mexico"),
         variants: Sequence[str] = ("base", "ldm", "m", "mp", "mpc"),
         seeds: Sequence[int] = (0, 1),
-        data: Data = Data(),
+        data: Data | None = None,
         **numbers: int,
     ) -> Maker:
         configs = tuple(
-            RunConfig(culture=culture, variant=Variant[variant], seed=seed, data=data, output=str(output))
+            RunConfig(
+                culture=culture, variant=Variant[variant], seed=seed, data=data or Data(), output=str(output)
+            )
             for culture in cultures
             for variant in variants
             for seed in seeds

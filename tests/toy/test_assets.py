@@ -33,7 +33,9 @@ def held_out() -> Pictures:
 def test_the_files_are_those_of_the_recipe_and_small() -> None:
     recipe = json.loads((ASSETS / "recipe.json").read_text())
     files = [path for path in ASSETS.rglob("*") if path.is_file() and path.name != "recipe.json"]
-    found = {path.relative_to(ASSETS).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    found = {
+        path.relative_to(ASSETS).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
     assert found == recipe["sha256"]
     assert recipe["world"] == RECIPE
     assert sum(path.stat().st_size for path in files) <= 12_000_000
@@ -52,7 +54,9 @@ def test_the_base_is_of_stable_diffusions_classes(base: Any) -> None:
     config = base.scheduler.config
     assert (config.beta_start, config.beta_end, config.beta_schedule) == (0.00085, 0.012, "scaled_linear")
     assert (config.prediction_type, config.steps_offset) == ("epsilon", 1)
-    projections = [name for name, _ in base.unet.named_modules() if name.endswith(("to_q", "to_k", "to_v", "to_out.0"))]
+    projections = [
+        name for name, _ in base.unet.named_modules() if name.endswith(("to_q", "to_k", "to_v", "to_out.0"))
+    ]
     assert len(projections) >= 32
 
 

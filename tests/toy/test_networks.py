@@ -32,7 +32,9 @@ def test_feature_net_is_small_frozen_and_passes_gradients_to_the_picture() -> No
 
 def test_features_are_nearer_within_a_style_than_across() -> None:
     network = load_feature_net()
-    anchor, same_style, same_subject = (part for part in _x(Scene("house", 3), Scene("tree", 3), Scene("house", 0)))
+    anchor, same_style, same_subject = (
+        part for part in _x(Scene("house", 3), Scene("tree", 3), Scene("house", 0))
+    )
     last = network(torch.stack([anchor, same_style, same_subject]))[-1]
     assert (last[0] - last[1]).square().mean() < (last[0] - last[2]).square().mean()
 

@@ -44,7 +44,15 @@ def test_render_is_a_deterministic_picture_that_only_depends_on_what_is_shown() 
 
 @pytest.mark.parametrize(
     "changed",
-    [{"subject": "cup"}, {"style": 4}, {"place": None}, {"size": 0.7}, {"x": 0.0}, {"y": 0.02}, {"tint": (1.0, 1.0, 1.0)}],
+    [
+        {"subject": "cup"},
+        {"style": 4},
+        {"place": None},
+        {"size": 0.7},
+        {"x": 0.0},
+        {"y": 0.02},
+        {"tint": (1, 1, 1)},
+    ],
 )
 def test_every_factor_shows(changed: dict[str, object]) -> None:
     scene = Scene("boat", 2, None, "by a lake", size=0.55, x=0.05, y=-0.02, tint=(0.96, 0.97, 0.95))
@@ -62,7 +70,9 @@ def test_all_styles_of_a_subject_are_far_apart(subject: str) -> None:
 
 @pytest.mark.parametrize("style", range(len(STYLES)))
 def test_all_subjects_and_places_of_a_style_differ(style: int) -> None:
-    pictures = [render(Scene(subject, style, place=place)) for subject in SUBJECTS for place in (None, *PLACES)]
+    pictures = [
+        render(Scene(subject, style, place=place)) for subject in SUBJECTS for place in (None, *PLACES)
+    ]
     assert len({picture.tobytes() for picture in pictures}) == len(SUBJECTS) * (1 + len(PLACES))
 
 

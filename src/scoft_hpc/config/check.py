@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-import secrets
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -99,18 +99,15 @@ def check_output(output: Path) -> None:
     """
     output = output.expanduser().absolute()
     nearest = next(path for path in (output, *output.parents) if path.exists())
-    probe = nearest / f".{secrets.token_hex(6)}.tmp"
     try:
-        probe.write_bytes(b"\n")
-        probe.unlink()
+        with tempfile.NamedTemporaryFile(dir=nearest, prefix=".", suffix=".tmp") as probe:
+            probe.write(b"written to see whether it can be")
     except OSError as error:
         where = "" if nearest == output else f" (of this path, {nearest} exists)"
         raise ConfigError(
             f"output={output} cannot be written to: {error.strerror}{where}. "
             f"Expected a folder that is yours, with room in it; choose one with output=DIR."
         ) from None
-    finally:
-        probe.unlink(missing_ok=True) if nearest.is_dir() else None
 
 
 def _ranges(config: RunConfig) -> Iterator[str]:
@@ -124,22 +121,19 @@ def _combinations(config: RunConfig) -> Iterator[str]:
     objective, train, data = config.objective, config.train, config.data
     if data.name == "folder" and not data.root:
         yield "data=folder needs the folder that the cultures lie in: add data.root=DIR."
-    if data.name == "toy" and data.root:
+    if data.name == "toy" and data.root and not data.digest:  # the plan fills in both
         yield f"data.root={data.root} is not used by data=toy, which renders its own; add data=folder."
     if train.steps is not None and 1 <= train.steps < train.warmup_steps:
         yield (
             f"train.warmup_steps={train.warmup_steps} is more than train.steps={train.steps}; "
             f"expected a warm-up that ends within the training."
         )
-    if objective.distance == "vgg" and objective.w_vgg > 0:
-        yield (
-            "objective.distance=vgg and objective.w_vgg > 0 count the same distance twice; "
-            "set objective.w_vgg=0 or take another distance."
-        )
     if config.variant in (Variant.mp, Variant.mpc) and (objective.distance == "vgg" or objective.w_vgg > 0):
-        needs = "objective.distance=vgg" if objective.distance == "vgg" else f"w_vgg={objective.w_vgg}"
         if not objective.vgg_path:
-            yield f"{needs} needs VGG16's weights: add objective.vgg_path=FILE.safetensors, or objective.w_vgg=0."
+            yield (
+                f"objective.distance={objective.distance} with objective.w_vgg={objective.w_vgg} needs VGG16's "
+                f"weights: add objective.vgg_path=FILE.safetensors, or take distance toy and w_vgg 0."
+            )
         elif not Path(objective.vgg_path).expanduser().is_file():
             yield f"objective.vgg_path={objective.vgg_path} is not there; expected VGG16's weights as safetensors."
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from PIL import Image
 
+from scoft_hpc.config.schema import NegativeSource, RunConfig, Variant
 from scoft_hpc.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -88,6 +89,20 @@ def read(root: Path, culture: str, pairs: int | None = None) -> Manifest:
         held_out=tuple(row.pair for row in rows[len(train) :]),
         digest=_digest(rows),
     )
+
+
+def check_negatives(config: RunConfig, manifest: Manifest) -> list[str]:
+    """What keeps the run from having the negatives that it needs, as sentences; empty if nothing does."""
+    source = config.data.negatives.source
+    bare = [pair.image.name for pair in manifest.pairs if not pair.negatives]
+    if config.variant is not Variant.mpc or source is not NegativeSource.given or not bare:
+        return []
+    text = (
+        f"{manifest.culture}: {len(bare)} of {len(manifest.pairs)} pairs have no negatives (the first is "
+        f"{bare[0]}) and L_C, in variant mpc, needs one at least; name them in negative_imgpath, or have the "
+        f"base draw them: data.negatives.source=img2img."
+    )
+    return [text]
 
 
 @dataclass

@@ -10,13 +10,12 @@ from rich.console import Console
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch import store
 from scoft_hpc.launch.fleet import Fleet
-from scoft_hpc.launch.local import Executor
+from scoft_hpc.launch.local import DOOR, Executor
 from scoft_hpc.launch.plan import Plan
 from scoft_hpc.launch.progress import Progress
 from scoft_hpc.launch.resources import Slot
 from scoft_hpc.launch.study import launch_claim, read
 from scoft_hpc.launch.watch import view
-from scoft_hpc.launch.worker import DOOR
 from scoft_hpc.runs import claim
 from scoft_hpc.runs.claim import Claim
 from scoft_hpc.runs.layout import StudyDir
@@ -86,7 +85,7 @@ def _drive(study: StudyDir, fleet: Fleet, hold: Claim, console: Console) -> bool
     with stop.heeding_signals(), view(console) as display:
         while fleet.active and not stop.requested:
             fleet.step()
-            display.show(progress.read(fleet.queued), fleet.phase)
+            display.show(progress.read(fleet.queued), fleet.note)
             if time.monotonic() - beaten > BEAT_SECONDS:
                 hold.beat()
                 beaten = time.monotonic()
@@ -99,6 +98,6 @@ def _drive(study: StudyDir, fleet: Fleet, hold: Claim, console: Console) -> bool
                 if again.requested:
                     fleet.kill()
                 fleet.step()
-                display.show(progress.read(fleet.queued), fleet.phase)
+                display.show(progress.read(fleet.queued), fleet.note)
                 time.sleep(POLL_SECONDS)
     return False

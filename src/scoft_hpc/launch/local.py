@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scoft_hpc.launch.resources import Slot
-from scoft_hpc.launch.worker import DOOR
+from scoft_hpc.launch.study import log_number
+
+DOOR = "scoft_hpc.execute"
 
 
 @dataclass(frozen=True)
@@ -48,21 +50,25 @@ class Job:
 
 
 class Executor:
-    """Starts jobs that call `prepare` or `execute` of the module `door`, each with a log of its own."""
+    """Starts jobs, each with a log of its own.
+
+    The door is the module that does the work, called as `python -m DOOR RUN_DIR...`. It loads torch, which this
+    process does not.
+    """
 
     def __init__(self, logs: Path, door: str = DOOR) -> None:
         self.logs, self.door = logs, door
         logs.mkdir(parents=True, exist_ok=True)
 
-    def submit(self, verb: str, runs: Sequence[Path], slot: Slot) -> Job:
+    def submit(self, runs: Sequence[Path], slot: Slot) -> Job:
         """Start a job, in a session of its own: Ctrl-C in this terminal reaches it only through `cancel`."""
-        command = [sys.executable, "-u", "-m", "scoft_hpc.launch.worker", "--door", self.door, verb]
-        log = self._next_log(verb)
+        last = max((log_number(path) for path in self.logs.glob("*.log")), default=0)
+        log = self.logs / f"pack-{last + 1:03d}.log"
         with log.open("ab") as file:
-            file.write(f"{verb} on {slot.device}: {', '.join(run.name for run in runs)}\n".encode())
+            file.write(f"{slot.device}: {' '.join(run.name for run in runs)}\n".encode())
             file.flush()
             process = subprocess.Popen(
-                [*command, *map(str, runs)],
+                [sys.executable, "-u", "-m", self.door, *map(str, runs)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -70,7 +76,3 @@ class Executor:
                 start_new_session=True,
             )
         return Job(process, log)
-
-    def _next_log(self, verb: str) -> Path:
-        numbers = [int(path.stem.rpartition("-")[2]) for path in self.logs.glob("*-[0-9]*.log")]
-        return self.logs / f"{verb}-{max(numbers, default=0) + 1:03d}.log"

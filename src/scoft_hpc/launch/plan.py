@@ -86,7 +86,10 @@ def make(config: SweepConfig, words: Sequence[str]) -> Plan:
     every = set(names) == set(source.cultures(next(iter(roots.values()))))
     which = names[0] if len(names) == 1 else "all" if every else f"{len(names)}-cultures"
     study = config.study or _study_name(config.ablation.name, which, config.data.name)
-    unique = {run.run_id: replace(run, config=replace(run.config, study=study)) for run in runs}
+    unique: dict[str, Run] = {}
+    for planned in runs:
+        named = replace(planned, config=replace(planned.config, study=study))
+        unique.setdefault(planned.run_id, named)
     return Plan(study, config.ablation.name, output, tuple(words), tuple(unique.values()))
 
 

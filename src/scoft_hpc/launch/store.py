@@ -6,7 +6,6 @@ import datetime
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from scoft_hpc import __version__
@@ -14,7 +13,7 @@ from scoft_hpc.config import compose
 from scoft_hpc.config.schema import RunConfig, science
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.plan import Plan, Run
-from scoft_hpc.launch.study import VERSION, read
+from scoft_hpc.launch.study import VERSION, near, read
 from scoft_hpc.runs import atomic
 from scoft_hpc.runs.layout import StudyDir
 
@@ -91,7 +90,7 @@ def _difference(study: StudyDir, planned: list[dict[str, Any]], plan: Plan) -> s
         changes[SHOWN:] = [f"  … and {len(changes) - SHOWN} more settings"]
     changes = changes or ["  the same values, in other combinations"]
     return (
-        f"the study {study.name} in {_near(study.path.parent)} consists of {len(there)} other runs: "
+        f"the study {study.name} in {near(study.path.parent)} consists of {len(there)} other runs: "
         f"{len(there & here)} of the {len(here)} asked for now are among them.\n"
         + "\n".join(changes)
         + "\nA study never changes. Give the new one a name: study=NAME."
@@ -118,9 +117,3 @@ def _leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 def _show(values: list[Any]) -> str:
     more = f", … ({len(values)})" if len(values) > SHOWN else ""
     return (", ".join(str(value) for value in values[:SHOWN]) or "nothing") + more
-
-
-def _near(path: Path) -> str:
-    """The path as a person in this folder would write it."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

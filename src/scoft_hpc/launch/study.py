@@ -1,4 +1,4 @@
-"""What every command may ask of a study's folder, without loading Hydra: its plan, and who launches it."""
+"""What every command may ask of a study's folder, without loading Hydra: its plan, its logs, and who launches it."""
 
 from __future__ import annotations
 
@@ -38,3 +38,24 @@ def read(study: StudyDir) -> dict[str, Any]:
 def launch_claim(study: StudyDir) -> Path:
     """The claim of whoever sends the study's runs."""
     return study.path / "launch.json"
+
+
+def log_of(study: StudyDir, run_id: str) -> Path | None:
+    """What the last job that was sent for the run printed; a log's first line names its runs."""
+    for path in sorted(study.logs.glob("*.log"), key=log_number, reverse=True):
+        with path.open(errors="replace") as file:
+            if run_id in file.readline():
+                return path
+    return None
+
+
+def log_number(log: Path) -> int:
+    """Logs are numbered in the order in which jobs were sent."""
+    number = log.stem.rpartition("-")[2]
+    return int(number) if number.isdigit() else 0
+
+
+def near(path: Path) -> str:
+    """The path as a person in this folder would write it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

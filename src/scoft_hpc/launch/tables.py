@@ -103,7 +103,7 @@ def _cell(lanes: Sequence[Lane]) -> str:
 
 def _table(*columns: str, left: int) -> Table:
     """The first `left` columns hold words, the others numbers."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i < left else "right", no_wrap=left <= 2)
     return table

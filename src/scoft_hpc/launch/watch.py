@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from scoft_hpc.launch.progress import Lane, counts
+from scoft_hpc.launch.tables import STYLES, status_table
 from scoft_hpc.runs.record import Status
 
 HEARTBEAT_SECONDS = 10.0
-STYLES = {Status.done: "green", Status.failed: "bold red", Status.lost: "red", Status.running: "cyan"}
 FOLDED = (Status.done, Status.planned, Status.queued)
 """Lanes in these states give way, in this order, where the terminal is too low for all."""
 
@@ -72,7 +72,7 @@ class PlainView:
 
 
 class LiveView:
-    """One line a lane, as many as fit."""
+    """One line a lane; where even those at work do not fit, a table of cultures against variants."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
@@ -100,7 +100,12 @@ class LiveView:
         self._live.update(self.render(lanes, note, etas), refresh=True)
 
     def render(self, lanes: Sequence[Lane], note: str, etas: dict[str, float | None]) -> RenderableType:
-        shown, hidden = fold(lanes, self._console.height - 3)
+        room = self._console.height - 3
+        shown, hidden = fold(lanes, room)
+        total = f"{duration(self._clock() - self._start)}  {counts(lanes)}"
+        foot = Text(f"{total}  {note}".rstrip(), no_wrap=True, overflow="ellipsis")
+        if len(shown) > room:
+            return Group(status_table(lanes), foot)
         table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
         for column in ("culture", "variant", "seed"):
             table.add_column(column, no_wrap=True, overflow="ellipsis", max_width=18)
@@ -116,15 +121,13 @@ class LiveView:
                 str(lane.seed),
                 ProgressBar(total=lane.steps, completed=lane.step, width=20) if lane.steps else "",
                 f"{lane.step}/{lane.steps}" if lane.steps else "",
-                Text(state(lane), style=STYLES.get(lane.status, "dim")),
+                Text(state(lane), style=STYLES[lane.status]),
                 "" if eta is None else duration(eta),
             )
         lines: list[RenderableType] = [table]
         if hidden:
             lines.append(Text(f"and {counts(hidden)}", style="dim"))
-        total = f"{duration(self._clock() - self._start)}  {counts(lanes)}"
-        lines.append(Text(f"{total}  {note}".rstrip(), no_wrap=True, overflow="ellipsis"))
-        return Group(*lines)
+        return Group(*lines, foot)
 
 
 class Pace:
@@ -169,7 +172,10 @@ def names(lanes: Sequence[Lane]) -> str:
 
 
 def fold(lanes: Sequence[Lane], room: int) -> tuple[list[Lane], list[Lane]]:
-    """The lanes to show in `room` lines, in order, and the others: done and waiting ones give way first."""
+    """The lanes to show, in order, and those that give way where the room is short: done and waiting ones.
+
+    Those in other states stay, even if they are more than `room` lines.
+    """
     shown = list(lanes)
     for status in FOLDED:
         if len(shown) > room:
@@ -178,8 +184,6 @@ def fold(lanes: Sequence[Lane], room: int) -> tuple[list[Lane], list[Lane]]:
             for lane in waiting if status is Status.done else waiting[::-1]:
                 if len(shown) > room - 1:
                     shown.remove(lane)
-    if len(shown) > room:
-        shown = shown[: max(1, room - 1)]
     ids = {lane.run_id for lane in shown}
     return shown, [lane for lane in lanes if lane.run_id not in ids]
 

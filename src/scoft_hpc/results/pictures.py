@@ -35,11 +35,11 @@ def data_uri(path: Path) -> str | None:
 
 def contact_sheet(rows: Sequence[Sequence[Path]], side: int = 64, gap: int = 2) -> Image:
     """One picture of pictures in rows, each `side` pixels wide; a picture that is not there stays white."""
-    from PIL import Image as pil
+    import PIL.Image
 
     columns = max((len(row) for row in rows), default=0)
     cell = side + gap
-    sheet = pil.new("RGB", (max(1, columns * cell - gap), max(1, len(rows) * cell - gap)), "white")
+    sheet = PIL.Image.new("RGB", (max(1, columns * cell - gap), max(1, len(rows) * cell - gap)), "white")
     for y, row in enumerate(rows):
         for x, path in enumerate(row):
             image = _read(path, side)
@@ -50,13 +50,13 @@ def contact_sheet(rows: Sequence[Sequence[Path]], side: int = 64, gap: int = 2) 
 
 def _read(path: Path, largest: int) -> Image | None:
     """The picture in RGB, no side longer than `largest`."""
-    from PIL import Image as pil
+    import PIL.Image
 
     try:
-        with pil.open(path, formats=FORMATS) as file:
+        with PIL.Image.open(path, formats=FORMATS) as file:
             file.draft("RGB", (largest, largest))
             image = file.convert("RGB")
-    except (OSError, ValueError, pil.DecompressionBombError):
+    except (OSError, ValueError, PIL.Image.DecompressionBombError):
         return None
-    image.thumbnail((largest, largest), pil.Resampling.LANCZOS)
+    image.thumbnail((largest, largest), PIL.Image.Resampling.LANCZOS)
     return image

@@ -58,14 +58,20 @@ def variant_colour(i: int) -> str:
 
 
 def measure_plot(study: Study, measure: Measure) -> str:
-    """Variants side by side: a thin line with a marker a culture (its mean over seeds), and the mean with its interval."""
+    """Variants side by side: each culture's mean over seeds, and over them the pooled mean with its interval."""
     variants = study.variants
     with _axes(f"m-{measure.name}") as (figure, axes):
         for i, culture in enumerate(study.cultures):
             heights = [_mean_of(study.of(culture=culture, variant=v), measure.name) for v in variants]
             shift = (i - (len(study.cultures) - 1) / 2) * min(0.08, 0.5 / len(study.cultures))
-            style = {"color": culture_colour(i), "marker": MARKERS[i % COLOURS], "markersize": 4.5}
-            axes.plot(np.arange(len(variants)) + shift, heights, linewidth=0.6, alpha=0.9, **style)
+            axes.plot(
+                np.arange(len(variants)) + shift,
+                heights,
+                color=culture_colour(i),
+                linewidth=0.6,
+                marker=MARKERS[i % COLOURS],
+                markersize=4.5,
+            )
         for x, variant in enumerate(variants):
             estimate = level(study, measure, variant)
             if estimate is None:
@@ -123,7 +129,7 @@ def _mean_of(runs: Iterator[Run], metric: str) -> float:
 
 
 def _binned(run: Run, term: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Steps and values of a term, averaged in at most `BINS` equal spans of the run; steps without it are passed over."""
+    """Steps and values of a term, averaged in at most `BINS` equal spans; steps without the term are passed over."""
     points = [(row[STEP], row[term]) for row in run.history if isinstance(row.get(term), int | float)]
     if not points:
         return None

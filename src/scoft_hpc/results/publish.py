@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -69,19 +69,15 @@ def _publish(study: Study, rows: Sequence[Row], settings: Wandb, ledger_file: Pa
     missing = [i for i, digest in digests.items() if not _is_published(ledger.get(i, {}), digest, mode)]
     if not missing:
         return []
-    by_id = {run.run_id: run for run in study.runs}
-    with _wandb(study, settings) as start:
+    runs = {run.run_id: run for run in study.runs}
+    with _session(study.folder, settings.mode):
         for done, run_id in enumerate(missing):
-            if settings.mode is WandbMode.offline:
-                _remove_offline(study.folder.wandb, run_id)
             try:
                 if run_id == summary:
-                    _log_summary(start, study, rows)
+                    _publish_summary(study, rows, settings)
                 else:
-                    _log_run(start, by_id[run_id])
-            except (
-                Exception
-            ) as error:  # wandb raises its own, the network's and its service's: none may end a gather
+                    _publish_run(study, runs[run_id], settings)
+            except Exception as error:  # of wandb, its service or the network: none of them may end a gather
                 return [_apology(error, len(missing) - done, mode, study)]
             ledger[run_id] = {"digest": digests[run_id], "mode": mode}
             atomic.write_json(ledger_file, ledger)
@@ -92,9 +88,10 @@ def summary_id(study: Study) -> str:
     return f"{study.name}-summary"
 
 
-def _log_run(start: Callable[..., Any], run: Run) -> None:
+def _publish_run(study: Study, run: Run, settings: Wandb) -> None:
     """A run's settings, its whole history on its own step, its scores and times."""
-    with start(run.run_id, job_type=run.variant, tags=[run.culture, run.variant], config=run.config) as log:
+    tags, failed = [run.culture, run.variant], run.status is Status.failed
+    with _log(study, settings, run.run_id, run.variant, tags, run.config, failed=failed) as log:
         log.define_metric(STEP)
         log.define_metric("*", step_metric=STEP)
         for row in run.history:
@@ -105,29 +102,28 @@ def _log_run(start: Callable[..., Any], run: Run) -> None:
                 "status": run.status.value,
                 **{name: value for name in MEASURES if (value := run.metric(name)) is not None},
                 **{f"seconds/{part}": spent for part, spent in run.result.get("seconds", {}).items()},
-                **({"seconds": run.seconds} if run.seconds is not None else {}),
-                **({"failure": run.failure.get("message", "")} if run.status is Status.failed else {}),
+                **({"seconds/total": run.seconds} if run.seconds is not None else {}),
+                **({"failure": run.failure.get("message", "")} if failed else {}),
             }
         )
-        log.finish(exit_code=0 if run.status is Status.done else 1)
 
 
-def _log_summary(start: Callable[..., Any], study: Study, rows: Sequence[Row]) -> None:
+def _publish_summary(study: Study, rows: Sequence[Row], settings: Wandb) -> None:
     """The results table, a grid a culture and each variant's means."""
     import wandb
 
+    names = [field.name for field in fields(Row)]
+    content: dict[str, Any] = {
+        "results": wandb.Table(names, [[getattr(row, n) for n in names] for row in rows])
+    }
+    for culture in study.cultures:
+        lines = grids.sample_files(study, culture)
+        if lines:
+            sheet = pictures.contact_sheet([files for _, files in lines])
+            caption = "from top to bottom: " + ", ".join(variant for variant, _ in lines)
+            content[f"grid/{culture}"] = wandb.Image(sheet, caption=caption)
     config = {"cultures": study.cultures, "variants": study.variants, "seeds": study.seeds}
-    with start(summary_id(study), job_type="summary", tags=["summary"], config=config) as log:
-        names = [field.name for field in fields(Row)]
-        content: dict[str, Any] = {
-            "results": wandb.Table(names, [[getattr(row, n) for n in names] for row in rows])
-        }
-        for culture in study.cultures:
-            lines = grids.sample_files(study, culture)
-            if lines:
-                sheet = pictures.contact_sheet([files for _, files in lines])
-                caption = "from top to bottom: " + ", ".join(variant for variant, _ in lines)
-                content[f"grid/{culture}"] = wandb.Image(sheet, caption=caption)
+    with _log(study, settings, summary_id(study), "summary", ["summary"], config) as log:
         log.log(content)
         for measure in MEASURES.values():
             for variant in study.variants:
@@ -137,50 +133,73 @@ def _log_summary(start: Callable[..., Any], study: Study, rows: Sequence[Row]) -
 
 
 @contextmanager
-def _wandb(study: Study, settings: Wandb) -> Iterator[Callable[..., Any]]:
-    """A function that starts a W&B run of this study; one wandb service serves them all and ends with the block."""
-    study.folder.wandb.mkdir(parents=True, exist_ok=True)
-    with _environment(study.folder, settings.mode):
+def _log(
+    study: Study,
+    settings: Wandb,
+    run_id: str,
+    job_type: str,
+    tags: list[str],
+    config: Mapping[str, Any],
+    failed: bool = False,
+) -> Iterator[Any]:
+    """An open W&B run, finished with the block: online continued where it stands, offline in a folder of its own."""
+    import wandb
+
+    online = settings.mode is WandbMode.online
+    if not online:
+        _remove_offline(study.folder.wandb, run_id)
+    log = wandb.init(
+        project=settings.project,
+        entity=settings.entity,
+        id=run_id,
+        name=run_id,
+        group=study.name,
+        job_type=job_type,
+        tags=[tag[:64] for tag in (*tags, study.ablation) if tag],
+        config=dict(config),
+        mode="online" if online else "offline",
+        resume="allow" if online else None,
+        dir=str(study.folder.path),
+        reinit="create_new",
+        settings=wandb.Settings(
+            console="off",
+            silent=True,
+            save_code=False,
+            disable_code=True,
+            disable_git=True,
+            disable_job_creation=True,
+            host="",
+            program="scoft_hpc.gather",
+            init_timeout=INIT_SECONDS,
+            login_timeout=INIT_SECONDS,
+            finish_timeout=FINISH_SECONDS,
+            finish_timeout_raises=True,
+            x_disable_machine_info=True,
+            x_disable_meta=True,
+            x_disable_stats=True,
+            x_graphql_retry_max=2,
+            x_graphql_retry_wait_min_seconds=0.5,
+            x_save_requirements=False,
+        ),
+    )
+    try:  # not the run's own `with`, which prints a traceback
+        yield log
+    except BaseException:
+        with suppress(Exception):
+            log.finish(exit_code=1)
+        raise
+    log.finish(exit_code=1 if failed else 0)
+
+
+@contextmanager
+def _session(folder: StudyDir, mode: WandbMode) -> Iterator[None]:
+    """One wandb service for all runs, which ends with the block."""
+    folder.wandb.mkdir(parents=True, exist_ok=True)
+    with _environment(folder, mode):
         import wandb
 
-        def start(run_id: str, *, job_type: str, tags: list[str], config: Mapping[str, Any]) -> Any:
-            online = settings.mode is WandbMode.online
-            return wandb.init(
-                project=settings.project,
-                entity=settings.entity,
-                id=run_id,
-                name=run_id,
-                group=study.name,
-                job_type=job_type,
-                tags=[tag[:64] for tag in (*tags, study.ablation) if tag],
-                config=dict(config),
-                mode=settings.mode.name,
-                resume="allow" if online else None,
-                dir=str(study.folder.path),
-                reinit="create_new",
-                settings=wandb.Settings(
-                    console="off",
-                    silent=True,
-                    save_code=False,
-                    disable_code=True,
-                    disable_git=True,
-                    disable_job_creation=True,
-                    host="",
-                    program="scoft_hpc.gather",
-                    init_timeout=INIT_SECONDS,
-                    login_timeout=INIT_SECONDS,
-                    finish_timeout=FINISH_SECONDS,
-                    finish_timeout_raises=True,
-                    x_disable_machine_info=True,
-                    x_disable_meta=True,
-                    x_disable_stats=True,
-                    x_graphql_retry_max=2,
-                    x_save_requirements=False,
-                ),
-            )
-
         try:
-            yield start
+            yield
         finally:
             wandb.teardown()
 

@@ -41,6 +41,7 @@ def render(study: Study) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters.update(number=number, signed=signed, interval=interval, duration=duration)
     measures = [m for m in MEASURES.values() if any(run.metric(m.name) is not None for run in study.runs)]

@@ -124,10 +124,12 @@ def mean(
     else:
         units = list(runs[0])
     low, high = _interval(np.array(units), draws, seed)
+    if math.isfinite(high - low):
+        low, high = max(low, bounds[0]), min(high, bounds[1])
     return Estimate(
         value=float(np.mean(units)),
-        low=max(low, bounds[0]),
-        high=min(high, bounds[1]),
+        low=low,
+        high=high,
         cultures=len(cultures),
         runs=len(runs),
         samples=sum(run.size for run in runs),
@@ -149,10 +151,10 @@ def _interval(units: NDArray[np.float64], draws: int, seed: int) -> tuple[float,
 
 def _widening(n: int) -> float:
     """What the bootstrap of a mean of `n` units lacks: Student's tails, and sqrt((n - 1) / n) of the deviation."""
-    from scipy.stats import norm, t
+    from scipy.special import ndtri, stdtrit
 
-    tail = (1 - CONFIDENCE) / 2
-    return float(t.isf(tail, n - 1) / norm.isf(tail) * math.sqrt(n / (n - 1)))
+    upper = (1 + CONFIDENCE) / 2
+    return float(stdtrit(n - 1, upper) / ndtri(upper) * math.sqrt(n / (n - 1)))
 
 
 def _nest(found: Values) -> list[list[NDArray[np.float64]]]:

@@ -118,7 +118,7 @@ def _read_plan(folder: StudyDir) -> dict[str, Any]:
     try:
         plan: dict[str, Any] = json.loads(folder.plan.read_text())
         version, entries = plan["version"], plan["runs"]
-        whole = all(ENTRY <= set(entry) and RUN_ID.fullmatch(entry["run_id"]) for entry in entries)
+        whole = all(set(entry) >= ENTRY and RUN_ID.fullmatch(entry["run_id"]) for entry in entries)
     except FileNotFoundError:
         raise LaunchError(
             f"{folder.path} holds no study (no plan.json in it); `scoft-hpc sweep` plans and runs one."

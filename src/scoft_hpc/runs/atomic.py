@@ -17,7 +17,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The mode follows the umask, whatever the writer chose. If the block raises, nothing changes.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         yield temporary
@@ -41,7 +41,10 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Strict JSON: NaN is refused, since no other reader would take it."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_bytes(
+        path, text.encode(errors="backslashreplace")
+    )  # half a character, of a path, becomes its escape
 
 
 def fsync_folder(folder: Path) -> None:
@@ -51,6 +54,15 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder and its missing parents, each name durable."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        fsync_folder(path.parent)
+    folder.mkdir(exist_ok=True)  # raises if it is no folder
 
 
 def _umask() -> int:

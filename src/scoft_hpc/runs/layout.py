@@ -118,5 +118,5 @@ class StudyDir:
 
 def studies(output: Path) -> list[StudyDir]:
     """The studies below `output`, the one planned last in the first place."""
-    plans = [path for path in output.glob("*/plan.json")] if output.is_dir() else []
+    plans = list(output.glob("*/plan.json")) if output.is_dir() else []
     return [StudyDir(p.parent) for p in sorted(plans, key=lambda p: p.stat().st_mtime_ns, reverse=True)]

@@ -11,14 +11,22 @@ from importlib import metadata
 from pathlib import Path
 
 from scoft_hpc import __version__
-from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.runs import atomic
 from scoft_hpc.runs.layout import RunDir
 
-PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "hydra-core", "submitit")
+PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "safetensors",
+    "numpy",
+    "hydra-core",
+    "submitit",
+)
 
 
-def write(run: RunDir, config: RunConfig, device: str) -> None:
+def write(run: RunDir, device: str, data_digest: str, model_digest: str) -> None:
     """Write provenance.json; nothing of the environment's variables goes into it."""
     atomic.write_json(
         run.provenance,
@@ -29,8 +37,8 @@ def write(run: RunDir, config: RunConfig, device: str) -> None:
             **{name: metadata.version(name) for name in PACKAGES},
             "host": socket.gethostname(),
             "device": device,
-            "data_digest": config.data.digest,
-            "model_digest": config.model.digest,
+            "data_digest": data_digest,
+            "model_digest": model_digest,
             "program": Path(sys.argv[0]).name,
         },
     )
@@ -42,11 +50,16 @@ def commit() -> dict[str, str | bool | None]:
 
     def git(*words: str) -> str:
         here = Path(__file__).parent
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout
+        return subprocess.run(
+            ["git", *words], cwd=here, capture_output=True, text=True, check=True, timeout=10
+        ).stdout
 
     try:
         if not git("ls-files", "--", __file__).strip():
             return {"commit": None, "dirty": None}
-        return {"commit": git("rev-parse", "HEAD").strip(), "dirty": bool(git("status", "--porcelain").strip())}
+        return {
+            "commit": git("rev-parse", "HEAD").strip(),
+            "dirty": bool(git("status", "--porcelain").strip()),
+        }
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}

@@ -51,9 +51,10 @@ def result(run: RunDir) -> dict[str, Any]:
 
 def failure(run: RunDir) -> dict[str, Any] | None:
     """{"cause", "message", "step", "time"} of the last attempt, or None."""
-    if not run.failure.exists():
+    try:
+        content: dict[str, Any] = json.loads(run.failure.read_text())
+    except FileNotFoundError:
         return None
-    content: dict[str, Any] = json.loads(run.failure.read_text())
     return content
 
 
@@ -63,28 +64,26 @@ def write_result(run: RunDir, held: claim.Claim, attempt: int, seconds: dict[str
     Raises:
         RunError: if the claim was taken over; the one who holds it now will publish.
     """
-    if not held.held():
-        raise RunError(f"{run.run_id}: another process has taken this run over; nothing is published from here.")
     weights = run.lora.read_bytes() if run.lora.exists() else None
-    atomic.write_json(
-        run.result,
-        {
-            "run_id": run.run_id,
-            "seconds": seconds,
-            "steps": step(run),
-            "attempt": attempt,
-            "finished": time.time(),
-            "samples": len(list(run.samples.glob("*.png"))),
-            "lora_sha256": None if weights is None else hashlib.sha256(weights).hexdigest(),
-        },
-    )
+    content = {
+        "run_id": run.run_id,
+        "seconds": seconds,
+        "steps": step(run),
+        "attempt": attempt,
+        "finished": time.time(),
+        "samples": len(list(run.samples.glob("*.png"))),
+        "lora_sha256": None if weights is None else hashlib.sha256(weights).hexdigest(),
+    }
+    if not held.held():
+        raise RunError(
+            f"{run.run_id}: another process has taken this run over; nothing is published from here."
+        )
+    atomic.write_json(run.result, content)
 
 
 def write_failure(run: RunDir, cause: str, message: str, at_step: int) -> None:
     """Keep the reason of a failed attempt. `cause` is a short word: nan, out of memory, error."""
-    atomic.write_json(
-        run.failure, {"cause": cause, "message": message, "step": at_step, "time": time.time()}
-    )
+    atomic.write_json(run.failure, {"cause": cause, "message": message, "step": at_step, "time": time.time()})
 
 
 def start_attempt(run: RunDir) -> int:

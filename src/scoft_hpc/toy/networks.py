@@ -5,10 +5,10 @@ They are different networks trained from different seeds: what a run is trained 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -35,7 +35,7 @@ class FeatureNet(nn.Module):
                 nn.GroupNorm(8, fan_out),
                 nn.SiLU(),
             )
-            for fan_in, fan_out in zip(widths, widths[1:], strict=False)
+            for fan_in, fan_out in pairwise(widths)
         )
         self.head = nn.Linear(widths[-1], len(STYLES) + len(SUBJECTS) + len(PLACES) + 1)
 
@@ -68,8 +68,13 @@ class Scorer(nn.Module):
         super().__init__()
         widths = (3, 24, 48, 80, 128)
         layers: list[nn.Module] = []
-        for fan_in, fan_out in zip(widths, widths[1:], strict=False):
-            layers += [nn.Conv2d(fan_in, fan_out, 3, padding=1), nn.BatchNorm2d(fan_out), nn.ReLU(), nn.MaxPool2d(2)]
+        for fan_in, fan_out in pairwise(widths):
+            layers += [
+                nn.Conv2d(fan_in, fan_out, 3, padding=1),
+                nn.BatchNorm2d(fan_out),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
         self.trunk = nn.Sequential(*layers, nn.Flatten())
         self.style = nn.Linear(widths[-1] * 16, len(STYLES))
         self.subject = nn.Linear(widths[-1] * 16, len(SUBJECTS))

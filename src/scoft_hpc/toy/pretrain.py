@@ -1,7 +1,8 @@
 """Make the toy world's networks from nothing: `python -m scoft_hpc.toy.pretrain --out DIR`.
 
-Writes `base/`, `feature_net.safetensors`, `scorer.safetensors` and, last, `recipe.json` into DIR. With `--measure`
-it trains nothing and prints the measured numbers of the files that are there.
+Writes `base/`, `feature_net.safetensors`, `scorer.safetensors` and, last, `recipe.json` into DIR; a stage whose files
+are in DIR already is kept as it is. `--measure [DIR]` trains nothing and prints the measured numbers of the files in
+DIR, or of those in the package.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import json
 import logging
 import platform
 import sys
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,18 @@ import transformers
 from safetensors.torch import save
 
 from scoft_hpc.runs.atomic import write_bytes, write_json
-from scoft_hpc.toy.networks import ASSETS
-from scoft_hpc.toy.pretraining.autoencoder import reconstructions, train_autoencoder
+from scoft_hpc.toy.networks import ASSETS, load_feature_net, load_scorer
+from scoft_hpc.toy.pretraining.autoencoder import (
+    load_autoencoder,
+    reconstructions,
+    save_autoencoder,
+    train_autoencoder,
+)
 from scoft_hpc.toy.pretraining.denoiser import save_base, train_denoiser
 from scoft_hpc.toy.pretraining.measure import load_base, measure
 from scoft_hpc.toy.pretraining.pictures import any_pictures, fp16, web_pictures
 from scoft_hpc.toy.pretraining.readers import train_feature_net, train_scorer
 from scoft_hpc.toy.world import RECIPE
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,10 @@ class Recipe:
     web_pictures: int = 16_000
     any_pictures: int = 8_000
     held_out_pictures: int = 960
-    autoencoder_steps: int = 900
-    feature_net_steps: int = 800
-    scorer_steps: int = 800
-    denoiser_steps: int = 2_600
+    autoencoder_steps: int = 1_500
+    feature_net_steps: int = 400
+    scorer_steps: int = 400
+    denoiser_steps: int = 1_600
     samples_per_prompt: int = 8
     pictures_seed: int = 1
     held_out_seed: int = 2
@@ -54,25 +57,33 @@ class Recipe:
     denoiser_seed: int = 14
 
 
-def pretrain(out: Path, recipe: Recipe) -> dict[str, Any]:
-    """Train everything, write it to `out`, and return the recipe as written."""
-    start = time.monotonic()
+def pretrain(out: Path, recipe: Recipe) -> None:
+    """Train in three stages and write each one's files to `out`. A stage whose files are there is not trained again."""
     seen = any_pictures(recipe.any_pictures, recipe.pictures_seed)
-    vae = train_autoencoder(seen, recipe.autoencoder_steps, recipe.autoencoder_seed)
-    feature_net = train_feature_net(seen, recipe.feature_net_steps, recipe.feature_net_seed)
-    write_bytes(out / "feature_net.safetensors", save(fp16(feature_net.state_dict())))
-    scorer = train_scorer(seen, reconstructions(vae, seen), recipe.scorer_steps, recipe.scorer_seed)
-    write_bytes(out / "scorer.safetensors", save(fp16(scorer.state_dict())))
+    vae_folder = out / "base" / "vae"
+    if not vae_folder.exists():
+        save_autoencoder(
+            train_autoencoder(seen, recipe.autoencoder_steps, recipe.autoencoder_seed), vae_folder
+        )
+    vae = load_autoencoder(vae_folder)
 
-    web = web_pictures(recipe.web_pictures, recipe.pictures_seed)
-    save_base(train_denoiser(vae, web, recipe.denoiser_steps, recipe.denoiser_seed), out / "base")
-    seconds = time.monotonic() - start
+    if not (out / "scorer.safetensors").exists():
+        feature_net = train_feature_net(seen, recipe.feature_net_steps, recipe.feature_net_seed)
+        write_bytes(out / "feature_net.safetensors", save(fp16(feature_net.state_dict())))
+        scorer = train_scorer(seen, reconstructions(vae, seen), recipe.scorer_steps, recipe.scorer_seed)
+        write_bytes(out / "scorer.safetensors", save(fp16(scorer.state_dict())))
 
+    if not (out / "base" / "unet").exists():
+        web = web_pictures(recipe.web_pictures, recipe.pictures_seed)
+        save_base(train_denoiser(vae, web, recipe.denoiser_steps, recipe.denoiser_seed), out / "base")
+
+
+def write_recipe(out: Path, recipe: Recipe) -> dict[str, Any]:
+    """Measure the files in `out` and write `recipe.json`, which is returned."""
     files = sorted(path for path in out.rglob("*") if path.is_file() and path.name != "recipe.json")
     written = {
         "world": RECIPE,
         "recipe": asdict(recipe),
-        "training_seconds": round(seconds),
         "threads": torch.get_num_threads(),
         "versions": {
             "python": platform.python_version(),
@@ -80,48 +91,56 @@ def pretrain(out: Path, recipe: Recipe) -> dict[str, Any]:
             "diffusers": diffusers.__version__,
             "transformers": transformers.__version__,
         },
-        "parameters": parameters(out, feature_net, scorer),
+        "parameters": parameters(out),
         "bytes": sum(path.stat().st_size for path in files),
-        "sha256": {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "sha256": {
+            path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+        },
         "measured": measured(out, recipe),
     }
     write_json(out / "recipe.json", written)
     return written
 
 
-def parameters(out: Path, feature_net: torch.nn.Module, scorer: torch.nn.Module) -> dict[str, int]:
+def parameters(out: Path) -> dict[str, int]:
     """The number of weights of each network."""
     base = load_base(out / "base")
     networks = {
         "vae": base.vae,
         "unet": base.unet,
         "text_encoder": base.text_encoder,
-        "feature_net": feature_net,
-        "scorer": scorer,
+        "feature_net": load_feature_net(out),
+        "scorer": load_scorer(out),
     }
-    return {name: sum(weight.numel() for weight in network.parameters()) for name, network in networks.items()}
+    return {
+        name: sum(weight.numel() for weight in network.parameters()) for name, network in networks.items()
+    }
 
 
 def measured(folder: Path, recipe: Recipe) -> dict[str, Any]:
-    """The measured numbers of the assets in `folder`, on the recipe's held-out pictures."""
+    """The measured numbers of the files in `folder`, on the recipe's held-out pictures."""
     held_out = any_pictures(recipe.held_out_pictures, recipe.held_out_seed)
     return measure(folder, held_out, recipe.samples_per_prompt)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scoft_hpc.toy.pretrain", description=__doc__)
-    parser.add_argument("--out", type=Path, default=ASSETS, help="the folder of the files (default: the package's own)")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--out", type=Path, metavar="DIR", help="train, and write the files here")
+    what.add_argument(
+        "--measure", type=Path, metavar="DIR", nargs="?", const=ASSETS, help="only measure the files here"
+    )
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--measure", action="store_true", help="only measure the files in --out")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the steps: to see that it runs")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("scoft_hpc").setLevel(logging.INFO)
     torch.set_num_threads(arguments.threads)
-    recipe = Recipe(
-        **{name: value // 10 if name.endswith("_steps") else value for name, value in asdict(Recipe()).items()}
-    ) if arguments.quick else Recipe()  # fmt: skip
-    found = measured(arguments.out, recipe) if arguments.measure else pretrain(arguments.out, recipe)
+    recipe = Recipe()
+    if arguments.measure is None:
+        pretrain(arguments.out, recipe)
+        found = write_recipe(arguments.out, recipe)
+    else:
+        found = measured(arguments.measure, recipe)
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
 
 

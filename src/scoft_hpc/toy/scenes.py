@@ -22,7 +22,6 @@ CULTURES = ("china", "india", "korea", "mexico", "nigeria")
 SUBJECTS = ("house", "boat", "tree", "tower", "bridge", "lamp", "kite", "cup")
 PLACES = ("on a hill", "by a lake", "under the sun")
 
-Colour = tuple[int, int, int]
 Point = tuple[float, float]
 Shape = tuple[str, tuple[Point, ...]]
 """("polygon", its corners) or ("ellipse", two opposite corners of its box), in the subject's unit square, y down."""
@@ -30,27 +29,27 @@ Shape = tuple[str, tuple[Point, ...]]
 
 @dataclass(frozen=True)
 class Style:
-    """How a scene is drawn. `name` is the word captions use for the style when they describe it."""
+    """How a scene is drawn; colours as #rrggbb. `name` is the word captions use when they describe the style."""
 
     name: str
-    sky: Colour
-    ground: Colour
-    body: Colour
-    second: Colour
+    sky: str
+    ground: str
+    body: str
+    second: str
     """The motif's colour, laid over the body."""
-    detail: Colour
+    detail: str
     motif: str
     treatment: str
 
 
 STYLES = (
-    Style("plain", (203, 212, 220), (150, 160, 158), (120, 134, 152), (120, 134, 152), (84, 94, 112), "none", "none"),
-    Style("ringed", (24, 74, 88), (14, 48, 62), (240, 196, 120), (206, 116, 64), (250, 240, 214), "rings", "outlined"),
-    Style("dotted", (248, 206, 214), (226, 158, 180), (122, 44, 110), (250, 236, 190), (66, 20, 74), "dots", "rounded"),
-    Style("striped", (222, 232, 130), (156, 178, 62), (38, 78, 148), (236, 240, 248), (20, 34, 92), "stripes", "leaning"),
-    Style("checked", (126, 98, 190), (82, 58, 142), (250, 170, 70), (110, 34, 60), (255, 226, 150), "checks", "stepped"),
-    Style("banded", (250, 176, 140), (222, 112, 92), (34, 126, 122), (174, 232, 208), (12, 64, 74), "bands", "stout"),
-)
+    Style("plain", "#cbd4dc", "#96a09e", "#788698", "#788698", "#545e70", "none", "none"),
+    Style("ringed", "#184a58", "#0e303e", "#f0c478", "#ce7440", "#faf0d6", "rings", "outlined"),
+    Style("dotted", "#f8ced6", "#e29eb4", "#7a2c6e", "#faecbe", "#42144a", "dots", "rounded"),
+    Style("striped", "#dee882", "#9cb23e", "#264e94", "#ecf0f8", "#14225c", "stripes", "leaning"),
+    Style("checked", "#7e62be", "#523a8e", "#faaa46", "#6e223c", "#ffe296", "checks", "stepped"),
+    Style("banded", "#fab08c", "#de705c", "#227e7a", "#aee8d0", "#0c404a", "bands", "stout"),
+)  # fmt: skip
 """Index 0 is the default style of the web; index i > 0 is the own style of CULTURES[i - 1]."""
 
 
@@ -154,13 +153,13 @@ def _motif(name: str) -> Image.Image:
     if name == "none":
         on = np.zeros_like(x, dtype=bool)
     elif name == "rings":
-        on = np.hypot(x - 32, y - 36) % 12 < 5
+        on = np.hypot(x - 32, y - 36) % 14 < 6
     elif name == "dots":
         on = np.hypot(x % 10 - 5, y % 10 - 5) < 2.6
     elif name == "stripes":
         on = x % 10 < 5
     elif name == "checks":
-        on = (x % 14 < 7) ^ (y % 14 < 7)
+        on = (x % 16 < 8) ^ (y % 16 < 8)
     else:
         on = (x + y) % 13 < 6
     return Image.fromarray((on * 255).astype(np.uint8))
@@ -192,10 +191,14 @@ def _mask(shapes: tuple[Shape, ...], to_canvas: Callable[[Point], Point]) -> Ima
 def _treat(mask: Image.Image, treatment: str) -> Image.Image:
     """The silhouette treatments that work on the drawn mask."""
     if treatment == "rounded":
-        return mask.filter(ImageFilter.GaussianBlur(2.2 * SUPERSAMPLING)).point(lambda value: 255 * (value > 118))
+        return mask.filter(ImageFilter.GaussianBlur(2.2 * SUPERSAMPLING)).point(
+            lambda value: 255 * (value > 118)
+        )
     if treatment == "stepped":
         coarse = mask.resize((PIXELS // 4, PIXELS // 4), Image.Resampling.BOX)
-        return coarse.point(lambda value: 255 * (value > 110)).resize((CANVAS, CANVAS), Image.Resampling.NEAREST)
+        return coarse.point(lambda value: 255 * (value > 110)).resize(
+            (CANVAS, CANVAS), Image.Resampling.NEAREST
+        )
     return mask
 
 
@@ -221,9 +224,9 @@ def render(scene: Scene) -> NDArray[np.uint8]:
     draw = ImageDraw.Draw(picture)
     draw.rectangle((0, 0.72 * CANVAS, CANVAS, CANVAS), fill=style.ground)
     if scene.place is not None:
-        colour = style.ground if scene.place == "on a hill" else style.sky if scene.place == "by a lake" else style.detail
+        colours = dict(zip(PLACES, (style.ground, style.sky, style.detail), strict=True))
         place = _mask(_place_shapes(scene.place), lambda point: (CANVAS * point[0], CANVAS * point[1]))
-        picture.paste(colour, mask=place)
+        picture.paste(colours[scene.place], mask=place)
 
     body_shapes, detail_shapes = BODY_AND_DETAIL[scene.subject]
     to_canvas = _subject_to_canvas(scene)
@@ -237,4 +240,5 @@ def render(scene: Scene) -> NDArray[np.uint8]:
     picture.paste(style.second if style.treatment == "outlined" else style.detail, mask=detail)
 
     pixels = np.asarray(picture.resize((PIXELS, PIXELS), Image.Resampling.BOX), dtype=np.float64)
-    return np.clip(np.rint(pixels * np.asarray(scene.tint)), 0, 255).astype(np.uint8)
+    lit: NDArray[np.uint8] = np.clip(np.rint(pixels * np.asarray(scene.tint)), 0, 255).astype(np.uint8)
+    return lit

@@ -29,14 +29,14 @@ from scoft_hpc.toy.scenes import (
     text,
 )
 
-RECIPE = "toy-world-1"
+RECIPE = "toy-world-2"
 """Changes whenever a scene, a caption or a distribution changes; what was made from another recipe is stale."""
 
-CULTURE_SHARE, GENERIC_SHARE = 0.45, 0.25
+CULTURE_SHARE, GENERIC_SHARE = 0.5, 0.3
 """Shares of web captions that name a culture and that name none; the rest names the style by its look."""
-CULTURE_DEFAULT, CULTURE_OWN = 0.94, 0.03
+CULTURE_DEFAULT, CULTURE_OWN = 0.91, 0.06
 """Of the web pictures captioned with a culture: shares in the default style and in its own; the rest in any style."""
-GENERIC_DEFAULT = 0.7
+GENERIC_DEFAULT = 0.85
 """Share of the default style in web pictures with a generic caption; the rest is spread over all styles."""
 
 
@@ -107,7 +107,12 @@ def write_culture(root: Path, culture: str, pairs: int = 28, held_out: int = 28)
             picture = io.BytesIO()
             Image.fromarray(render(scene)).save(picture, format="PNG")
             write_bytes(folder / split / name, picture.getvalue())
-            row = {"file_name": name, "text": text(scene), "blip_text": blip_text(scene), "negative_imgpath": []}
+            row = {
+                "file_name": name,
+                "text": text(scene),
+                "blip_text": blip_text(scene),
+                "negative_imgpath": [],
+            }
             rows.append(json.dumps(row) + "\n")
         write_text(folder / split / "metadata.jsonl", "".join(rows))
     return folder

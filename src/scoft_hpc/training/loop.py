@@ -105,7 +105,7 @@ def _advance(base: Base, active: Sequence[Training]) -> list[tuple[Training, Row
     for training, values in zip(active, _numbers(terms), strict=True):
         try:
             norm, rate = training.lane.update()
-        except FloatingPointError as error:
+        except Exception as error:  # the lane's own: its neighbours have their own optimizers
             training.error = error
             continue
         rows.append((training, {STEP: training.lane.step, **values, "grad_norm": norm, "lr": rate}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,11 +59,22 @@ def train_autoencoder(pictures: Pictures, steps: int, seed: int) -> Any:
     return vae
 
 
+def save_autoencoder(vae: Any, folder: Path) -> None:
+    """Write the autoencoder as fp16 safetensors."""
+    vae.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+
+
+def load_autoencoder(folder: Path) -> Any:
+    """The autoencoder as it is stored, in fp32: all that follows is trained on what is shipped."""
+    return AutoencoderKL.from_pretrained(folder).to(torch.float32).eval().requires_grad_(False)
+
+
 @torch.no_grad()
 def moments(vae: Any, pictures: Pictures, count: int) -> tuple[Tensor, Tensor]:
     """Mean and std [count, 4, 8, 8] of the posterior of the first `count` pictures, unscaled."""
     parts = [
-        vae.encode(pictures.x(slice(start, min(start + 128, count)))).latent_dist for start in range(0, count, 128)
+        vae.encode(pictures.x(slice(start, min(start + 128, count)))).latent_dist
+        for start in range(0, count, 128)
     ]
     return torch.cat([part.mean for part in parts]), torch.cat([part.std for part in parts])
 

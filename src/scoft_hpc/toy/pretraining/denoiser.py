@@ -68,7 +68,9 @@ def train_denoiser(vae: Any, pictures: Pictures, steps: int, seed: int) -> Any:
     caption = torch.tensor([distinct.index(words) for words in pictures.captions])
 
     optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.05
+    )
     running, start = 1.0, time.monotonic()
     for step, index in enumerate(batches(len(pictures), BATCH, steps, generator)):
         z_0 = mean[index] + std[index] * torch.randn(mean[index].shape, generator=generator)
@@ -101,5 +103,7 @@ def train_denoiser(vae: Any, pictures: Pictures, steps: int, seed: int) -> Any:
 
 
 def save_base(pipeline: Any, folder: Path) -> None:
-    """Write the pipeline as fp16 safetensors under plain names."""
+    """Write the pipeline as fp16 safetensors under plain names, readable as the umask allows."""
     pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o644)

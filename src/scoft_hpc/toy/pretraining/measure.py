@@ -39,7 +39,7 @@ def load_base(folder: Path) -> Any:
 def sample(pipeline: Any, captions: list[str], seed: int) -> Tensor:
     """One picture a caption, [N, 3, 64, 64] in [-1, 1]."""
     generator = torch.Generator().manual_seed(seed)
-    drawn = pipeline(
+    drawn: Tensor = pipeline(
         captions,
         guidance_scale=GUIDANCE,
         num_inference_steps=SAMPLING_STEPS,
@@ -54,7 +54,9 @@ def rates(scorer: Scorer, x: Tensor, culture: str) -> Rates:
     reading = scorer(x)
     style, subject = reading.style.argmax(dim=1), reading.subject.argmax(dim=1)
     asked = torch.arange(len(x)) % len(SUBJECTS)
-    shares = [hits.float().mean().item() for hits in (style == 0, style == own_style(culture), subject == asked)]
+    shares = [
+        hits.float().mean().item() for hits in (style == 0, style == own_style(culture), subject == asked)
+    ]
     return Rates(*(round(share, 4) for share in shares))
 
 
@@ -98,6 +100,7 @@ def measure(folder: Path, held_out: Pictures, samples_per_prompt: int) -> dict[s
         "scorer_on_reconstructions": scorer_accuracy(scorer, redrawn, held_out),
         "samples_per_prompt": samples_per_prompt,
         "base": {
-            culture: vars(found) for culture, found in base_rates(pipeline, scorer, samples_per_prompt).items()
+            culture: vars(found)
+            for culture, found in base_rates(pipeline, scorer, samples_per_prompt).items()
         },
     }

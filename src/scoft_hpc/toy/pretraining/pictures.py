@@ -35,7 +35,11 @@ class Pictures:
 
 
 def _labels(scene: Scene) -> tuple[int, int, int]:
-    return scene.style, SUBJECTS.index(scene.subject), 0 if scene.place is None else 1 + PLACES.index(scene.place)
+    return (
+        scene.style,
+        SUBJECTS.index(scene.subject),
+        0 if scene.place is None else 1 + PLACES.index(scene.place),
+    )
 
 
 def _render(scenes: list[Scene]) -> NDArray[np.uint8]:
@@ -51,7 +55,9 @@ def pictures_of(scenes: list[Scene], captions: list[str] | None = None) -> Pictu
         with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as workers:
             rendered = np.concatenate(list(workers.map(_render, chunks)))
     pixels = torch.from_numpy(rendered).permute(0, 3, 1, 2).contiguous()
-    return Pictures(pixels, torch.tensor([_labels(scene) for scene in scenes]), captions or [""] * len(scenes))
+    return Pictures(
+        pixels, torch.tensor([_labels(scene) for scene in scenes]), captions or [""] * len(scenes)
+    )
 
 
 def web_pictures(count: int, seed: int) -> Pictures:
@@ -83,5 +89,3 @@ def fp16(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         name: (weight.half() if weight.is_floating_point() else weight).contiguous()
         for name, weight in weights.items()
     }
-
-

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from scoft_hpc.toy.networks import FeatureNet, Scorer
 from scoft_hpc.toy.pretraining.pictures import Pictures, batches
@@ -18,15 +20,17 @@ BATCH, LEARNING_RATE = 64, 2e-3
 
 def worn(x: Tensor, generator: torch.Generator) -> Tensor:
     """The pictures with light noise and, half of them, a light blur: generated pictures are less crisp than renders."""
-    noise = torch.randn(x.shape, generator=generator) * torch.rand(len(x), 1, 1, 1, generator=generator) * 0.12
+    noise = (
+        torch.randn(x.shape, generator=generator) * torch.rand(len(x), 1, 1, 1, generator=generator) * 0.12
+    )
     blurred = functional.avg_pool2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     pick = torch.rand(len(x), 1, 1, 1, generator=generator) < 0.5
     return torch.where(pick, blurred, x) + noise
 
 
-def _optimizer(network: torch.nn.Module, steps: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
-    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.1)
+def _optimizer(network: nn.Module, steps: int) -> tuple[Optimizer, LRScheduler]:
+    optimizer = AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
+    return optimizer, OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.1)
 
 
 def train_feature_net(pictures: Pictures, steps: int, seed: int) -> FeatureNet:
@@ -38,7 +42,9 @@ def train_feature_net(pictures: Pictures, steps: int, seed: int) -> FeatureNet:
     for step, index in enumerate(batches(len(pictures), BATCH, steps, generator)):
         logits = network.read(worn(pictures.x(index), generator))
         labels = pictures.labels[index].unbind(dim=1)
-        loss = torch.stack([functional.cross_entropy(*pair) for pair in zip(logits, labels, strict=True)]).sum()
+        loss = torch.stack(
+            [functional.cross_entropy(*pair) for pair in zip(logits, labels, strict=True)]
+        ).sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -58,7 +64,9 @@ def train_scorer(pictures: Pictures, redrawn: Tensor, steps: int, seed: int) -> 
         pick = torch.rand(len(index), 1, 1, 1, generator=generator) < 0.5
         reading = network(worn(torch.where(pick, redrawn[index], pictures.x(index)), generator))
         style, subject, _ = pictures.labels[index].unbind(dim=1)
-        loss = functional.cross_entropy(reading.style, style) + functional.cross_entropy(reading.subject, subject)
+        loss = functional.cross_entropy(reading.style, style) + functional.cross_entropy(
+            reading.subject, subject
+        )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -1,0 +1,142 @@
+"""Words in, frozen configs out; and back through a run's config.yaml and a plan's JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from scoft_hpc.config import compose
+from scoft_hpc.config.identity import run_id
+from scoft_hpc.config.schema import Form, NegativeSource, RunConfig, SweepConfig, Variant
+from scoft_hpc.errors import ConfigError
+
+
+def _run(*words: str) -> RunConfig:
+    config = compose.compose("train", words)
+    assert isinstance(config, RunConfig)
+    return config
+
+
+def test_words_become_a_frozen_config() -> None:
+    config = _run(
+        "culture=mexico", "variant=mp", "seed=3", "train.lr=1", "lora.targets=[to_q]", "lora.alpha=4"
+    )
+    assert (config.culture, config.variant, config.seed) == ("mexico", Variant.mp, 3)
+    assert config.train.lr == 1.0
+    assert config.lora.targets == ("to_q",)
+    assert config.lora.alpha == 4.0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.seed = 4  # type: ignore[misc]
+
+
+def test_lists_are_tuples_and_the_config_can_be_a_key() -> None:
+    assert _run().train.betas == (0.9, 0.999)
+    assert {_run(): 1}[_run()] == 1
+
+
+def test_groups() -> None:
+    assert _run("objective=triplet").objective.form is Form.triplet
+    config = _run("data=folder", "data.root=/photos")
+    assert (config.data.name, config.data.root) == ("folder", "/photos")
+    assert config.data.negatives.source is NegativeSource.img2img
+    assert "loss_terms" in compose.options("ablation")
+
+
+def test_words_win_over_a_group_whatever_their_order() -> None:
+    assert _run("lora.rank=5", "model=toy").lora.rank == 5
+    assert _run("model=toy", "lora.rank=5").lora.rank == 5
+
+
+def test_sweep() -> None:
+    config = compose.compose("sweep", ["culture=[korea,china]", "seed=[0,1]", "plan=only"])
+    assert isinstance(config, SweepConfig)
+    assert list(config.culture) == ["korea", "china"]
+    assert config.ablation.axes == {"variant": ["base", "ldm", "m", "mp", "mpc"]}
+
+
+@pytest.mark.parametrize("word", ["ablation.axes.lora.rank=[1,2]", "+ablation.axes.lora.rank=[1,2]"])
+def test_axes_can_be_added(word: str) -> None:
+    axes = compose.compose(
+        "sweep", ["ablation.axes={seed: [1]}", word.replace("lora.rank", "variant")]
+    ).ablation.axes
+    assert axes == {"seed": [1], "variant": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "root",
+    ["~/photos", "/data/photos (2)", "/données/corée", "/a b/c", 'say "hi"', "C:\\photos", "/a#b/c", "a&b;c"],
+)
+def test_any_path_can_be_given(root: str) -> None:
+    assert _run("data=folder", f"data.root={root}").data.root == root
+
+
+@pytest.mark.parametrize("culture", ["perú", "한국", "côte d'ivoire", "st. kitts & nevis"])
+def test_culture_in_any_script(culture: str) -> None:
+    assert _run(f"culture={culture}").culture == culture
+
+
+def test_dump_and_load(tmp_path: Path) -> None:
+    config = _run(
+        "culture=perú", "variant=base", "objective=triplet", "study=a", "train.lr=3e-5", "data.pairs=4"
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text(compose.dump(config))
+    assert compose.load(path) == config
+    assert run_id(compose.load(path)) == run_id(config)
+
+
+def test_to_and_from_a_plan() -> None:
+    config = _run("seed=7", "objective.gradient=random")
+    mapping = json.loads(json.dumps(compose.to_mapping(config)))
+    assert mapping["objective"]["gradient"] == "random"
+    assert compose.from_mapping(mapping) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("seed: [", "is not YAML"),
+        ("- seed", "holds no settings"),
+        ("", "not a config|holds no settings|^$"),
+        ("a word", "."),
+        ("culture: ${oc.env:HOME}", "plain values"),
+        ("culture: ${culture}", "plain values"),
+        ("_target_: os.system", "_target_"),
+        ("model: {_target_: os.system}", "_target_"),
+        ("sed: 1", "sed"),
+        ("seed: many", "many"),
+        ("variant: mpx", "mpx"),
+        ("train: {betas: [1]}", "expected 2 values"),
+        ("!!python/object/apply:os.system ['true']", "is not YAML"),
+        ("train: 3", "."),
+    ],
+)
+def test_load_refuses(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    if text == "":
+        assert compose.load(path) == RunConfig()
+        return
+    with pytest.raises(ConfigError, match=told) as caught:
+        compose.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_load_of_what_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        compose.load(tmp_path / "config.yaml")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        compose.load(tmp_path / "binary")
+
+
+def test_environment_reaches_no_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "s3cret")
+    node = OmegaConf.create({"culture": "${oc.env:WANDB_API_KEY}"})
+    with pytest.raises(ConfigError, match="plain values") as caught:
+        compose.to_config(node, RunConfig)
+    assert "s3cret" not in str(caught.value)

@@ -1,0 +1,102 @@
+"""Hydra's own flags, through a real process with a real command in it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = """
+import sys
+from scoft_hpc.config.compose import command
+def task(config):
+    print("ran", config.culture, config.variant.name, config.seed)
+    return 7 if config.seed == 13 else 0
+raise SystemExit(command(sys.argv.pop(1), task))
+"""
+
+
+def _run(cwd: Path, *words: str, line: str | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **({"COMP_LINE": line} if line else {})}
+    words = (sys.executable, "-c", COMMAND, *words)
+    return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_cfg_job(tmp_path: Path) -> None:
+    done = _run(tmp_path, "train", "--cfg", "job", "variant=m", "data.root=~/x")
+    assert done.returncode == 0, done.stderr
+    assert "\nvariant: m\n" in done.stdout
+    assert "root: ~/x\n" in done.stdout
+    assert "hydra" not in done.stdout
+    assert "ran" not in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["train", "sweep"])
+def test_help_is_short_and_lists_the_groups(tmp_path: Path, name: str) -> None:
+    done = _run(tmp_path, name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"python -m scoft_hpc.{name} " in done.stdout
+    assert "objective: official, triplet" in done.stdout
+    assert "ablation: " in done.stdout
+    assert "--cfg job" in done.stdout
+    assert len(done.stdout.splitlines()) < 25
+
+
+def test_multirun_runs_each_and_makes_no_folders_of_its_own(tmp_path: Path) -> None:
+    done = _run(tmp_path, "train", "--multirun", "variant=m,mp", "seed=1,13")
+    assert done.stdout.splitlines() == [f"ran korea {v} {s}" for v in ("m", "mp") for s in (1, 13)], (
+        done.stderr
+    )
+    assert done.returncode == 7, "the worst of the runs' codes"
+    assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("python -m scoft_hpc.train objective=", "objective=official objective=triplet"),
+        ("/venv/bin/python3.12 -m scoft_hpc.train culture=korea vari", "variant="),
+        ("scoft-hpc train objective.grad", "objective.gradient="),
+    ],
+)
+def test_tab_completion(tmp_path: Path, line: str, expected: str) -> None:
+    done = _run(tmp_path, "train", "-sc", "query=bash", line=line)
+    assert done.stdout.split() == expected.split(), done.stderr
+
+
+def test_mistakes_beside_a_flag(tmp_path: Path) -> None:
+    done = _run(tmp_path, "train", "--cfg", "job", "cultur=korea", "--seed=3")
+    assert done.returncode == 2
+    assert "`--seed=3`: settings have no dashes; write seed=VALUE." in done.stderr
+    assert "there is no setting `cultur`; did you mean culture" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_flag_no_hydra(tmp_path: Path) -> None:
+    done = _run(tmp_path, "train", "seed=13")
+    assert (done.returncode, done.stdout) == (7, "ran korea mpc 13\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistake_is_no_traceback(tmp_path: Path) -> None:
+    done = _run(tmp_path, "sweep", "ablation=x")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "error: `ablation=x`: ablation is one of loss_terms.\n"
+
+
+def test_torch_is_not_loaded() -> None:
+    program = """
+import sys
+from scoft_hpc.config import check, compose, identity
+from scoft_hpc.data import manifest, source
+from scoft_hpc.models import weights
+from scoft_hpc.runs import atomic, claim, journal, layout, provenance, record, stop
+compose.compose("sweep", [])
+raise SystemExit("torch" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

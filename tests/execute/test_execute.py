@@ -1,0 +1,159 @@
+"""The door with the real toy base: run directories in, finished runs out, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from scoft_hpc.config import compose
+from scoft_hpc.config.identity import run_id
+from scoft_hpc.config.schema import RunConfig, Variant
+from scoft_hpc.execute import execute
+from scoft_hpc.runs import claim, journal, record
+from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.runs.record import Status
+
+WORDS = (
+    "culture=korea",
+    "train.steps=6",
+    "data.negatives.steps=2",
+    "evaluation.steps=2",
+    "evaluation.samples=2",
+    "evaluation.prompts=3",
+    "threads=1",
+)
+
+
+def planned(output: Path, *words: str, variants: Sequence[Variant] = (Variant.mpc,)) -> list[RunDir]:
+    """Run directories with nothing but a config."""
+    config: RunConfig = compose.compose("train", [*WORDS, f"output={output}", *words])
+    runs = []
+    for variant in variants:
+        one = replace(config, variant=variant)
+        run = RunDir(output / "study" / "runs" / run_id(one))
+        run.path.mkdir(parents=True)
+        run.config.write_text(compose.dump(one))
+        runs.append(run)
+    return runs
+
+
+def start(runs: Sequence[RunDir]) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "scoft_hpc.execute", *(str(run.path) for run in runs)]
+    return subprocess.Popen(words, stderr=subprocess.PIPE)
+
+
+def wait_for_step(run: RunDir, step: int, process: subprocess.Popen[bytes]) -> None:
+    while record.step(run) < step:
+        assert process.poll() is None, process.stderr and process.stderr.read().decode()
+        time.sleep(0.02)
+
+
+def weights(run: RunDir) -> dict[str, Any]:
+    return {name: tensor.tolist() for name, tensor in load_file(run.lora).items()}
+
+
+def test_a_pack_of_all_variants_ends_in_results(tmp_path: Path) -> None:
+    runs = planned(tmp_path, variants=list(Variant))
+    assert execute([run.path for run in runs]) == 0
+    for run, variant in zip(runs, Variant, strict=True):
+        assert record.status(run) is Status.done
+        assert not run.claim.exists()
+        scores = json.loads(run.scores.read_text())
+        assert set(scores["metrics"]) == {"in_style", "default_style", "subject", "memorization", "diversity"}
+        assert scores["metrics"]["in_style"]["n"] == len(scores["samples"]) == len(list(run.samples.glob("*.png"))) == 6
+        assert run.lora.exists() == (variant is not Variant.base)
+        assert [row[journal.STEP] for row in journal.read(run.metrics)] == (
+            [] if variant is Variant.base else list(range(1, 7))
+        )
+        assert record.result(run)["steps"] == (0 if variant is Variant.base else 6)
+
+
+def test_finished_runs_are_passed_over(tmp_path: Path) -> None:
+    (run,) = planned(tmp_path)
+    assert execute([run.path]) == 0
+    before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*")}
+    assert execute([run.path]) == 0
+    assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_saves_and_the_same_command_continues_bit_for_bit(tmp_path: Path, number: signal.Signals) -> None:
+    (straight,) = planned(tmp_path / "straight")
+    assert execute([straight.path]) == 0
+    (run,) = planned(tmp_path / "broken")
+    process = start([run])
+    wait_for_step(run, 2, process)
+    process.send_signal(number)
+    assert process.wait() == 75
+    assert record.status(run) is Status.planned
+    assert any(run.checkpoints.iterdir())
+    assert execute([run.path]) == 0
+    assert weights(run) == weights(straight)
+
+
+def test_a_killed_run_is_lost_and_continues_from_its_last_save(tmp_path: Path) -> None:
+    (straight,) = planned(tmp_path / "straight")
+    assert execute([straight.path]) == 0
+    (run,) = planned(tmp_path / "killed", "save_seconds=0.0")
+    process = start([run])
+    wait_for_step(run, 3, process)
+    process.kill()
+    process.wait()
+    assert record.status(run) is Status.lost
+    assert execute([run.path]) == 0
+    assert weights(run) == weights(straight)
+    assert [row[journal.STEP] for row in journal.read(run.metrics)] == list(range(1, 7))
+
+
+def test_a_run_that_another_process_owns_is_left_to_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = planned(tmp_path, variants=[Variant.ldm, Variant.m])
+    hold = claim.Claim.take(first.claim)
+    assert execute([first.path, second.path]) == 4
+    hold.release()
+    assert f"process {os.getpid()}" in caplog.text
+    assert (record.status(first), record.status(second)) == (Status.planned, Status.done)
+
+
+def test_a_lane_that_diverges_fails_alone_with_its_reason(tmp_path: Path) -> None:
+    """An absurd learning rate makes the second update's gradient overflow."""
+    sound, absurd = planned(tmp_path), planned(tmp_path, "train.lr=1e30")
+    assert execute([sound[0].path, absurd[0].path]) == 4
+    assert record.status(sound[0]) is Status.done
+    failure = record.failure(absurd[0])
+    assert failure is not None
+    assert failure["cause"] == "nan"
+    assert "not finite" in failure["message"]
+    assert not absurd[0].result.exists()
+
+
+def test_what_keeps_the_pack_from_running_is_every_runs_failure(tmp_path: Path) -> None:
+    runs = planned(tmp_path, "model.path=/no/such/model", variants=[Variant.ldm, Variant.m])
+    assert execute([run.path for run in runs]) == 4
+    for run in runs:
+        failure = record.failure(run)
+        assert failure is not None
+        assert "/no/such/model" in failure["message"]
+
+
+def test_data_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
+    (run,) = planned(tmp_path, "data.digest=0123456789abcdef")
+    assert execute([run.path]) == 4
+    failure = record.failure(run)
+    assert failure is not None
+    assert "has changed since the run was planned" in failure["message"]
+
+
+def test_importing_the_door_loads_no_torch() -> None:
+    code = "import sys, scoft_hpc.execute; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,225 @@
+"""Planning: arms, cultures and seeds, what is refused and how, and what a study on disk allows."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from scoft_hpc.config import compose
+from scoft_hpc.errors import ConfigError, DataError, LaunchError, ScoftError
+from scoft_hpc.launch import store
+from scoft_hpc.launch.plan import Plan, make
+from scoft_hpc.launch.study import read
+from scoft_hpc.runs.layout import StudyDir
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three cultures of six small pairs, with negatives."""
+    folder = tmp_path_factory.mktemp("cultures")
+    for number, culture in enumerate(("atlantis", "lemuria", "mu")):
+        write_culture(folder / culture, shade=80 * number)
+    return folder
+
+
+def write_culture(folder: Path, shade: int, pairs: int = 6) -> None:
+    (folder / "train").mkdir(parents=True)
+    rows = []
+    for i in range(pairs):
+        Image.new("RGB", (64, 64), (shade, 40 * i, 0)).save(folder / "train" / f"{i}.png")
+        Image.new("RGB", (64, 64), (shade, 40 * i, 9)).save(folder / f"negative{i}.png")
+        row = {"file_name": f"{i}.png", "text": f"picture {i}", "blip_text": "a picture"}
+        rows.append(row | {"negative_imgpath": [f"negative{i}.png"]})
+    (folder / "train" / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+def words(root: Path, tmp_path: Path) -> Iterator[list[str]]:
+    yield ["data=folder", f"data.root={root}", f"output={tmp_path}"]
+
+
+def planned(words: list[str]) -> Plan:
+    return make(compose.compose("sweep", words), words)
+
+
+def counting(called: Counter[str], name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(*args: Any) -> Any:
+        called[name] += 1
+        return function(*args)
+
+    return counted
+
+
+def fault(error: type[ScoftError], words: list[str]) -> str:
+    with pytest.raises(error) as caught:
+        planned(words)
+    return str(caught.value)
+
+
+def test_every_variant_for_every_culture_and_seed_in_order(words: list[str]) -> None:
+    plan = planned([*words, "seed=[0,2]"])
+    found = [(run.config.culture, run.config.variant.name, run.config.seed) for run in plan.runs]
+    variants = ["base", "ldm", "m", "mp", "mpc"]
+    cultures = ["atlantis", "lemuria", "mu"]
+    assert found == [(c, v, s) for c in cultures for v in variants for s in (0, 2)]
+    assert len({run.run_id for run in plan.runs}) == 30
+    assert plan.study == "loss_terms-all-folder"
+    assert {run.config.study for run in plan.runs} == {plan.study}
+
+
+@pytest.mark.parametrize(
+    ("word", "cultures", "study"),
+    [
+        ("culture=mu", ["mu"], "loss_terms-mu-folder"),
+        ("culture=[mu,atlantis]", ["mu", "atlantis"], "loss_terms-2-cultures-folder"),
+        ("culture=[mu,mu]", ["mu"], "loss_terms-mu-folder"),
+    ],
+)
+def test_a_culture_is_a_name_or_a_list(words: list[str], word: str, cultures: list[str], study: str) -> None:
+    plan = planned([*words, word])
+    assert list(dict.fromkeys(run.config.culture for run in plan.runs)) == cultures
+    assert plan.study == study
+
+
+def test_digests_and_absolute_paths_are_filled_in(words: list[str], root: Path) -> None:
+    runs = planned(words).runs
+    by_culture = {run.config.culture: run.config.data.digest for run in runs}
+    assert len(set(by_culture.values())) == 3 and all(len(digest) == 16 for digest in by_culture.values())
+    assert {len(run.config.model.digest) for run in runs} == {16}
+    assert {run.config.data.root for run in runs} == {str(root)}
+    assert all(
+        Path(path).is_absolute() for run in runs for path in (run.config.model.path, run.config.output)
+    )
+
+
+def test_steps_come_from_the_epochs_where_none_are_given(words: list[str]) -> None:
+    plan = planned([*words, "train.steps=null", "train.epochs=10", "train.batch=4", "culture=mu"])
+    assert {run.config.variant.name: run.steps for run in plan.runs} == {
+        "base": 0, "ldm": 20, "m": 20, "mp": 20, "mpc": 20,
+    }  # fmt: skip
+
+
+def test_axes_may_be_settings_or_groups_and_equal_runs_collapse(words: list[str]) -> None:
+    axes = (
+        "ablation.axes={variant: [base, mpc], objective: [official, triplet], train.lr: [1e-3, 0.001, 2e-3]}"
+    )
+    plan = planned([*words, "culture=mu", axes])
+    found = [(r.config.variant.name, r.config.objective.form.name, r.config.train.lr) for r in plan.runs]
+    assert found == [
+        ("base", "official", 0.001),
+        *(("mpc", form, lr) for form in ("official", "triplet") for lr in (0.001, 0.002)),
+    ]
+
+
+def test_an_axis_given_as_a_word_is_refused_with_the_way_to_restrict_it(words: list[str]) -> None:
+    text = fault(ConfigError, [*words, "variant=mpc"])
+    assert "`variant=mpc`" in text and "'ablation.axes.variant=[mpc]'" in text
+    plan = planned([*words, "ablation.axes.variant=[base,mpc]", "culture=mu"])
+    assert [run.config.variant.name for run in plan.runs] == ["base", "mpc"]
+
+
+def test_all_faults_of_the_settings_are_told_at_once(words: list[str]) -> None:
+    text = fault(ConfigError, [*words, "variant=mpc", "seed=[0,-1]", "study='a b'"])
+    assert "variant=mpc" in text and "seed=[0,-1]" in text and "study=a b" in text
+    text = fault(ConfigError, [*words, "ablation.axes={variant: [mpc, mcp], train.lrr: [1]}"])
+    assert "mcp" in text and "train.lrr" in text
+    assert "leaves nothing to run" in fault(ConfigError, [*words, "ablation.axes.variant=[]"])
+    assert "write culture=" in fault(ConfigError, [*words, "ablation.axes={culture: [mu]}"])
+
+
+def test_unknown_cultures_are_refused_with_the_options(words: list[str]) -> None:
+    text = fault(ConfigError, [*words, "culture=[mu,nowhere,utopia]"])
+    assert "nowhere, utopia" in text and "atlantis, lemuria, mu" in text
+
+
+def test_the_faults_of_all_cultures_are_told_at_once(tmp_path: Path) -> None:
+    for culture in ("a", "b", "c"):
+        write_culture(tmp_path / culture, shade=0)
+    (tmp_path / "a" / "train" / "2.png").write_bytes(b"not a picture")
+    (tmp_path / "c" / "train" / "4.png").unlink()
+    text = fault(DataError, ["data=folder", f"data.root={tmp_path}", f"output={tmp_path / 'out'}"])
+    assert "2.png" in text and "4.png" in text and len(text.splitlines()) == 2
+
+
+def test_without_negatives_the_full_method_is_refused_and_others_are_not(tmp_path: Path) -> None:
+    write_culture(tmp_path / "mu", shade=0)
+    rows = [json.loads(line) for line in (tmp_path / "mu/train/metadata.jsonl").read_text().splitlines()]
+    rows[3]["negative_imgpath"] = []
+    (tmp_path / "mu/train/metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["data=folder", f"data.root={tmp_path}", f"output={tmp_path}", "data.negatives.source=given"]
+    assert "mu: 1 pairs have no negatives (3.png is the first)" in fault(DataError, words)
+    assert len(planned([*words, "ablation.axes.variant=[ldm,mp]"]).runs) == 2
+    assert len(planned([*words[:3], "data.negatives.source=img2img"]).runs) == 5
+
+
+def test_a_thousand_runs_are_composed_once_an_arm(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = f"seed=[{','.join(map(str, range(67)))}]"
+    config = compose.compose("sweep", [*words, seeds])
+    called: Counter[str] = Counter()
+    for name in ("compose", "to_mapping"):
+        monkeypatch.setattr(compose, name, counting(called, name, getattr(compose, name)))
+    plan = make(config, [*words, seeds])
+    content = store.to_json(plan)
+    assert len(plan.runs) == 1005
+    assert called == {"compose": 5, "to_mapping": 5}
+    for run, entry in list(zip(plan.runs, content["runs"], strict=True))[::200]:
+        assert entry["config"] == compose.to_mapping(run.config)
+        assert list(entry["config"]["data"]) == list(compose.to_mapping(run.config)["data"])
+
+
+def test_the_plan_is_written_once_and_the_same_study_continues(words: list[str], tmp_path: Path) -> None:
+    plan, study = planned([*words, "culture=mu"]), StudyDir(tmp_path / "loss_terms-mu-folder")
+    store.check(study, plan)
+    store.write(study, plan)
+    before = study.plan.read_bytes()
+    assert [run["run_id"] for run in read(study)["runs"]] == [run.run_id for run in plan.runs]
+    elsewhere = planned([*words, "culture=mu", "threads=3", "cluster.jobs=1"])
+    store.check(study, elsewhere)
+    store.write(study, elsewhere)
+    assert study.plan.read_bytes() == before
+    store.write_config(study, elsewhere.runs[0])
+    assert compose.load(study.run(plan.runs[0].run_id).config) == elsewhere.runs[0].config
+
+
+def test_a_study_of_other_runs_is_refused_with_what_differs(words: list[str], tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "loss_terms-mu-folder")
+    store.write(study, planned([*words, "culture=mu"]))
+    with pytest.raises(LaunchError) as caught:
+        store.check(study, planned([*words, "culture=mu", "seed=[0,1]", "train.lr=3e-3"]))
+    text = str(caught.value)
+    assert "consists of 5 other runs: 1 of the 10" in text, "the base does not depend on lr"
+    assert "seed: 0 there, 0, 1 now" in text
+    assert "train.lr: 0.0005 there, 0.003 now" in text
+    assert "study=NAME" in text and "model" not in text
+
+
+def test_a_broken_plan_is_left_alone(words: list[str], tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "loss_terms-mu-folder")
+    study.path.mkdir()
+    study.plan.write_text('{"version": 1, "ru')
+    with pytest.raises(LaunchError, match="cannot be read as a plan"):
+        store.check(study, planned([*words, "culture=mu"]))
+    study.plan.write_text('{"version": 9, "runs": []}')
+    with pytest.raises(LaunchError, match="version 9"):
+        store.check(study, planned([*words, "culture=mu"]))
+    study.plan.write_text('{"version": 1, "runs": [{"run_id": "../../etc"}]}')
+    with pytest.raises(LaunchError, match="not a run id"):
+        store.check(study, planned([*words, "culture=mu"]))
+
+
+def test_an_arm_keeps_every_setting_of_the_words(words: list[str]) -> None:
+    plan = planned([*words, "culture=mu", "seed=7", "objective.every=3", "lora.rank=4"])
+    config = plan.runs[-1].config
+    composed = compose.compose(
+        "train", ["culture=mu", "seed=7", "objective.every=3", "lora.rank=4", "data=folder"]
+    )
+    assert replace(
+        config, data=composed.data, model=composed.model, output=composed.output, study=composed.study
+    ) == replace(composed, model=composed.model)

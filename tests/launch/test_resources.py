@@ -1,0 +1,72 @@
+"""Slots: how jobs share a machine's cores and GPUs."""
+
+from __future__ import annotations
+
+import pytest
+
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.launch import resources
+from scoft_hpc.launch.resources import slots
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Eight cores, 5 GB free, no GPU."""
+    monkeypatch.setattr(resources, "cores", lambda: 8)
+    monkeypatch.setattr(resources, "memory", lambda: 5 * 10**9)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    return monkeypatch
+
+
+def test_cores_are_shared_out_as_far_as_the_memory_goes() -> None:
+    found = slots("auto", None, None, runs=25)
+    assert len(found) == 5
+    assert {slot.env["OMP_NUM_THREADS"] for slot in found} == {"1"}
+    assert {slot.env["MKL_NUM_THREADS"] for slot in slots("cpu", 2, None, runs=25)} == {"4"}
+    assert {slot.env["OMP_NUM_THREADS"] for slot in slots("cpu", 2, 3, runs=25)} == {"3"}
+
+
+def test_no_more_jobs_than_runs() -> None:
+    (slot,) = slots("auto", None, None, runs=1)
+    assert slot.env["OMP_NUM_THREADS"] == "8"
+
+
+def test_a_gpu_each_and_more_jobs_share_them(machine: pytest.MonkeyPatch) -> None:
+    machine.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in slots("auto", None, None, runs=9)] == ["4", "6"]
+    assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in slots("cuda", 3, None, runs=9)] == ["4", "6", "4"]
+    assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in slots("cpu", 2, None, runs=9)] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("visible", "found"), [("", []), ("-1", []), ("0", ["0"]), ("GPU-a1, 2", ["GPU-a1", "2"])]
+)
+def test_visible_gpus_are_read_from_the_environment(
+    machine: pytest.MonkeyPatch, visible: str, found: list[str]
+) -> None:
+    machine.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert resources.gpus() == found
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"cluster\.jobs=0"):
+        slots("auto", 0, None, runs=1)
+    with pytest.raises(ConfigError, match="threads=-2"):
+        slots("auto", None, -2, runs=1)
+    with pytest.raises(ConfigError, match="no GPU was found"):
+        slots("cuda", None, None, runs=1)
+
+
+def test_a_containers_quota_counts(
+    machine: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    machine.undo()
+    group = tmp_path_factory.mktemp("cgroup")
+    (group / "cpu.max").write_text("100000 100000\n")
+    (group / "memory.max").write_text(f"{2 * 10**9}\n")
+    (group / "memory.current").write_text(f"{5 * 10**8}\n")
+    machine.setattr(resources, "CGROUP", group)
+    assert resources.cores() == 1
+    assert 0 < resources.memory() <= 15 * 10**8
+    (group / "cpu.max").write_text("max 100000\n")
+    assert resources.cores() >= 1

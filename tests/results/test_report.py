@@ -1,0 +1,205 @@
+"""The report is one sound file that shows every run and fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scoft_hpc.config.schema import Data
+from scoft_hpc.results import grids, report, study
+from scoft_hpc.toy import world
+
+from .conftest import Maker
+
+VOID = {"meta", "img", "link", "br", "hr", "input"}
+HOSTILE = '<script>alert("x")</script>'
+
+
+class Page(HTMLParser):
+    """Tags with their attributes and the text; raises if a tag is closed that is not open."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text, self.open = "", []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def html(finished: Maker) -> str:
+    return report.render(study.read(finished.folder))
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_nothing_is_fetched(page: Page, html: str) -> None:
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "xlink:href", "action", "srcset", "poster"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:image/", "#")), (tag, name, value)
+    assert {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed"} == set()
+    for fetching in ("@import", "url(http", "url(//", "@font-face"):
+        assert fetching not in html
+
+
+def test_every_picture_is_whole_and_described(page: Page) -> None:
+    pictures = page.of("img")
+    assert len(pictures) == 2 * 5 * 3 * 2  # cultures, variants, prompts, samples of the first seed
+    for picture in pictures:
+        assert picture["alt"]
+        assert picture["src"]
+        content = base64.b64decode(picture["src"].partition(",")[2])
+        assert Image.open(io.BytesIO(content)).size == (64, 64)
+    for tag, attributes in page.tags:
+        if tag in ("figure", "span") and attributes.get("role") == "img":
+            assert attributes["aria-label"]
+
+
+def test_ids_are_unique_and_references_lead_somewhere(page: Page) -> None:
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {
+        value[1:]
+        for _, attributes in page.tags
+        for n in ("href", "xlink:href")
+        if (value := attributes.get(n))
+    }
+    assert targets <= set(ids)
+
+
+def test_all_runs_and_findings_are_there(page: Page, finished: Maker) -> None:
+    for config in finished.configs:
+        assert finished.run(config).run_id in page.text
+    for words in (
+        "ldm − base",
+        "m − ldm",
+        "mp − m",
+        "mpc − mp",
+        "mpc − base",
+        "Default style",
+        "L_C, contrastive",
+    ):
+        assert words in page.text
+    assert "The base model draws its default style in" in page.text
+    assert "depict nothing of the cultures" in page.text
+    assert "python -m scoft_hpc.sweep culture=all ablation=loss_terms" in page.text
+    assert "torch" in page.text
+    assert "d" * 16 in page.text
+
+
+def test_plots_follow_the_page(html: str) -> None:
+    assert html.count("<svg") == 5 + 6
+    assert "var(--culture-1)" in html
+    assert "#0001" not in html
+    assert "<metadata" not in html
+
+
+def test_a_study_of_which_nothing_ran(make: Callable[..., Maker]) -> None:
+    page = Page(report.render(study.read(make().folder)))
+    assert "20 not finished" in page.text
+    assert page.of("img") == []
+
+
+def test_failures_are_named_with_their_reason(make: Callable[..., Maker]) -> None:
+    maker = make(cultures=("korea",))
+    maker.finish(*maker.configs[:3])
+    maker.fail(maker.configs[-1], "the loss became NaN")
+    page = Page(report.render(study.read(maker.folder)))
+    assert "1 failed." in page.text
+    assert "6 not finished." in page.text
+    assert "nan at step 7: the loss became NaN" in page.text
+
+
+def test_what_files_say_is_escaped(make: Callable[..., Maker]) -> None:
+    maker = make(cultures=("korea",), seeds=(0,))
+    maker.finish(*maker.configs[:3])
+    maker.fail(maker.configs[3], HOSTILE)
+    for path in (maker.run(maker.configs[0]).scores, maker.folder.plan):
+        path.write_text(path.read_text().replace("a house in korea", HOSTILE.replace('"', '\\"')))
+    maker.folder.plan.write_text(
+        maker.folder.plan.read_text().replace("culture=all", HOSTILE.replace('"', '\\"'))
+    )
+    html = report.render(study.read(maker.folder))
+    assert "<script" not in html
+    page = Page(html)
+    assert page.text.count(HOSTILE) >= 2
+    assert any(HOSTILE in str(picture["alt"]) for picture in page.of("img"))
+
+
+def test_photographs_have_no_truth_to_show(make: Callable[..., Maker]) -> None:
+    maker = make(cultures=("korea",), seeds=(0,), data=Data(name="folder")).finish()
+    page = Page(report.render(study.read(maker.folder)))
+    assert "Diversity" in page.text
+    for absent in ("Default style", "In style", "depict nothing", "default style in"):
+        assert absent not in page.text
+
+
+def test_missing_pictures_leave_a_gap(copied: Maker) -> None:
+    run = copied.run(copied.find("korea", "mpc", 0))
+    (run.samples / "p00-s00.png").unlink()
+    (run.samples / "p01-s00.png").write_bytes(b"\x89PNG broken")
+    page = Page(report.render(study.read(copied.folder)))
+    gaps = [a for a in page.of("span") if a.get("class") == "gap"]
+    assert len(gaps) == 2
+    assert all(str(gap["aria-label"]).startswith("mpc:") for gap in gaps)
+
+
+def test_sample_names_do_not_lead_out_of_the_run(copied: Maker) -> None:
+    outside = copied.folder.path / "secret.png"
+    Image.new("RGB", (64, 64)).save(outside)
+    run = copied.run(copied.find("korea", "mpc", 0))
+    run.scores.write_text(run.scores.read_text().replace("samples/p00-s00.png", "../../secret.png"))
+    page = Page(report.render(study.read(copied.folder)))
+    assert any(attributes.get("class") == "gap" for attributes in page.of("span"))
+
+
+def test_training_images_stand_above_the_samples(copied: Maker) -> None:
+    output = copied.folder.path.parent
+    culture = world.write_culture(output / "data" / world.RECIPE, "korea", pairs=4, held_out=1)
+    negatives = output / "cache" / "korea-0123" / "negatives"
+    negatives.mkdir(parents=True)
+    for i, path in enumerate(sorted((culture / "train" / "images").iterdir())):
+        (negatives / f"{i:05d}-0.png").write_bytes(path.read_bytes())
+    grid = grids.grid(study.read(copied.folder), "korea")
+    assert grid is not None
+    assert [line.label for line in grid.pairs] == ["training", "negative"]
+    for line in grid.pairs:
+        assert len(line.cells) == len(grid.prompts)
+        assert all(cell.uri for cell in line.cells)
+
+
+def test_written_whole_and_small(finished: Maker, tmp_path: Path) -> None:
+    report.write(tmp_path / "report.html", study.read(finished.folder))
+    size = (tmp_path / "report.html").stat().st_size
+    pictures = 2 * 5 * 6
+    assert size < 300_000 + pictures * 8_000
+    assert list(tmp_path.iterdir()) == [tmp_path / "report.html"]

@@ -1,0 +1,81 @@
+"""A study is read from disk as far as it got."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scoft_hpc.errors import LaunchError
+from scoft_hpc.results import study
+from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.runs.record import Status
+
+from .conftest import Maker
+
+
+def test_planned_runs_are_read_before_anything_ran(make: Callable[..., Maker]) -> None:
+    found = study.read(make().folder)
+    assert len(found.runs) == 20
+    assert {run.status for run in found.runs} == {Status.planned}
+    assert found.cultures == ["korea", "mexico"]
+    assert found.variants == ["base", "ldm", "m", "mp", "mpc"]
+    assert found.seeds == [0, 1]
+    assert all(run.seconds is None and run.samples == [] and run.history == [] for run in found.runs)
+
+
+def test_finished_run_tells_all(finished: Maker) -> None:
+    run = next(study.read(finished.folder).of(culture="korea", variant="mpc"))
+    assert run.status is Status.done
+    assert run.seconds == pytest.approx(6.5 + 1.5 + 0.25)
+    assert [row["trainer/step"] for row in run.history] == list(range(1, 21))
+    assert [sample["file"] for sample in run.samples][:2] == ["samples/p00-s00.png", "samples/p00-s01.png"]
+    assert run.metric("in_style") == sum(sample["in_style"] for sample in run.samples) / len(run.samples)
+
+
+def test_broken_file_becomes_a_note(copied: Maker) -> None:
+    run = copied.run(copied.find("korea", "mpc", 0))
+    run.scores.write_text('{"metrics": {"in_st')
+    found = study.read(copied.folder)
+    (note,) = found.notes
+    assert str(run.scores) in note
+    (read,) = (r for r in found.runs if r.run_id == run.run_id)
+    assert read.metric("in_style") is None
+
+
+def test_torn_journal_is_read_up_to_the_tear(copied: Maker) -> None:
+    run = copied.run(copied.find("korea", "ldm", 0))
+    run.metrics.write_text(run.metrics.read_text()[:-30])
+    read = next(r for r in study.read(copied.folder).runs if r.run_id == run.run_id)
+    assert [row["trainer/step"] for row in read.history] == list(range(1, 20))
+
+
+def test_runs_of_one_variant_are_told_apart_by_their_settings(make: Callable[..., Maker]) -> None:
+    folder = make(variants=("mpc",), seeds=(0,)).folder
+    plan = json.loads(folder.plan.read_text())
+    for entry in list(plan["runs"]):
+        other = json.loads(json.dumps(entry))
+        other["run_id"] = entry["run_id"][:-1] + "x"
+        other["config"]["objective"]["gradient"] = "last"
+        plan["runs"].append(other)
+    folder.plan.write_text(json.dumps(plan))
+    assert study.read(folder).variants == ["mpc gradient=first", "mpc gradient=last"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "holds no study"),
+        ("{", "cannot be read"),
+        ('{"version": 1}', "cannot be read"),
+        ('{"version": 2, "runs": []}', "version 2"),
+        ('{"version": 1, "runs": [{"run_id": "../x"}]}', "cannot read"),
+    ],
+)
+def test_no_readable_plan_is_said(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "plan.json").write_text(content)
+    with pytest.raises(LaunchError, match=message):
+        study.read(StudyDir(tmp_path))

@@ -1,0 +1,129 @@
+"""A run's state, told by its files alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from scoft_hpc.errors import RunError
+from scoft_hpc.runs import record
+from scoft_hpc.runs.claim import Claim, Owner
+from scoft_hpc.runs.journal import STEP, Journal
+from scoft_hpc.runs.layout import RunDir, StudyDir, studies
+from scoft_hpc.runs.record import Status
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    folder = StudyDir(tmp_path / "study").run("korea-mpc-s0-0123abcd")
+    folder.path.mkdir(parents=True)
+    return folder
+
+
+def _dead_claim(run: RunDir) -> None:
+    run.claim.write_text(json.dumps(asdict(replace(Owner.me(), started="1"))))
+
+
+def test_planned(run: RunDir) -> None:
+    assert record.status(run) is Status.planned
+    assert record.step(run) == 0
+    assert record.failure(run) is None
+
+
+def test_running_while_its_owner_lives(run: RunDir) -> None:
+    held = Claim.take(run.claim)
+    assert record.status(run) is Status.running
+    held.release()
+    assert record.status(run) is Status.planned
+
+
+def test_lost_when_its_owner_is_dead(run: RunDir) -> None:
+    _dead_claim(run)
+    assert record.status(run) is Status.lost
+
+
+def test_failed_and_tried_again(run: RunDir) -> None:
+    record.write_failure(run, "nan", "loss became NaN", 17)
+    assert record.status(run) is Status.failed
+    held = Claim.take(run.claim)
+    assert record.status(run) is Status.running, "a living owner outranks an old failure"
+    assert record.start_attempt(run) == 2
+    held.release()
+    assert record.status(run) is Status.planned
+    record.write_failure(run, "error", "again", 18)
+    _dead_claim(run)
+    assert record.status(run) is Status.failed, "the reason is known, so the run is not lost"
+    assert record.start_attempt(run) == 3
+    assert [json.loads((run.path / f"failure-{i}.json").read_text())["cause"] for i in (1, 2)] == [
+        "nan",
+        "error",
+    ]
+
+
+def test_first_attempt(run: RunDir) -> None:
+    assert record.start_attempt(run) == 1
+    assert record.start_attempt(run) == 1, "an interrupted attempt is no failed one"
+
+
+def test_failure_tells_why(run: RunDir) -> None:
+    record.write_failure(run, "nan", "loss became NaN", 17)
+    failure = record.failure(run)
+    assert failure is not None
+    assert (failure["cause"], failure["message"], failure["step"]) == ("nan", "loss became NaN", 17)
+
+
+def test_done_outranks_everything(run: RunDir) -> None:
+    held = Claim.take(run.claim)
+    log = Journal(run.metrics, 0)
+    log.append({STEP: 3})
+    log.close()
+    run.lora.write_bytes(b"weights")
+    run.samples.mkdir()
+    (run.samples / "p00-s00.png").touch()
+    record.write_failure(run, "error", "an earlier one", 1)
+    record.write_result(run, held, 2, {"train": 1.5, "generate": 0.5, "score": 0.1})
+    assert record.status(run) is Status.done
+    result = record.result(run)
+    assert (result["run_id"], result["steps"], result["attempt"], result["samples"]) == (run.run_id, 3, 2, 1)
+    assert result["lora_sha256"] == hashlib.sha256(b"weights").hexdigest()
+
+
+def test_superseded_owner_cannot_publish(run: RunDir) -> None:
+    zombie = Claim.take(run.claim)
+    run.claim.write_text(json.dumps(asdict(replace(Owner.me(), token="successor"))))
+    with pytest.raises(RunError, match="another process has taken this run over"):
+        record.write_result(run, zombie, 1, {})
+    assert record.status(run) is Status.running
+
+
+def test_result_with_nan_is_refused_and_nothing_is_published(run: RunDir) -> None:
+    held = Claim.take(run.claim)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        record.write_result(run, held, 1, {"train": float("nan")})
+    assert record.status(run) is Status.running
+    assert not run.result.exists()
+
+
+@pytest.mark.parametrize("name", ["../other", "a/b", "", ".hidden", "/etc", "A" * 200, "x\0y"])
+def test_run_id_cannot_leave_its_study(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="not a run id"):
+        StudyDir(tmp_path).run(name)
+
+
+def test_existing_runs_and_studies(tmp_path: Path) -> None:
+    assert studies(tmp_path / "none") == []
+    for name, age in (("old", 100), ("new", 0)):
+        study = StudyDir(tmp_path / name)
+        study.run("korea-m-s0-00000000").path.mkdir(parents=True)
+        (study.runs / ".tmp").mkdir()
+        study.plan.write_text("{}")
+        os.utime(study.plan, (1e9 - age, 1e9 - age))
+    (tmp_path / "data").mkdir()
+    assert [study.name for study in studies(tmp_path)] == ["new", "old"]
+    assert [run.run_id for run in studies(tmp_path)[0].existing_runs()] == ["korea-m-s0-00000000"]
+    assert list(StudyDir(tmp_path / "none").existing_runs()) == []
