@@ -86,14 +86,14 @@ def _run_pack(claims: dict[RunDir, Claim], stop: Stop) -> None:
         train(base, [m.training for m in members if m.training], stop, members[0].config.save_seconds)
         for member in members:
             if member.training and member.training.error:
-                _fail(member.run, member.training.error)
+                _fail(member.run, claims[member.run], member.training.error)
         _evaluate(base, [m for m in members if not m.run.failure.exists()], claims, attempts, stop)
     except Interrupted:
         raise
     except Exception as error:
-        for run in claims:
+        for run, claim in claims.items():
             if not run.result.exists() and not run.failure.exists():
-                _fail(run, error)
+                _fail(run, claim, error)
 
 
 def _evaluate(
@@ -126,26 +126,29 @@ def _evaluate(
             score(subjects[run], scorer)
             if member.training and base.lora:
                 base.lora.export(member.index, run.lora)
+            seconds = {
+                "train": member.training.lane.seconds if member.training else 0.0,
+                "generate": drawn,
+                "score": time.monotonic() - started,
+            }
+            record.write_result(run, claims[run], attempts[run], seconds)
         except Interrupted:
             raise
         except Exception as error:
-            _fail(run, error)
-            continue
-        seconds = {
-            "train": member.training.lane.seconds if member.training else 0.0,
-            "generate": drawn,
-            "score": time.monotonic() - started,
-        }
-        record.write_result(run, claims[run], attempts[run], seconds)
+            _fail(run, claims[run], error)
 
 
-def _fail(run: RunDir, error: Exception) -> None:
-    """Keep the reason; a person's mistake is told in a line, anything else with its trace in the log."""
+def _fail(run: RunDir, claim: Claim, error: Exception) -> None:
+    """Keep the reason; a person's mistake is told in a line, anything else with its trace in the log.
+
+    A run that another process has taken over is left to it.
+    """
     if isinstance(error, ScoftError):
         log.error("%s failed: %s", run.run_id, error)
     else:
         log.error("%s failed", run.run_id, exc_info=error)
-    record.write_failure(run, _cause(error), str(error) or type(error).__name__, record.step(run))
+    if claim.held():
+        record.write_failure(run, _cause(error), str(error) or type(error).__name__, record.step(run))
 
 
 def _cause(error: Exception) -> str:

@@ -18,6 +18,7 @@ from rich.console import Console
 from scoft_hpc.config.compose import command
 from scoft_hpc.config.schema import PlanMode, SweepConfig, WandbMode
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError
+from scoft_hpc.gather import show
 from scoft_hpc.launch import pack, store, tables
 from scoft_hpc.launch.drive import follow, send
 from scoft_hpc.launch.local import DOOR
@@ -25,7 +26,10 @@ from scoft_hpc.launch.pack import Pack
 from scoft_hpc.launch.plan import Plan, make
 from scoft_hpc.launch.resources import Slot, slots
 from scoft_hpc.launch.study import launch_claim, log_of, near
-from scoft_hpc.runs import claim, record
+from scoft_hpc.results import study as results
+from scoft_hpc.results import table
+from scoft_hpc.results.gather import Gathered, gather
+from scoft_hpc.runs import claim
 from scoft_hpc.runs.layout import StudyDir
 from scoft_hpc.runs.record import Status
 
@@ -56,20 +60,20 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
         console, f"study {plan.study}: {len(plan.runs)} runs, {len(plan.runs) - len(unfinished)} of them done"
     )
     if not unfinished and study.plan.exists():
-        return _finish(console, study, plan, config.wandb.mode, {})
+        return _finish(console, study, _fresh(study) or gather(study, config.wandb.mode), {})
     _say(console, f"{_places(places)}; folder {near(study.path)}")
     try:
         ending = send(study, plan, places, config.cluster.lanes, console, door)
     except RunError:
-        return _follow(console, study, plan)
+        return _follow(console, study)
     if ending.stopped:
         done = sum(study.run(run.run_id).result.exists() for run in plan.runs)
         _say(console, f"stopped; {done} of {len(plan.runs)} runs are done. The same command continues.")
         return CTRL_C
-    return _finish(console, study, plan, config.wandb.mode, ending.told)
+    return _finish(console, study, gather(study, config.wandb.mode), ending.told)
 
 
-def _follow(console: Console, study: StudyDir, plan: Plan) -> int:
+def _follow(console: Console, study: StudyDir) -> int:
     """Another process launches this study: show how it goes, and the table when it is over."""
     owner = claim.alive(launch_claim(study))
     _say(
@@ -78,16 +82,13 @@ def _follow(console: Console, study: StudyDir, plan: Plan) -> int:
     )
     if not follow(study, console):
         return CTRL_C
-    return _finish(console, study, plan, WandbMode.disabled, {})  # publishing is the owner's
+    return _finish(console, study, gather(study, WandbMode.disabled), {})  # to publish is the owner's
 
 
-def _finish(console: Console, study: StudyDir, plan: Plan, mode: WandbMode, told: dict[str, str]) -> int:
-    """The results table, and what is not done and where to look; returns the exit code."""
-    from scoft_hpc.gather import show
-    from scoft_hpc.results.gather import gather
-
-    show(gather(study, mode))
-    states = {run.run_id: record.status(study.run(run.run_id)) for run in plan.runs}
+def _finish(console: Console, study: StudyDir, gathered: Gathered, told: dict[str, str]) -> int:
+    """Print the results table, what is not done and where to look; return the exit code."""
+    show(gathered)
+    states = {run.run_id: run.status for run in gathered.study.runs}
     left = [status for status in states.values() if status is not Status.done]
     if not left:
         return 0
@@ -98,6 +99,16 @@ def _finish(console: Console, study: StudyDir, plan: Plan, mode: WandbMode, told
             _say(console, f"log      {log_of(study, name) or study.logs}  ({name})")
     _say(console, f"{len(left)} of {len(states)} runs are not done; the same command continues.")
     return RunError.exit_code if any(status in BROKEN for status in left) else INTERRUPTED
+
+
+def _fresh(study: StudyDir) -> Gathered | None:
+    """The results as they were gathered last, if nothing was finished since: no report is drawn again."""
+    made = [path.stat().st_mtime for path in (study.results, study.report) if path.exists()]
+    found = results.read(study)
+    done = [run.folder.result.stat().st_mtime for run in found.runs if run.folder.result.exists()]
+    if len(made) < 2 or len(done) < len(found.runs) or min(made) <= max(done):
+        return None
+    return Gathered(found, table.rows(found), study.results, study.report, list(found.notes))
 
 
 def _print_plan(console: Console, study: StudyDir, plan: Plan, packs: Sequence[Pack]) -> None:

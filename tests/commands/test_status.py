@@ -51,7 +51,7 @@ def test_the_table_has_every_runs_state_and_the_reasons(
         line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith(("china", "korea"))
     }
     assert rows["china"][:5] == ["done", "12/40", "planned", "planned", "failed"]
-    assert rows["korea"][:5] == ["running", "planned", "planned", "lost", "planned"]
+    assert rows["korea"][:6] == ["3", "drawn", "planned", "planned", "lost", "planned"]
     assert "study a-study: 10 runs, 1 done, 1 failed, 1 lost, 2 running, 5 planned" in text
     assert "failed at step 33 (nan): the loss is not finite [here]" in text
     assert "lost at step 0" in text

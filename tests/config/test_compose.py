@@ -58,12 +58,11 @@ def test_sweep() -> None:
     assert config.ablation.axes == {"variant": ["base", "ldm", "m", "mp", "mpc"]}
 
 
-@pytest.mark.parametrize("word", ["ablation.axes.lora.rank=[1,2]", "+ablation.axes.lora.rank=[1,2]"])
-def test_axes_can_be_added(word: str) -> None:
-    axes = compose.compose(
-        "sweep", ["ablation.axes={seed: [1]}", word.replace("lora.rank", "variant")]
-    ).ablation.axes
-    assert axes == {"seed": [1], "variant": [1, 2]}
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_axes_can_be_changed_and_added(sign: str) -> None:
+    words = [f"{sign}ablation.axes.variant=[m]", "ablation.axes={objective: [official, triplet]}"]
+    axes = compose.compose("sweep", words).ablation.axes
+    assert axes == {"variant": ["m"], "objective": ["official", "triplet"]}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +100,6 @@ def test_to_and_from_a_plan() -> None:
     [
         ("seed: [", "is not YAML"),
         ("- seed", "holds no settings"),
-        ("", "not a config|holds no settings|^$"),
         ("a word", "."),
         ("culture: ${oc.env:HOME}", "plain values"),
         ("culture: ${culture}", "plain values"),
@@ -118,9 +116,6 @@ def test_to_and_from_a_plan() -> None:
 def test_load_refuses(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    if text == "":
-        assert compose.load(path) == RunConfig()
-        return
     with pytest.raises(ConfigError, match=told) as caught:
         compose.load(path)
     assert str(path) in str(caught.value)

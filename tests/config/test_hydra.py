@@ -31,7 +31,7 @@ def test_cfg_job(tmp_path: Path) -> None:
     assert "\nvariant: m\n" in done.stdout
     assert "root: ~/x\n" in done.stdout
     assert "hydra" not in done.stdout
-    assert "ran" not in done.stdout
+    assert "ran korea" not in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,60 +4,71 @@ from __future__ import annotations
 
 import pytest
 
-from scoft_hpc.config import compose
+from changed import changed
 from scoft_hpc.config.identity import run_id
+from scoft_hpc.config.schema import Cluster, Form, RunConfig, Variant, Wandb, WandbMode
 from scoft_hpc.runs.layout import RUN_ID
 
 
-def _id(*words: str) -> str:
-    return run_id(compose.compose("train", words))
+def _id(**changes: object) -> str:
+    return run_id(changed(RunConfig(), {name.replace("__", "."): value for name, value in changes.items()}))
 
 
 def test_reads_well() -> None:
-    head, _, digest = _id("culture=korea", "variant=mpc", "seed=3").rpartition("-")
+    head, _, digest = _id(culture="korea", variant=Variant.mpc, seed=3).rpartition("-")
     assert head == "korea-mpc-s3"
     assert len(digest) == 8
 
 
 @pytest.mark.parametrize(
-    "word",
+    "change",
     [
-        "output=/x",
-        "device=cpu",
-        "threads=3",
-        "study=a",
-        "save_seconds=1",
-        "cluster.jobs=2",
-        "wandb.mode=online",
-    ]
-    + ["data.root=/x", "model.path=/x", "objective.vgg_path=/x"],
+        {"output": "/x"},
+        {"device": "cpu"},
+        {"threads": 3},
+        {"study": "a"},
+        {"save_seconds": 1.0},
+        {"cluster": Cluster(jobs=2)},
+        {"wandb": Wandb(WandbMode.online)},
+        {"data__root": "/x"},
+        {"model__path": "/x"},
+        {"objective__vgg_path": "/x"},
+    ],
 )
-def test_place_does_not_matter(word: str) -> None:
-    assert _id(word) == _id()
+def test_place_does_not_matter(change: dict[str, object]) -> None:
+    assert _id(**change) == _id()
 
 
 @pytest.mark.parametrize(
-    "word",
+    "change",
     [
-        "seed=1",
-        "culture=china",
-        "variant=mp",
-        "train.lr=1",
-        "lora.rank=3",
-        "objective.every=3",
-        "model.digest=a",
-    ]
-    + ["data.digest=b", "evaluation.seed=2", "model.resolution=8", "objective=triplet"],
+        {"seed": 1},
+        {"culture": "china"},
+        {"variant": Variant.mp},
+        {"train__lr": 1.0},
+        {"train__betas": (0.5, 0.9)},
+        {"lora__rank": 3},
+        {"lora__targets": ("to_q",)},
+        {"objective__every": 3},
+        {"objective__form": Form.triplet},
+        {"model__digest": "a"},
+        {"model__resolution": 8},
+        {"data__digest": "b"},
+        {"data__negatives__seed": 1},
+        {"evaluation__seed": 2},
+    ],
 )
-def test_science_matters(word: str) -> None:
-    assert _id(word) != _id()
+def test_science_matters(change: dict[str, object]) -> None:
+    assert _id(**change) != _id()
 
 
-@pytest.mark.parametrize("word", ["train.lr=1", "lora.rank=3", "objective=triplet"])
-def test_base_does_not_depend_on_training(word: str) -> None:
-    assert _id("variant=base", word) == _id("variant=base")
+def test_base_does_not_depend_on_training() -> None:
+    base = _id(variant=Variant.base)
+    for change in ({"train__lr": 1.0}, {"lora__rank": 3}, {"objective__form": Form.triplet}):
+        assert _id(variant=Variant.base, **change) == base
+    assert _id(variant=Variant.base, evaluation__seed=1) != base
 
 
 @pytest.mark.parametrize("culture", ["perú", "한국", "../../etc", "A b", ".", "x" * 100])
 def test_any_culture_makes_a_safe_id(culture: str) -> None:
-    assert RUN_ID.fullmatch(_id(f"culture={culture}"))
+    assert RUN_ID.fullmatch(_id(culture=culture))

@@ -1,7 +1,7 @@
 """A door that trains nothing: it claims, journals, draws and publishes at a pace that a test sets.
 
-Environment: DOOR_PACE, seconds a step; DOOR_FAIL and DOOR_CRASH, part of the id of a run that fails or takes its
-whole job down. Every start is noted in `<study>/started.txt`.
+Environment: DOOR_PACE, seconds a step; DOOR_FAIL, DOOR_STOP and DOOR_CRASH, part of the id of a run that fails,
+stops as after a signal, or takes its whole job down. Every start is noted in `<study>/started.txt`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _train(run: RunDir, stop: Stop) -> int:
     first = record.step(run)
     journal = Journal(run.metrics, first)
     for step in range(first + 1, steps + 1):
-        if stop.requested:
+        if stop.requested or (step == 3 and _chosen("DOOR_STOP", run)):
             time.sleep(0.5)  # a save that takes its time
             return INTERRUPTED
         if step == 3 and _chosen("DOOR_FAIL", run):

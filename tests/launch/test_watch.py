@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from scoft_hpc.launch.progress import Lane, Progress, counts
+from scoft_hpc.launch.progress import Lane, Progress, counts, state
 from scoft_hpc.launch.study import log_of, read
-from scoft_hpc.launch.watch import LiveView, Pace, PlainView, duration, fold, state
+from scoft_hpc.launch.watch import LiveView, Pace, PlainView, duration, fold
 from scoft_hpc.runs import record
 from scoft_hpc.runs.layout import StudyDir
 from scoft_hpc.runs.record import Status
@@ -73,11 +73,11 @@ def test_what_is_done_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Monk
 def shown(lanes: list[Lane], etas: dict[str, float | None], height: int = 24) -> list[str]:
     screen = io.StringIO()
     console = Console(file=screen, width=80, height=height, force_terminal=True, color_system=None)
-    console.print(LiveView(console).render(lanes, "a note", etas))
+    console.print(LiveView(console).render(lanes, "" if etas else "a note", etas))
     lines = screen.getvalue().splitlines()
     assert len(lines) < height, "the last line is the cursor's"
     assert max(map(len, lines)) <= 80
-    assert lines[-1].endswith(f"{counts(lanes)}  a note")
+    assert lines[-1].endswith(f"{counts(lanes)}  {'1:15 of training left' if etas else 'a note'}")
     return lines
 
 

@@ -7,6 +7,7 @@ its users expect.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -175,6 +176,7 @@ def _hydra_main(name: str, task: Callable[[Any], int], words: Sequence[str]) -> 
     return max(codes)
 
 
+@functools.cache
 def _register() -> None:
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():

@@ -13,21 +13,18 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from scoft_hpc.config.nodes import fits, settings, structured
+from scoft_hpc.config.nodes import settings, takes
 from scoft_hpc.config.schema import RunConfig, SweepConfig
 
 Groups = Mapping[str, Sequence[str]]
 """The config groups of a command, each with the names of its options."""
 
-KINDS = {
+KINDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
     str: "a word",
-    list: "a list, as [0,1]",
 }
 
 
@@ -109,18 +106,8 @@ def _faults(schema: type[RunConfig], groups: Groups, override: Override) -> Iter
     elif key in groups:
         if not isinstance(override.value(), str) or override.value() not in groups[key]:
             yield f"{key} is one of {_options(groups[key], override.value())}"
-    elif not _takes(schema, key, hint := names.get(key, list), override.value()):
+    elif not takes(hint := names.get(key, list[Any]), override.value()):
         yield f"expected {_expected(key, hint, override.value())}"
-
-
-def _takes(schema: type[RunConfig], key: str, hint: Any, value: Any) -> bool:
-    node = structured(schema)
-    OmegaConf.set_struct(node, not (hint is list or typing.get_origin(hint) is dict))
-    try:
-        OmegaConf.update(node, key, value)
-    except (OmegaConfBaseException, ValueError, TypeError):
-        return False
-    return fits(hint, value)
 
 
 def _is_free(names: Mapping[str, Any], key: str) -> bool:
@@ -158,6 +145,8 @@ def _expected(key: str, hint: Any, value: Any) -> str:
         return f"a setting below it: {', '.join(f'{key}.{f.name}' for f in dataclasses.fields(hint))}."
     if typing.get_origin(hint) is dict:
         return f"lists by name, as '{key}={{seed: [0, 1]}}'."
+    if typing.get_origin(hint) is list:
+        return "a list, as [0,1]."
     if typing.get_origin(hint) is tuple:
         first, *rest = typing.get_args(hint)
         kind = KINDS[first].removeprefix("a ") + "s"

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import ConfigError
 
 
-def structured(schema: type[RunConfig]) -> DictConfig:
+def structured(schema: type[Any]) -> DictConfig:
     """The schema as a node that takes overrides: frozen dataclasses come read-only otherwise."""
     node = cast(DictConfig, OmegaConf.structured(schema))
     _set_writable(node)
     return node
 
 
-def settings(schema: type[RunConfig]) -> dict[str, Any]:
+def settings(schema: Any) -> Mapping[str, Any]:
     """The type of every setting by its dotted name, groups included: `train` as well as `train.lr`."""
-    return dict(_settings(schema, ""))
+    return _cached_settings(schema)
+
+
+def takes(hint: Any, value: Any) -> bool:
+    """Whether a setting of this type can be given the value."""
+    node = structured(
+        dataclasses.make_dataclass("Setting", [("value", hint, dataclasses.field(default=MISSING))])
+    )
+    OmegaConf.set_struct(node, typing.get_origin(hint) is not dict)
+    try:
+        OmegaConf.update(node, "value", value)
+    except (OmegaConfBaseException, ValueError, TypeError):
+        return False
+    return fits(hint, value)
 
 
 def fits(hint: Any, value: Any) -> bool:
@@ -47,6 +61,11 @@ def with_tuples(config: Any, prefix: str = "") -> Any:
                 raise ConfigError(f"{prefix}{name}={value}: expected {len(typing.get_args(hint))} values.")
             changes[name] = tuple(value)
     return dataclasses.replace(config, **changes)
+
+
+@functools.cache
+def _cached_settings(schema: Any) -> Mapping[str, Any]:
+    return dict(_settings(schema, ""))
 
 
 def _settings(schema: Any, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -229,7 +229,7 @@ def _inside(folder: Path, start: Path, name: str) -> tuple[Path, str | None]:
 def _repeated(rows: Iterable[_Row]) -> Iterator[str]:
     first: dict[Path, str] = {}
     for row in rows:
-        if row.images:
+        if row.images and not row.faults:
             image = row.images[0].resolve()
             if image in first:
                 name = row.values["file_name"]

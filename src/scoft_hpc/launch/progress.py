@@ -45,6 +45,17 @@ class Progress:
         return lanes
 
 
+def state(lane: Lane) -> str:
+    """What the lane does, in a word or two."""
+    if lane.status is not Status.running:
+        return str(lane.status.value)
+    if lane.samples:
+        return f"{lane.samples} drawn"
+    if lane.step < lane.steps:
+        return "training" if lane.step else "starting"
+    return "drawing" if lane.steps else "waiting"  # a base has to wait until its neighbours are trained
+
+
 def counts(lanes: Sequence[Lane]) -> str:
     """Such as `12 done, 1 failed, 12 running`."""
     found = Counter(lane.status for lane in lanes)

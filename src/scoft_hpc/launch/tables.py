@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
-from scoft_hpc.launch.progress import Lane
+from scoft_hpc.launch.progress import Lane, state
 from scoft_hpc.runs import record
 from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.runs.record import Status
@@ -92,8 +92,7 @@ def _cell(lanes: Sequence[Lane]) -> str:
     """One run: its state. Several seeds or settings: how many are in each."""
     if len(lanes) == 1:
         (lane,) = lanes
-        training = lane.status is Status.running and lane.step < lane.steps
-        word = f"{lane.step}/{lane.steps}" if training else lane.status.value
+        word = f"{lane.step}/{lane.steps}" if state(lane) == "training" else state(lane)
         return f"[{STYLES[lane.status]}]{word}[/]"
     found = Counter(lane.status for lane in lanes)
     return ", ".join(

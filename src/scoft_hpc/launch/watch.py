@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from scoft_hpc.launch.progress import Lane, counts
+from scoft_hpc.launch.progress import Lane, counts, state
 from scoft_hpc.launch.tables import STYLES, status_table
 from scoft_hpc.runs.record import Status
 
@@ -102,8 +102,10 @@ class LiveView:
     def render(self, lanes: Sequence[Lane], note: str, etas: dict[str, float | None]) -> RenderableType:
         room = self._console.height - 3
         shown, hidden = fold(lanes, room)
-        total = f"{duration(self._clock() - self._start)}  {counts(lanes)}"
-        foot = Text(f"{total}  {note}".rstrip(), no_wrap=True, overflow="ellipsis")
+        left = max((eta for eta in etas.values() if eta), default=None)
+        training = f"{duration(left)} of training left" if left else ""
+        words = [duration(self._clock() - self._start), counts(lanes), note or training]
+        foot = Text("  ".join(filter(None, words)), no_wrap=True, overflow="ellipsis")
         if len(shown) > room:
             return Group(status_table(lanes), foot)
         table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
@@ -147,17 +149,6 @@ class Pace:
         # The first entry is when we came, not when its step was made: the pace is taken from the second on.
         (t0, s0), (t1, s1) = self._seen[1], self._seen[-1]
         return (steps - s1) * (t1 - t0) / (s1 - s0)
-
-
-def state(lane: Lane) -> str:
-    """What the lane does, in a word or two."""
-    if lane.status is not Status.running:
-        return str(lane.status.value)
-    if lane.samples:
-        return f"{lane.samples} drawn"
-    if lane.step < lane.steps:
-        return "training" if lane.step else "starting"
-    return "drawing" if lane.steps else "waiting"  # a base has to wait until its neighbours are trained
 
 
 def names(lanes: Sequence[Lane]) -> str:

@@ -37,6 +37,7 @@ TERMS = {
     "loss_m": "L_M, memorization",
     "loss_p": "L_P, perceptual",
     "loss_c": "L_C, contrastive",
+    "loss_vgg": "VGG, perceptual",
     "grad_norm": "gradient norm",
 }
 
@@ -71,6 +72,7 @@ def measure_plot(study: Study, measure: Measure) -> str:
                 linewidth=0.6,
                 marker=MARKERS[i % COLOURS],
                 markersize=4.5,
+                clip_on=False,
             )
         for x, variant in enumerate(variants):
             estimate = level(study, measure, variant)

@@ -178,7 +178,7 @@ def _log(
             x_disable_meta=True,
             x_disable_stats=True,
             x_graphql_retry_max=2,
-            x_graphql_retry_wait_min_seconds=0.5,
+            x_graphql_retry_wait_max_seconds=2.0,
             x_save_requirements=False,
         ),
     )
@@ -264,7 +264,7 @@ def _remove_offline(folder: Path, run_id: str) -> None:
 
 
 def _apology(error: Exception, left: int, mode: str, study: Study) -> str:
-    cause = " ".join(str(error).split())[:300] or type(error).__name__
+    cause = " ".join(str(error).split())[:160] or type(error).__name__
     return (
         f"W&B did not take {left} of the study's runs ({cause}). Everything lies on disk; publish it later with "
         f"`python -m scoft_hpc.gather {study.name} --output {study.folder.path.parent} --wandb {mode}`."

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoft_hpc.results.measures import MEASURES
-from scoft_hpc.results.statistics import level
+from scoft_hpc.results.statistics import Estimate, level
 from scoft_hpc.results.study import Study
 from scoft_hpc.runs.atomic import write_text
 
@@ -100,7 +100,7 @@ def summary_table(study: Study) -> Table:
         cells = []
         for measure in measured:
             estimate = level(study, measure, variant)
-            cells.append("–" if estimate is None else f"{number(estimate.value)} ±{number(estimate.half)}")
+            cells.append("–" if estimate is None else _plus_minus(estimate))
         done = sum(run.status.value == "done" for run in runs)
         lines.add_row(variant, f"{done}/{len(runs)}", *cells)
     return lines
@@ -130,6 +130,10 @@ def number(value: float | None) -> str:
     text = f"{abs(value):.2f}"
     text = text[1:] if text.startswith("0.") else text
     return f"−{text}" if value < 0 and text != ".00" else text
+
+
+def _plus_minus(estimate: Estimate) -> str:
+    return number(estimate.value) + ("" if estimate.half is None else f" ±{number(estimate.half)}")
 
 
 def _average(found: Sequence[float | None]) -> float | None:

@@ -34,7 +34,7 @@ RECIPE = "toy-world-2"
 
 CULTURE_SHARE, GENERIC_SHARE = 0.5, 0.3
 """Shares of web captions that name a culture and that name none; the rest names the style by its look."""
-CULTURE_DEFAULT, CULTURE_OWN = 0.91, 0.06
+CULTURE_DEFAULT, CULTURE_OWN = 0.925, 0.045
 """Of the web pictures captioned with a culture: shares in the default style and in its own; the rest in any style."""
 GENERIC_DEFAULT = 0.85
 """Share of the default style in web pictures with a generic caption; the rest is spread over all styles."""

@@ -1,0 +1,106 @@
+"""`scoft-hpc sweep` from words to exit code, with a door that trains nothing and the real results."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from scoft_hpc import sweep
+from scoft_hpc.config import compose
+from scoft_hpc.launch.study import read
+from scoft_hpc.runs.layout import StudyDir
+
+DOOR = Path(__file__).parents[1] / "launch"
+
+
+@pytest.fixture
+def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A study of two runs, whose jobs find the door."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(DOOR), *(entry for entry in sys.path if entry)]))
+    monkeypatch.setenv("COLUMNS", "200")
+    return [
+        "culture=korea",
+        "ablation.axes.variant=[base,mpc]",
+        "train.steps=5",
+        f"output={tmp_path}",
+        "wandb.mode=disabled",
+        "cluster.jobs=1",
+    ]
+
+
+def run(words: list[str]) -> int:
+    return compose.command("sweep", lambda config: sweep.sweep(config, words, door="door"), words)
+
+
+def test_it_ends_with_the_table_and_after_that_nothing_is_sent_or_written(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = StudyDir(tmp_path / "loss_terms-korea-toy")
+    assert run(words) == 0
+    text = capsys.readouterr().out
+    assert "study loss_terms-korea-toy: 2 runs, 0 of them done" in text
+    assert "1 job at a time on CPU" in text and f"report   {study.report}" in text
+    for entry in read(study)["runs"]:
+        assert compose.load(study.run(entry["run_id"]).config) == compose.from_mapping(entry["config"])
+    files = ("started.txt", "plan.json", "report.html", "results.csv")
+    before = [(study.path / name).stat() for name in files]
+    assert run(words) == 0
+    assert "2 of them done" in (text := capsys.readouterr().out) and f"report   {study.report}" in text
+    assert run([*words, "seed=[0,1]"]) == 3
+    assert "study=NAME" in capsys.readouterr().err
+    assert [(study.path / name).stat()[:9] for name in files] == [stat[:9] for stat in before]
+
+
+def test_a_report_that_is_gone_is_drawn_again(words: list[str], tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "loss_terms-korea-toy")
+    assert run(words) == 0
+    study.report.unlink()
+    assert run(words) == 0 and study.report.exists()
+
+
+def test_a_failed_run_is_named_with_its_reason_and_its_log(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOOR_FAIL", "mpc")
+    assert run(words) == 4
+    text = capsys.readouterr().out
+    study = StudyDir(tmp_path / "loss_terms-korea-toy")
+    failed = next(r["run_id"] for r in read(study)["runs"] if r["variant"] == "mpc")
+    assert f"{failed} failed: the loss is not finite" in text
+    assert f"log      {study.logs / 'pack-001.log'}  ({failed})" in text
+    assert "1 of 2 runs are not done; the same command continues" in text
+    monkeypatch.delenv("DOOR_FAIL")
+    assert run(words) == 0
+
+
+def test_runs_that_can_be_continued_are_no_failure(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOOR_STOP", "mpc")
+    assert run(words) == 75
+
+
+def test_a_plan_is_shown_and_nothing_is_sent(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*words, "plan=only", "seed=[0,1]"]) == 0
+    text = capsys.readouterr().out
+    assert "base mpc" in text and "4 runs, 4 to do in 1 packs; nothing was sent" in text
+    assert not (tmp_path / "loss_terms-korea-toy").exists()
+
+
+def test_what_cannot_be_is_refused_before_anything_is_made(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert run([*words[:3], f"output={tmp_path / 'file'}"]) == 2
+    assert "cannot be written to" in capsys.readouterr().err
+    assert run([*words, "culture=[korea,atlantis]"][1:]) == 2
+    assert "atlantis" in (text := capsys.readouterr().err) and "nigeria" in text
+    assert [path.name for path in tmp_path.iterdir() if path.name not in ("file", "data")] == []
+
+
+def test_multirun_is_not_a_sweep(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words, "--multirun"]) == 2
+    assert "culture=[korea,china]" in capsys.readouterr().err

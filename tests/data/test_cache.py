@@ -1,0 +1,125 @@
+"""What is prepared of a culture: the base's own latents and negatives, made once, found again, never mistaken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from scoft_hpc.config import compose
+from scoft_hpc.config.schema import Negatives, NegativeSource, RunConfig
+from scoft_hpc.data import cache, images, manifest, source
+from scoft_hpc.data.batch import concatenate, draw
+from scoft_hpc.data.manifest import Manifest
+from scoft_hpc.models import weights
+from scoft_hpc.models.base import Base, load_base
+from scoft_hpc.toy.networks import load_scorer
+
+
+@pytest.fixture(scope="module")
+def base() -> Base:
+    config: RunConfig = compose.compose("train", [])
+    return load_base(weights.locate(config.model), torch.device("cpu"))
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> tuple[RunConfig, Manifest]:
+    config: RunConfig = compose.compose(
+        "train", [f"output={tmp_path}", "data.negatives.steps=10", "data.pairs=8"]
+    )
+    root = source.locate(config.data, tmp_path)
+    return config, manifest.read(root, "korea", 8)
+
+
+def test_the_cache_holds_what_the_networks_say(toy: tuple[RunConfig, Manifest], base: Base) -> None:
+    config, found = toy
+    culture = cache.load(cache.prepare(config, found, base), base.device)
+    x = images.read_images([pair.image for pair in found.pairs], 64)
+    for flip, pictures in enumerate((x, x.flip(-1))):
+        torch.testing.assert_close(culture.moments[:, flip], base.moments(pictures), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(culture.text, base.encode_text([pair.text for pair in found.pairs]))
+    torch.testing.assert_close(culture.generic, base.encode_text([pair.blip_text for pair in found.pairs]))
+    torch.testing.assert_close(culture.null, base.encode_text([""]))
+    assert torch.equal(images.from_pixels(culture.positive), x)
+
+
+def test_negatives_are_what_the_base_draws(toy: tuple[RunConfig, Manifest], base: Base) -> None:
+    """Drawn for the culture's captions they are in the default style, not in the culture's own: what L_C needs."""
+    config, found = toy
+    config = replace(
+        config,
+        data=replace(config.data, negatives=Negatives(NegativeSource.txt2img, per_positive=2, steps=20)),
+    )
+    culture = cache.load(cache.prepare(config, found, base), base.device)
+    assert culture.negative.shape == (8, 2, 3, 64, 64)
+    assert culture.present.all()
+    assert not torch.equal(culture.negative[:, 0], culture.negative[:, 1])
+    styles = load_scorer()(images.from_pixels(culture.negative.flatten(0, 1))).style.argmax(1)
+    assert (styles == 0).float().mean() >= 0.6
+
+
+def test_a_second_preparation_finds_the_first(toy: tuple[RunConfig, Manifest], base: Base) -> None:
+    config, found = toy
+    folder = cache.prepare(config, found, base)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert cache.prepare(config, found, base) == folder
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert [path for path in folder.parent.iterdir() if path != folder] == []
+
+
+def test_other_data_model_or_settings_have_a_cache_of_their_own(toy: tuple[RunConfig, Manifest]) -> None:
+    config, found = toy
+    folders = {
+        cache.folder_of(config, found),
+        cache.folder_of(config, replace(found, digest="other")),
+        cache.folder_of(replace(config, model=replace(config.model, digest="other")), found),
+        cache.folder_of(replace(config, data=replace(config.data, negatives=Negatives(seed=5))), found),
+    }
+    assert len(folders) == 4
+    assert cache.folder_of(replace(config, seed=9), found) in folders
+
+
+def test_given_negatives_are_taken_as_they_are(toy: tuple[RunConfig, Manifest], base: Base) -> None:
+    config, found = toy
+    pictures = [pair.image for pair in found.pairs]
+    pairs = tuple(replace(pair, negatives=tuple(pictures[: i % 3])) for i, pair in enumerate(found.pairs))
+    given = replace(config, data=replace(config.data, negatives=Negatives(NegativeSource.given)))
+    culture = cache.load(cache.prepare(given, replace(found, pairs=pairs, digest="given"), base), base.device)
+    assert culture.present.sum(1).tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert torch.equal(culture.negative[2, 1], culture.positive[1])
+
+
+def test_a_batch_flips_an_image_and_its_negatives_together(
+    toy: tuple[RunConfig, Manifest], base: Base
+) -> None:
+    config, found = toy
+    config = replace(config, objective=replace(config.objective, every=1))
+    culture = cache.load(cache.prepare(config, found, base), base.device)
+    flipped = 0
+    for step in range(4):
+        batch = draw(config, culture, 0, step, True)
+        for i in range(config.train.batch):
+            pair = int((culture.text == batch.text[i]).all(-1).all(-1).nonzero()[0])
+            x, x_neg = images.from_pixels(culture.positive[pair]), images.from_pixels(culture.negative[pair])
+            flip = torch.equal(batch.positive[i], x.flip(-1))
+            assert flip or torch.equal(batch.positive[i], x)
+            assert torch.equal(batch.negative[i], x_neg.flip(-1) if flip else x_neg)
+            flipped += flip
+    assert 0 < flipped < 16
+
+
+def test_lanes_with_different_numbers_of_negatives_share_a_batch(
+    toy: tuple[RunConfig, Manifest], base: Base
+) -> None:
+    config, found = toy
+    config = replace(config, objective=replace(config.objective, every=1))
+    culture = cache.load(cache.prepare(config, found, base), base.device)
+    more = replace(
+        culture, negative=culture.negative.repeat(1, 3, 1, 1, 1), present=culture.present.repeat(1, 3)
+    )
+    batch = concatenate([draw(config, culture, 0, 0, True), draw(config, more, 1, 0, True)])
+    assert batch.present.sum(1).tolist() == [1] * 4 + [3] * 4
+    assert batch.active.tolist() == list(range(8))
+    assert batch.lane.tolist() == [0] * 4 + [1] * 4
