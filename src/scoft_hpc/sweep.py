@@ -61,10 +61,12 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
     )
     if not unfinished and study.plan.exists():
         return _finish(console, study, _fresh(study) or gather(study, config.wandb.mode), {})
+    if claim.alive(launch_claim(study)) is not None:
+        return _follow(console, study)
     _say(console, f"{_places(places)}; folder {near(study.path)}")
     try:
         ending = send(study, plan, places, config.cluster.lanes, console, door)
-    except RunError:
+    except RunError:  # another one was faster
         return _follow(console, study)
     if ending.stopped:
         done = sum(study.run(run.run_id).result.exists() for run in plan.runs)

@@ -83,7 +83,7 @@ def shown(lanes: list[Lane], etas: dict[str, float | None], height: int = 24) ->
 
 @pytest.mark.parametrize("running", [1, 3, 12, 20])
 def test_the_live_display_has_a_line_a_lane_and_counts_those_that_do_not_fit(running: int) -> None:
-    lanes = [lane(n, Status.running, step=n) for n in range(running)]
+    lanes = [lane(n, Status.running, step=n + 1) for n in range(running)]
     lanes += [lane(n, Status.done, STEPS) for n in range(running, 22)]
     lanes += [lane(n, Status.queued) for n in range(22, 25)]
     lines = shown(lanes, {lanes[0].run_id: 75.0})

@@ -92,12 +92,12 @@ def require(configs: Iterable[RunConfig]) -> None:
         raise ConfigError.of(faults)
 
 
-def check_output(output: Path) -> None:
+def check_output(output: str | Path) -> None:
     """Raise ConfigError unless a file can be written below `output`: one is, and is removed again.
 
     A folder that does not exist is not made; then its nearest existing parent is tried.
     """
-    output = output.expanduser().absolute()
+    output = Path(output).expanduser().absolute()
     nearest = next(path for path in (output, *output.parents) if path.exists())
     try:
         with tempfile.NamedTemporaryFile(dir=nearest, prefix=".", suffix=".tmp") as probe:

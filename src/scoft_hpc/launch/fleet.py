@@ -63,7 +63,7 @@ class Fleet:
     @property
     def note(self) -> str:
         """What is to be said of the jobs beyond what the runs show."""
-        return "stopping: the jobs save what they have" if self._stopping else ""
+        return "stopping: the jobs save; once more ends them at once" if self._stopping else ""
 
     def step(self) -> None:
         self._reap()

@@ -108,28 +108,8 @@ class LiveView:
         foot = Text("  ".join(filter(None, words)), no_wrap=True, overflow="ellipsis")
         if len(shown) > room:
             return Group(status_table(lanes), foot)
-        table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-        for column in ("culture", "variant", "seed"):
-            table.add_column(column, no_wrap=True, overflow="ellipsis", max_width=18)
-        table.add_column("training", width=20)
-        table.add_column("", justify="right", no_wrap=True)
-        table.add_column("state", no_wrap=True)
-        table.add_column("left", justify="right", no_wrap=True)
-        for lane in shown:
-            eta = etas.get(lane.run_id) if lane.status is Status.running and lane.step < lane.steps else None
-            table.add_row(
-                lane.culture,
-                lane.variant,
-                str(lane.seed),
-                ProgressBar(total=lane.steps, completed=lane.step, width=20) if lane.steps else "",
-                f"{lane.step}/{lane.steps}" if lane.steps else "",
-                Text(state(lane), style=STYLES[lane.status]),
-                "" if eta is None else duration(eta),
-            )
-        lines: list[RenderableType] = [table]
-        if hidden:
-            lines.append(Text(f"and {counts(hidden)}", style="dim"))
-        return Group(*lines, foot)
+        rest = [Text(f"and {counts(hidden)}", style="dim")] if hidden else []
+        return Group(_lane_table(shown, etas), *rest, foot)
 
 
 class Pace:
@@ -149,6 +129,28 @@ class Pace:
         # The first entry is when we came, not when its step was made: the pace is taken from the second on.
         (t0, s0), (t1, s1) = self._seen[1], self._seen[-1]
         return (steps - s1) * (t1 - t0) / (s1 - s0)
+
+
+def _lane_table(lanes: Sequence[Lane], etas: dict[str, float | None]) -> Table:
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    for column in ("culture", "variant", "seed"):
+        table.add_column(column, no_wrap=True, overflow="ellipsis", max_width=18)
+    table.add_column("training", width=20)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("left", justify="right", no_wrap=True)
+    for lane in lanes:
+        eta = etas.get(lane.run_id) if state(lane) == "training" else None
+        table.add_row(
+            lane.culture,
+            lane.variant,
+            str(lane.seed),
+            ProgressBar(total=lane.steps, completed=lane.step, width=20) if lane.steps else "",
+            f"{lane.step}/{lane.steps}" if lane.steps else "",
+            Text(state(lane), style=STYLES[lane.status]),
+            "" if eta is None else duration(eta),
+        )
+    return table
 
 
 def names(lanes: Sequence[Lane]) -> str:
