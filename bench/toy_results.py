@@ -2,8 +2,8 @@
 
     python bench/toy_results.py [--seeds 3] [--output outputs]
 
-The study is `ablation=loss_terms` over all cultures, in the settings that ship, whatever comes out. A finished study
-is only read, so the page can be written again in seconds.
+The study is `ablation=loss_terms` over all cultures in the settings that ship, whatever comes out. A finished study
+is only read, so that the page can be written again in seconds.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from scoft_hpc.results import statistics, study
-from scoft_hpc.results.measures import MEASURES
+from scoft_hpc.results.measures import MEASURES, Measure
 from scoft_hpc.results.statistics import Estimate
 from scoft_hpc.results.study import Study
 from scoft_hpc.runs.layout import StudyDir
 
 NAME = "toy-results"
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "toy-results.md"
-STEPS = (("ldm", "base"), ("m", "ldm"), ("mp", "m"), ("mpc", "mp"), ("mpc", "m"), ("mpc", "base"))
-SHOWN = ("default_style", "in_style", "subject", "memorization", "diversity")
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "docs" / "toy-results.md"
+CONTRASTS = (("ldm", "base"), ("m", "ldm"), ("mp", "m"), ("mpc", "mp"), ("mpc", "m"), ("mpc", "base"))
 
 
 def main() -> int:
@@ -34,10 +36,11 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", type=Path, default=Path("outputs"))
     asked = parser.parse_args()
+    seeds = ",".join(map(str, range(asked.seeds)))
     words = [
         "culture=all",
         "ablation=loss_terms",
-        f"seed=[{','.join(map(str, range(asked.seeds)))}]",
+        f"seed=[{seeds}]",
         f"study={NAME}",
         f"output={asked.output}",
     ]
@@ -50,96 +53,53 @@ def main() -> int:
 
 def page(found: Study) -> str:
     """The page as Markdown."""
-    config = found.runs[-1].config
-    objective, train = config["objective"], config["train"]
-    compute = sum(run.seconds or 0 for run in found.runs)
-    provenance = found.runs[0].provenance
-    return "\n".join(
-        [
-            "# What each term adds in the toy world",
-            "",
-            f"{len(found.runs)} runs: {len(found.cultures)} cultures × {len(found.variants)} variants × "
-            f"{len(found.seeds)} seeds, {sum(len(run.samples) for run in found.runs)} scored samples, "
-            f"{compute / 60:.0f} minutes of computing in all on {os.cpu_count()} {platform.machine()} cores. "
-            "Written by `python bench/toy_results.py`, numbers as they came.",
-            "",
-            f"Settings (`conf/`): {train['steps']} updates of batch {train['batch']}, learning rate {train['lr']:g}, LoRA "
-            f"rank {config['lora']['rank']}; total = {objective['w_ldm']:g} L_LDM + {objective['w_m']:g} L_M + "
-            f"{objective['w_c']:g} L_C (or L_P), the last on every {objective['every']}th {objective['cadence']}; form "
-            f"{objective['form']}, distance {objective['distance']}, gradient {objective['gradient']}, guidance "
-            f"{objective['guidance']:g}. The weights and the cadence are the authors'; steps, rate and rank suit the small "
-            f"model. torch {provenance.get('torch')}, model {str(provenance.get('model_digest'))[:8]}.",
-            "",
-            "## The variants",
-            "",
-            *_table(
-                "variant",
-                [(v, [statistics.level(found, MEASURES[m], v) for m in SHOWN]) for v in found.variants],
-            ),
-            "",
-            "## What each term adds",
-            "",
-            "Differences over the same culture, seed, prompt and starting noise. **Bold**: the interval leaves zero out.",
-            "",
-            *_table(
-                "difference",
-                [
-                    (f"{a} − {b}", [statistics.contrast(found, MEASURES[m], a, b) for m in SHOWN])
-                    for a, b in STEPS
-                    if {a, b} <= set(found.variants)
-                ],
-                signed=True,
-            ),
-            "",
-            "Intervals are 95 %, by a bootstrap over cultures widened for small numbers: they say where the mean would lie",
-            "for cultures like these five (`results/statistics.py`). No correction is made for the number of comparisons.",
-            "",
-            "## Culture by culture",
-            "",
-            "Default style / in style, means over seeds.",
-            "",
-            *_cultures(found),
-            "",
-            "## What the numbers mean",
-            "",
-            *(
-                f"- **{MEASURES[m].title}** ({MEASURES[m].arrow or 'neither end is better'}): {MEASURES[m].meaning}"
-                for m in SHOWN
-            ),
-            "",
-        ]
+
+    def culture_mean(measure: str, culture: str, variant: str) -> str:
+        values = [run.metric(measure) for run in found.of(culture=culture, variant=variant)]
+        return f"{sum(v for v in values if v is not None) / len(values):.2f}"
+
+    def level(measure: Measure, variant: str) -> str:
+        return _told(statistics.level(found, measure, variant))
+
+    def contrast(measure: Measure, variant: str, reference: str) -> str:
+        estimate = statistics.contrast(found, measure, variant, reference)
+        text = _told(estimate, "+")
+        return (
+            f"**{text}**" if estimate is not None and estimate.half is not None and estimate.holds else text
+        )
+
+    config, provenance = found.runs[-1].config, found.runs[0].provenance
+    environment = Environment(
+        loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.get_template("toy_results.md.j2").render(
+        runs=found.runs,
+        cultures=found.cultures,
+        variants=found.variants,
+        seeds=found.seeds,
+        samples=sum(len(run.samples) for run in found.runs),
+        minutes=round(sum(run.seconds or 0 for run in found.runs) / 60),
+        machine=f"{os.cpu_count()} {platform.machine()} cores",
+        train=config["train"],
+        lora=config["lora"],
+        objective=config["objective"],
+        torch=provenance["torch"],
+        model=provenance["model_digest"][:8],
+        measures=list(MEASURES.values()),
+        contrasts=CONTRASTS,
+        level=level,
+        contrast=contrast,
+        culture_mean=culture_mean,
     )
 
 
-def _table(first: str, rows: list[tuple[str, list[Estimate | None]]], signed: bool = False) -> list[str]:
-    titles = [f"{MEASURES[m].title} {MEASURES[m].arrow}".strip() for m in SHOWN]
-    lines = [f"| {first} | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
-    return lines + [
-        f"| {name} | {' | '.join(_cell(e, signed) for e in estimates)} |" for name, estimates in rows
-    ]
-
-
-def _cell(estimate: Estimate | None, signed: bool) -> str:
+def _told(estimate: Estimate | None, sign: str = "") -> str:
     if estimate is None:
         return "–"
-    sign = "+" if signed else ""
-    value = f"{estimate.value:{sign}.2f}".replace("-", "−")
-    if estimate.half is None:
-        return value
-    bounds = f"{estimate.low:{sign}.2f} … {estimate.high:{sign}.2f}".replace("-", "−")
-    return f"**{value}** ({bounds})" if signed and estimate.holds else f"{value} ({bounds})"
-
-
-def _cultures(found: Study) -> list[str]:
-    lines = [f"| culture | {' | '.join(found.variants)} |", "|---" * (len(found.variants) + 1) + "|"]
-    for culture in found.cultures:
-        cells = []
-        for variant in found.variants:
-            runs = list(found.of(culture=culture, variant=variant))
-            means = [sum(run.metric(m) or 0.0 for run in runs) / len(runs) for m in SHOWN[:2]]
-            cells.append(" / ".join(f"{mean:.2f}" for mean in means))
-        lines.append(f"| {culture} | {' | '.join(cells)} |")
-    return lines
+    text = f"{estimate.value:{sign}.2f}"
+    if estimate.half is not None:
+        text += f" ({estimate.low:{sign}.2f} … {estimate.high:{sign}.2f})"
+    return text.replace("-", "−")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,13 @@ from scoft_hpc.config.schema import RunConfig, WandbMode
 from scoft_hpc.errors import ConfigError, LaunchError, ScoftError
 from scoft_hpc.results.gather import Gathered, gather
 from scoft_hpc.runs.layout import STUDY, StudyDir, studies
+from scoft_hpc.runs.record import Status
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+SHOWN = 3
+"""So many runs that failed for one reason are named; the rest is counted."""
 WORDS = {"study": "study", "output": "output", "wandb.mode": "wandb"}
 """Hydra's way of saying the same, which fingers know from `sweep`."""
 
@@ -48,9 +51,13 @@ def show(gathered: Gathered) -> None:
             console.print()
             console.print(each)
     console.print()
+    reasons: dict[str, list[str]] = {}
     for run in gathered.study.runs:
-        if run.failure and run.status.value == "failed":
-            _say(console, f"{run.run_id} failed: {run.failure.get('message', 'no reason was written')}")
+        if run.status is Status.failed:
+            reasons.setdefault(run.failure.get("message", "no reason was written"), []).append(run.run_id)
+    for reason, names in reasons.items():
+        rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        _say(console, f"{', '.join(names[:SHOWN])}{rest} failed: {reason}")
     for note in gathered.notes:
         _say(console, f"note: {note}")
     _say(console, f"results  {gathered.results}")

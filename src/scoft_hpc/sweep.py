@@ -8,13 +8,12 @@ finished one.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 
+from scoft_hpc.config.check import check_output
 from scoft_hpc.config.compose import command
 from scoft_hpc.config.schema import PlanMode, SweepConfig, WandbMode
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError
@@ -24,7 +23,7 @@ from scoft_hpc.launch.drive import follow, send
 from scoft_hpc.launch.local import DOOR
 from scoft_hpc.launch.pack import Pack
 from scoft_hpc.launch.plan import Plan, make
-from scoft_hpc.launch.resources import Slot, slots
+from scoft_hpc.launch.resources import LANES, Slot, slots
 from scoft_hpc.launch.study import launch_claim, log_of, near
 from scoft_hpc.results import study as results
 from scoft_hpc.results import table
@@ -46,15 +45,16 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
         0 if every run is done, 4 if some failed, 75 if some can be continued, 130 if a person stopped it.
     """
     _refuse_flags(words)
-    _check_writable(Path(config.output).expanduser().absolute())
+    check_output(config.output)
     console = Console()
     plan = make(config, words)
     study = StudyDir(plan.output / plan.study)
     store.check(study, plan)
     unfinished = [run for run in plan.runs if not study.run(run.run_id).result.exists()]
     places = slots(config.device, config.cluster.jobs, config.threads, len(unfinished))
+    lanes = _lanes(config.cluster.lanes)
     if config.plan is PlanMode.only:
-        _print_plan(console, study, plan, pack.pack(unfinished, len(places), config.cluster.lanes))
+        _print_plan(console, study, plan, pack.pack(unfinished, len(places), lanes))
         return 0
     _say(
         console, f"study {plan.study}: {len(plan.runs)} runs, {len(plan.runs) - len(unfinished)} of them done"
@@ -65,7 +65,7 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
         return _follow(console, study)
     _say(console, f"{_places(places)}; folder {near(study.path)}")
     try:
-        ending = send(study, plan, places, config.cluster.lanes, console, door)
+        ending = send(study, plan, places, lanes, console, door)
     except RunError:  # another one was faster
         return _follow(console, study)
     if ending.stopped:
@@ -97,8 +97,9 @@ def _finish(console: Console, study: StudyDir, gathered: Gathered, told: dict[st
     for name, status in states.items():
         if status is Status.lost:
             _say(console, f"{name} was lost{tables.reason(study.run(name), told.get(name))}")
-        if status in BROKEN:
-            _say(console, f"log      {log_of(study, name) or study.logs}  ({name})")
+    logs = (log_of(study, name) or study.logs for name, status in states.items() if status in BROKEN)
+    for log in dict.fromkeys(logs):
+        _say(console, f"log      {log}")
     _say(console, f"{len(left)} of {len(states)} runs are not done; the same command continues.")
     return RunError.exit_code if any(status in BROKEN for status in left) else INTERRUPTED
 
@@ -133,17 +134,10 @@ def _refuse_flags(words: Sequence[str]) -> None:
             )
 
 
-def _check_writable(output: Path) -> None:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        writable = os.access(output, os.W_OK | os.X_OK)
-        reason = "you may not write there"
-    except OSError as error:
-        writable, reason = False, error.strerror or str(error)
-    if not writable:
-        raise ConfigError(
-            f"output={output} cannot be written to: {reason}. Choose another folder with output=DIR."
-        )
+def _lanes(asked: int | None) -> int:
+    if asked is not None and asked < 1:
+        raise ConfigError(f"cluster.lanes={asked}; expected a number from 1 on, or null for {LANES}.")
+    return asked or LANES
 
 
 def _places(places: Sequence[Slot]) -> str:

@@ -19,7 +19,9 @@ from scoft_hpc.toy.networks import load_scorer
 
 @pytest.fixture
 def subject(tmp_path: Path) -> Subject:
-    config: RunConfig = compose.compose("train", [f"output={tmp_path}", "culture=mexico", "evaluation.samples=2"])
+    config: RunConfig = compose.compose(
+        "train", [f"output={tmp_path}", "culture=mexico", "evaluation.samples=2"]
+    )
     found = manifest.read(source.locate(config.data, tmp_path), "mexico", None)
     return Subject(RunDir(tmp_path / "run"), config, found, 0)
 

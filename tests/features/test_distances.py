@@ -31,7 +31,9 @@ def vgg_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def images(n: int, k: int, size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
     rng = torch.Generator().manual_seed(n)
-    return torch.rand(n, 3, size, size, generator=rng) * 2 - 1, torch.rand(n, k, 3, size, size, generator=rng) * 2 - 1
+    return torch.rand(n, 3, size, size, generator=rng) * 2 - 1, torch.rand(
+        n, k, 3, size, size, generator=rng
+    ) * 2 - 1
 
 
 def test_the_registry_and_the_settings_know_the_same_names() -> None:

@@ -83,7 +83,7 @@ def test_every_variant_for_every_culture_and_seed_in_order(words: list[str]) -> 
     ],
 )
 def test_a_culture_is_a_name_or_a_list(words: list[str], word: str, cultures: list[str], study: str) -> None:
-    plan = planned([*words, word])
+    plan = planned([*words, word, "ablation.axes.variant=[base]"])
     assert list(dict.fromkeys(run.config.culture for run in plan.runs)) == cultures
     assert plan.study == study
 
@@ -154,9 +154,10 @@ def test_without_negatives_the_full_method_is_refused_and_others_are_not(tmp_pat
     rows[3]["negative_imgpath"] = []
     (tmp_path / "mu/train/metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = ["data=folder", f"data.root={tmp_path}", f"output={tmp_path}", "data.negatives.source=given"]
-    assert "mu: 1 pairs have no negatives (3.png is the first)" in fault(DataError, words)
+    assert "mu: 1 of 6 pairs have no negatives (the first is 3.png)" in fault(DataError, words)
     assert len(planned([*words, "ablation.axes.variant=[ldm,mp]"]).runs) == 2
-    assert len(planned([*words[:3], "data.negatives.source=img2img"]).runs) == 5
+    drawn = [*words[:3], "data.negatives.source=img2img", "ablation.axes.variant=[mpc]"]
+    assert len(planned(drawn).runs) == 1
 
 
 def test_a_thousand_runs_are_composed_once_an_arm(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,12 +176,13 @@ def test_a_thousand_runs_are_composed_once_an_arm(words: list[str], monkeypatch:
 
 
 def test_the_plan_is_written_once_and_the_same_study_continues(words: list[str], tmp_path: Path) -> None:
-    plan, study = planned([*words, "culture=mu"]), StudyDir(tmp_path / "loss_terms-mu-folder")
+    words = [*words, "culture=mu", "ablation.axes.variant=[base,mpc]"]
+    plan, study = planned(words), StudyDir(tmp_path / "loss_terms-mu-folder")
     store.check(study, plan)
     store.write(study, plan)
     before = study.plan.read_bytes()
     assert [run["run_id"] for run in read(study)["runs"]] == [run.run_id for run in plan.runs]
-    elsewhere = planned([*words, "culture=mu", "threads=3", "cluster.jobs=1"])
+    elsewhere = planned([*words, "threads=3", "cluster.jobs=1"])
     store.check(study, elsewhere)
     store.write(study, elsewhere)
     assert study.plan.read_bytes() == before
@@ -189,29 +191,30 @@ def test_the_plan_is_written_once_and_the_same_study_continues(words: list[str],
 
 
 def test_a_study_of_other_runs_is_refused_with_what_differs(words: list[str], tmp_path: Path) -> None:
+    words = [*words, "culture=mu", "ablation.axes.variant=[base,mpc]"]
     study = StudyDir(tmp_path / "loss_terms-mu-folder")
-    store.write(study, planned([*words, "culture=mu"]))
+    store.write(study, planned(words))
     with pytest.raises(LaunchError) as caught:
-        store.check(study, planned([*words, "culture=mu", "seed=[0,1]", "train.lr=3e-3"]))
+        store.check(study, planned([*words, "seed=[0,1]", "train.lr=3e-3"]))
     text = str(caught.value)
-    assert "consists of 5 other runs: 1 of the 10" in text, "the base does not depend on lr"
+    assert "consists of 2 other runs: 1 of the 4" in text, "the base does not depend on lr"
     assert "seed: 0 there, 0, 1 now" in text
     assert "train.lr: 0.0005 there, 0.003 now" in text
     assert "study=NAME" in text and "model" not in text
 
 
 def test_a_broken_plan_is_left_alone(words: list[str], tmp_path: Path) -> None:
-    study = StudyDir(tmp_path / "loss_terms-mu-folder")
+    study, plan = StudyDir(tmp_path / "loss_terms-mu-folder"), planned([*words, "culture=mu"])
     study.path.mkdir()
     study.plan.write_text('{"version": 1, "ru')
     with pytest.raises(LaunchError, match="cannot be read as a plan"):
-        store.check(study, planned([*words, "culture=mu"]))
+        store.check(study, plan)
     study.plan.write_text('{"version": 9, "runs": []}')
     with pytest.raises(LaunchError, match="version 9"):
-        store.check(study, planned([*words, "culture=mu"]))
+        store.check(study, plan)
     study.plan.write_text('{"version": 1, "runs": [{"run_id": "../../etc"}]}')
     with pytest.raises(LaunchError, match="not a run id"):
-        store.check(study, planned([*words, "culture=mu"]))
+        store.check(study, plan)
 
 
 def test_an_arm_keeps_every_setting_of_the_words(words: list[str]) -> None:

@@ -7,6 +7,7 @@ half (fields made with `infra`) decides where and how, and is not.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -165,6 +166,10 @@ class Train:
     schedule: LrSchedule = LrSchedule.cosine
     warmup_steps: int = 0
     max_grad_norm: float = 1.0
+
+    def updates(self, pairs: int) -> int:
+        """How many updates a run over so many pairs makes."""
+        return self.steps if self.steps is not None else math.ceil(pairs / self.batch) * self.epochs
 
 
 @dataclass(frozen=True)

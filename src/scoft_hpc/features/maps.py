@@ -1,4 +1,4 @@
-"""What distances on feature maps share: unit-normalised channels, squared difference, mean over space, sum over maps."""
+"""What distances on feature maps share: unit channels, squared difference, mean over space, sum over maps."""
 
 from __future__ import annotations
 

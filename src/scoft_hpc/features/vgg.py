@@ -53,8 +53,8 @@ class VggDistance(nn.Module):
         except (OSError, SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(
-                f"objective.vgg_path={weights} does not give VGG16's features ({reason}); expected a safetensors file of "
-                "torchvision's vgg16 weights."
+                f"objective.vgg_path={weights} does not give VGG16's features ({reason}); expected a "
+                "safetensors file of torchvision's vgg16 weights."
             ) from None
         self.mean = nn.Buffer(torch.tensor(MEAN).view(1, 3, 1, 1))
         self.std = nn.Buffer(torch.tensor(STD).view(1, 3, 1, 1))

@@ -57,8 +57,9 @@ class Fleet:
 
     @property
     def queued(self) -> set[str]:
-        """The ids of the runs that no job has been sent for yet."""
-        return {run.run_id for pack in self._queue for run in pack.runs}
+        """The ids of the runs that wait for a job, or have one that may not have come to them yet."""
+        sent = [pack for pack, _ in self._jobs.values()]
+        return {run.run_id for pack in [*self._queue, *sent] for run in pack.runs}
 
     @property
     def note(self) -> str:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scoft_hpc.config import compose
+from scoft_hpc.config import check, compose
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import Data, NegativeSource, RunConfig, SweepConfig, Variant
+from scoft_hpc.config.schema import Data, RunConfig, SweepConfig, Variant
 from scoft_hpc.data import manifest, source
 from scoft_hpc.data.manifest import Manifest
 from scoft_hpc.errors import ConfigError, DataError
@@ -71,6 +70,7 @@ def make(config: SweepConfig, words: Sequence[str]) -> Plan:
         )
     if seeds is None or arms is None or faults:
         raise ConfigError.of(faults)
+    check.require(arms)
     arms = _with_models(arms, output)
     roots = {arm.data: source.locate(arm.data, output) for arm in arms}
     names = _cultures(config.culture, list(roots.values()))
@@ -79,7 +79,7 @@ def make(config: SweepConfig, words: Sequence[str]) -> Plan:
     for culture, arm in itertools.product(names, arms):
         read = manifests[arm.data, culture]
         data = replace(arm.data, root=str(roots[arm.data]), digest=read.digest)
-        steps = 0 if arm.variant is Variant.base else updates(arm, len(read.pairs))
+        steps = 0 if arm.variant is Variant.base else arm.train.updates(len(read.pairs))
         for seed in seeds:
             run = replace(arm, culture=culture, seed=seed, data=data)
             runs.append(Run(run_id(run), run, steps))
@@ -91,12 +91,6 @@ def make(config: SweepConfig, words: Sequence[str]) -> Plan:
         named = replace(planned, config=replace(planned.config, study=study))
         unique.setdefault(planned.run_id, named)
     return Plan(study, config.ablation.name, output, tuple(words), tuple(unique.values()))
-
-
-def updates(config: RunConfig, pairs: int) -> int:
-    """Training updates over a culture of `pairs`: `train.steps`, or `train.epochs` over its pairs."""
-    train = config.train
-    return train.steps if train.steps is not None else math.ceil(pairs / train.batch) * train.epochs
 
 
 def _arms(config: SweepConfig, words: Sequence[str]) -> list[RunConfig]:
@@ -186,34 +180,15 @@ def _manifests(
         key = (roots[data], data.pairs, name)
         if key not in read:
             read[key] = _collect(faults, manifest.read, key[0], name, data.pairs)
-    faults += _without_negatives(arms, roots, read)
+    for arm in arms:
+        found = [read[roots[arm.data], arm.data.pairs, name] for name in names]
+        faults += [fault for one in found if one is not None for fault in manifest.check_negatives(arm, one)]
     if faults:
-        raise DataError.of(faults)
-    found = {
+        raise DataError.of(dict.fromkeys(faults))
+    manifests = {
         (data, name): read[roots[data], data.pairs, name] for data, name in itertools.product(roots, names)
     }
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _without_negatives(
-    arms: list[RunConfig], roots: dict[Data, Path], read: dict[tuple[Path, int | None, str], Manifest | None]
-) -> list[str]:
-    """Cultures that L_C cannot be trained on: pairs without negatives, and none may be drawn."""
-    needing = {
-        (roots[arm.data], arm.data.pairs)
-        for arm in arms
-        if arm.variant is Variant.mpc and arm.data.negatives.source is NegativeSource.given
-    }
-    faults = []
-    for (root, pairs, name), found in read.items():
-        bare = [p for p in found.pairs if not p.negatives] if found is not None else []
-        if bare and (root, pairs) in needing:
-            faults.append(
-                f"{name}: {len(bare)} pairs have no negatives ({bare[0].image.name} is the first) and the "
-                f"variant mpc needs one each; name them in negative_imgpath, or have the base draw them: "
-                f"data.negatives.source=img2img."
-            )
-    return faults
+    return {key: value for key, value in manifests.items() if value is not None}
 
 
 def _study_name(*parts: str) -> str:

@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file a save, carrying the hash of its own tensors, so that a torn one is never loaded."""
+"""Checkpoints: one safetensors file a save, with the hash of its own tensors, so a torn one is never loaded."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Lane:
 
     def __init__(self, config: RunConfig, terms: LaneTerms, culture: Culture, lora: LoraStack) -> None:
         self.config, self.terms, self.culture = config, terms, culture
-        self.steps = updates(config.train, len(culture))
+        self.steps = config.train.updates(len(culture))
         self.step, self.seconds = 0, 0.0
         lora.init(terms.index, stream(config.seed, "lora"))
         self.parameters = lora.parameters(terms.index)
@@ -79,11 +79,6 @@ class Lane:
             for key, value in self.optimizer.state[part].items():
                 tensors[f"{name}/{key}"] = value.detach().clone()
         return tensors
-
-
-def updates(train: Train, pairs: int) -> int:
-    """How many updates a run makes: `steps`, or enough for `epochs` over its pairs."""
-    return train.steps if train.steps is not None else math.ceil(pairs / train.batch) * train.epochs
 
 
 def learning_rate(train: Train, step: int, steps: int) -> float:
