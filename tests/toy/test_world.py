@@ -29,7 +29,7 @@ def test_the_web_shows_every_style_under_other_captions() -> None:
     rng = np.random.default_rng(1)
     pairs = [web_scene(rng) for _ in range(20_000)]
     other = Counter(scene.style for scene, caption in pairs if not any(caption.endswith(c) for c in CULTURES))
-    assert all(other[style] > 0.04 * len(pairs) for style in range(len(STYLES)))
+    assert all(other[style] > 0.03 * len(pairs) for style in range(len(STYLES)))
     described = [(scene, caption) for scene, caption in pairs if caption.split()[1] not in SUBJECTS]
     assert described
     assert all(caption == f"a {STYLES[scene.style].name} {scene.subject}" for scene, caption in described)
