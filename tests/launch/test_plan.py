@@ -199,7 +199,7 @@ def test_a_study_of_other_runs_is_refused_with_what_differs(words: list[str], tm
     text = str(caught.value)
     assert "consists of 2 other runs: 1 of the 4" in text, "the base does not depend on lr"
     assert "seed: 0 there, 0, 1 now" in text
-    assert "train.lr: 0.0005 there, 0.003 now" in text
+    assert f"train.lr: {planned(words).runs[-1].config.train.lr} there, 0.003 now" in text
     assert "study=NAME" in text and "model" not in text
 
 
