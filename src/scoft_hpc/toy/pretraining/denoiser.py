@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from pathlib import Path
@@ -103,7 +104,11 @@ def train_denoiser(vae: Any, pictures: Pictures, steps: int, seed: int) -> Any:
 
 
 def save_base(pipeline: Any, folder: Path) -> None:
-    """Write the pipeline as fp16 safetensors under plain names, readable as the umask allows."""
+    """Write the pipeline as fp16 safetensors under plain names, readable by all, without a path of this machine."""
     pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
     for path in folder.rglob("*.safetensors"):
         path.chmod(0o644)
+    for path in folder.glob("*/config.json"):
+        config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
