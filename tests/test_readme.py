@@ -1,0 +1,62 @@
+"""Every command of the README does what it says; long ones are shortened by settings, never replaced."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scoft_hpc.toy.world import write_culture
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+SHORT = {
+    # `make sweep`, which CI runs as it stands, is the sweep at full length.
+    "sweep": ["plan=only"],
+    "train": [
+        "train.steps=2",
+        "evaluation.steps=2",
+        "evaluation.samples=1",
+        "data.pairs=4",
+        "data.negatives.steps=2",
+    ],
+}
+
+
+def commands() -> list[list[str]]:
+    """The indented `python -m scoft_hpc...` lines, without their comments, in order."""
+    lines = re.findall(r"^ {4}(python -m scoft_hpc\.\S.*)$", README, flags=re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in dict.fromkeys(lines)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder with the reader's own data in it; a run made by one command is there for the next."""
+    path = tmp_path_factory.mktemp("reader")
+    write_culture(path / "mydata", "korea", pairs=4, held_out=4)
+    return path
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_command(words: list[str], folder: Path) -> None:
+    verb = words[2].removeprefix("scoft_hpc.")
+    more = [] if any(word.startswith("--") for word in words) else SHORT.get(verb, [])
+    asked = [*words[1:], *(word for word in more if word not in words)]
+    ended = subprocess.run([sys.executable, *asked], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert set(re.findall(r"^ {4}make (\w+)", README, flags=re.MULTILINE)) <= targets
+
+
+def test_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert len(links) > 5
+    assert all(link.startswith("https://") or (ROOT / link).exists() for link in links)
