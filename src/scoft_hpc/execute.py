@@ -1,9 +1,9 @@
-"""The door between the wings: run directories in, finished runs out.
+"""Take planned run directories to their results, as one pack: what a job does.
 
 `python -m scoft_hpc.execute RUN_DIR ...` trains, generates and scores these runs as one pack. Each run's folder is
 all that is read and all that is written (beside the caches); finished runs are passed over, interrupted ones
 continue, and one that fails stops alone. SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 save at the next step and end the job
-with exit code 75: it can be continued.
+with exit code 75: it can be continued. This is the door between the two wings.
 
 Importing this module loads no torch: the login node imports it to name the function it sends.
 """

@@ -1,4 +1,7 @@
-"""The results of a study, from disk at any time: `python -m scoft_hpc.gather [STUDY] [--output DIR] [--wandb MODE]`."""
+"""The results of a study, gathered from disk at any time: table, report and W&B.
+
+python -m scoft_hpc.gather [STUDY] [--output DIR] [--wandb MODE]
+"""
 
 from __future__ import annotations
 

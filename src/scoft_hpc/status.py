@@ -1,4 +1,7 @@
-"""How far a study is: `python -m scoft_hpc.status [STUDY] [--output DIR] [--json]`; by default the latest."""
+"""How far a study is, by default the latest.
+
+python -m scoft_hpc.status [STUDY] [--output DIR] [--json]
+"""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def command(name: str, task: Callable[[Any], int], words: Sequence[str] | None =
             return _hydra_main(name, task, words)
         return task(compose(name, words))
     except ScoftError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _tell(error)
         return error.exit_code
 
 
@@ -156,7 +156,7 @@ def _hydra_main(name: str, task: Callable[[Any], int], words: Sequence[str]) -> 
             node.pop("hydra", None)
             codes.append(task(to_config(node, schema)))
         except ScoftError as error:
-            print(f"error: {error}", file=sys.stderr)
+            _tell(error)
             codes.append(error.exit_code)
 
     schema = SCHEMAS[name]
@@ -177,6 +177,12 @@ def _hydra_main(name: str, task: Callable[[Any], int], words: Sequence[str]) -> 
 
 
 @functools.cache
+def _tell(error: ScoftError) -> None:
+    """Print the message; several faults, each on a line of its own."""
+    text = str(error)
+    print(f"error:{chr(10) if text.startswith('- ') else ' '}{text}", file=sys.stderr)
+
+
 def _register() -> None:
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():
