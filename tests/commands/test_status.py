@@ -153,3 +153,13 @@ def test_an_unknown_verb_is_told_the_known_ones(
     code, _, errors = door(monkeypatch, capsys, "swep")
     assert code == 2 and "did you mean sweep?" in errors and "status" in errors
     assert door(monkeypatch, capsys)[0] == 2
+
+
+def test_a_run_that_was_stopped_shows_what_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = plan_study(tmp_path, ["mu"])
+    train(run_of(study, "mu-ldm-"), 3)
+    code, text, _ = ask(monkeypatch, capsys, "--output", str(tmp_path))
+    assert code == 0
+    assert "3/40 saved" in text

@@ -47,6 +47,8 @@ class Progress:
 
 def state(lane: Lane) -> str:
     """What the lane does, in a word or two."""
+    if lane.status is Status.planned and lane.step:
+        return f"{lane.step}/{lane.steps} saved"
     if lane.status is not Status.running:
         return str(lane.status.value)
     if lane.samples:
@@ -67,10 +69,9 @@ def _read(run: dict[str, Any], folder: RunDir, queued: bool) -> Lane:
     status = record.status(folder)
     if queued and status in (Status.planned, Status.lost):
         status = Status.queued
-    started = status in (Status.running, Status.done, Status.failed, Status.lost)
     steps = int(run.get("steps", 0))
-    step = record.step(folder) if started and steps else 0
-    samples = _pictures(folder) if started and step >= steps else 0
+    step = record.step(folder) if steps else 0
+    samples = _pictures(folder) if step >= steps else 0
     return Lane(run["run_id"], run["culture"], run["variant"], run["seed"], status, step, steps, samples)
 
 
