@@ -13,7 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 
 from scoft_hpc.config import compose
@@ -38,7 +40,9 @@ WORDS = (
 
 def planned(output: Path, *words: str, variants: Sequence[Variant] = (Variant.mpc,)) -> list[RunDir]:
     """Run directories with nothing but a config."""
-    config: RunConfig = compose.compose("train", [*WORDS, f"output={output}", *words])
+    names = {word.partition("=")[0] for word in words}
+    usual = [word for word in WORDS if word.partition("=")[0] not in names]
+    config: RunConfig = compose.compose("train", [*usual, f"output={output}", *words])
     runs = []
     for variant in variants:
         one = replace(config, variant=variant)
@@ -83,6 +87,27 @@ def test_a_pack_of_all_variants_ends_in_results(tmp_path: Path) -> None:
             [] if variant is Variant.base else list(range(1, 7))
         )
         assert record.result(run)["steps"] == (0 if variant is Variant.base else 6)
+
+
+def test_photographs_of_any_size_go_the_same_way(tmp_path: Path) -> None:
+    """JPEGs of other shapes, long captions in any script, no negatives, nothing held out."""
+    train = tmp_path / "mydata" / "korea" / "train"
+    train.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    rows = []
+    for i, (width, height) in enumerate([(120, 80), (80, 120), (64, 64), (448, 300)]):
+        pixels = rng.integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((width, height)).save(train / f"{i}.jpg")
+        text = f"한옥 number {i}, " + "a very long caption " * 20
+        rows.append({"file_name": f"{i}.jpg", "text": text, "blip_text": ["a house", "a roof"]})
+    (train / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ("data=folder", f"data.root={tmp_path / 'mydata'}", "data.pairs=4")
+    runs = planned(tmp_path, *words, variants=[Variant.base, Variant.mpc])
+    assert execute([run.path for run in runs]) == 0
+    (negatives,) = (tmp_path / "cache").glob("korea-*/negatives")
+    assert len(list(negatives.glob("*.png"))) == 4
+    for run in runs:
+        assert set(json.loads(run.scores.read_text())["metrics"]) == {"diversity"}
 
 
 def test_finished_runs_are_passed_over(tmp_path: Path) -> None:
