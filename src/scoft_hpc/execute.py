@@ -108,7 +108,7 @@ def _evaluate(
     from scoft_hpc.evaluation.scores import score
     from scoft_hpc.toy.networks import load_scorer
 
-    scorer = load_scorer().to(base.device)
+    scorer = load_scorer()  # small: it stays on the CPU, where the pictures are read
     subjects = {m.run: Subject(m.run, m.config, m.manifest, m.index) for m in members}
     started = time.monotonic()
     try:

@@ -38,6 +38,14 @@ def test_a_gpu_each_and_more_jobs_share_them(machine: pytest.MonkeyPatch) -> Non
     assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in slots("cpu", 2, None, runs=9)] == ["", ""]
 
 
+def test_one_named_gpu_takes_every_job_and_keeps_its_number(machine: pytest.MonkeyPatch) -> None:
+    machine.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    (slot,) = slots("cuda:1", None, None, runs=9)
+    assert slot.device == "cuda:1"
+    assert "CUDA_VISIBLE_DEVICES" not in slot.env
+    assert len(slots("cuda:1", 2, None, runs=9)) == 2
+
+
 @pytest.mark.parametrize(
     ("visible", "found"), [("", []), ("-1", []), ("0", ["0"]), ("GPU-a1, 2", ["GPU-a1", "2"])]
 )

@@ -30,7 +30,7 @@ def slots(device: str, jobs: int | None, threads: int | None, runs: int) -> list
     """One slot a job that runs at a time: a GPU each where there are GPUs, else the cores shared out evenly.
 
     Args:
-        device: `auto`, `cpu`, `cuda` or `cuda:N`, as in the config.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`, as in the config; `cuda:N` keeps every job on that GPU.
         jobs: how many; None: one a GPU, or on a CPU one a core as far as the memory goes.
         threads: CPU threads of a job; None: the cores divided by the jobs.
         runs: how many there are to send; more jobs than that are of no use.
@@ -44,11 +44,14 @@ def slots(device: str, jobs: int | None, threads: int | None, runs: int) -> list
     devices = [] if device == "cpu" else gpus()
     if device.startswith("cuda") and not devices:
         raise ConfigError(f"device={device}, but no GPU was found here; use device=auto or device=cpu.")
-    most = jobs or len(devices) or max(1, min(cores(), memory() // JOB_BYTES))
+    one = device.startswith("cuda:")
+    most = jobs or (1 if one else len(devices)) or max(1, min(cores(), memory() // JOB_BYTES))
     count = max(1, min(most, runs))
-    places = [devices[i % len(devices)] if devices else "" for i in range(count)]
     share = str(threads or max(1, cores() // count))
     env = {"OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share}
+    if one:  # the job counts the GPUs as this process does, so it must see as many
+        return [Slot(env, device)] * count
+    places = [devices[i % len(devices)] if devices else "" for i in range(count)]
     return [
         Slot(env={**env, "CUDA_VISIBLE_DEVICES": place}, device=f"GPU {place}" if place else "CPU")
         for place in places
