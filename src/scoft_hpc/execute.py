@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import logging
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from scoft_hpc.errors import INTERRUPTED, RunError, ScoftError
 from scoft_hpc.runs import provenance, record
 from scoft_hpc.runs.claim import Claim
 from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.runs.repeat import repeating
 from scoft_hpc.runs.stop import Interrupted, Stop
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 BEAT_SECONDS = 60.0
+"""How often the leases are renewed, however long a training step takes."""
 
 
 def execute(runs: Sequence[Path]) -> int:
@@ -46,7 +47,7 @@ def execute(runs: Sequence[Path]) -> int:
     with stop.heeding_signals(), contextlib.ExitStack() as held:
         claims = dict(_claim(wanted, held))
         try:
-            with _beating(list(claims.values())):
+            with repeating(lambda: _beat(list(claims.values())), BEAT_SECONDS):
                 if claims:
                     _run_pack(claims, stop)
         except Interrupted:
@@ -181,23 +182,10 @@ def _claim(runs: Sequence[RunDir], held: contextlib.ExitStack) -> Iterator[tuple
             yield run, claim
 
 
-@contextlib.contextmanager
-def _beating(claims: Sequence[Claim]) -> Iterator[None]:
-    """Renew the leases while the block runs, however long a step of it takes."""
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(BEAT_SECONDS):
-            for claim in claims:
-                claim.beat()
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+def _beat(claims: Sequence[Claim]) -> None:
+    """Renew the leases."""
+    for claim in claims:
+        claim.beat()
 
 
 def _log_to_stderr() -> None:

@@ -8,10 +8,8 @@ continues it or prints its table.
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from rich.console import Console
@@ -30,6 +28,7 @@ from scoft_hpc.launch.watch import view
 from scoft_hpc.results.gather import gather
 from scoft_hpc.runs import record
 from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.runs.repeat import repeating
 
 POLL_SECONDS = 0.2
 
@@ -46,8 +45,11 @@ def train(config: RunConfig, words: Sequence[str]) -> int:
     console = Console()
     code = 0
     if not run.result.exists():
-        with _shown(study, console):
-            code = execute([run.path])
+        progress = Progress(study, read(study)["runs"])
+        with view(console) as display:
+            with repeating(lambda: display.show(progress.read(), ""), POLL_SECONDS):
+                code = execute([run.path])
+            display.show(progress.read(), "")
     show(gather(study, config.wandb.mode))
     failure = record.failure(run)
     if failure is not None and not run.result.exists():
@@ -63,27 +65,6 @@ def _plan_of_one(config: RunConfig, words: Sequence[str]) -> Plan:
     (run,) = plan.runs
     study = config.study or run.run_id
     return replace(plan, study=study, runs=(replace(run, config=replace(run.config, study=study)),))
-
-
-@contextlib.contextmanager
-def _shown(study: StudyDir, console: Console) -> Iterator[None]:
-    """Show the run's progress, read from its files, while the block works."""
-    over = threading.Event()
-    progress = Progress(study, read(study)["runs"])
-    with view(console) as display:
-
-        def look() -> None:
-            while not over.wait(POLL_SECONDS):
-                display.show(progress.read(), "")
-
-        thread = threading.Thread(target=look, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-            display.show(progress.read(), "")
 
 
 def main() -> int:

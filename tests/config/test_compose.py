@@ -30,7 +30,7 @@ def test_words_become_a_frozen_config() -> None:
     assert config.lora.targets == ("to_q",)
     assert config.lora.alpha == 4.0
     with pytest.raises(dataclasses.FrozenInstanceError):
-        config.seed = 4  # type: ignore[misc]
+        config.seed = 4
 
 
 def test_lists_are_tuples_and_the_config_can_be_a_key() -> None:

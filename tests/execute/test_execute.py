@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from scoft_hpc.config import compose
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.schema import RunConfig, Variant
-from scoft_hpc.execute import execute
+from scoft_hpc.execute import execute, prepare
 from scoft_hpc.runs import claim, journal, record
 from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.runs.record import Status
@@ -108,6 +108,23 @@ def test_photographs_of_any_size_go_the_same_way(tmp_path: Path) -> None:
     assert len(list(negatives.glob("*.png"))) == 4
     for run in runs:
         assert set(json.loads(run.scores.read_text())["metrics"]) == {"diversity"}
+
+
+def test_prepare_makes_once_what_training_then_finds(tmp_path: Path) -> None:
+    (run,) = planned(tmp_path)
+    assert prepare(run.path) == 0
+    (culture,) = (tmp_path / "cache").iterdir()
+    before = {path: path.stat().st_mtime_ns for path in culture.rglob("*")}
+    assert prepare(run.path) == 0
+    assert execute([run.path]) == 0
+    assert list((tmp_path / "cache").iterdir()) == [culture]
+    assert {path: path.stat().st_mtime_ns for path in culture.rglob("*")} == before
+
+
+def test_prepare_tells_a_persons_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run,) = planned(tmp_path, "model.path=/no/such/model")
+    assert prepare(run.path) == 2
+    assert "/no/such/model" in capsys.readouterr().err
 
 
 def test_finished_runs_are_passed_over(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_after_a_killed_launcher_the_next_waits_for_its_jobs_and_sends_the_rest(
     until(first.workers)
     first.process.kill()
     assert first.process.wait() == -signal.SIGKILL
-    first.process.stdout.close()  # type: ignore[union-attr]
+    first.process.stdout.close()
     workers = first.workers()
     assert workers, "the job goes on without its launcher"
     again = Launcher(tmp_path, jobs=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from .conftest import Maker
 
 
 def printed(renderable: object) -> list[str]:
-    console = Console(width=80, record=True, quiet=False, file=Path("/dev/null").open("w"))  # noqa: SIM115
+    console = Console(width=80, record=True, quiet=False, file=io.StringIO())
     console.print(renderable)
     console.file.close()
     return console.export_text().splitlines()

@@ -56,7 +56,7 @@ def test_render_is_a_deterministic_picture_that_only_depends_on_what_is_shown() 
 )
 def test_every_factor_shows(changed: dict[str, object]) -> None:
     scene = Scene("boat", 2, None, "by a lake", size=0.55, x=0.05, y=-0.02, tint=(0.96, 0.97, 0.95))
-    other = replace(scene, **changed)  # type: ignore[arg-type]
+    other = replace(scene, **changed)
     assert np.abs(render(scene).astype(int) - render(other)).mean() > 0.5
 
 

@@ -29,7 +29,6 @@ SWEPT = ("culture", "seed")
 OWN = ("ablation", "plan", "study", "output")
 """Settings of the study as a whole."""
 
-Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from scoft_hpc import __version__
 from scoft_hpc.config import compose
-from scoft_hpc.config.schema import RunConfig, science
+from scoft_hpc.config.schema import RunConfig, flat, science
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.plan import Plan, Run
 from scoft_hpc.launch.study import VERSION, near, read
@@ -101,17 +101,9 @@ def _values(configs: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
     """Every setting's values over the runs, each once, in order."""
     found: dict[str, dict[str, Any]] = {}
     for config in configs:
-        for name, value in _leaves(config):
+        for name, value in flat(config):
             found.setdefault(name, {})[repr(value)] = value
     return {name: list(values.values()) for name, values in found.items()}
-
-
-def _leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _show(values: list[Any]) -> str:

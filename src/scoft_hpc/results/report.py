@@ -11,7 +11,7 @@ from typing import Any
 from scoft_hpc.results import grids, plots
 from scoft_hpc.results.measures import MEASURES, Measure
 from scoft_hpc.results.statistics import Estimate, contrast, level
-from scoft_hpc.results.study import BASE, Study, flat
+from scoft_hpc.results.study import BASE, Study
 from scoft_hpc.results.table import number, rows
 from scoft_hpc.runs.atomic import write_text
 from scoft_hpc.runs.record import Status
@@ -153,7 +153,7 @@ def _shared(records: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
 def _settings(study: Study) -> Iterator[tuple[str, str, bool]]:
     """(name, value, whether it is not the default) of every setting, over the runs that share it."""
     from scoft_hpc.config.compose import to_mapping
-    from scoft_hpc.config.schema import RunConfig
+    from scoft_hpc.config.schema import RunConfig, flat
 
     default = dict(flat(to_mapping(RunConfig())))
     named = ("culture", "variant", "seed", "data.digest")

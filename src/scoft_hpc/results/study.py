@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from scoft_hpc.config.schema import flat
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.runs import journal, record
 from scoft_hpc.runs.layout import RUN_ID, RunDir, StudyDir
@@ -159,15 +160,6 @@ def _arms(entries: list[dict[str, Any]]) -> dict[str, str]:
         told = [f"{key.split('.')[-1]}={settings[entry['run_id']].get(key)}" for key in differing]
         names[entry["run_id"]] = " ".join([entry["variant"], *told]) if len(ids) > 1 else entry["variant"]
     return names
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings as (`train.lr`, value)."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _read_run(folder: RunDir, entry: dict[str, Any], notes: list[str]) -> Run:

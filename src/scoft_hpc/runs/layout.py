@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,12 +107,6 @@ class StudyDir:
         if not RUN_ID.fullmatch(run_id):
             raise ValueError(f"not a run id: {run_id!r}")
         return RunDir(self.runs / run_id)
-
-    def existing_runs(self) -> Iterator[RunDir]:
-        if self.runs.is_dir():
-            for path in sorted(self.runs.iterdir()):
-                if RUN_ID.fullmatch(path.name) and path.is_dir():
-                    yield RunDir(path)
 
 
 def studies(output: Path) -> list[StudyDir]:

@@ -1,0 +1,25 @@
+"""Something small done over and over beside the work: a lease renewed, a display drawn."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def repeating(action: Callable[[], object], seconds: float) -> Iterator[None]:
+    """While the block runs, call `action` every `seconds` in a thread of its own; the last call ends with the block."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(seconds):
+            action()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
