@@ -1,9 +1,10 @@
 """Take planned run directories to their results, as one pack: what a job does.
 
-`python -m scoft_hpc.execute RUN_DIR ...` trains, generates and scores these runs as one pack. Each run's folder is
-all that is read and all that is written (beside the caches); finished runs are passed over, interrupted ones
-continue, and one that fails stops alone. SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 save at the next step and end the job
-with exit code 75: it can be continued. This is the door between the two wings.
+`python -m scoft_hpc.execute RUN_DIR ...` trains, generates and scores these runs as one pack; with `--prepare` it
+only makes what their cultures need before. Each run's folder is all that is read and all that is written (beside the
+caches); finished runs are passed over, interrupted ones continue, and one that fails stops alone. SIGTERM, SIGINT,
+SIGUSR1 and SIGUSR2 save at the next step and end the job with exit code 75: it can be continued. This is the door
+between the two wings.
 
 Importing this module loads no torch: the login node imports it to name the function it sends.
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoft_hpc.config import compose
-from scoft_hpc.errors import INTERRUPTED, RunError, ScoftError
+from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError, ScoftError
 from scoft_hpc.runs import provenance, record
 from scoft_hpc.runs.claim import Claim
 from scoft_hpc.runs.layout import RunDir
@@ -47,7 +48,7 @@ def execute(runs: Sequence[Path]) -> int:
     with stop.heeding_signals(), contextlib.ExitStack() as held:
         claims = dict(_claim(wanted, held))
         try:
-            with repeating(lambda: _beat(list(claims.values())), BEAT_SECONDS):
+            with repeating(lambda: _beat(list(claims.values()), stop), BEAT_SECONDS):
                 if claims:
                     _run_pack(claims, stop)
         except Interrupted:
@@ -56,20 +57,26 @@ def execute(runs: Sequence[Path]) -> int:
     return 0 if all(run.result.exists() for run in wanted) else RunError.exit_code
 
 
-def prepare(run: Path) -> int:
-    """Make what the run's culture needs before training: negatives, latents and text states. Idempotent.
+def prepare(runs: Sequence[Path]) -> int:
+    """Make what the runs' cultures need before training: negatives, latents and text states. Idempotent.
 
     Returns:
-        0, or the exit code of the error that was printed.
+        0 if all is there, 75 if interrupted; the half that was made is made again.
+
+    Raises:
+        ScoftError: for settings or data that cannot be used.
     """
     from scoft_hpc.training.build import prepare_culture
 
     _log_to_stderr()
-    try:
-        prepare_culture(compose.load(RunDir(run).config))
-    except ScoftError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    stop = Stop()
+    with stop.heeding_signals():
+        try:
+            for run in runs:
+                prepare_culture(compose.load(RunDir(run).config), stop)
+        except Interrupted:
+            log.info("interrupted; the same command makes what is missing")
+            return INTERRUPTED
     return 0
 
 
@@ -80,7 +87,9 @@ def _run_pack(claims: dict[RunDir, Claim], stop: Stop) -> None:
 
     attempts = {run: record.start_attempt(run) for run in claims}
     try:
-        base, members = build(list(claims))
+        base, members, faults = build(list(claims), stop)
+        for run, fault in faults.items():
+            _fail(run, claims[run], fault)
         for member in members:
             config = member.config
             provenance.write(member.run, str(base.device), config.data.digest, config.model.digest)
@@ -148,22 +157,28 @@ def _fail(run: RunDir, claim: Claim, error: Exception) -> None:
         log.error("%s failed: %s", run.run_id, error)
     else:
         log.error("%s failed", run.run_id, exc_info=error)
-    if claim.held():
+    if not claim.held():
+        return
+    try:
         record.write_failure(run, _cause(error), str(error) or type(error).__name__, record.step(run))
+    except OSError as full:
+        log.error("%s: nor can the reason be kept: %s", run.run_id, full)
 
 
 def _cause(error: Exception) -> str:
-    """One word for the kind of failure."""
+    """One word for the kind of failure: those that `launch.policy` has a policy for."""
     import torch
 
     if isinstance(error, FloatingPointError):
         return "nan"
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return "out of memory"
+    if isinstance(error, torch.OutOfMemoryError):
+        return "gpu memory"
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+        return "host memory"
     if isinstance(error, OSError):
         return "disk"
-    if isinstance(error, ScoftError):
-        return "settings" if error.exit_code == 2 else "run"
+    if isinstance(error, ScoftError) and error.exit_code == ConfigError.exit_code:
+        return "settings"
     return "error"
 
 
@@ -182,10 +197,12 @@ def _claim(runs: Sequence[RunDir], held: contextlib.ExitStack) -> Iterator[tuple
             yield run, claim
 
 
-def _beat(claims: Sequence[Claim]) -> None:
-    """Renew the leases."""
+def _beat(claims: Sequence[Claim], stop: Stop) -> None:
+    """Renew the leases. Who has lost one was given up on, and stops: another works on these runs now."""
     for claim in claims:
-        claim.beat()
+        if not claim.beat():
+            log.warning("%s was taken over by another process", claim.path.parent.name)
+            stop.requested = True
 
 
 def _log_to_stderr() -> None:
@@ -197,7 +214,15 @@ def main() -> int:
         prog="python -m scoft_hpc.execute", description="Run a pack of run directories."
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="a folder with a config.yaml")
-    return execute(parser.parse_args().runs)
+    parser.add_argument(
+        "--prepare", action="store_true", help="only make what the cultures need before training"
+    )
+    asked = parser.parse_args()
+    try:
+        return prepare(asked.runs) if asked.prepare else execute(asked.runs)
+    except ScoftError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 
 from changed import changed
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import Cluster, Form, RunConfig, Variant, Wandb, WandbMode
+from scoft_hpc.config.schema import Form, RunConfig, Variant, Wandb, WandbMode
 from scoft_hpc.runs.layout import RUN_ID
 
 
@@ -28,10 +28,10 @@ def test_reads_well() -> None:
         {"threads": 3},
         {"study": "a"},
         {"save_seconds": 1.0},
-        {"cluster": Cluster(jobs=2)},
         {"wandb": Wandb(WandbMode.online)},
         {"data__root": "/x"},
         {"model__path": "/x"},
+        {"model__gflop": 1.0},
         {"objective__vgg_path": "/x"},
     ],
 )

@@ -12,9 +12,11 @@ from scoft_hpc.config import compose
 from scoft_hpc.config.schema import Negatives, NegativeSource, RunConfig
 from scoft_hpc.data import cache, images, manifest, source
 from scoft_hpc.data.batch import concatenate, draw
+from scoft_hpc.data.key import folder_of
 from scoft_hpc.data.manifest import Manifest
 from scoft_hpc.models import weights
 from scoft_hpc.models.base import Base, load_base
+from scoft_hpc.runs.stop import Stop
 from scoft_hpc.toy.networks import load_scorer
 
 
@@ -35,7 +37,7 @@ def toy(tmp_path: Path) -> tuple[RunConfig, Manifest]:
 
 def test_the_cache_holds_what_the_networks_say(toy: tuple[RunConfig, Manifest], base: Base) -> None:
     config, found = toy
-    culture = cache.load(cache.prepare(config, found, base), base.device)
+    culture = cache.load(cache.prepare(config, found, base, Stop()), base.device)
     x = images.read_images([pair.image for pair in found.pairs], 64)
     for flip, pictures in enumerate((x, x.flip(-1))):
         torch.testing.assert_close(culture.moments[:, flip], base.moments(pictures), rtol=1e-4, atol=1e-5)
@@ -52,7 +54,7 @@ def test_negatives_are_what_the_base_draws(toy: tuple[RunConfig, Manifest], base
         config,
         data=replace(config.data, negatives=Negatives(NegativeSource.txt2img, per_positive=2, steps=20)),
     )
-    culture = cache.load(cache.prepare(config, found, base), base.device)
+    culture = cache.load(cache.prepare(config, found, base, Stop()), base.device)
     assert culture.negative.shape == (8, 2, 3, 64, 64)
     assert culture.present.all()
     assert not torch.equal(culture.negative[:, 0], culture.negative[:, 1])
@@ -62,9 +64,9 @@ def test_negatives_are_what_the_base_draws(toy: tuple[RunConfig, Manifest], base
 
 def test_a_second_preparation_finds_the_first(toy: tuple[RunConfig, Manifest], base: Base) -> None:
     config, found = toy
-    folder = cache.prepare(config, found, base)
+    folder = cache.prepare(config, found, base, Stop())
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    assert cache.prepare(config, found, base) == folder
+    assert cache.prepare(config, found, base, Stop()) == folder
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     assert [path for path in folder.parent.iterdir() if path != folder] == []
 
@@ -72,13 +74,13 @@ def test_a_second_preparation_finds_the_first(toy: tuple[RunConfig, Manifest], b
 def test_other_data_model_or_settings_have_a_cache_of_their_own(toy: tuple[RunConfig, Manifest]) -> None:
     config, found = toy
     folders = {
-        cache.folder_of(config, found),
-        cache.folder_of(config, replace(found, digest="other")),
-        cache.folder_of(replace(config, model=replace(config.model, digest="other")), found),
-        cache.folder_of(replace(config, data=replace(config.data, negatives=Negatives(seed=5))), found),
+        folder_of(config, found.digest),
+        folder_of(config, "other"),
+        folder_of(replace(config, model=replace(config.model, digest="other")), found.digest),
+        folder_of(replace(config, data=replace(config.data, negatives=Negatives(seed=5))), found.digest),
     }
     assert len(folders) == 4
-    assert cache.folder_of(replace(config, seed=9), found) in folders
+    assert folder_of(replace(config, seed=9), found.digest) in folders
 
 
 def test_given_negatives_are_taken_as_they_are(toy: tuple[RunConfig, Manifest], base: Base) -> None:
@@ -86,7 +88,9 @@ def test_given_negatives_are_taken_as_they_are(toy: tuple[RunConfig, Manifest], 
     pictures = [pair.image for pair in found.pairs]
     pairs = tuple(replace(pair, negatives=tuple(pictures[: i % 3])) for i, pair in enumerate(found.pairs))
     given = replace(config, data=replace(config.data, negatives=Negatives(NegativeSource.given)))
-    culture = cache.load(cache.prepare(given, replace(found, pairs=pairs, digest="given"), base), base.device)
+    culture = cache.load(
+        cache.prepare(given, replace(found, pairs=pairs, digest="given"), base, Stop()), base.device
+    )
     assert culture.present.sum(1).tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
     assert torch.equal(culture.negative[2, 1], culture.positive[1])
 
@@ -96,7 +100,7 @@ def test_a_batch_flips_an_image_and_its_negatives_together(
 ) -> None:
     config, found = toy
     config = replace(config, objective=replace(config.objective, every=1))
-    culture = cache.load(cache.prepare(config, found, base), base.device)
+    culture = cache.load(cache.prepare(config, found, base, Stop()), base.device)
     flipped = 0
     for step in range(4):
         batch = draw(config, culture, 0, step, True)
@@ -115,7 +119,7 @@ def test_lanes_with_different_numbers_of_negatives_share_a_batch(
 ) -> None:
     config, found = toy
     config = replace(config, objective=replace(config.objective, every=1))
-    culture = cache.load(cache.prepare(config, found, base), base.device)
+    culture = cache.load(cache.prepare(config, found, base, Stop()), base.device)
     more = replace(
         culture, negative=culture.negative.repeat(1, 3, 1, 1, 1), present=culture.present.repeat(1, 3)
     )

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from scoft_hpc.config import compose
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.schema import RunConfig, Variant
-from scoft_hpc.execute import execute, prepare
+from scoft_hpc.execute import execute, main, prepare
 from scoft_hpc.runs import claim, journal, record
 from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.runs.record import Status
@@ -112,10 +112,10 @@ def test_photographs_of_any_size_go_the_same_way(tmp_path: Path) -> None:
 
 def test_prepare_makes_once_what_training_then_finds(tmp_path: Path) -> None:
     (run,) = planned(tmp_path)
-    assert prepare(run.path) == 0
+    assert prepare([run.path]) == 0
     (culture,) = (tmp_path / "cache").iterdir()
     before = {path: path.stat().st_mtime_ns for path in culture.rglob("*")}
-    assert prepare(run.path) == 0
+    assert prepare([run.path]) == 0
     assert execute([run.path]) == 0
     assert list((tmp_path / "cache").iterdir()) == [culture]
     assert {path: path.stat().st_mtime_ns for path in culture.rglob("*")} == before
@@ -123,8 +123,29 @@ def test_prepare_makes_once_what_training_then_finds(tmp_path: Path) -> None:
 
 def test_prepare_tells_a_persons_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run,) = planned(tmp_path, "model.path=/no/such/model")
-    assert prepare(run.path) == 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["execute", "--prepare", str(run.path)])
+        assert main() == 2
     assert "/no/such/model" in capsys.readouterr().err
+
+
+def test_a_culture_that_broke_after_planning_stops_its_own_runs_only(tmp_path: Path) -> None:
+    korea, mexico = planned(tmp_path), planned(tmp_path, "culture=mexico")
+    config = compose.load(korea[0].config)
+    broken = replace(config, data=replace(config.data, digest="0123456789abcdef"))
+    korea[0].config.write_text(compose.dump(broken))
+    assert execute([korea[0].path, mexico[0].path]) == 4
+    failure = record.failure(korea[0])
+    assert failure is not None and failure["cause"] == "settings" and "has changed" in failure["message"]
+    assert mexico[0].result.exists()
+
+
+def test_a_gpu_that_torch_cannot_use_is_not_paid_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run,) = planned(tmp_path, "device=auto")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert execute([run.path]) == 4
+    failure = record.failure(run)
+    assert failure is not None and failure["cause"] == "settings" and "device=cpu" in failure["message"]
 
 
 def test_finished_runs_are_passed_over(tmp_path: Path) -> None:

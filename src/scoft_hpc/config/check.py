@@ -6,11 +6,12 @@ import functools
 import math
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from scoft_hpc.config.schema import DISTANCES, RunConfig, Variant
+from scoft_hpc.config.cluster import gpu_of
+from scoft_hpc.config.schema import DISTANCES, RunConfig, SweepConfig, Variant
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.runs.layout import STUDY
 
@@ -33,6 +34,7 @@ DEVICE: Rule = (
 RULES: dict[str, Rule] = {
     "seed": _at_least(0),
     "model.resolution": EIGHTS,
+    "model.gflop": ABOVE_ZERO,
     "data.pairs": _at_least(1),
     "data.negatives.per_positive": _at_least(1),
     "data.negatives.strength": SHARE,
@@ -74,15 +76,42 @@ RULES: dict[str, Rule] = {
     "device": DEVICE,
     "threads": _at_least(1),
     "save_seconds": ABOVE_ZERO,
-    "cluster.jobs": _at_least(1),
-    "cluster.lanes": _at_least(1),
 }
 """None passes wherever the type allows it: it means that there is no such limit, or that it is found out."""
 
 
+LAUNCHING: dict[str, Rule] = {
+    "cluster.jobs": _at_least(1),
+    "cluster.lanes": _at_least(1),
+    "cluster.minutes": _at_least(1),
+    "cluster.min_minutes": _at_least(1),
+    "cluster.max_minutes": _at_least(1),
+    "cluster.max_array": _at_least(1),
+    "cluster.warn_seconds": _at_least(1),
+    "budget.su": _at_least(0),
+}
+"""The same for a study as a whole."""
+
+
 def check(config: RunConfig) -> list[str]:
     """Every fault of one run's settings, as sentences; empty if there is none."""
-    return [*_ranges(config), *_combinations(config)]
+    return [*_ranges(config, RULES), *_combinations(config)]
+
+
+def check_launching(config: SweepConfig) -> list[str]:
+    """Every fault of the settings that say where a study runs and what it may cost."""
+    cluster = config.cluster
+    faults = list(_ranges(config, LAUNCHING))
+    if cluster.minutes is not None and cluster.minutes > cluster.max_minutes:
+        faults.append(
+            f"cluster.minutes={cluster.minutes}: {cluster.name} allows {cluster.max_minutes}; "
+            f"jobs that need longer save and continue in the queue."
+        )
+    try:
+        gpu_of(cluster)
+    except ConfigError as error:
+        faults.append(str(error))
+    return faults
 
 
 def require(configs: Iterable[RunConfig]) -> None:
@@ -110,8 +139,8 @@ def check_output(output: str | Path) -> None:
         ) from None
 
 
-def _ranges(config: RunConfig) -> Iterator[str]:
-    for name, (holds, expected) in RULES.items():
+def _ranges(config: RunConfig, rules: Mapping[str, Rule]) -> Iterator[str]:
+    for name, (holds, expected) in rules.items():
         value = functools.reduce(getattr, name.split("."), config)
         if value is not None and not holds(value):
             yield f"{name}={_written(value)}: expected {expected}."

@@ -106,13 +106,27 @@ def _faults(schema: type[RunConfig], groups: Groups, override: Override) -> Iter
     elif key in groups:
         if not isinstance(override.value(), str) or override.value() not in groups[key]:
             yield f"{key} is one of {_options(groups[key], override.value())}"
-    elif not takes(hint := names.get(key, list[Any]), override.value()):
+    elif not takes(hint := _hint(names, key), override.value()):
         yield f"expected {_expected(key, hint, override.value())}"
 
 
 def _is_free(names: Mapping[str, Any], key: str) -> bool:
-    """Whether the key is an entry of a setting whose entries have no fixed names."""
-    return any(typing.get_origin(hint) is dict and key.startswith(f"{name}.") for name, hint in names.items())
+    """Whether the key is an entry of a setting whose entries have no fixed names, or lies below one."""
+    return key not in names and _hint(names, key) is not None
+
+
+def _hint(names: Mapping[str, Any], key: str) -> Any:
+    """The type of the setting, or of the entry of one whose entries have no fixed names; None if there is neither."""
+    if key in names:
+        return names[key]
+    for name, hint in names.items():
+        if typing.get_origin(hint) is dict and key.startswith(f"{name}."):
+            entry = typing.get_args(hint)[1]
+            if not dataclasses.is_dataclass(entry):
+                return entry  # the name of an axis is itself dotted
+            _, _, below = key.removeprefix(f"{name}.").partition(".")
+            return settings(entry).get(below) if below else entry
+    return None
 
 
 def _is_hydras(key: str) -> bool:
@@ -144,7 +158,8 @@ def _expected(key: str, hint: Any, value: Any) -> str:
     if dataclasses.is_dataclass(hint):
         return f"a setting below it: {', '.join(f'{key}.{f.name}' for f in dataclasses.fields(hint))}."
     if typing.get_origin(hint) is dict:
-        return f"lists by name, as '{key}={{seed: [0, 1]}}'."
+        listed = typing.get_origin(typing.get_args(hint)[1]) is list
+        return f"lists by name, as '{key}={{seed: [0, 1]}}'." if listed else f"entries by name, {key}.NAME=…"
     if typing.get_origin(hint) is list:
         return "a list, as [0,1]."
     if typing.get_origin(hint) is tuple:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from scoft_hpc.config.cluster import Cluster
+
 INFRA = {"infra": True}
 """The mark of a field that the run's identity leaves out."""
 
@@ -99,6 +101,9 @@ class Model:
     path: str = infra("toy")
     resolution: int = 512
     precision: Precision = Precision.fp32
+    gflop: float | None = infra(
+        None
+    )  # of a U-Net pass over one sample; None: Stable Diffusion 1.x's, for the price
     digest: str = ""  # of the weights; filled in by the plan
 
 
@@ -185,15 +190,6 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """Where packs run. `jobs` packs at a time, `lanes` runs a pack at most; null finds both out."""
-
-    name: str = "local"
-    jobs: int | None = None
-    lanes: int | None = None
-
-
-@dataclass(frozen=True)
 class Wandb:
     mode: WandbMode = WandbMode.offline
     project: str = "scoft-hpc"
@@ -219,7 +215,6 @@ class RunConfig:
     device: str = infra("auto")
     threads: int | None = infra(None)  # CPU threads of a job; None: the cores shared out among the jobs
     save_seconds: float = infra(60.0)
-    cluster: Cluster = field(default=Cluster(), metadata=INFRA)
     wandb: Wandb = field(default=Wandb(), metadata=INFRA)
 
 
@@ -232,6 +227,13 @@ class Ablation:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What a study may cost in service units, spent and estimated together; None: no limit."""
+
+    su: float | None = None
+
+
+@dataclass(frozen=True)
 class SweepConfig(RunConfig):
     """A study: `culture` is a name, a list or `all`; `seed` a number or a list."""
 
@@ -239,6 +241,8 @@ class SweepConfig(RunConfig):
     seed: Any = 0
     ablation: Ablation = Ablation()
     plan: PlanMode = PlanMode.run
+    cluster: Cluster = field(default_factory=Cluster)
+    budget: Budget = Budget()
 
 
 def science(value: Any) -> Any:

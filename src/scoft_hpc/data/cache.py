@@ -9,8 +9,6 @@ encodes nothing.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -20,13 +18,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from scoft_hpc.config.schema import NegativeSource, RunConfig, science
+from scoft_hpc.config.schema import NegativeSource, RunConfig
 from scoft_hpc.data import images, negatives
+from scoft_hpc.data.key import folder_of
 from scoft_hpc.data.manifest import Manifest
 from scoft_hpc.models.base import Base
 from scoft_hpc.runs import atomic
+from scoft_hpc.runs.stop import Stop
 
-VERSION = 1
 TENSORS = "tensors.safetensors"
 
 
@@ -52,22 +51,19 @@ class Culture:
         return len(self.positive)
 
 
-def folder_of(config: RunConfig, manifest: Manifest) -> Path:
-    """`<output>/cache/<culture>-<hash of data, model and settings>`."""
-    words = [VERSION, manifest.digest, science(config.model), science(config.data.negatives)]
-    key = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
-    return Path(config.output) / "cache" / f"{manifest.culture}-{key}"
+def prepare(config: RunConfig, manifest: Manifest, base: Base, stop: Stop) -> Path:
+    """Make the culture's cache if it is not there; return its folder.
 
-
-def prepare(config: RunConfig, manifest: Manifest, base: Base) -> Path:
-    """Make the culture's cache if it is not there; return its folder."""
-    folder = folder_of(config, manifest)
+    Raises:
+        Interrupted: if `stop` was requested on the way; nothing is left of the half that was made.
+    """
+    folder = folder_of(config, manifest.digest)
     if folder.is_dir():
         return folder
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     temporary.mkdir(parents=True)
     try:
-        tensors = _tensors(config, manifest, base, temporary)
+        tensors = _tensors(config, manifest, base, temporary, stop)
         with atomic.replacing(temporary / TENSORS) as path:
             save_file(tensors, path)
         with contextlib.suppress(OSError):  # another process was first, with the same content
@@ -82,14 +78,16 @@ def load(folder: Path, device: torch.device) -> Culture:
     return Culture(**load_file(folder / TENSORS, device=str(device)))
 
 
-def _tensors(config: RunConfig, manifest: Manifest, base: Base, folder: Path) -> dict[str, Tensor]:
+def _tensors(
+    config: RunConfig, manifest: Manifest, base: Base, folder: Path, stop: Stop
+) -> dict[str, Tensor]:
     size, pairs = config.model.resolution, list(manifest.pairs)
     pixels = torch.stack([images.read_pixels(pair.image, size) for pair in pairs])
     files = [list(pair.negatives) for pair in pairs]
     missing = [i for i, given in enumerate(files) if not given]
     if missing and config.data.negatives.source is not NegativeSource.given:
         drawn = negatives.draw(
-            base, [pairs[i] for i in missing], config.data.negatives, size, folder / "negatives"
+            base, [pairs[i] for i in missing], config.data.negatives, size, folder / "negatives", stop
         )
         for i, paths in zip(missing, drawn, strict=True):
             files[i] = paths

@@ -12,13 +12,14 @@ from scoft_hpc.data.manifest import Pair
 from scoft_hpc.data.streams import stream
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.sampler import sample
+from scoft_hpc.runs.stop import Stop
 
 BATCH = 32
 
 
 @torch.no_grad()
 def draw(
-    base: Base, pairs: list[Pair], settings: Negatives, resolution: int, folder: Path
+    base: Base, pairs: list[Pair], settings: Negatives, resolution: int, folder: Path, stop: Stop
 ) -> list[list[Path]]:
     """Draw `per_positive` negatives for each pair into `folder`; return their files, pair by pair.
 
@@ -26,11 +27,15 @@ def draw(
     enough that its look is lost and the base's own takes its place, while the layout remains.
 
     Source: our own two ways; the authors draw theirs with a depth ControlNet.
+
+    Raises:
+        Interrupted: if `stop` was requested.
     """
     null = base.encode_text([""])
     files = [[folder / f"{i:05d}-{k}.png" for k in range(settings.per_positive)] for i in range(len(pairs))]
     jobs = [(i, k) for i in range(len(pairs)) for k in range(settings.per_positive)]
     for at in range(0, len(jobs), BATCH):
+        stop.check()
         some = jobs[at : at + BATCH]
         x = images.read_images([pairs[i].image for i, _ in some], resolution).to(base.device)
         moments = base.moments(x)

@@ -31,6 +31,9 @@ LEASE_SECONDS = 600.0
 PATIENCE_SECONDS = 30.0
 """How long to wait for the lock; a lock that is older and of an unknown process is nobody's."""
 
+JOB, RESTART = "SCOFT_JOB", "SCOFT_RESTART"
+"""Environment variables by which a queue's job tells its process what it is called, and how often it was started."""
+
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
 
 
@@ -39,7 +42,7 @@ class Owner:
     """Who holds a claim.
 
     `machine`, `boot` and `namespace` (of process ids) tell whether `pid` means anything here; `started` tells the
-    process from a later one of the same pid.
+    process from a later one of the same pid. `job` and `restart` name the queue's task that the process works for.
     """
 
     token: str
@@ -51,16 +54,23 @@ class Owner:
     pid: int
     started: str
     since: float
+    job: str = ""
+    restart: int = 0
 
     @classmethod
     def me(cls) -> Self:
         pid = os.getpid()
-        return cls(
-            secrets.token_hex(8), *_here(), _user(), pid, started=_process_start(pid) or "", since=time.time()
-        )
+        started, now = _process_start(pid) or "", time.time()
+        job, restart = os.environ.get(JOB, ""), int(os.environ.get(RESTART) or 0)
+        return cls(secrets.token_hex(8), *_here(), user(), pid, started, now, job, restart)
 
     def __str__(self) -> str:
-        return f"{self.user}@{self.host}, process {self.pid}"
+        job = f"job {self.job}, " if self.job else ""
+        return f"{self.user}@{self.host}, {job}process {self.pid}"
+
+    def supersedes(self, other: Owner) -> bool:
+        """Whether `other` is an earlier start of this very job: the queue has given up on it, so may we."""
+        return bool(self.job) and self.job == other.job and self.restart > other.restart
 
 
 class Claim:
@@ -81,6 +91,8 @@ class Claim:
             path.parent.mkdir(parents=True, exist_ok=True)
             with _locked(path, me) as now:
                 holder = alive(path, now)
+                if holder is not None and me.supersedes(holder):
+                    holder = None
                 if holder is None:
                     atomic.write_json(path, asdict(me))
         except OSError as error:
@@ -99,17 +111,33 @@ class Claim:
         holder = owner(self.path)
         return holder is not None and holder.token == self.owner.token
 
-    def beat(self) -> None:
-        """Renew the lease; a beat that a troubled disk swallows is made up by the next."""
-        with contextlib.suppress(OSError):
-            if self.held():
-                os.utime(self.path)
+    def beat(self) -> bool:
+        """Renew the lease; False if it is another's by now. What a troubled disk swallows the next beat makes up."""
+        try:
+            if not self.held():
+                return not self.path.exists()
+            os.utime(self.path)
+        except OSError:
+            pass
+        return True
 
     def release(self) -> None:
         """Let others take the run; what cannot be removed now expires with its lease."""
         with contextlib.suppress(OSError, RunError), _locked(self.path, self.owner):
             if self.held():
                 self.path.unlink(missing_ok=True)
+
+
+def evict(path: Path, judged: Owner) -> bool:
+    """Take the claim from an owner of whom it is known elsewhere that it is gone; False if it has another by now.
+
+    Should it be alive all the same, it finds out at its next look and publishes nothing.
+    """
+    with _locked(path, Owner.me()):
+        if owner(path) != judged:
+            return False
+        path.unlink(missing_ok=True)
+    return True
 
 
 def owner(path: Path) -> Owner | None:
@@ -247,7 +275,8 @@ def _here() -> tuple[str, str, str, str]:
     return socket.gethostname(), _text("/etc/machine-id"), boot, namespace
 
 
-def _user() -> str:
+def user() -> str:
+    """Who runs this process."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container may know no name for the number

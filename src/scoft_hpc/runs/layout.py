@@ -92,6 +92,11 @@ class StudyDir:
         return self.path / "logs"
 
     @property
+    def jobs(self) -> Path:
+        """What was sent to Slurm, a folder a batch."""
+        return self.path / "jobs"
+
+    @property
     def results(self) -> Path:
         return self.path / "results.csv"
 

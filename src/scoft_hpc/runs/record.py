@@ -43,6 +43,15 @@ def step(run: RunDir) -> int:
     return 0 if row is None else int(row[journal.STEP])
 
 
+def progress(run: RunDir) -> int:
+    """What an end at this moment would leave: updates in the newest checkpoint, and pictures drawn.
+
+    An attempt that ends with the same number as it began has lost all that it did.
+    """
+    saved = max((int(path.stem.rpartition("-")[2]) for path in run.checkpoints.glob("step-*")), default=0)
+    return saved + sum(1 for _ in run.samples.glob("*.png"))
+
+
 def result(run: RunDir) -> dict[str, Any]:
     """The finished run's record; FileNotFoundError if it is not done."""
     content: dict[str, Any] = json.loads(run.result.read_text())
@@ -53,7 +62,7 @@ def failure(run: RunDir) -> dict[str, Any] | None:
     """{"cause", "message", "step", "time"} of the last attempt, or None."""
     try:
         content: dict[str, Any] = json.loads(run.failure.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # none, or one that a full disk tore
         return None
     return content
 
@@ -82,14 +91,18 @@ def write_result(run: RunDir, held: claim.Claim, attempt: int, seconds: dict[str
 
 
 def write_failure(run: RunDir, cause: str, message: str, at_step: int) -> None:
-    """Keep the reason of a failed attempt. `cause` is a short word: nan, out of memory, error."""
+    """Keep the reason of a failed attempt. `cause` is a short word: nan, gpu memory, error."""
     atomic.write_json(run.failure, {"cause": cause, "message": message, "step": at_step, "time": time.time()})
 
 
 def start_attempt(run: RunDir) -> int:
-    """Set an old failure aside under its number; return the number of the attempt that starts (from 1)."""
-    earlier = len(list(run.path.glob("failure-*.json")))
+    """Set an old failure aside; return the number of the attempt that starts (from 1)."""
+    set_aside(run)
+    return len(list(run.path.glob("failure-*.json"))) + 1
+
+
+def set_aside(run: RunDir) -> None:
+    """Keep an old failure under its number: the run counts as planned again."""
     if run.failure.exists():
+        earlier = len(list(run.path.glob("failure-*.json")))
         run.failure.rename(run.path / f"failure-{earlier + 1}.json")
-        return earlier + 2
-    return earlier + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,14 +13,16 @@ import torch
 from scoft_hpc.config import compose
 from scoft_hpc.config.schema import RunConfig, Variant
 from scoft_hpc.data import cache, manifest, source
+from scoft_hpc.data.key import folder_of
 from scoft_hpc.data.manifest import Manifest
-from scoft_hpc.errors import ConfigError, DataError
+from scoft_hpc.errors import ConfigError, DataError, ScoftError
 from scoft_hpc.features.registry import load_distance
 from scoft_hpc.losses.total import imagines
 from scoft_hpc.models import weights
 from scoft_hpc.models.base import Base, load_base
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.runs.stop import Stop
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import Training
 from scoft_hpc.training.step import LaneTerms
@@ -50,7 +53,11 @@ def device_of(config: RunConfig) -> torch.device:
         ConfigError: if torch does not know or cannot use the device.
     """
     if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        if os.environ.get("CUDA_VISIBLE_DEVICES", "-1") not in ("", "-1"):
+            raise ConfigError(_no_cuda(os.environ["CUDA_VISIBLE_DEVICES"]))
+        return torch.device("cpu")
     try:
         return torch.empty(0, device=config.device).device
     except (RuntimeError, AssertionError) as error:
@@ -58,6 +65,15 @@ def device_of(config: RunConfig) -> torch.device:
         raise ConfigError(
             f"device={config.device} cannot be used ({reason}); try auto, cpu or cuda."
         ) from None
+
+
+def _no_cuda(given: str) -> str:
+    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs only"
+    return (
+        f"a GPU was given (CUDA_VISIBLE_DEVICES={given}), but this torch {torch.__version__}, built for {built}, "
+        f"finds none. Install a build that fits the driver, or ask for a CPU with device=cpu: "
+        f"the GPU would be paid for and not used."
+    )
 
 
 def read_manifest(config: RunConfig) -> Manifest:
@@ -76,47 +92,84 @@ def read_manifest(config: RunConfig) -> Manifest:
     return found
 
 
-def prepare_culture(config: RunConfig) -> Path:
-    """Make the cache of the run's culture if it is not there; return its folder."""
-    found = read_manifest(config)
-    folder = cache.folder_of(config, found)
-    if folder.is_dir():
-        return folder
-    return cache.prepare(config, found, _load(config))
-
-
-def build(runs: Sequence[RunDir]) -> tuple[Base, list[Member]]:
-    """The pack of these runs, ready to train.
+def prepare_culture(config: RunConfig, stop: Stop) -> Path:
+    """Make the cache of the run's culture if it is not there; return its folder.
 
     Raises:
-        ConfigError, DataError: what is wrong with any run's settings or data.
+        Interrupted: if `stop` was requested on the way.
     """
-    configs = [compose.load(run.config) for run in runs]
-    if configs[0].threads:
-        torch.set_num_threads(configs[0].threads)
-    manifests: dict[tuple[str, int | None], Manifest] = {}
-    for config in configs:
-        key = (config.culture, config.data.pairs)
-        manifests[key] = manifests.get(key) or read_manifest(config)
-    members = [
-        Member(run, config, manifests[config.culture, config.data.pairs], index)
-        for index, (run, config) in enumerate(zip(runs, configs, strict=True))
-    ]
-    base = _load(configs[0])
-    cultures: dict[Path, cache.Culture] = {}
+    found = read_manifest(config)
+    folder = folder_of(config, found.digest)
+    if folder.is_dir():
+        return folder
+    return cache.prepare(config, found, _load(config), stop)
+
+
+def build(runs: Sequence[RunDir], stop: Stop) -> tuple[Base, list[Member], dict[RunDir, ScoftError]]:
+    """The pack of these runs, ready to train, and those that cannot be in it, each with its reason.
+
+    Raises:
+        ConfigError, DataError: if none can.
+        Interrupted: if `stop` was requested on the way.
+    """
+    configs = {run: compose.load(run.config) for run in runs}
+    first = configs[runs[0]]
+    if first.threads:
+        torch.set_num_threads(first.threads)
+    faults: dict[RunDir, ScoftError] = {}
+    manifests = _manifests(configs, faults)
+    base = _load(first)
+    folders = _prepared(configs, manifests, base, stop, faults)
+    sound = [run for run in runs if run not in faults]
+    if not sound:
+        raise next(iter(faults.values()))
+    members = [Member(run, configs[run], manifests[run], index) for index, run in enumerate(sound)]
     trained = [member for member in members if member.config.variant is not Variant.base]
-    for member in trained:
-        folder = cache.prepare(member.config, member.manifest, base)
-        if folder not in cultures:
-            cultures[folder] = cache.load(folder, base.device)
+    cultures = {folder: cache.load(folder, base.device) for folder in set(folders.values())}
     lora = (trained or members)[0].config.lora
     base.lora = LoraStack(base.unet, len(members), lora.rank, lora.alpha, lora.targets)
     networks = _Distances(base.device)
     for member in trained:
-        culture = cultures[cache.folder_of(member.config, member.manifest)]
-        lane = Lane(member.config, networks.terms(member), culture, base.lora)
+        lane = Lane(member.config, networks.terms(member), cultures[folders[member.run]], base.lora)
         member.training = Training(member.run, lane)
-    return base, members
+    return base, members, faults
+
+
+def _manifests(configs: dict[RunDir, RunConfig], faults: dict[RunDir, ScoftError]) -> dict[RunDir, Manifest]:
+    """Each run's culture, read once for all; runs of one that cannot be used go to `faults`."""
+    read: dict[tuple[str, int | None], Manifest | ScoftError] = {}
+    found = {}
+    for run, config in configs.items():
+        key = (config.culture, config.data.pairs)
+        if key not in read:
+            try:
+                read[key] = read_manifest(config)
+            except ScoftError as error:
+                read[key] = error
+        got = read[key]
+        if isinstance(got, ScoftError):
+            faults[run] = got
+        else:
+            found[run] = got
+    return found
+
+
+def _prepared(
+    configs: dict[RunDir, RunConfig],
+    manifests: dict[RunDir, Manifest],
+    base: Base,
+    stop: Stop,
+    faults: dict[RunDir, ScoftError],
+) -> dict[RunDir, Path]:
+    """The cache of each trained run's culture, made where it is missing; what keeps one from being made is a fault."""
+    folders = {}
+    for run, found in manifests.items():
+        if configs[run].variant is not Variant.base:
+            try:
+                folders[run] = cache.prepare(configs[run], found, base, stop)
+            except ScoftError as error:
+                faults[run] = error
+    return folders
 
 
 def _load(config: RunConfig) -> Base:

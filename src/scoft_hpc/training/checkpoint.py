@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -29,12 +30,16 @@ def write(folder: Path, step: int, tensors: Mapping[str, Tensor], words: Mapping
     """Save durably; older checkpoints go only after the new one has been read back and verified.
 
     Raises:
-        OSError: no space, say; what was saved before is untouched.
+        OSError: no space, say, with what is needed and what is free; what was saved before is untouched.
     """
     path = folder / f"step-{step:08d}.safetensors"
     content = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    with atomic.replacing(path) as temporary:
-        save_file(content, temporary, {**words, "step": str(step), "sha256": _digest(content)})
+    try:
+        with atomic.replacing(path) as temporary:
+            save_file(content, temporary, {**words, "step": str(step), "sha256": _digest(content)})
+    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
+        need = sum(value.nbytes for value in content.values())
+        raise OSError(f"{path} cannot be saved: {_room(folder, need)} ({error})") from error
     if read(path) is None:
         raise OSError(f"{path} reads back otherwise than it was written; the disk cannot be trusted")
     for old in existing(folder)[KEPT:]:
@@ -63,6 +68,14 @@ def sound(folder: Path) -> dict[int, State]:
     """The checkpoints that verify, by step."""
     states = (read(path) for path in existing(folder))
     return {state.step: state for state in states if state is not None}
+
+
+def _room(folder: Path, need: int) -> str:
+    try:
+        free = f"{shutil.disk_usage(folder).free / 1e6:.1f} MB are free on its disk, a quota may allow less"
+    except OSError as error:
+        free = f"its disk does not tell what is free: {error.strerror}"
+    return f"it needs {need / 1e6:.1f} MB; {free}"
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

@@ -1,0 +1,141 @@
+"""Where packs run: this machine, or a Slurm site. What a site is like is data, in `conf/cluster/`, with its date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from scoft_hpc.errors import ConfigError
+
+
+class Scheduler(Enum):
+    """Who starts the jobs: this process, or Slurm."""
+
+    local = "local"
+    slurm = "slurm"
+
+
+class GpuFlag(Enum):
+    """How a site wants to be asked for GPUs: sbatch's option of this name."""
+
+    gpus = "gpus"
+    gpus_per_node = "gpus_per_node"
+    gpus_per_task = "gpus_per_task"
+    gres = "gres"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A type of GPU that a site lends.
+
+    Attributes:
+        su_per_hour: service units that one GPU-hour is charged with.
+        cores: CPU cores to ask for with each GPU; None: the site's default.
+        memory_gb: host memory to ask for with each GPU; None: the site's default.
+        most_memory_gb: host memory that a job may have at most; None: twice `memory_gb`.
+        tflops: what training sustains, in TFLOP/s: the estimate, until a run was measured.
+        partition: where it differs from the cluster's.
+        type: Slurm's word for it where that is not the key in `Cluster.gpus`; empty: asked for without a type.
+    """
+
+    su_per_hour: float = 1.0
+    cores: int | None = None
+    memory_gb: float | None = None
+    most_memory_gb: float | None = None
+    tflops: float = 10.0
+    partition: str | None = None
+    type: str | None = None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where packs run. `jobs` packs at a time, `lanes` runs a pack at most; null finds both out.
+
+    The rest is Slurm's: a job is one pack on one GPU.
+
+    Attributes:
+        account: the allocation that pays; None: the user's default one.
+        gpu: one of `gpus`; None: the first.
+        gpus: the fields of a `Gpu` by the GPU's type; `gpu_of` reads and checks them.
+        minutes: the jobs' time limit; None: from the estimate.
+        min_minutes, max_minutes: the bounds of that limit; the latter is the partition's.
+        max_array: Slurm's MaxArraySize.
+        warn_seconds: how long before the time limit the jobs are told to save.
+        python: how the jobs call Python, such as `apptainer exec --nv scoft.sif python`; None: as this process does.
+        setup: shell lines before the job: modules, activation, caches.
+        sbatch: further options, by sbatch's names.
+        checked: the day on which the facts of this profile were looked up.
+        documentation: where.
+    """
+
+    name: str = "local"
+    scheduler: Scheduler = Scheduler.local
+    jobs: int | None = None
+    lanes: int | None = None
+    account: str | None = None
+    partition: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    gpu: str | None = None
+    gpus: dict[str, Any] = field(default_factory=dict)
+    gpu_flag: GpuFlag = GpuFlag.gpus
+    minutes: int | None = None
+    min_minutes: int = 10
+    max_minutes: int = 2880
+    max_array: int = 1001
+    warn_seconds: int = 120
+    python: str | None = None
+    setup: list[str] = field(default_factory=list)
+    sbatch: dict[str, str] = field(default_factory=dict)
+    checked: str = ""
+    documentation: str = ""
+
+
+def gpu_of(cluster: Cluster) -> tuple[str, Gpu]:
+    """The GPU that the jobs ask for: its type, empty for whatever the site gives, and what is known of it.
+
+    Raises:
+        ConfigError: for a type that the site does not have, or an entry of `gpus` that describes none.
+    """
+    options = ", ".join(cluster.gpus)
+    if not cluster.gpus:
+        return cluster.gpu or "", Gpu()
+    name = cluster.gpu or next(iter(cluster.gpus))
+    if name not in cluster.gpus:
+        raise ConfigError(f"cluster.gpu={name}: {cluster.name} has {options}.")
+    known = {f.name: f.default for f in fields(Gpu)}
+    given = cluster.gpus[name]
+    wrong = [key for key in given if key not in known] if isinstance(given, dict) else [str(given)]
+    wrong += [key for key in known if key in given and not _fits(key, given[key])] if not wrong else []
+    if wrong:
+        raise ConfigError(
+            f"cluster.gpus.{name}: {', '.join(wrong)} cannot be read; expected {', '.join(known)}, "
+            f"partition and type as words, cores as a whole number, the others as numbers."
+        )
+    found = Gpu(**given)
+    return name if found.type is None else found.type, found
+
+
+def to_plain(cluster: Cluster) -> dict[str, Any]:
+    """Plain JSON data, which `from_plain` reads."""
+    values = asdict(cluster)
+    return {key: value.name if isinstance(value, Enum) else value for key, value in values.items()}
+
+
+def from_plain(values: Mapping[str, Any]) -> Cluster:
+    """What `to_plain` wrote, by this version or an older one."""
+    known = {f.name for f in fields(Cluster)}
+    kept = {key: value for key, value in values.items() if key in known}
+    kept["scheduler"], kept["gpu_flag"] = Scheduler[kept["scheduler"]], GpuFlag[kept["gpu_flag"]]
+    return Cluster(**kept)
+
+
+def _fits(key: str, value: Any) -> bool:
+    if value is None:
+        return key not in ("su_per_hour", "tflops")
+    if key in ("partition", "type"):
+        return isinstance(value, str)
+    number = isinstance(value, int) or (key != "cores" and isinstance(value, float))
+    return number and not isinstance(value, bool) and (value > 0 or (key == "su_per_hour" and value == 0))

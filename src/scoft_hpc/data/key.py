@@ -1,0 +1,19 @@
+"""The name of a culture's cache: known without loading what makes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from scoft_hpc.config.schema import RunConfig, science
+
+VERSION = 1
+"""Of what a cache holds."""
+
+
+def folder_of(config: RunConfig, digest: str) -> Path:
+    """`<output>/cache/<culture>-<hash of data, model and settings>`; `digest` is the culture's rows' and images'."""
+    words = [VERSION, digest, science(config.model), science(config.data.negatives)]
+    key = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
+    return Path(config.output) / "cache" / f"{config.culture}-{key}"
