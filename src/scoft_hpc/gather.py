@@ -41,7 +41,7 @@ def show(gathered: Gathered) -> None:
     """Print the runs, what they say together, and where it all lies."""
     from rich.console import Console
 
-    from scoft_hpc.results import table
+    from scoft_hpc.results import costs, table
 
     console = Console(highlight=False)
     tables = [
@@ -63,6 +63,8 @@ def show(gathered: Gathered) -> None:
         _say(console, f"{', '.join(names[:SHOWN])}{rest} failed: {reason}")
     for note in gathered.notes:
         _say(console, f"note: {note}")
+    if gathered.study.costs:
+        _say(console, f"cost     {costs.sentence(costs.total(gathered.study.costs))}")
     _say(console, f"results  {gathered.results}")
     _say(console, f"report   {gathered.report}")
 

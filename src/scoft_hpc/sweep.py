@@ -1,9 +1,11 @@
-"""Run a study: an ablation for cultures and seeds, packed, sent and watched; ends with table and report.
+"""Run a study: an ablation for cultures and seeds, packed and sent; ends with table and report.
 
     python -m scoft_hpc.sweep culture=all ablation=loss_terms
+    python -m scoft_hpc.sweep culture=all ablation=loss_terms cluster=bridges2 cluster.account=…
 
-The same command again continues an interrupted study, tries failed runs anew, and only prints the table of a
-finished one.
+On this machine it watches the jobs to their end; on a cluster it says what they will cost, sends them and returns.
+The same command again sends what is missing, and prints the table of a finished study. Failed runs are tried again
+here on this machine; on a cluster, where that costs, `scoft_hpc.retry` does it.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from scoft_hpc.config.check import check_output
+from scoft_hpc.config.check import check_launching, check_output
+from scoft_hpc.config.cluster import Scheduler
 from scoft_hpc.config.compose import command
 from scoft_hpc.config.schema import PlanMode, SweepConfig, WandbMode
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError
 from scoft_hpc.gather import show
-from scoft_hpc.launch import pack, store, tables
+from scoft_hpc.launch import announce, pack, remote, store, tables
 from scoft_hpc.launch.drive import follow, send
 from scoft_hpc.launch.local import DOOR
 from scoft_hpc.launch.pack import Pack
@@ -45,14 +48,18 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
         0 if every run is done, 4 if some failed, 75 if some can be continued, 130 if a person stopped it.
     """
     _refuse_flags(words)
+    if faults := check_launching(config):
+        raise ConfigError.of(faults)
     check_output(config.output)
     console = Console()
     plan = make(config, words)
     study = StudyDir(plan.output / plan.study)
     store.check(study, plan)
+    if config.cluster.scheduler is Scheduler.slurm:
+        return _to_slurm(console, config, study, plan)
     unfinished = [run for run in plan.runs if not study.run(run.run_id).result.exists()]
     places = slots(config.device, config.cluster.jobs, config.threads, len(unfinished))
-    lanes = _lanes(config.cluster.lanes)
+    lanes = config.cluster.lanes or LANES
     if config.plan is PlanMode.only:
         _print_plan(console, study, plan, pack.pack(unfinished, len(places), lanes))
         return 0
@@ -73,6 +80,34 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
         _say(console, f"stopped; {done} of {len(plan.runs)} runs are done. The same command continues.")
         return CTRL_C
     return _finish(console, study, gather(study, config.wandb.mode), ending.told)
+
+
+def _to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan) -> int:
+    """Say what is missing and what it will cost, send it, and return without waiting for anything."""
+    request = remote.Request(config.cluster, limit=config.budget.su)
+    seen = remote.look(study, plan.runs, request)
+    for note in seen.notes:
+        _say(console, note)
+    done = sum(state.status is Status.done for state in seen.states.values())
+    planned = remote.coming(study, plan.runs, seen, request)
+    _say(
+        console, f"study {plan.study}: {len(plan.runs)} runs, {done} of them done; folder {near(study.path)}"
+    )
+    if planned.runs:
+        _say_all(console, announce.coming_lines(planned, config.cluster))
+    if config.plan is PlanMode.only:
+        _print_plan(console, study, plan, planned.packs)
+        return 0
+    if done == len(plan.runs):
+        return _finish(console, study, _fresh(study) or gather(study, config.wandb.mode), {})
+    sent = remote.launch(study, plan.runs, request, ready=lambda: store.write(study, plan))
+    if sent.runs:
+        _say(
+            console, f"{announce.sent_line(sent.batches)}; `python -m scoft_hpc.status` tells how they stand"
+        )
+    else:
+        _say_all(console, announce.nothing_lines(seen.states.values()))
+    return 0
 
 
 def _follow(console: Console, study: StudyDir) -> int:
@@ -125,6 +160,11 @@ def _print_plan(console: Console, study: StudyDir, plan: Plan, packs: Sequence[P
     )
 
 
+def _say_all(console: Console, lines: Sequence[str]) -> None:
+    for line in lines:
+        _say(console, line)
+
+
 def _refuse_flags(words: Sequence[str]) -> None:
     for word in words:
         if word.startswith("-"):
@@ -132,12 +172,6 @@ def _refuse_flags(words: Sequence[str]) -> None:
                 f"`{word}`: a sweep is not Hydra's multirun and takes no other folder of settings; "
                 f"lists go to the settings themselves, such as 'culture=[korea,china]' or 'seed=[0,1,2]'."
             )
-
-
-def _lanes(asked: int | None) -> int:
-    if asked is not None and asked < 1:
-        raise ConfigError(f"cluster.lanes={asked}; expected a number from 1 on, or null for {LANES}.")
-    return asked or LANES
 
 
 def _places(places: Sequence[Slot]) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from scoft_hpc.config import compose
 from scoft_hpc.toy.networks import ASSETS, BASE, load_scorer
 from scoft_hpc.toy.pretraining.autoencoder import reconstructions
 from scoft_hpc.toy.pretraining.captions import MAX_LENGTH, token_ids, words
@@ -58,6 +60,16 @@ def test_the_base_is_of_stable_diffusions_classes(base: Any) -> None:
         name for name, _ in base.unet.named_modules() if name.endswith(("to_q", "to_k", "to_v", "to_out.0"))
     ]
     assert len(projections) >= 32
+
+
+def test_a_pass_of_the_unet_works_as_much_as_the_settings_say(base: Any) -> None:
+    model = compose.compose("train", []).model
+    size = model.resolution // 2 ** (len(base.vae.config.block_out_channels) - 1)
+    latents = torch.zeros(1, base.unet.config.in_channels, size, size)
+    text = torch.zeros(1, MAX_LENGTH, base.unet.config.cross_attention_dim)
+    with torch.no_grad(), FlopCounterMode(display=False) as counted:
+        base.unet(latents, torch.zeros(1), text)
+    assert model.gflop == pytest.approx(counted.get_total_flops() / 1e9, rel=0.01)
 
 
 def test_any_text_has_tokens_and_the_worlds_words_are_whole(base: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -42,6 +43,15 @@ def write_config(study: StudyDir, run: Run) -> None:
         atomic.write_text(path, text)
 
 
+def runs(study: StudyDir) -> list[Run]:
+    """The planned runs, as they were when the study was planned.
+
+    Raises:
+        LaunchError: if there is no plan, or not one that this version reads.
+    """
+    return [Run(entry["run_id"], _config(entry["config"]), entry["steps"]) for entry in read(study)["runs"]]
+
+
 def to_json(plan: Plan) -> dict[str, Any]:
     return {
         "version": VERSION,
@@ -70,6 +80,19 @@ def _mapping(config: RunConfig) -> dict[str, Any]:
     mapping = _arm_mapping(arm)
     data = {**mapping["data"], "digest": config.data.digest}
     return {**mapping, "culture": config.culture, "seed": config.seed, "data": data}
+
+
+def _config(mapping: dict[str, Any]) -> RunConfig:
+    """`compose.from_mapping`, called once an arm."""
+    data = {**mapping["data"], "digest": ""}
+    arm = _arm_config(json.dumps({**mapping, "culture": "", "seed": 0, "data": data}, sort_keys=True))
+    data_of_run = replace(arm.data, digest=mapping["data"]["digest"])
+    return replace(arm, culture=mapping["culture"], seed=mapping["seed"], data=data_of_run)
+
+
+@functools.lru_cache(maxsize=1024)
+def _arm_config(text: str) -> RunConfig:
+    return compose.from_mapping(json.loads(text))
 
 
 @functools.lru_cache(maxsize=1024)

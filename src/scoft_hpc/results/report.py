@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scoft_hpc.results import grids, plots
+from scoft_hpc.results import costs, grids, plots
 from scoft_hpc.results.measures import MEASURES, Measure
 from scoft_hpc.results.statistics import Estimate, contrast, level
 from scoft_hpc.results.study import BASE, Study
@@ -43,7 +43,9 @@ def render(study: Study) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(number=number, signed=signed, interval=interval, duration=duration)
+    environment.filters.update(
+        number=number, signed=signed, interval=interval, duration=duration, amount=costs.amount
+    )
     measures = [m for m in MEASURES.values() if any(run.metric(m.name) is not None for run in study.runs)]
     return environment.get_template("report.html.j2").render(
         study=study,
@@ -66,6 +68,7 @@ def render(study: Study) -> str:
         done=sum(run.status is Status.done for run in study.runs),
         samples=sum(len(run.samples) for run in study.runs),
         seconds=sum(run.seconds or 0.0 for run in study.runs),
+        costs=costs.lines(study.costs),
         toy=any(run.config.get("data", {}).get("name") == "toy" for run in study.runs),
         provenance=list(_shared(run.provenance for run in study.runs if run.provenance)),
         digests=[(c, _data_digest(study, c)) for c in study.cultures],

@@ -15,6 +15,8 @@ from typing import Any
 
 from scoft_hpc.config.schema import flat
 from scoft_hpc.errors import LaunchError
+from scoft_hpc.results import costs
+from scoft_hpc.results.costs import Cost
 from scoft_hpc.runs import journal, record
 from scoft_hpc.runs.layout import RUN_ID, RunDir, StudyDir
 from scoft_hpc.runs.record import Status
@@ -64,11 +66,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Study:
-    """A plan and its runs, in the plan's order: by culture, variant and seed."""
+    """A plan and its runs, in the plan's order: by culture, variant and seed; `costs` by stage, if Slurm had it."""
 
     folder: StudyDir
     plan: dict[str, Any]
     runs: tuple[Run, ...]
+    costs: dict[str, Cost]
     notes: tuple[str, ...]
 
     @property
@@ -112,7 +115,8 @@ def read(folder: StudyDir) -> Study:
         _read_run(folder.run(entry["run_id"]), {**entry, "variant": names[entry["run_id"]]}, notes)
         for entry in plan["runs"]
     )
-    return Study(folder, plan, runs, tuple(notes))
+    spent = costs.read(folder, notes)
+    return Study(folder, plan, runs, spent, tuple(notes))
 
 
 def _read_plan(folder: StudyDir) -> dict[str, Any]:

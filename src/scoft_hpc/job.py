@@ -1,0 +1,179 @@
+"""What a task of Slurm runs; not for typing.
+
+    python -m scoft_hpc.job <study>/jobs/<batch>
+
+Runs the task's pack as a process of its own, tells apart how that ends, has Slurm start it again where it was
+interrupted, and sends what other jobs lost. The last one to end gathers the results. Its exit code is that of
+`execute`: 0 all done, 4 some failed, 75 interrupted and resumable.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from scoft_hpc.config.cluster import from_plain
+from scoft_hpc.config.schema import WandbMode
+from scoft_hpc.errors import INTERRUPTED, RunError, ScoftError
+from scoft_hpc.launch import batch, remote, slurm, store, task
+from scoft_hpc.launch.batch import PREPARE, Attempt, Batch
+from scoft_hpc.launch.plan import Run
+from scoft_hpc.launch.study import read
+from scoft_hpc.launch.task import Ending, Place
+from scoft_hpc.results.gather import gather
+from scoft_hpc.runs import record
+from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.runs.stop import SIGNALS
+
+PATIENCE_SECONDS = 60.0
+"""How long an ending job waits for another one that sends."""
+
+
+def job(place: Place) -> int:
+    """Do the task and what its end brings with it; return the exit code."""
+    sent = batch.read(place.folder)
+    standing = batch.record_job(place.folder, place.job)
+    if standing != place.job:
+        _say(f"this array ({place.job}) is not the one on record ({standing or 'none'}): nothing is done")
+        return 0
+    if task.superseded(place):
+        _say("Slurm has started this task anew elsewhere: nothing is done here")
+        return 0
+    return _prepare(place, sent) if sent.stage == PREPARE else _train(place, sent)
+
+
+def _prepare(place: Place, sent: Batch) -> int:
+    attempt = task.begin(place, sent)
+    ending = task.run(place, sent, attempt, [place.study.run(name) for name in sent.tasks[place.index]])
+    _let_go()
+    task.end(place, attempt, ending, None)
+    # Should it not have come to its end: every pack makes what it finds missing.
+    return max(ending.code, 0) or int(ending.code < 0)
+
+
+def _train(place: Place, sent: Batch) -> int:
+    runs = task.unfinished(place, sent)
+    stuck = task.hopeless(place, sent, runs)
+    for run, why in stuck.items():
+        _say(f"{run.run_id}: {why}")
+        record.write_failure(run, "no progress", why, record.step(run))
+    runs = [run for run in runs if run not in stuck]
+    interrupted = False
+    if runs:
+        attempt = task.begin(place, sent)
+        ending = task.run(place, sent, attempt, runs)
+        _let_go()
+        if task.superseded(place):
+            _say("Slurm has started this task anew elsewhere: this start leaves it to that one")
+            return INTERRUPTED
+        if not _settle(place, sent, attempt, ending, runs):
+            return INTERRUPTED
+        interrupted = ending.code == INTERRUPTED
+    _tend(place, sent, leaving=True)
+    if all(_done(place, sent)):
+        return 0
+    return INTERRUPTED if interrupted else RunError.exit_code
+
+
+def _settle(place: Place, sent: Batch, attempt: Attempt, ending: Ending, runs: Sequence[RunDir]) -> bool:
+    """Keep what became of the runs; False if the task is started again, and this process is to be gone."""
+    if ending.code == INTERRUPTED:
+        cause = task.interruption(place, sent, attempt, ending)
+        task.end(place, attempt, ending, cause)
+        if cause is None:  # Slurm ends this job and knows what comes next
+            return False
+        _tend(place, sent, leaving=False)
+        _say(f"interrupted ({cause}); asking Slurm to start {place.name} again")
+        return not slurm.requeue(place.name)
+    broken = task.breakdown(place, ending)
+    cause, message = broken or (None, "")
+    if cause is not None:
+        _say(f"the process broke off ({cause}): {message}")
+    if cause not in (None, "lost"):
+        for run in runs:
+            if not run.result.exists() and not run.failure.exists():
+                record.write_failure(run, str(cause), message, record.step(run))
+    task.end(place, attempt, ending, cause, message)
+    return True
+
+
+def _tend(place: Place, sent: Batch, leaving: bool) -> None:
+    """Send what is lost, as far as its cause allows, and gather when nothing is left; problems are told and no more."""
+    try:
+        if all(run.result.exists() for run in map(place.study.run, _planned(place))):
+            mode = WandbMode.disabled if _online(place) else None  # a compute node may have no network
+            gather(place.study, mode)
+            return
+        request = remote.Request(
+            from_plain(sent.cluster),
+            by_hand=False,
+            limit=sent.limit,
+            leaving=(place.job, place.index) if leaving else None,
+        )
+        runs = store.runs(place.study)
+        seen = remote.look(place.study, runs, request)
+        if not remote.coming(place.study, runs, seen, request).runs:
+            return
+        for line in _launch(place, runs, request):
+            _say(line)
+    except ScoftError as error:
+        _say(f"note: {error}")
+
+
+def _launch(place: Place, runs: Sequence[Run], request: remote.Request) -> list[str]:
+    started = time.monotonic()
+    while True:
+        try:
+            sent = remote.launch(place.study, runs, request)
+            return [f"sent again: {' '.join(run.run_id for run in sent.runs)}"] if sent.runs else []
+        except RunError:  # another one is sending
+            if time.monotonic() - started > PATIENCE_SECONDS:
+                raise
+            time.sleep(1.0)
+
+
+def _planned(place: Place) -> list[str]:
+    return [str(run["run_id"]) for run in read(place.study)["runs"]]
+
+
+def _done(place: Place, sent: Batch) -> list[bool]:
+    return [place.study.run(name).result.exists() for name in sent.tasks[place.index]]
+
+
+def _online(place: Place) -> bool:
+    runs = read(place.study)["runs"]
+    return bool(runs) and runs[0]["config"].get("wandb", {}).get("mode") == WandbMode.online.name
+
+
+def _let_go() -> None:
+    """The process has ended: the signals that ask for a save have nobody left to ask."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    if len(words) != 1 or words[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0 if words else 2
+    try:
+        return job(Place.here(Path(words[0])))
+    except KeyError as error:
+        _say(
+            f"error: {error.args[0]} is not set: this runs inside a Slurm array; `scoft-hpc sweep` sends one."
+        )
+        return 2
+    except ScoftError as error:
+        _say(f"error: {error}")
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,71 @@
+"""Why a run ended without a result, told apart, and what is done about each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What follows a cause.
+
+    Attributes:
+        again: whether the run is sent again without a person's word.
+        tries: attempts in a row that may end so without anything newly saved.
+        advice: what a person can do.
+    """
+
+    again: bool
+    tries: int
+    advice: str
+
+
+RETRY = "`python -m scoft_hpc.retry` sends it again"
+
+CAUSES: dict[str, Policy] = {
+    # Slurm's doing: the run continues from its last save.
+    "time limit": Policy(
+        True, 3, "It continues by itself. If it saves nothing in time, ask for more: cluster.minutes=…"
+    ),
+    "preempted": Policy(True, 10, "It continues by itself when there is room again."),
+    "node": Policy(True, 5, "It continues by itself on another node."),
+    "lost": Policy(True, 3, "It continues by itself. If it happens again, read the end of its log."),
+    # The job's own: to run the same again would end the same.
+    "host memory": Policy(
+        True, 2, "It is sent again with twice the memory, as far as the profile allows (most_memory_gb)."
+    ),
+    "gpu memory": Policy(
+        True, 5, "It is sent again with half the lanes. A lane alone that does not fit needs a larger GPU."
+    ),
+    "disk": Policy(False, 1, f"Make room or raise the quota, then {RETRY}; it continues from its last save."),
+    "nan": Policy(
+        False, 1, "The loss or a gradient is not finite: lower train.lr, or look at the data. The same again "
+        "would end the same, so plan it under another study=NAME with other settings.",
+    ),
+    "settings": Policy(False, 1, f"Mend what the message names, then {RETRY}."),
+    "error": Policy(False, 1, f"The traceback is in the log. Mend the code, then {RETRY}."),
+    "no progress": Policy(False, 1, f"The causes before it say why; when that is mended, {RETRY}."),
+    "cancelled": Policy(False, 1, f"It was cancelled on request; {RETRY}."),
+}  # fmt: skip
+"""Every word that failure.json and an attempt may hold as their cause."""
+
+BY_STATE = {
+    "TIMEOUT": "time limit",
+    "DEADLINE": "time limit",
+    "PREEMPTED": "preempted",
+    "NODE_FAIL": "node",
+    "BOOT_FAIL": "node",
+    "OUT_OF_MEMORY": "host memory",
+    "CANCELLED": "cancelled",
+    "REVOKED": "cancelled",
+}
+"""What Slurm's last state of a job says of runs that left no word themselves."""
+
+
+def policy(cause: str | None) -> Policy:
+    """A cause that an older version wrote counts as a run's own error."""
+    return CAUSES.get(cause or "lost", CAUSES["error"])
+
+
+def by_state(state: str | None) -> str:
+    return BY_STATE.get(state or "", "lost")

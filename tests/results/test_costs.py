@@ -1,0 +1,191 @@
+"""What a study cost: every attempt counts, every estimate once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from scoft_hpc import gather
+from scoft_hpc.config.schema import WandbMode
+from scoft_hpc.results import costs, report, study
+from scoft_hpc.results.costs import Cost
+from scoft_hpc.results.gather import gather as gather_study
+from scoft_hpc.runs import atomic
+
+from .conftest import Maker
+from .test_report import Page
+
+HOUR = 3600.0
+START = 1_700_000_000.0
+TRAINING, PREPARING = "training, drawing and scoring", "preparing the cultures"
+
+
+def send(
+    maker: Maker,
+    name: str,
+    tasks: Sequence[Sequence[str]],
+    hours: Sequence[float],
+    stage: str = "train",
+    su_per_hour: float = 1.0,
+    job: int | None = 7,
+) -> Path:
+    """Write what is known of a batch when it has been sent; return its folder."""
+    folder = maker.folder.jobs / name
+    content = {
+        "version": 1,
+        "name": name,
+        "stage": stage,
+        "created": START + len(list(maker.folder.jobs.glob("*"))),
+        "tasks": tasks,
+        "seconds": [each * HOUR for each in hours],
+        "su_per_hour": su_per_hour,
+    }
+    atomic.write_json(folder / "batch.json", content)
+    if job is not None:
+        atomic.write_json(folder / "job.json", {"job": job})
+    return folder
+
+
+def attempt(folder: Path, task: int, restart: int, hours: float, ended: bool = True) -> None:
+    path, end = folder / f"{task}.{restart}.json", START + hours * HOUR
+    content = {"task": task, "restart": restart, "started": START, "ended": end if ended else None}
+    atomic.write_json(path, content)
+    os.utime(path, (end, end))
+
+
+def read(maker: Maker) -> dict[str, Cost]:
+    notes: list[str] = []
+    found = costs.read(maker.folder, notes)
+    assert notes == []
+    return found
+
+
+def test_a_study_that_slurm_never_had_has_no_cost(finished: Maker) -> None:
+    assert study.read(finished.folder).costs == {}
+    assert "What it cost" not in report.render(study.read(finished.folder))
+
+
+def test_stages_by_hand(make: Callable[..., Maker]) -> None:
+    maker = make()
+    train = send(maker, "train-a", [["a", "b"], ["c"]], [2.0, 1.0], su_per_hour=2.0)
+    prepare = send(maker, "prepare-b", [["a"]], [0.5], "prepare", su_per_hour=2.0)
+    attempt(train, 0, 0, 1.5)
+    attempt(train, 1, 0, 0.25)
+    attempt(prepare, 0, 0, 0.75)
+    found = read(maker)
+    assert list(found) == [PREPARING, TRAINING]
+    assert found[PREPARING] == Cost(0.75, 1.5, 0.5, 1.0, tasks=1, attempts=1)
+    assert found[TRAINING] == Cost(1.75, 3.5, 3.0, 6.0, tasks=2, attempts=2)
+    assert costs.total(found) == Cost(2.5, 5.0, 3.5, 7.0, tasks=3, attempts=3)
+
+
+def test_requeued_lost_and_living_attempts_are_spent(make: Callable[..., Maker]) -> None:
+    maker = make()
+    folder = send(maker, "train-a", [["a"], ["b"]], [1.0, 1.0])
+    attempt(folder, 0, 0, 0.5, ended=False)  # killed unheard: as long as it gave signs of life
+    attempt(folder, 0, 2, 0.25)  # the start between them died before it could write
+    attempt(folder, 1, 0, 0.25, ended=False)
+    (found,) = read(maker).values()
+    assert found == Cost(1.0, 1.0, 2.0, 2.0, tasks=2, attempts=3, requeues=2)
+
+
+def test_slurms_own_count_stands_where_it_is_longer(make: Callable[..., Maker]) -> None:
+    maker = make()
+    folder = send(maker, "train-a", [["a"], ["b"], ["c"]], [1.0, 1.0, 1.0])
+    attempt(folder, 0, 0, 1.0)
+    attempt(folder, 1, 0, 1.0)
+    verdicts = {"0": 1.5, "1": 0.5, "2": 0.25}
+    atomic.write_json(
+        folder / "verdicts.json", {task: {"state": "X", "seconds": h * HOUR} for task, h in verdicts.items()}
+    )
+    assert costs.total(read(maker)).gpu_hours == pytest.approx(1.5 + 1.0 + 0.25)
+
+
+def test_a_run_is_estimated_once_however_often_it_is_sent(make: Callable[..., Maker]) -> None:
+    maker = make()
+    first = send(maker, "train-f", [["a", "b"]], [2.0])
+    again = send(maker, "train-a", [["a", "d"]], [3.0])  # by its name it would come first
+    attempt(first, 0, 0, 1.0)
+    attempt(again, 0, 0, 1.0)
+    found = costs.total(read(maker))
+    assert found.estimated_gpu_hours == pytest.approx(2.0 + 3.0 / 2)
+    assert (found.gpu_hours, found.tasks) == (pytest.approx(2.0), 2)
+
+
+def test_what_slurm_never_got_was_neither_sent_nor_estimated(make: Callable[..., Maker]) -> None:
+    maker = make()
+    send(maker, "train-a", [["a"]], [2.0], job=0)
+    send(maker, "train-b", [["a"]], [3.0])
+    send(maker, "train-c", [["b"]], [1.0], job=None)  # it may still start
+    found = costs.total(read(maker))
+    assert (found.estimated_gpu_hours, found.tasks) == (pytest.approx(4.0), 2)
+
+
+def test_a_broken_batch_becomes_a_note(make: Callable[..., Maker]) -> None:
+    maker = make()
+    send(maker, "train-a", [["a"]], [2.0])
+    broken = send(maker, "train-b", [["b"]], [1.0])
+    (broken / "batch.json").write_text('{"version": 1, "sta')
+    found = study.read(maker.folder)
+    (note,) = found.notes
+    assert str(broken) in note
+    assert costs.total(found.costs).estimated_gpu_hours == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0.0"), (0.00417, "0.0042"), (0.25, "0.25"), (0.97, "1.0"), (3.17, "3.2"), (1234.5, "1,234.5")],
+)
+def test_amounts_say_something_however_small(value: float, text: str) -> None:
+    assert costs.amount(value) == text
+
+
+def test_the_report_and_gather_show_it(copied: Maker, capsys: pytest.CaptureFixture[str]) -> None:
+    train = send(copied, "train-a", [["a"], ["b"]], [2.0, 1.0], su_per_hour=2.0)
+    prepare = send(copied, "prepare-b", [["a"]], [0.25], "prepare", su_per_hour=2.0)
+    attempt(prepare, 0, 0, 0.5)
+    attempt(train, 0, 0, 1.75)
+    attempt(train, 0, 1, 0.5)
+    gathered = gather_study(copied.folder, WandbMode.disabled)
+    page = Page(gathered.report.read_text())
+    for words in (
+        "What it cost",
+        PREPARING,
+        TRAINING,
+        "in all",
+        "1 requeued",
+        "3.2 estimated",
+        "6.5 estimated",
+    ):
+        assert words in page.text
+    gather.show(gathered)
+    assert "cost     2.8 GPU-hours, 5.5 SU (estimated 6.5)" in capsys.readouterr().out
+
+
+def test_the_files_are_those_that_the_launch_writes(make: Callable[..., Maker]) -> None:
+    """What is read here of `jobs/` is what `launch.batch` writes there."""
+    from scoft_hpc.launch import batch
+    from scoft_hpc.launch.batch import Attempt, Batch, Verdict
+
+    maker = make()
+    sent = Batch(
+        name="train-a", stage=batch.TRAIN, created=START, user="me", tasks=(("a", "b"),), seconds=(HOUR,),
+        gpu="v100-32", su_per_hour=2.0, minutes=10, parameters={}, cluster={}, by_hand=True,
+    )  # fmt: skip
+    batch.write(maker.folder, sent)
+    folder = batch.folder_of(maker.folder, "train-a")
+    batch.record_job(folder, 12)
+    start = Attempt(task=0, restart=0, job="12_0", host="w1", started=START, progress={})
+    batch.write_attempt(folder, start)
+    os.utime(folder / "0.0.json", (START + HOUR / 2, START + HOUR / 2))
+    (read_by_launch,) = batch.read_all(maker.folder)
+    found = costs.total(read(maker))
+    assert found == Cost(0.5, 1.0, 1.0, 2.0, tasks=1, attempts=1)
+    assert found.su == read_by_launch.spent()
+    batch.keep_verdicts(maker.folder, read_by_launch, {0: Verdict("TIMEOUT", HOUR)})
+    assert json.loads((folder / "verdicts.json").read_text()) != {}
+    assert costs.total(read(maker)).su == batch.read_all(maker.folder)[0].spent() == 2.0
