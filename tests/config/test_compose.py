@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from scoft_hpc.config import compose
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import Form, NegativeSource, RunConfig, SweepConfig, Variant
+from scoft_hpc.config.schema import Form, Model, NegativeSource, RunConfig, SweepConfig, Variant
 from scoft_hpc.errors import ConfigError
 
 
@@ -86,6 +86,35 @@ def test_dump_and_load(tmp_path: Path) -> None:
     path.write_text(compose.dump(config))
     assert compose.load(path) == config
     assert run_id(compose.load(path)) == run_id(config)
+
+
+WORDS = (
+    "on",
+    "null",
+    "1e5",
+    "0x1f",
+    "12:30",
+    "nan",
+    ".inf",
+    "~",
+    "a: b",
+    "- x",
+    "#x",
+    "'",
+    '"',
+    "",
+    " ",
+    "né\n",
+    "1_000",
+)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_word_stays_a_word(tmp_path: Path, word: str) -> None:
+    """YAML would read most of these as something else."""
+    config = dataclasses.replace(RunConfig(), culture=word, model=Model(path=word))
+    (tmp_path / "config.yaml").write_text(compose.dump(config))
+    assert compose.load(tmp_path / "config.yaml") == config
 
 
 def test_to_and_from_a_plan() -> None:

@@ -247,16 +247,21 @@ class SweepConfig(RunConfig):
 
 def science(value: Any) -> Any:
     """The science half of a dataclass as plain JSON data: infra fields left out, enums by name."""
+    return plain(value, whole=False)
+
+
+def plain(value: Any, whole: bool = True) -> Any:
+    """A dataclass as plain JSON data, enums by name; without its infra fields unless `whole`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
-            f.name: science(getattr(value, f.name))
+            f.name: plain(getattr(value, f.name), whole)
             for f in dataclasses.fields(value)
-            if not f.metadata.get("infra")
+            if whole or not f.metadata.get("infra")
         }
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, (list, tuple)):
-        return [science(v) for v in value]
+        return [plain(v, whole) for v in value]
     return value
 
 

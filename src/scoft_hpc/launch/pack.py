@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 from scoft_hpc.config.identity import UNTRAINED
-from scoft_hpc.config.schema import Variant, science
+from scoft_hpc.config.schema import RunConfig, Variant, science
 from scoft_hpc.launch.plan import Run
 
 MAY_DIFFER = {
@@ -72,7 +73,7 @@ def cost(run: Run) -> float:
 
 def key(run: Run) -> str:
     """What a pack's trained lanes have in common."""
-    return _key(science(run.config))
+    return _keys(_arm(run))[0]
 
 
 def _shareable(runs: Sequence[Run]) -> list[list[Run]]:
@@ -134,7 +135,19 @@ def _data(run: Run) -> tuple[str, int]:
 
 
 def _untrained_key(run: Run) -> str:
-    return _key({name: value for name, value in science(run.config).items() if name not in UNTRAINED})
+    return _keys(_arm(run))[1]
+
+
+def _arm(run: Run) -> RunConfig:
+    """The run's settings without what every run has of its own."""
+    return replace(run.config, culture="", seed=0, data=replace(run.config.data, digest=""))
+
+
+@functools.lru_cache(maxsize=1024)
+def _keys(arm: RunConfig) -> tuple[str, str]:
+    """What trained lanes have in common, and what untrained ones do; the same for all runs of an arm."""
+    half = science(arm)
+    return _key(half), _key({name: value for name, value in half.items() if name not in UNTRAINED})
 
 
 def _key(half: dict[str, Any]) -> str:

@@ -67,19 +67,11 @@ def to_json(plan: Plan) -> dict[str, Any]:
                 "variant": run.config.variant.name,
                 "seed": run.config.seed,
                 "steps": run.steps,
-                "config": _mapping(run.config),
+                "config": compose.to_mapping(run.config),
             }
             for run in plan.runs
         ],
     }
-
-
-def _mapping(config: RunConfig) -> dict[str, Any]:
-    """`compose.to_mapping`, which takes 10 ms, called once an arm instead of once a run."""
-    arm = replace(config, culture="", seed=0, data=replace(config.data, digest=""))
-    mapping = _arm_mapping(arm)
-    data = {**mapping["data"], "digest": config.data.digest}
-    return {**mapping, "culture": config.culture, "seed": config.seed, "data": data}
 
 
 def _config(mapping: dict[str, Any]) -> RunConfig:
@@ -93,11 +85,6 @@ def _config(mapping: dict[str, Any]) -> RunConfig:
 @functools.lru_cache(maxsize=1024)
 def _arm_config(text: str) -> RunConfig:
     return compose.from_mapping(json.loads(text))
-
-
-@functools.lru_cache(maxsize=1024)
-def _arm_mapping(arm: RunConfig) -> dict[str, Any]:
-    return compose.to_mapping(arm)
 
 
 def _difference(study: StudyDir, planned: list[dict[str, Any]], plan: Plan) -> str:
