@@ -1,9 +1,11 @@
 # make sweep: from a fresh checkout to a results table.  make test: everything that passes without a GPU.
+# make cluster: a shell with a real Slurm of 24 fake GPUs, which ends with the shell (root, Debian's slurm packages).
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+CLUSTER ?= /tmp/scoft-cluster
 
-.PHONY: sweep test check install wheel clean
+.PHONY: sweep test check install wheel cluster cluster-down clean
 
 sweep: install
 	$(BIN)/python -m scoft_hpc.sweep culture=all ablation=loss_terms
@@ -29,6 +31,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 wheel: install
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+# A second `make cluster` opens another shell on the same Slurm; cluster-down ends one whose shell is lost.
+cluster:
+	@$(PYTHON) tests/slurm/machine.py shell $(CLUSTER)
+
+cluster-down:
+	$(PYTHON) tests/slurm/machine.py down $(CLUSTER)
 
 clean:
 	rm -rf .venv dist

@@ -104,6 +104,11 @@ class Batch:
     attempts: tuple[Attempt, ...] = ()
     verdicts: dict[int, Verdict] = field(default_factory=dict)
 
+    @property
+    def job_name(self) -> str:
+        """What Slurm calls it: nothing else on the cluster is called so."""
+        return str(self.parameters["job_name"])
+
     def last(self, task: int) -> Attempt | None:
         """The newest attempt of a task."""
         of_task = [attempt for attempt in self.attempts if attempt.task == task]
@@ -125,11 +130,6 @@ DERIVED = ("job", "attempts", "verdicts")
 
 def folder_of(study: StudyDir, name: str) -> Path:
     return study.jobs / name
-
-
-def job_name(study: StudyDir, batch: Batch) -> str:
-    """What Slurm calls the batch: nothing else on the cluster is called so."""
-    return f"{study.name}.{batch.name}"
 
 
 def new_name(stage: str) -> str:

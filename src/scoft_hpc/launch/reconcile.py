@@ -120,7 +120,7 @@ def _alone(run: str, known: Files) -> State:
 
 
 def _sent(run: str, known: Files, place: Place, queue: Queue | None, tries: int) -> State:
-    entry = None if queue is None else queue.find(place.batch.job, place.task)
+    entry = None if queue is None else queue.find(place.batch.job_name, place.batch.job, place.task)
     attempt = place.batch.last(place.task)
     alive = entry.alive if entry else queue is None or place.batch.job is None or _hidden(place, attempt)
     if known.status is Status.done:

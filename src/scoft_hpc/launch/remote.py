@@ -146,7 +146,7 @@ def _settled(study: StudyDir, runs: Sequence[Run], request: Request) -> Situatio
             return seen
         for one in open_ones:
             folder = batch.folder_of(study, one.name)
-            job = seen.queue.named(batch.job_name(study, one)) if seen.queue else None
+            job = seen.queue.named(one.job_name) if seen.queue else None
             if job is not None:
                 batch.record_job(folder, job)
             elif time.time() - one.created > SETTLE_SECONDS:
@@ -304,7 +304,9 @@ def _alive(seen: Situation, stage: str) -> Iterator[tuple[Batch, int]]:
     """The tasks of a stage that the queue holds."""
     for one in seen.batches:
         for task in range(len(one.tasks)):
-            entry = seen.queue.find(one.job, task) if seen.queue and one.stage == stage else None
+            entry = (
+                seen.queue.find(one.job_name, one.job, task) if seen.queue and one.stage == stage else None
+            )
             if entry is not None and entry.alive:
                 yield one, task
 

@@ -16,6 +16,7 @@ from scoft_hpc.launch.slurm import Queue
 from scoft_hpc.runs import claim, record
 from scoft_hpc.runs.layout import RunDir, StudyDir
 
+Accounting = Mapping[tuple[str, int, int], tuple[str, float]]
 ACCOUNTING_SECONDS = 60.0
 """Between two calls of sacct, by whomever: the database serves the whole site."""
 
@@ -69,7 +70,7 @@ def _with_verdicts(study: StudyDir, batches: list[Batch], queue: Queue) -> list[
     for one in batches:
         ended = {}
         for task in range(len(one.tasks)):
-            entry = queue.find(one.job, task)
+            entry = queue.find(one.job_name, one.job, task)
             if entry is not None and not entry.alive:
                 ended[task] = Verdict(entry.state, entry.used)
         fresh = {task: verdict for task, verdict in ended.items() if one.verdicts.get(task) != verdict}
@@ -87,24 +88,26 @@ def _with_verdicts(study: StudyDir, batches: list[Batch], queue: Queue) -> list[
 
 def _silent(one: Batch, task: int, queue: Queue) -> bool:
     """Neither the queue nor the task itself nor an earlier look knows how it ended."""
-    if task in one.verdicts or queue.find(one.job, task) is not None:
+    if task in one.verdicts or queue.find(one.job_name, one.job, task) is not None:
         return False
     attempt = one.last(task)
     return attempt is None or attempt.ended is None or (attempt.cause is None and attempt.code != 0)
 
 
-def _add(study: StudyDir, one: Batch, said: Mapping[tuple[int, int], tuple[str, float]]) -> Batch:
+def _add(study: StudyDir, one: Batch, said: Accounting) -> Batch:
+    """The batch with what the database says of its tasks that ended unseen."""
+    found = {task: said.get((one.job_name, one.job or 0, task)) for task in range(len(one.tasks))}
     new = {
-        task: Verdict(*said[one.job or 0, task])
-        for task in range(len(one.tasks))
-        if task not in one.verdicts and said.get((one.job or 0, task), ("RUNNING",))[0] in slurm.ENDED
+        task: Verdict(*word)
+        for task, word in found.items()
+        if word is not None and task not in one.verdicts and word[0] in slurm.ENDED
     }
     if new:
         batch.keep_verdicts(study, one, new)
     return replace(one, verdicts={**one.verdicts, **new})
 
 
-def _accounting(study: StudyDir, jobs: list[int]) -> dict[tuple[int, int], tuple[str, float]]:
+def _accounting(study: StudyDir, jobs: list[int]) -> Accounting:
     """sacct, unless it was asked within the last minute; nothing if it does not answer, as where there is none."""
     asked = study.jobs / "accounting.asked"
     try:

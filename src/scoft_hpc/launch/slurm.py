@@ -65,10 +65,11 @@ class Queue:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.entries = list(entries)
-        self._by_task = {(entry.job, entry.index): entry for entry in self.entries}
+        self._by_task = {(entry.name, entry.job, entry.index): entry for entry in self.entries}
 
-    def find(self, job: int | None, index: int) -> Entry | None:
-        return None if job is None else self._by_task.get((job, index))
+    def find(self, name: str, job: int | None, index: int) -> Entry | None:
+        """An array's element. Its number alone is not enough: a controller that was killed may give it out again."""
+        return None if job is None else self._by_task.get((name, job, index))
 
     def named(self, name: str) -> int | None:
         """The number of the array that is called so."""
@@ -106,26 +107,26 @@ def parse_queue(text: str) -> list[Entry]:
     return entries
 
 
-def accounting(jobs: Iterable[int]) -> dict[tuple[int, int], tuple[str, float]]:
-    """The database's last word on ended arrays: state and seconds by (array, index). Ask at most once a minute.
+def accounting(jobs: Iterable[int]) -> dict[tuple[str, int, int], tuple[str, float]]:
+    """The database's last word on arrays: state and seconds by (name, array, index). Ask at most once a minute.
 
     Raises:
         NoAnswerError: if there is no database, or it does not answer.
     """
     numbers = ",".join(map(str, jobs))
     words = ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", "--array"]
-    text = _run([*words, "--format", "JobID,State,ElapsedRaw", "--jobs", numbers])
+    text = _run([*words, "--format", "JobID,State,ElapsedRaw,JobName", "--jobs", numbers])
     return parse_accounting(text)
 
 
-def parse_accounting(text: str) -> dict[tuple[int, int], tuple[str, float]]:
+def parse_accounting(text: str) -> dict[tuple[str, int, int], tuple[str, float]]:
     """A requeued task has a line a start: the last is its state, the seconds are of all together."""
-    found: dict[tuple[int, int], tuple[str, float]] = {}
+    found: dict[tuple[str, int, int], tuple[str, float]] = {}
     for line in text.splitlines():
-        name, state, seconds = [*line.split("|"), "", ""][:3]
-        job, _, index = name.partition("_")
+        number, state, seconds, name = [*line.split("|", 3), "", "", ""][:4]
+        job, _, index = number.partition("_")
         if job.isdigit() and index.isdigit():
-            key = int(job), int(index)
+            key = name, int(job), int(index)
             before = found.get(key, ("", 0.0))[1]
             found[key] = state.split()[0], before + (float(seconds) if seconds.isdigit() else 0.0)
     return found

@@ -95,7 +95,7 @@ def submit(study: StudyDir, sent: Batch) -> int:
     for n, pause in enumerate(PAUSES):
         time.sleep(pause)
         try:
-            job = slurm.queue().named(batch.job_name(study, sent)) if n else None
+            job = slurm.queue().named(sent.job_name) if n else None
             return batch.record_job(folder, job if job is not None else _sbatch(study, sent))
         except NoAnswerError as error:
             silence = error

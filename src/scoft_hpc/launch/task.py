@@ -148,7 +148,7 @@ def interruption(place: Place, sent: Batch, attempt: Attempt, ending: Ending) ->
     left = attempt.started + sent.minutes * 60 - time.time()
     warned = float(sent.parameters.get("signal_delay_s", 0)) + EARLY_SECONDS
     try:
-        entry = slurm.queue().find(place.job, place.index)
+        entry = slurm.queue().find(sent.job_name, place.job, place.index)
     except slurm.NoAnswerError:
         entry = None
     if entry is not None and entry.state != "RUNNING":

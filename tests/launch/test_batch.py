@@ -1,0 +1,82 @@
+"""What was sent, on disk: written before, completed after, read back whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from launch.test_reconcile import NOW, RUN, attempt, batch
+from scoft_hpc.errors import LaunchError
+from scoft_hpc.launch import batch as batches
+from scoft_hpc.launch.batch import Verdict
+from scoft_hpc.runs.layout import StudyDir
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyDir:
+    return StudyDir(tmp_path / "study")
+
+
+def test_read_back(study: StudyDir) -> None:
+    sent = batch(job=None)
+    batches.write(study, sent)
+    folder = batches.folder_of(study, sent.name)
+    assert batches.read_all(study) == [sent]
+    assert batches.record_job(folder, 12) == 12
+    batches.write_attempt(folder, attempt())
+    batches.write_attempt(folder, attempt(1, ended=NOW, code=0))
+    batches.keep_verdicts(study, sent, {0: Verdict("TIMEOUT", 60.0)})
+    (found,) = batches.read_all(study)
+    assert found.job == 12 and found.verdicts == {0: Verdict("TIMEOUT", 60.0)}
+    assert [one.restart for one in found.attempts] == [0, 1]
+    last = found.last(0)
+    assert last is not None and last.restart == 1 and found.last(1) is None
+
+
+def test_the_first_number_stands(study: StudyDir) -> None:
+    """Of two arrays that one lost answer of sbatch made, or of a late one after the batch was closed."""
+    folder = batches.folder_of(study, "train-1")
+    folder.mkdir(parents=True)
+    assert batches.record_job(folder, 12) == 12
+    assert batches.record_job(folder, 13) == 12
+    closed = batches.folder_of(study, "train-2")
+    closed.mkdir()
+    assert batches.record_job(closed, 0) == 0
+    assert batches.record_job(closed, 14) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["job.json"]
+
+
+def test_without_hard_links_the_first_number_stands_too(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    folder = batches.folder_of(study, "train-1")
+    folder.mkdir(parents=True)
+    assert [batches.record_job(folder, number) for number in (12, 13)] == [12, 12]
+
+
+def test_spent_counts_lost_attempts_and_what_slurm_saw_of_them() -> None:
+    killed = attempt(0, started=NOW - 3600, alive=NOW - 1800)  # its last sign of life
+    whole = attempt(1, started=NOW - 1800, ended=NOW - 900, code=0)
+    assert batch(attempts=(killed, whole), su_per_hour=2.0).spent() == pytest.approx(2 * (0.5 + 0.25))
+    seen = batch(attempts=(killed,), verdicts={0: Verdict("PREEMPTED", 2700.0)})
+    assert seen.spent() == pytest.approx(0.75)
+
+
+def test_another_version_is_refused_and_a_torn_attempt_passed_over(study: StudyDir) -> None:
+    sent = batch()
+    batches.write(study, sent)
+    folder = batches.folder_of(study, sent.name)
+    (folder / "0.0.json").write_text('{"task": 0')
+    assert batches.read_all(study)[0].attempts == ()
+    content = json.loads((folder / "batch.json").read_text())
+    assert content["tasks"] == [[RUN]]
+    (folder / "batch.json").write_text(json.dumps({**content, "version": 99}))
+    with pytest.raises(LaunchError, match="99"):
+        batches.read_all(study)

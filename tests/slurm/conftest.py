@@ -1,0 +1,35 @@
+"""One real Slurm for the whole test session; where it cannot be had, these tests fail and say what to install."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slurm.machine import Machine, up
+
+
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Machine]:
+    """The machine, up, and Slurm's commands pointed at it for the session."""
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # short: sockets' paths end at 107 characters
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            machine = up(folder, watched=True)
+            for name, value in machine.env.items():
+                patch.setenv(name, value)
+            yield machine
+            machine.down()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def cluster(machine: Machine) -> Iterator[Machine]:
+    """The machine with every daemon up, every node ready and no job, before the test and after it."""
+    machine.quiet()
+    yield machine
+    machine.quiet()
