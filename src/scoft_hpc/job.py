@@ -21,7 +21,6 @@ from scoft_hpc.errors import INTERRUPTED, RunError, ScoftError
 from scoft_hpc.launch import batch, remote, slurm, store, task
 from scoft_hpc.launch.batch import PREPARE, Attempt, Batch
 from scoft_hpc.launch.plan import Run
-from scoft_hpc.launch.study import read
 from scoft_hpc.launch.task import Ending, Place
 from scoft_hpc.results.gather import gather
 from scoft_hpc.runs import record
@@ -72,7 +71,7 @@ def _train(place: Place, sent: Batch) -> int:
         if not _settle(place, sent, attempt, ending, runs):
             return INTERRUPTED
         interrupted = ending.code == INTERRUPTED
-    _tend(place, sent, leaving=True)
+    _tend(place, sent)
     if all(_done(place, sent)):
         return 0
     return INTERRUPTED if interrupted else RunError.exit_code
@@ -85,7 +84,6 @@ def _settle(place: Place, sent: Batch, attempt: Attempt, ending: Ending, runs: S
         task.end(place, attempt, ending, cause)
         if cause is None:  # Slurm ends this job and knows what comes next
             return False
-        _tend(place, sent, leaving=False)
         _say(f"interrupted ({cause}); asking Slurm to start {place.name} again")
         return not slurm.requeue(place.name)
     broken = task.breakdown(place, ending)
@@ -100,26 +98,25 @@ def _settle(place: Place, sent: Batch, attempt: Attempt, ending: Ending, runs: S
     return True
 
 
-def _tend(place: Place, sent: Batch, leaving: bool) -> None:
-    """Send what is lost, as far as its cause allows, and gather when nothing is left; problems are told and no more."""
+def _tend(place: Place, sent: Batch) -> None:
+    """Send what is lost, as far as its cause allows, and gather when every run has ended one way or the other.
+
+    What goes wrong here is told and no more: this task's own work is done.
+    """
+    request = remote.Request(
+        from_plain(sent.cluster), by_hand=False, limit=sent.limit, leaving=(place.job, place.index)
+    )
     try:
-        if all(run.result.exists() for run in map(place.study.run, _planned(place))):
-            mode = WandbMode.disabled if _online(place) else None  # a compute node may have no network
-            gather(place.study, mode)
-            return
-        request = remote.Request(
-            from_plain(sent.cluster),
-            by_hand=False,
-            limit=sent.limit,
-            leaving=(place.job, place.index) if leaving else None,
-        )
         runs = store.runs(place.study)
         seen = remote.look(place.study, runs, request)
-        if not remote.coming(place.study, runs, seen, request).runs:
-            return
-        for line in _launch(place, runs, request):
-            _say(line)
-    except ScoftError as error:
+        if remote.coming(place.study, runs, seen, request).runs:
+            for line in _launch(place, runs, request):
+                _say(line)
+        elif all(place.study.run(run.run_id).ended for run in runs):
+            # A compute node may have no network: what is to go online is published from the login node.
+            online = runs[0].config.wandb.mode is WandbMode.online
+            gather(place.study, WandbMode.disabled if online else None)
+    except (ScoftError, OSError) as error:
         _say(f"note: {error}")
 
 
@@ -135,17 +132,8 @@ def _launch(place: Place, runs: Sequence[Run], request: remote.Request) -> list[
             time.sleep(1.0)
 
 
-def _planned(place: Place) -> list[str]:
-    return [str(run["run_id"]) for run in read(place.study)["runs"]]
-
-
 def _done(place: Place, sent: Batch) -> list[bool]:
     return [place.study.run(name).result.exists() for name in sent.tasks[place.index]]
-
-
-def _online(place: Place) -> bool:
-    runs = read(place.study)["runs"]
-    return bool(runs) and runs[0]["config"].get("wandb", {}).get("mode") == WandbMode.online.name
 
 
 def _let_go() -> None:
@@ -173,6 +161,9 @@ def main() -> int:
     except ScoftError as error:
         _say(f"error: {error}")
         return error.exit_code
+    except OSError as error:
+        _say(f"error: the study's disk: {error}")
+        return RunError.exit_code
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from scoft_hpc.runs.repeat import repeating
 from scoft_hpc.runs.stop import SIGNALS
 
 DOOR = "scoft_hpc.execute"
-BEAT_SECONDS = 60.0
+BEAT_SECONDS = 20.0
 EARLY_SECONDS = 60.0
 """Slurm may send the signal before the time limit so much earlier than asked."""
 

@@ -63,6 +63,11 @@ class RunDir:
         return self.path / "failure.json"
 
     @property
+    def ended(self) -> bool:
+        """Whether its last attempt came to a result or to a reason why there is none."""
+        return self.result.exists() or self.failure.exists()
+
+    @property
     def claim(self) -> Path:
         """Who works on the run now."""
         return self.path / "claim.json"
