@@ -1,0 +1,95 @@
+"""What `doctor` finds out about the place it runs in: findings, and a way to make them side by side in bounded time."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Verdict(Enum):
+    """`fault` would keep a sweep from running; `note` is worth knowing."""
+
+    ok = "ok"
+    note = "note"
+    fault = "fault"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the table. `advice` is a sentence on what to do, or why nothing needs to be done."""
+
+    check: str
+    found: str
+    verdict: Verdict = Verdict.ok
+    advice: str = ""
+
+
+Probe = Callable[[], Iterable[Finding]]
+
+
+def side_by_side(probes: Sequence[tuple[str, Probe]], seconds: float) -> list[Finding]:
+    """All findings, in the probes' order.
+
+    A probe that is not back after `seconds` (a disk may hang for hours) or that breaks is itself a finding, and
+    is left behind.
+    """
+    found: dict[str, list[Finding]] = {}
+
+    def run(name: str, probe: Probe) -> None:
+        try:
+            found[name] = list(probe())
+        except Exception as error:
+            found[name] = [_broken(name, f"{type(error).__name__}: {error}")]
+
+    threads = [threading.Thread(target=run, args=each, daemon=True) for each in probes]
+    for thread in threads:
+        thread.start()
+    over = threading.Event()
+    timer = threading.Timer(seconds, over.set)
+    timer.daemon = True
+    timer.start()
+    for thread in threads:
+        while thread.is_alive() and not over.is_set():
+            thread.join(0.05)
+    timer.cancel()
+    silent = f"no answer within {seconds:.0f} s"
+    return [finding for name, _ in probes for finding in found.get(name, [_broken(name, silent)])]
+
+
+def _broken(name: str, found: str) -> Finding:
+    return Finding(name, found, Verdict.note, f"{name}: this could not be found out; try it by hand.")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said; `code` is None if it is not there or did not end in time."""
+
+    code: int | None
+    output: str
+    errors: str
+
+    @property
+    def told(self) -> str:
+        """Its complaint in one line."""
+        return " ".join((self.errors or self.output).split())
+
+
+def ask(
+    *words: str, text: str = "", seconds: float = 15.0, environment: Mapping[str, str] | None = None
+) -> Answer:
+    """Run a command that answers soon, with `text` as its input."""
+    if shutil.which(words[0]) is None:
+        return Answer(None, "", f"{words[0]} is not there")
+    try:
+        done = subprocess.run(
+            words, input=text, capture_output=True, text=True, timeout=seconds, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        return Answer(None, "", f"{words[0]} did not answer within {seconds:.0f} s")
+    except OSError as error:
+        return Answer(None, "", f"{words[0]} cannot be run: {error.strerror}")
+    return Answer(done.returncode, done.stdout, done.stderr)

@@ -1,0 +1,31 @@
+"""The sbatch script of each site, as a sweep would send it: `python tests/launch/golden.py` writes them anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from scoft_hpc.config import compose
+from scoft_hpc.launch import submit
+from scoft_hpc.launch.probe_slurm import sample
+from scoft_hpc.runs.layout import StudyDir
+
+FOLDER = Path(__file__).parent / "golden"
+STUDY = StudyDir(Path("/project/outputs/a-study"))
+WORDS = {"slurm": (), "bridges2": ("cluster.account=abc123p",)}
+"""What a person adds; anywhere else, an account."""
+
+SITES = [name for name in compose.options("cluster") if name != "local"]
+
+
+def script(site: str, *words: str) -> str:
+    """The script of an array of five packs at a site, four hours each."""
+    given = WORDS.get(site, ("cluster.account=ALLOCATION",))
+    cluster = compose.compose("sweep", [f"cluster={site}", *given, *words]).cluster
+    batch = sample(STUDY, cluster, minutes=240, name="train-9f3a1c2d")
+    return submit.script(STUDY, replace(batch, tasks=(("run",),) * 5, cluster={"python": "python"}))
+
+
+if __name__ == "__main__":
+    for site in SITES:
+        (FOLDER / f"{site}.sbatch").write_text(script(site))
