@@ -6,6 +6,7 @@ none is sent twice and none is waited for in vain.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -25,8 +26,8 @@ ENDED = {
 }  # fmt: skip
 """The states that a job does not leave. In any other it lives: pending, held, configuring, suspended, completing …"""
 
-FIELDS = ("%F", "%K", "%T", "%r", "%j", "%N", "%M", "%S", "%A")
-"""Of squeue: array, index, state, reason, name, nodes, time used, (expected) start, job."""
+FIELDS = ("%F", "%K", "%T", "%r", "%j", "%N", "%M", "%S", "%A", "%L")
+"""Of squeue: array, index, state, reason, name, nodes, time used, (expected) start, job, time left."""
 
 SECRETS = ("WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY")
 """Not given to jobs: they publish nothing and fetch nothing, and Slurm keeps a job's environment in files."""
@@ -42,7 +43,8 @@ class Entry:
 
     Attributes:
         job, index: of the array and in it.
-        used: seconds that it has run; start: when it does or did, in Slurm's words.
+        used: seconds that it has run; start: when it does or did, in Slurm's words; own: its number as a job.
+        left: seconds to its time limit.
     """
 
     job: int
@@ -54,6 +56,7 @@ class Entry:
     used: float
     start: str
     own: int
+    left: float = math.inf
 
     @property
     def alive(self) -> bool:
@@ -100,9 +103,10 @@ def parse_queue(text: str) -> list[Entry]:
         parts = line.split("|")
         if len(parts) != len(FIELDS) or not parts[1].isdigit():
             continue
-        job, index, state, reason, name, nodes, used, start, own = parts
+        job, index, state, reason, name, nodes, used, start, own, left = parts
+        seconds = math.inf if left == "UNLIMITED" else duration(left)
         entries.append(
-            Entry(int(job), int(index), state, reason, name, nodes, duration(used), start, int(own))
+            Entry(int(job), int(index), state, reason, name, nodes, duration(used), start, int(own), seconds)
         )
     return entries
 

@@ -145,14 +145,14 @@ def interruption(place: Place, sent: Batch, attempt: Attempt, ending: Ending) ->
     A job that is being cancelled, preempted or timed out must not be queued again by itself: Slurm does so where
     the site wants it.
     """
-    left = attempt.started + sent.minutes * 60 - time.time()
-    warned = float(sent.parameters.get("signal_delay_s", 0)) + EARLY_SECONDS
     try:
         entry = slurm.queue().find(sent.job_name, place.job, place.index)
     except slurm.NoAnswerError:
         entry = None
     if entry is not None and entry.state != "RUNNING":
         return None
+    left = entry.left if entry else attempt.started + sent.minutes * 60 - time.time()
+    warned = float(sent.parameters.get("signal_delay_s", 0)) + EARLY_SECONDS
     return "time limit" if left <= warned else "preempted"
 
 
