@@ -27,10 +27,19 @@ SHORT = {
 }
 
 
-def commands() -> list[list[str]]:
+CLUSTER = re.search(r"^## On a cluster\n(.*?)^## ", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[list[str]]:
     """The indented `python -m scoft_hpc...` lines, without their comments, in order."""
-    lines = re.findall(r"^ {4}(python -m scoft_hpc\.\S.*)$", README, flags=re.MULTILINE)
+    lines = re.findall(r"^ {4}(python -m scoft_hpc\.\S.*)$", text, flags=re.MULTILINE)
     return [shlex.split(line, comments=True) for line in dict.fromkeys(lines)]
+
+
+def on_a_cluster() -> list[list[str]]:
+    """Those of the section that needs one."""
+    assert CLUSTER is not None
+    return commands(CLUSTER[1])
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +50,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [words for words in commands(README) if words not in on_a_cluster()], ids=" ".join
+)
 def test_command(words: list[str], folder: Path) -> None:
     verb = words[2].removeprefix("scoft_hpc.")
     more = [] if any(word.startswith("--") for word in words) else SHORT.get(verb, [])

@@ -104,6 +104,14 @@ def test_a_job_that_ended_without_a_word_is_lost_to_what_slurm_says(word: str, c
     assert bool(reconcile.missing([found], by_hand=False)) is CAUSES[cause].again
 
 
+def test_a_task_that_left_the_queue_before_it_started_waits_for_a_person() -> None:
+    """Slurm keeps no record of an array's element that was cancelled before it became a job."""
+    found = state(NEW, [batch()], Queue([]))
+    assert (found.status, found.cause, found.alive) == (Status.lost, "cancelled", False)
+    assert reconcile.missing([found], by_hand=False) == []
+    assert reconcile.missing([found], by_hand=True) == [found]
+
+
 def test_the_files_outrank_the_queue() -> None:
     done = Files(Status.done, None, None, 0)
     for word in ("RUNNING", "FAILED", "NODE_FAIL"):

@@ -25,17 +25,17 @@ RETRY = "`python -m scoft_hpc.retry` sends it again"
 CAUSES: dict[str, Policy] = {
     # Slurm's doing: the run continues from its last save.
     "time limit": Policy(
-        True, 3, "It continues by itself. If it saves nothing in time, ask for more: cluster.minutes=…"
+        True, 3, "If it saves nothing in time, ask for more: `python -m scoft_hpc.retry cluster.minutes=…`."
     ),
-    "preempted": Policy(True, 10, "It continues by itself when there is room again."),
-    "node": Policy(True, 5, "It continues by itself on another node."),
-    "lost": Policy(True, 3, "It continues by itself. If it happens again, read the end of its log."),
+    "preempted": Policy(True, 10, f"Where it is preempted again and again, {RETRY} in another partition."),
+    "node": Policy(True, 5, "If it is always the same node: cluster.sbatch.exclude=NODE."),
+    "lost": Policy(True, 3, "Nobody knows why; read the end of its log."),
     # The job's own: to run the same again would end the same.
     "host memory": Policy(
-        True, 2, "It is sent again with twice the memory, as far as the profile allows (most_memory_gb)."
+        True, 2, "Twice the memory is asked for, as far as the profile allows (most_memory_gb of the GPU)."
     ),
     "gpu memory": Policy(
-        True, 5, "It is sent again with half the lanes. A lane alone that does not fit needs a larger GPU."
+        True, 5, "Half the lanes are sent together. A lane alone that does not fit needs a larger GPU: cluster.gpu=…"
     ),
     "disk": Policy(False, 1, f"Make room or raise the quota, then {RETRY}; it continues from its last save."),
     "nan": Policy(

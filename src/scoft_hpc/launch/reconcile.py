@@ -165,11 +165,15 @@ def _ending(place: Place, entry: Entry | None, attempt: Attempt | None) -> str:
     if attempt is not None and attempt.cause is not None:
         return attempt.cause
     verdict = place.batch.verdicts.get(place.task)
+    if attempt is None and entry is None and verdict is None:
+        return (
+            "cancelled"  # while it waited: Slurm keeps no record of an array's element that never was a job
+        )
     return by_state(entry.state if entry else verdict.state if verdict else None)
 
 
 def _told(attempt: Attempt | None) -> str:
-    return attempt.note if attempt else "its job never started"
+    return attempt.note if attempt else "its job left the queue before it started"
 
 
 def tries_of(files: Mapping[str, Files], batches: Sequence[Batch]) -> dict[str, int]:

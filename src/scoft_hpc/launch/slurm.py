@@ -118,13 +118,16 @@ def accounting(jobs: Iterable[int]) -> dict[tuple[str, int, int], tuple[str, flo
         NoAnswerError: if there is no database, or it does not answer.
     """
     numbers = ",".join(map(str, jobs))
-    words = ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", "--array"]
+    words = ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates"]
     text = _run([*words, "--format", "JobID,State,ElapsedRaw,JobName", "--jobs", numbers])
     return parse_accounting(text)
 
 
 def parse_accounting(text: str) -> dict[tuple[str, int, int], tuple[str, float]]:
-    """A requeued task has a line a start: the last is its state, the seconds are of all together."""
+    """A requeued task has a line a start: the last is its state, the seconds are of all together.
+
+    What was never split off an array, as `12_[4-7]`, has not started and is passed over.
+    """
     found: dict[tuple[str, int, int], tuple[str, float]] = {}
     for line in text.splitlines():
         number, state, seconds, name = [*line.split("|", 3), "", "", ""][:4]

@@ -136,7 +136,9 @@ def run(place: Place, sent: Batch, attempt: Attempt, runs: Sequence[RunDir]) -> 
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(0.2)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
-    return Ending(process.returncode, heard[0] if heard else None, _memory_kills() > kills, peak)
+    # A signal that asks for a save may find the process not yet listening, or no longer.
+    code = INTERRUPTED if -process.returncode in SIGNALS else process.returncode
+    return Ending(code, heard[0] if heard else None, _memory_kills() > kills, peak)
 
 
 def interruption(place: Place, sent: Batch, attempt: Attempt, ending: Ending) -> str | None:
