@@ -20,6 +20,7 @@ from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.errors import INTERRUPTED, RunError, ScoftError
 from scoft_hpc.launch import batch, remote, slurm, store, task
 from scoft_hpc.launch.batch import PREPARE, Attempt, Batch
+from scoft_hpc.launch.coming import Request, coming
 from scoft_hpc.launch.plan import Run
 from scoft_hpc.launch.task import Ending, Place
 from scoft_hpc.results.gather import gather
@@ -103,13 +104,13 @@ def _tend(place: Place, sent: Batch) -> None:
 
     What goes wrong here is told and no more: this task's own work is done.
     """
-    request = remote.Request(
+    request = Request(
         from_plain(sent.cluster), by_hand=False, limit=sent.limit, leaving=(place.job, place.index)
     )
     try:
         runs = store.runs(place.study)
         seen = remote.look(place.study, runs, request)
-        if remote.coming(place.study, runs, seen, request).runs:
+        if coming(place.study, runs, seen, request).runs:
             for line in _launch(place, runs, request):
                 _say(line)
         elif all(place.study.run(run.run_id).ended for run in runs):
@@ -120,7 +121,7 @@ def _tend(place: Place, sent: Batch) -> None:
         _say(f"note: {error}")
 
 
-def _launch(place: Place, runs: Sequence[Run], request: remote.Request) -> list[str]:
+def _launch(place: Place, runs: Sequence[Run], request: Request) -> list[str]:
     started = time.monotonic()
     while True:
         try:

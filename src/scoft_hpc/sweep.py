@@ -22,6 +22,7 @@ from scoft_hpc.config.schema import PlanMode, SweepConfig, WandbMode
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError
 from scoft_hpc.gather import show
 from scoft_hpc.launch import announce, pack, remote, store, tables
+from scoft_hpc.launch.coming import Request, coming
 from scoft_hpc.launch.drive import follow, send
 from scoft_hpc.launch.local import DOOR
 from scoft_hpc.launch.pack import Pack
@@ -84,12 +85,12 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
 
 def _to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan) -> int:
     """Say what is missing and what it will cost, send it, and return without waiting for anything."""
-    request = remote.Request(config.cluster, limit=config.budget.su)
+    request = Request(config.cluster, limit=config.budget.su)
     seen = remote.look(study, plan.runs, request)
     for note in seen.notes:
         _say(console, note)
     done = sum(state.status is Status.done for state in seen.states.values())
-    planned = remote.coming(study, plan.runs, seen, request)
+    planned = coming(study, plan.runs, seen, request)
     _say(
         console, f"study {plan.study}: {len(plan.runs)} runs, {done} of them done; folder {near(study.path)}"
     )

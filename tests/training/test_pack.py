@@ -138,6 +138,30 @@ def test_a_kill_between_two_lanes_saves_still_resumes_bit_for_bit(tmp_path: Path
         assert torch.equal(weights(one), weights(two))
 
 
+def test_saves_that_were_passed_over_do_not_outlive_the_common_ones(tmp_path: Path) -> None:
+    """Killed twice between two lanes' saves: the first lane's save of step 5, too new, must not displace step 3."""
+    straight = run(tmp_path / "straight", MIXED[:2])
+    folders = [tmp_path / "killed" / f"lane-{lane}" / "checkpoints" for lane in (0, 1)]
+
+    def advance(steps: int) -> None:
+        with pytest.raises(Interrupted):
+            run(tmp_path / "killed", MIXED[:2], save_seconds=1e9, stop=StopAt(2 * steps - 1))
+
+    def kill_before_the_second_lanes_save() -> None:
+        checkpoint.existing(folders[1])[0].unlink()
+
+    advance(2)
+    advance(3)
+    kill_before_the_second_lanes_save()
+    advance(1)
+    advance(1)
+    assert [checkpoint.existing(folder)[0].name for folder in folders] == ["step-00000004.safetensors"] * 2
+    kill_before_the_second_lanes_save()
+    resumed = run(tmp_path / "killed", MIXED[:2])
+    for one, two in zip(straight, resumed, strict=True):
+        assert torch.equal(weights(one), weights(two))
+
+
 class Poisoned(nn.Module):
     """A distance that turns NaN, or raises, from its third call on."""
 

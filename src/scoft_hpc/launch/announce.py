@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from scoft_hpc.config.cluster import Cluster, gpu_of
 from scoft_hpc.launch.batch import PREPARE, TRAIN, Batch
+from scoft_hpc.launch.coming import Coming
 from scoft_hpc.launch.reconcile import State
-from scoft_hpc.launch.remote import Coming
 from scoft_hpc.runs.record import Status
 
 

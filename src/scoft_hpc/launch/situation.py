@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch import batch, reconcile, slurm
 from scoft_hpc.launch.batch import Batch, Verdict
 from scoft_hpc.launch.reconcile import Files, State
-from scoft_hpc.launch.slurm import Queue
+from scoft_hpc.launch.slurm import Entry, Queue
 from scoft_hpc.runs import claim, record
 from scoft_hpc.runs.layout import RunDir, StudyDir
 
@@ -41,6 +41,14 @@ class Situation:
     def spent(self) -> float:
         """Service units so far, jobs at work included."""
         return sum(one.spent() for one in self.batches)
+
+    def alive(self, *stages: str) -> Iterator[tuple[Batch, int, Entry]]:
+        """The tasks that the queue holds, of these stages or of all, with what it says of them."""
+        for one in self.batches:
+            for task in range(len(one.tasks)):
+                entry = self.queue.find(one.job_name, one.job, task) if self.queue else None
+                if entry is not None and entry.alive and (not stages or one.stage in stages):
+                    yield one, task, entry
 
 
 def read(study: StudyDir, runs: Sequence[str]) -> Situation:

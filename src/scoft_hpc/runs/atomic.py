@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+STALE_PAUSES = (0.1, 1.0, 5.0)
+"""Seconds before each new try where a network file system has lost track of a file."""
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -30,9 +37,24 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def retrying(work: Callable[[], T]) -> T:
+    """What `work` returns; it is done again, a few times, where it ends on a stale file handle."""
+    for pause in STALE_PAUSES:
+        try:
+            return work()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            time.sleep(pause)
+    return work()
+
+
 def write_bytes(path: Path, content: bytes) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    def write() -> None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+
+    retrying(write)
 
 
 def write_text(path: Path, content: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,17 +36,29 @@ def write(folder: Path, step: int, tensors: Mapping[str, Tensor], words: Mapping
     """
     path = folder / f"step-{step:08d}.safetensors"
     content = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    words = {**words, "step": str(step), "sha256": _digest(content)}
     try:
-        with atomic.replacing(path) as temporary:
-            save_file(content, temporary, {**words, "step": str(step), "sha256": _digest(content)})
-    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
+        atomic.retrying(lambda: _save(path, content, words))
+    except OSError as error:
         need = sum(value.nbytes for value in content.values())
-        raise OSError(f"{path} cannot be saved: {_room(folder, need)} ({error})") from error
+        told = f"{path} cannot be saved: {error.strerror or error}; {_room(folder, need)}"
+        raise OSError(error.errno, told) from error
     if read(path) is None:
         raise OSError(f"{path} reads back otherwise than it was written; the disk cannot be trusted")
-    for old in existing(folder)[KEPT:]:
-        old.unlink()
+    for old in (*existing(folder)[KEPT:], *folder.glob(".*")):  # hidden: what a kill left of a save
+        old.unlink(missing_ok=True)
     return path
+
+
+def _save(path: Path, content: dict[str, Tensor], words: dict[str, str]) -> None:
+    with atomic.replacing(path) as temporary:
+        try:
+            save_file(content, temporary, words)
+        except SafetensorError as error:  # its own error, in which the system's stands as a number
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def read(path: Path) -> State | None:
@@ -64,6 +78,13 @@ def existing(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.safetensors"), reverse=True) if folder.is_dir() else []
 
 
+def drop_after(folder: Path, step: int) -> None:
+    """Remove the checkpoints of later steps."""
+    for path in existing(folder):
+        if int(path.stem.rpartition("-")[2]) > step:
+            path.unlink(missing_ok=True)
+
+
 def sound(folder: Path) -> dict[int, State]:
     """The checkpoints that verify, by step."""
     states = (read(path) for path in existing(folder))
@@ -75,7 +96,7 @@ def _room(folder: Path, need: int) -> str:
         free = f"{shutil.disk_usage(folder).free / 1e6:.1f} MB are free on its disk, a quota may allow less"
     except OSError as error:
         free = f"its disk does not tell what is free: {error.strerror}"
-    return f"it needs {need / 1e6:.1f} MB; {free}"
+    return f"it needs {need / 1e6:.1f} MB, {free}"
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

@@ -79,7 +79,7 @@ def resume(pack: Sequence[Training]) -> None:
 
     Lanes are saved one after another, so a kill in between leaves them a save apart. Where all have a save in common
     they continue from the newest such step, and the pack computes bit for bit what it would have; else each from its
-    own newest.
+    own newest. Saves past that step go: kept, they would outlive the common ones that follow.
     """
     states = [checkpoint.sound(training.run.checkpoints) for training in pack]
     for training, sound in zip(pack, states, strict=True):
@@ -93,6 +93,7 @@ def resume(pack: Sequence[Training]) -> None:
         step = training.lane.steps if finished else max(common or sound, default=0)
         if step:
             training.lane.restore(sound[step])
+            checkpoint.drop_after(training.run.checkpoints, step)
         training.journal = Journal(training.run.metrics, training.lane.step)
 
 
