@@ -1,109 +1,214 @@
-"""How far a study is, by default the latest.
+"""How far a study is: culture by variant, its jobs, its cost, and what broke.
 
-python -m scoft_hpc.status [STUDY] [--output DIR] [--json]
+    python -m scoft_hpc.status [STUDY] [RUN ...] [culture=korea variant=mpc seed=0 state=failed] [--watch] [--json]
+
+Without a name it is the latest study. `--watch` stays until every run has ended, and asks Slurm seldom.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
+import textwrap
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
 
-from scoft_hpc.errors import LaunchError, ScoftError
-from scoft_hpc.launch import tables
-from scoft_hpc.launch.progress import Lane, Progress, counts
-from scoft_hpc.launch.study import launch_claim, read
-from scoft_hpc.runs import claim, record
-from scoft_hpc.runs.layout import StudyDir, studies
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.launch import overview, select, tables
+from scoft_hpc.launch.progress import Lane, Progress, counts, logs, word
+from scoft_hpc.launch.select import Choice
+from scoft_hpc.launch.situation import Situation
+from scoft_hpc.launch.study import launch_claim, near
+from scoft_hpc.launch.watch import PlainView, duration
+from scoft_hpc.runs import claim
 from scoft_hpc.runs.record import Status
 
-SHOWN = 12
-"""So many failed runs are told with their reasons."""
+SHOWN, NAMED = 8, 3
+"""So many reasons of failed and lost runs are told, and so many runs named with each."""
+CANCELLED = "cancelled"
+"""The cause that a person knows of."""
+LINE = 200
+"""Letters of a reason; `why` tells the rest."""
+
+FILES_SECONDS = 2.0
+"""Between two looks at the runs' files under --watch."""
+QUEUE_SECONDS, MOST_QUEUE_SECONDS = 10.0, 60.0
+"""Between two questions to Slurm: the time grows while nothing changes, since the controller serves the whole site."""
+HEARTBEAT_SECONDS = 60.0
+"""Between two lines of --watch where there is no terminal and nothing changes."""
 
 
 def main() -> int:
-    try:
-        asked = _parse(sys.argv[1:])
-        study = _find(Path(asked.output), asked.study)
-        lanes = Progress(study, read(study)["runs"]).read()
-        print(_as_json(study, lanes)) if asked.json else _show(study, lanes)
-    except ScoftError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    return select.answer(_main)
+
+
+def _main() -> int:
+    parser = select.parser("status", "How far a study is.")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--watch", action="store_true", help="stay, and show how it goes")
+    choice = select.choose(parser, sys.argv[1:])
+    if choice.flags.json and choice.flags.watch:
+        raise ConfigError("--watch is for people, --json for programs: take one of them.")
+    progress = Progress(choice.study, list(choice.chosen))
+    if choice.flags.watch:
+        _watch(choice, progress)
+        return 0
+    seen = choice.look()
+    lanes = _fitting(choice, seen, progress.told(seen))
+    if choice.flags.json:
+        print(_as_json(choice, seen, lanes))
+    else:
+        console = Console()
+        for part in _screen(choice, seen, lanes):
+            console.print(part, soft_wrap=isinstance(part, Text))
     return 0
 
 
-def _parse(words: Sequence[str]) -> argparse.Namespace:
-    """Flags, or the words of the other commands: study=NAME output=DIR."""
-    parser = argparse.ArgumentParser(prog="scoft-hpc status", description="How far a study is.")
-    parser.add_argument(
-        "study", nargs="?", metavar="STUDY", help="its name or folder; by default the latest one"
-    )
-    parser.add_argument("--output", default="outputs", metavar="DIR", help="where the studies lie (outputs)")
-    parser.add_argument("--json", action="store_true", help="for programs")
-    plain = [f"--{word}" if word.startswith("output=") else word.removeprefix("study=") for word in words]
-    return parser.parse_args(plain)
+def _fitting(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> list[Lane]:
+    """The lanes in the states that were asked for."""
+    names = {state.run_id for state in choice.pick(seen)}
+    return [lane for lane in lanes if lane.run_id in names]
 
 
-def _find(output: Path, name: str | None) -> StudyDir:
-    found = studies(output)
-    if name is None and found:
-        return found[0]
-    for study in [StudyDir(output / name), StudyDir(Path(name))] if name else []:
-        if study.plan.exists():
-            return study
-    what = f"there is no study {name!r} in {output}" if name else f"there is no study in {output}"
-    options = (
-        f"there are: {', '.join(study.name for study in found)}" if found else "`scoft-hpc sweep` starts one"
-    )
-    raise LaunchError(f"{what}; {options}. Another folder is given with --output DIR.")
-
-
-def _show(study: StudyDir, lanes: Sequence[Lane]) -> None:
-    console = Console()
-    console.print(tables.status_table(lanes), "")
-    launcher = claim.alive(launch_claim(study))
-    by = f", run by {launcher}" if launcher else ""
-    _say(console, f"study {study.name}: {len(lanes)} runs, {counts(lanes)}{by}")
+def _screen(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> list[RenderableType]:
+    """What a person sees; paths and reasons are not wrapped, so that they can be copied."""
+    study = choice.study
+    parts: list[RenderableType] = [tables.status_table(lanes), ""] if lanes else []
+    told = [f"study {study.name}: {len(lanes)} runs{', ' * bool(lanes)}{counts(lanes)}{_by(choice, seen)}"]
+    told += [line] if (line := _cost_and_time(seen, lanes)) else []
     broken = [lane for lane in lanes if lane.status in (Status.failed, Status.lost)]
-    for lane in broken[:SHOWN]:
-        _say(console, f"{lane.run_id}: {lane.status.value}{tables.reason(study.run(lane.run_id))}")
-    if len(broken) > SHOWN:
-        _say(console, f"… and {len(broken) - SHOWN} more")
+    unasked = [lane for lane in broken if lane.cause != CANCELLED]
+    told += _reasons(choice, unasked)
+    if unasked:
+        told.append(f"`scoft-hpc why {unasked[0].run_id}` tells what to do.")
+    if len(unasked) < len(broken):
+        told.append("`scoft-hpc retry` sends what was cancelled again.")
+    told += [f"note: {note}" for note in seen.notes]
+    if lanes and all(lane.status is Status.done for lane in lanes):
+        made = study.report.exists()
+        told.append(f"report: {near(study.report)}" if made else "`scoft-hpc gather` makes the report")
+    return [*parts, *map(Text, told)]
+
+
+def _by(choice: Choice, seen: Situation) -> str:
+    """Who launches the study: for Slurm, that is only while jobs are being sent."""
+    launcher = claim.alive(launch_claim(choice.study))
+    if launcher is None:
+        return ""
+    return f", being sent by {launcher}" if seen.batches else f", run by {launcher}"
+
+
+def _cost_and_time(seen: Situation, lanes: Sequence[Lane]) -> str:
+    now = time.time()
+    words = []
+    if seen.batches:
+        words.append(f"{seen.spent:.2f} SU so far of about {overview.estimated(seen.batches):.2f} estimated")
+        words.append(overview.jobs(seen, now))
+    left = overview.left(seen, lanes, now)
+    if left is not None:
+        words.append(f"{'at least' if left.more else 'about'} {duration(left.seconds)} left")
+    return ", ".join(filter(None, words))
+
+
+def _reasons(choice: Choice, lanes: Sequence[Lane]) -> list[str]:
+    """A line for the runs that broke for one reason."""
+    groups: dict[str, list[str]] = {}
+    for lane in lanes:
+        groups.setdefault(_reason(choice, lane), []).append(lane.run_id)
+    told = []
+    for why, names in list(groups.items())[:SHOWN]:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        told.append(f"{', '.join(names[:NAMED])}{more}: {why}")
+    return [*told, f"… and {len(groups) - SHOWN} more reasons"] if len(groups) > SHOWN else told
+
+
+def _reason(choice: Choice, lane: Lane) -> str:
+    why = tables.reason(choice.study.run(lane.run_id), lane.note)
+    if lane.status is Status.lost and lane.cause != Status.lost.value:
+        why = f" at step {lane.step}{f': {lane.note}' if lane.note else ''}"
+    return textwrap.shorten(f"{word(lane)}{why}", LINE, placeholder=" …")
+
+
+def _watch(choice: Choice, progress: Progress) -> None:
+    """Show the study until all its runs have ended.
+
+    The files are looked at every two seconds. Slurm is asked no oftener than every ten, and ever less often while it
+    has nothing new to say.
+    """
+    console = Console()
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    plain = PlainView(lambda text: print(text, flush=True), heartbeat=HEARTBEAT_SECONDS)
+    seen = choice.look()
+    asked, pause = time.monotonic(), QUEUE_SECONDS
+    if live:
+        live.start()
+    try:
+        while True:
+            lanes = _fitting(choice, seen, progress.told(seen))
+            over = not _going_on(choice, seen, lanes)
+            if over:
+                seen = choice.look()
+            if live:
+                live.update(Group(*_screen(choice, seen, lanes)), refresh=True)
+            else:
+                plain.show(lanes, seen.notes[0] if seen.notes else "")
+            if over:
+                return
+            time.sleep(FILES_SECONDS)
+            if not seen.batches or time.monotonic() - asked >= pause:
+                before, seen, asked = seen, choice.look(), time.monotonic()
+                same = _words(before) == _words(seen)
+                pause = min(1.5 * pause, MOST_QUEUE_SECONDS) if same else QUEUE_SECONDS
+    finally:
+        if live:
+            live.stop()
+
+
+def _going_on(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> bool:
+    """Whether any of the lanes may still change by itself."""
     if all(lane.status is Status.done for lane in lanes):
-        _say(
-            console,
-            f"report: {study.report}" if study.report.exists() else "`scoft-hpc gather` makes the report",
+        return False
+    at_work = (Status.running, Status.queued)
+    alive = any(lane.status in at_work and seen.states[lane.run_id].alive for lane in lanes)
+    return alive or claim.alive(launch_claim(choice.study)) is not None
+
+
+def _words(seen: Situation) -> list[tuple[Status, str]]:
+    return [(state.status, state.note) for state in seen.states.values()]
+
+
+def _as_json(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> str:
+    launcher = claim.alive(launch_claim(choice.study))
+    printed = logs(choice.study, seen)
+    runs = []
+    for lane in lanes:
+        state = seen.states[lane.run_id]
+        log = printed.get(lane.run_id)
+        runs.append(
+            {
+                **asdict(lane),
+                "status": lane.status.value,
+                "job": state.place.job if state.place else "",
+                "log": str(log) if log else None,
+                "failure": seen.files[lane.run_id].failure,
+                "tries": state.tries,
+            }
         )
-
-
-def _as_json(study: StudyDir, lanes: Sequence[Lane]) -> str:
-    launcher = claim.alive(launch_claim(study))
-    return json.dumps(
-        {
-            "study": study.name,
-            "folder": str(study.path.absolute()),
-            "launcher": str(launcher) if launcher else None,
-            "runs": [
-                {
-                    **asdict(lane),
-                    "status": lane.status.value,
-                    "failure": record.failure(study.run(lane.run_id)),
-                }
-                for lane in lanes
-            ],
-        },
-        indent=1,
-    )
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    content = {
+        "study": choice.study.name,
+        "folder": str(choice.study.path),
+        "launcher": str(launcher) if launcher else None,
+        "spent_su": round(seen.spent, 4),
+        "estimated_su": round(overview.estimated(seen.batches), 4),
+        "notes": list(seen.notes),
+        "runs": runs,
+    }
+    return json.dumps(content, indent=1)
 
 
 if __name__ == "__main__":

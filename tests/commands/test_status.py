@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from scoft_hpc import __main__, __version__, status
+from scoft_hpc.launch import situation
 from scoft_hpc.launch.study import launch_claim
+from scoft_hpc.launch.submit import log_of
 from scoft_hpc.runs import record
 from scoft_hpc.runs.claim import Claim
+from scoft_hpc.runs.journal import STEP, Journal
+from scoft_hpc.runs.layout import StudyDir
+from sent import Slurm, attempt, ids, line, send
 from studies import draw, finish, hold, lose, plan_study, run_of, train
 
 
@@ -124,6 +133,152 @@ def test_it_loads_neither_torch_nor_hydra(output: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def sent(output: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
+    """The same study in Slurm: china's pack at work, korea's in two tasks, one waiting and one preempted."""
+    study = StudyDir(output / "a-study")
+    one = send(
+        study, 7, ids(study, "china"), ids(study, "korea-base", "korea-ldm"), ids(study, "korea-m"), hours=2.0
+    )
+    attempt(study, one, 0, alive=time.time())
+    work = run_of(study, "china-ldm-")
+    claim = json.loads(work.claim.read_text())
+    work.claim.write_text(json.dumps({**claim, "job": "7_0"}))
+    for name in ("korea-base-", "korea-mp-"):  # nobody is at work there
+        run_of(study, name).claim.unlink()
+    queue = Slurm(monkeypatch)
+    later = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 600))
+    queue.holds(
+        line("7_0", "RUNNING"),
+        line("7_1", "PENDING", "Priority", 0.0, later),
+        line("7_2", "PREEMPTED", used=0.0),
+    )
+    return study
+
+
+def test_in_slurm_causes_jobs_costs_and_the_time_left_are_shown(
+    sent: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, text, _ = ask(monkeypatch, capsys, f"output={sent.path.parent}")
+    assert code == 0
+    rows = [line.split() for line in text.splitlines() if line.startswith(("china", "korea"))]
+    assert rows[0][1:] == ["done", "12/40", "queued", "queued", "failed", "nan"]
+    assert rows[1][1:] == ["queued", "queued", "preempted", "preempted", "preempted"]
+    assert "10 runs, 1 done, 1 failed, 3 preempted, 1 running, 4 queued" in text
+    assert (
+        "1.00 SU so far of about 12.00 estimated" in text
+    )  # half an hour, and three tasks of 2 h, at 2 SU an hour
+    assert re.search(r"1 job running, 1 waiting \(Priority; expected to start [^)]*\d\d:\d\d\)", text)
+    assert "about 2:" in text  # the waiting task: 10 minutes, then 2 h
+    korea = ids(sent, "korea-m")
+    assert f"{', '.join(korea)}: preempted at step 0: its job" in text
+    assert "`scoft-hpc why " in text
+
+
+def test_in_slurm_json_has_the_job_and_the_log_of_every_run(
+    sent: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = log_of(sent, 7, 0)
+    log.parent.mkdir(parents=True)
+    log.touch()
+    content = json.loads(ask(monkeypatch, capsys, f"output={sent.path.parent}", "--json")[1])
+    assert set(content) == {"study", "folder", "launcher", "spent_su", "estimated_su", "notes", "runs"}
+    assert (content["spent_su"], content["estimated_su"]) == (pytest.approx(1.0, abs=0.01), 12.0)
+    runs = {run["run_id"]: run for run in content["runs"]}
+    work, waits = runs[ids(sent, "china-ldm")[0]], runs[ids(sent, "korea-base")[0]]
+    assert set(work) == {
+        "run_id", "culture", "variant", "seed", "status", "cause", "note", "step", "steps", "samples",
+        "eta_seconds", "job", "log", "failure", "tries",
+    }  # fmt: skip
+    assert (work["status"], work["job"], work["log"]) == ("running", "7_0", str(log))
+    assert (waits["status"], waits["note"], waits["job"], waits["log"]) == ("queued", "Priority", "7_1", None)
+    assert runs[ids(sent, "korea-mp-")[0]]["cause"] == "preempted"
+
+
+def test_a_selection_narrows_the_table(
+    sent: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, text, _ = ask(monkeypatch, capsys, f"output={sent.path.parent}", "culture=korea", "state=preempted")
+    assert "3 runs, 3 preempted" in text and "china" not in text
+    _, text, _ = ask(monkeypatch, capsys, f"output={sent.path.parent}", "culture=china", "state=lost")
+    assert "study a-study: 0 runs" in text
+    code, _, errors = ask(monkeypatch, capsys, f"output={sent.path.parent}", "state=preempte")
+    assert code == 2 and "did you mean preempted?" in errors
+
+
+def test_where_slurm_is_silent_the_files_tell_and_it_is_said(
+    sent: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Slurm(monkeypatch).is_silent()
+    code, text, _ = ask(monkeypatch, capsys, f"output={sent.path.parent}")
+    assert code == 0 and "note: Slurm does not answer" in text
+    assert "10 runs, 1 done, 1 failed, 1 running, 7 queued" in text
+
+
+def test_the_time_left_is_of_steps_as_fast_as_before_for_all_lanes_of_the_pack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = plan_study(tmp_path, ["mu"])
+    for name, seconds in (("mu-ldm-", 15.0), ("mu-m-", 15.0)):
+        run = run_of(study, name)
+        train(run, 10)
+        hold(run)
+        journal = Journal(run.metrics, 10)
+        journal.append({STEP: 11, "seconds": seconds * 1.1})
+        journal.close()
+    content = json.loads(ask(monkeypatch, capsys, f"output={tmp_path}", "--json")[1])
+    etas = {run["variant"]: run["eta_seconds"] for run in content["runs"]}
+    # 16.5 s of its own for 11 steps, two lanes at work, 29 steps to go
+    assert etas["ldm"] == etas["m"] == pytest.approx(1.5 * 2 * 29) and etas["mpc"] is None
+    assert "11/40 87s" in ask(monkeypatch, capsys, f"output={tmp_path}")[1]
+
+
+def test_watching_ends_with_the_runs_and_asks_slurm_seldom(
+    sent: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queue, looks, now = Slurm(monkeypatch), list[float](), [0.0]
+    queue.holds(
+        line("7_0", "RUNNING"), line("7_1", "PENDING", "Priority"), line("7_2", "PENDING", "Priority")
+    )
+    look = situation.read
+    monkeypatch.setattr(situation, "read", lambda *asked: (looks.append(now[0]), look(*asked))[1])
+    clock = SimpleNamespace(time=time.time, monotonic=lambda: now[0])
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        assert now[0] < 1000, "it does not end"
+        if now[0] == 100:
+            finish(run_of(sent, "china-ldm-"))
+        if now[0] == 200:
+            queue.holds(line("7_0", "COMPLETED"), line("7_1", "CANCELLED"), line("7_2", "CANCELLED"))
+
+    clock.sleep = sleep
+    monkeypatch.setattr(status, "time", clock)
+    code, text, _ = ask(monkeypatch, capsys, f"output={sent.path.parent}", "--watch")
+    assert code == 0
+    assert "done: china ldm" in text and "lost: korea base ldm m mp mpc" in text.replace(" china m mp,", "")
+    pauses = [later - earlier for earlier, later in pairwise(looks)][
+        :-1
+    ]  # the last look is for the last screen
+    assert min(pauses) >= 10 and max(pauses) >= 40 and 200 <= now[0] < 280
+
+
+def test_ctrl_c_ends_the_watching_quietly(
+    sent: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        status, "time", SimpleNamespace(time=time.time, monotonic=lambda: 0.0, sleep=interrupt)
+    )
+    code, _, errors = ask(monkeypatch, capsys, f"output={sent.path.parent}", "--watch")
+    assert (code, errors) == (130, "")
+    code, _, errors = ask(monkeypatch, capsys, f"output={sent.path.parent}", "--watch", "--json")
+    assert code == 2 and "take one of them" in errors
 
 
 def door(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -140,3 +141,17 @@ def test_a_run_at_work_here_is_no_other_state(output: Path) -> None:
     assert chosen(output, "state=running") == {"korea-base-s0"}
     held.release()
     assert chosen(output, "state=running") == set()
+
+
+@pytest.mark.parametrize("verb", ["status", "logs", "why", "cancel", "retry"])
+def test_to_look_loads_neither_torch_nor_hydra(verb: str, output: Path) -> None:
+    code = (
+        f"import sys; from scoft_hpc import {verb}; sys.argv = ['{verb}', 'korea-ldm-s0', 'output=' + sys.argv[1]];"
+        f"{verb}.main();"
+        "heavy = {'torch', 'hydra', 'omegaconf', 'diffusers', 'PIL', 'numpy', 'wandb', 'submitit'} & set(sys.modules);"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+    )
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    words = [sys.executable, "-c", code, str(output)]
+    done = subprocess.run(words, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr

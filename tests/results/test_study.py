@@ -23,14 +23,14 @@ def test_planned_runs_are_read_before_anything_ran(make: Callable[..., Maker]) -
     assert found.cultures == ["korea", "mexico"]
     assert found.variants == ["base", "ldm", "m", "mp", "mpc"]
     assert found.seeds == [0, 1]
-    assert all(run.seconds is None and run.samples == [] and run.history == [] for run in found.runs)
+    assert all(run.seconds is None and run.samples == [] and run.curves == {} for run in found.runs)
 
 
 def test_finished_run_tells_all(finished: Maker) -> None:
     run = next(study.read(finished.folder).of(culture="korea", variant="mpc"))
     assert run.status is Status.done
     assert run.seconds == pytest.approx(6.5 + 1.5 + 0.25)
-    assert [row["trainer/step"] for row in run.history] == list(range(1, 21))
+    assert [row["trainer/step"] for row in run.history()] == list(range(1, 21))
     assert [sample["file"] for sample in run.samples][:2] == ["samples/p00-s00.png", "samples/p00-s01.png"]
     assert run.metric("in_style") == sum(sample["in_style"] for sample in run.samples) / len(run.samples)
 

@@ -11,7 +11,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -106,8 +106,8 @@ def to_config(node: DictConfig, schema: type[Config]) -> Config:
                 f"Let the shell expand variables instead: key=$NAME."
             )
     try:
-        plain = OmegaConf.to_container(node, enum_to_str=True)
-        config = OmegaConf.to_object(OmegaConf.merge(nodes.structured(schema), plain))
+        values = OmegaConf.to_container(node, enum_to_str=True)
+        config = OmegaConf.to_object(OmegaConf.merge(_empty(cast(Hashable, schema)), values))
     except (OmegaConfBaseException, ValueError, TypeError) as error:
         raise ConfigError(f"not a config of this version: {_first_line(error)}") from None
     return cast(Config, nodes.with_tuples(config))
@@ -155,6 +155,7 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
 
 
+@functools.cache
 def groups(name: str) -> dict[str, list[str]]:
     """The config groups that the command `name` chooses from, each with its options."""
     defaults = OmegaConf.load(config_folder() / f"{name}.yaml").defaults
@@ -192,13 +193,19 @@ def _hydra_main(name: str, task: Callable[[Any], int], words: Sequence[str]) -> 
     return max(codes)
 
 
-@functools.cache
 def _tell(error: ScoftError) -> None:
     """Print the message; several faults, each on a line of its own."""
     text = str(error)
     print(f"error:{chr(10) if text.startswith('- ') else ' '}{text}", file=sys.stderr)
 
 
+@functools.cache
+def _empty(schema: Hashable) -> DictConfig:
+    """The schema's node, for merging only: it is not to be changed."""
+    return nodes.structured(cast(type[Any], schema))
+
+
+@functools.cache
 def _register() -> None:
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():

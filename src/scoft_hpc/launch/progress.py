@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from scoft_hpc.runs import record
+from scoft_hpc.launch import situation
+from scoft_hpc.launch.situation import Situation
+from scoft_hpc.launch.study import log_number
+from scoft_hpc.runs import journal, record
 from scoft_hpc.runs.layout import RunDir, StudyDir
 from scoft_hpc.runs.record import Status
 
 
 @dataclass(frozen=True)
 class Lane:
-    """A planned run as its files tell it: `step` of `steps` updates made, `samples` pictures drawn."""
+    """A planned run as its files tell it: `step` of `steps` updates made, `samples` pictures drawn.
+
+    Attributes:
+        cause: why it is failed or lost. note: a few words to the state, such as Slurm's reason for a wait.
+        eta_seconds: of training that is left; None where it does not train or there is no pace yet.
+    """
 
     run_id: str
     culture: str
@@ -24,6 +34,9 @@ class Lane:
     step: int
     steps: int
     samples: int
+    cause: str | None = None
+    note: str = ""
+    eta_seconds: float | None = None
 
 
 class Progress:
@@ -31,6 +44,7 @@ class Progress:
 
     def __init__(self, study: StudyDir, runs: list[dict[str, Any]]) -> None:
         """`runs` are the plan's entries."""
+        self._study = study
         self._entries = [(run, study.run(run["run_id"])) for run in runs]
         self._done: dict[str, Lane] = {}
 
@@ -38,11 +52,26 @@ class Progress:
         """All lanes in the plan's order; those in `queued` wait for a job, which their files cannot tell."""
         lanes = []
         for run, folder in self._entries:
-            lane = self._done.get(folder.run_id) or _read(run, folder, folder.run_id in queued)
+            lane = self._done.get(folder.run_id) or _read(run, folder, _status(folder, queued))
             if lane.status is Status.done:
                 self._done[folder.run_id] = lane
             lanes.append(lane)
         return lanes
+
+    def told(self, seen: Situation) -> list[Lane]:
+        """All lanes in the plan's order, in the states that `seen` has found; steps, pictures and ends are of now."""
+        with ThreadPoolExecutor(8) as pool:
+            lanes = list(pool.map(lambda entry: self._told(entry[0], entry[1], seen), self._entries))
+        self._done.update({lane.run_id: lane for lane in lanes if lane.status is Status.done})
+        return _with_etas(lanes, seen, self._study)
+
+    def _told(self, run: dict[str, Any], folder: RunDir, seen: Situation) -> Lane:
+        if folder.run_id in self._done:
+            return self._done[folder.run_id]
+        found = seen.states[folder.run_id]
+        if found.status is Status.done or folder.result.exists():
+            return _read(run, folder, Status.done)
+        return replace(_read(run, folder, found.status), cause=found.cause, note=found.note)
 
 
 def state(lane: Lane) -> str:
@@ -59,20 +88,61 @@ def state(lane: Lane) -> str:
 
 
 def counts(lanes: Sequence[Lane]) -> str:
-    """Such as `12 done, 1 failed, 12 running`."""
-    found = Counter(lane.status for lane in lanes)
+    """Such as `12 done, 1 failed, 12 running`; what was lost is counted by its cause, where that is known."""
+    found = Counter((lane.status, word(lane)) for lane in lanes)
     order = (Status.done, Status.failed, Status.lost, Status.running, Status.queued, Status.planned)
-    return ", ".join(f"{found[status]} {status.value}" for status in order if found[status])
+    return ", ".join(
+        f"{count} {text}" for wanted in order for (status, text), count in found.items() if status is wanted
+    )
 
 
-def _read(run: dict[str, Any], folder: RunDir, queued: bool) -> Lane:
+def word(lane: Lane) -> str:
+    """The lane's state, or why it was lost."""
+    return lane.cause or "lost" if lane.status is Status.lost else str(lane.status.value)
+
+
+def logs(study: StudyDir, seen: Situation) -> dict[str, Path]:
+    """What the last job of each run printed, by run id; runs of which no job has printed anything are left out."""
+    found = {}
+    for path in sorted(study.logs.glob("*.log"), key=log_number):
+        with path.open(errors="replace") as file:
+            found.update(dict.fromkeys(file.readline().split(), path))  # the first line names the runs
+    for state in seen.states.values():
+        if (printed := situation.log_of(study, state)) is not None:
+            found[state.run_id] = printed
+    return {run: path for run, path in found.items() if run in seen.states}
+
+
+def _status(folder: RunDir, queued: Set[str]) -> Status:
     status = record.status(folder)
-    if queued and status in (Status.planned, Status.lost):
-        status = Status.queued
+    waits = folder.run_id in queued and status in (Status.planned, Status.lost)
+    return Status.queued if waits else status
+
+
+def _read(run: dict[str, Any], folder: RunDir, status: Status) -> Lane:
     steps = int(run.get("steps", 0))
     step = record.step(folder) if steps else 0
     samples = _pictures(folder) if step >= steps else 0
     return Lane(run["run_id"], run["culture"], run["variant"], run["seed"], status, step, steps, samples)
+
+
+def _with_etas(lanes: Sequence[Lane], seen: Situation, study: StudyDir) -> list[Lane]:
+    """A step takes its lane's share of the time, as the journal counts it, for every lane that trains beside it."""
+    training = {
+        lane.run_id: seen.files[lane.run_id].owner
+        for lane in lanes
+        if lane.status is Status.running and lane.step < lane.steps
+    }
+    packs = Counter((owner.host, owner.pid) for owner in training.values() if owner)
+    timed = []
+    for lane in lanes:
+        owner = training.get(lane.run_id)
+        row = journal.last(study.run(lane.run_id).metrics) if owner else None
+        if owner and row and row.get("seconds"):
+            step_seconds = float(row["seconds"]) / row[journal.STEP] * packs[owner.host, owner.pid]
+            lane = replace(lane, eta_seconds=(lane.steps - lane.step) * step_seconds)
+        timed.append(lane)
+    return timed
 
 
 def _pictures(folder: RunDir) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
-from scoft_hpc.launch.progress import Lane, state
+from scoft_hpc.launch.progress import Lane, state, word
 from scoft_hpc.runs import record
 from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.runs.record import Status
@@ -88,16 +88,36 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join("-".join(map(str, part)) for part in parts)
 
 
+def brief(seconds: float) -> str:
+    """A duration in few letters: 40s, 12m, 1.5h, 2.1d."""
+    if seconds < 90:
+        return f"{seconds:.0f}s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f}m"
+    return f"{seconds / 3600:.1f}h" if seconds < 36 * 3600 else f"{seconds / 86400:.1f}d"
+
+
 def _cell(lanes: Sequence[Lane]) -> str:
     """One run: its state. Several seeds or settings: how many are in each."""
     if len(lanes) == 1:
         (lane,) = lanes
-        word = f"{lane.step}/{lane.steps}" if state(lane) == "training" else state(lane)
-        return f"[{STYLES[lane.status]}]{word}[/]"
-    found = Counter(lane.status for lane in lanes)
+        return f"[{STYLES[lane.status]}]{_word(lane)}[/]"
+    found = Counter((lane.status, word(lane)) for lane in lanes)
     return ", ".join(
-        f"[{style}]{found[status]} {status.value}[/]" for status, style in STYLES.items() if found[status]
+        f"[{style}]{count} {text}[/]"
+        for wanted, style in STYLES.items()
+        for (status, text), count in found.items()
+        if status is wanted
     )
+
+
+def _word(lane: Lane) -> str:
+    if lane.status is Status.failed:
+        return f"failed {lane.cause or ''}".rstrip()
+    if state(lane) == "training":
+        eta = "" if lane.eta_seconds is None else f" {brief(lane.eta_seconds)}"
+        return f"{lane.step}/{lane.steps}{eta}"
+    return word(lane) if lane.status is Status.lost else state(lane)
 
 
 def _table(*columns: str, left: int) -> Table:

@@ -41,8 +41,13 @@ def view(console: Console) -> View:
 class PlainView:
     """A line when lanes change state, and a heartbeat."""
 
-    def __init__(self, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._tell, self._clock = tell, clock
+    def __init__(
+        self,
+        tell: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        heartbeat: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self._tell, self._clock, self._heartbeat = tell, clock, heartbeat
         self._start = self._last = clock()
         self._states: dict[str, Status] = {}
         self._note = ""
@@ -62,7 +67,7 @@ class PlainView:
             self._line(f"{status.value}: {names(some)}")
         if note and note != self._note:
             self._line(note)
-        if not self._states or self._clock() - self._last >= HEARTBEAT_SECONDS:
+        if not self._states or self._clock() - self._last >= self._heartbeat:
             self._line(f"{counts(lanes)}{_trained(lanes)}")
         self._states, self._note = {lane.run_id: lane.status for lane in lanes}, note
 

@@ -18,7 +18,6 @@ import numpy as np
 from scoft_hpc.results.measures import Measure
 from scoft_hpc.results.statistics import level
 from scoft_hpc.results.study import Run, Study
-from scoft_hpc.runs.journal import STEP
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +29,6 @@ MARKERS = "os^Dv*Ph"
 SYMBOLS = "●■▲◆▼★✚⬢"
 """The same markers as text, for the legend: a culture is told by shape as well as by colour."""
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
-BINS = 40
 TERMS = {
     "loss": "total loss",
     "loss_ldm": "L_LDM, denoising",
@@ -100,7 +98,7 @@ def loss_plot(study: Study, term: str) -> str | None:
     with _axes(f"l-{term}") as (figure, axes):
         drawn = False
         for i, variant in enumerate(study.variants):
-            curves = [c for run in study.of(variant=variant) if (c := _binned(run, term)) is not None]
+            curves = [run.curves[term] for run in study.of(variant=variant) if term in run.curves]
             if not curves:
                 continue
             drawn = True
@@ -128,18 +126,6 @@ def _mean_of(runs: Iterator[Run], metric: str) -> float:
     """NaN, which is not drawn, where no run has the metric."""
     found = [value for run in runs if (value := run.metric(metric)) is not None]
     return sum(found) / len(found) if found else math.nan
-
-
-def _binned(run: Run, term: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Steps and values of a term, averaged in at most `BINS` equal spans; steps without the term are passed over."""
-    points = [(row[STEP], row[term]) for row in run.history if isinstance(row.get(term), int | float)]
-    if not points:
-        return None
-    x, y = np.array(points, dtype=float).T
-    span = np.minimum((x - x[0]) / max(1.0, x[-1] - x[0]) * BINS, BINS - 1).astype(int)
-    count = np.bincount(span)
-    some = count > 0
-    return np.bincount(span, x)[some] / count[some], np.bincount(span, y)[some] / count[some]
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def _publish_run(study: Study, run: Run, settings: Wandb) -> None:
     with _log(study, settings, run.run_id, run.variant, tags, run.config, failed=failed) as log:
         log.define_metric(STEP)
         log.define_metric("*", step_metric=STEP)
-        for row in run.history:
+        for row in run.history():
             if row[STEP] >= log.starting_step:  # a resumed online run has the earlier ones
                 log.log({key: value for key, value in row.items() if value is not None}, step=row[STEP])
         log.summary.update(

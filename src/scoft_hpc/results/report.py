@@ -60,7 +60,7 @@ def render(study: Study) -> str:
         cultures=plots.legend(study.cultures),
         measure_plots=[(m, plots.measure_plot(study, m)) for m in measures],
         loss_plots=[(title, svg) for t, title in plots.TERMS.items() if (svg := plots.loss_plot(study, t))],
-        trained=[(i, v) for i, v in enumerate(study.variants) if any(r.history for r in study.of(variant=v))],
+        trained=[(i, v) for i, v in enumerate(study.variants) if any(r.curves for r in study.of(variant=v))],
         grids=[found for culture in study.cultures if (found := grids.grid(study, culture)) is not None],
         rows=rows(study),
         failures=[run for run in study.runs if run.status is Status.failed],

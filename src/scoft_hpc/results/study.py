@@ -15,8 +15,9 @@ from typing import Any
 
 from scoft_hpc.config.schema import flat
 from scoft_hpc.errors import LaunchError
-from scoft_hpc.results import costs
+from scoft_hpc.results import costs, curves
 from scoft_hpc.results.costs import Cost
+from scoft_hpc.results.curves import Curve
 from scoft_hpc.runs import journal, record
 from scoft_hpc.runs.layout import RUN_ID, RunDir, StudyDir
 from scoft_hpc.runs.record import Status
@@ -58,10 +59,14 @@ class Run:
         found = self.scores.get("metrics", {}).get(name)
         return None if found is None else found.get("value")
 
+    def history(self) -> Iterator[journal.Row]:
+        """The journal's whole rows, one a training step, as they are read; none for a base."""
+        return journal.read(self.folder.metrics)
+
     @cached_property
-    def history(self) -> list[journal.Row]:
-        """The journal's whole rows, one a training step; empty for a base."""
-        return list(journal.read(self.folder.metrics))
+    def curves(self) -> dict[str, Curve]:
+        """The journal's numbers over the steps, thinned for drawing; empty for a base."""
+        return curves.read(self.folder.metrics)
 
 
 @dataclass(frozen=True)

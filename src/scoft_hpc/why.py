@@ -1,0 +1,182 @@
+"""Why a run is as it is, and what to do: cause, attempts, what happens next, and the end of its log.
+
+    python -m scoft_hpc.why [STUDY] [RUN ...] [culture=korea state=failed]
+
+Without words it is about every run that failed or was lost.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from scoft_hpc.errors import RunError
+from scoft_hpc.launch import reasons, select
+from scoft_hpc.launch.batch import Attempt, Batch
+from scoft_hpc.launch.overview import clock
+from scoft_hpc.launch.policy import by_state
+from scoft_hpc.launch.progress import logs
+from scoft_hpc.launch.reconcile import State
+from scoft_hpc.launch.select import Choice
+from scoft_hpc.launch.situation import Situation
+from scoft_hpc.launch.study import near
+from scoft_hpc.launch.watch import duration
+from scoft_hpc.runs import record
+from scoft_hpc.runs.record import Status
+
+BROKEN = (Status.failed, Status.lost)
+FROM_OUTSIDE = ("cancelled", "preempted", "time limit", "node")
+"""Causes of which the log has nothing to tell."""
+SHOWN = 5
+"""So many runs, or packs of runs that ended alike, are told of; the rest is named."""
+NAMED = 20
+"""Of the others so many are named."""
+TAIL, LINES = 400, 14
+"""Of a log's last lines so many are searched, and so many shown."""
+DATED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+"""How a new message begins in a log."""
+
+
+def main() -> int:
+    return select.answer(_main)
+
+
+def _main() -> int:
+    parser = select.parser("why", "Why runs are as they are, and what to do.")
+    choice = select.choose(parser, sys.argv[1:])
+    seen = choice.look()
+    states = [state for state in choice.pick(seen) if choice.narrowed or state.status in BROKEN]
+    for note in seen.notes:
+        print(f"note: {note}")
+    if not states:
+        print(f"nothing of {choice.study.name} {'fits these words' if choice.narrowed else 'has broken'}.")
+    printed = logs(choice.study, seen)
+    groups = _alike(seen, states)
+    for alike in groups[:SHOWN]:
+        print("\n".join(_about(choice, seen, alike, printed.get(alike[0].run_id))), end="\n\n")
+    rest = [state.run_id for alike in groups[SHOWN:] for state in alike]
+    if rest:
+        more = " …" if len(rest) > NAMED else ""
+        print(f"… and {len(rest)} more: {' '.join(rest[:NAMED])}{more}")
+    return 0
+
+
+def _alike(seen: Situation, states: Sequence[State]) -> list[list[State]]:
+    """The runs of one job that ended on the same are told of once."""
+    groups: dict[tuple[object, ...], list[State]] = {}
+    for state in states:
+        failure = seen.files[state.run_id].failure or {}
+        job = (state.place.batch.name, state.place.task) if state.place else state.run_id
+        key = (job, state.status, state.cause, state.note, failure.get("message"))
+        groups.setdefault(key, []).append(state)
+    return list(groups.values())
+
+
+def _about(choice: Choice, seen: Situation, alike: Sequence[State], log: Path | None) -> Iterator[str]:
+    state, *others = alike
+    cause = f", {state.cause}" if state.cause and state.cause != state.status.value else ""
+    yield f"{state.run_id}: {state.status.value}{cause}"
+    if others:
+        yield f"  {'also':<9} {' '.join(other.run_id for other in others)}"
+    steps = next(entry["steps"] for entry in choice.entries if entry["run_id"] == state.run_id)
+    for key, text in _facts(choice, seen, state, int(steps)):
+        yield f"  {key:<9} {text}"
+    for n, line in enumerate(_attempts(seen, state), start=1):
+        yield f"  {'attempts' if n == 1 else '':<9} {n}. {line}"
+    if state.status in BROKEN:
+        yield f"  {'next':<9} {reasons.next_step(state)}"
+    if log is not None:
+        yield f"  {'log':<9} {near(log)}"
+        if state.status in BROKEN and state.cause not in FROM_OUTSIDE:
+            yield from (f"  {'':<9} | {line}" for line in _relevant(log, state.run_id))
+
+
+def _facts(choice: Choice, seen: Situation, state: State, steps: int) -> Iterator[tuple[str, str]]:
+    """What there is to say of the state itself, as (key, text)."""
+    run, now = choice.study.run(state.run_id), time.time()
+    failure = seen.files[state.run_id].failure
+    if state.status is Status.failed and failure is not None:
+        yield "what", str(failure["message"])
+        ago = duration(max(0.0, now - failure["time"]))
+        yield "when", f"{clock(failure['time'], now)} ({ago} ago){_at(failure['step'], steps)}"
+    elif state.status is Status.lost:
+        yield "what", state.note or _slurms_word(state) or "its job ended without a word"
+        if steps:
+            yield "when", f"at step {record.step(run)} of {steps}; what was saved last is kept"
+    elif state.status is Status.queued:
+        yield "what", f"it waits: {reasons.waiting(state.note)}"
+    elif state.status is Status.running:
+        yield (
+            "what",
+            f"it is at work{_at(record.step(run), steps)}" + (f" ({state.note})" if state.note else ""),
+        )
+    elif state.status is Status.done:
+        yield "what", f"it is done; its results lie in {near(run.path)}"
+    else:
+        yield "what", "it was not sent yet; the sweep command does that"
+
+
+def _at(step: int, steps: int) -> str:
+    return f", at step {step} of {steps}" if steps else ""
+
+
+def _slurms_word(state: State) -> str:
+    verdict = state.place.batch.verdicts.get(state.place.task) if state.place else None
+    return f"Slurm ended its job: {verdict.state}" if verdict else ""
+
+
+def _attempts(seen: Situation, state: State) -> Iterator[str]:
+    """A line for each start of a job of the run."""
+    for sent in seen.batches:
+        for task, runs in enumerate(sent.tasks):
+            if state.run_id in runs:
+                for attempt in sent.attempts:
+                    if attempt.task == task and state.run_id in attempt.progress:
+                        yield _attempt(sent, attempt, state)
+
+
+def _attempt(sent: Batch, attempt: Attempt, state: State) -> str:
+    at_work = state.place is not None and state.alive and attempt == state.place.batch.last(state.place.task)
+    if at_work and attempt.ended is None:
+        ended, seconds = "at work", time.time() - attempt.started
+    else:
+        ended, seconds = _ending(sent, attempt), attempt.seconds
+    started = f"{clock(attempt.started, time.time())} on {attempt.host}, job {attempt.job}"
+    saved = attempt.progress[state.run_id]
+    from_save = f", from what was saved ({saved})" if saved else ""
+    return f"{started}, {duration(seconds)}{from_save}: {ended}"
+
+
+def _ending(sent: Batch, attempt: Attempt) -> str:
+    """How an attempt ended: by its own word, else by Slurm's of its last one."""
+    verdict = sent.verdicts.get(attempt.task) if attempt == sent.last(attempt.task) else None
+    told = f"{by_state(verdict.state)} ({verdict.state})" if verdict else ""
+    if attempt.ended is None:
+        return f"killed before it could write why{f', {told}' if told else ''}"
+    if attempt.cause is not None:
+        return attempt.cause + (f", {attempt.note}" if attempt.note else "")
+    if attempt.code in (0, RunError.exit_code):
+        return "came to its end" + (", but runs failed" if attempt.code else "")
+    return told or f"ended with exit code {attempt.code}"
+
+
+def _relevant(log: Path, run_id: str) -> Sequence[str]:
+    """The last message that the run failed with its trace, else the last trace, else the last lines."""
+    with log.open(errors="replace") as file:
+        lines = [line.rstrip() for line in deque(file, TAIL) if line.strip()]
+    failed = [n for n, line in enumerate(lines) if run_id in line and "failed" in line]
+    traces = [n for n, line in enumerate(lines) if line.startswith("Traceback")]
+    if not failed and not traces:
+        return lines[-LINES:]
+    start = (failed or traces)[-1]
+    later = (n for n in range(start + 1, len(lines)) if DATED.match(lines[n]))
+    block = lines[start : next(later, len(lines))]
+    return block if len(block) <= LINES else [block[0], "…", *block[2 - LINES :]]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,98 @@
+"""`scoft-hpc retry`: what it takes, what it refuses, and with which settings it sends; the rest is in tests/slurm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from scoft_hpc import retry
+from scoft_hpc.launch import remote
+from scoft_hpc.launch.coming import Coming, Request, coming
+from scoft_hpc.launch.plan import Run
+from scoft_hpc.runs import record
+from scoft_hpc.runs.layout import StudyDir
+from sent import Slurm, ask, ids, line, send
+from studies import finish, plan_study, run_of
+
+Told = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyDir:
+    return plan_study(tmp_path, ["china", "korea"])
+
+
+@pytest.fixture
+def told(study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
+    return lambda *words: ask(retry.main, monkeypatch, capsys, f"output={study.path.parent}", *words)
+
+
+@pytest.fixture
+def broken(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
+    """Korea's runs have failed, china's were cancelled but for one that is done and one whose pack is at work."""
+    sent = [ids(study, "korea"), ids(study, "china-base", "china-ldm"), ids(study, "china-m")]
+    send(study, 7, *sent)
+    for name in [*sent[0], *ids(study, "china-mpc")]:
+        record.write_failure(study.run(name), "disk", "no space left", 3)
+    finish(run_of(study, "china-base"))
+    Slurm(monkeypatch).holds(line("7_0", "FAILED"), line("7_1", "CANCELLED"), line("7_2", "RUNNING"))
+    return study
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """The requests that would be sent: what becomes of one is seen on a real Slurm."""
+    found: list[Request] = []
+
+    def launch(study: StudyDir, runs: Sequence[Run], request: Request) -> Coming:
+        found.append(request)
+        return coming(study, runs, remote.look(study, runs, request), request)
+
+    monkeypatch.setattr(remote, "launch", launch)
+    return found
+
+
+def test_all_that_failed_or_was_lost_and_has_no_job(
+    broken: StudyDir, told: Told, asked: list[Request]
+) -> None:
+    code, text, _ = told()
+    assert code == 0 and asked[0].retry and asked[0].by_hand
+    assert asked[0].only == frozenset(ids(broken, "korea", "china-ldm"))
+    assert f"not yet, since their jobs still work on other runs: {ids(broken, 'china-mpc')[0]}" in text
+    assert all(f"{name} (disk)" in text for name in ids(broken, "korea"))
+    assert f"{ids(broken, 'china-ldm')[0]} (cancelled)" in text and "sent: " in text and "train tasks" in text
+
+
+def test_the_selection_and_the_settings_hold(broken: StudyDir, told: Told, asked: list[Request]) -> None:
+    assert told("state=disk", "korea-mpc", "cluster.minutes=90", "budget.su=7.5")[0] == 0
+    assert asked[0].only == frozenset(ids(broken, "korea-mpc"))
+    assert (asked[0].cluster.name, asked[0].cluster.minutes, asked[0].limit) == ("slurm", 90, 7.5)
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("cluster.minutes=x", "expected a whole number"),
+        ("cluster.minutes=9999", "slurm allows 2880"),
+        ("cluster.minuts=9", "cluster.minutes"),
+        ("train.lr=1", "only `cluster.…=` and `budget.su=` may change"),
+    ],
+)
+def test_settings_that_do_not_fit_are_told(
+    word: str, says: str, broken: StudyDir, told: Told, asked: list[Request]
+) -> None:
+    code, _, errors = told(word)
+    assert code == 2 and says in errors and not asked
+
+
+def test_nothing_to_retry(broken: StudyDir, told: Told, asked: list[Request]) -> None:
+    code, text, _ = told("china-base")
+    assert code == 0 and "nothing to retry" in text and not asked
+
+
+def test_on_this_machine_the_sweep_does_it(study: StudyDir, told: Told) -> None:
+    record.write_failure(run_of(study, "korea-mpc"), "disk", "no space left", 3)
+    code, _, errors = told()
+    assert code == 2 and "the same sweep command tries failed runs again" in errors

@@ -1,0 +1,162 @@
+"""`scoft-hpc why`: what a run's files, its batches and the queue say, in words."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from scoft_hpc import why
+from scoft_hpc.launch import batch, reasons
+from scoft_hpc.launch.batch import Verdict
+from scoft_hpc.launch.submit import log_of
+from scoft_hpc.runs import record
+from scoft_hpc.runs.layout import StudyDir
+from sent import Slurm, ask, attempt, ids, line, send
+from studies import finish, lose, plan_study, run_of, train
+
+TRACE = """\
+2026-11-22 19:58:43,167 {run} failed
+Traceback (most recent call last):
+  File "loop.py", line 107, in _advance
+FloatingPointError: the gradient is not finite in update 2
+2026-11-22 19:58:43,298 another failed
+Traceback (most recent call last):
+KeyError: 'another'
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyDir:
+    return plan_study(tmp_path, ["korea"])
+
+
+@pytest.fixture
+def queue(monkeypatch: pytest.MonkeyPatch) -> Slurm:
+    return Slurm(monkeypatch)
+
+
+class Ask:
+    def __init__(
+        self, study: StudyDir, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]
+    ) -> None:
+        self._study, self._patch, self._capture = study, patch, capture
+
+    def __call__(self, *words: str) -> str:
+        output = f"output={self._study.path.parent}"
+        code, text, errors = ask(why.main, self._patch, self._capture, output, *words)
+        assert (code, errors) == (0, "")
+        return text
+
+
+@pytest.fixture
+def told(study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
+    return Ask(study, monkeypatch, capsys)
+
+
+def test_a_failed_run_has_its_cause_attempts_and_trace(study: StudyDir, queue: Slurm, told: Ask) -> None:
+    nan = ids(study, "korea-mpc")
+    sent = send(study, 7, nan)
+    attempt(study, sent, 0, ended=time.time() - 1000, code=75, cause="time limit")
+    attempt(study, sent, 0, 1, started=time.time() - 900, progress={nan[0]: 12}, ended=time.time(), code=4)
+    train(study.run(nan[0]), 33)
+    record.write_failure(study.run(nan[0]), "nan", "the gradient is not finite", 33)
+    log = log_of(study, 7, 0)
+    log.parent.mkdir(parents=True)
+    log.write_text(TRACE.format(run=nan[0]))
+    queue.holds(line("7_0", "FAILED"))
+    text = told()
+    assert f"{nan[0]}: failed, nan" in text
+    assert "the gradient is not finite" in text and "at step 33 of 40" in text
+    first, second = (part for part in text.splitlines() if " on w001, job 7_0" in part)
+    assert "1. " in first and first.endswith("13:20: time limit")
+    assert "2. " in second and second.endswith(
+        "15:00, from what was saved (12): came to its end, but runs failed"
+    )
+    assert "needs you. The loss or a gradient is not finite" in text
+    assert f"log       {log}" in text
+    assert "| FloatingPointError" in text and "KeyError" not in text
+
+
+def test_runs_of_a_job_that_ended_alike_are_told_of_once(study: StudyDir, queue: Slurm, told: Ask) -> None:
+    pack = ids(study, "korea-m", "korea-ldm")
+    send(study, 7, pack)
+    queue.holds(line("7_0", "NODE_FAIL"))
+    text = told()
+    assert text.count("lost, node") == 1
+    assert all(name in text.split("also")[1].splitlines()[0] for name in pack[1:])
+    assert "the study's next job that ends sends it again, or the same sweep command now" in text
+
+
+def test_what_slurm_has_forgotten_is_told_from_what_was_kept(
+    study: StudyDir, queue: Slurm, told: Ask
+) -> None:
+    (name,) = ids(study, "korea-mpc")
+    sent = send(study, 7, (name,))
+    attempt(study, sent, 0)
+    batch.keep_verdicts(study, sent, {0: Verdict("TIMEOUT", 7200.0)})
+    text = told()
+    assert f"{name}: lost, time limit" in text
+    assert "killed before it could write why, time limit (TIMEOUT)" in text
+
+
+def test_attempts_that_save_nothing_come_to_an_end(study: StudyDir, queue: Slurm, told: Ask) -> None:
+    (name,) = ids(study, "korea-mpc")
+    send(study, 6, (name,))
+    follow_up = send(study, 7, (name,))
+    for restart in range(3):
+        attempt(study, follow_up, 0, restart, ended=time.time(), code=75, cause="time limit")
+    queue.holds(line("7_0", "TIMEOUT"))
+    text = told()
+    assert "needs you (3 of 3 attempts saved nothing new): the same sweep command starts anew" in text
+    assert "cluster.minutes" in text
+
+
+@pytest.mark.parametrize(
+    ("reason", "meaning"),
+    [
+        ("Priority", "others are before it"),
+        ("ReqNodeNotAvail, UnavailableNodes:w001", "down or reserved"),
+        ("QOSMaxJobsPerUserLimit", "as many jobs as the quality of service allows"),
+        ("AssocGrpGRESMinutes", "your account has no service units left"),
+        ("AssocMaxWallDurationPerJobLimit", "longer than your account allows"),
+        ("QOSMaxGRESPerUser", "more than the quality of service allows at once"),
+        ("PartitionTimeLimit", "cluster.minutes"),
+        ("JobHeldAdmin", "ask them"),
+    ],
+)
+def test_a_wait_is_put_in_plain_words(
+    reason: str, meaning: str, study: StudyDir, queue: Slurm, told: Ask
+) -> None:
+    send(study, 7, ids(study, "korea-mpc"))
+    queue.holds(line("7_0", "PENDING", reason))
+    text = told("korea-mpc")
+    assert f"it waits: {reason} (" in text and meaning in text
+    assert told() == "nothing of a-study has broken.\n"
+
+
+def test_an_unknown_reason_is_given_as_it_is() -> None:
+    assert reasons.waiting("SomethingNew") == "SomethingNew"
+
+
+def test_one_that_needs_nothing_says_so(study: StudyDir, told: Ask) -> None:
+    finish(run_of(study, "korea-base"))
+    assert "it is done; its results lie in" in told("korea-base")
+    assert "it was not sent yet" in told("korea-mpc")
+    assert "nothing of a-study fits these words" in told("state=lost")
+
+
+def test_on_this_machine_the_sweep_is_what_tries_again(study: StudyDir, told: Ask) -> None:
+    record.write_failure(run_of(study, "korea-mpc"), "disk", "no space left", 3)
+    lose(run_of(study, "korea-mp-"))
+    text = told()
+    assert "Make room or raise the quota, then the same sweep command tries it again" in text
+    assert "the same sweep command continues it" in text and "retry" not in text
+
+
+def test_a_silent_slurm_is_said_and_the_files_still_tell(study: StudyDir, queue: Slurm, told: Ask) -> None:
+    send(study, 7, ids(study, "korea-mpc"))
+    queue.is_silent()
+    text = told("korea-mpc")
+    assert "note: Slurm does not answer" in text and "it waits: Slurm does not answer" in text

@@ -1,0 +1,92 @@
+"""A study's batches and Slurm's queue, made by hand: what the commands for a person have to read."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from scoft_hpc.config.cluster import Cluster, Scheduler, to_plain
+from scoft_hpc.launch import batch, slurm
+from scoft_hpc.launch.batch import TRAIN, Attempt, Batch
+from scoft_hpc.launch.slurm import Entry, Queue
+from scoft_hpc.launch.study import read
+from scoft_hpc.runs.claim import user
+from scoft_hpc.runs.layout import StudyDir
+
+HOST, NAME = "w001", "a-study.batch"
+
+
+def ids(study: StudyDir, *starts: str) -> tuple[str, ...]:
+    """The runs whose ids begin so, in the plan's order."""
+    return tuple(run["run_id"] for run in read(study)["runs"] if run["run_id"].startswith(starts))
+
+
+def send(
+    study: StudyDir, job: int | None, *tasks: tuple[str, ...], stage: str = TRAIN, hours: float = 1.0
+) -> Batch:
+    """Write down an array as sent an hour ago, at 2 SU an hour; None: whether Slurm has it is not known."""
+    sent = Batch(
+        name=f"{stage}-{job or 'open'}",
+        stage=stage,
+        created=time.time() - 3600,
+        user=user(),
+        tasks=tasks,
+        seconds=(hours * 3600,) * len(tasks),
+        gpu="v100-32",
+        su_per_hour=2.0,
+        minutes=120,
+        parameters={"job_name": NAME},
+        cluster=to_plain(Cluster(name="slurm", scheduler=Scheduler.slurm)),
+        by_hand=True,
+    )
+    batch.write(study, sent)
+    if job is not None:
+        batch.record_job(batch.folder_of(study, sent.name), job)
+    return batch.read(batch.folder_of(study, sent.name))
+
+
+def attempt(study: StudyDir, sent: Batch, task: int, restart: int = 0, **ending: object) -> Attempt:
+    """An attempt that began half an hour ago; `ending` as for `Attempt`."""
+    values = {"started": time.time() - 1800, "progress": dict.fromkeys(sent.tasks[task], 0), **ending}
+    made = Attempt(task=task, restart=restart, job=f"{sent.job}_{task}", host=HOST, **values)  # type: ignore[arg-type]
+    batch.write_attempt(batch.folder_of(study, sent.name), made)
+    return made
+
+
+def line(task: str, state: str, reason: str = "None", used: float = 1800.0, start: str = "N/A") -> Entry:
+    """What squeue tells of a task."""
+    job, _, index = task.partition("_")
+    return Entry(int(job), int(index), state, reason, NAME, HOST, used, start, own=int(job))
+
+
+class Slurm:
+    """Shows the commands a queue, and keeps what they cancel."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._patch = patch
+        self.cancelled: list[str] = []
+        patch.setattr(slurm, "cancel", self.cancelled.extend)
+        self.holds()
+
+    def holds(self, *lines: Entry) -> None:
+        self._patch.setattr(slurm, "queue", lambda users=(): Queue(lines))
+        self._patch.setattr(slurm, "accounting", lambda jobs: {})
+
+    def is_silent(self) -> None:
+        def silence(*words: object) -> Queue:
+            raise slurm.NoAnswerError("Slurm does not answer: unable to contact slurmctld.")
+
+        self._patch.setattr(slurm, "queue", silence)
+
+
+def ask(
+    main: Callable[[], int], patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str], *words: str
+) -> tuple[int, str, str]:
+    """A command's exit code, output and errors."""
+    patch.setattr(sys, "argv", ["scoft-hpc", *words])
+    code = main()
+    captured = capture.readouterr()
+    return code, captured.out, captured.err

@@ -1,0 +1,124 @@
+"""The commands for a person, against a real queue: looking, following, cancelling and sending again."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from scoft_hpc import cancel, logs, retry, status, why
+from scoft_hpc.config.compose import compose
+from scoft_hpc.launch import batch
+from scoft_hpc.runs import record
+from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.sweep import sweep
+from slurm.machine import Machine
+
+PATIENCE_SECONDS = 120.0
+WORDS = ("culture=[korea,mexico]", "ablation.axes.variant=[base,ldm]", "cluster=slurm", "cluster.lanes=2")
+WAITING = "cluster.sbatch.begin=now+1hour"
+
+Told = Callable[..., str]
+
+
+@pytest.fixture
+def study(cluster: Machine, tmp_path: Path) -> StudyDir:
+    return StudyDir(tmp_path / "s")
+
+
+def send(study: StudyDir, *more: str) -> None:
+    given = {word.partition("=")[0] for word in more}
+    words = [word for word in WORDS if word.partition("=")[0] not in given]
+    words += ["device=cpu", "threads=1", "study=s", f"output={study.path.parent}", *more]
+    assert sweep(compose("sweep", words), words) == 0
+
+
+@pytest.fixture
+def told(study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
+    """What a command prints, to either stream; it must end with 0."""
+
+    def tell(verb: ModuleType, *words: str) -> str:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["scoft-hpc", f"output={study.path.parent}", *words])
+        assert verb.main() == 0
+        captured = capsys.readouterr()
+        return captured.out + captured.err
+
+    return tell
+
+
+def runs(told: Told, *words: str) -> dict[str, dict[str, Any]]:
+    found = json.loads(told(status, "--json", *words))["runs"]
+    return {f"{run['culture']} {run['variant']}": run for run in found}
+
+
+def until(look: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not look():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(1.0)
+
+
+def test_waiting_jobs_are_told_cancelled_and_sent_again(
+    cluster: Machine, study: StudyDir, told: Told
+) -> None:
+    send(study, WAITING)
+    prepare, train = batch.read_all(study)
+    assert {run["status"] for run in runs(told).values()} == {"queued"}
+    assert "4 runs, 4 queued" in told(status) and "4 waiting (" in told(status)
+    assert "it waits: " in told(why, "korea-ldm")
+    assert "waits in the queue" in told(logs, "korea-ldm")
+
+    asked = told(cancel, "korea-ldm", "--yes")
+    assert "The packs' other runs stop too: korea-base" in asked and "cancelled 2 runs in 1 job" in asked
+    left = cluster.run("squeue", "--array", "--noheader", "--states=PENDING", "--format=%j %K").splitlines()
+    assert sorted(left) == sorted([f"{prepare.job_name} 1", f"{train.job_name} 1"])
+    found = runs(told)
+    assert {name for name, run in found.items() if run["cause"] == "cancelled"} == {"korea base", "korea ldm"}
+    assert "2 cancelled, 2 queued" in told(status)
+    assert "lost, cancelled" in told(why) and "needs you" in told(why)
+
+    assert "nothing to retry" in told(retry, "culture=mexico")
+    assert "2 runs in 1 pack" in told(retry, "state=cancelled", "cluster.minutes=17")
+    again = batch.read_all(study)[-1]
+    assert (again.stage, again.minutes, again.tasks) == ("train", 17, train.tasks[:1])
+    assert {run["status"] for run in runs(told).values()} == {"queued"}
+    told(cancel, "--yes")
+    assert cluster.run("squeue", "--array", "--noheader", "--states=PENDING") == ""
+    assert "nothing to cancel" in told(cancel, "--yes")
+
+
+def test_a_cancelled_job_has_saved_and_a_retried_one_is_followed_to_its_end(
+    cluster: Machine, study: StudyDir, told: Told
+) -> None:
+    send(study, "culture=korea", "train.steps=150", "save_seconds=3600")
+    until(lambda: runs(told)["korea ldm"]["step"] >= 5)
+    text = told(status)
+    assert "running" in text and "1 job running" in text and "left" in text
+    assert runs(told)["korea ldm"]["eta_seconds"] > 0
+    told(cancel, "--yes")
+    until(lambda: runs(told)["korea ldm"]["cause"] == "cancelled")
+    saved = record.progress(study.run(runs(told)["korea ldm"]["run_id"]))
+    assert saved >= 5, "the job did not save before it ended"
+    assert "cancelled (CANCELLED)" in told(why, "korea-ldm")
+    told(retry)
+    text = told(logs, "korea-ldm", "-f")
+    assert "loading the base model" in text and text.endswith(": done.\n")
+    assert f"from what was saved ({saved}): came to its end" in told(why, "korea-ldm")
+    assert "done: korea" in told(status, "--watch") or runs(told)["korea base"]["status"] == "done"
+
+
+def test_a_silent_controller_keeps_nobody_from_looking(cluster: Machine, study: StudyDir, told: Told) -> None:
+    send(study, WAITING)
+    cluster.stop("slurmctld")
+    text = told(status)
+    assert "note: Slurm does not answer" in text and "4 queued" in text
+    assert "Slurm does not answer" in told(why, "korea-ldm")
+    cluster.start("slurmctld")
+    assert "note: " not in told(status) and "4 waiting" in told(status)
