@@ -1,0 +1,38 @@
+"""The trivial jobs as runs of a study: the real job of scoft_hpc around a nap in place of the training.
+
+Called for Python (`cluster.python`) it is that job; called with a run's folder it is that job's door.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from nap import nap
+
+from scoft_hpc import job
+from scoft_hpc.config import compose
+from scoft_hpc.launch import task
+from scoft_hpc.runs import atomic, record
+from scoft_hpc.runs.claim import Claim
+from scoft_hpc.runs.layout import RunDir
+
+
+def execute(run: RunDir) -> int:
+    """A run whose seed is the number of the nap."""
+    hold = Claim.take(run.claim)
+    try:
+        record.start_attempt(run)
+        number = nap(compose.load(run.config).seed)
+        atomic.write_json(run.result, {"run_id": run.run_id, "steps": 0, "number": number})
+    finally:
+        hold.release()
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "-u":
+        task.DOOR = Path(__file__).stem
+        sys.argv[1:] = sys.argv[-1:]
+        raise SystemExit(job.main())
+    raise SystemExit(execute(RunDir(Path(sys.argv[1]))))
