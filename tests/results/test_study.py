@@ -49,7 +49,7 @@ def test_torn_journal_is_read_up_to_the_tear(copied: Maker) -> None:
     run = copied.run(copied.find("korea", "ldm", 0))
     run.metrics.write_text(run.metrics.read_text()[:-30])
     read = next(r for r in study.read(copied.folder).runs if r.run_id == run.run_id)
-    assert [row["trainer/step"] for row in read.history] == list(range(1, 20))
+    assert [row["trainer/step"] for row in read.history()] == list(range(1, 20))
 
 
 def test_runs_of_one_variant_are_told_apart_by_their_settings(make: Callable[..., Maker]) -> None:

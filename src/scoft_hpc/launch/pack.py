@@ -33,6 +33,10 @@ REWOUND = 2549 / 803
 """The decoder's backward pass."""
 
 
+Costs = dict[str, float]
+"""What each run costs, by its id."""
+
+
 @dataclass(frozen=True)
 class Pack:
     """Runs that one job works on, in the plan's order, and what they cost together."""
@@ -47,12 +51,13 @@ def pack(runs: Sequence[Run], jobs: int, lanes: int | None) -> list[Pack]:
     Runs of one culture and seed share their data and stay together, but for the few that balance the jobs.
     """
     groups = _shareable(runs)
-    total = sum(map(cost, runs)) or 1.0
+    costs = {run.run_id: cost(run) for run in runs}
+    total = sum(costs.values()) or 1.0
     packs: list[Pack] = []
     for group in groups:
-        share = sum(map(cost, group)) / total
+        share = sum(costs[run.run_id] for run in group) / total
         count = max(round(jobs * share), 1, math.ceil(len(group) / lanes) if lanes else 1)
-        packs += _split(group, min(count, len(group)), lanes)
+        packs += _split(group, min(count, len(group)), lanes, costs)
     return sorted(packs, key=lambda p: -p.cost)
 
 
@@ -92,42 +97,45 @@ def _shareable(runs: Sequence[Run]) -> list[list[Run]]:
     return [sorted(group, key=lambda run: place[run.run_id]) for group in groups.values()]
 
 
-def _split(runs: list[Run], count: int, lanes: int | None) -> list[Pack]:
+def _split(runs: list[Run], count: int, lanes: int | None, costs: Costs) -> list[Pack]:
     """`runs` in `count` packs of about equal cost."""
     left, packs = sorted(runs, key=_data), []
+    place = {run.run_id: i for i, run in enumerate(runs)}
+    total = sum(costs[run.run_id] for run in runs)
     for n in range(count, 0, -1):
         # Enough must remain for the packs to come, and no more than they can hold.
         most = min(lanes or len(left), len(left) - (n - 1))
         least = max(1, len(left) - (n - 1) * lanes) if lanes else 1
-        chosen = left if n == 1 else _fill(left, sum(map(cost, left)) / n, least, most)
+        chosen = left if n == 1 else _fill(left, total / n, least, most, costs)
         ids = {run.run_id for run in chosen}
         left = [run for run in left if run.run_id not in ids]
-        taken = tuple(run for run in runs if run.run_id in ids)
-        packs.append(Pack(taken, sum(map(cost, taken))))
+        taken = tuple(sorted(chosen, key=lambda run: place[run.run_id]))
+        packs.append(Pack(taken, sum(costs[run.run_id] for run in taken)))
+        total -= packs[-1].cost
     return packs
 
 
-def _fill(runs: list[Run], target: float, least: int, most: int) -> list[Run]:
+def _fill(runs: list[Run], target: float, least: int, most: int, costs: Costs) -> list[Run]:
     """`least` to `most` of `runs` that cost about `target`: whole cultures, then lanes of one that fit."""
-    taken: list[Run] = []
+    taken: dict[str, Run] = {}
     missing = target
     for _, same_data in groupby(runs, key=_data):
         group = list(same_data)
-        for run in sorted(group, key=cost, reverse=True):
-            if cost(run) <= missing and len(taken) < most:
-                taken.append(run)
-                missing -= cost(run)
-        if not all(run in taken for run in group):
+        for run in sorted(group, key=lambda run: costs[run.run_id], reverse=True):
+            if costs[run.run_id] <= missing and len(taken) < most:
+                taken[run.run_id] = run
+                missing -= costs[run.run_id]
+        if not all(run.run_id in taken for run in group):
             break
-    rest = [run for run in runs if run not in taken]
+    rest = [run for run in runs if run.run_id not in taken] if len(taken) < most else []
     while rest and len(taken) < most:
-        nearest = min(rest, key=lambda run: abs(missing - cost(run)))
-        if len(taken) >= least and abs(missing - cost(nearest)) >= missing:
+        nearest = min(rest, key=lambda run: abs(missing - costs[run.run_id]))
+        if len(taken) >= least and abs(missing - costs[nearest.run_id]) >= missing:
             break
         rest.remove(nearest)
-        taken.append(nearest)
-        missing -= cost(nearest)
-    return taken
+        taken[nearest.run_id] = nearest
+        missing -= costs[nearest.run_id]
+    return list(taken.values())
 
 
 def _data(run: Run) -> tuple[str, int]:
