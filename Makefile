@@ -10,8 +10,9 @@ CLUSTER ?= /tmp/scoft-cluster
 sweep: install
 	$(BIN)/python -m scoft_hpc.sweep culture=all ablation=loss_terms
 
+# Two at a time: half of the tests wait for Slurm, whose machines live side by side.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff check .

@@ -149,11 +149,11 @@ def _evaluate(
 
 
 def _fail(run: RunDir, claim: Claim, error: Exception) -> None:
-    """Keep the reason; a person's mistake is told in a line, anything else with its trace in the log.
+    """Keep the reason; a person's mistake or a full disk is told in a line, anything else with its trace in the log.
 
     A run that another process has taken over is left to it.
     """
-    if isinstance(error, ScoftError):
+    if isinstance(error, (ScoftError, OSError)):
         log.error("%s failed: %s", run.run_id, error)
     else:
         log.error("%s failed", run.run_id, exc_info=error)

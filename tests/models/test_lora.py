@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 import tiny
 from scoft_hpc.config.schema import Model
@@ -61,6 +62,17 @@ def test_a_new_adapter_changes_nothing() -> None:
 def test_unknown_targets_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"lora\.targets=\['to_nothing'\].*to_q"):
         LoraStack(tiny.base().unet, 1, 4, None, ["to_nothing"])
+
+
+def test_equal_adapters_are_equal_files(tmp_path: Path) -> None:
+    """safetensors writes its metadata in another order each time; a result's hash must not depend on that."""
+    base = tiny.base()
+    base.lora = LoraStack(base.unet, 1, 4, 2.5, ("to_q",))
+    files = [tmp_path / f"{n}.safetensors" for n in range(12)]
+    for file in files:
+        base.lora.export(0, file)
+    assert len({file.read_bytes() for file in files}) == 1
+    assert {f"unet.{name}" for name in base.lora.parameters(0)} == set(load_file(files[0]))
 
 
 @pytest.mark.parametrize("alpha", [None, 16.0])

@@ -7,6 +7,7 @@ the number of kernels does not grow with them. Hu et al. 2021, eq. 3, L times.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
@@ -134,3 +135,16 @@ class LoraStack:
                 weight_name=temporary.name,
                 unet_lora_adapter_metadata=metadata,
             )
+            _order_metadata(temporary)
+
+
+def _order_metadata(path: Path) -> None:
+    """Put the words of a safetensors file's header in order: they come in another one each time, and with them the
+    file's hash. The format: the header's length in 8 bytes, the header as JSON (padded with spaces), the tensors.
+    """
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    path.write_bytes(content[:8] + text.ljust(end - 8) + content[end:])

@@ -102,6 +102,7 @@ def prepare_culture(config: RunConfig, stop: Stop) -> Path:
     folder = folder_of(config, found.digest)
     if folder.is_dir():
         return folder
+    _use_threads(config)
     return cache.prepare(config, found, _load(config), stop)
 
 
@@ -114,8 +115,7 @@ def build(runs: Sequence[RunDir], stop: Stop) -> tuple[Base, list[Member], dict[
     """
     configs = {run: compose.load(run.config) for run in runs}
     first = configs[runs[0]]
-    if first.threads:
-        torch.set_num_threads(first.threads)
+    _use_threads(first)
     faults: dict[RunDir, ScoftError] = {}
     manifests = _manifests(configs, faults)
     base = _load(first)
@@ -170,6 +170,12 @@ def _prepared(
             except ScoftError as error:
                 faults[run] = error
     return folders
+
+
+def _use_threads(config: RunConfig) -> None:
+    """Sums over several threads round otherwise: who asks for so many gets the same numbers anywhere."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
 
 
 def _load(config: RunConfig) -> Base:
