@@ -1,0 +1,127 @@
+"""A job that trains nothing: real tasks and claims, and a door that steps, saves and publishes at a test's pace.
+
+`cluster.python="python paced.py"` makes a Slurm task of it: `paced.py -u -m scoft_hpc.job BATCH` is that module, but for
+the door, which is this file. What the door does stands in `orders.json` beside the studies, and is read at every step:
+
+    pace      seconds a step                       saves     a checkpoint every so many steps (0: none of its own accord)
+    deaf      signals are not heeded               hold      at the last step, wait while this restart is named here
+    end       "exit" or "kill", at step `at`       fail      a cause to fail with, at step `at`
+    lanes     more runs than these in a pack: out of GPU memory
+    hog_gb    memory to take, and to be killed for by the system, while the job has less than twice that
+
+Every start and every publication is a line in `started.txt` or `published.txt` beside the orders: run, job, restart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scoft_hpc import job
+from scoft_hpc.config import compose
+from scoft_hpc.errors import INTERRUPTED, RunError
+from scoft_hpc.launch import task
+from scoft_hpc.runs import atomic, record
+from scoft_hpc.runs.claim import JOB, RESTART, Claim
+from scoft_hpc.runs.journal import STEP, Journal
+from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.runs.stop import SIGNALS, Stop
+
+RESTARTS = int(os.environ.get(RESTART, "0"))
+
+
+def execute(paths: Sequence[Path]) -> int:
+    runs, stop = [RunDir(path) for path in paths if not RunDir(path).result.exists()], Stop()
+    with stop.heeding_signals(), contextlib.ExitStack() as held:
+        if _orders(runs[0]).get("deaf"):
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+        claims = {}
+        for run in runs:
+            claims[run] = Claim.take(run.claim)
+            held.callback(claims[run].release)
+            record.start_attempt(run)
+            _note(run, "started.txt")
+        if len(runs) > _orders(runs[0]).get("lanes", len(runs)):
+            for run in runs:
+                record.write_failure(run, "gpu memory", f"{len(runs)} lanes do not fit", 0)
+            return RunError.exit_code
+        return max(_train(run, claims[run], stop) for run in runs)
+
+
+def _train(run: RunDir, claim: Claim, stop: Stop) -> int:
+    steps, saved = compose.load(run.config).train.steps or 0, record.progress(run)
+    journal = Journal(run.metrics, saved)
+    for step in range(saved + 1, steps + 1):
+        orders = _orders(run)
+        while RESTARTS in orders.get("hold", []) and step == steps and not stop.requested:
+            time.sleep(0.05)
+            orders = _orders(run)
+        due = time.monotonic() + orders["pace"]
+        while (left := due - time.monotonic()) > 0 and not stop.requested:
+            time.sleep(min(left, 0.05))
+        if stop.requested:
+            _save(run, step - 1)
+            return INTERRUPTED
+        if step >= orders.get("at", 1):
+            _break(orders)
+            if "fail" in orders:
+                record.write_failure(run, orders["fail"], "as ordered", step)
+                return RunError.exit_code
+        journal.append({STEP: step, "loss": 1.0 / step})
+        if orders["saves"] and step % orders["saves"] == 0:
+            _save(run, step)
+    run.samples.mkdir(exist_ok=True)
+    (run.samples / "p00-s00.png").touch()
+    try:
+        record.write_result(run, claim, RESTARTS + 1, {"train": 0.0})
+    except RunError as error:
+        sys.stderr.write(f"{error}\n")
+        _note(run, "refused.txt")
+        return RunError.exit_code
+    _note(run, "published.txt")
+    return 0
+
+
+def _break(orders: dict[str, Any]) -> None:
+    if "hog_gb" in orders:
+        memory = float(os.environ["SLURM_MEM_PER_NODE"]) / 1024
+        if memory < 2 * orders["hog_gb"]:
+            held = bytearray(int(orders["hog_gb"] * 2**30))
+            held[::4096] = b"x" * len(held[::4096])
+            os.kill(os.getpid(), signal.SIGKILL)  # as the kernel would
+    if orders.get("end") == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if orders.get("end") == "exit":
+        raise SystemExit(1)
+
+
+def _save(run: RunDir, step: int) -> None:
+    if step > 0:
+        atomic.write_text(run.checkpoints / f"step-{step:08d}.safetensors", "a checkpoint of nothing")
+
+
+def _orders(run: RunDir) -> dict[str, Any]:
+    orders: dict[str, Any] = json.loads((run.path.parents[2] / "orders.json").read_text())
+    return orders
+
+
+def _note(run: RunDir, name: str) -> None:
+    with (run.path.parents[2] / name).open("a") as file:
+        file.write(f"{run.run_id} {os.environ[JOB]} {RESTARTS}\n")
+
+
+if __name__ == "__main__":
+    if "scoft_hpc.job" in sys.argv:
+        task.DOOR = Path(__file__).stem
+        os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+        sys.argv = [sys.argv[0], sys.argv[-1]]
+        raise SystemExit(job.main())
+    raise SystemExit(0 if "--prepare" in sys.argv else execute([Path(word) for word in sys.argv[1:]]))

@@ -1,0 +1,201 @@
+"""Studies on the test cluster: sent by the real command, looked at, waited for and disturbed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from scoft_hpc import sweep
+from scoft_hpc.config import compose
+from scoft_hpc.launch import batch, situation, slurm
+from scoft_hpc.launch.batch import Attempt, Batch
+from scoft_hpc.launch.reconcile import State
+from scoft_hpc.launch.study import read
+from scoft_hpc.runs import record
+from scoft_hpc.runs.layout import RunDir, StudyDir
+from scoft_hpc.runs.record import Status
+from slurm.machine import Machine
+
+PACED = Path(__file__).with_name("paced.py")
+
+REAL = (
+    "culture=korea",
+    "data.pairs=8",
+    "data.negatives.steps=2",
+    "evaluation.steps=2",
+    "evaluation.samples=1",
+    "evaluation.prompts=2",
+    "device=cpu",
+    "threads=1",
+)
+"""Settings of a run that is real and short."""
+
+
+class Said(NamedTuple):
+    code: int
+    text: str
+
+
+@dataclass
+class OnSlurm:
+    """A study on the test cluster. `words` are those of the sweep's command line."""
+
+    cluster: Machine
+    output: Path
+    words: tuple[str, ...]
+
+    @property
+    def study(self) -> StudyDir:
+        return StudyDir(self.output / "study")
+
+    @property
+    def all_words(self) -> list[str]:
+        return [
+            "cluster=slurm", "wandb.mode=disabled", "study=study", f"output={self.output}", *self.words
+        ]  # fmt: skip
+
+    # The command.
+
+    def sweep(self, *more: str) -> Said:
+        """The command in this process: what it says, and its exit code."""
+        words, said = [*self.all_words, *more], io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            code = compose.command("sweep", lambda config: sweep.sweep(config, words), words)
+        return Said(code, said.getvalue())
+
+    def command(self, *more: str) -> list[str]:
+        """The command as a process's words."""
+        return [sys.executable, "-m", "scoft_hpc.sweep", *self.all_words, *more]
+
+    def start(self, *more: str, before: Sequence[str] = (), **options: Any) -> subprocess.Popen[str]:
+        """The command as a process, perhaps under another program."""
+        return subprocess.Popen(
+            [*before, *self.command(*more)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **options,
+        )
+
+    # How it stands.
+
+    @property
+    def ids(self) -> list[str]:
+        return [str(run["run_id"]) for run in read(self.study)["runs"]]
+
+    @property
+    def runs(self) -> list[RunDir]:
+        return [self.study.run(name) for name in self.ids]
+
+    def states(self) -> dict[str, State]:
+        return situation.read(self.study, self.ids).states
+
+    def state(self) -> State:
+        """Of a study of one run."""
+        (state,) = self.states().values()
+        return state
+
+    def batches(self) -> list[Batch]:
+        return batch.read_all(self.study)
+
+    def attempts(self) -> list[Attempt]:
+        """In the order in which they started."""
+        found = [attempt for one in self.batches() if one.stage == batch.TRAIN for attempt in one.attempts]
+        return sorted(found, key=lambda attempt: attempt.started)
+
+    def living(self) -> list[slurm.Entry]:
+        """The study's jobs in the queue."""
+        names = {one.job_name for one in self.batches()}
+        return [entry for entry in slurm.queue().entries if entry.alive and entry.name in names]
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text() for path in sorted(self.study.logs.glob("slurm/*.out")))
+
+    def lines(self, name: str) -> list[str]:
+        """Of a file that the paced door appends to."""
+        path = self.output / name
+        return path.read_text().splitlines() if path.exists() else []
+
+    def starts(self) -> Counter[str]:
+        """How often the paced door started each run."""
+        return Counter(line.split()[0] for line in self.lines("started.txt"))
+
+    # Waiting.
+
+    def wait(self, fact: Callable[[], bool], what: str, seconds: float = 90) -> None:
+        end = time.monotonic() + seconds
+        while not fact():
+            if time.monotonic() > end:
+                queue = self.cluster.run("squeue", "--array", "--states=all", check=False)
+                pytest.fail(f"in vain waited for {what}.\n{queue}\n{self.logs()[-3000:]}")
+            time.sleep(0.1)
+
+    def wait_done(self, seconds: float = 120) -> None:
+        self.wait(lambda: all(run.result.exists() for run in self.runs), "every run's result", seconds)
+
+    def wait_idle(self, seconds: float = 90) -> None:
+        self.wait(lambda: not self.living(), "the jobs to be gone", seconds)
+
+    def wait_step(self, step: int, run: int = 0, seconds: float = 60) -> None:
+        self.wait(lambda: record.step(self.runs[run]) >= step, f"step {step}", seconds)
+
+    def wait_status(self, *wanted: Status, seconds: float = 60) -> None:
+        self.wait(lambda: self.state().status in wanted, f"{[status.value for status in wanted]}", seconds)
+
+    def wait_attempts(self, count: int, seconds: float = 90) -> None:
+        self.wait(lambda: len(self.attempts()) >= count, f"attempt {count}", seconds)
+
+    # The paced door.
+
+    def order(self, **orders: Any) -> None:
+        """Change what the paced door does."""
+        path = self.output / "orders.json"
+        before = json.loads(path.read_text()) if path.exists() else {"pace": 0.05, "saves": 1}
+        new = path.with_name("orders.new")
+        new.write_text(json.dumps({**before, **orders}))
+        new.replace(path)
+
+
+def paced(cluster: Machine, output: Path, *words: str, runs: int = 1, steps: int = 20, **orders: Any) -> OnSlurm:
+    """A study of runs that train nothing: steps of 0.05 s, saved at each, unless ordered otherwise."""
+    seeds = ",".join(map(str, range(runs)))
+    usual = (
+        "culture=korea",
+        "ablation.axes.variant=[base]",
+        f"seed=[{seeds}]",
+        f"train.steps={steps}",
+        f"cluster.python='{sys.executable} {PACED}'",
+    )
+    made = OnSlurm(cluster, output, (*usual, *words))
+    output.mkdir(exist_ok=True)
+    made.order(**orders)
+    return made
+
+
+def real(cluster: Machine, output: Path, *words: str) -> OnSlurm:
+    return OnSlurm(cluster, output, (*REAL, *words))
+
+
+def take_node(cluster: Machine, node: str = "w001") -> str:
+    """An urgent job that wants the whole node, and preempts what is there."""
+    words = ["--partition=urgent", "--nodes=1", "--gpus=v100-32:8", f"--nodelist={node}", "--output=/dev/null"]
+    return cluster.run("sbatch", "--parsable", *words, "--wrap=sleep 300")
+
+
+def on(partition: str, node: str = "w001") -> tuple[str, str]:
+    """Words that send the jobs to one node of a partition."""
+    return f"cluster.partition={partition}", f"cluster.sbatch={{nodelist:{node}}}"
+
+

@@ -1,0 +1,70 @@
+"""The whole study of the README on a cluster that cuts it short, against the same study on this machine."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from scoft_hpc.launch import batch
+from scoft_hpc.launch.batch import PREPARE, TRAIN, Batch
+from scoft_hpc.runs import record
+from scoft_hpc.runs.layout import StudyDir
+from slurm.machine import Machine
+
+WORDS = ("culture=all", "ablation=loss_terms", "study=s", "threads=1", "cluster.lanes=13")
+"""The same packs and threads here and there: then the same arithmetic, to the last bit."""
+SECONDS = 420
+
+
+def sweep(output: Path, *words: str) -> StudyDir:
+    command = [sys.executable, "-m", "scoft_hpc.sweep", *WORDS, f"output={output}", *words]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return StudyDir(output / "s")
+
+
+def table(study: StudyDir) -> list[dict[str, str]]:
+    """results.csv without how long a run took."""
+    with study.results.open(newline="") as file:
+        return [
+            {name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)
+        ]
+
+
+def training(study: StudyDir) -> Batch:
+    (found,) = [one for one in batch.read_all(study) if one.stage == TRAIN]
+    return found
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < end, f"waited {SECONDS} s for {what}"
+        time.sleep(1)
+
+
+def test_the_default_study_survives_a_time_limit_and_ends_in_the_same_table(
+    cluster: Machine, tmp_path: Path
+) -> None:
+    there = sweep(tmp_path / "there", "cluster=slurm", "device=cpu", "cluster.warn_seconds=40")
+    prepare, train = batch.read_all(there)
+    assert prepare.stage == PREPARE and len(prepare.tasks) == 5
+    assert sorted(map(len, train.tasks)) == [12, 13]
+    trained = [there.run(run) for run in train.tasks[0] if "base" not in run]
+    until(lambda: any(record.step(run) > 3 for run in trained), "the first steps")
+    assert len(list((tmp_path / "there" / "cache").iterdir())) == 5  # each culture was prepared, once, before
+    cluster.expire(f"{train.job}_0", 50)
+    until(lambda: all(there.run(run).ended for task in train.tasks for run in task), "every run")
+    until(lambda: there.results.exists() and there.report.exists(), "the last job's table")
+    attempts = [attempt for attempt in training(there).attempts if attempt.task == 0]
+    *cut_short, last = attempts
+    assert cut_short and {(one.code, one.cause) for one in cut_short} == {(75, "time limit")}
+    assert (last.code, last.restart) == (0, len(cut_short))
+    assert max(last.progress.values()) > 0  # it went on from a save
+    here = sweep(tmp_path / "here")
+    assert len(table(there)) == 25
+    assert table(there) == table(here)

@@ -1,0 +1,130 @@
+"""What is known of a study while Slurm waits, is half down, or has forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from scoft_hpc.launch import reconcile, situation, slurm
+from scoft_hpc.launch.situation import ACCOUNTING_SECONDS
+from scoft_hpc.runs.record import Status
+from slurm.machine import Machine
+from slurm.studies_on_slurm import OnSlurm, on, paced, take_node
+
+WAITING = ("CONFIGURING", "RESV_DEL_HOLD", "REQUEUE_HOLD", "REQUEUED", "REQUEUE_FED", "RESIZING", "SIGNALING",
+           "SPECIAL_EXIT", "STAGE_OUT", "STOPPED", "SUSPENDED", "PENDING", "COMPLETING")  # fmt: skip
+
+
+def killed(study: OnSlurm) -> None:
+    """The job's processes are gone without a word."""
+    study.cluster.run("scancel", "--signal=KILL", "--full", study.attempts()[-1].job)
+    study.wait_idle()
+
+
+def assert_sent_again_once(study: OnSlurm) -> None:
+    study.order(pace=0.01, deaf=False, hold=[])
+    assert "sent: 1 train" in study.sweep().text
+    study.wait_done()
+    study.wait_idle()
+    assert len(study.attempts()) == 2 and len(study.lines("published.txt")) == 1
+
+
+def test_suspended_or_held_is_never_done_nor_sent_again(cluster: Machine, tmp_path: Path) -> None:
+    study = paced(cluster, tmp_path, hold=[0, 1])
+    assert study.sweep().code == 0
+    study.wait_step(3)
+    job = study.attempts()[0].job
+    cluster.run("scontrol", "suspend", job)
+    state = study.state()
+    assert state.status in (Status.running, Status.queued) and state.alive and state.note == "suspended"
+    assert "nothing to send: 1 run still in the queue or at work" in study.sweep().text
+    cluster.run("scontrol", "resume", job)
+    cluster.run("scontrol", "requeuehold", job)
+    study.wait(lambda: study.state().status is Status.queued, "being held")
+    assert study.state().alive and "nothing to send" in study.sweep().text
+    cluster.run("scontrol", "release", job)
+    study.order(hold=[])
+    with cluster.hurrying():
+        study.wait_done()
+    study.wait_idle()
+    assert len(study.lines("published.txt")) == 1
+
+
+def test_no_state_that_a_job_leaves_again_counts_as_an_end(cluster: Machine, tmp_path: Path) -> None:
+    """A job that waits, in all the states that Slurm cannot easily be brought into."""
+    study = paced(cluster, tmp_path)
+    cluster.run("scontrol", "update", "partition=GPU-shared", "state=down")
+    try:
+        assert study.sweep().code == 0
+        seen = situation.read(study.study, study.ids)
+        (entry,) = study.living()
+        for word in WAITING:
+            queue = slurm.Queue([replace(entry, state=word)])
+            states = reconcile.states(seen.files, seen.batches, queue)
+            assert [(state.status, state.alive) for state in states.values()] == [(Status.queued, True)], word
+            assert not reconcile.missing(states.values(), by_hand=True, retry=True)
+    finally:
+        cluster.run("scontrol", "update", "partition=GPU-shared", "state=up")
+
+
+def test_without_slurmdbd_the_queue_and_the_files_tell_all(cluster: Machine, tmp_path: Path) -> None:
+    cluster.stop("slurmdbd")
+    study = paced(cluster, tmp_path, hold=[0])
+    assert study.sweep().code == 0
+    study.wait_status(Status.running)
+    killed(study)
+    assert study.state().status is Status.lost
+    assert_sent_again_once(study)
+    assert study.state().status is Status.done
+
+
+def test_a_purged_record_is_read_from_accounting_and_kept(cluster: Machine, tmp_path: Path) -> None:
+    study = paced(cluster, tmp_path, *on("preempt-cancel"), steps=100, pace=0.3, deaf=True)
+    assert study.sweep().code == 0
+    study.wait_step(3)
+    urgent = take_node(cluster)
+    study.wait_idle()
+    cluster.run("scancel", urgent)
+    cluster.purge_records()
+    assert (study.state().status, study.state().cause) == (Status.lost, "preempted")
+    cluster.stop("slurmdbd")
+    (study.study.jobs / "accounting.asked").unlink()
+    assert (study.state().status, study.state().cause) == (Status.lost, "preempted")
+    assert_sent_again_once(study)
+
+
+def test_with_the_record_purged_and_no_accounting_the_outcome_comes_from_disk(
+    cluster: Machine, tmp_path: Path
+) -> None:
+    study = paced(cluster, tmp_path, "cluster.lanes=1", "cluster.jobs=3", runs=3, hold=[0])
+    assert study.sweep().code == 0
+    study.wait(lambda: len(study.lines("started.txt")) == 3, "all runs")
+    lost = study.living()[0]
+    cluster.run("scancel", "--signal=KILL", "--full", f"{lost.job}_{lost.index}")
+    study.wait(lambda: len(study.living()) == 2, "one to be gone")
+    study.order(hold=[])
+    study.wait_idle()
+    cluster.purge_records()
+    cluster.stop("slurmdbd")
+    states = study.states()
+    done = [name for name, state in states.items() if state.status is Status.done]
+    again = [state for state in states.values() if state.status is not Status.done]
+    if again:  # else one of those that ended sent it again
+        assert [(state.status, state.alive) for state in again] == [(Status.lost, False)]
+        assert "sent: 1 train" in study.sweep().text
+    study.wait_done()
+    study.wait_idle()
+    assert len(done) >= 2 and len(study.lines("published.txt")) == 3
+
+
+def test_accounting_is_asked_at_most_once_a_minute(cluster: Machine, tmp_path: Path) -> None:
+    study = paced(cluster, tmp_path, pace=0.3, deaf=True)
+    assert study.sweep().code == 0
+    study.wait_step(2)
+    killed(study)
+    cluster.purge_records()
+    asked = study.study.jobs / "accounting.asked"
+    study.states()
+    first = asked.stat().st_mtime_ns
+    study.states()
+    assert asked.stat().st_mtime_ns == first and ACCOUNTING_SECONDS >= 60

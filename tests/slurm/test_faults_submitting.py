@@ -1,0 +1,195 @@
+"""Whatever dies or is silent while a study is sent: each run has one job, and the same command goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from scoft_hpc.launch import batch, remote, submit
+from scoft_hpc.launch.study import launch_claim
+from scoft_hpc.runs import claim
+from scoft_hpc.runs.claim import Owner
+from slurm.machine import Machine
+from slurm.studies_on_slurm import OnSlurm, paced
+
+RUNS = 4
+DIE_AFTER = """#!/bin/sh
+{sbatch} "$@" > {folder}/answer; code=$?
+kill -KILL $PPID
+exit $code
+"""
+"""An sbatch whose caller dies before it hears the answer."""
+
+
+@pytest.fixture(autouse=True)
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for tens of seconds waits for one or two."""
+    monkeypatch.setattr(submit, "PAUSES", (0.0, 1.0))
+    monkeypatch.setattr(remote, "SETTLE_SECONDS", 3.0)
+
+
+@pytest.fixture
+def study(cluster: Machine, tmp_path: Path) -> Iterator[OnSlurm]:
+    """Four runs, each a task of its own."""
+    yield paced(cluster, tmp_path, "cluster.lanes=1", "cluster.jobs=4", runs=RUNS, pace=0.02)
+
+
+def assert_each_run_once(study: OnSlurm) -> None:
+    """Every run is done, was started once, and nothing else was ever started."""
+    study.wait_done()
+    study.wait_idle()
+    assert study.starts() == dict.fromkeys(study.ids, 1)
+    assert len(study.ids) == len(study.lines("published.txt")) == RUNS
+
+
+def test_a_controller_that_is_down_is_told_with_nothing_sent_and_then_the_same_command_sends_each_run_once(
+    study: OnSlurm,
+) -> None:
+    study.cluster.kill("slurmctld")
+    code, text = study.sweep()
+    assert code == 3
+    assert "Slurm does not answer" in text and "tried 2 times" in text and "the same command goes on" in text
+    assert "Traceback" not in text
+    study.cluster.start("slurmctld")
+    assert not study.living()
+    assert study.sweep().code == 0
+    assert_each_run_once(study)
+
+
+def test_a_controller_that_comes_back_meanwhile_is_all_that_a_sweep_waits_for(
+    study: OnSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit, "PAUSES", (0.0, 1.0, 2.0, 4.0, 8.0))
+    study.cluster.kill("slurmctld")
+    pauses: list[float] = []
+    sleep = time.sleep
+
+    def meanwhile(seconds: float) -> None:
+        pauses.append(seconds)
+        if pauses == [0.0, 1.0]:
+            study.cluster.start("slurmctld")
+        sleep(seconds)
+
+    monkeypatch.setattr(submit.time, "sleep", meanwhile)
+    assert study.sweep().code == 0
+    monkeypatch.undo()
+    assert_each_run_once(study)
+
+
+def test_accepted_but_the_client_died_before_it_heard(
+    study: OnSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing in the study knows the job's number: it is found by its name, or recorded by its first task."""
+    sbatch = subprocess.run(["which", "sbatch"], capture_output=True, text=True, check=True).stdout.strip()
+    wrapper = tmp_path / "bin" / "sbatch"
+    wrapper.parent.mkdir()
+    wrapper.write_text(DIE_AFTER.format(sbatch=sbatch, folder=tmp_path))
+    wrapper.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
+    process = study.start(env=environment)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert (tmp_path / "answer").read_text().startswith("Submitted batch job")
+    assert study.sweep().code == 0
+    assert len(study.batches()) == 1
+    assert_each_run_once(study)
+
+
+@pytest.mark.parametrize("call", ["rename 2", "rename 4", "rename 7", "link 3", "vfork 1"])
+def test_killed_at_any_point_of_the_sending_the_same_command_sends_the_rest(
+    study: OnSlurm, call: str
+) -> None:
+    """By strace, at the writing of the plan, the configs, the batch and its number, and at the start of sbatch."""
+    name, _, nth = call.partition(" ")
+    trace = f"inject={name}:signal=KILL:when={nth}"
+    process = study.start(before=["strace", "-f", "-o", "/dev/null", "-e", f"trace={name}", "-e", trace])
+    said = process.communicate()[0]
+    assert process.returncode == -signal.SIGKILL, said
+    code, text = study.sweep()
+    assert code == 0, text
+    assert_each_run_once(study)
+    assert study.sweep().code == 0 and study.starts() == dict.fromkeys(study.ids, 1)
+
+
+def test_the_same_command_rebuilds_all_from_disk_and_runs_no_finished_work_again(
+    study: OnSlurm, cluster: Machine
+) -> None:
+    """The login node is gone, half of the study is done, the rest was lost with its nodes."""
+    study.order(hold=[0])
+    assert study.sweep().code == 0
+    study.wait(lambda: len(study.lines("started.txt")) == RUNS, "all runs")
+    study.wait(lambda: all(run.checkpoints.is_dir() for run in study.runs), "saves")
+    for entry in sorted(study.living(), key=lambda entry: entry.index)[RUNS // 2 :]:
+        cluster.run("scancel", "--signal=KILL", "--full", f"{entry.job}_{entry.index}")
+    study.order(hold=[])
+    study.wait_idle()
+    done = {run.run_id: run.result.stat().st_mtime_ns for run in study.runs if run.result.exists()}
+    assert done
+    process = study.start()
+    said = process.communicate()[0]
+    assert process.returncode == 0, said
+    study.wait_done()
+    study.wait_idle()
+    assert {name: study.study.run(name).result.stat().st_mtime_ns for name in done} == done
+    assert all(study.starts()[name] == 1 for name in done)
+    assert len(study.lines("published.txt")) == RUNS
+
+
+def test_of_two_who_send_at_once_one_sends_and_the_other_is_told(study: OnSlurm) -> None:
+    both = [study.start(), study.start()]
+    said = [process.communicate()[0] for process in both]
+    codes = [process.returncode for process in both]
+    assert sum("sent: 4 train tasks" in text for text in said) == 1, said
+    (other,) = [index for index, text in enumerate(said) if "sent: 4 train tasks" not in text]
+    if codes[other]:  # they met; else the other came later and found all sent
+        assert codes[other] == 4 and f"is being worked on by {claim.user()}@" in said[other]
+    else:
+        assert "nothing to send: 4 runs still in the queue or at work" in said[other]
+    assert_each_run_once(study)
+
+
+def test_who_sends_is_told_to_the_other_by_name(study: OnSlurm) -> None:
+    study.study.path.mkdir()
+    hold = claim.Claim.take(launch_claim(study.study))
+    process = study.start()
+    said = process.communicate()[0]
+    hold.release()
+    assert process.returncode == 4
+    assert f"{hold.owner}" in said and "Wait for it" in said
+    assert not study.study.jobs.exists()
+
+
+@pytest.mark.parametrize(("age", "code"), [(claim.LEASE_SECONDS + 60, 0), (claim.LEASE_SECONDS - 60, 4)])
+def test_a_stale_lease_of_another_login_node_expires(study: OnSlurm, age: float, code: int) -> None:
+    path = launch_claim(study.study)
+    path.parent.mkdir()
+    other = replace(Owner.me(), host="login2", machine="another", user="grace")
+    path.write_text(json.dumps(asdict(other)))
+    os.utime(path, (time.time() - age,) * 2)
+    said = study.sweep()
+    assert said.code == code
+    if code:
+        assert "grace@login2" in said.text and not study.study.jobs.exists()
+    else:
+        assert_each_run_once(study)
+
+
+def test_two_arrays_of_one_batch_do_its_work_once(study: OnSlurm) -> None:
+    """The worst of it: Slurm accepted twice. The first to be recorded stands, the tasks of the other leave at once."""
+    study.order(hold=[0])
+    assert study.sweep().code == 0
+    (sent,) = study.batches()
+    script = next(study.study.logs.glob("slurm/*.sh"))
+    twin = study.cluster.run("sbatch", "--parsable", str(script))
+    study.wait(lambda: f"this array ({twin}) is not the one on record ({sent.job})" in study.logs(), "the twin")
+    study.order(hold=[])
+    assert batch.read(batch.folder_of(study.study, sent.name)).job == sent.job
+    assert_each_run_once(study)

@@ -1,0 +1,30 @@
+"""The README's way on a cluster, typed in its order; shortened by settings, never replaced."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from slurm.machine import Machine
+from test_readme import SHORT, on_a_cluster
+
+MORE = {
+    "doctor": ["device=cpu"],
+    "sweep": ["device=cpu", "threads=1", *SHORT["train"]],
+}
+
+
+def test_from_the_doctor_to_the_table(cluster: Machine, tmp_path: Path) -> None:
+    typed = {}
+    for words in on_a_cluster():
+        verb = words[2].removeprefix("scoft_hpc.")
+        account = [word.replace("GRANT", "abc123p") for word in words[1:]]
+        command = [sys.executable, *account, *MORE.get(verb, [])]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert "Traceback" not in ended.stderr
+        typed[verb] = ended.stdout
+    assert list(typed) == ["doctor", "sweep", "status", "logs", "why", "retry", "cancel"]
+    assert "25 runs, 25 done" in typed["status"]
+    assert (tmp_path / "outputs/loss_terms-all-toy/report.html").exists()
