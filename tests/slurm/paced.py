@@ -1,13 +1,13 @@
 """A job that trains nothing: real tasks and claims, and a door that steps, saves and publishes at a test's pace.
 
-`cluster.python="python paced.py"` makes a Slurm task of it: `paced.py -u -m scoft_hpc.job BATCH` is that module, but for
-the door, which is this file. What the door does stands in `orders.json` beside the studies, and is read at every step:
+`cluster.python="python paced.py"` makes a Slurm task of it: `paced.py -u -m scoft_hpc.job BATCH` is that module, but
+for the door, which is this file. What the door does stands in `orders.json` beside the studies, read at every step:
 
-    pace      seconds a step                       saves     a checkpoint every so many steps (0: none of its own accord)
-    deaf      signals are not heeded               hold      at the last step, wait while this restart is named here
-    end       "exit" or "kill", at step `at`       fail      a cause to fail with, at step `at`
-    lanes     more runs than these in a pack: out of GPU memory
-    hog_gb    memory to take, and to be killed for by the system, while the job has less than twice that
+    pace     seconds a step                       saves    a checkpoint every so many steps; 0: when told to stop
+    deaf     signals are not heeded               hold     these restarts wait at their last step
+    end      "exit" or "kill", at step `at`       fail     a cause to fail with, at step `at`
+    lanes    more runs than these in a pack are out of GPU memory
+    hog_gb   memory to take, and to be killed for, unless the job has twice that
 
 Every start and every publication is a line in `started.txt` or `published.txt` beside the orders: run, job, restart.
 """

@@ -157,6 +157,14 @@ class OnSlurm:
     def wait_attempts(self, count: int, seconds: float = 90) -> None:
         self.wait(lambda: len(self.attempts()) >= count, f"attempt {count}", seconds)
 
+    def wait_starts(self, count: int) -> None:
+        """Of the paced door, and of the attempts that hold it."""
+        self.wait_attempts(count)
+        self.wait(lambda: len(self.lines("started.txt")) >= count, f"start {count}")
+
+    def wait_ends(self, count: int) -> None:
+        self.wait(lambda: sum(bool(one.ended) for one in self.attempts()) >= count, f"end of attempt {count}")
+
     # The paced door.
 
     def order(self, **orders: Any) -> None:
@@ -168,7 +176,9 @@ class OnSlurm:
         new.replace(path)
 
 
-def paced(cluster: Machine, output: Path, *words: str, runs: int = 1, steps: int = 20, **orders: Any) -> OnSlurm:
+def paced(
+    cluster: Machine, output: Path, *words: str, runs: int = 1, steps: int = 20, **orders: Any
+) -> OnSlurm:
     """A study of runs that train nothing: steps of 0.05 s, saved at each, unless ordered otherwise."""
     seeds = ",".join(map(str, range(runs)))
     usual = (
@@ -190,12 +200,16 @@ def real(cluster: Machine, output: Path, *words: str) -> OnSlurm:
 
 def take_node(cluster: Machine, node: str = "w001") -> str:
     """An urgent job that wants the whole node, and preempts what is there."""
-    words = ["--partition=urgent", "--nodes=1", "--gpus=v100-32:8", f"--nodelist={node}", "--output=/dev/null"]
+    words = [
+        "--partition=urgent",
+        "--nodes=1",
+        "--gpus=v100-32:8",
+        f"--nodelist={node}",
+        "--output=/dev/null",
+    ]
     return cluster.run("sbatch", "--parsable", *words, "--wrap=sleep 300")
 
 
 def on(partition: str, node: str = "w001") -> tuple[str, str]:
     """Words that send the jobs to one node of a partition."""
     return f"cluster.partition={partition}", f"cluster.sbatch={{nodelist:{node}}}"
-
-

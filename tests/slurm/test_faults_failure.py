@@ -132,8 +132,7 @@ def test_requeues_by_slurm_itself_without_progress_come_to_an_end(cluster: Machi
     with cluster.hurrying():
         most = CAUSES["preempted"].tries
         for count in range(1, most + 1):
-            study.wait(lambda: len(study.attempts()) == count, f"attempt {count}")
-            study.wait(lambda: len(study.lines("started.txt")) == count, f"start {count}")
+            study.wait_starts(count)
             cluster.run("scontrol", "requeue", study.attempts()[-1].job)
         study.wait_idle()
     failure = record.failure(study.runs[0])

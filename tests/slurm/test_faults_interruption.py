@@ -120,11 +120,11 @@ def test_time_limits_before_which_nothing_can_be_saved_come_to_an_end(
     assert study.sweep().code == 0
     with cluster.hurrying():
         for attempt in range(1, 4):
-            study.wait(lambda: len(study.lines("started.txt")) == attempt, f"start {attempt}")
+            study.wait_starts(attempt)
             study.wait(lambda: study.runs[0].metrics.exists(), "the training")
             job = study.attempts()[-1].job
             cluster.run("scancel", "--signal=USR2", job)
-            study.wait(lambda: study.attempts()[attempt - 1].ended is not None, "the end of an attempt", 60)
+            study.wait_ends(attempt)
         study.wait_idle(60)
     state = study.state()
     assert (state.status, state.cause) == (Status.failed, "no progress")

@@ -89,7 +89,9 @@ def test_a_full_disk_leaves_the_last_save_one_clear_message_and_a_run_that_goes_
     assert study.sweep().code == 0
     study.wait(lambda: record.progress(study.runs[0]) > 0, "a save")
     ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 64 * 1024))  # room for words, none for weights
+    ballast.write_bytes(
+        bytes(shutil.disk_usage(small_disk).free - 64 * 1024)
+    )  # room for words, none for weights
     study.wait_idle()
     (run,) = study.runs
     failure = record.failure(run)

@@ -189,7 +189,9 @@ def test_two_arrays_of_one_batch_do_its_work_once(study: OnSlurm) -> None:
     (sent,) = study.batches()
     script = next(study.study.logs.glob("slurm/*.sh"))
     twin = study.cluster.run("sbatch", "--parsable", str(script))
-    study.wait(lambda: f"this array ({twin}) is not the one on record ({sent.job})" in study.logs(), "the twin")
+    study.wait(
+        lambda: f"this array ({twin}) is not the one on record ({sent.job})" in study.logs(), "the twin"
+    )
     study.order(hold=[])
     assert batch.read(batch.folder_of(study.study, sent.name)).job == sent.job
     assert_each_run_once(study)
