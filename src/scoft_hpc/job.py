@@ -17,7 +17,7 @@ from pathlib import Path
 
 from scoft_hpc.config.cluster import from_plain
 from scoft_hpc.config.schema import WandbMode
-from scoft_hpc.errors import INTERRUPTED, RunError, ScoftError
+from scoft_hpc.errors import INTERRUPTED, LaunchError, RunError, ScoftError
 from scoft_hpc.launch import batch, remote, slurm, store, task
 from scoft_hpc.launch.batch import PREPARE, Attempt, Batch
 from scoft_hpc.launch.coming import Request, coming
@@ -32,9 +32,13 @@ PATIENCE_SECONDS = 60.0
 """How long an ending job waits for another one that sends."""
 
 
+APPEARING_SECONDS = 60.0
+"""How long a file that was written on another machine may take to be seen on this one."""
+
+
 def job(place: Place) -> int:
     """Do the task and what its end brings with it; return the exit code."""
-    sent = batch.read(place.folder)
+    sent = _appearing(place.folder)
     standing = batch.record_job(place.folder, place.job)
     if standing != place.job:
         _say(f"this array ({place.job}) is not the one on record ({standing or 'none'}): nothing is done")
@@ -43,6 +47,17 @@ def job(place: Place) -> int:
         _say("Slurm has started this task anew elsewhere: nothing is done here")
         return 0
     return _prepare(place, sent) if sent.stage == PREPARE else _train(place, sent)
+
+
+def _appearing(folder: Path) -> Batch:
+    end = time.monotonic() + APPEARING_SECONDS
+    while True:
+        try:
+            return batch.read(folder)
+        except LaunchError:
+            if (folder / "batch.json").exists() or time.monotonic() > end:
+                raise
+            time.sleep(1.0)
 
 
 def _prepare(place: Place, sent: Batch) -> int:

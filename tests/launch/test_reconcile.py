@@ -125,9 +125,16 @@ def test_a_failed_lane_is_not_sent_while_its_pack_is_at_work() -> None:
     assert reconcile.missing([found], by_hand=True, retry=True) == []
 
 
+def test_a_lane_alone_that_does_not_fit_waits_for_a_person() -> None:
+    alone = state(failed("gpu memory"), [batch()], Queue([]))
+    pair = state(failed("gpu memory"), [batch(tasks=((RUN, "korea-ldm-s0-00000000"),))], Queue([]))
+    assert [bool(reconcile.missing([one], by_hand=False)) for one in (alone, pair)] == [False, True]
+    assert reconcile.missing([alone], by_hand=True, retry=True) == [alone]
+
+
 @pytest.mark.parametrize("cause", CAUSES)
 def test_what_failed_waits_for_a_person_unless_its_cause_can_pass(cause: str) -> None:
-    found = state(failed(cause), [batch()], Queue([]))
+    found = state(failed(cause), [batch(tasks=((RUN, "korea-ldm-s0-00000000"),))], Queue([]))
     assert found.status is Status.failed and found.cause == cause
     assert reconcile.missing([found], by_hand=False, retry=True) == [found]
     assert bool(reconcile.missing([found], by_hand=True)) is CAUSES[cause].again

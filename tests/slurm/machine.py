@@ -153,7 +153,9 @@ class Machine:
         """The node boots again and takes jobs."""
         self.start(node)
         if re.search("DOWN|DRAIN|FAIL", self.node_state(node)):
-            self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)  # it may be back by now
+            self.run(
+                "scontrol", "update", f"nodename={node}", "state=resume", check=False
+            )  # it may be back by now
         self.wait_ready(node)
 
     def node_state(self, node: str) -> str:

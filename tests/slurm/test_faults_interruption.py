@@ -118,14 +118,13 @@ def test_time_limits_before_which_nothing_can_be_saved_come_to_an_end(
     """The warning comes early, as Slurm's may; the door never gets far enough to have something to save."""
     study = paced(cluster, tmp_path, "cluster.minutes=1", "cluster.min_minutes=1", pace=30.0, saves=0)
     assert study.sweep().code == 0
-    with cluster.hurrying():
-        for attempt in range(1, 4):
-            study.wait_starts(attempt)
-            study.wait(lambda: study.runs[0].metrics.exists(), "the training")
-            job = study.attempts()[-1].job
-            cluster.run("scancel", "--signal=USR2", job)
-            study.wait_ends(attempt)
-        study.wait_idle(60)
+    for attempt in range(1, 4):
+        study.wait_starts(attempt)
+        study.wait(lambda: study.runs[0].metrics.exists(), "the training")
+        job = study.attempts()[-1].job
+        cluster.run("scancel", "--signal=USR2", job)
+        study.wait_ends(attempt)
+    study.wait_idle(60)
     state = study.state()
     assert (state.status, state.cause) == (Status.failed, "no progress")
     assert "3 attempts in a row saved nothing new; the last one ended on: time limit" in state.note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,8 +45,7 @@ def test_suspended_or_held_is_never_done_nor_sent_again(cluster: Machine, tmp_pa
     assert study.state().alive and "nothing to send" in study.sweep().text
     cluster.run("scontrol", "release", job)
     study.order(hold=[])
-    with cluster.hurrying():
-        study.wait_done()
+    study.wait_done()
     study.wait_idle()
     assert len(study.lines("published.txt")) == 1
 
@@ -128,3 +128,26 @@ def test_accounting_is_asked_at_most_once_a_minute(cluster: Machine, tmp_path: P
     first = asked.stat().st_mtime_ns
     study.states()
     assert asked.stat().st_mtime_ns == first and ACCOUNTING_SECONDS >= 60
+
+
+def test_a_task_waits_for_files_that_appear_late_on_its_node(cluster: Machine, tmp_path: Path) -> None:
+    study = paced(cluster, tmp_path, pace=0.01)
+    cluster.run("scontrol", "update", "partition=GPU-shared", "state=down")
+    try:
+        assert study.sweep().code == 0
+        (unseen,) = study.study.jobs.glob("*/batch.json")
+        (entry,) = study.living()
+        kept = unseen.rename(tmp_path / "kept.json")
+    finally:
+        cluster.run("scontrol", "update", "partition=GPU-shared", "state=up")
+
+    def begun() -> bool:
+        return slurm.queue().find(entry.name, entry.job, entry.index).state == "RUNNING"  # type: ignore[union-attr]
+
+    study.wait(begun, "the job to begin")
+    time.sleep(2.0)
+    assert begun() and not study.lines("started.txt")
+    kept.rename(unseen)
+    study.wait_done()
+    study.wait_idle()
+    assert len(study.attempts()) == 1

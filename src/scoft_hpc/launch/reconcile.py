@@ -106,6 +106,8 @@ def _wanted(state: State, by_hand: bool, retry: bool) -> bool:
         return by_hand
     if state.status is Status.lost:
         return by_hand or (follows.again and state.tries < follows.tries)
+    if state.cause == "gpu memory" and state.place and len(state.place.batch.tasks[state.place.task]) == 1:
+        return retry  # a lane alone cannot be halved
     if state.status is Status.failed:
         return retry or (follows.again and state.tries < follows.tries)
     return False

@@ -90,14 +90,28 @@ def hopeless(place: Place, sent: Batch, runs: Sequence[RunDir]) -> dict[RunDir, 
     batches = batch.read_all(place.study)
     files = {run.run_id: Files(record.status(run), None, None, record.progress(run)) for run in runs}
     tries = reconcile.tries_of(files, batches)
-    before = [attempt for attempt in sent.attempts if attempt.task == place.index]
+    found = {}
+    for run in runs:
+        cause = _last_cause(run, place, batches)
+        if tries.get(run.run_id, 0) >= policy(cause).tries:
+            count = tries[run.run_id]
+            found[run] = f"{count} attempts in a row saved nothing new; the last one ended on: {cause}"
+    return found
+
+
+def _last_cause(run: RunDir, place: Place, batches: Sequence[Batch]) -> str:
+    """Why the run's attempt before this one ended."""
+    before = [(one, a) for one in batches for a in one.attempts if run.run_id in a.progress]
+    if not before:
+        return "lost"
+    one, last = max(before, key=lambda pair: pair[1].started)
+    if last.cause is not None:
+        return last.cause
+    failure = record.earlier_failure(run)
+    if failure is not None and float(failure["time"]) >= last.started:
+        return str(failure["cause"])
     # Who was started again by Slurm itself, and left no word, was preempted or lost its node.
-    cause = (before[-1].cause or "preempted") if before else "lost"
-    return {
-        run: f"{tries[run.run_id]} attempts in a row saved nothing new; the last one ended on: {cause}"
-        for run in runs
-        if tries.get(run.run_id, 0) >= policy(cause).tries
-    }
+    return "preempted" if one.name == place.folder.name and last.ended is None else "lost"
 
 
 def begin(place: Place, sent: Batch) -> Attempt:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from scoft_hpc.errors import RunError
@@ -60,11 +61,13 @@ def result(run: RunDir) -> dict[str, Any]:
 
 def failure(run: RunDir) -> dict[str, Any] | None:
     """{"cause", "message", "step", "time"} of the last attempt, or None."""
-    try:
-        content: dict[str, Any] = json.loads(run.failure.read_text())
-    except (FileNotFoundError, ValueError):  # none, or one that a full disk tore
-        return None
-    return content
+    return _read(run.failure)
+
+
+def earlier_failure(run: RunDir) -> dict[str, Any] | None:
+    """The failure that was set aside last, or None."""
+    numbers = [int(path.stem.rpartition("-")[2]) for path in run.path.glob("failure-*.json")]
+    return _read(run.path / f"failure-{max(numbers)}.json") if numbers else None
 
 
 def write_result(run: RunDir, held: claim.Claim, attempt: int, seconds: dict[str, float]) -> None:
@@ -106,3 +109,12 @@ def set_aside(run: RunDir) -> None:
     if run.failure.exists():
         earlier = len(list(run.path.glob("failure-*.json")))
         run.failure.rename(run.path / f"failure-{earlier + 1}.json")
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The object in the file; None if there is none, or one that a full disk tore."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return content
