@@ -154,11 +154,8 @@ def _print_plan(console: Console, study: StudyDir, plan: Plan, packs: Sequence[P
     console.print(tables.plan_table(plan.runs, packs), "")
     if packs:
         console.print(tables.pack_table(packs), "")
-    todo = sum(len(p.runs) for p in packs)
-    _say(
-        console,
-        f"study {study.name}: {len(plan.runs)} runs, {todo} to do in {len(packs)} packs; nothing was sent.",
-    )
+    todo, count = sum(len(p.runs) for p in packs), f"{len(packs)} pack{'s' * (len(packs) != 1)}"
+    _say(console, f"study {study.name}: {len(plan.runs)} runs, {todo} to do in {count}; nothing was sent.")
 
 
 def _say_all(console: Console, lines: Sequence[str]) -> None:

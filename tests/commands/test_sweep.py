@@ -96,3 +96,13 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
 def test_multirun_is_not_a_sweep(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*words, "--multirun"]) == 2
     assert "culture=[korea,china]" in capsys.readouterr().err
+
+
+def test_without_slurm_a_cluster_is_refused_with_nothing_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    words = ["culture=korea", "cluster=bridges2", f"output={tmp_path}", "study=s"]
+    assert run(words) == 3
+    assert "this machine has no Slurm" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()

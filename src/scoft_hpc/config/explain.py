@@ -46,7 +46,7 @@ def faults(schema: type[RunConfig], groups: Groups, words: Sequence[str]) -> lis
                 f"'{key}=\"{value}\"'."
             )
             continue
-        found += [f"`{word}`: {fault}" for fault in _faults(schema, groups, override)]
+        found += [f"`{_typed(schema, word)}`: {fault}" for fault in _faults(schema, groups, override)]
         key = override.key_or_group
         if key in given:
             found.append(f"`{given[key]}` and `{word}`: `{key}` is given twice; give it once.")
@@ -81,6 +81,12 @@ def readable(schema: type[RunConfig], word: str) -> str:
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'{key}="{escaped}"'
     return word
+
+
+def _typed(schema: type[RunConfig], word: str) -> str:
+    """The word without what `readable` has put before it."""
+    bare = word.removeprefix("++")
+    return bare if readable(schema, bare) == word else word
 
 
 def dashed(schema: type[RunConfig], words: Sequence[str]) -> list[str]:

@@ -44,8 +44,9 @@ def launch(
     Raises:
         RunError: if another process is sending runs of this study; it says who.
         NoAnswerError: if Slurm does not answer; the next launch continues.
-        LaunchError: if Slurm refuses, or it would go over the budget.
+        LaunchError: if there is no Slurm, if it refuses, or if it would go over the budget.
     """
+    slurm.require()
     study.path.mkdir(parents=True, exist_ok=True)
     hold = Claim.take(launch_claim(study))
     try:

@@ -33,6 +33,9 @@ SECRETS = ("WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KE
 """Not given to jobs: they publish nothing and fetch nothing, and Slurm keeps a job's environment in files."""
 
 
+NONE_HERE = "this machine has no Slurm: no sbatch, no squeue. Log in to the cluster, or take cluster=local."
+
+
 class NoAnswerError(LaunchError):
     """Slurm's controller or database does not answer: nothing is known, neither good nor bad."""
 
@@ -83,6 +86,12 @@ class Queue:
 def here() -> bool:
     """Whether this machine has Slurm's commands."""
     return shutil.which("sbatch") is not None and shutil.which("squeue") is not None
+
+
+def require() -> None:
+    """Raise LaunchError unless this machine has Slurm's commands."""
+    if not here():
+        raise LaunchError(NONE_HERE)
 
 
 def queue(users: Iterable[str] = ()) -> Queue:
@@ -200,10 +209,7 @@ def _run(words: Sequence[str]) -> str:
     try:
         ended = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, env=clean(os.environ))
     except FileNotFoundError:
-        raise LaunchError(
-            f"`{words[0]}` was not found: this machine has no Slurm. "
-            f"Log in to the cluster, or take cluster=local."
-        ) from None
+        raise LaunchError(NONE_HERE) from None
     except subprocess.TimeoutExpired:
         raise NoAnswerError(f"Slurm does not answer: {words[0]} took longer than {SECONDS:.0f} s.") from None
     if ended.returncode:
