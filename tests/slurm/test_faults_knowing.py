@@ -78,7 +78,9 @@ def test_without_slurmdbd_the_queue_and_the_files_tell_all(cluster: Machine, tmp
     assert study.state().status is Status.done
 
 
-def test_a_purged_record_is_read_from_accounting_and_kept(cluster: Machine, tmp_path: Path) -> None:
+def test_a_purged_record_is_read_from_accounting_once_a_minute_and_kept(
+    cluster: Machine, tmp_path: Path
+) -> None:
     study = paced(cluster, tmp_path, *on("preempt-cancel"), steps=100, pace=0.3, deaf=True)
     assert study.sweep().code == 0
     study.wait_step(3)
@@ -87,8 +89,12 @@ def test_a_purged_record_is_read_from_accounting_and_kept(cluster: Machine, tmp_
     cluster.run("scancel", urgent)
     cluster.purge_records()
     assert (study.state().status, study.state().cause) == (Status.lost, "preempted")
+    asked = study.study.jobs / "accounting.asked"
+    first = asked.stat().st_mtime_ns
+    study.states()
+    assert asked.stat().st_mtime_ns == first and ACCOUNTING_SECONDS >= 60
     cluster.stop("slurmdbd")
-    (study.study.jobs / "accounting.asked").unlink()
+    asked.unlink()
     assert (study.state().status, study.state().cause) == (Status.lost, "preempted")
     assert_sent_again_once(study)
 
@@ -115,19 +121,6 @@ def test_with_the_record_purged_and_no_accounting_the_outcome_comes_from_disk(
     study.wait_done()
     study.wait_idle()
     assert len(done) >= 2 and len(study.lines("published.txt")) == 3
-
-
-def test_accounting_is_asked_at_most_once_a_minute(cluster: Machine, tmp_path: Path) -> None:
-    study = paced(cluster, tmp_path, pace=0.3, deaf=True)
-    assert study.sweep().code == 0
-    study.wait_step(2)
-    killed(study)
-    cluster.purge_records()
-    asked = study.study.jobs / "accounting.asked"
-    study.states()
-    first = asked.stat().st_mtime_ns
-    study.states()
-    assert asked.stat().st_mtime_ns == first and ACCOUNTING_SECONDS >= 60
 
 
 def test_a_task_waits_for_files_that_appear_late_on_its_node(cluster: Machine, tmp_path: Path) -> None:

@@ -110,8 +110,9 @@ def _last_cause(run: RunDir, place: Place, batches: Sequence[Batch]) -> str:
     failure = record.earlier_failure(run)
     if failure is not None and float(failure["time"]) >= last.started:
         return str(failure["cause"])
-    # Who was started again by Slurm itself, and left no word, was preempted or lost its node.
-    return "preempted" if one.name == place.folder.name and last.ended is None else "lost"
+    # Who was started again by Slurm itself, unheard or while it saved, was preempted or lost its node.
+    by_slurm = one.name == place.folder.name and (last.ended is None or last.code == INTERRUPTED)
+    return "preempted" if by_slurm else "lost"
 
 
 def begin(place: Place, sent: Batch) -> Attempt:
