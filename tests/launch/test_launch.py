@@ -103,8 +103,8 @@ def test_ctrl_c_lets_the_jobs_save_and_the_same_command_continues(tmp_path: Path
 
 
 def test_a_killed_job_leaves_lost_runs_that_are_started_again(tmp_path: Path) -> None:
-    first = Launcher(tmp_path, PACE="0.02")
-    until(lambda: len(first.workers()) == 2)
+    first = Launcher(tmp_path, PACE="0.05")
+    until(lambda: len(first.workers()) == 2 and all(claim.alive(run.claim) for run in first.runs()))
     victim = min(first.workers())
     mine = {run.run_id for run in first.runs() if getattr(claim.alive(run.claim), "pid", 0) == victim}
     os.kill(victim, signal.SIGKILL)
