@@ -164,7 +164,7 @@ def record_job(folder: Path, job: int) -> int:
             file.write(text)
     finally:
         temporary.unlink(missing_ok=True)
-    standing = _read_json(path).get("job")
+    standing = read_json(path).get("job")
     return job if standing is None else int(standing)
 
 
@@ -200,7 +200,7 @@ def read(folder: Path) -> Batch:
     Raises:
         LaunchError: if it cannot be read, or was written by another version.
     """
-    content = _read_json(folder / "batch.json")
+    content = read_json(folder / "batch.json")
     if content.get("version") != VERSION:
         raise LaunchError(
             f"{folder / 'batch.json'} cannot be read as a batch of version {VERSION} "
@@ -210,8 +210,8 @@ def read(folder: Path) -> Batch:
     values = {key: value for key, value in content.items() if key in known}
     values["tasks"] = tuple(tuple(task) for task in values["tasks"])
     values["seconds"] = tuple(values["seconds"])
-    job = _read_json(folder / "job.json").get("job")
-    verdicts = {int(task): Verdict(**kept) for task, kept in _read_json(folder / "verdicts.json").items()}
+    job = read_json(folder / "job.json").get("job")
+    verdicts = {int(task): Verdict(**kept) for task, kept in read_json(folder / "verdicts.json").items()}
     return Batch(**values, job=job, attempts=tuple(_attempts(folder)), verdicts=verdicts)
 
 
@@ -221,13 +221,13 @@ def _attempts(folder: Path) -> list[Attempt]:
         for entry in entries:
             task, _, rest = entry.name.partition(".")
             if task.isdigit() and rest.endswith(".json"):
-                content = _read_json(Path(entry.path))
+                content = read_json(Path(entry.path))
                 if content:
                     found.append(Attempt(**content, alive=entry.stat().st_mtime))
     return sorted(found, key=lambda attempt: (attempt.started, attempt.task))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """The object in the file; empty where there is none, or none that is whole yet."""
     try:
         content = json.loads(path.read_text())

@@ -5,7 +5,6 @@ Work is counted as in `launch.pack`: in forward passes of the U-Net over one sam
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -226,20 +225,14 @@ def _gpu_name(cluster: Cluster) -> str:
 def _ran(study: StudyDir, run: Run, where: str) -> str:
     """Where the run's own work was done; `where` is its job's place, empty for one that Slurm never had."""
     device = (
-        run.config.device if where else str(_read_json(study.run(run.run_id).provenance).get("device", ""))
+        run.config.device
+        if where
+        else str(batch.read_json(study.run(run.run_id).provenance).get("device", ""))
     )
     return CPU if device == CPU else where
 
 
 def _seconds(study: StudyDir, run: Run) -> float | None:
     """The run's own work: training, drawing and scoring; None until it is done."""
-    spent = _read_json(study.run(run.run_id).result).get("seconds")
+    spent = batch.read_json(study.run(run.run_id).result).get("seconds")
     return sum(spent.values()) if spent else None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
