@@ -51,7 +51,7 @@ def send(
 def attempt(study: StudyDir, sent: Batch, task: int, restart: int = 0, **ending: object) -> Attempt:
     """An attempt that began half an hour ago; `ending` as for `Attempt`."""
     values = {"started": time.time() - 1800, "progress": dict.fromkeys(sent.tasks[task], 0), **ending}
-    made = Attempt(task=task, restart=restart, job=f"{sent.job}_{task}", host=HOST, **values)  # type: ignore[arg-type]
+    made = Attempt(task=task, restart=restart, job=f"{sent.job}_{task}", host=HOST, **values)
     batch.write_attempt(batch.folder_of(study, sent.name), made)
     return made
 

@@ -96,7 +96,7 @@ def _train(place: Place, sent: Batch) -> int:
 def _settle(place: Place, sent: Batch, attempt: Attempt, ending: Ending, runs: Sequence[RunDir]) -> bool:
     """Keep what became of the runs; False if the task is started again, and this process is to be gone."""
     if ending.code == INTERRUPTED:
-        cause = task.interruption(place, sent, attempt, ending)
+        cause = task.interruption(place, sent, attempt)
         task.end(place, attempt, ending, cause)
         if cause is None:  # Slurm ends this job and knows what comes next
             return False

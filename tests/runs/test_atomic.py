@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import stat
 import subprocess
@@ -42,14 +41,6 @@ setattr(owner, name, die)
 """Put before a program: SIGKILL at the point that its second word names."""
 
 
-def _can_trace() -> bool:
-    return (
-        shutil.which("strace") is not None
-        and subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode
-        == 0
-    )
-
-
 def _calls(path: Path) -> list[str]:
     """The system calls that touch the file's folder while `path` is written, by the tracer if there is one."""
     words = ["strace", "-f", "-y", "-e", "trace=write,fsync,/^rename", "-E", "PYTHONDONTWRITEBYTECODE=1"]
@@ -79,10 +70,6 @@ def test_order_of_durability(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert order == ["fsync file of 4", "rename", "fsync folder of -"]
 
 
-@pytest.mark.skipif(
-    shutil.which("strace") is None and "CI" not in os.environ,
-    reason="strace is not installed; the order is tested above (CI installs it)",
-)
 def test_order_of_system_calls(tmp_path: Path) -> None:
     calls = [re.sub(r"^(\[pid +\d+\] )?", "", line) for line in _calls(tmp_path / "x")]
     names = [call.partition("(")[0] for call in calls]

@@ -135,7 +135,7 @@ def test_a_task_waits_for_files_that_appear_late_on_its_node(cluster: Machine, t
         cluster.run("scontrol", "update", "partition=GPU-shared", "state=up")
 
     def begun() -> bool:
-        return slurm.queue().find(entry.name, entry.job, entry.index).state == "RUNNING"  # type: ignore[union-attr]
+        return slurm.queue().find(entry.name, entry.job, entry.index).state == "RUNNING"
 
     study.wait(begun, "the job to begin")
     time.sleep(2.0)

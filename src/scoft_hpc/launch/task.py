@@ -71,10 +71,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Ending:
-    """How the process ended: its exit code (minus the signal that killed it) and the signal we had, if any."""
+    """How the process ended: its exit code (minus the signal that killed it) and the memory of its largest process."""
 
     code: int
-    signalled: int | None
     killed_for_memory: bool
     peak_gb: float
 
@@ -153,10 +152,10 @@ def run(place: Place, sent: Batch, attempt: Attempt, runs: Sequence[RunDir]) -> 
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
     # A signal that asks for a save may find the process not yet listening, or no longer.
     code = INTERRUPTED if -process.returncode in SIGNALS else process.returncode
-    return Ending(code, heard[0] if heard else None, _memory_kills() > kills, peak)
+    return Ending(code, _memory_kills() > kills, peak)
 
 
-def interruption(place: Place, sent: Batch, attempt: Attempt, ending: Ending) -> str | None:
+def interruption(place: Place, sent: Batch, attempt: Attempt) -> str | None:
     """Why Slurm interrupted us; None if it is ending this job already, for a reason that it alone knows.
 
     A job that is being cancelled, preempted or timed out must not be queued again by itself: Slurm does so where
