@@ -77,7 +77,7 @@ def test_a_plan_is_shown_and_nothing_is_sent(
 ) -> None:
     assert run([*words, "plan=only", "seed=[0,1]"]) == 0
     text = capsys.readouterr().out
-    assert "base mpc" in text and "4 runs, 4 to do in 1 packs; nothing was sent" in text
+    assert "base mpc" in text and "4 runs, 4 to do in 1 pack; nothing was sent" in text
     assert not (tmp_path / "loss_terms-korea-toy").exists()
 
 
