@@ -57,10 +57,22 @@ class Cadence(Enum):
 
 
 class Precision(Enum):
-    """Of the frozen networks' arithmetic; the adapters, their gradients and AdamW are fp32 in any case."""
+    """Of the frozen networks; the adapters, their gradients and AdamW are fp32 in any case.
+
+    fp16 scales each lane's loss so that small gradients survive; bf16 needs an Ampere GPU or newer, and no scaling.
+    """
 
     fp32 = "fp32"
+    fp16 = "fp16"
     bf16 = "bf16"
+
+
+class Architecture(Enum):
+    """What a single-file checkpoint, or `model.path=random`, is; a folder says so itself."""
+
+    sd1 = "sd1"  # Stable Diffusion 1.x
+    sd2_base = "sd2_base"  # 2.x, 512 px, eps-prediction
+    sd2 = "sd2"  # 2.x, 768 px, v-prediction
 
 
 class LrSchedule(Enum):
@@ -74,6 +86,15 @@ class NegativeSource(Enum):
     given = "given"
     txt2img = "txt2img"
     img2img = "img2img"
+    depth = "depth"  # a ControlNet keeps the positive's depth: the authors' way
+
+
+class CaptionSource(Enum):
+    """Where missing generic captions come from: nowhere (given ones only), or an image captioner."""
+
+    given = "given"
+    blip = "blip"
+    blip2 = "blip2"
 
 
 class WandbMode(Enum):
@@ -82,7 +103,7 @@ class WandbMode(Enum):
     disabled = "disabled"
 
 
-DISTANCES = ("toy", "vgg")
+DISTANCES = ("toy", "dreamsim", "dino", "clip", "blip2", "vgg")
 """The feature distances; `features.registry` has a network for each."""
 
 
@@ -95,10 +116,25 @@ class PlanMode(Enum):
 
 @dataclass(frozen=True)
 class Model:
-    """The frozen base: a folder in diffusers' Stable Diffusion layout, or `toy` for the one that ships."""
+    """The frozen base: Stable Diffusion 1.x or 2.x, or `toy` for the one that ships.
+
+    Attributes:
+        path: a hub id, a folder in diffusers' layout, a single-file checkpoint, `toy`, or `random` for random weights.
+        revision: of a hub id: a branch, tag or commit; None: main.
+        architecture, tokenizer: of a single file, which holds neither; the tokenizer is a hub id or a folder.
+        shrink: `random` only: the layers' widths are divided by it.
+        pickle: whether weights in pickle form may be loaded.
+        compile: whether the U-Net goes through torch.compile.
+    """
 
     name: str = "toy"
     path: str = infra("toy")
+    revision: str | None = infra(None)
+    architecture: Architecture = infra(Architecture.sd1)
+    tokenizer: str = infra("openai/clip-vit-large-patch14")
+    shrink: int = infra(1)
+    pickle: bool = infra(False)
+    compile: bool = infra(False)
     resolution: int = 512
     precision: Precision = Precision.fp32
     gflop: float | None = infra(
@@ -109,7 +145,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Negatives:
-    """Images of the un-fine-tuned model, x-. Strength, steps and guidance are [ours]."""
+    """Images of the un-fine-tuned model, x-. Strength, steps and guidance are [ours].
+
+    Attributes:
+        depth_path, controlnet_path: of `depth`: the depth estimator (DPT) and the ControlNet; hub ids or folders.
+    """
 
     source: NegativeSource = NegativeSource.img2img
     per_positive: int = 1
@@ -117,6 +157,9 @@ class Negatives:
     steps: int = 20
     guidance: float = 4.5
     seed: int = 0
+    depth_path: str = infra("Intel/dpt-large")
+    controlnet_path: str = infra("lllyasviel/sd-controlnet-depth")
+    digest: str = ""  # of the depth estimator and the ControlNet; filled in by the plan
 
 
 @dataclass(frozen=True)
@@ -133,10 +176,15 @@ class Data:
 
 @dataclass(frozen=True)
 class Objective:
-    """total = w_ldm L_LDM + w_m L_M + w_c L_C + w_vgg VGG; L_C and VGG on every `every`-th step."""
+    """total = w_ldm L_LDM + w_m L_M + w_c L_C + w_vgg VGG; L_C and VGG on every `every`-th step.
+
+    Attributes:
+        distance_path, vgg_path: the networks of S and of VGG: hub ids, folders or files; None: each one's own hub id.
+    """
 
     form: Form = Form.official
     distance: str = "dreamsim"
+    distance_path: str | None = infra(None)
     w_ldm: float = 0.7
     w_m: float = 0.3
     w_c: float = 0.05
@@ -149,6 +197,7 @@ class Objective:
     rollout_steps: int = 20
     triplet_lambda: float = 1.0  # [ours]: the published code has no hinge
     triplet_margin: float = 0.1  # [ours]
+    digest: str = ""  # of the networks of S and VGG; filled in by the plan
 
 
 @dataclass(frozen=True)
@@ -156,15 +205,22 @@ class Lora:
     rank: int = 64
     alpha: float | None = None  # None: as the rank, so the scale is 1
     targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
+    kohya: bool = infra(False)  # also write the file with the keys that ComfyUI and A1111 read
 
 
 @dataclass(frozen=True)
 class Train:
-    """`batch` pairs make one update: the authors' batch 1 x accumulation 4, taken as one real batch."""
+    """`batch` pairs make one update: the authors' batch 1 x accumulation 4, taken as one real batch.
 
-    steps: int | None = None  # updates; None: `epochs` over the culture's pairs
+    Attributes:
+        steps: updates; None: `epochs` over the culture's pairs.
+        rows: at most so many rows, of all lanes together, go through the U-Net at a time; None: what fits the memory.
+    """
+
+    steps: int | None = None
     epochs: int = 100
     batch: int = 4
+    rows: int | None = infra(None)
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 1e-2
@@ -216,6 +272,56 @@ class RunConfig:
     threads: int | None = infra(None)  # CPU threads of a job; None: the cores shared out among the jobs
     save_seconds: float = infra(60.0)
     wandb: Wandb = field(default=Wandb(), metadata=INFRA)
+
+
+@dataclass(frozen=True)
+class Captions:
+    """How rows without a generic caption (`blip_text`) get one.
+
+    Attributes:
+        path: the captioner's hub id or folder; None: the source's own hub id.
+    """
+
+    source: CaptionSource = CaptionSource.given
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Download:
+    """Manners and limits of fetching a table's images.
+
+    Attributes:
+        jobs: images at a time. tries: of an image. seconds: until a silent server is given up.
+        megabytes: of the largest image.
+    """
+
+    jobs: int = 4
+    tries: int = 4
+    seconds: float = 30.0
+    megabytes: float = 20.0
+
+
+@dataclass(frozen=True)
+class PrepareData(Data):
+    """`csv`: a table of captions and URLs, in the form of CCUB's, to build the cultures' folders from."""
+
+    name: str = "folder"
+    csv: str | None = None
+    captions: Captions = Captions()
+    download: Download = Download()
+
+
+@dataclass(frozen=True)
+class PrepareConfig(RunConfig):
+    """Cultures made ready: `culture` is a name, a list or `all`.
+
+    Attributes:
+        caches: whether negatives, latents and text states are made too, which needs the model.
+    """
+
+    culture: Any = "all"
+    data: PrepareData = PrepareData()
+    caches: bool = True
 
 
 @dataclass(frozen=True)

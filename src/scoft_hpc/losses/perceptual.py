@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from torch import Tensor
 
-Distance = Callable[[Tensor, Tensor], Tensor]
-"""S(x_hat [N, 3, H, W], x [N, K, 3, H, W]) -> [N, K], all images in [-1, 1]."""
+
+class Distance(Protocol):
+    """A feature distance S(x_hat, x).
+
+    Attributes:
+        compact: whether `target` is features, small enough to be kept on disk; if not it is the image itself.
+    """
+
+    compact: bool
+
+    def target(self, x: Tensor) -> Tensor:
+        """What is kept of images x [N, 3, H, W] in [-1, 1] that pictures are compared to: [N, *F], no gradient."""
+        ...
+
+    def __call__(self, x_hat: Tensor, target: Tensor, seeds: Tensor) -> Tensor:
+        """S of x_hat [N, 3, H, W] in [-1, 1] (not clamped) and targets [N, K, *F]: [N, K] in fp32.
+
+        The gradient flows into x_hat only. seeds [N] are of each row's augmentations, where the distance has any.
+        """
+        ...
 
 
-def l_p(distance: Distance, x_hat: Tensor, positive: Tensor) -> Tensor:
+def l_p(s_positive: Tensor) -> Tensor:
     """L_P = S(x_hat, x+), a value a row; with S the VGG16 distance it is the objective's VGG term.
 
     Args:
-        distance: the feature distance S.
-        x_hat: decoded rollout [N, 3, H, W] in [-1, 1] (not clamped).
-        positive: the culture's image x+, [N, 3, H, W] in [-1, 1].
-
-    Returns:
-        [N].
+        s_positive: [N].
 
     Source: SCoFT section 3.3 (perceptual loss); train.py, `positive_loss` and `loss_lpips`.
     """
-    return distance(x_hat, positive[:, None])[:, 0]
+    return s_positive
