@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from scoft_hpc.config.schema import Lora, Objective, RunConfig, Train, Variant
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.losses.total import imagines
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import Training
-from scoft_hpc.training.step import LaneTerms
+from scoft_hpc.training.step import LaneTerms, Network
 
 TEXT = 16
 
@@ -83,10 +84,18 @@ def culture(seed: int = 0, pairs: int = 6, negatives: int = 2) -> Culture:
 
 
 class PixelDistance(nn.Module):
-    """The simplest S."""
+    """The simplest S, whose targets are the images themselves."""
 
-    def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        return (x_hat[:, None] - x).square().mean((2, 3, 4))
+    compact = False
+
+    def target(self, x: Tensor) -> Tensor:
+        return x
+
+    def forward(self, x_hat: Tensor, target: Tensor, seeds: Tensor) -> Tensor:
+        return (x_hat[:, None] - target).square().mean((2, 3, 4))
+
+
+PIXELS = Network("pixels", PixelDistance())
 
 
 def config(variant: Variant = Variant.mpc, **science: Any) -> RunConfig:
@@ -107,7 +116,12 @@ def lanes(base: Base, configs: Sequence[RunConfig], cultures: Sequence[Culture] 
     base.lora = LoraStack(base.unet, len(configs), 4, None, ("to_q", "to_k", "to_v", "to_out.0"))
     cultures = cultures or [culture() for _ in configs]
     return [
-        Lane(c, LaneTerms(i, c.variant, c.objective, PixelDistance()), cultures[i], base.lora)
+        Lane(
+            c,
+            LaneTerms(i, c.variant, c.objective, PIXELS if imagines(c.variant) else None),
+            cultures[i],
+            base.lora,
+        )
         for i, c in enumerate(configs)
     ]
 

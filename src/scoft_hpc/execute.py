@@ -82,7 +82,7 @@ def prepare(runs: Sequence[Path]) -> int:
 
 def _run_pack(claims: dict[RunDir, Claim], stop: Stop) -> None:
     """Build the pack, train it, evaluate it. What keeps the whole pack from running is every run's failure."""
-    from scoft_hpc.training.build import build
+    from scoft_hpc.training.build import build, room
     from scoft_hpc.training.loop import train
 
     attempts = {run: record.start_attempt(run) for run in claims}
@@ -93,7 +93,9 @@ def _run_pack(claims: dict[RunDir, Claim], stop: Stop) -> None:
         for member in members:
             config = member.config
             provenance.write(member.run, str(base.device), config.data.digest, config.model.digest)
-        train(base, [m.training for m in members if m.training], stop, members[0].config.save_seconds)
+        first = members[0].config
+        trainings = [m.training for m in members if m.training]
+        train(base, trainings, stop, first.save_seconds, room(first, len(trainings), base.device))
         for member in members:
             if member.training and member.training.error:
                 _fail(member.run, claims[member.run], member.training.error)
@@ -134,8 +136,7 @@ def _evaluate(
         try:
             generate(base, [subjects[run]], stop)
             score(subjects[run], scorer)
-            if member.training and base.lora:
-                base.lora.export(member.index, run.lora)
+            _export(base, member)
             seconds = {
                 "train": member.training.lane.seconds if member.training else 0.0,
                 "generate": drawn,
@@ -146,6 +147,22 @@ def _evaluate(
             raise
         except Exception as error:
             _fail(run, claims[run], error)
+
+
+def _export(base: Base, member: Member) -> None:
+    """What a trained run gives away: its adapter, in kohya's form too where that is asked for, and a model card."""
+    from scoft_hpc.evaluation.generate import prompts, sample_name
+    from scoft_hpc.models import card, lora_file
+
+    if member.training is None or base.lora is None:
+        return
+    run, config = member.run, member.config
+    base.lora.export(member.index, run.lora)
+    if config.lora.kohya:
+        family = lora_file.family(base.unet, base.schedule.velocity)
+        base.lora.export_kohya(member.index, run.lora_kohya, run.run_id, family)
+    shown = [(text, f"samples/{sample_name(p, 0)}") for p, text in enumerate(prompts(config, member.manifest))]
+    card.write_card(run.card, config, pairs=len(member.manifest.pairs), samples=shown)
 
 
 def _fail(run: RunDir, claim: Claim, error: Exception) -> None:

@@ -37,7 +37,7 @@ def test_commands_are_sound_without_words(name: str) -> None:
         ("data.negatives.strength", 0, "more than 0 and at most 1"),
         ("data.negatives.strength", 1.1, "more than 0 and at most 1"),
         ("data.negatives.per_positive", 0, "1 or more"),
-        ("objective.distance", "dreamsin", "one of toy, vgg"),
+        ("objective.distance", "dreamsin", "one of toy, dreamsim, dino"),
         ("objective.w_c", -0.1, "0 or more"),
         ("objective.w_m", math.nan, "0 or more"),
         ("objective.every", 0, "1 or more"),
@@ -101,20 +101,6 @@ def test_root_without_folder_is_a_slip() -> None:
     (fault,) = _check({"data.root": "/photos"})
     assert "add data=folder" in fault
     assert _check({"data.root": "/photos", "data.digest": "0123"}) == [], "as the plan fills it in"
-
-
-@pytest.mark.parametrize("wanted", [{"objective.w_vgg": 0.1}, {"objective.distance": "vgg"}])
-def test_vgg_needs_its_weights(tmp_path: Path, wanted: dict[str, object]) -> None:
-    path = tmp_path / "vgg.safetensors"
-    (fault,) = _check(wanted)
-    assert "add objective.vgg_path=FILE.safetensors" in fault
-    (fault,) = _check({**wanted, "objective.vgg_path": str(path)})
-    assert "is not there" in fault
-    path.touch()
-    assert _check({**wanted, "objective.vgg_path": str(path)}) == []
-    assert _check({**wanted, "variant": Variant.m}) == [], (
-        "a variant without perceptual terms loads no distance"
-    )
 
 
 def test_all_runs_faults_at_once_and_each_once() -> None:

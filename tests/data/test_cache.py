@@ -11,7 +11,7 @@ import torch
 from scoft_hpc.config import compose
 from scoft_hpc.config.schema import Negatives, NegativeSource, RunConfig
 from scoft_hpc.data import cache, images, manifest, source
-from scoft_hpc.data.batch import concatenate, draw
+from scoft_hpc.data.batch import Wanted, concatenate, draw
 from scoft_hpc.data.key import folder_of
 from scoft_hpc.data.manifest import Manifest
 from scoft_hpc.models import weights
@@ -23,7 +23,7 @@ from scoft_hpc.toy.networks import load_scorer
 @pytest.fixture(scope="module")
 def base() -> Base:
     config: RunConfig = compose.compose("train", [])
-    return load_base(weights.locate(config.model), torch.device("cpu"))
+    return load_base(weights.resolve(config.model), torch.device("cpu"))
 
 
 @pytest.fixture
@@ -68,7 +68,10 @@ def test_a_second_preparation_finds_the_first(toy: tuple[RunConfig, Manifest], b
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     assert cache.prepare(config, found, base, Stop()) == folder
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-    assert [path for path in folder.parent.iterdir() if path != folder] == []
+    assert [
+        path for path in folder.parent.iterdir() if not path.name.startswith(("korea-", "negatives-"))
+    ] == []
+    assert list(folder.parent.glob("korea-*")) == [folder]
 
 
 def test_other_data_model_or_settings_have_a_cache_of_their_own(toy: tuple[RunConfig, Manifest]) -> None:
@@ -103,13 +106,14 @@ def test_a_batch_flips_an_image_and_its_negatives_together(
     culture = cache.load(cache.prepare(config, found, base, Stop()), base.device)
     flipped = 0
     for step in range(4):
-        batch = draw(config, culture, 0, step, True)
+        batch = draw(config, culture, 0, step, Wanted("pixels", negatives=True))
+        look = batch.looks[0]
         for i in range(config.train.batch):
             pair = int((culture.text == batch.text[i]).all(-1).all(-1).nonzero()[0])
             x, x_neg = images.from_pixels(culture.positive[pair]), images.from_pixels(culture.negative[pair])
-            flip = torch.equal(batch.positive[i], x.flip(-1))
-            assert flip or torch.equal(batch.positive[i], x)
-            assert torch.equal(batch.negative[i], x_neg.flip(-1) if flip else x_neg)
+            flip = torch.equal(look.positive[i], x.flip(-1))
+            assert flip or torch.equal(look.positive[i], x)
+            assert torch.equal(look.negative[i], x_neg.flip(-1) if flip else x_neg)
             flipped += flip
     assert 0 < flipped < 16
 
@@ -123,7 +127,8 @@ def test_lanes_with_different_numbers_of_negatives_share_a_batch(
     more = replace(
         culture, negative=culture.negative.repeat(1, 3, 1, 1, 1), present=culture.present.repeat(1, 3)
     )
-    batch = concatenate([draw(config, culture, 0, 0, True), draw(config, more, 1, 0, True)])
-    assert batch.present.sum(1).tolist() == [1] * 4 + [3] * 4
+    wanted = Wanted("pixels", negatives=True)
+    batch = concatenate([draw(config, culture, 0, 0, wanted), draw(config, more, 1, 0, wanted)])
+    assert [look.present.sum(1).tolist() for look in batch.looks.values()] == [[1] * 4, [3] * 4]
     assert batch.active.tolist() == list(range(8))
     assert batch.lane.tolist() == [0] * 4 + [1] * 4

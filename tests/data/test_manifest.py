@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from scoft_hpc.config.schema import Data, Negatives, NegativeSource, RunConfig, Variant
-from scoft_hpc.data import manifest
+from scoft_hpc.data import image_file, manifest
 from scoft_hpc.errors import DataError
 
 Row = dict[str, Any]
@@ -282,7 +282,7 @@ def test_bomb_is_refused_before_it_is_unpacked(culture: Culture) -> None:
 
 def test_file_that_is_too_large(culture: Culture) -> None:
     with (culture.train / "images" / "1.png").open("ab") as file:
-        file.truncate(manifest.MAX_BYTES + 1)
+        file.truncate(image_file.MAX_BYTES + 1)
     (fault,) = culture.faults()
     assert "has 64 MiB; expected at most 64" in fault
 

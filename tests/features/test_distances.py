@@ -1,95 +1,138 @@
-"""Feature distances: values computed another way, gradients to the image, and clear refusals."""
+"""What holds for every distance: gradients, types, rows that know nothing of each other, and zero at the target."""
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from scoft_hpc.config.schema import DISTANCES as NAMES
 from scoft_hpc.config.schema import Objective
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.features.maps import map_distance
-from scoft_hpc.features.registry import DISTANCES, load_distance
-from scoft_hpc.features.vgg import MEAN, STD, vgg16_features
-from scoft_hpc.toy.networks import load_feature_net
+from scoft_hpc.features.registry import DISTANCES, key, load_distance
 
 CPU = torch.device("cpu")
+HERE = ["toy", "dino", "clip", "blip2", "vgg"]
+"""Those that need no package beyond the core's; check_dreamsim.py tests the other one."""
 
 
 @pytest.fixture(scope="module")
-def vgg_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file as torchvision names VGG16's weights, with random ones; the classifier's are there too and ignored."""
-    torch.manual_seed(0)
-    state = {f"features.{name}": value for name, value in vgg16_features().state_dict().items()}
-    path = tmp_path_factory.mktemp("vgg") / "vgg16.safetensors"
-    save_file({**state, "classifier.0.bias": torch.zeros(3)}, path)
-    return path
+def distances(objectives: dict[str, Objective]) -> dict[str, nn.Module]:
+    return {name: load_distance(name, objectives[name], CPU) for name in HERE}
 
 
-def images(n: int, k: int, size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
-    rng = torch.Generator().manual_seed(n)
-    return torch.rand(n, 3, size, size, generator=rng) * 2 - 1, torch.rand(
-        n, k, 3, size, size, generator=rng
-    ) * 2 - 1
+@pytest.fixture(params=HERE)
+def distance(request: pytest.FixtureRequest, distances: dict[str, nn.Module]) -> nn.Module:
+    return distances[request.param]
+
+
+def images(*shape: int, size: int = 64) -> Tensor:
+    """Noisy patches of colour inside [-1, 1]: no clamp stops a gradient, and no two pixels are alike in a pooling."""
+    rng = torch.Generator().manual_seed(len(shape))
+    patches = torch.rand(*shape, 3, 8, 8, generator=rng) * 1.4 - 0.7
+    patches = patches.repeat_interleave(size // 8, -1).repeat_interleave(size // 8, -2)
+    return patches + 0.4 * torch.rand(patches.shape, generator=rng) - 0.2
+
+
+def targets(distance: nn.Module, x: Tensor) -> Tensor:
+    """What is kept of images [N, K, 3, H, W]."""
+    return distance.target(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+SEEDS = torch.tensor([3, 4])
 
 
 def test_the_registry_and_the_settings_know_the_same_names() -> None:
     assert tuple(DISTANCES) == NAMES
 
 
-def test_toy_distance_is_the_sum_over_maps_of_unit_channels_squared_differences() -> None:
-    x_hat, x = images(2, 3)
-    s = load_distance("toy", Objective(), CPU)(x_hat, x)
-    network = load_feature_net()
-    for i in range(2):
-        for k in range(3):
-            expected = 0.0
-            for a, b in zip(network(x_hat[i : i + 1]), network(x[i, k : k + 1]), strict=True):
-                cosine = torch.nn.functional.cosine_similarity(a, b, dim=1)
-                expected += float((2 - 2 * cosine).mean())  # |u - v|^2 of unit vectors
-            assert float(s[i, k]) == pytest.approx(expected, rel=1e-4)
+def test_what_is_kept_of_a_target_is_features_or_the_image(distance: nn.Module) -> None:
+    x = images(2).requires_grad_()
+    kept = distance.target(x)
+    assert not kept.requires_grad
+    assert len(kept) == 2
+    if distance.compact:
+        assert kept.dtype == torch.float32
+        assert kept.ndim < 4
+    else:
+        assert torch.equal(kept, x)
 
 
-def test_vgg_distance_is_that_of_hooked_layers(vgg_weights: Path) -> None:
-    """The maps read by hooks on VGG16's convolutions, which stand right before the ReLUs."""
-    x_hat, x = images(1, 2, 48)
-    distance = load_distance("vgg", Objective(vgg_path=str(vgg_weights)), CPU)
-    s = distance(x_hat, x)
-    mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
-
-    def maps(image: torch.Tensor) -> list[torch.Tensor]:
-        seen: list[torch.Tensor] = []
-        hooks = [
-            distance.layers[i].register_forward_hook(lambda _m, _i, out: seen.append(out.clone()))
-            for i in (2, 7, 14, 21, 28)
-        ]
-        distance.layers((image / 2 + 0.5 - mean) / std)
-        for hook in hooks:
-            hook.remove()
-        return seen
-
-    for k in range(2):
-        expected = sum(
-            float((2 - 2 * torch.nn.functional.cosine_similarity(a, b, dim=1)).mean())
-            for a, b in zip(maps(x_hat), maps(x[:, k]), strict=True)
-        )
-        assert float(s[0, k]) == pytest.approx(expected, rel=1e-4)
+def test_it_is_zero_at_the_target_and_above_elsewhere(distance: nn.Module) -> None:
+    x = images(2, 3)
+    s = distance(x[:, 1], targets(distance, x), SEEDS)
+    assert s.shape == (2, 3)
+    assert s[:, 1].abs().max() < 1e-6
+    assert s[:, [0, 2]].min() > 1e-4
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_gradient_reaches_the_image_and_no_weight(name: str, vgg_weights: Path) -> None:
-    distance = load_distance(name, Objective(vgg_path=str(vgg_weights)), CPU)
-    x_hat, x = images(2, 2)
-    x_hat.requires_grad_(), x.requires_grad_()
-    distance(x_hat, x).sum().backward()
+def test_the_gradient_reaches_x_hat_and_nothing_else(distance: nn.Module) -> None:
+    x_hat, x = images(2).requires_grad_(), images(2, 2).requires_grad_()
+    distance(x_hat, targets(distance, x), SEEDS).sum().backward()
     assert x_hat.grad is not None
-    assert x_hat.grad.abs().sum() > 0
+    assert x_hat.grad.flatten(1).abs().sum(1).min() > 0
     assert x.grad is None
-    assert all(not p.requires_grad for p in distance.parameters())
-    assert distance(x_hat, x_hat[:, None].detach()).abs().max() < 1e-6
+    assert all(p.grad is None and not p.requires_grad for p in distance.parameters())
+
+
+def test_the_gradient_is_that_of_finite_differences(distance: nn.Module) -> None:
+    double = copy.deepcopy(distance).double()
+    x_hat, x = images(2).double().requires_grad_(), images(2, 1).double()
+    kept = targets(double, x)
+    direction = torch.randn(x_hat.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    s = double(x_hat, kept, SEEDS)
+    (gradient,) = torch.autograd.grad(s.sum(), x_hat)
+    h = 1e-8  # VGG has kinks, at ReLUs and poolings, this close
+    with torch.no_grad():
+        after, before = (double(x_hat + sign * h * direction, kept, SEEDS).sum() for sign in (1, -1))
+    assert float((gradient * direction).sum()) == pytest.approx(
+        float(after - before) / (2 * h), rel=1e-3, abs=1e-7
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_images_are_compared_in_fp32(distance: nn.Module, dtype: torch.dtype) -> None:
+    x_hat, x = images(2).to(dtype).requires_grad_(), images(2, 1).to(dtype)
+    s = distance(x_hat, targets(distance, x), SEEDS)
+    assert s.dtype == torch.float32
+    same = distance(x_hat.detach().float(), targets(distance, x.float()), SEEDS)
+    torch.testing.assert_close(s, same, rtol=1e-5, atol=1e-7)
+    s.sum().backward()
+    assert x_hat.grad is not None
+    assert x_hat.grad.dtype == dtype
+    assert x_hat.grad.isfinite().all()
+
+
+def test_a_row_does_not_depend_on_its_neighbours(distance: nn.Module) -> None:
+    x_hat, x = images(2), images(2, 3)
+    together = distance(x_hat, targets(distance, x), SEEDS)
+    for n in range(2):
+        for k in range(3):
+            alone = distance(x_hat[n : n + 1], targets(distance, x[n : n + 1, k : k + 1]), SEEDS[n : n + 1])
+            torch.testing.assert_close(alone[0, 0], together[n, k], rtol=1e-4, atol=1e-6)
+
+
+def test_only_clip_draws_and_only_from_the_seeds(distances: dict[str, nn.Module]) -> None:
+    x_hat, x = images(1), images(1, 1)
+    for name, distance in distances.items():
+        kept = targets(distance, x)
+        torch.manual_seed(0)
+        one = distance(x_hat, kept, torch.tensor([5]))
+        torch.manual_seed(1)
+        again, other = distance(x_hat, kept, torch.tensor([5])), distance(x_hat, kept, torch.tensor([6]))
+        assert torch.equal(one, again)
+        assert torch.equal(one, other) == (name != "clip")
+
+
+def test_equal_keys_mean_one_network(folders: dict[str, Path]) -> None:
+    objective = Objective(distance="dino", distance_path="a", vgg_path="b")
+    assert key("dino", objective) != key("vgg", objective)
+    assert key("dino", objective) != key("dino", Objective(distance="dino", distance_path="c"))
+    assert key("vgg", objective) == key("vgg", Objective(distance="vgg", vgg_path="b", w_vgg=0.5))
 
 
 def test_a_dark_map_gives_no_nan() -> None:
@@ -102,19 +145,6 @@ def test_a_dark_map_gives_no_nan() -> None:
     assert x_hat.grad.isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"), [(None, "vgg_path"), (b"no tensors", "vgg16"), ({"features.0.bias": 3}, "vgg16")]
-)
-def test_wrong_vgg_weights_are_refused(tmp_path: Path, content: object, reason: str) -> None:
-    path = tmp_path / "weights.safetensors"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif isinstance(content, dict):
-        save_file({name: torch.zeros(size) for name, size in content.items()}, path)
-    with pytest.raises(ConfigError, match=reason):
-        load_distance("vgg", Objective(vgg_path=None if content is None else str(path)), CPU)
-
-
 def test_an_unknown_distance_names_the_options() -> None:
-    with pytest.raises(ConfigError, match="toy, vgg"):
+    with pytest.raises(ConfigError, match="toy, dreamsim, dino, clip, blip2, vgg"):
         load_distance("lpips", Objective(), CPU)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
+import tiny
 from scoft_hpc.config.schema import Variant
 from scoft_hpc.losses.contrastive import l_c_official, l_c_triplet, similarities
 from scoft_hpc.losses.denoising import l_ldm
@@ -12,9 +12,7 @@ from scoft_hpc.losses.memorization import l_m
 from scoft_hpc.losses.perceptual import l_p
 from scoft_hpc.losses.total import TERMS, Term, imagines
 
-
-def pixel_distance(x_hat: Tensor, x: Tensor) -> Tensor:
-    return (x_hat[:, None] - x).square().mean((2, 3, 4))
+PIXELS, SEEDS = tiny.PixelDistance(), torch.zeros(2, dtype=torch.long)
 
 
 def test_l_ldm_is_the_mean_square_of_each_row() -> None:
@@ -33,7 +31,7 @@ def test_l_m_pulls_the_prediction_and_not_the_generic_one() -> None:
 
 def test_l_p_is_the_distance_to_the_positive() -> None:
     positive = torch.zeros(2, 3, 8, 8)
-    torch.testing.assert_close(l_p(pixel_distance, positive + 0.5, positive), torch.full((2,), 0.25))
+    torch.testing.assert_close(l_p(PIXELS, positive + 0.5, positive, SEEDS), torch.full((2,), 0.25))
 
 
 def test_l_c_official_is_a_difference_over_the_negatives_that_are_there() -> None:
@@ -58,7 +56,8 @@ def test_the_triplet_without_hinge_is_the_official_form() -> None:
 
 def test_similarities_split_positive_from_negatives() -> None:
     x_hat = torch.zeros(2, 3, 4, 4)
-    s_positive, s_negative = similarities(pixel_distance, x_hat, x_hat + 1, torch.full((2, 3, 3, 4, 4), 2.0))
+    negatives = torch.full((2, 3, 3, 4, 4), 2.0)
+    s_positive, s_negative = similarities(PIXELS, x_hat, x_hat + 1, negatives, SEEDS)
     torch.testing.assert_close(s_positive, torch.ones(2))
     torch.testing.assert_close(s_negative, torch.full((2, 3), 4.0))
 

@@ -79,8 +79,9 @@ def test_equal_adapters_are_equal_files(tmp_path: Path) -> None:
 def test_the_exported_file_draws_the_lanes_image_in_diffusers_own_pipeline(
     tmp_path: Path, alpha: float | None
 ) -> None:
-    folder = weights.locate(Model())
-    base = load_base(folder, torch.device("cpu"))
+    model = weights.resolve(Model())
+    folder = Path(model.path)
+    base = load_base(model, torch.device("cpu"))
     base.lora = LoraStack(base.unet, 2, 8, alpha, TARGETS)
     for lane in range(2):
         randomize(base.lora, lane, lane)

@@ -6,61 +6,107 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from scoft_hpc.config.schema import Model
+from scoft_hpc.config.schema import Architecture, Model
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.models import weights
 
 
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    """A copy of the base that ships."""
-    return Path(shutil.copytree(weights.locate(Model()), tmp_path / "base"))
-
-
-def _told(path: str | Path) -> str:
+def _told(path: str | Path, **settings: Any) -> str:
     with pytest.raises(ConfigError) as caught:
-        weights.locate(Model(path=str(path)))
+        weights.resolve(Model(path=str(path), **settings))
     return str(caught.value)
 
 
+def _found(path: str | Path, **settings: Any) -> Path:
+    return Path(weights.resolve(Model(path=str(path), **settings)).path)
+
+
+def _digest(path: str | Path) -> str:
+    return weights.resolve(Model(path=str(path))).digest
+
+
 def test_the_one_that_ships_and_a_copy_of_it(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shipped = weights.locate(Model())
-    assert weights.locate(Model(path=str(base))) == base
-    assert weights.digest(base) == weights.digest(shipped)
-    assert len(weights.digest(base)) == 16
+    shipped = weights.resolve(Model())
+    assert Path(shipped.path).is_absolute()
+    assert _found(base) == base
+    assert _digest(base) == shipped.digest
+    assert len(shipped.digest) == 16
+    assert weights.resolve(shipped) == shipped
     monkeypatch.chdir(base.parent)
-    assert weights.locate(Model(path="base")) == base
+    assert _found("base") == base
     monkeypatch.setenv("HOME", str(base.parent))
-    assert weights.locate(Model(path="~/base")) == base
+    assert _found("~/base") == base
 
 
 def test_digest_is_of_what_a_run_reads(base: Path) -> None:
-    before = weights.digest(base)
+    before = _digest(base)
     (base / "README.md").write_text("a model")
     (base / "unet" / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"not read")
+    (base / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"not read either")
     (base / "safety_checker").mkdir()
-    assert weights.digest(base) == before
-    for name in (
-        "scheduler/scheduler_config.json",
-        "vae/config.json",
-        "unet/diffusion_pytorch_model.safetensors",
-    ):
+    assert _digest(base) == before
+    for name in ("scheduler/scheduler_config.json", "vae/config.json"):
         path = base / name
         path.write_bytes(path.read_bytes() + b" ")
-        after = weights.digest(base)
+        after = _digest(base)
         assert after != before
         before = after
+    path = base / "unet" / "diffusion_pytorch_model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert _digest(base) != before
 
 
 def test_missing_folder() -> None:
-    text = _told("CompVis/stable-diffusion-v1-4")
-    assert "`hf download CompVis/stable-diffusion-v1-4 --local-dir models/stable-diffusion-v1-4`" in text
-    assert "then model.path=models/stable-diffusion-v1-4" in text
-    assert "the folder /nowhere/sd does not exist" in _told("/nowhere/sd")
-    assert "or the word toy" in _told("./sd")
+    assert "model.path=/nowhere/sd: /nowhere/sd does not exist" in _told("/nowhere/sd")
+    assert "Expected a file, a folder, or a hub id OWNER/NAME" in _told("./sd")
+
+
+def test_a_hub_id_that_was_not_downloaded() -> None:
+    told = _told("CompVis/stable-diffusion-v1-4", revision="main")
+    assert "neither a folder here nor in the download cache" in told
+    assert (
+        "`hf download CompVis/stable-diffusion-v1-4 --revision main "
+        '--include "*.json" --include "*.txt" --include "*/diffusion_pytorch_model.safetensors" '
+        '--include "text_encoder/model.safetensors"`' in told
+    )
+
+
+def _in_hub_cache(base: Path, cache: Path) -> Path:
+    """The folder as `hf download` leaves it: links in a snapshot to blobs by content; returns the snapshot."""
+    repository = cache / "models--CompVis--stable-diffusion-v1-4"
+    snapshot = repository / "snapshots" / "0123abcd"
+    (repository / "blobs").mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0123abcd")
+    for number, path in enumerate(sorted(p for p in base.rglob("*") if p.is_file())):
+        blob = repository / "blobs" / f"b{number}"
+        path.rename(blob)
+        link = snapshot / path.relative_to(base)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(blob)
+    return snapshot
+
+
+def test_a_hub_id_is_found_in_the_cache(base: Path, tmp_path: Path) -> None:
+    before = _digest(base)
+    snapshot = _in_hub_cache(base, tmp_path / "hub")
+    assert _found("CompVis/stable-diffusion-v1-4") == snapshot
+    assert _digest("CompVis/stable-diffusion-v1-4") == before
+    weight = snapshot / "unet" / "diffusion_pytorch_model.safetensors"
+    blob = weight.resolve()
+    blob.rename(blob.with_name(f"{blob.name}.5f3a.incomplete"))
+    told = _told("CompVis/stable-diffusion-v1-4")
+    assert "unet/diffusion_pytorch_model.safetensors is missing" in told
+    assert f"a download was broken off: {blob.name}.5f3a.incomplete" in told
+    assert "`hf download CompVis/stable-diffusion-v1-4 --include" in told
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
@@ -147,7 +193,7 @@ def test_tokenizer_files(base: Path) -> None:
             path.unlink()
     assert "tokenizer/ has neither tokenizer.json nor vocab.json with merges.txt" in _told(base)
     (base / "tokenizer" / "tokenizer.json").write_text("{}")
-    assert weights.locate(Model(path=str(base))) == base
+    assert _found(base) == base
 
 
 def test_download_cache(base: Path, tmp_path: Path) -> None:
@@ -155,7 +201,7 @@ def test_download_cache(base: Path, tmp_path: Path) -> None:
     snapshot.parent.mkdir(parents=True)
     base.rename(snapshot)
     assert f"give the snapshot in it, {snapshot}" in _told(tmp_path / "models--a--b")
-    assert weights.locate(Model(path=str(snapshot))) == snapshot
+    assert _found(snapshot) == snapshot
 
 
 def test_sharded_weights(base: Path) -> None:
@@ -167,12 +213,94 @@ def test_sharded_weights(base: Path) -> None:
     whole.unlink()
     index = {"weight_map": {"a": names[0], "b": names[1], "c": names[0]}}
     (unet / f"{whole.name}.index.json").write_text(json.dumps(index))
-    assert weights.locate(Model(path=str(base))) == base
-    before = weights.digest(base)
+    assert _found(base) == base
+    before = _digest(base)
     (unet / names[1]).unlink()
     assert f"unet/{names[1]} is missing" in _told(base)
     shutil.copy(unet / names[0], unet / names[1])
-    assert weights.digest(base) == before
+    assert _digest(base) == before
+
+
+def test_pickles_only_where_they_are_allowed(base: Path) -> None:
+    whole = base / "unet" / "diffusion_pytorch_model.safetensors"
+    pickled = whole.with_suffix(".bin")
+    torch.save(load_file(whole), pickled)
+    with_both = _digest(base)
+    assert weights.resolve(Model(path=str(base), pickle=True)).digest == with_both
+    whole.unlink()
+    assert "(diffusion_pytorch_model.bin found); a pickle can run code" in _told(base)
+    assert weights.resolve(Model(path=str(base), pickle=True)).digest != with_both
+    pickled.write_bytes(pickled.read_bytes()[:-100])
+    assert "unet/diffusion_pytorch_model.bin has no end: half-downloaded" in _told(base, pickle=True)
+    pickled.write_bytes(b"hello")
+    assert "is no checkpoint of torch.save" in _told(base, pickle=True)
+    pickled.write_bytes(LFS)
+    assert "is a Git LFS pointer" in _told(base, pickle=True)
+    pickled.rename(pickled.with_name("unet.ckpt"))
+    assert "(unet.ckpt found); as a pickle diffusion_pytorch_model.bin was expected" in _told(
+        base, pickle=True
+    )
+
+
+def _set(name: str, **words: Any) -> Callable[[Path], None]:
+    def change(base: Path) -> None:
+        path = base / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | words))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (
+            _set("model_index.json", _class_name="StableDiffusionXLPipeline"),
+            "'StableDiffusionXLPipeline'; expected 'StableDiffusionPipeline'",
+        ),
+        (
+            _set("unet/config.json", cross_attention_dim=2048),
+            "attends to texts 2048 wide (as Stable Diffusion XL's); the text encoder's are 96",
+        ),
+        (
+            _set("unet/config.json", in_channels=9),
+            "has 9 input channels, as models for inpainting do; the latents",
+        ),
+        (_set("unet/config.json", in_channels=6), "has 6 input channels; the latents have 4"),
+        (
+            _set("unet/config.json", _class_name="SD3Transformer2DModel"),
+            "is of a SD3Transformer2DModel; expected UNet",
+        ),
+        (_set("vae/config.json", _class_name="AutoencoderTiny"), "vae/config.json is of a AutoencoderTiny"),
+        (
+            _set("text_encoder/config.json", architectures=["T5EncoderModel"]),
+            "is of a T5EncoderModel; expected CLIP",
+        ),
+        (
+            _set("scheduler/scheduler_config.json", prediction_type="sample"),
+            "'sample'; expected epsilon or v_pred",
+        ),
+    ],
+)
+def test_another_architecture(base: Path, harm: Callable[[Path], None], told: str) -> None:
+    harm(base)
+    assert told in _told(base)
+
+
+def test_shrink_is_for_random_weights(base: Path) -> None:
+    assert "model.shrink=2 is for random weights" in _told(base, shrink=2)
+
+
+def test_random_weights_are_known_by_their_recipe() -> None:
+    models = [
+        Model(path="random"),
+        Model(path="random", shrink=10),
+        Model(path="random", architecture=Architecture.sd2_base),
+        Model(path="random", architecture=Architecture.sd2),
+    ]
+    digests = [weights.resolve(model).digest for model in models]
+    assert len(set(digests)) == 4
+    assert digests == [weights.resolve(model).digest for model in models]
+    assert weights.resolve(models[0]).path == "random"
 
 
 def test_index_cannot_lead_out(base: Path, tmp_path: Path) -> None:

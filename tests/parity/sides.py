@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from reference import authors, world
 from scoft_hpc.config.schema import Form, Gradient, Lora, Objective, RunConfig, Train, Variant
-from scoft_hpc.data.batch import Batch, concatenate
+from scoft_hpc.data.batch import Batch, Look, concatenate
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.diffusion.schedule import Schedule
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.runs.journal import Row
 from scoft_hpc.training.lane import Lane
-from scoft_hpc.training.step import LaneTerms, Terms, losses
+from scoft_hpc.training.loop import losses_of
+from scoft_hpc.training.step import LaneTerms, Network, backward
 
 PAIRS = 6
 UPDATES, BATCH, EVERY = 5, 4, 3
@@ -89,15 +92,23 @@ class Case:
 
 
 class Pairwise(nn.Module):
-    """The distance in the package's shape: x_hat [N, 3, H, W], x [N, K, 3, H, W] -> [N, K]."""
+    """The distance in the package's shape; its targets are the images themselves."""
+
+    compact = False
 
     def __init__(self, distance: world.Distance) -> None:
         super().__init__()
         self.distance = distance
 
-    def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        repeated = x_hat[:, None].expand_as(x)
-        return self.distance(repeated.flatten(0, 1), x.flatten(0, 1)).view(x.shape[:2])
+    def target(self, x: Tensor) -> Tensor:
+        return x
+
+    def forward(self, x_hat: Tensor, target: Tensor, seeds: Tensor) -> Tensor:
+        repeated = x_hat[:, None].expand_as(target)
+        return self.distance(repeated.flatten(0, 1), target.flatten(0, 1)).view(target.shape[:2])
+
+
+S, V = Network("s", Pairwise(DISTANCE)), Network("vgg", Pairwise(VGG))
 
 
 def culture(seed: int = 0) -> Culture:
@@ -164,8 +175,8 @@ def pack_of(cases: Sequence[Case], prediction_type: str) -> tuple[Base, list[Lan
             index,
             case.variant,
             config.objective,
-            distance=Pairwise(DISTANCE) if looks else None,
-            vgg=Pairwise(VGG) if looks and case.w_vgg else None,
+            S if looks else None,
+            V if looks and case.w_vgg else None,
         )
         lane = Lane(config, terms, culture(), base.lora)
         for name, a, b in world.lora_pairs(world.with_lora(given, RANK, ALPHA, case.seed)):
@@ -190,29 +201,36 @@ def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -
     def stack(tensors: Sequence[Tensor], empty: tuple[int, ...]) -> Tensor:
         return torch.stack(list(tensors)) if tensors else torch.zeros(0, *empty)
 
+    look = Look(
+        positive=stack([m.x_pos[0] for m in seen], world.IMAGE),
+        seeds=torch.zeros(len(seen), dtype=torch.long),
+        vgg=stack([m.x_pos[0] for m in seen], world.IMAGE) if case.w_vgg else None,
+    )
+    if case.variant is Variant.mpc:
+        negative = stack([torch.cat(m.x_neg) for m in seen], (case.negatives, *world.IMAGE))
+        present = torch.ones(len(seen), case.negatives, dtype=torch.bool)
+        look = replace(look, negative=negative, present=present)
     return Batch(
         lane=torch.full((len(micros),), lane),
+        t=torch.tensor([m.t for m in micros]),
         z_0=torch.cat([m.z_start for m in micros]),
         eps=torch.cat([m.eps for m in micros]),
-        t=torch.tensor([m.t for m in micros]),
         text=torch.cat([m.text for m in micros]),
         generic=torch.cat([m.blip_text for m in micros]),
-        null=torch.cat([m.null_text for m in micros]),
+        null=micros[0].null_text,
         active=torch.tensor(active, dtype=torch.long),
         kept=torch.tensor(kept, dtype=torch.long),
         noise=stack([m.rollout_eps[:, 0] for m in seen], (world.CALLS, *world.LATENT)).transpose(0, 1),
-        positive=stack([m.x_pos[0] for m in seen], world.IMAGE),
-        negative=stack([torch.cat(m.x_neg) for m in seen], (case.negatives, *world.IMAGE)),
-        present=torch.ones(len(seen), case.negatives, dtype=torch.bool),
+        looks={lane: look} if seen else {},
     )
 
 
-def taken(lane: Lane, terms: Terms) -> Update:
+def taken(lane: Lane, row: Row) -> Update:
     """One update of ours, in the words of the rewriting; the lane steps."""
-    gradient = {short(name): part.grad.clone() for name, part in lane.parameters.items()}
-    values = {f.name: getattr(terms, f.name) for f in fields(Terms)}
+    gradient = {short(n): part.clone() for n, part in lane._lora.named(lane.gradient).items()}
+    values = {name.removeprefix("loss_"): value for name, value in row.items() if not math.isnan(value)}
     norm, _ = lane.update()
-    return Update({n: v.item() for n, v in values.items() if v is not None}, gradient, norm)
+    return Update(values, gradient, norm)
 
 
 def weights(lane: Lane) -> dict[str, Tensor]:
@@ -224,16 +242,19 @@ def short(name: str) -> str:
     return name.replace(".lora_", ".").removesuffix(".weight")
 
 
-def by_the_pack(cases: Sequence[Case], prediction_type: str) -> list[History]:
-    """Our step, all lanes in one batch an update."""
+def by_the_pack(cases: Sequence[Case], prediction_type: str, rows: int | None = None) -> list[History]:
+    """Our step, all lanes in one batch an update, in passes of at most `rows` rows."""
     base, lanes = pack_of(cases, prediction_type)
     micros = [case.micros() for case in cases]
     updates: list[list[Update]] = [[] for _ in cases]
+    terms, share = [lane.terms for lane in lanes], {lane.terms.index: lane.share for lane in lanes}
     for first in range(0, UPDATES * BATCH, BATCH):
         base.lora.zero_grad()
-        rows = [batch_of(case, i, micros[i][first : first + BATCH], first) for i, case in enumerate(cases)]
-        terms = losses(base, [lane.terms for lane in lanes], concatenate(rows))
-        torch.stack([t.loss for t in terms]).sum().backward()
-        for done, lane, own in zip(updates, lanes, terms, strict=True):
+        batch = concatenate(
+            [batch_of(case, i, micros[i][first : first + BATCH], first) for i, case in enumerate(cases)]
+        )
+        values = [backward(base, terms, part, share, decode=rows) for part in batch.passes(rows)]
+        losses = losses_of(terms, batch.lane, torch.cat(values))
+        for done, lane, own in zip(updates, lanes, losses, strict=True):
             done.append(taken(lane, own))
     return [History(done, weights(lane)) for done, lane in zip(updates, lanes, strict=True)]

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import tiny
 from scoft_hpc.config.schema import Cadence, Form, Gradient, LrSchedule, RunConfig, Variant
+from scoft_hpc.data.batch import Wanted, draw
 from scoft_hpc.runs import journal
 from scoft_hpc.runs.stop import Interrupted, Stop
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import learning_rate
 from scoft_hpc.training.loop import Training, gradients, train
+from scoft_hpc.training.step import Network
 
 MIXED = [
     tiny.config(Variant.ldm),
@@ -31,12 +33,8 @@ MIXED = [
 """Eight lanes that differ in all that lanes of one pack may differ in."""
 
 
-def lora_gradients(lane_parameters: dict[str, Tensor]) -> Tensor:
-    return torch.cat([part.grad.flatten() for part in lane_parameters.values()])
-
-
 def weights(training: Training) -> Tensor:
-    return torch.cat([part.flatten() for part in training.lane.parameters.values()])
+    return training.lane.weights
 
 
 def test_a_lanes_gradient_does_not_depend_on_its_neighbours() -> None:
@@ -44,10 +42,10 @@ def test_a_lanes_gradient_does_not_depend_on_its_neighbours() -> None:
     together = tiny.lanes(base, MIXED)
     for _ in range(3):  # B is 0 before the first update, and A's gradient with it
         gradients(base, together)
-        in_pack = [lora_gradients(lane.parameters).clone() for lane in together]
+        in_pack = [lane.gradient.clone() for lane in together]
         for lane, expected in zip(together, in_pack, strict=True):
             gradients(base, [lane])
-            alone = lora_gradients(lane.parameters)
+            alone = lane.gradient
             assert alone.norm() > 0
             assert (alone - expected).norm() <= 1e-5 * alone.norm(), lane.config
         gradients(base, together)
@@ -56,22 +54,23 @@ def test_a_lanes_gradient_does_not_depend_on_its_neighbours() -> None:
 
 
 def test_lanes_of_one_culture_and_seed_see_the_same() -> None:
-    from scoft_hpc.data.batch import draw
-
     culture = tiny.culture()
-    one, two = (draw(tiny.config(v), culture, i, 2, True) for i, v in enumerate([Variant.mp, Variant.mpc]))
-    other = draw(tiny.config(Variant.mp, seed=1), culture, 0, 2, True)
-    for name in ("z_0", "eps", "t", "noise", "positive", "negative"):
+    wanted = Wanted("pixels")
+    one, two = (draw(tiny.config(v), culture, i, 2, wanted) for i, v in enumerate([Variant.mp, Variant.mpc]))
+    other = draw(tiny.config(Variant.mp, seed=1), culture, 0, 2, wanted)
+    for name in ("z_0", "eps", "t", "noise"):
         assert torch.equal(getattr(one, name), getattr(two, name)), name
+    for name in ("positive", "seeds"):
+        assert torch.equal(getattr(one.looks[0], name), getattr(two.looks[1], name)), name
     assert not torch.equal(one.eps, other.eps)
 
 
 def test_an_epoch_shows_every_pair_once() -> None:
-    from scoft_hpc.data.batch import draw
-
     culture, config = tiny.culture(pairs=6), tiny.config(train={"batch": 3})
     for epoch in range(3):
-        texts = torch.cat([draw(config, culture, 0, step, False).text for step in (2 * epoch, 2 * epoch + 1)])
+        texts = torch.cat(
+            [draw(config, culture, 0, step, Wanted()).text for step in (2 * epoch, 2 * epoch + 1)]
+        )
         order = [int((culture.text == text).all((1, 2)).nonzero()) for text in texts]
         assert sorted(order) == list(range(6))
 
@@ -162,16 +161,16 @@ def test_saves_that_were_passed_over_do_not_outlive_the_common_ones(tmp_path: Pa
         assert torch.equal(weights(one), weights(two))
 
 
-class Poisoned(nn.Module):
+class Poisoned(tiny.PixelDistance):
     """A distance that turns NaN, or raises, from its third call on."""
 
     def __init__(self, error: Exception | None) -> None:
         super().__init__()
         self.error, self.calls = error, 0
 
-    def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
+    def forward(self, x_hat: Tensor, target: Tensor, seeds: Tensor) -> Tensor:
         self.calls += 1
-        s = (x_hat[:, None] - x).square().mean((2, 3, 4))
+        s = super().forward(x_hat, target, seeds)
         if self.calls < 3:
             return s
         if self.error is not None:
@@ -185,7 +184,7 @@ def test_a_lane_that_fails_stops_alone(tmp_path: Path, error: Exception | None) 
     undisturbed = run(tmp_path / "undisturbed", MIXED)
     base = tiny.base()
     pack = tiny.pack(tmp_path / "disturbed", base, MIXED)
-    object.__setattr__(pack[3].lane.terms, "distance", Poisoned(error))
+    object.__setattr__(pack[3].lane.terms, "s", Network("poisoned", Poisoned(error)))
     train(base, pack, Stop(), 1e9)
     assert str(pack[3].error) == (
         str(error) if error else f"the gradient is not finite in update {pack[3].lane.step + 1}"

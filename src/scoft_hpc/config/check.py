@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config.cluster import gpu_of
-from scoft_hpc.config.schema import DISTANCES, RunConfig, SweepConfig, Variant
+from scoft_hpc.config.schema import DISTANCES, RunConfig, SweepConfig
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.runs.layout import STUDY
 
@@ -149,7 +149,7 @@ def _ranges(config: RunConfig, rules: Mapping[str, Rule]) -> Iterator[str]:
 
 
 def _combinations(config: RunConfig) -> Iterator[str]:
-    objective, train, data = config.objective, config.train, config.data
+    train, data = config.train, config.data
     if data.name == "folder" and not data.root:
         yield "data=folder needs the folder that the cultures lie in: add data.root=DIR."
     if data.name == "toy" and data.root and not data.digest:  # the plan fills in both
@@ -159,14 +159,6 @@ def _combinations(config: RunConfig) -> Iterator[str]:
             f"train.warmup_steps={train.warmup_steps} is more than train.steps={train.steps}; "
             f"expected a warm-up that ends within the training."
         )
-    if config.variant in (Variant.mp, Variant.mpc) and (objective.distance == "vgg" or objective.w_vgg > 0):
-        if not objective.vgg_path:
-            yield (
-                f"objective.distance={objective.distance} with objective.w_vgg={objective.w_vgg} needs VGG16's "
-                f"weights: add objective.vgg_path=FILE.safetensors, or take distance toy and w_vgg 0."
-            )
-        elif not Path(objective.vgg_path).expanduser().is_file():
-            yield f"objective.vgg_path={objective.vgg_path} is not there; expected VGG16's weights as safetensors."
 
 
 def _written(value: Any) -> str:

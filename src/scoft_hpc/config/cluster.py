@@ -36,6 +36,8 @@ class Gpu:
         memory_gb: host memory to ask for with each GPU; None: the site's default.
         most_memory_gb: host memory that a job may have at most; None: twice `memory_gb`.
         tflops: what training sustains, in TFLOP/s: the estimate, until a run was measured.
+        vram_gb: its own memory; None: not known, and packs are as large as `Cluster.lanes` says.
+        bf16: whether it computes in bf16: Ampere and newer.
         partition: where it differs from the cluster's.
         type: Slurm's word for it where that is not the key in `Cluster.gpus`; empty: asked for without a type.
     """
@@ -45,13 +47,15 @@ class Gpu:
     memory_gb: float | None = None
     most_memory_gb: float | None = None
     tflops: float = 10.0
+    vram_gb: float | None = None
+    bf16: bool = True
     partition: str | None = None
     type: str | None = None
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where packs run. `jobs` packs at a time, `lanes` runs a pack at most; null finds both out.
+    """Where packs run. `jobs` packs at a time, `lanes` runs a pack at most; null finds both out, lanes by the memory.
 
     The rest is Slurm's: a job is one pack on one GPU.
 
@@ -112,7 +116,7 @@ def gpu_of(cluster: Cluster) -> tuple[str, Gpu]:
     if wrong:
         raise ConfigError(
             f"cluster.gpus.{name}: {', '.join(wrong)} cannot be read; expected {', '.join(known)}, "
-            f"partition and type as words, cores as a whole number, the others as numbers."
+            f"partition and type as words, bf16 as true or false, cores as a whole number, the others as numbers."
         )
     found = Gpu(**given)
     return name if found.type is None else found.type, found
@@ -134,8 +138,10 @@ def from_plain(values: Mapping[str, Any]) -> Cluster:
 
 def _fits(key: str, value: Any) -> bool:
     if value is None:
-        return key not in ("su_per_hour", "tflops")
+        return key not in ("su_per_hour", "tflops", "bf16")
     if key in ("partition", "type"):
         return isinstance(value, str)
+    if key == "bf16":
+        return isinstance(value, bool)
     number = isinstance(value, int) or (key != "cores" and isinstance(value, float))
     return number and not isinstance(value, bool) and (value > 0 or (key == "su_per_hour" and value == 0))

@@ -25,14 +25,18 @@ from yaml import YAMLError
 from yaml import nodes as yaml_nodes
 
 from scoft_hpc.config import explain, nodes
-from scoft_hpc.config.schema import RunConfig, SweepConfig, plain
+from scoft_hpc.config.schema import PrepareConfig, RunConfig, SweepConfig, plain
 from scoft_hpc.errors import ConfigError, ScoftError
 
 Config = TypeVar("Config", bound=RunConfig)
 PLAIN = re.compile(r"(?!(?i:y|n|yes|no|on|off|true|false|null|nan|inf)$)[A-Za-z_/][\w./-]*")
 """Words that YAML reads as words in all its versions; any other is quoted."""
 
-SCHEMAS: dict[str, type[RunConfig]] = {"train": RunConfig, "sweep": SweepConfig}
+SCHEMAS: dict[str, type[RunConfig]] = {
+    "train": RunConfig,
+    "sweep": SweepConfig,
+    "prepare": PrepareConfig,
+}
 
 
 LAUNCHER = r"^\s*(\S*python[\d.]*\s+-m|\S*scoft-hpc)\s+\S+\s*"
@@ -59,7 +63,7 @@ def config_folder() -> Path:
 
 
 def command(name: str, task: Callable[[Any], int], words: Sequence[str] | None = None) -> int:
-    """Run `task` on the config `name` (`train` or `sweep`) composed from `words`; return the exit code.
+    """Run `task` on the config `name` (`train`, `sweep` or `prepare`) composed from `words`; return the exit code.
 
     A person's mistake is printed as a message, never as a traceback.
     """

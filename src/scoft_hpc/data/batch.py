@@ -1,14 +1,17 @@
-"""What a pack trains on in one update: every lane's rows, drawn from its own streams."""
+"""What a pack trains on in one update: every lane's rows, drawn from its own streams.
+
+Indices and timesteps stay on the host, where they are looked at; what goes through a network lies on its device.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from scoft_hpc.config.schema import Cadence, Gradient, RunConfig
-from scoft_hpc.data import images
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.data.streams import stream
 from scoft_hpc.diffusion.rollout import last_call
@@ -18,30 +21,94 @@ TIMESTEPS = 1000
 
 
 @dataclass(frozen=True)
-class Batch:
-    """N rows of one or more lanes, and the M of them (`active`) whose rollout is looked at.
+class Wanted:
+    """What a lane compares its rollouts to: the names under which its culture keeps targets of S and of VGG.
 
     Attributes:
-        lane: [N], the lane of each row. z_0, eps: [N, C, h, w]. t: [N], in 1 .. 999.
-        text, generic, null: text states [N, T, D].
-        active: [M], indices into the N rows, or [0] in an update without rollouts.
-        kept: [M], the rollout call that keeps its graph. noise: [S, M, C, h, w].
-        positive: [M, 3, H, W]; negative: [M, K, 3, H, W]; both in [-1, 1]. present: [M, K] bool.
+        s: None for a variant without rollouts. vgg: None where its weight is 0.
+        negatives: whether the negatives are wanted too.
+    """
+
+    s: str | None = None
+    vgg: str | None = None
+    negatives: bool = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the rollouts of one lane's M active rows are compared to.
+
+    Attributes:
+        positive: targets of S [M, *F]; negative: [M, K, *F] with present [M, K] bool, where they are wanted.
+        vgg: targets of VGG [M, *G], where wanted. seeds: of each row's augmentations [M], on the host.
+    """
+
+    positive: Tensor
+    seeds: Tensor
+    negative: Tensor | None = None
+    present: Tensor | None = None
+    vgg: Tensor | None = None
+
+    def rows(self, first: int, end: int) -> Look:
+        """The same of the rows `first` .. `end` - 1."""
+        parts = {name: part[first:end] for name, part in vars(self).items() if part is not None}
+        return replace(self, **parts)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """N rows of one or more lanes, each lane's together, and the M of them (`active`) whose rollout is looked at.
+
+    Attributes:
+        lane: [N], the lane of each row; t: [N], in 1 .. 999; on the host.
+        z_0, eps: [N, C, h, w]. text, generic: text states [N, T, D]; null: of the empty text [1, T, D].
+        active: [M], indices into the N rows, rising; kept: [M], the rollout call that keeps its graph; on the host.
+        noise: [S, M, C, h, w].
+        looks: of each lane that has active rows, by lane.
     """
 
     lane: Tensor
+    t: Tensor
     z_0: Tensor
     eps: Tensor
-    t: Tensor
     text: Tensor
     generic: Tensor
     null: Tensor
     active: Tensor
     kept: Tensor
     noise: Tensor
-    positive: Tensor
-    negative: Tensor
-    present: Tensor
+    looks: dict[int, Look]
+
+    def __len__(self) -> int:
+        return len(self.lane)
+
+    def looking(self, first: int, end: int) -> Iterator[tuple[int, slice, Look]]:
+        """Of the active rows `first` .. `end` - 1, lane by lane: the lane, where its own stand among them, its look."""
+        lanes = self.lane[self.active].tolist()
+        at = first
+        while at < end:
+            lane = lanes[at]
+            until = min(end, at + lanes[at:].count(lane))
+            start = lanes.index(lane)
+            yield lane, slice(at - first, until - first), self.looks[lane].rows(at - start, until - start)
+            at = until
+
+    def passes(self, rows: int | None) -> Iterator[Batch]:
+        """The batch in parts of at most `rows` rows; None: as it is."""
+        if rows is None or rows >= len(self):
+            yield self
+            return
+        for first in range(0, len(self), rows):
+            own = slice(first, first + rows)
+            start, end = (int((self.active < edge).sum()) for edge in (first, first + rows))
+            yield replace(
+                self,
+                **{name: getattr(self, name)[own] for name in ("lane", "t", "z_0", "eps", "text", "generic")},
+                active=self.active[start:end] - first,
+                kept=self.kept[start:end],
+                noise=self.noise[:, start:end],
+                looks={lane: look for lane, _, look in self.looking(start, end)},
+            )
 
 
 def active_rows(step: int, batch: int, every: int, cadence: Cadence) -> list[int]:
@@ -54,13 +121,8 @@ def active_rows(step: int, batch: int, every: int, cadence: Cadence) -> list[int
     return [j for j in range(batch) if (step * batch + j) % every == 0]
 
 
-def draw(config: RunConfig, culture: Culture, lane: int, step: int, imagines: bool) -> Batch:
-    """The rows of one lane in update `step` (from 0).
-
-    Args:
-        lane: the lane's number in the pack, written to every row.
-        imagines: whether the lane's variant looks at rollouts; else no row is active.
-    """
+def draw(config: RunConfig, culture: Culture, lane: int, step: int, wanted: Wanted) -> Batch:
+    """The rows of one lane in update `step` (from 0); `lane` is its number in the pack, written to every row."""
     size, key = config.train.batch, (config.seed, config.culture)
     pair = _pairs(config, len(culture), step)
     rng = stream(*key, "step", step)
@@ -70,45 +132,57 @@ def draw(config: RunConfig, culture: Culture, lane: int, step: int, imagines: bo
     z_0 = mean + std * torch.randn(mean.shape, generator=rng).to(mean)
     eps = torch.randn(mean.shape, generator=rng).to(mean)
     objective = config.objective
-    active = torch.tensor(
-        active_rows(step, size, objective.every, objective.cadence) if imagines else [], dtype=torch.long
-    )
-    look = pair[active]
+    rows = active_rows(step, size, objective.every, objective.cadence) if wanted.s else []
+    active = torch.tensor(rows, dtype=torch.long)
     rolls = stream(*key, "rollout", step)
-    noise = torch.randn(objective.rollout_steps, len(active), *mean.shape[1:], generator=rolls)
-    where = mean.device
+    noise = torch.randn(objective.rollout_steps, len(rows), *mean.shape[1:], generator=rolls).to(mean)
+    kept = _kept(objective.gradient, t[active], objective.rollout_steps, rolls)
     return Batch(
-        lane=torch.full((size,), lane, device=where),
+        lane=torch.full((size,), lane),
+        t=t,
         z_0=z_0,
         eps=eps,
-        t=t.to(where),
         text=culture.text[pair],
         generic=culture.generic[pair],
-        null=culture.null.expand(size, -1, -1),
-        active=active.to(where),
-        kept=_kept(objective.gradient, t[active], objective.rollout_steps, rolls).to(where),
-        noise=noise.to(where),
-        positive=_flipped(images.from_pixels(culture.positive[look]), flip[active]),
-        negative=_flipped(images.from_pixels(culture.negative[look]), flip[active]),
-        present=culture.present[look],
+        null=culture.null,
+        active=active,
+        kept=kept,
+        noise=noise,
+        looks={lane: _look(culture, wanted, pair[active], flip[active], stream(*key, "look", step))}
+        if rows
+        else {},
     )
 
 
-def concatenate(batches: list[Batch]) -> Batch:
-    """The lanes' rows one after another; negatives are padded to the largest K, marked not present."""
-    k = max(b.negative.shape[1] for b in batches)
-    parts: dict[str, list[Tensor]] = {f.name: [] for f in fields(Batch)}
-    rows = 0
+def concatenate(batches: Sequence[Batch]) -> Batch:
+    """The lanes' rows one after another."""
+    starts = [0]
     for b in batches:
-        for name, column in parts.items():
-            column.append(getattr(b, name))
-        parts["active"][-1] = b.active + rows
-        for name in ("negative", "present"):
-            value = getattr(b, name)
-            padding = value.new_zeros(len(value), k - value.shape[1], *value.shape[2:])
-            parts[name][-1] = torch.cat([value, padding], 1)
-        rows += len(b.lane)
-    return Batch(**{name: torch.cat(column, 1 if name == "noise" else 0) for name, column in parts.items()})
+        starts.append(starts[-1] + len(b))
+
+    def joined(name: str, dim: int = 0) -> Tensor:
+        return torch.cat([getattr(b, name) for b in batches], dim)
+
+    return Batch(
+        **{name: joined(name) for name in ("lane", "t", "z_0", "eps", "text", "generic", "kept")},
+        null=batches[0].null,
+        active=torch.cat([b.active + start for b, start in zip(batches, starts, strict=False)]),
+        noise=joined("noise", 1),
+        looks={lane: look for b in batches for lane, look in b.looks.items()},
+    )
+
+
+def _look(culture: Culture, wanted: Wanted, pair: Tensor, flip: Tensor, rng: torch.Generator) -> Look:
+    if wanted.s is None:
+        raise ValueError("a lane without rollouts has nothing to look at")
+    positive, negative = culture.targets(wanted.s, pair, flip, wanted.negatives)
+    return Look(
+        positive=positive,
+        seeds=torch.randint(2**62, (len(pair),), generator=rng),
+        negative=negative,
+        present=None if negative is None else culture.present[pair],
+        vgg=None if wanted.vgg is None else culture.targets(wanted.vgg, pair, flip, False)[0],
+    )
 
 
 def _pairs(config: RunConfig, count: int, step: int) -> Tensor:
@@ -128,9 +202,3 @@ def _kept(gradient: Gradient, t: Tensor, steps: int, rng: torch.Generator) -> Te
     if gradient is Gradient.last:
         return last
     return (torch.rand(len(t), generator=rng) * (last + 1)).long()
-
-
-def _flipped(x: Tensor, flip: Tensor) -> Tensor:
-    """Mirror the pictures [M, ..., H, W] whose flip [M] is 1: an image and its negatives together."""
-    chosen = flip.bool().to(x.device).view(-1, *[1] * (x.ndim - 1))
-    return torch.where(chosen, x.flip(-1), x)

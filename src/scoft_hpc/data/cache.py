@@ -2,31 +2,48 @@
 
 A cache is a folder named after all that it depends on, so it is never used for other data or another model; it is
 made under a temporary name and renamed, so it is whole or not there. It holds the VAE's *moments* of both flips, not
-one sample of them (caching a sample would change the distribution), and the text states, so that the training loop
-encodes nothing.
+one sample of them (caching a sample would change the distribution), the text states, and the pictures as pixels, so
+that the training loop encodes and reads nothing. Targets of feature distances join it, a file a network.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import secrets
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from scoft_hpc.config.schema import NegativeSource, RunConfig
-from scoft_hpc.data import images, negatives
+from scoft_hpc.data import images
 from scoft_hpc.data.key import folder_of
 from scoft_hpc.data.manifest import Manifest
+from scoft_hpc.data.negatives.draw import draw
+from scoft_hpc.errors import DataError
+from scoft_hpc.losses.perceptual import Distance
 from scoft_hpc.models.base import Base
 from scoft_hpc.runs import atomic
 from scoft_hpc.runs.stop import Stop
 
+log = logging.getLogger(__name__)
 TENSORS = "tensors.safetensors"
+BATCH = 8
+"""Pictures that go through a network at a time."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What one distance keeps of a culture's pictures, unflipped and flipped: positive [P, 2, *F], negative [P, 2, K, *F]."""
+
+    positive: Tensor
+    negative: Tensor
 
 
 @dataclass(frozen=True)
@@ -37,6 +54,7 @@ class Culture:
         moments: VAE mean and standard deviation of the scaled latents, unflipped and flipped [P, 2, 2, C, h, w].
         text, generic: states of each caption and generic caption [P, T, D]; null: of the empty text [1, T, D].
         positive: pictures, uint8 [P, 3, H, W]; negative: uint8 [P, K, 3, H, W]; present: which there are [P, K].
+        kept: targets of compact distances, by name.
     """
 
     moments: Tensor
@@ -46,36 +64,106 @@ class Culture:
     positive: Tensor
     negative: Tensor
     present: Tensor
+    kept: dict[str, Targets] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.positive)
+
+    def targets(self, name: str, pair: Tensor, flip: Tensor, negatives: bool) -> tuple[Tensor, Tensor | None]:
+        """What a distance compares to, of M pictures: [M, *F] and, if wanted, of their negatives [M, K, *F].
+
+        An image and its negatives are flipped together. Where nothing is kept under `name`, the images themselves.
+        """
+        if name in self.kept:
+            kept = self.kept[name]
+            return kept.positive[pair, flip], kept.negative[pair, flip] if negatives else None
+        positive = _flipped(images.from_pixels(self.positive[pair]), flip)
+        return positive, _flipped(images.from_pixels(self.negative[pair]), flip) if negatives else None
 
 
 def prepare(config: RunConfig, manifest: Manifest, base: Base, stop: Stop) -> Path:
     """Make the culture's cache if it is not there; return its folder.
 
     Raises:
-        Interrupted: if `stop` was requested on the way; nothing is left of the half that was made.
+        Interrupted: if `stop` was requested on the way; drawn negatives stay, of the rest nothing is left.
+        DataError: if it cannot be written; nothing is left of it.
     """
     folder = folder_of(config, manifest.digest)
     if folder.is_dir():
         return folder
+    log.info("preparing %s (%d pairs) in %s", manifest.culture, len(manifest.pairs), folder)
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-    temporary.mkdir(parents=True)
     try:
-        tensors = _tensors(config, manifest, base, temporary, stop)
-        with atomic.replacing(temporary / TENSORS) as path:
-            save_file(tensors, path)
+        temporary.mkdir(parents=True)
+        _save(temporary / TENSORS, _tensors(config, manifest, base, temporary, stop), folder.name)
         with contextlib.suppress(OSError):  # another process was first, with the same content
             temporary.rename(folder)
         atomic.fsync_folder(folder.parent)
+    except OSError as error:
+        raise DataError(_no_room(folder, error)) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
 def load(folder: Path, device: torch.device) -> Culture:
-    return Culture(**load_file(folder / TENSORS, device=str(device)))
+    """The culture that was prepared in `folder`.
+
+    Raises:
+        DataError: if what lies there was made for another model or other data, or is damaged.
+    """
+    names = {f.name for f in fields(Culture)} - {"kept"}
+    return Culture(**_load(folder / TENSORS, names, folder.name, device), kept={})
+
+
+def keep_targets(folder: Path, culture: Culture, name: str, distance: Distance, stop: Stop) -> None:
+    """Fill `culture.kept[name]` from the cache, or from the distance, and then cache it.
+
+    Raises:
+        Interrupted: if `stop` was requested on the way; DataError: if it cannot be written.
+    """
+    path, owner, device = folder / f"{name}.safetensors", f"{folder.name}/{name}", culture.positive.device
+    if not path.is_file():
+        log.info("taking the %s features of %s", name, folder.name)
+        with torch.no_grad():
+            positive = _targets(culture.positive, distance, stop)
+            negative = _targets(culture.negative.flatten(0, 1), distance, stop)
+        negative = negative.unflatten(0, culture.negative.shape[:2]).transpose(1, 2)
+        try:
+            _save(path, {"positive": positive, "negative": negative.contiguous()}, owner)
+        except OSError as error:
+            raise DataError(_no_room(path, error)) from None
+    culture.kept[name] = Targets(**_load(path, {"positive", "negative"}, owner, device))
+
+
+def _targets(pixels: Tensor, distance: Distance, stop: Stop) -> Tensor:
+    """Of pictures [N, 3, H, W] and their mirror images: [N, 2, *F]."""
+    parts = []
+    for some in pixels.split(BATCH):
+        stop.check()
+        x = images.from_pixels(some)
+        parts.append(torch.stack([distance.target(x), distance.target(x.flip(-1))], 1).cpu())
+    return torch.cat(parts)
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor], owner: str) -> None:
+    with atomic.replacing(path) as temporary:
+        try:
+            save_file(dict(tensors), temporary, {"owner": owner})
+        except SafetensorError as error:  # its own error, in which the system's stands
+            raise OSError(None, str(error)) from error
+
+
+def _load(path: Path, names: set[str], owner: str, device: torch.device) -> dict[str, Tensor]:
+    """The tensors of a cache file that is what its place says."""
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            found, there = (file.metadata() or {}).get("owner"), set(file.keys())
+            if found == owner and names <= there:
+                return {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        found = str(error)
+    raise DataError(f"{path} is not the cache of {owner} (found: {found}). Remove it; it is made again.")
 
 
 def _tensors(
@@ -86,28 +174,57 @@ def _tensors(
     files = [list(pair.negatives) for pair in pairs]
     missing = [i for i, given in enumerate(files) if not given]
     if missing and config.data.negatives.source is not NegativeSource.given:
-        drawn = negatives.draw(
-            base, [pairs[i] for i in missing], config.data.negatives, size, folder / "negatives", stop
-        )
+        settings, shared = config.data.negatives, folder.parent
+        drawn = draw(base, [pairs[i] for i in missing], settings, config.model, shared, stop)
         for i, paths in zip(missing, drawn, strict=True):
             files[i] = paths
+            _link(folder / "negatives", i, paths)
     k = max(1, *map(len, files))
     negative = torch.zeros(len(pairs), k, 3, size, size, dtype=torch.uint8)
     present = torch.zeros(len(pairs), k, dtype=torch.bool)
     for i, paths in enumerate(files):
         for j, path in enumerate(paths):
             negative[i, j], present[i, j] = images.read_pixels(path, size), True
-    moments = [_both_flips(base, images.from_pixels(some).to(base.device)) for some in pixels.split(8)]
+    moments = []
+    for some in pixels.split(BATCH):
+        stop.check()
+        moments.append(_both_flips(base, images.from_pixels(some).to(base.device)).cpu())
     return {
-        "moments": torch.cat(moments).cpu().contiguous(),
-        "text": base.encode_text([pair.text for pair in pairs]).cpu().contiguous(),
-        "generic": base.encode_text([pair.blip_text for pair in pairs]).cpu().contiguous(),
-        "null": base.encode_text([""]).cpu().contiguous(),
+        "moments": torch.cat(moments),
+        "text": _states(base, [pair.text for pair in pairs]),
+        "generic": _states(base, [pair.blip_text for pair in pairs]),
+        "null": _states(base, [""]),
         "positive": pixels,
         "negative": negative,
         "present": present,
     }
 
 
+def _link(folder: Path, pair: int, paths: list[Path]) -> None:
+    """Links to a pair's negatives beside the cache, where people and reports find them by the pair's number."""
+    folder.mkdir(exist_ok=True)
+    for k, path in enumerate(paths):
+        (folder / f"{pair:05d}-{k}.png").symlink_to(Path("../..") / path.parent.name / path.name)
+
+
+def _states(base: Base, texts: list[str]) -> Tensor:
+    parts = [base.encode_text(texts[at : at + BATCH]).cpu() for at in range(0, len(texts), BATCH)]
+    return torch.cat(parts)
+
+
 def _both_flips(base: Base, x: Tensor) -> Tensor:
     return torch.stack([base.moments(x), base.moments(x.flip(-1))], 1)
+
+
+def _flipped(x: Tensor, flip: Tensor) -> Tensor:
+    """Mirror the pictures [M, ..., H, W] whose flip [M] is 1."""
+    chosen = flip.bool().to(x.device).view(-1, *[1] * (x.ndim - 1))
+    return torch.where(chosen, x.flip(-1), x)
+
+
+def _no_room(path: Path, error: OSError) -> str:
+    free = shutil.disk_usage(next(p for p in path.parents if p.is_dir())).free
+    return (
+        f"{path} cannot be written: {error.strerror or error}; {free / 1e9:.1f} GB are free on its disk, a quota may "
+        f"allow less. Free some space, or choose another folder with output=DIR; what was drawn stays."
+    )

@@ -23,7 +23,7 @@ Predict = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 class Rollout(NamedTuple):
     """Of N rows: the clean latent, and all that `attach` needs of the kept call.
 
-    z_0: [N, C, h, w]; k: [N], d z_0 / d eps_kept; z_kept, t_kept: what the kept call saw.
+    z_0: [N, C, h, w]; k: [N], d z_0 / d eps_kept, on the host; z_kept, t_kept: what the kept call saw.
     """
 
     z_0: Tensor
@@ -69,9 +69,9 @@ def rollout(
 
     Args:
         predict: the U-Net for calls 1, 2, ...
-        z_t: [N, C, h, w]; t: [N], each at least 1.
+        z_t: [N, C, h, w]; t: [N], each at least 1, on the host.
         first: call 0's outputs under the caption (the training prediction) and under the null text, [N, C, h, w].
-        kept: [N], the index of the call whose graph is kept; below the row's number of timesteps.
+        kept: [N], the index of the call whose graph is kept, below the row's number of timesteps; on the host.
         noise: [steps, N, C, h, w], standard normal.
         steps: timesteps of a row (20).
         guidance: classifier-free guidance scale g (4.5): out = null + g (caption - null).
@@ -86,14 +86,16 @@ def rollout(
         rows = (ladder[:, i] >= 0).nonzero()[:, 0]
         if len(rows) == 0:
             break
-        z_i, t_i = z[rows], ladder[rows, i]
+        some = slice(None) if len(rows) == len(t) else rows  # rows that end early are rare
+        z_i, t_i = z[some], ladder[rows, i]
         out, null = first if i == 0 else predict(z_i, t_i, rows)
         a, b, sigma = schedule.step(t_i, following[rows, i])
         keeps = kept[rows] == i
-        z_kept[rows[keeps]], t_kept[rows[keeps]] = z_i[keeps], t_i[keeps]
+        if keeps.any():
+            z_kept[rows[keeps]], t_kept[rows[keeps]] = z_i[keeps], t_i[keeps]
         k[rows] = torch.where(keeps, guidance * b, k[rows] * a)
         guided = null + guidance * (out - null)
-        z[rows] = column(a, z) * z_i + column(b, z) * guided + column(sigma, z) * noise[i, rows]
+        z[some] = column(a, z) * z_i + column(b, z) * guided + column(sigma, z) * noise[i, some]
     return Rollout(z, k, z_kept, t_kept)
 
 

@@ -22,7 +22,7 @@ class Schedule:
     """A discrete diffusion schedule.
 
     Attributes:
-        abar: cumulative products of alpha, [T], fp64.
+        abar: cumulative products of alpha, [T], fp64, on the host, as are all timesteps.
         velocity: whether the U-Net predicts v = sqrt(abar) eps - sqrt(1 - abar) z_0 instead of eps.
     """
 
@@ -68,5 +68,5 @@ class Schedule:
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:
-    """[N] as [N, 1, 1, 1] in the type of `like`, to scale its rows."""
-    return values.to(like.dtype).view(-1, *[1] * (like.ndim - 1))
+    """[N] as [N, 1, 1, 1] in the type and on the device of `like`, to scale its rows."""
+    return values.to(like).view(-1, *[1] * (like.ndim - 1))

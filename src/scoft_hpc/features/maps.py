@@ -1,4 +1,4 @@
-"""What distances on feature maps share: unit channels, squared difference, mean over space, sum over maps."""
+"""Distances on feature maps: unit channels, squared difference summed over them, mean over space, sum over maps."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ FeatureMaps = Callable[[Tensor], Sequence[Tensor]]
 def map_distance(maps: FeatureMaps, x_hat: Tensor, x: Tensor) -> Tensor:
     """S(x_hat [N, 3, H, W], x [N, K, 3, H, W]) -> [N, K]; the gradient flows into x_hat only.
 
+    The K images of a row are looked at one after the other: the maps of one at 512 pixels take 128 MB.
+
     Source: SCoFT utilities/lpips_loss.py; Zhang et al. 2018 (LPIPS) without the learned weights.
     """
-    n, k = x.shape[:2]
-    with torch.no_grad():
-        targets = [unit(m).unflatten(0, (n, k)) for m in maps(x.flatten(0, 1))]
-    s = torch.zeros(n, k, dtype=x_hat.dtype, device=x_hat.device)
-    for ours, target in zip(maps(x_hat), targets, strict=True):
-        s = s + (unit(ours)[:, None] - target).square().sum(2).mean((2, 3))
-    return s
+    ours = [unit(m) for m in maps(x_hat)]
+    distances = []
+    for k in range(x.shape[1]):
+        with torch.no_grad():
+            targets = [unit(m) for m in maps(x[:, k])]
+        parts = [(a - b).square().sum(1).mean((1, 2)) for a, b in zip(ours, targets, strict=True)]
+        distances.append(torch.stack(parts).sum(0))
+    return torch.stack(distances, 1)
 
 
 def unit(maps: Tensor) -> Tensor:

@@ -1,40 +1,75 @@
-"""The feature distances by name; each network is loaded only when it is asked for."""
+"""The feature distances by name; each network, and the library that it comes from, is loaded only when asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-from torch import nn
 
 from scoft_hpc.config.schema import Objective
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.features import weights
+from scoft_hpc.features.distance import FeatureDistance, ImageDistance
+from scoft_hpc.losses.perceptual import Distance
 
 
-def _toy(objective: Objective) -> nn.Module:
+def _toy(objective: Objective, device: torch.device) -> FeatureDistance:
     from scoft_hpc.features.toy import ToyDistance
 
-    return ToyDistance()
+    return ToyDistance().to(device)
 
 
-def _vgg(objective: Objective) -> nn.Module:
+def _dreamsim(objective: Objective, device: torch.device) -> FeatureDistance:
+    from scoft_hpc.features.dreamsim import DreamSimDistance
+
+    return DreamSimDistance(weights.locate("dreamsim", objective), device)
+
+
+def _dino(objective: Objective, device: torch.device) -> FeatureDistance:
+    from scoft_hpc.features.dino import DinoDistance
+
+    return DinoDistance(weights.locate("dino", objective)).to(device)
+
+
+def _clip(objective: Objective, device: torch.device) -> ImageDistance:
+    from scoft_hpc.features.clip import ClipDistance
+
+    return ClipDistance(weights.locate("clip", objective)).to(device)
+
+
+def _blip2(objective: Objective, device: torch.device) -> FeatureDistance:
+    from scoft_hpc.features.blip2 import Blip2Distance
+
+    return Blip2Distance(weights.locate("blip2", objective)).to(device)
+
+
+def _vgg(objective: Objective, device: torch.device) -> ImageDistance:
     from scoft_hpc.features.vgg import VggDistance
 
-    if objective.vgg_path is None:
-        raise ConfigError("the vgg distance needs its weights: set objective.vgg_path=FILE.safetensors.")
-    return VggDistance(Path(objective.vgg_path))
+    return VggDistance(weights.locate("vgg", objective)).to(device)
 
 
-DISTANCES: dict[str, Callable[[Objective], nn.Module]] = {"toy": _toy, "vgg": _vgg}
+DISTANCES: dict[str, Callable[[Objective, torch.device], FeatureDistance | ImageDistance]] = {
+    "toy": _toy,
+    "dreamsim": _dreamsim,
+    "dino": _dino,
+    "clip": _clip,
+    "blip2": _blip2,
+    "vgg": _vgg,
+}
 
 
-def load_distance(name: str, objective: Objective, device: torch.device) -> nn.Module:
-    """The distance `name`, frozen, on the device.
+def load_distance(name: str, objective: Objective, device: torch.device) -> Distance:
+    """The distance `name`, frozen, in fp32, on the device.
 
     Raises:
         ConfigError: for a name that is not in DISTANCES, or weights that are not there.
     """
     if name not in DISTANCES:
         raise ConfigError(f"objective.distance={name}: not known; it is one of {', '.join(DISTANCES)}.")
-    return DISTANCES[name](objective).to(device)
+    return DISTANCES[name](objective, device)
+
+
+def key(name: str, objective: Objective) -> tuple[str, str | None]:
+    """What tells networks apart: equal keys, one network; that of VGG is the same as S and as the VGG term."""
+    return name, weights.path_of(name, objective)

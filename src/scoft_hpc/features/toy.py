@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from scoft_hpc.features.maps import map_distance
+from scoft_hpc.features.distance import FeatureDistance
+from scoft_hpc.features.maps import unit
 from scoft_hpc.toy.networks import load_feature_net
 
 
-class ToyDistance(nn.Module):
-    """S on the feature maps of `toy.networks.FeatureNet`; images are resized to its 64 pixels."""
+class ToyDistance(FeatureDistance):
+    """The maps of `toy.networks.FeatureNet` compared as the distance `vgg` compares its own.
+
+    Images are resized to the network's 64 pixels, bilinear.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.network = load_feature_net()
 
-    def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """x_hat [N, 3, H, W] and x [N, K, 3, H, W] in [-1, 1] -> [N, K]."""
-        return map_distance(self._maps, x_hat, x)
-
-    def _maps(self, x: Tensor) -> list[Tensor]:
-        if x.shape[-1] != 64:
+    def features(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] -> [N, F]: all maps with unit channels, scaled so that their sums are means over space."""
+        if x.shape[-2:] != (64, 64):
             x = torch.nn.functional.interpolate(x, size=(64, 64), mode="bilinear", antialias=True)
         maps: list[Tensor] = self.network(x)
-        return maps
+        return torch.cat([(unit(m) / (m.shape[2] * m.shape[3]) ** 0.5).flatten(1) for m in maps], 1)
+
+    def between(self, ours: Tensor, theirs: Tensor) -> Tensor:
+        """The squared difference, summed: over channels and maps a sum, over space the mean."""
+        return (ours - theirs).square().sum(2)

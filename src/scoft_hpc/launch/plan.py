@@ -19,7 +19,10 @@ from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.schema import Data, RunConfig, SweepConfig, Variant
 from scoft_hpc.data import manifest, source
 from scoft_hpc.data.manifest import Manifest
+from scoft_hpc.data.negatives.weights import faults as foreign
+from scoft_hpc.data.negatives.weights import resolve as resolve_negatives
 from scoft_hpc.errors import ConfigError, DataError
+from scoft_hpc.features.weights import resolve as resolve_networks
 from scoft_hpc.models import weights
 from scoft_hpc.runs.layout import STUDY
 
@@ -70,7 +73,7 @@ def make(config: SweepConfig, words: Sequence[str]) -> Plan:
     if seeds is None or arms is None or faults:
         raise ConfigError.of(faults)
     check.require(arms)
-    arms = _with_models(arms, output)
+    arms = _resolved(arms, output)
     roots = {arm.data: source.locate(arm.data, output) for arm in arms}
     names = _cultures(config.culture, list(roots.values()))
     manifests = _manifests(arms, roots, names)
@@ -129,18 +132,32 @@ def _as_run(sweep: SweepConfig) -> RunConfig:
     return RunConfig(**{**values, "culture": "", "seed": 0})
 
 
-def _with_models(arms: list[RunConfig], output: Path) -> list[RunConfig]:
-    """The arms with absolute paths and their models' digests."""
-    models = {}
-    for model in {arm.model for arm in arms}:
-        folder = weights.locate(model)
-        models[model] = replace(model, path=str(folder), digest=weights.digest(folder))
+def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
+    """The arms with absolute paths and the digests of all weights that they need.
+
+    Raises:
+        ConfigError: for all weights that are not there or cannot be used, at once.
+    """
+    faults: list[str] = []
+    models = {model: _collect(faults, weights.resolve, model) for model in {arm.model for arm in arms}}
     done = []
     for arm in arms:
-        vgg = arm.objective.vgg_path
-        objective = replace(arm.objective, vgg_path=vgg and str(Path(vgg).expanduser().absolute()))
-        done.append(replace(arm, model=models[arm.model], output=str(output), objective=objective))
+        model = models[arm.model]
+        negatives = _collect(faults, resolve_negatives, arm.data.negatives) if _draws(arm) else arm.data.negatives
+        objective = _collect(faults, resolve_networks, arm.objective, arm.variant)
+        if model and negatives and objective:
+            data = replace(arm.data, negatives=negatives)
+            done.append(replace(arm, model=model, data=data, objective=objective, output=str(output)))
+            if negatives.digest:
+                faults += foreign(negatives, Path(model.path))
+    if faults:
+        raise ConfigError.of(dict.fromkeys(faults))
     return done
+
+
+def _draws(arm: RunConfig) -> bool:
+    """Whether the arm's preparation draws negatives, as far as its culture brings none."""
+    return arm.variant is not Variant.base
 
 
 def _cultures(asked: Any, roots: Iterable[Path]) -> list[str]:

@@ -7,13 +7,16 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from scoft_hpc.config import memory as gpu_memory
+from scoft_hpc.config.cluster import Cluster, Scheduler, gpu_of
+from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import ConfigError
 
 JOB_BYTES = 10**9
 """Memory that a CPU job of the toy model needs: measured 0.67 GB with 5 lanes, 0.87 GB with 25."""
 
-LANES = 32
-"""Lanes of a pack at most where `cluster.lanes` does not say: what `JOB_BYTES` holds."""
+LANES = gpu_memory.MOST
+"""Lanes of a pack at most where neither `cluster.lanes` nor a GPU's memory says; `JOB_BYTES` holds them."""
 
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -58,6 +61,16 @@ def slots(device: str, jobs: int | None, threads: int | None, runs: int) -> list
     ]
 
 
+def lanes(config: RunConfig, cluster: Cluster) -> int:
+    """Lanes of a pack of runs like `config` at most: `cluster.lanes`, or else what fits the memory of its GPU."""
+    if cluster.lanes is not None:
+        return cluster.lanes
+    gigabytes = gpu_of(cluster)[1].vram_gb if cluster.scheduler is Scheduler.slurm else gpu_gigabytes()
+    if config.device == "cpu" or gigabytes is None:
+        return LANES
+    return max(1, gpu_memory.lanes(config, gigabytes))
+
+
 def cores() -> int:
     """CPU cores that this process may use: its affinity, and a container's quota."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -86,8 +99,20 @@ def gpus() -> list[str]:
     if visible is not None:
         names = [name.strip() for name in visible.split(",") if name.strip()]
         return [] if "-1" in names else names
+    return _nvidia("index")
+
+
+def gpu_gigabytes() -> float | None:
+    """The memory of this machine's smallest GPU in GB; None without one."""
+    if not gpus():
+        return None
+    return min((int(mebibytes) * 2**20 / 1e9 for mebibytes in _nvidia("memory.total")), default=None)
+
+
+def _nvidia(column: str) -> list[str]:
+    """A whole number of each GPU, as nvidia-smi tells it; empty where it cannot."""
+    query = ["nvidia-smi", f"--query-gpu={column}", "--format=csv,noheader,nounits"]
     try:
-        query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
         found = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return []

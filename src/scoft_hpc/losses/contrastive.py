@@ -9,15 +9,17 @@ from scoft_hpc.losses.perceptual import Distance
 
 
 def similarities(
-    distance: Distance, x_hat: Tensor, positive: Tensor, negatives: Tensor
+    distance: Distance, x_hat: Tensor, positive: Tensor, negatives: Tensor, seeds: Tensor
 ) -> tuple[Tensor, Tensor]:
     """S(x_hat, x+) [N] and S(x_hat, x-_k) [N, K] in one call, so that x_hat's features are taken once.
 
     Args:
-        x_hat, positive: [N, 3, H, W] in [-1, 1].
-        negatives: images of the un-fine-tuned model x-, [N, K, 3, H, W] in [-1, 1].
+        x_hat: decoded rollout [N, 3, H, W] in [-1, 1].
+        positive: targets of the culture's images x+ [N, *F].
+        negatives: targets of images of the un-fine-tuned model x-, [N, K, *F].
+        seeds: of each row's augmentations [N].
     """
-    s = distance(x_hat, torch.cat([positive[:, None], negatives], 1))
+    s = distance(x_hat, torch.cat([positive[:, None], negatives], 1), seeds)
     return s[:, 0], s[:, 1:]
 
 

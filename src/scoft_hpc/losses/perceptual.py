@@ -8,32 +8,38 @@ from torch import Tensor
 
 
 class Distance(Protocol):
-    """A feature distance S(x_hat, x).
+    """A feature distance S(x_hat, x), of pictures x_hat to what is kept of images x: their *targets*.
 
     Attributes:
-        compact: whether `target` is features, small enough to be kept on disk; if not it is the image itself.
+        compact: whether targets are features, small enough to be kept on disk; if not they are the images themselves.
     """
 
     compact: bool
 
     def target(self, x: Tensor) -> Tensor:
-        """What is kept of images x [N, 3, H, W] in [-1, 1] that pictures are compared to: [N, *F], no gradient."""
+        """The targets [N, *F] of images x [N, 3, H, W] in [-1, 1]; no gradient flows."""
         ...
 
     def __call__(self, x_hat: Tensor, target: Tensor, seeds: Tensor) -> Tensor:
-        """S of x_hat [N, 3, H, W] in [-1, 1] (not clamped) and targets [N, K, *F]: [N, K] in fp32.
+        """S of x_hat [N, 3, H, W], about in [-1, 1], and targets [N, K, *F]: [N, K] in fp32.
 
-        The gradient flows into x_hat only. seeds [N] are of each row's augmentations, where the distance has any.
+        The gradient flows into x_hat only. `seeds` [N] are of each row's augmentations, where the distance has any.
         """
         ...
 
 
-def l_p(s_positive: Tensor) -> Tensor:
+def l_p(distance: Distance, x_hat: Tensor, positive: Tensor, seeds: Tensor) -> Tensor:
     """L_P = S(x_hat, x+), a value a row; with S the VGG16 distance it is the objective's VGG term.
 
     Args:
-        s_positive: [N].
+        distance: the feature distance S.
+        x_hat: decoded rollout [N, 3, H, W] in [-1, 1] (not clamped).
+        positive: targets of the culture's images x+, [N, *F].
+        seeds: of each row's augmentations [N].
+
+    Returns:
+        [N].
 
     Source: SCoFT section 3.3 (perceptual loss); train.py, `positive_loss` and `loss_lpips`.
     """
-    return s_positive
+    return distance(x_hat, positive[:, None], seeds)[:, 0]

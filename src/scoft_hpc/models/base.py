@@ -1,4 +1,8 @@
-"""The frozen base model: VAE, text encoder and U-Net of a Stable Diffusion folder, shared by all lanes of a pack."""
+"""The frozen base model: VAE, text encoder and U-Net of a Stable Diffusion, shared by all lanes of a pack.
+
+The frozen networks lie in the precision's dtype. What goes in is cast to it and what comes out is fp32, so that the
+solver, the losses and the adapters are fp32 in any case.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,13 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
-from scoft_hpc.config.schema import Precision
+from scoft_hpc.config.schema import Model, Precision
 from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.models import random, single_file, weights
 from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.parts import Parts
+
+DTYPES = {Precision.fp32: torch.float32, Precision.fp16: torch.float16, Precision.bf16: torch.bfloat16}
 
 
 @dataclass
@@ -25,6 +33,7 @@ class Base:
     """The networks, frozen, and the schedule they were trained with.
 
     Attributes:
+        dtype: of the networks' weights.
         lora: the adapters in the U-Net; None until a pack puts them there.
     """
 
@@ -35,7 +44,7 @@ class Base:
     scheduler: DDPMScheduler
     schedule: Schedule
     device: torch.device
-    precision: Precision = Precision.fp32
+    dtype: torch.dtype = torch.float32
     lora: LoraStack | None = None
 
     @torch.no_grad()
@@ -48,48 +57,71 @@ class Base:
             truncation=True,
             return_tensors="pt",
         )
-        return cast(Tensor, self.text_encoder(tokens.input_ids.to(self.device))[0])
+        return cast(Tensor, self.text_encoder(tokens.input_ids.to(self.device))[0].float())
 
     @torch.no_grad()
     def moments(self, x: Tensor) -> Tensor:
         """Mean and standard deviation of the scaled latents of images x [N, 3, H, W] in [-1, 1]: [N, 2, C, h, w]."""
-        with self._autocast():
-            posterior = self.vae.encode(x).latent_dist
-        moments = torch.stack([posterior.mean, posterior.std], 1).float()
-        return moments * float(self.vae.config.scaling_factor)
+        posterior = self.vae.encode(x.to(self.dtype)).latent_dist
+        std = (0.5 * posterior.logvar.float()).exp()
+        return torch.stack([posterior.mean.float(), std], 1) * float(self.vae.config.scaling_factor)
 
     def decode(self, z_0: Tensor) -> Tensor:
         """Images [N, 3, H, W], about in [-1, 1] and not clamped, of scaled latents [N, C, h, w]."""
-        with self._autocast():
-            return cast(
-                Tensor, self.vae.decode(z_0 / self.vae.config.scaling_factor, return_dict=False)[0].float()
-            )
+        z = (z_0 / self.vae.config.scaling_factor).to(self.dtype)
+        return cast(Tensor, self.vae.decode(z, return_dict=False)[0].float())
 
     def predict(self, z_t: Tensor, t: Tensor, text: Tensor, lane: Tensor | None = None) -> Tensor:
         """The U-Net's output [N, C, h, w]; row i through the adapter lane[i], or the base alone where lane is None."""
-        with self._autocast(), self.lora.rows(lane) if self.lora else contextlib.nullcontext():
-            return cast(Tensor, self.unet(z_t, t, text, return_dict=False)[0].float())
-
-    def _autocast(self) -> torch.autocast:
-        reduced = self.precision is not Precision.fp32
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=reduced)
+        rows = None if lane is None else lane.to(self.device)
+        with self.lora.rows(rows) if self.lora else contextlib.nullcontext():
+            out = self.unet(z_t.to(self.dtype), t.to(self.device), text.to(self.dtype), return_dict=False)[0]
+        return cast(Tensor, out.float())
 
 
-def load_base(folder: Path, device: torch.device, precision: Precision = Precision.fp32) -> Base:
-    """Read a folder in diffusers' layout; safetensors only, nothing is downloaded."""
+def load_base(model: Model, device: torch.device) -> Base:
+    """The model that `models.weights.resolve` found, on the device and in its precision; nothing is downloaded.
+
+    Raises:
+        ConfigError: if a single file's tensors are not its architecture's.
+    """
     for library in (diffusers_logging, transformers_logging):  # a job's log is for what concerns the run
         library.set_verbosity_error()
         library.disable_progress_bar()
-    kwargs: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
-    vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32, **kwargs)
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, **kwargs)
-    text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, **kwargs)
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    for network in (vae, unet, text_encoder):
+    dtype = DTYPES[model.precision]
+    parts = _parts(model, dtype)
+    for network in (parts.vae, parts.unet, parts.text_encoder):
         network.requires_grad_(False).eval().to(device)
-    scheduler = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+    if device.type == "cuda":
+        for network in (parts.vae, parts.unet):
+            network.to(memory_format=torch.channels_last)
+    if model.compile:
+        parts.unet.compile()  # in place, at the first call: the adapters are in by then
     schedule = Schedule(
-        scheduler.alphas_cumprod.double().to(device),
-        velocity=scheduler.config["prediction_type"] == "v_prediction",
+        parts.scheduler.alphas_cumprod.double(),
+        velocity=parts.scheduler.config["prediction_type"] == "v_prediction",
     )
-    return Base(vae, unet, text_encoder, tokenizer, scheduler, schedule, device, precision)
+    return Base(*parts, schedule, device, dtype)
+
+
+def _parts(model: Model, dtype: torch.dtype) -> Parts:
+    if model.path == weights.RANDOM:
+        return random.build(model.architecture, model.shrink, dtype)
+    path = Path(model.path)
+    return single_file.load(model, dtype) if path.is_file() else _from_folder(path, dtype, model.pickle)
+
+
+def _from_folder(folder: Path, dtype: torch.dtype, pickle: bool) -> Parts:
+    """A folder in diffusers' layout; of a network without safetensors, its pickle if that is allowed."""
+
+    def kwargs(part: str) -> dict[str, Any]:
+        pickled = pickle and any(path.suffix == ".bin" for path in weights.weight_files(folder / part))
+        return {"local_files_only": True, "use_safetensors": not pickled}
+
+    return Parts(
+        AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **kwargs("vae")),
+        UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, **kwargs("unet")),
+        CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, **kwargs("text_encoder")),
+        CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+        DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+    )

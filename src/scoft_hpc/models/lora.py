@@ -7,16 +7,15 @@ the number of kernels does not grow with them. Hu et al. 2021, eq. 3, L times.
 from __future__ import annotations
 
 import contextlib
-import json
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.runs import atomic
+from scoft_hpc.models import lora_file
 
 
 class Rows:
@@ -26,14 +25,11 @@ class Rows:
 
 
 class StackedLora(nn.Module):
-    """A frozen linear layer with one adapter a lane."""
+    """A frozen linear layer with one adapter a lane; A and B are views into the stack's own tensors."""
 
-    def __init__(self, linear: nn.Linear, lanes: int, rank: int, scale: float, rows: Rows) -> None:
+    def __init__(self, linear: nn.Linear, A: nn.Parameter, B: nn.Parameter, scale: float, rows: Rows) -> None:
         super().__init__()
-        self.linear, self.scale, self.rows = linear, scale, rows
-        where = linear.weight.device
-        self.A = nn.Parameter(torch.zeros(lanes, rank, linear.in_features, device=where))
-        self.B = nn.Parameter(torch.zeros(lanes, linear.out_features, rank, device=where))
+        self.linear, self.A, self.B, self.scale, self.rows = linear, A, B, scale, rows
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, n, in] -> [N, n, out]."""
@@ -48,10 +44,16 @@ class StackedLora(nn.Module):
 class LoraStack:
     """The adapters of a pack, put into a U-Net's attention layers.
 
+    All adapters' numbers lie in one tensor, a row a lane, and so do their gradients: a lane is clipped, stepped and
+    set to zero as one vector, however many layers it has.
+
     Args:
         unet: the frozen network; its targeted linear layers are replaced in place.
         lanes: how many lanes L.
         targets: ends of layer names, such as `to_q` or `to_out.0`.
+
+    Attributes:
+        weights, gradients: [L, P] in fp32, with P the parameters of one lane.
 
     Raises:
         ConfigError: if no layer has such a name.
@@ -60,21 +62,30 @@ class LoraStack:
     def __init__(
         self, unet: nn.Module, lanes: int, rank: int, alpha: float | None, targets: Sequence[str]
     ) -> None:
-        self.rank, self.alpha, self.targets, self._rows = (
-            rank,
-            float(rank if alpha is None else alpha),
-            targets,
-            Rows(),
-        )
+        self.rank, self.alpha, self.targets = rank, float(rank if alpha is None else alpha), targets
+        self._rows = Rows()
         ends = tuple(f".{target}" for target in targets)
         found = [(n, m) for n, m in unet.named_modules() if isinstance(m, nn.Linear) and n.endswith(ends)]
         if not found:
             raise ConfigError(
                 f"lora.targets={list(targets)} match no linear layer of the U-Net; try [to_q,to_k,to_v,to_out.0]."
             )
+        size = sum(rank * (linear.in_features + linear.out_features) for _, linear in found)
+        where = found[0][1].weight.device
+        self.weights = torch.zeros(lanes, size, device=where)
+        self.gradients = torch.zeros(lanes, size, device=where)
         self.layers: dict[str, StackedLora] = {}
+        self._places: dict[str, tuple[slice, tuple[int, int]]] = {}
+        at = 0
         for name, linear in found:
-            layer = StackedLora(linear, lanes, rank, self.alpha / rank, self._rows)
+            pair = []
+            for letter, shape in (("A", (rank, linear.in_features)), ("B", (linear.out_features, rank))):
+                place = slice(at, at := at + shape[0] * shape[1])
+                self._places[f"{name}.lora_{letter}.weight"] = place, shape
+                stacked = nn.Parameter(self.weights[:, place].unflatten(1, shape))
+                stacked.grad = self.gradients[:, place].unflatten(1, shape)
+                pair.append(stacked)
+            layer = StackedLora(linear, pair[0], pair[1], self.alpha / rank, self._rows)
             parent, _, child = name.rpartition(".")
             setattr(unet.get_submodule(parent), child, layer)
             self.layers[name] = layer
@@ -90,61 +101,35 @@ class LoraStack:
 
     def init(self, lane: int, generator: torch.Generator) -> None:
         """A ~ N(0, 1/r^2) and B = 0, as the authors' diffusers did."""
-        for layer in self.layers.values():
-            a = torch.randn(layer.A.shape[1:], generator=generator) / self.rank
-            layer.A.data[lane].copy_(a)
-            layer.B.data[lane].zero_()
+        for name, part in self.parameters(lane).items():
+            if name.endswith("lora_A.weight"):
+                part.copy_(torch.randn(part.shape, generator=generator) / self.rank)
+            else:
+                part.zero_()
 
     def parameters(self, lane: int) -> dict[str, Tensor]:
-        """The lane's slices by name; they share memory with the stack, and their `grad` with its gradient."""
-        slices = {}
-        for name, layer in self.layers.items():
-            for letter, stacked in (("A", layer.A), ("B", layer.B)):
-                if stacked.grad is None:
-                    stacked.grad = torch.zeros_like(stacked)
-                part = stacked.detach()[lane]
-                part.grad = stacked.grad[lane]
-                slices[f"{name}.lora_{letter}.weight"] = part
-        return slices
+        """The lane's matrices by name, as views into `weights`."""
+        return self.named(self.weights[lane])
+
+    def named(self, vector: Tensor) -> dict[str, Tensor]:
+        """One lane's vector [P], of weights or of anything kept for each, as matrices by name."""
+        return {name: vector[place].view(shape) for name, (place, shape) in self._places.items()}
 
     def zero_grad(self) -> None:
-        for layer in self.layers.values():
-            for stacked in (layer.A, layer.B):
-                if stacked.grad is not None:
-                    stacked.grad.zero_()
+        self.gradients.zero_()
+
+    @staticmethod
+    @contextlib.contextmanager
+    def collecting() -> Iterator[None]:
+        """For a backward pass: torch would warn that gradients lie in rows of one tensor, which is what we want."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "grad and param do not obey the gradient layout contract")
+            yield
 
     def export(self, lane: int, path: Path) -> None:
-        """Write the lane's adapter as `StableDiffusionPipeline.load_lora_weights` reads it.
+        """Write the lane's adapter as `StableDiffusionPipeline.load_lora_weights` reads it."""
+        lora_file.write(path, self.parameters(lane), self.rank, self.alpha, self.targets)
 
-        The adapter's metadata goes with it: without, a file whose alpha is not its rank reloads at another scale.
-        """
-        from diffusers import StableDiffusionPipeline
-
-        weights = {name: part.clone().cpu() for name, part in self.parameters(lane).items()}
-        metadata = {
-            "r": self.rank,
-            "lora_alpha": int(self.alpha) if self.alpha.is_integer() else self.alpha,
-            "target_modules": list(self.targets),
-            "lora_dropout": 0.0,
-            "bias": "none",
-        }
-        with atomic.replacing(path) as temporary:
-            StableDiffusionPipeline.save_lora_weights(
-                temporary.parent,
-                unet_lora_layers=cast(dict[str, nn.Module | Tensor], weights),
-                weight_name=temporary.name,
-                unet_lora_adapter_metadata=metadata,
-            )
-            _order_metadata(temporary)
-
-
-def _order_metadata(path: Path) -> None:
-    """Put the words of a safetensors file's header in order: they come in another one each time, and with them the
-    file's hash. The format: the header's length in 8 bytes, the header as JSON (padded with spaces), the tensors.
-    """
-    content = path.read_bytes()
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:end])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    path.write_bytes(content[:8] + text.ljust(end - 8) + content[end:])
+    def export_kohya(self, lane: int, path: Path, name: str, family: str | None) -> None:
+        """Write the lane's adapter as ComfyUI and the A1111 web UI read it; `family` as `lora_file.family` says it."""
+        lora_file.write_kohya(path, self.parameters(lane), self.rank, self.alpha, name, family)

@@ -1,72 +1,118 @@
-"""The base model's folder: found, checked for what a run reads, and given a digest; nothing is loaded."""
+"""The base model before anything of it is loaded: found, checked for what a run reads, and given a digest."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import struct
+import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config.schema import Model
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.models import architecture, header
+from scoft_hpc.weights import hub, tensors
+from scoft_hpc.weights.digest import digest
 
+TOY = "toy"
+RANDOM = "random"
 PIPELINE = "StableDiffusionPipeline"
 WEIGHTS = {
-    "unet": "diffusion_pytorch_model.safetensors",
-    "vae": "diffusion_pytorch_model.safetensors",
-    "text_encoder": "model.safetensors",
+    "unet": ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"),
+    "vae": ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"),
+    "text_encoder": ("model.safetensors", "pytorch_model.bin"),
 }
-CONFIGS = {
-    "unet": "config.json",
-    "vae": "config.json",
-    "text_encoder": "config.json",
-    "tokenizer": "tokenizer_config.json",
-    "scheduler": "scheduler_config.json",
-}
+"""A network's weights, and their name in pickle form."""
+
+CONFIGS = {**architecture.CONFIGS, "tokenizer": "tokenizer_config.json"}
+CLASSES = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"}
+PREDICTIONS = ("epsilon", "v_prediction")
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+DOWNLOAD = ("*.json", "*.txt", "*/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors")
+"""What of a repository on the hub a run reads."""
+
+TOKENIZER = ("tokenizer_config.json", "tokenizer.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+REFUSED = "a pickle can run code when it is loaded and is refused; use safetensors, or set model.pickle=true"
+
+
+def resolve(model: Model) -> Model:
+    """The model with an absolute path (of the tokenizer too where it has its own) and the digest of what a run reads.
+
+    Raises:
+        ConfigError: if something of it is missing, half-downloaded, of another architecture, or a pickle that
+            `model.pickle` does not allow.
+    """
+    if model.path == RANDOM:
+        return replace(model, digest=_digest_of_random(model))
+    if model.path == TOY:
+        path = Path(__file__).resolve().parents[1] / "toy" / "assets" / "base"
+        if not path.is_dir():
+            raise ConfigError(f"{path} is missing. It ships with the package: install scoft-hpc again.")
+    else:
+        path = hub.find(model.path, "model.path", revision=model.revision, patterns=DOWNLOAD)
+    if path.is_file():
+        return _single_file(model, path)
+    faults = list(_folder_faults(path, model.pickle))
+    if model.shrink != 1:
+        faults.append(f"model.shrink={model.shrink} is for random weights; expected 1")
+    if faults:
+        line = hub.download(model.path, model.revision, DOWNLOAD, path)
+        raise ConfigError(
+            f"model.path={model.path} ({path}) cannot be used: {'; '.join(faults)}{hub.broken_off(path)}. "
+            f"Get it whole with {line} where there is a network."
+        )
+    return replace(model, path=str(path), digest=digest(path, _read_by_a_run(path)))
 
 
 def locate(model: Model) -> Path:
-    """The model's folder, absolute, with all that a run reads from it in place; `toy` is the one that ships.
+    return Path(resolve(model).path)
 
-    Raises:
-        ConfigError: if it is missing, is not a whole Stable Diffusion in diffusers' layout, or holds pickles.
-    """
-    if model.path == "toy":
-        folder = Path(__file__).resolve().parents[1] / "toy" / "assets" / "base"
-        remedy = "It ships with the package: install scoft-hpc again."
-    else:
-        folder = Path(model.path).expanduser().absolute()
-        remedy = f"Fetch it again, such as with `hf download OWNER/NAME --local-dir {folder}`."
-    if not folder.is_dir():
-        raise ConfigError(
-            _absent(model.path, folder) if model.path != "toy" else f"{folder} is missing. {remedy}"
+
+def weight_files(part: Path) -> list[Path]:
+    """A network's weights in its folder: one file, or those that an index names; pickles only where nothing else is."""
+    for name in WEIGHTS[part.name]:
+        if shards := _shards(part / name):
+            return shards
+    return []
+
+
+def _digest_of_random(model: Model) -> str:
+    recipe = [architecture.RECIPE, architecture.configs(model.architecture, model.shrink)]
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _single_file(model: Model, path: Path) -> Model:
+    if path.suffix == ".safetensors":
+        fault = tensors.fault(path)
+        if fault is None and (told := header.fault(tensors.shapes(path), model.architecture, model.shrink)):
+            fault = f"cannot be used as model.architecture={model.architecture.name}: {told}"
+    elif path.suffix not in PICKLES:
+        fault = (
+            f"is no checkpoint; expected .safetensors, or one of {', '.join(PICKLES)} with model.pickle=true"
         )
-    faults = list(_faults(folder))
-    if faults:
-        broken_off = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.incomplete"))
-        if broken_off:
-            faults.append(f"a download was broken off: {', '.join(broken_off)}")
-        raise ConfigError(f"model.path={folder} cannot be used: {'; '.join(faults)}. {remedy}")
-    return folder
-
-
-def digest(folder: Path) -> str:
-    """16 hex digits of a SHA-256 over the names and bytes of the configs and weights that a run reads."""
-    total = hashlib.sha256()
-    for name in sorted(_read_by_a_run(folder)):
-        with (folder / name).open("rb") as file:
-            total.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return total.hexdigest()[:16]
+    else:
+        fault = _pickle_fault(path) if model.pickle else f"cannot be used: {REFUSED}"
+    if fault is not None:
+        raise ConfigError(f"model.path={path} {fault}.")
+    tokenizer = hub.find(model.tokenizer, "model.tokenizer", needs=TOKENIZER[:1], patterns=TOKENIZER)
+    if told := _tokenizer_fault(tokenizer):
+        raise ConfigError(f"model.tokenizer={tokenizer}: it {told}.")
+    own = [
+        digest(path.parent, [path.name]),
+        digest(tokenizer, [name for name in TOKENIZER if (tokenizer / name).is_file()]),
+        architecture.configs(model.architecture, model.shrink),
+    ]
+    found = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:16]
+    return replace(model, path=str(path), tokenizer=str(tokenizer), digest=found)
 
 
 def _read_by_a_run(folder: Path) -> Iterator[str]:
     yield "model_index.json"
-    for part, weights in WEIGHTS.items():
+    for part in WEIGHTS:
         yield f"{part}/{CONFIGS[part]}"
-        for shard in _shards(folder / part / weights):
+        for shard in weight_files(folder / part):
             yield f"{part}/{shard.name}"
     for part in ("tokenizer", "scheduler"):
         for path in (folder / part).iterdir():
@@ -74,18 +120,7 @@ def _read_by_a_run(folder: Path) -> Iterator[str]:
                 yield f"{part}/{path.name}"
 
 
-def _absent(given: str, folder: Path) -> str:
-    text = f"model.path={given}: the folder {folder} does not exist. "
-    if given.count("/") == 1 and not given.startswith((".", "/", "~")):
-        name = given.split("/")[1]
-        return text + (
-            f"Nothing is downloaded in a run: `hf download {given} --local-dir models/{name}` "
-            f"where there is a network, then model.path=models/{name}."
-        )
-    return text + f"Expected a {PIPELINE} in diffusers' layout (model_index.json, unet/, …), or the word toy."
-
-
-def _faults(folder: Path) -> Iterator[str]:
+def _folder_faults(folder: Path, pickle: bool) -> Iterator[str]:
     index = folder / "model_index.json"
     if not index.is_file() and (snapshots := sorted(folder.glob("snapshots/*/model_index.json"))):
         yield f"it is a download cache; give the snapshot in it, {snapshots[-1].parent}"
@@ -95,32 +130,65 @@ def _faults(folder: Path) -> Iterator[str]:
         yield "model_index.json is missing"
     elif kind != PIPELINE:
         yield f"model_index.json says _class_name: {kind!r}; expected {PIPELINE!r}"
-    for part, config in CONFIGS.items():
+        return
+    configs: dict[str, dict[str, Any]] = {}
+    for part, name in CONFIGS.items():
         if not (folder / part).is_dir():
             yield f"{part}/ is missing"
             continue
-        if not _json(folder / part / config):
-            yield f"{part}/{config} is missing or is not JSON"
+        configs[part] = _json(folder / part / name)
+        if not configs[part]:
+            yield f"{part}/{name} is missing or is not JSON"
         if part in WEIGHTS:
-            yield from _weight_faults(folder / part, WEIGHTS[part])
-    tokenizer = folder / "tokenizer"
-    names = {path.name for path in tokenizer.iterdir()} if tokenizer.is_dir() else {"tokenizer.json"}
-    if "tokenizer.json" not in names and not {"vocab.json", "merges.txt"} <= names:
-        yield "tokenizer/ has neither tokenizer.json nor vocab.json with merges.txt"
+            yield from _weight_faults(folder / part, pickle)
+    if all(configs.get(part) for part in architecture.CONFIGS):
+        yield from _architecture_faults(configs)
+    if (folder / "tokenizer").is_dir() and (told := _tokenizer_fault(folder / "tokenizer")):
+        yield f"tokenizer/ {told}"
 
 
-def _weight_faults(part: Path, name: str) -> Iterator[str]:
-    shards = _shards(part / name)
-    for shard in shards:
-        if fault := _safetensors_fault(shard):
-            yield f"{part.name}/{shard.name} {fault}"
-    if shards:
+def _tokenizer_fault(folder: Path) -> str | None:
+    names = {path.name for path in folder.iterdir()}
+    if "tokenizer.json" in names or {"vocab.json", "merges.txt"} <= names:
+        return None
+    return "has neither tokenizer.json nor vocab.json with merges.txt"
+
+
+def _architecture_faults(configs: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Where the parts are not those of one Stable Diffusion 1.x or 2.x."""
+    unet, vae, text = configs["unet"], configs["vae"], configs["text_encoder"]
+    for part, expected in CLASSES.items():
+        told = configs[part]
+        found = told.get("_class_name") or next(iter(told.get("architectures") or ()), expected)
+        if found != expected:
+            yield f"{part}/{CONFIGS[part]} is of a {found}; expected {expected}"
+    channels, latent = unet.get("in_channels", 4), vae.get("latent_channels", 4)
+    if channels != latent:
+        purpose = header.purpose(channels)
+        yield f"the U-Net has {channels} input channels{purpose}; the latents have {latent}"
+    across, width = unet.get("cross_attention_dim"), text.get("hidden_size")
+    if across != width:
+        hint = " (as Stable Diffusion XL's)" if across == 2048 else ""
+        yield f"the U-Net attends to texts {across} wide{hint}; the text encoder's are {width}"
+    prediction = configs["scheduler"].get("prediction_type", "epsilon")
+    if prediction not in PREDICTIONS:
+        yield f"the scheduler's prediction_type is {prediction!r}; expected {' or '.join(PREDICTIONS)}"
+
+
+def _weight_faults(part: Path, pickle: bool) -> Iterator[str]:
+    shards = weight_files(part)
+    pickles = any(path.suffix in PICKLES for path in shards)
+    if shards and (pickle or not pickles):
+        for shard in shards:
+            fault = _pickle_fault(shard) if pickles else tensors.fault(shard)
+            if fault:
+                yield f"{part.name}/{shard.name} {fault}"
         return
     found = sorted(p.name for p in part.iterdir() if p.suffix in (".safetensors", *PICKLES))
     others = f" ({', '.join(found)} found)" if found else ""
     if any(name.endswith(PICKLES) for name in found) and not any(n.endswith(".safetensors") for n in found):
-        others += "; a pickle can run code when it is loaded and is refused: fetch or convert to safetensors"
-    yield f"{part.name}/{name} is missing{others}"
+        others += f"; {REFUSED}" if not pickle else f"; as a pickle {WEIGHTS[part.name][1]} was expected"
+    yield f"{part.name}/{WEIGHTS[part.name][0]} is missing{others}"
 
 
 def _shards(path: Path) -> list[Path]:
@@ -133,25 +201,17 @@ def _shards(path: Path) -> list[Path]:
     return [path.with_name(Path(str(name)).name) for name in sorted(set(names.values()))]
 
 
-def _safetensors_fault(path: Path) -> str | None:
-    """What is wrong with a file, judged by its header alone: its length, against what the header promises."""
+def _pickle_fault(path: Path) -> str | None:
+    """What is wrong with a checkpoint of torch.save, as far as can be told without loading it."""
     if not path.is_file():
         return "is missing"
     with path.open("rb") as file:
         start = file.read(8)
-        if start == b"version ":
-            return "is a Git LFS pointer, not the weights: run `git lfs pull`"
-        size = path.stat().st_size
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 2 <= length <= min(100_000_000, size - 8):
-            return "is not a safetensors file, or only its beginning"
-        try:
-            header = json.loads(file.read(length))
-            ends = [value["data_offsets"][1] for key, value in header.items() if key != "__metadata__"]
-            expected = 8 + length + max(ends, default=0)
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
-            return "is not a safetensors file"
-    return None if size == expected else f"has {size:,} bytes of {expected:,}: half-downloaded"
+    if start == b"version ":
+        return "is a Git LFS pointer, not the weights: run `git lfs pull`"
+    if start.startswith(b"PK"):
+        return None if zipfile.is_zipfile(path) else "has no end: half-downloaded"
+    return None if start.startswith(b"\x80") else "is no checkpoint of torch.save"
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -45,6 +45,16 @@ class RunDir:
         return self.path / "pytorch_lora_weights.safetensors"
 
     @property
+    def lora_kohya(self) -> Path:
+        """The same with kohya's keys, for ComfyUI and A1111, where `lora.kohya` asks for it."""
+        return self.path / "pytorch_lora_weights.kohya.safetensors"
+
+    @property
+    def card(self) -> Path:
+        """The adapter's model card, in the hub's form."""
+        return self.path / "README.md"
+
+    @property
     def samples(self) -> Path:
         return self.path / "samples"
 

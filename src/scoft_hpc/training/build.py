@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from scoft_hpc.config import compose
-from scoft_hpc.config.schema import RunConfig, Variant
+from scoft_hpc.config import compose, memory
+from scoft_hpc.config.schema import Objective, RunConfig, Variant
 from scoft_hpc.data import cache, manifest, source
+from scoft_hpc.data.cache import Culture
 from scoft_hpc.data.key import folder_of
 from scoft_hpc.data.manifest import Manifest
 from scoft_hpc.errors import ConfigError, DataError, ScoftError
-from scoft_hpc.features.registry import load_distance
+from scoft_hpc.features.registry import key, load_distance
+from scoft_hpc.losses.perceptual import Distance
 from scoft_hpc.losses.total import imagines
 from scoft_hpc.models import weights
 from scoft_hpc.models.base import Base, load_base
+from scoft_hpc.models.device import check_precision, device_of
 from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.room import Room
 from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.runs.stop import Stop
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import Training
-from scoft_hpc.training.step import LaneTerms
+from scoft_hpc.training.step import LaneTerms, Network
 
 log = logging.getLogger(__name__)
 
@@ -46,36 +49,6 @@ class Member:
     training: Training | None = None
 
 
-def device_of(config: RunConfig) -> torch.device:
-    """`device`, where `auto` is the first GPU if there is one.
-
-    Raises:
-        ConfigError: if torch does not know or cannot use the device.
-    """
-    if config.device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        if os.environ.get("CUDA_VISIBLE_DEVICES", "-1") not in ("", "-1"):
-            raise ConfigError(_no_cuda(os.environ["CUDA_VISIBLE_DEVICES"]))
-        return torch.device("cpu")
-    try:
-        return torch.empty(0, device=config.device).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"device={config.device} cannot be used ({reason}); try auto, cpu or cuda."
-        ) from None
-
-
-def _no_cuda(given: str) -> str:
-    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs only"
-    return (
-        f"a GPU was given (CUDA_VISIBLE_DEVICES={given}), but this torch {torch.__version__}, built for {built}, "
-        f"finds none. Install a build that fits the driver, or ask for a CPU with device=cpu: "
-        f"the GPU would be paid for and not used."
-    )
-
-
 def read_manifest(config: RunConfig) -> Manifest:
     """The culture's rows, the same as when the study was planned.
 
@@ -93,17 +66,20 @@ def read_manifest(config: RunConfig) -> Manifest:
 
 
 def prepare_culture(config: RunConfig, stop: Stop) -> Path:
-    """Make the cache of the run's culture if it is not there; return its folder.
+    """Make what the run's culture needs before training, if it is not there; return the cache's folder.
 
     Raises:
         Interrupted: if `stop` was requested on the way.
     """
-    found = read_manifest(config)
+    found, device = read_manifest(config), device_of(config.device)
     folder = folder_of(config, found.digest)
-    if folder.is_dir():
-        return folder
-    _use_threads(config)
-    return cache.prepare(config, found, _load(config), stop)
+    if not folder.is_dir():
+        _use_threads(config)
+        cache.prepare(config, found, _load(config), stop)
+    if imagines(config.variant):
+        networks = Networks(device)
+        networks.keep_targets(networks.terms(0, config), folder, cache.load(folder, device), stop)
+    return folder
 
 
 def build(runs: Sequence[RunDir], stop: Stop) -> tuple[Base, list[Member], dict[RunDir, ScoftError]]:
@@ -128,11 +104,27 @@ def build(runs: Sequence[RunDir], stop: Stop) -> tuple[Base, list[Member], dict[
     cultures = {folder: cache.load(folder, base.device) for folder in set(folders.values())}
     lora = (trained or members)[0].config.lora
     base.lora = LoraStack(base.unet, len(members), lora.rank, lora.alpha, lora.targets)
-    networks = _Distances(base.device)
+    networks = Networks(base.device)
     for member in trained:
-        lane = Lane(member.config, networks.terms(member), cultures[folders[member.run]], base.lora)
+        folder = folders[member.run]
+        terms = networks.terms(member.index, member.config)
+        networks.keep_targets(terms, folder, cultures[folder], stop)
+        lane = Lane(member.config, terms, cultures[folder], base.lora)
         member.training = Training(member.run, lane)
     return base, members, faults
+
+
+def room(config: RunConfig, lanes: int, device: torch.device) -> Room:
+    """How many rows of a pack of such lanes go through the U-Net at a time: `train.rows`, or what fits a GPU.
+
+    On a CPU all of them, until that fails.
+    """
+    rows = config.train.rows
+    if rows is None and device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+        rows = memory.rows(config, max(1, lanes), free / 1e9)
+        log.info("%d rows at a time through the U-Net, of %d lanes", rows, lanes)
+    return Room(rows)
 
 
 def _manifests(configs: dict[RunDir, RunConfig], faults: dict[RunDir, ScoftError]) -> dict[RunDir, Manifest]:
@@ -179,27 +171,46 @@ def _use_threads(config: RunConfig) -> None:
 
 
 def _load(config: RunConfig) -> Base:
+    """The base model, the same as when the study was planned.
+
+    Raises:
+        ConfigError: if it has changed since, or does not suit the device.
+    """
     log.info("loading the base model %s", config.model.name)
-    return load_base(weights.locate(config.model), device_of(config), config.model.precision)
+    device = device_of(config.device)
+    check_precision(config.model.precision, device)
+    model = weights.resolve(config.model)
+    if config.model.digest not in ("", model.digest):
+        raise ConfigError(
+            f"{model.path} has changed since the run was planned (digest {model.digest[:8]}, planned with "
+            f"{config.model.digest[:8]}). Restore it, or plan a new study with study=NAME."
+        )
+    return load_base(model, device)
 
 
-class _Distances:
-    """The feature networks that the lanes need, each loaded once."""
+class Networks:
+    """The feature networks that lanes need, each loaded once."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.loaded: dict[tuple[str, str | None], torch.nn.Module] = {}
+        self.loaded: dict[Hashable, Distance] = {}
 
-    def terms(self, member: Member) -> LaneTerms:
-        objective, variant = member.config.objective, member.config.variant
-        terms = LaneTerms(member.index, variant, objective)
+    def terms(self, index: int, config: RunConfig) -> LaneTerms:
+        """What the lane `index` trains on."""
+        objective, variant = config.objective, config.variant
         if not imagines(variant):
-            return terms
-        vgg = self.get("vgg", member) if objective.w_vgg else None
-        return replace(terms, distance=self.get(objective.distance, member), vgg=vgg)
+            return LaneTerms(index, variant, objective)
+        vgg = self._get("vgg", objective) if objective.w_vgg else None
+        return LaneTerms(index, variant, objective, self._get(objective.distance, objective), vgg)
 
-    def get(self, name: str, member: Member) -> torch.nn.Module:
-        key = (name, member.config.objective.vgg_path if name == "vgg" else None)
-        if key not in self.loaded:
-            self.loaded[key] = load_distance(name, member.config.objective, self.device)
-        return self.loaded[key]
+    def keep_targets(self, terms: LaneTerms, folder: Path, culture: Culture, stop: Stop) -> None:
+        """What the lane's distances keep of its culture, where that is compact."""
+        for network in (terms.s, terms.vgg):
+            if network and network.distance.compact and network.name not in culture.kept:
+                cache.keep_targets(folder, culture, network.name, network.distance, stop)
+
+    def _get(self, name: str, objective: Objective) -> Network:
+        known = key(name, objective)
+        if known not in self.loaded:
+            self.loaded[known] = load_distance(name, objective, self.device)
+        return Network("-".join(filter(None, (name, objective.digest))), self.loaded[known])

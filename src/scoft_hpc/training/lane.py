@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoft_hpc.config.schema import LrSchedule, RunConfig, Train
+from scoft_hpc.config.schema import LrSchedule, Precision, RunConfig, Train
+from scoft_hpc.data.batch import Batch, draw
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.data.streams import stream
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.training import checkpoint
+from scoft_hpc.training.scaler import SMALLEST, LossScale
 from scoft_hpc.training.step import LaneTerms
 
 
@@ -22,62 +24,104 @@ class Lane:
 
     Attributes:
         step: updates done. seconds: its share of the training time so far, of all attempts.
+        scale: its loss scale, in fp16 only. skipped: updates left out because the gradient overflowed.
     """
 
     def __init__(self, config: RunConfig, terms: LaneTerms, culture: Culture, lora: LoraStack) -> None:
-        self.config, self.terms, self.culture = config, terms, culture
+        self.config, self.terms, self.culture, self._lora = config, terms, culture, lora
         self.steps = config.train.updates(len(culture))
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.skipped = 0, 0.0, 0
+        self.scale = LossScale() if config.model.precision is Precision.fp16 else None
         lora.init(terms.index, stream(config.seed, "lora"))
-        self.parameters = lora.parameters(terms.index)
+        self.weights = lora.weights[terms.index]
+        self.weights.grad = lora.gradients[terms.index]
         train = config.train
         self.optimizer = torch.optim.AdamW(
-            list(self.parameters.values()),
+            [self.weights],
             lr=train.lr,
             betas=(train.betas[0], train.betas[1]),
             eps=train.eps,
             weight_decay=train.weight_decay,
         )
 
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The lane's matrices by name."""
+        return self._lora.parameters(self.terms.index)
+
+    @property
+    def gradient(self) -> Tensor:
+        """Of the weights [P]."""
+        assert self.weights.grad is not None
+        return self.weights.grad
+
+    def draw(self) -> Batch:
+        """The rows of its next update."""
+        return draw(self.config, self.culture, self.terms.index, self.step, self.terms.wanted)
+
+    @property
+    def share(self) -> float:
+        """What a row counts in the lane's loss, loss scale included."""
+        return (self.scale.scale if self.scale else 1.0) / self.config.train.batch
+
     def update(self) -> tuple[float, float]:
         """Clip the lane's gradient and take one AdamW step; return (gradient norm, learning rate).
+
+        In fp16 a gradient that overflowed is left out, and the loss scale halved: the norm is then not finite.
 
         Raises:
             FloatingPointError: if the gradient is not finite; the weights stay as they were.
         """
-        parameters = list(self.parameters.values())
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.train.max_grad_norm)
-        if not torch.isfinite(norm):
-            raise FloatingPointError(f"the gradient is not finite in update {self.step + 1}")
         rate = learning_rate(self.config.train, self.step, self.steps)
-        self.optimizer.param_groups[0]["lr"] = rate
-        self.optimizer.step()
+        if self.scale:
+            self.gradient.div_(self.scale.scale)
+        norm = float(torch.nn.utils.clip_grad_norm_([self.weights], self.config.train.max_grad_norm))
+        finite = math.isfinite(norm)
+        if self.scale:
+            self.scale.update(finite)
+        if not finite and (self.scale is None or self.scale.scale < SMALLEST):
+            raise FloatingPointError(f"the gradient is not finite in update {self.step + 1}")
+        if finite:
+            self.optimizer.param_groups[0]["lr"] = rate
+            self.optimizer.step()
+        self.skipped += not finite
         self.step += 1
-        return float(norm), rate
+        return norm, rate
 
     def save(self, folder: Path) -> Path:
         """Write a checkpoint of the lane's whole state."""
-        return checkpoint.write(folder, self.step, self.tensors(), {"seconds": repr(self.seconds)})
+        words = {"seconds": repr(self.seconds), "skipped": str(self.skipped)}
+        if self.scale:
+            words |= {"loss_scale": repr(self.scale.scale), "loss_scale_good": str(self.scale.good)}
+        return checkpoint.write(folder, self.step, self.tensors(), words)
 
     def restore(self, state: checkpoint.State) -> None:
         """Continue from a checkpoint."""
+        names = list(self.parameters)
         for name, part in self.parameters.items():
             part.copy_(state.tensors[name])
-        saved: dict[str, Any] = self.optimizer.state_dict()
-        saved["state"] = {
-            i: {key: state.tensors[f"{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-            for i, name in enumerate(self.parameters)
-            if f"{name}/step" in state.tensors
-        }
-        self.optimizer.load_state_dict(saved)
+        if "step" in state.tensors:
+            saved: dict[str, Any] = self.optimizer.state_dict()
+            flat = {
+                key: torch.cat([state.tensors[f"{name}/{key}"].flatten() for name in names])
+                for key in ("exp_avg", "exp_avg_sq")
+            }
+            saved["state"] = {0: {"step": state.tensors["step"], **flat}}
+            self.optimizer.load_state_dict(saved)
         self.step, self.seconds = state.step, float(state.words["seconds"])
+        self.skipped = int(state.words["skipped"])
+        if self.scale:
+            self.scale.scale = float(state.words["loss_scale"])
+            self.scale.good = int(state.words["loss_scale_good"])
 
     def tensors(self) -> dict[str, Tensor]:
         """The lane's weights and AdamW moments by name."""
-        tensors = {name: part.detach().clone() for name, part in self.parameters.items()}
-        for name, part in self.parameters.items():
-            for key, value in self.optimizer.state[part].items():
-                tensors[f"{name}/{key}"] = value.detach().clone()
+        tensors = {name: part.clone() for name, part in self.parameters.items()}
+        for state in self.optimizer.state.values():
+            tensors["step"] = state["step"].clone()
+            for key in ("exp_avg", "exp_avg_sq"):
+                named = self._lora.named(state[key])
+                tensors |= {f"{name}/{key}": part.clone() for name, part in named.items()}
         return tensors
 
 

@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from scoft_hpc.data.batch import concatenate, draw
-from scoft_hpc.losses.total import imagines
+from scoft_hpc.config import memory
+from scoft_hpc.data.batch import concatenate
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.room import Room
 from scoft_hpc.runs.journal import STEP, Journal, Row
 from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.runs.stop import Stop
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import Lane
-from scoft_hpc.training.step import Terms, losses
+from scoft_hpc.training.step import PARTS, LaneTerms, backward
 
 log = logging.getLogger(__name__)
 
@@ -46,19 +47,25 @@ class Training:
         self.lane.save(self.run.checkpoints)
 
 
-def train(base: Base, pack: Sequence[Training], stop: Stop, save_seconds: float) -> None:
+def train(
+    base: Base, pack: Sequence[Training], stop: Stop, save_seconds: float, room: Room | None = None
+) -> None:
     """Train every lane to its last step, or to its error, which is kept in `Training.error`.
+
+    Args:
+        room: how many rows go through the U-Net at a time; None: all.
 
     Raises:
         Interrupted: if `stop` was requested; all lanes are saved.
         OSError: if a save fails; what was saved before is untouched.
     """
     resume(pack)
+    room = room or Room()
     saved = time.monotonic()
     try:
         while active := [training for training in pack if training.active]:
             started = time.monotonic()
-            for training, row in _advance(base, active):
+            for training, row in _advance(base, active, room):
                 training.lane.seconds += (time.monotonic() - started) / len(active)
                 training.journal.append({**row, "seconds": round(training.lane.seconds, 4)})
             finished = [training for training in active if training.error is None and not training.active]
@@ -97,35 +104,40 @@ def resume(pack: Sequence[Training]) -> None:
         training.journal = Journal(training.run.metrics, training.lane.step)
 
 
-def _advance(base: Base, active: Sequence[Training]) -> list[tuple[Training, Row]]:
+def _advance(base: Base, active: Sequence[Training], room: Room) -> list[tuple[Training, Row]]:
     """One update of every lane; a lane that raises or diverges gets its `error` and no row."""
-    terms = _gradients(base, active)
+    terms = _gradients(base, active, room)
     if terms is None:
         return []
     rows = []
-    for training, values in zip(active, _numbers(terms), strict=True):
+    for training, values in zip(active, terms, strict=True):
         try:
             norm, rate = training.lane.update()
         except Exception as error:  # the lane's own: its neighbours have their own optimizers
             training.error = error
             continue
-        rows.append((training, {STEP: training.lane.step, **values, "grad_norm": norm, "lr": rate}))
+        row: Row = {STEP: training.lane.step, **values, "grad_norm": norm, "lr": rate}
+        if training.lane.scale:
+            row |= {"loss_scale": training.lane.scale.scale, "skipped": training.lane.skipped}
+        if room.rows is not None:
+            row["rows"] = room.rows
+        rows.append((training, row))
     return rows
 
 
-def _gradients(base: Base, active: Sequence[Training]) -> list[Terms] | None:
-    """Losses and gradients of the lanes together.
+def _gradients(base: Base, active: Sequence[Training], room: Room) -> list[Row] | None:
+    """Losses and gradients of the lanes together, in smaller passes where the memory does not suffice.
 
     If that raises, each lane is tried alone: those that raise again are to blame and get the error, and None is
     returned, so that the others take the step without them. Nothing has changed by then: draws depend on the step's
     number only.
     """
     try:
-        return gradients(base, [training.lane for training in active])
+        return room.trying(lambda rows: gradients(base, [t.lane for t in active], rows), _rows(active))
     except Exception as error:
         for training in active:
             try:
-                gradients(base, [training.lane])
+                gradients(base, [training.lane], room.rows)
             except Exception as own:
                 training.error = own
         if all(training.error is None for training in active):
@@ -133,36 +145,35 @@ def _gradients(base: Base, active: Sequence[Training]) -> list[Terms] | None:
         return None
 
 
-def gradients(base: Base, lanes: Sequence[Lane]) -> list[Terms]:
-    """Fill the lanes' gradients for their next update and return their losses."""
+def _rows(active: Sequence[Training]) -> int:
+    return sum(training.lane.config.train.batch for training in active)
+
+
+def gradients(base: Base, lanes: Sequence[Lane], rows: int | None = None) -> list[Row]:
+    """Fill the lanes' gradients for their next update and return each one's losses, as `losses_of` does.
+
+    Args:
+        rows: at most so many go through the U-Net at a time, with their activations; None: all.
+    """
     if base.lora is None:
         raise ValueError("the base has no adapters to train")
     base.lora.zero_grad()
-    batch = concatenate(
-        [
-            draw(lane.config, lane.culture, lane.terms.index, lane.step, imagines(lane.terms.variant))
-            for lane in lanes
-        ]
-    )
-    terms = losses(base, [lane.terms for lane in lanes], batch)
-    torch.stack([t.loss for t in terms]).sum().backward()
-    return terms
+    batch = concatenate([lane.draw() for lane in lanes])
+    terms, share = [lane.terms for lane in lanes], {lane.terms.index: lane.share for lane in lanes}
+    values = [backward(base, terms, part, share, memory.pictures(rows)) for part in batch.passes(rows)]
+    return losses_of(terms, batch.lane, torch.cat(values).cpu())
 
 
-def _numbers(terms: Sequence[Terms]) -> list[Row]:
-    """Every lane's loss and parts as floats, fetched from the device at once."""
-    names = ("loss", "ldm", "m", "p", "c", "vgg")
-    nan = torch.tensor(float("nan"), device=terms[0].loss.device)
+def losses_of(lanes: Sequence[LaneTerms], lane: Tensor, values: Tensor) -> list[Row]:
+    """Each lane's `loss`, and its parts as means over the rows that have them, NaN where none has.
 
-    def value(t: Terms, name: str) -> Tensor:
-        part: Tensor | None = getattr(t, name)
-        return nan if part is None else part.detach()
-
-    table = torch.stack([torch.stack([value(t, name) for name in names]) for t in terms]).tolist()
-    return [
-        {
-            ("loss" if name == "loss" else f"loss_{name}"): number
-            for name, number in zip(names, row, strict=True)
-        }
-        for row in table
-    ]
+    Args:
+        lane: of each row [N]; values: the rows' terms [N, len(PARTS)], as `step.backward` returns them.
+    """
+    losses = []
+    for terms in lanes:
+        own = values[lane == terms.index].double()
+        loss = (own.nan_to_num(0.0).sum(0) / len(own) * torch.tensor(terms.weights, dtype=own.dtype)).sum()
+        means = own.nanmean(0).tolist()
+        losses.append({"loss": float(loss)} | {f"loss_{p}": v for p, v in zip(PARTS, means, strict=True)})
+    return losses

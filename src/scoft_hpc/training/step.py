@@ -1,22 +1,44 @@
-"""One training step of a pack: every lane's loss from one batch, and its gradient from one backward pass."""
+"""One pass of a pack: the four terms of every lane's rows, and their gradients.
+
+    total = w_ldm L_LDM + w_m L_M + [active] (w_c (L_C or L_P) + w_vgg VGG)
+
+Each row is one of the authors' micro-steps, and a lane's loss is the mean over its rows of an update: their
+accumulation, taken as one batch. The rollout's graph is cut at z_0: the decoder and the distances run backward first,
+a few rows at a time, and hand their gradient to the one kept U-Net call, so the two never hold their activations at
+full batch together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scoft_hpc.config.schema import Form, Objective, Variant
-from scoft_hpc.data.batch import Batch
-from scoft_hpc.diffusion.rollout import attach, rollout
+from scoft_hpc.data.batch import Batch, Look, Wanted
+from scoft_hpc.diffusion.rollout import Rollout, attach, rollout
 from scoft_hpc.losses.contrastive import l_c_official, l_c_triplet, similarities
 from scoft_hpc.losses.denoising import l_ldm
 from scoft_hpc.losses.memorization import l_m
-from scoft_hpc.losses.perceptual import l_p
+from scoft_hpc.losses.perceptual import Distance, l_p
 from scoft_hpc.losses.total import TERMS, Term
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.lora import LoraStack
+
+PARTS = ("ldm", "m", "p", "c", "vgg")
+"""The columns of a table of rows by terms."""
+P, C, VGG = 0, 1, 2
+"""Among the terms on pictures, the last three."""
+
+
+class Network(NamedTuple):
+    """A distance and the name that its targets are kept under."""
+
+    name: str
+    distance: Distance
 
 
 @dataclass(frozen=True)
@@ -25,113 +47,107 @@ class LaneTerms:
 
     Attributes:
         index: the lane's number in the stacked LoRA.
-        distance: S; None for a variant without rollouts. vgg: the VGG distance, None where its weight is 0.
+        s: the distance S; None for a variant without rollouts. vgg: the VGG distance, None where its weight is 0.
     """
 
     index: int
     variant: Variant
     objective: Objective
-    distance: nn.Module | None = None
-    vgg: nn.Module | None = None
+    s: Network | None = None
+    vgg: Network | None = None
 
     def has(self, term: Term) -> bool:
         return term in TERMS[self.variant]
 
+    @property
+    def wanted(self) -> Wanted:
+        """What its rollouts are compared to."""
+        return Wanted(self.s and self.s.name, self.vgg and self.vgg.name, self.has(Term.c))
 
-@dataclass(frozen=True)
-class Terms:
-    """One lane's loss of an update, and its parts unweighted: means over the rows that have them, scalars.
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Of PARTS."""
+        w = self.objective
+        return w.w_ldm, w.w_m, w.w_c, w.w_c, w.w_vgg
 
-    A part is None where the variant lacks it or no row of this update has it.
+
+def backward(
+    base: Base,
+    lanes: Sequence[LaneTerms],
+    batch: Batch,
+    share: Mapping[int, float],
+    decode: int | None = None,
+) -> Tensor:
+    """Add the rows' gradients to the lanes'; return the rows' terms, unweighted, [N, len(PARTS)], NaN where absent.
+
+    Args:
+        share: what a row of each lane counts: 1 / (rows of its update), times the lane's loss scale.
+        decode: how many rollouts are decoded at a time; None: all.
     """
-
-    loss: Tensor
-    ldm: Tensor
-    m: Tensor | None = None
-    p: Tensor | None = None
-    c: Tensor | None = None
-    vgg: Tensor | None = None
-
-
-def losses(base: Base, lanes: Sequence[LaneTerms], batch: Batch) -> list[Terms]:
-    """Every lane's loss; their sum's gradient is each lane's own, since lanes share no parameter.
-
-    A lane's loss is the mean over its micro-steps of
-        w_ldm L_LDM + w_m L_M + [active] (w_c (L_C or L_P) + w_vgg VGG),
-    a micro-step being one row: the authors' accumulation, taken as one batch.
-    """
+    own = {lane.index: lane for lane in lanes}
+    shares = {i: [share[i] * w for w in lane.weights] for i, lane in own.items()}
+    weight = torch.tensor([shares[i] for i in batch.lane.tolist()]).to(batch.z_0.device)
     with torch.no_grad():
         z_t = base.schedule.add_noise(batch.z_0, batch.eps, batch.t)
     pred = base.predict(z_t, batch.t, batch.text, batch.lane)
+    generic, null = _unpaired(base, own, batch, z_t)
+    values = weight.new_full((len(batch), len(PARTS)), float("nan"))
     ldm = l_ldm(pred, base.schedule.target(batch.z_0, batch.eps, batch.t))
-    generic = _generic(base, lanes, batch, z_t)
-    x_hat = _imagine(base, lanes, batch, z_t, pred) if len(batch.active) else None
-    results = []
-    for lane in lanes:
-        rows = (batch.lane == lane.index).nonzero()[:, 0]
-        w, parts = lane.objective, {"ldm": ldm[rows].mean()}
-        loss = w.w_ldm * parts["ldm"]
-        if lane.has(Term.m):
-            parts["m"] = l_m(pred[rows], generic[rows]).mean()
-            loss = loss + w.w_m * parts["m"]
-        looks = (batch.lane[batch.active] == lane.index).nonzero()[:, 0]
-        if x_hat is not None and len(looks):
-            share = len(looks) / len(rows)
-            for name, weight, value in _perceptual(lane, batch, x_hat, looks):
-                parts[name] = value
-                loss = loss + weight * share * value
-        results.append(Terms(loss, **parts))
-    return results
+    values[:, 0] = ldm.detach()
+    loss = (weight[:, 0] * ldm).sum()
+    if generic is not None:
+        rows = _rows_of(Term.m, own, batch)
+        m = l_m(pred[rows], generic)
+        values[rows, 1] = m.detach()
+        loss = loss + (weight[rows, 1] * m).sum()
+    if len(batch.active) == 0:
+        with LoraStack.collecting():
+            loss.backward()
+        return values
+    rolled, kept = _imagine(base, own, batch, z_t, pred, null)
+    gradient, looked = _look(base, own, batch, rolled.z_0, weight[batch.active, 2:], decode)
+    values[batch.active, 2:] = looked
+    with LoraStack.collecting():
+        torch.autograd.backward((loss, attach(rolled, kept)), (None, gradient))
+    return values
 
 
-def _perceptual(
-    lane: LaneTerms, batch: Batch, x_hat: Tensor, looks: Tensor
-) -> list[tuple[str, float, Tensor]]:
-    """The lane's terms on decoded rollouts as (name, weight, mean over its active rows)."""
-    if lane.distance is None:
-        return []
-    w, x, positive = lane.objective, x_hat[looks], batch.positive[looks]
-    terms: list[tuple[str, float, Tensor]] = []
-    if lane.has(Term.p):
-        terms.append(("p", w.w_c, l_p(lane.distance, x, positive).mean()))
-    if lane.has(Term.c):
-        s_positive, s_negative = similarities(lane.distance, x, positive, batch.negative[looks])
-        present = batch.present[looks]
-        if w.form is Form.triplet:
-            l_c = l_c_triplet(s_positive, s_negative, present, lam=w.triplet_lambda, margin=w.triplet_margin)
-        else:
-            l_c = l_c_official(s_positive, s_negative, present)
-        terms.append(("c", w.w_c, l_c.mean()))
-    if lane.vgg is not None:
-        terms.append(("vgg", w.w_vgg, l_p(lane.vgg, x, positive).mean()))
-    return terms
+def _rows_of(term: Term, own: Mapping[int, LaneTerms], batch: Batch) -> Tensor | slice:
+    """The rows of lanes with this term."""
+    having = [own[i].has(term) for i in batch.lane.tolist()]
+    return slice(None) if all(having) else torch.tensor(having).nonzero()[:, 0]
 
 
 @torch.no_grad()
-def _generic(base: Base, lanes: Sequence[LaneTerms], batch: Batch, z_t: Tensor) -> Tensor:
-    """Predictions under the generic captions, for the rows of lanes with L_M; other rows stay 0 and are not read."""
-    indices = torch.tensor([lane.index for lane in lanes if lane.has(Term.m)], device=batch.lane.device)
-    rows = torch.isin(batch.lane, indices).nonzero()[:, 0]
-    generic = torch.zeros_like(z_t)
-    if len(rows):
-        generic[rows] = base.predict(z_t[rows], batch.t[rows], batch.generic[rows], batch.lane[rows])
-    return generic
+def _unpaired(
+    base: Base, own: Mapping[int, LaneTerms], batch: Batch, z_t: Tensor
+) -> tuple[Tensor | None, Tensor]:
+    """Predictions at z_t that are not under the caption, in one call: under the generic captions for the rows with
+    L_M (None without any), and under the null text for the active rows.
+    """
+    every = torch.arange(len(batch))
+    of_m = every[_rows_of(Term.m, own, batch)]
+    rows = torch.cat([of_m, batch.active])
+    if len(rows) == 0:
+        return None, z_t[:0]
+    text = torch.cat([batch.generic[of_m], batch.null.expand(len(batch.active), -1, -1)])
+    out = base.predict(z_t[rows], batch.t[rows], text, batch.lane[rows])
+    return (out[: len(of_m)] if len(of_m) else None), out[len(of_m) :]
 
 
-def _imagine(base: Base, lanes: Sequence[LaneTerms], batch: Batch, z_t: Tensor, pred: Tensor) -> Tensor:
-    """x_hat [M, 3, H, W] of the active rows, with the gradient of the one kept U-Net call."""
+def _imagine(
+    base: Base, own: Mapping[int, LaneTerms], batch: Batch, z_t: Tensor, pred: Tensor, null: Tensor
+) -> tuple[Rollout, Tensor]:
+    """The active rows' rollouts, and the output of the kept call of each with its graph [M, C, h, w]."""
     active = batch.active
-    text, null, lane = batch.text[active], batch.null[active], batch.lane[active]
-    z, t = z_t[active], batch.t[active]
-    objective = lanes[0].objective  # steps and guidance are the same in all lanes of a pack
-    with torch.no_grad():
-        first = (pred.detach()[active], base.predict(z, t, null, lane))
+    text, lane = batch.text[active], batch.lane[active]
+    objective = own[int(lane[0])].objective  # steps and guidance are the same in all lanes of a pack
     rolled = rollout(
-        _guided(base, text, null, lane),
+        _guided(base, text, batch.null, lane),
         base.schedule,
-        z,
-        t,
-        first,
+        z_t[active],
+        batch.t[active],
+        (pred.detach()[active], null),
         batch.kept,
         batch.noise,
         steps=objective.rollout_steps,
@@ -141,17 +157,89 @@ def _imagine(base: Base, lanes: Sequence[LaneTerms], batch: Batch, z_t: Tensor, 
     later = (batch.kept > 0).nonzero()[:, 0]
     if len(later):
         again = base.predict(rolled.z_kept[later], rolled.t_kept[later], text[later], lane[later])
-        kept = kept.index_copy(0, later, again)
-    return base.decode(attach(rolled, kept))
+        kept = kept.index_copy(0, later.to(kept.device), again)
+    return rolled, kept
 
 
 def _guided(
     base: Base, text: Tensor, null: Tensor, lane: Tensor
 ) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
     def predict(z: Tensor, t: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        both = torch.cat([text[rows], null[rows]])
+        both = torch.cat([text[rows], null.expand(len(rows), -1, -1)])
         out = base.predict(z.repeat(2, 1, 1, 1), t.repeat(2), both, lane[rows].repeat(2))
         under_caption, under_null = out.chunk(2)
         return under_caption, under_null
 
     return predict
+
+
+def _look(
+    base: Base, own: Mapping[int, LaneTerms], batch: Batch, z_0: Tensor, weight: Tensor, decode: int | None
+) -> tuple[Tensor, Tensor]:
+    """The gradient at z_0 [M, C, h, w] of the weighted terms on decoded pictures, and the terms [M, 3]: p, c, vgg."""
+    gradient, values = torch.empty_like(z_0), weight.new_full(weight.shape, float("nan"))
+    for first in range(0, len(z_0), decode or len(z_0)):
+        end = min(len(z_0), first + (decode or len(z_0)))
+        z = z_0[first:end].detach().requires_grad_()
+        x_hat = base.decode(z)
+        loss = x_hat.new_zeros(())
+        for column, rows, value in _on_pictures(own, list(batch.looking(first, end)), x_hat):
+            loss = loss + (weight[first:end][rows, column] * value).sum()
+            values[first:end][rows, column] = value.detach()
+        (gradient[first:end],) = torch.autograd.grad(loss, z)
+    return gradient, values
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A lane, where its pictures stand in a batch of them, and what they are compared to."""
+
+    lane: LaneTerms
+    where: slice
+    look: Look
+
+
+def _on_pictures(
+    own: Mapping[int, LaneTerms], looks: Sequence[tuple[int, slice, Look]], x_hat: Tensor
+) -> list[tuple[int, Tensor, Tensor]]:
+    """The terms on pictures x_hat as (column of p, c, vgg; rows; values), lanes that share a network in one call."""
+    groups: dict[tuple[Network | None, int, int], list[_Shown]] = {}
+    for index, where, look in looks:
+        lane, shown = own[index], _Shown(own[index], where, look)
+        if look.negative is None:
+            groups.setdefault((lane.s, P, 0), []).append(shown)
+        else:
+            groups.setdefault((lane.s, C, look.negative.shape[1]), []).append(shown)
+        if look.vgg is not None:
+            groups.setdefault((lane.vgg, VGG, 0), []).append(shown)
+    found = []
+    for (network, column, _), shown_ones in groups.items():
+        if network is None:
+            raise ValueError("a lane without rollouts has no pictures to compare")
+        rows = torch.cat([torch.arange(one.where.start, one.where.stop) for one in shown_ones])
+        looks_of = [one.look for one in shown_ones]
+        seeds = torch.cat([look.seeds for look in looks_of])
+        if column == C:
+            value = _l_c(network.distance, x_hat[rows], shown_ones, seeds)
+        else:
+            target = torch.cat([getattr(look, "vgg" if column == VGG else "positive") for look in looks_of])
+            value = l_p(network.distance, x_hat[rows], target, seeds)
+        found.append((column, rows, value))
+    return found
+
+
+def _l_c(distance: Distance, x_hat: Tensor, shown: Sequence[_Shown], seeds: Tensor) -> Tensor:
+    """L_C of the lanes' pictures, each in its lane's form."""
+    positive, negative, present = (
+        torch.cat([getattr(one.look, name) for one in shown]) for name in ("positive", "negative", "present")
+    )
+    s_positive, s_negative = similarities(distance, x_hat, positive, negative, seeds)
+    terms, at = [], 0
+    for one in shown:
+        rows, w = slice(at, at := at + one.where.stop - one.where.start), one.lane.objective
+        s = s_positive[rows], s_negative[rows], present[rows]
+        if w.form is Form.triplet:
+            terms.append(l_c_triplet(*s, lam=w.triplet_lambda, margin=w.triplet_margin))
+        else:
+            terms.append(l_c_official(*s))
+    return torch.cat(terms)

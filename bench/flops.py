@@ -1,0 +1,175 @@
+"""What a training step costs at the size of Stable Diffusion 1.4, 512 px, rank 64: counted, on any machine.
+
+    python bench/flops.py
+
+The real training runs on networks without content (`hollow.py`); the authors' loop is the rewriting in `authors.py`.
+A cycle is ten micro-steps, of which one has a rollout. FLOPs are of convolutions and matrix products.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import hollow
+import torch
+from authors import Example, Loop
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.features.toy import ToyDistance
+from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.training.loop import gradients
+
+MICRO_STEPS = 20
+"""Of a lane: the least after which updates of four rows and rollouts of every tenth come round together."""
+CYCLES = 2
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a loop does.
+
+    Attributes:
+        tflop: of a lane, for a cycle of ten micro-steps.
+        calls: of the U-Net, for twenty micro-steps of all lanes.
+        vae_encodes, text_encodes: of a lane, for a cycle.
+        loads: modules built, for twenty micro-steps; None: not counted.
+    """
+
+    name: str
+    tflop: float
+    calls: int
+    vae_encodes: int
+    text_encodes: int
+    loads: int | None = None
+
+
+def ours(lanes: int) -> Cost:
+    """The training loop's updates of so many lanes."""
+    base = hollow.base()
+    pack = hollow.lanes(base, lanes)
+    with FlopCounterMode(display=False) as counter, _built() as loads:
+        for _ in range(MICRO_STEPS // pack[0].config.train.batch):
+            gradients(base, pack)
+            for lane in pack:
+                lane.step += 1
+    flops = counter.get_total_flops() + base.repeated
+    name = f"ours, {lanes} lanes packed" if lanes > 1 else "ours, solo"
+    return Cost(
+        name,
+        flops / 1e12 / CYCLES / lanes,
+        base.calls,
+        base.vae_encodes // CYCLES,
+        base.text_encodes // CYCLES,
+        len(loads),
+    )
+
+
+def theirs() -> Cost:
+    """The authors' loop: one micro-step with a rollout, and one without that stands for nine."""
+    base = hollow.base()
+    picture = torch.empty(1, 3, hollow.SIZE, hollow.SIZE, device=hollow.META)
+    example = Example(picture, (picture,), "a caption", "a generic caption")
+    loop = Loop(base, RunConfig(), [example], ToyDistance().to(hollow.META), hollow.vgg().to(hollow.META))
+    calls = []
+    loop.unet.register_forward_hook(lambda *_: calls.append(1))
+
+    def micro_step() -> tuple[int, ...]:
+        before = len(calls), base.vae_encodes, base.text_encodes
+        with FlopCounterMode(display=False) as counter:
+            loop.micro_step()
+        after = len(calls), base.vae_encodes, base.text_encodes
+        return counter.get_total_flops(), *(b - a for a, b in zip(before, after, strict=True))
+
+    flops, unet, vae, text = (a + 9 * b for a, b in zip(micro_step(), micro_step(), strict=True))
+    return Cost("the authors'", flops / 1e12, unet * CYCLES, vae, text)
+
+
+def networks() -> dict[str, float]:
+    """GFLOP of one pass of each network over one row."""
+    base, batch = hollow.base(), 1
+    latent, picture = (
+        torch.empty(batch, *shape, device=hollow.META) for shape in ((4, 64, 64), (3, 512, 512))
+    )
+    t, text = torch.ones(batch, dtype=torch.long), torch.empty(batch, 77, 768, device=hollow.META)
+    plain = super(hollow.HollowBase, base)
+    with torch.no_grad():
+        cost = {"U-Net": _gflop(lambda: plain.predict(latent, t, text))}
+    stack = LoraStack(base.unet, 1, 64, None, RunConfig().lora.targets)
+    base.lora, lane = stack, torch.zeros(batch, dtype=torch.long)
+    out: list[torch.Tensor] = []
+    cost["U-Net with LoRA"] = _gflop(lambda: out.append(plain.predict(latent, t, text, lane)))
+    cost["its backward pass to the LoRA"] = _gflop(lambda: out[0].sum().backward())
+    cost["VAE encoder"] = _gflop(lambda: plain.moments(picture))
+    z = latent.clone().requires_grad_()
+    cost["VAE decoder"] = _gflop(lambda: out.append(plain.decode(z)))
+    cost["its backward pass"] = _gflop(lambda: out[1].sum().backward())
+    cost["text encoder"] = _gflop(lambda: plain.encode_text(["a caption"]))
+    return cost
+
+
+def kernels(lanes: int, rows: int = 4) -> int:
+    """Operations that a packed forward pass of the U-Net dispatches, `rows` rows a lane."""
+    base = hollow.base()
+    base.lora = LoraStack(base.unet, lanes, 64, None, RunConfig().lora.targets)
+    lane = torch.arange(lanes).repeat_interleave(rows)
+    with _Dispatched() as seen:
+        base.predict(
+            torch.zeros(len(lane), 4, 64, 64), torch.ones_like(lane), torch.zeros(len(lane), 77, 768), lane
+        )
+    return seen.count
+
+
+class _Dispatched(TorchDispatchMode):
+    """Counts operations."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def _built() -> Iterator[list[str]]:
+    """The classes of the modules that are made within the block; slices of a list of them are no modules."""
+    made: list[str] = []
+    init = nn.Module.__init__
+
+    def noted(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        if not isinstance(self, nn.ModuleList):
+            made.append(type(self).__name__)
+        init(self, *args, **kwargs)
+
+    nn.Module.__init__ = noted  # type: ignore[method-assign]
+    try:
+        yield made
+    finally:
+        nn.Module.__init__ = init  # type: ignore[method-assign]
+
+
+def _gflop(work: Callable[[], object]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return float(counter.get_total_flops() / 1e9)
+
+
+def main() -> int:
+    print("GFLOP of one pass over one row")
+    for name, gflop in networks().items():
+        print(f"  {name:32}{gflop:8.0f}")
+    print("\na cycle of ten micro-steps             TFLOP  VAE encodes  text encodes  U-Net calls in twenty")
+    for cost in (theirs(), ours(1), ours(4)):
+        print(f"  {cost.name:32}{cost.tflop:10.1f}{cost.vae_encodes:13}{cost.text_encodes:14}{cost.calls:23}")
+    told = ", ".join(f"{kernels(lanes)} with {lanes}" for lanes in (1, 4, 16))
+    print(f"\noperations of a forward pass by lanes: {told}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,184 @@
+"""Networks of the full size without content: shapes go through them, numbers do not.
+
+The weights lie on torch's `meta` device, where an operation costs nothing and yields the shape of its result. Training
+itself is the real one, on real indices and timesteps; only what comes out of a network is zero.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from scoft_hpc.config.schema import Architecture, Lora, Objective, RunConfig, Train, Variant
+from scoft_hpc.data.cache import Culture, Targets
+from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.features.toy import ToyDistance
+from scoft_hpc.features.vgg import VggDistance, vgg16_features
+from scoft_hpc.models.architecture import configs
+from scoft_hpc.models.base import Base
+from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.parts import PADS
+from scoft_hpc.models.random import tokenizer
+from scoft_hpc.training.lane import Lane
+from scoft_hpc.training.step import LaneTerms, Network
+
+META = torch.device("meta")
+SIZE = 512
+PAIRS = 8
+
+
+class _Enter(torch.autograd.Function):
+    """A tensor's shape on `meta`; its gradient comes back as zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.empty_like(x, device=META)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return torch.zeros(gradient.shape, dtype=gradient.dtype)
+
+
+class _Leave(torch.autograd.Function):
+    """Zeros of a shape on `meta`; their gradient goes back as a shape."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.zeros(x.shape, dtype=x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return torch.empty_like(gradient, device=META)
+
+
+class HollowBase(Base):
+    """A base whose networks lie on `meta`.
+
+    Attributes:
+        calls: of the U-Net so far. vae_encodes, text_encodes: of the encoders.
+        repeated: FLOPs of calls without gradient that were not made, because one of their shapes had been.
+    """
+
+    calls = vae_encodes = text_encodes = repeated = 0
+
+    def predict(self, z_t: Tensor, t: Tensor, text: Tensor, lane: Tensor | None = None) -> Tensor:
+        self.calls += 1
+        if torch.is_grad_enabled():
+            return leave(super().predict(enter(z_t), t, enter(text), lane))
+        shapes = z_t.shape, text.shape, lane is None
+        known: dict[Any, int] = self.__dict__.setdefault("known", {})
+        if shapes in known:
+            self.repeated += known[shapes]
+            return torch.zeros_like(z_t)
+        with FlopCounterMode(display=False) as counter:
+            out = leave(super().predict(enter(z_t), t, enter(text), lane))
+        known[shapes] = counter.get_total_flops()
+        return out
+
+    def decode(self, z_0: Tensor) -> Tensor:
+        return leave(super().decode(enter(z_0)))
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        self.text_encodes += 1
+        return super().encode_text(texts)
+
+    def moments(self, x: Tensor) -> Tensor:
+        self.vae_encodes += 1
+        return super().moments(x)
+
+
+class HollowDistance(nn.Module):
+    """A distance whose network lies on `meta`."""
+
+    def __init__(self, distance: Any) -> None:
+        super().__init__()
+        self.distance, self.compact = distance.to(META), distance.compact
+
+    def target(self, x: Tensor) -> Tensor:
+        return leave(self.distance.target(enter(x)))
+
+    def forward(self, x_hat: Tensor, target: Tensor, seeds: Tensor) -> Tensor:
+        return leave(self.distance(enter(x_hat), enter(target), seeds))
+
+
+def enter(x: Tensor) -> Tensor:
+    entered: Tensor = _Enter.apply(x)  # type: ignore[no-untyped-call]
+    return entered
+
+
+def leave(x: Tensor) -> Tensor:
+    left: Tensor = _Leave.apply(x)  # type: ignore[no-untyped-call]
+    return left
+
+
+def base(architecture: Architecture = Architecture.sd1) -> HollowBase:
+    """The whole model, frozen; its tokenizer reads letters, as that of random weights does."""
+    config = configs(architecture)
+    with META:
+        vae = AutoencoderKL.from_config(config["vae"])
+        unet = UNet2DConditionModel.from_config(config["unet"])
+        text_encoder = CLIPTextModel(CLIPTextConfig(**config["text_encoder"]))
+    for network in (vae, unet, text_encoder):
+        network.requires_grad_(False).eval()
+    scheduler = DDPMScheduler.from_config(config["scheduler"])
+    schedule = Schedule(scheduler.alphas_cumprod.double())
+    return HollowBase(vae, unet, text_encoder, tokenizer(PADS[architecture]), scheduler, schedule, META)
+
+
+def culture(base: Base, compact: Network) -> Culture:
+    """A prepared culture, all zeros, with a negative a pair and the targets of a compact distance."""
+    latent = SIZE // 8
+    states = 77, base.unet.config.cross_attention_dim
+    kept = compact.distance.target(torch.zeros(PAIRS, 3, SIZE, SIZE))[:, None].repeat(1, 2, 1)
+    picture = torch.zeros(PAIRS, 3, SIZE, SIZE, dtype=torch.uint8)
+    return Culture(
+        moments=torch.zeros(PAIRS, 2, 2, 4, latent, latent),
+        text=torch.zeros(PAIRS, *states),
+        generic=torch.zeros(PAIRS, *states),
+        null=torch.zeros(1, *states),
+        positive=picture,
+        negative=picture[:, None],
+        present=torch.ones(PAIRS, 1, dtype=torch.bool),
+        kept={compact.name: Targets(kept, kept[:, :, None])},
+    )
+
+
+def vgg() -> VggDistance:
+    """The VGG distance with weights of zero."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "vgg16.safetensors"
+        save_file(
+            {f"features.{name}": torch.zeros_like(w) for name, w in vgg16_features().state_dict().items()},
+            file,
+        )
+        return VggDistance(file)
+
+
+def lanes(base: Base, count: int, rank: int = 64) -> list[Lane]:
+    """Lanes of the full method, put into the base: the authors' settings, S small beside the VGG distance."""
+    settings = Lora(rank=rank)
+    base.lora = LoraStack(base.unet, count, rank, None, settings.targets)
+    s, compared = Network("toy", HollowDistance(ToyDistance())), Network("vgg", HollowDistance(vgg()))
+    own = culture(base, s)
+    made = []
+    for index in range(count):
+        config = RunConfig(
+            variant=Variant.mpc,
+            seed=index,
+            objective=Objective(distance="toy"),
+            train=Train(steps=100),
+            lora=settings,
+        )
+        made.append(
+            Lane(config, LaneTerms(index, config.variant, config.objective, s, compared), own, base.lora)
+        )
+    return made

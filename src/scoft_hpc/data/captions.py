@@ -1,0 +1,88 @@
+"""Generic captions (`blip_text`) for the rows that have none, written into the culture's metadata.jsonl.
+
+Only the rows that lack one change; all else stays as it was, to the byte. Each batch is written at once and atomically,
+so that a killed run loses at most a batch and the next one continues.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from scoft_hpc.data.image_file import FORMATS
+from scoft_hpc.data.rows import METADATA, Row, read_lines
+from scoft_hpc.errors import DataError
+from scoft_hpc.runs import atomic
+from scoft_hpc.runs.stop import Stop
+
+log = logging.getLogger(__name__)
+WRITER = "blip_source"
+"""The key of a row that says which captioner wrote its `blip_text`."""
+BEFORE = "metadata.before-captions.jsonl"
+"""The file as its owner wrote it, kept beside it before the first change."""
+BATCH = 8
+
+Caption = Callable[[Sequence[Image.Image]], list[str]]
+
+
+def fill(folder: Path, rows: Sequence[Row], caption: Caption, writer: str, stop: Stop) -> int:
+    """Caption the images of the rows that lack a generic caption; return how many were written.
+
+    Raises:
+        Interrupted: if `stop` was requested; what was captioned is written.
+        DataError: if a metadata.jsonl was changed by another hand meanwhile, or if an image gets no caption.
+    """
+    written, silent = 0, []
+    for split in ("train", "test"):
+        bare = [row for row in rows if row.split == split and row.uncaptioned]
+        lines = read_lines(folder, split) if bare else []
+        for at in range(0, len(bare), BATCH):
+            stop.check()
+            some = bare[at : at + BATCH]
+            texts = list(zip(some, caption([_picture(row) for row in some]), strict=True))
+            silent += [str(row.images[0]) for row, text in texts if not text]
+            told = {row.index: text for row, text in texts if text}
+            lines = _rewrite(folder, split, lines, told, writer)
+            written += len(told)
+            log.info("%s: %d of %d captions", folder.name, min(at + BATCH, len(bare)), len(bare))
+    if silent:
+        raise DataError(
+            f"{writer} wrote nothing for {', '.join(silent)}; expected a caption of each image. "
+            f"Write their `blip_text` by hand; all other captions are in place."
+        )
+    return written
+
+
+def _picture(row: Row) -> Image.Image:
+    with Image.open(row.images[0], formats=FORMATS) as file:
+        return file.convert("RGB")
+
+
+def _rewrite(
+    folder: Path, split: str, lines: list[bytes], texts: Mapping[int, str], writer: str
+) -> list[bytes]:
+    """Put the captions into the file's lines; return the new ones."""
+    path = (folder / split / METADATA).resolve()
+    if read_lines(folder, split) != lines:
+        raise DataError(
+            f"{path} was changed while its captions were being written; that change was kept. "
+            f"Run the same command again to write the captions that are missing."
+        )
+    kept = path.with_name(BEFORE)
+    if not kept.exists():
+        atomic.write_bytes(kept, path.read_bytes())
+    new = [_with(line, texts[i], writer) if i in texts else line for i, line in enumerate(lines)]
+    atomic.write_bytes(path, b"\n".join(new))
+    return new
+
+
+def _with(line: bytes, text: str, writer: str) -> bytes:
+    """The row's line with its caption and who wrote it; its other keys stay in their order."""
+    end = b"\r" if line.endswith(b"\r") else b""
+    values = json.loads(line) | {"blip_text": text, WRITER: writer}
+    # Half a character (a lone surrogate) in another key goes back as the escape that it was.
+    return json.dumps(values, ensure_ascii=False).encode(errors="backslashreplace") + end

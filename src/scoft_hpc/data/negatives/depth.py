@@ -1,0 +1,34 @@
+"""Negatives that keep the depth of the culture's image: what stands where is given, how it looks is the base's own.
+
+Source: the SCoFT authors' way (Stable Diffusion with a depth ControlNet, prompted with the image's caption).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from scoft_hpc.config.schema import Negatives
+from scoft_hpc.data.negatives import weights
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.models.base import Base
+from scoft_hpc.models.controlnet import load_controlnet, steered
+from scoft_hpc.models.depth import load_depth
+from scoft_hpc.models.sampler import sample
+
+
+class Depth:
+    """Raises ConfigError if the ControlNet was made for another base model."""
+
+    def __init__(self, base: Base, settings: Negatives) -> None:
+        self.base, self.settings = base, settings
+        self.controlnet = load_controlnet(Path(settings.controlnet_path), base)
+        if fault := weights.misfit(settings, self.controlnet.config, base.unet.config):
+            raise ConfigError(fault)
+        self.depth = load_depth(Path(settings.depth_path), base.device)
+
+    def __call__(self, x: Tensor, text: Tensor, null: Tensor, noise: Tensor) -> Tensor:
+        base = steered(self.base, self.controlnet, self.depth.maps(x))
+        steps, guidance = self.settings.steps, self.settings.guidance
+        return sample(base, text, null, noise, steps=steps, guidance=guidance)

@@ -1,0 +1,104 @@
+"""Negatives x-: what the un-fine-tuned base model draws in the place of a culture's image.
+
+A negative's file is named after all that it depends on: its folder after the model and the settings, the file after
+the image and the caption. So it is drawn once for all cultures and studies, what was drawn before an interruption is
+found again, and a pair that comes to a culture changes no other pair's negatives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scoft_hpc.config.schema import Model, Negatives, science
+from scoft_hpc.data import images
+from scoft_hpc.data.manifest import Pair
+from scoft_hpc.data.negatives.registry import SOURCES
+from scoft_hpc.data.streams import stream
+from scoft_hpc.models.base import Base
+from scoft_hpc.runs.stop import Stop
+
+VERSION = 1
+"""Of how negatives are drawn: raised when the same settings come to draw other pictures."""
+
+PIXELS = 4 * 512**2
+"""Drawn at a time: 4 images of 512 px, whose U-Net passes (two each) fill a GPU and whose decoding fits a small one."""
+
+BATCH = 32
+"""At most so many at a time, however small they are."""
+
+
+@dataclass(frozen=True)
+class Negative:
+    """The `k`-th one of a pair, `name` being the pair's."""
+
+    pair: Pair
+    name: str
+    k: int
+    file: Path
+
+
+@torch.no_grad()
+def draw(
+    base: Base, pairs: Sequence[Pair], settings: Negatives, model: Model, cache: Path, stop: Stop
+) -> list[list[Path]]:
+    """Draw those of the `per_positive` negatives of each pair that are not there; return their files, pair by pair.
+
+    They lie in `cache`/negatives-<hash of model and settings>/<hash of image and caption>-<k>.png.
+
+    Raises:
+        Interrupted: if `stop` was requested; what was drawn is kept.
+        ConfigError: if the way's networks do not fit the base.
+    """
+    folder = folder_of(settings, model, cache)
+    wanted = [
+        [Negative(pair, name, k, folder / f"{name}-{k}.png") for k in range(settings.per_positive)]
+        for pair, name in ((pair, _name(pair)) for pair in pairs)
+    ]
+    missing = list({one.file: one for ones in wanted for one in ones if not one.file.exists()}.values())
+    if missing:
+        _draw(base, missing, settings, model.resolution, stop)
+    return [[one.file for one in ones] for ones in wanted]
+
+
+def folder_of(settings: Negatives, model: Model, cache: Path) -> Path:
+    """Where the negatives of these settings lie; how many there are a positive is no part of its name."""
+    kept = {key: value for key, value in science(settings).items() if key != "per_positive"}
+    words = json.dumps([VERSION, science(model), kept], sort_keys=True)
+    return cache / f"negatives-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
+
+
+def _draw(base: Base, missing: Sequence[Negative], settings: Negatives, resolution: int, stop: Stop) -> None:
+    stop.check()
+    way, null = SOURCES[settings.source](base, settings), base.encode_text([""])
+    rows = max(1, min(BATCH, PIXELS // resolution**2))
+    for at in range(0, len(missing), rows):
+        stop.check()
+        some = missing[at : at + rows]
+        drawn = way(
+            images.read_images([one.pair.image for one in some], resolution).to(base.device),
+            base.encode_text([one.pair.text for one in some]),
+            null,
+            torch.stack([_noise(base, one, settings.seed, resolution) for one in some]).to(base.device),
+        )
+        for one, picture in zip(some, drawn, strict=True):
+            images.write_png(one.file, picture)
+
+
+def _name(pair: Pair) -> str:
+    """16 hex digits of a SHA-256 over the image's bytes and the caption."""
+    image = hashlib.sha256(pair.image.read_bytes()).hexdigest()
+    return hashlib.sha256(f"{image}\0{pair.text}".encode()).hexdigest()[:16]
+
+
+def _noise(base: Base, one: Negative, seed: int, resolution: int) -> Tensor:
+    config = base.vae.config
+    size = resolution // 2 ** (len(config.block_out_channels) - 1)
+    shape = (config.latent_channels, size, size)
+    return torch.randn(shape, generator=stream(seed, "negative", one.name, one.k))

@@ -1,0 +1,153 @@
+"""Generic captions of images: BLIP (Li et al. 2022) and BLIP-2 (Li et al. 2023) through transformers.
+
+Finding and checking a captioner's folder loads no torch; the networks are imported when they are loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scoft_hpc.config.schema import Captions, CaptionSource
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.weights import hub, tensors
+from scoft_hpc.weights.digest import digest
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+SETTING = "data.captions.path"
+WEIGHTS = "model.safetensors"
+INDEX = f"{WEIGHTS}.index.json"
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+OTHERS = ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json")
+LONGEST = 40
+"""Tokens of a caption."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A captioner's own hub id, its class in transformers and its `model_type` in config.json."""
+
+    hub: str
+    network: str
+    kind: str
+
+
+FAMILIES = {
+    CaptionSource.blip: Family(
+        "Salesforce/blip-image-captioning-large", "BlipForConditionalGeneration", "blip"
+    ),
+    CaptionSource.blip2: Family("Salesforce/blip2-opt-2.7b", "Blip2ForConditionalGeneration", "blip-2"),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A captioner on disk; `name` says which it is, for whoever reads the captions later."""
+
+    family: Family
+    folder: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Captioner:
+    """The network, frozen, with its image processor and tokenizer."""
+
+    network: Any
+    processor: Any
+    tokenizer: Any
+    device: torch.device
+
+    def caption(self, images: Sequence[Image.Image]) -> list[str]:
+        """A caption of each RGB image, the likeliest word by word: nothing is drawn at random."""
+        import torch
+
+        pixels = self.processor(list(images), return_tensors="pt")["pixel_values"]
+        with torch.no_grad():
+            tokens = self.network.generate(
+                pixel_values=pixels.to(self.device, self.network.dtype),
+                max_new_tokens=LONGEST,
+                do_sample=False,
+                num_beams=1,
+            )
+        texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return [" ".join(text.split()) for text in texts]
+
+
+def find(captions: Captions) -> Found:
+    """The captioner that is asked for, whole and in safetensors.
+
+    Raises:
+        ConfigError: if it is missing, half-downloaded, in pickle form or another model.
+    """
+    family = FAMILIES[captions.source]
+    given = captions.path or family.hub
+    folder = hub.find(given, SETTING, needs=("config.json",))
+    if faults := _faults(folder, family):
+        raise ConfigError(
+            f"{SETTING}={given}: {'; '.join(faults)}{hub.broken_off(folder)}. Get a whole {family.network} where "
+            f"there is a network: {hub.download(given, None, ('*.json', '*.txt', '*.safetensors'), folder)}"
+        )
+    names = [name for name in ("config.json", *PROCESSORS, *TOKENIZERS, *OTHERS) if (folder / name).is_file()]
+    name = given if hub.HUB_ID.fullmatch(given) else folder.name
+    return Found(family, folder, f"{name} ({digest(folder, [*names, *_shards(folder)])})")
+
+
+def load(found: Found, device: torch.device) -> Captioner:
+    """Read it as it is; on a GPU BLIP-2, which has 3.7 billion parameters, is read in fp16."""
+    import torch
+    import transformers
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    half = device.type == "cuda" and found.family is FAMILIES[CaptionSource.blip2]
+    network = getattr(transformers, found.family.network).from_pretrained(
+        found.folder,
+        local_files_only=True,
+        use_safetensors=True,
+        dtype=torch.float16 if half else torch.float32,
+    )
+    processor = transformers.BlipImageProcessorPil.from_pretrained(found.folder, local_files_only=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
+    return Captioner(network.requires_grad_(False).eval().to(device), processor, tokenizer, device)
+
+
+def _faults(folder: Path, family: Family) -> list[str]:
+    faults = []
+    if (kind := _json(folder / "config.json").get("model_type")) != family.kind:
+        faults.append(f"config.json says model_type: {kind!r}; expected {family.kind!r}")
+    if not any((folder / name).is_file() for name in PROCESSORS):
+        faults.append(f"{PROCESSORS[0]} is missing")
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        faults.append(f"{TOKENIZERS[0]} is missing")
+    shards = _shards(folder)
+    if not shards:
+        pickles = sorted(path.name for path in folder.glob("*.bin"))
+        found = f"; {', '.join(pickles)}: a pickle can run code when it is loaded, and is refused"
+        faults.append(f"{WEIGHTS} is missing{found if pickles else ''}")
+    return faults + [f"{name} {fault}" for name in shards if (fault := tensors.fault(folder / name))]
+
+
+def _shards(folder: Path) -> list[str]:
+    """The weights' one file, or those that the index of a sharded one names; none if there is neither."""
+    if (folder / WEIGHTS).is_file():
+        return [WEIGHTS]
+    names = _json(folder / INDEX).get("weight_map", {})
+    return sorted({Path(str(name)).name for name in names.values()}) if isinstance(names, dict) else []
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is none."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,51 @@
+"""A ControlNet that steers the frozen U-Net with pictures such as depth maps (Zhang et al. 2023)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import ControlNetModel
+from torch import Tensor, nn
+
+from scoft_hpc.models.base import Base
+
+
+class Steered(nn.Module):
+    """A U-Net whose skip connections get the ControlNet's residuals for `pictures` [N, 3, H, W] in [0, 1].
+
+    A batch holds the N rows once, or several times one after the other, as classifier-free guidance has them: both
+    halves are steered.
+    """
+
+    def __init__(self, unet: Any, controlnet: Any, pictures: Tensor) -> None:
+        super().__init__()
+        self.unet, self.controlnet, self.pictures = unet, controlnet, pictures
+
+    def forward(self, z_t: Tensor, t: Tensor, text: Tensor, return_dict: bool = False) -> Any:
+        pictures = self.pictures.to(z_t.dtype).repeat(len(z_t) // len(self.pictures), 1, 1, 1)
+        down, mid = self.controlnet(z_t, t, text, pictures, return_dict=False)
+        return self.unet(
+            z_t,
+            t,
+            text,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=mid,
+            return_dict=return_dict,
+        )
+
+
+def steered(base: Base, controlnet: Any, pictures: Tensor) -> Base:
+    """The base with its U-Net steered, at scale 1; the base itself stays as it is."""
+    return replace(base, unet=Steered(base.unet, controlnet, pictures))
+
+
+def load_controlnet(folder: Path, base: Base) -> Any:
+    """Read a folder in diffusers' layout, in the base's precision; safetensors only, nothing is downloaded."""
+    controlnet = ControlNetModel.from_pretrained(
+        folder, local_files_only=True, use_safetensors=True, torch_dtype=base.dtype
+    )
+    layout = torch.channels_last if base.device.type == "cuda" else torch.preserve_format  # as the U-Net's
+    return controlnet.requires_grad_(False).eval().to(base.device, memory_format=layout)

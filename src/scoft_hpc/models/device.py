@@ -1,0 +1,79 @@
+"""Where a run computes, and what that place can do: through accelerate."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import is_bf16_available
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+
+from scoft_hpc.config.schema import Precision
+from scoft_hpc.errors import ConfigError
+
+BLAS_OUT_OF_MEMORY = "ALLOC_FAILED"
+"""cuBLAS, cuDNN and cuFFT say so where they find no memory for themselves."""
+
+
+def device_of(device: str) -> torch.device:
+    """The device that a setting names; `auto` is the first accelerator if there is one.
+
+    Raises:
+        ConfigError: if torch does not know or cannot use it, or finds no GPU where one was given.
+    """
+    if device == "auto":
+        found: torch.device = PartialState().device
+        given = os.environ.get("CUDA_VISIBLE_DEVICES", "-1")
+        if found.type == "cpu" and given not in ("", "-1"):
+            raise ConfigError(_no_cuda(given))
+        return found
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device={device} cannot be used ({reason}); try auto, cpu or cuda.") from None
+
+
+def check_precision(precision: Precision, device: torch.device) -> None:
+    """Whether the device computes in a precision. CPUs compute in all: fp16 and bf16 slowly, for trying out.
+
+    Raises:
+        ConfigError: for bf16 on a GPU that only emulates it.
+    """
+    if precision is not Precision.bf16:
+        return
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            able = torch.cuda.is_bf16_supported(including_emulation=False)
+            name = torch.cuda.get_device_name()
+    else:
+        able, name = is_bf16_available(), device.type
+    if not able:
+        raise ConfigError(
+            f"model.precision=bf16 cannot be used on {name}: it takes an NVIDIA GPU of the Ampere generation or newer "
+            f"(A100, A40, L40S, H100 …). On older ones, such as the V100, use model.precision=fp16."
+        )
+
+
+def empty_cache() -> None:
+    """Give the memory that torch keeps for later back to the device."""
+    clear_device_cache(garbage_collection=True)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that a smaller batch may do: the device's or the host's memory was too small."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    if not isinstance(error, RuntimeError):
+        return False
+    return bool(should_reduce_batch_size(error)) or BLAS_OUT_OF_MEMORY in str(error)
+
+
+def _no_cuda(given: str) -> str:
+    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs only"
+    return (
+        f"a GPU was given (CUDA_VISIBLE_DEVICES={given}), but this torch {torch.__version__}, built for {built}, "
+        f"finds none. Install a build that fits the driver, or ask for a CPU with device=cpu: "
+        f"the GPU would be paid for and not used."
+    )

@@ -1,0 +1,31 @@
+"""Loss scaling for fp16: each lane's loss is multiplied so that small gradients do not vanish on their way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SMALLEST = 2.0**-4
+"""Where not even this scale keeps the gradient finite, scaling is not what is wrong."""
+
+
+@dataclass
+class LossScale:
+    """A lane's own scale: halved when its gradient overflows, doubled after `patience` updates without.
+
+    Attributes:
+        scale: a power of two, so that it changes no digit. good: updates since it last changed.
+
+    Source: Micikevicius et al. 2018, section 3.2; the numbers are torch.amp.GradScaler's.
+    """
+
+    scale: float = 2.0**16
+    good: int = 0
+    patience: int = 2000
+
+    def update(self, finite: bool) -> None:
+        """After an update whose gradient was finite, or that was left out because it was not."""
+        self.good = self.good + 1 if finite else 0
+        if not finite:
+            self.scale /= 2
+        elif self.good == self.patience:
+            self.scale, self.good = self.scale * 2, 0

@@ -1,0 +1,35 @@
+"""What a training step costs at full size, counted: it must not grow."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+
+import flops
+
+
+@pytest.fixture(scope="module")
+def cost() -> flops.Cost:
+    return flops.ours(4)
+
+
+def test_a_packed_cycle_costs_what_the_mathematics_needs(cost: flops.Cost) -> None:
+    assert 60 < cost.tflop <= 63.5
+
+
+def test_accumulation_and_guidance_are_real_batches(cost: flops.Cost) -> None:
+    assert 0 < cost.calls <= 48
+
+
+def test_nothing_is_encoded_or_loaded_in_the_loop(cost: flops.Cost) -> None:
+    assert (cost.vae_encodes, cost.text_encodes, cost.loads) == (0, 0, 0)
+
+
+def test_kernels_do_not_grow_with_lanes() -> None:
+    alone = flops.kernels(1)
+    assert alone > 1000
+    assert [flops.kernels(lanes) for lanes in (4, 16)] == [alone, alone]

@@ -1,0 +1,127 @@
+"""A real HTTP server on this machine that serves files, and misbehaves where it is told to."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Page = Callable[["Handler"], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers with the page of the path; `server.asked` holds every request's path and Range."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        with self.server.lock:
+            self.server.asked.append((self.path, self.headers.get("Range")))
+            self.server.agents.add(self.headers.get("User-Agent", ""))
+            self.times = sum(path == self.path for path, _ in self.server.asked)
+            self.server.now += 1
+            self.server.most = max(self.server.most, self.server.now)
+        try:
+            self.server.pages.get(self.path, status(404))(self)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+        finally:
+            with self.server.lock:
+                self.server.now -= 1
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Nothing is printed."""
+
+    def head(self, code: int, **headers: str | int) -> None:
+        self.send_response(code)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+
+
+class Server(ThreadingHTTPServer):
+    """`most`: so many requests were under way at once."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.pages: dict[str, Page] = {}
+        self.asked: list[tuple[str, str | None]] = []
+        self.agents: set[str] = set()
+        self.lock, self.now, self.most = threading.Lock(), 0, 0
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+    def times(self, path: str) -> int:
+        return sum(asked == path for asked, _ in self.asked)
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def file(content: bytes, etag: str | None = '"1"', kind: str = "image/png", pause: float = 0.0) -> Page:
+    """A well-behaved file that can be had in parts; `pause` seconds lie between its tenths."""
+
+    def page(handler: Handler) -> None:
+        asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+        headers: dict[str, str | int] = {"ETag": etag} if etag else {}
+        start = int(asked[1]) if asked and etag and handler.headers.get("If-Range") == etag else 0
+        if start >= len(content):
+            return handler.head(416, Content_Length=0, Content_Range=f"bytes */{len(content)}")
+        if start:
+            headers["Content_Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        handler.head(206 if start else 200, Content_Type=kind, Content_Length=len(content) - start, **headers)
+        step = max(1, len(content) // 10)
+        for at in range(start, len(content), step):
+            handler.wfile.write(content[at : at + step])
+            handler.wfile.flush()
+            time.sleep(pause)
+        return None
+
+    return page
+
+
+def status(code: int, **headers: str | int) -> Page:
+    return lambda handler: handler.head(code, Content_Length=0, **headers)
+
+
+def body(*pieces: bytes | float, close: bool = True, **headers: str | int) -> Page:
+    """An answer 200 of these pieces, with a rest of so many seconds for each number, under any headers at all."""
+
+    def page(handler: Handler) -> None:
+        handler.head(200, **headers)
+        for piece in pieces:
+            if isinstance(piece, float):
+                time.sleep(piece)
+            else:
+                handler.wfile.write(piece)
+                handler.wfile.flush()
+        handler.close_connection = close
+
+    return page
+
+
+def moved(to: str) -> Page:
+    return status(302, Location=to)
+
+
+def first(times: int, before: Page, after: Page) -> Page:
+    """One page for the first so many requests of a path, another one from then on."""
+    return lambda handler: (before if handler.times <= times else after)(handler)

@@ -1,0 +1,95 @@
+"""The rows of an update in several passes: the same numbers, less memory, found by itself where the memory is small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import tiny
+from scoft_hpc.config.schema import Form, Gradient, Variant
+from scoft_hpc.data.batch import concatenate
+from scoft_hpc.models.base import Base
+from scoft_hpc.models.room import Room
+from scoft_hpc.runs import journal
+from scoft_hpc.runs.stop import Stop
+from scoft_hpc.training.loop import gradients, train
+
+LANES = [
+    tiny.config(Variant.mpc, objective={"every": 2}),
+    tiny.config(Variant.ldm, seed=1),
+    tiny.config(Variant.mpc, objective={"every": 3, "gradient": Gradient.last, "form": Form.triplet}),
+    tiny.config(Variant.mp, objective={"every": 2, "gradient": Gradient.random}),
+]
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 7])
+def test_passes_hold_each_row_once(rows: int) -> None:
+    lanes = tiny.lanes(tiny.base(), LANES)
+    whole = concatenate([lane.draw() for lane in lanes])
+    parts = list(whole.passes(rows))
+    assert max(map(len, parts)) == rows
+    starts = torch.tensor([0, *(len(part) for part in parts)]).cumsum(0)
+    for name in ("lane", "t", "z_0", "text"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
+    active = [part.active + start for part, start in zip(parts, starts, strict=False)]
+    assert torch.equal(torch.cat(active), whole.active)
+    assert torch.equal(torch.cat([part.noise for part in parts], 1), whole.noise)
+    for lane, look in whole.looks.items():
+        own = [part.looks[lane] for part in parts if lane in part.looks]
+        for name, value in vars(look).items():
+            if value is not None:
+                assert torch.equal(torch.cat([getattr(one, name) for one in own]), value), name
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7])
+def test_passes_give_the_gradient_of_the_whole(rows: int) -> None:
+    base = tiny.base()
+    lanes = tiny.lanes(base, LANES)
+    for _ in range(2):
+        whole, expected = gradients(base, lanes), [lane.gradient.clone() for lane in lanes]
+        parts = gradients(base, lanes, rows)
+        for lane, gradient, one, two in zip(lanes, expected, parts, whole, strict=True):
+            assert (lane.gradient - gradient).norm() <= 1e-5 * gradient.norm()
+            assert one == pytest.approx(two, rel=1e-5, nan_ok=True)
+            lane.update()
+
+
+def allocate_too_much(base: Base, rows: int) -> list[int]:
+    """Let the U-Net ask the allocator for a petabyte where more than `rows` rows with a gradient go through."""
+    seen = []
+
+    def ask(module: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if torch.is_grad_enabled():
+            seen.append(len(inputs[0]))
+            if len(inputs[0]) > rows:
+                torch.empty(2**50)
+
+    base.unet.register_forward_pre_hook(ask)
+    return seen
+
+
+def test_out_of_memory_halves_the_rows_and_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    plain = tiny.pack(tmp_path / "plain", base := tiny.base(), LANES)
+    train(base, plain, Stop(), 1e9)
+    small = tiny.pack(tmp_path / "small", base := tiny.base(), LANES)
+    seen = allocate_too_much(base, 5)
+    room = Room()
+    train(base, small, Stop(), 1e9, room)
+    assert room.rows == 4 and max(seen[3:]) <= 4
+    assert "out of memory with 16 rows at a time, going on with 8" in caplog.text
+    for one, two in zip(plain, small, strict=True):
+        assert two.error is None
+        assert (one.lane.weights - two.lane.weights).norm() <= 1e-4 * one.lane.weights.norm()
+        assert [row.get("rows") for row in journal.read(two.run.metrics)] == [4] * 6
+
+
+def test_out_of_memory_with_a_single_row_is_the_lanes_error(tmp_path: Path) -> None:
+    pack = tiny.pack(tmp_path, base := tiny.base(), LANES[:2])
+    allocate_too_much(base, 0)
+    room = Room(2)
+    train(base, pack, Stop(), 1e9, room)
+    assert room.rows == 1
+    assert all("allocate" in str(training.error) for training in pack)
