@@ -122,16 +122,22 @@ def leave(x: Tensor) -> Tensor:
 
 def base(architecture: Architecture = Architecture.sd1) -> HollowBase:
     """The whole model, frozen; its tokenizer reads letters, as that of random weights does."""
-    config = configs(architecture)
     with META:
-        vae = AutoencoderKL.from_config(config["vae"])
-        unet = UNet2DConditionModel.from_config(config["unet"])
-        text_encoder = CLIPTextModel(CLIPTextConfig(**config["text_encoder"]))
+        frozen = networks(architecture)
+    scheduler = DDPMScheduler.from_config(configs(architecture)["scheduler"])
+    schedule = Schedule(scheduler.alphas_cumprod.double())
+    return HollowBase(*frozen, tokenizer(PADS[architecture]), scheduler, schedule, META)
+
+
+def networks(architecture: Architecture) -> tuple[Any, Any, Any]:
+    """VAE, U-Net and text encoder, frozen, on the device that is the default."""
+    config = configs(architecture)
+    vae = AutoencoderKL.from_config(config["vae"])
+    unet = UNet2DConditionModel.from_config(config["unet"])
+    text_encoder = CLIPTextModel(CLIPTextConfig(**config["text_encoder"]))
     for network in (vae, unet, text_encoder):
         network.requires_grad_(False).eval()
-    scheduler = DDPMScheduler.from_config(config["scheduler"])
-    schedule = Schedule(scheduler.alphas_cumprod.double())
-    return HollowBase(vae, unet, text_encoder, tokenizer(PADS[architecture]), scheduler, schedule, META)
+    return vae, unet, text_encoder
 
 
 def culture(base: Base, compact: Network) -> Culture:

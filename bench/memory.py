@@ -8,12 +8,13 @@ from its making to its end. Measured: the most memory that a process held in tra
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,6 @@ from scoft_hpc.training.loop import gradients
 from scoft_hpc.training.step import LaneTerms, Network
 
 GB = 1e9
-SHRUNK = (RunConfig(), 512, 5), (RunConfig(), 512, 10)
 
 
 @dataclass(frozen=True)
@@ -83,31 +83,34 @@ class Live(TorchDispatchMode):
 
 
 def counted(config: RunConfig, lanes: int, rows: int) -> float:
-    """GB of `memory.tensors`, counted: networks, adapters, the rows' activations and one picture's.
+    """GB of `memory.tensors`, without a distance's: networks, adapters, the rows' activations and one picture's.
 
-    The two kinds of activations live at the same time, since a picture is decoded while its row waits for its gradient.
+    The two kinds of activations live together: a picture is decoded while its row waits for the gradient.
     """
-    dtype, before = DTYPES[config.model.precision], torch.get_default_dtype()
-    latent = config.model.resolution // 8
+    dtype, latent = DTYPES[config.model.precision], config.model.resolution // 8
+    with FakeTensorMode(), _made_in(dtype):
+        vae, unet, text_encoder = hollow.networks(config.model.architecture)
+    networks = vae, unet, text_encoder
+    frozen = sum(p.nbytes for network in networks for p in network.parameters())
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        stack = LoraStack(unet, lanes, config.lora.rank, None, config.lora.targets)
+        base = Base(vae, unet, text_encoder, None, None, None, torch.device("cpu"), dtype, stack)
+        lane, text = torch.arange(rows) % lanes, torch.empty(rows, 77, unet.config.cross_attention_dim)
+        z_t, z_0 = torch.empty(rows, 4, latent, latent), torch.empty(1, 4, latent, latent, requires_grad=True)
+        row = _backward(lambda: base.predict(z_t, lane + 1, text, lane), networks)
+        picture = _backward(lambda: base.decode(z_0), networks)
+    return (frozen + memory.ADAPTED * stack.weights.nbytes + row + picture) / GB
+
+
+@contextlib.contextmanager
+def _made_in(dtype: torch.dtype) -> Iterator[None]:
+    """New networks have this type."""
+    before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        with FakeTensorMode():
-            base = hollow.base(config.model.architecture, torch.device("cpu"))
-            torch.set_default_dtype(torch.float32)
-            base.dtype = dtype
-            networks = (base.unet, base.vae, base.text_encoder)
-            frozen = sum(p.nbytes for network in networks for p in network.parameters())
-            base.lora = LoraStack(base.unet, lanes, config.lora.rank, None, config.lora.targets)
-            adapters = base.lora.weights.nbytes * memory.ADAPTED
-            text = torch.empty(rows, 77, base.unet.config.cross_attention_dim)
-            lane = torch.arange(rows) % lanes
-            call = lambda: Base.predict(base, torch.empty(rows, 4, latent, latent), lane + 1, text, lane)  # noqa: E731
-            row = _backward(call, networks)
-            z = torch.empty(1, 4, latent, latent, requires_grad=True)
-            picture = _backward(lambda: Base.decode(base, z), networks)
+        yield
     finally:
         torch.set_default_dtype(before)
-    return (frozen + adapters + row + picture) / GB
 
 
 def _backward(call: Callable[[], Tensor], networks: Iterable[nn.Module]) -> int:

@@ -15,6 +15,7 @@ from scoft_hpc.config.schema import Form, Gradient, Lora, Objective, RunConfig, 
 from scoft_hpc.data.batch import Batch, Look, concatenate
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.features.distance import FeatureDistance
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.runs.journal import Row
@@ -108,7 +109,19 @@ class Pairwise(nn.Module):
         return self.distance(repeated.flatten(0, 1), target.flatten(0, 1)).view(target.shape[:2])
 
 
+class Features(FeatureDistance):
+    """The same distance with features as targets, such as a cache keeps."""
+
+    def __init__(self, distance: world.Distance) -> None:
+        super().__init__()
+        self.distance = distance
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.distance.gain * self.distance.net(x)
+
+
 S, V = Network("s", Pairwise(DISTANCE)), Network("vgg", Pairwise(VGG))
+CACHED = Network("features", Features(DISTANCE))
 
 
 def culture(seed: int = 0) -> Culture:
@@ -160,7 +173,7 @@ def by_the_authors(case: Case, prediction_type: str, micros: Sequence[world.Micr
     return History(updates, done.weights)
 
 
-def pack_of(cases: Sequence[Case], prediction_type: str) -> tuple[Base, list[Lane]]:
+def pack_of(cases: Sequence[Case], prediction_type: str, distance: Network = S) -> tuple[Base, list[Lane]]:
     """Our pack on the same frozen networks, with peft's initial LoRA weights copied in."""
     given = world.base(prediction_type)
     schedule = Schedule(given.scheduler.alphas_cumprod.double(), velocity=prediction_type == "v_prediction")
@@ -175,7 +188,7 @@ def pack_of(cases: Sequence[Case], prediction_type: str) -> tuple[Base, list[Lan
             index,
             case.variant,
             config.objective,
-            S if looks else None,
+            distance if looks else None,
             V if looks and case.w_vgg else None,
         )
         lane = Lane(config, terms, culture(), base.lora)

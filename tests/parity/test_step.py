@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache as once
 from itertools import chain
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,11 +20,13 @@ from torch import Tensor
 
 from parity.sides import (
     BATCH,
+    CACHED,
     OPTIMISER,
     PAIRS,
     UPDATES,
     Case,
     History,
+    S,
     by_the_authors,
     by_the_pack,
     pack_of,
@@ -32,7 +35,9 @@ from parity.sides import (
 )
 from reference import authors, world
 from scoft_hpc.config.schema import Form, Gradient, Variant
+from scoft_hpc.data import cache
 from scoft_hpc.data.batch import draw
+from scoft_hpc.runs.stop import Stop
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
 
@@ -57,12 +62,12 @@ PACKS = {EPSILON: [CASES[:8], CASES[4:]], VELOCITY: [[CASES[i] for i in (1, 2, 8
 LANES = [(kind, case) for kind, packs in PACKS.items() for case in dict.fromkeys(chain(*packs))]
 
 
-@cache
+@once
 def reference(kind: str, case: Case) -> History:
     return by_the_authors(case, kind, case.micros())
 
 
-@cache
+@once
 def packed(kind: str, pack: int) -> list[History]:
     return by_the_pack(PACKS[kind][pack], kind)
 
@@ -167,15 +172,30 @@ def drawn(lane: Lane) -> list[world.Micro]:
     return micros
 
 
-def test_what_a_lane_draws_for_itself_trains_it_as_the_authors_loop() -> None:
-    """The whole way of a real update: the lane's own streams, pairs with one negative or three, two lanes."""
+@pytest.mark.parametrize("rows", [None, 3])
+def test_passes_of_a_mixed_pack_are_the_authors_loop(rows: int | None) -> None:
+    pack = CASES[1:9:2]
+    for case, ours in zip(pack, by_the_pack(pack, EPSILON, rows), strict=True):
+        assert_agree(ours, reference(EPSILON, case), start(EPSILON, case))
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_what_a_lane_draws_for_itself_trains_it_as_the_authors_loop(tmp_path: Path, cached: bool) -> None:
+    """The whole way of a real update: the lane's own streams, pairs with one negative or three, two lanes.
+
+    Once on the pictures, and once on features that were taken before and come from the disk.
+    """
     cases = [CASES[i] for i in (8, 7)]
-    base, lanes = pack_of(cases, EPSILON)
+    base, lanes = pack_of(cases, EPSILON, CACHED if cached else S)
+    for lane in lanes if cached else ():
+        for _ in range(2):  # made, and then found
+            lane.culture.kept.clear()
+            cache.keep_targets(tmp_path, lane.culture, CACHED.name, CACHED.distance, Stop())
     theirs = [by_the_authors(case, EPSILON, drawn(lane)) for case, lane in zip(cases, lanes, strict=True)]
     ours = [History([], {}) for _ in lanes]
     for _ in range(UPDATES):
-        for history, lane, terms in zip(ours, lanes, gradients(base, lanes), strict=True):
-            history.updates.append(taken(lane, terms))
+        for history, lane, row in zip(ours, lanes, gradients(base, lanes), strict=True):
+            history.updates.append(taken(lane, row))
     for case, lane, own, other in zip(cases, lanes, ours, theirs, strict=True):
         own.weights = weights(lane)
         assert_agree(own, other, start(EPSILON, case))
