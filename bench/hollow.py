@@ -140,12 +140,12 @@ def networks(architecture: Architecture) -> tuple[Any, Any, Any]:
     return vae, unet, text_encoder
 
 
-def culture(base: Base, compact: Network) -> Culture:
+def culture(base: Base, compact: Network, size: int = SIZE) -> Culture:
     """A prepared culture, all zeros, with a negative a pair and the targets of a compact distance."""
-    latent = SIZE // 8
+    latent = size // 8
     states = 77, base.unet.config.cross_attention_dim
-    kept = compact.distance.target(torch.zeros(PAIRS, 3, SIZE, SIZE))[:, None].repeat(1, 2, 1)
-    picture = torch.zeros(PAIRS, 3, SIZE, SIZE, dtype=torch.uint8)
+    kept = compact.distance.target(torch.zeros(PAIRS, 3, size, size))[:, None].repeat(1, 2, 1)
+    picture = torch.zeros(PAIRS, 3, size, size, dtype=torch.uint8)
     return Culture(
         moments=torch.zeros(PAIRS, 2, 2, 4, latent, latent),
         text=torch.zeros(PAIRS, *states),

@@ -9,7 +9,6 @@ from its making to its end. Measured: the most memory that a process held in tra
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -27,7 +26,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from scoft_hpc.config import memory
-from scoft_hpc.config.schema import Architecture, Lora, Model, Objective, Precision, RunConfig, Train, Variant
+from scoft_hpc.config.schema import Architecture, Model, Objective, Precision, RunConfig, Train, Variant
+from scoft_hpc.features.toy import ToyDistance
 from scoft_hpc.models.base import DTYPES, Base, load_base
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.training.lane import Lane
@@ -88,11 +88,10 @@ def counted(config: RunConfig, lanes: int, rows: int) -> float:
     The two kinds of activations live together: a picture is decoded while its row waits for the gradient.
     """
     dtype, latent = DTYPES[config.model.precision], config.model.resolution // 8
-    with FakeTensorMode(), _made_in(dtype):
-        vae, unet, text_encoder = hollow.networks(config.model.architecture)
-    networks = vae, unet, text_encoder
-    frozen = sum(p.nbytes for network in networks for p in network.parameters())
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with FakeTensorMode():
+        with _made_in(dtype):
+            vae, unet, text_encoder = networks = hollow.networks(config.model.architecture)
+        frozen = sum(p.nbytes for network in networks for p in network.parameters())
         stack = LoraStack(unet, lanes, config.lora.rank, None, config.lora.targets)
         base = Base(vae, unet, text_encoder, None, None, None, torch.device("cpu"), dtype, stack)
         lane, text = torch.arange(rows) % lanes, torch.empty(rows, 77, unet.config.cross_attention_dim)
@@ -118,3 +117,89 @@ def _backward(call: Callable[[], Tensor], networks: Iterable[nn.Module]) -> int:
     with Live(networks) as live:
         call().sum().backward()
     return live.most
+
+
+def plain(**model: Any) -> RunConfig:
+    """The full method with random weights and the smallest of distances."""
+    objective = Objective(distance="toy", w_vgg=0, rollout_steps=2)
+    return RunConfig(
+        variant=Variant.mpc, model=Model(path="random", **model), objective=objective, train=Train(steps=10)
+    )
+
+
+COUNTED = (
+    (plain(precision=Precision.fp32), 1, 4),
+    (plain(precision=Precision.bf16), 1, 4),
+    (plain(precision=Precision.bf16), 1, 1),
+    (plain(precision=Precision.bf16), 8, 12),
+    (plain(precision=Precision.bf16, resolution=256), 4, 16),
+    (plain(precision=Precision.fp16, resolution=768, architecture=Architecture.sd2), 2, 2),
+)
+"""Settings, lanes and rows."""
+MEASURED = ((plain(resolution=256, shrink=2), 1, 4), (plain(resolution=256, shrink=2), 3, 6))
+
+
+def name(config: RunConfig, lanes: int, rows: int) -> str:
+    model = config.model
+    words = f"{model.architecture.name}, {model.resolution} px, {model.precision.name}"
+    words += f", widths / {model.shrink}" if model.shrink > 1 else ""
+    return f"{words}: {lanes} lane{'s' * (lanes > 1)}, {rows} row{'s' * (rows > 1)} at a time"
+
+
+def count() -> Iterator[Row]:
+    for config, lanes, rows in COUNTED:
+        formula = memory.tensors(config, lanes, rows)
+        looking = memory.DISTANCES["toy"]
+        formula -= memory.FP32 * (looking.parameters + looking.picture) / GB
+        yield Row(name(config, lanes, rows), formula, counted(config, lanes, rows))
+
+
+def measure() -> Iterator[Row]:
+    """Each in a process of its own."""
+    env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # freed memory goes back to the system at once
+    for index, (config, lanes, rows) in enumerate(MEASURED):
+        words = [sys.executable, __file__, str(index)]
+        done = subprocess.run(words, env=env, check=True, capture_output=True, text=True)
+        yield Row(
+            name(config, lanes, rows), memory.tensors(config, lanes, rows), float(done.stdout.split()[-1])
+        )
+
+
+def step(config: RunConfig, lanes: int, rows: int) -> float:
+    """GB that this process grows by, at most, in an update with rollouts of a pack on the CPU."""
+    before = _status("VmRSS")
+    base = load_base(config.model, torch.device("cpu"))
+    base.lora = LoraStack(base.unet, lanes, config.lora.rank, None, config.lora.targets)
+    s = Network("toy", ToyDistance())
+    own = hollow.culture(base, s, config.model.resolution)
+    pack = [
+        Lane(replace(config, seed=i), LaneTerms(i, config.variant, config.objective, s), own, base.lora)
+        for i in range(lanes)
+    ]
+    for _ in range(2):  # the first makes AdamW's moments
+        gradients(base, pack, rows)
+        for lane in pack:
+            lane.update()
+            lane.step = 0
+    return (_status("VmHWM") - before) / GB
+
+
+def _status(key: str) -> float:
+    """Bytes of this process."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
+    return float(line.split()[1]) * 1024
+
+
+def main() -> int:
+    if len(sys.argv) > 1:
+        print(step(*MEASURED[int(sys.argv[1])]))
+        return 0
+    for title, found in (("counted", count()), ("measured", measure())):
+        print(f"{title:>70}   formula")
+        for row in found:
+            print(f"{row.name:62}{row.found:8.2f}{row.formula:10.2f} GB {row.off:+7.1%}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

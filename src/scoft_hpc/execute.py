@@ -161,7 +161,9 @@ def _export(base: Base, member: Member) -> None:
     if config.lora.kohya:
         family = lora_file.family(base.unet, base.schedule.velocity)
         base.lora.export_kohya(member.index, run.lora_kohya, run.run_id, family)
-    shown = [(text, f"samples/{sample_name(p, 0)}") for p, text in enumerate(prompts(config, member.manifest))]
+    shown = [
+        (text, f"samples/{sample_name(p, 0)}") for p, text in enumerate(prompts(config, member.manifest))
+    ]
     card.write_card(run.card, config, pairs=len(member.manifest.pairs), samples=shown)
 
 

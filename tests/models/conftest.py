@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from scoft_hpc.config.schema import Architecture, Model
 from scoft_hpc.models import architecture, random, weights
@@ -38,13 +39,17 @@ def small() -> Parts:
 
 @pytest.fixture(scope="session")
 def saved(small: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same as a folder in diffusers' layout, with the tokenizer's files as the public repositories have them."""
+    """The same as a folder in diffusers' layout, with the files and tensors' names of the public repositories."""
     folder = tmp_path_factory.mktemp("small") / "sd"
     folder.mkdir()
     architecture.write(Architecture.sd1, SHRINK, folder)
-    small.vae.save_pretrained(folder / "vae")
+    vae = {_former(name): tensor for name, tensor in small.vae.state_dict().items()}
+    save_file(vae, folder / "vae" / "diffusion_pytorch_model.safetensors", {"format": "pt"})
     small.unet.save_pretrained(folder / "unet")
-    small.text_encoder.save_pretrained(folder / "text_encoder")
+    states = small.text_encoder.state_dict().items()
+    text = {f"text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in states}
+    text["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+    save_file(text, folder / "text_encoder" / "model.safetensors", {"format": "pt"})
     tokenizer = folder / "tokenizer"
     tokenizer.mkdir()
     (tokenizer / "vocab.json").write_text(json.dumps(small.tokenizer.get_vocab()))
@@ -52,6 +57,18 @@ def saved(small: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "pad_token": "<|endoftext|>"}
     (tokenizer / "tokenizer_config.json").write_text(json.dumps(words))
     return folder
+
+
+def _former(name: str) -> str:
+    """The name that a tensor of a VAE's attention had when the public models were written."""
+    for new, old in (
+        (".to_q.", ".query."),
+        (".to_k.", ".key."),
+        (".to_v.", ".value."),
+        (".to_out.0.", ".proj_attn."),
+    ):
+        name = name.replace(new, old)
+    return name
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import tiny
@@ -81,6 +81,21 @@ def test_a_folder_in_pickle_form_and_in_shards(made: Base, saved: Path, small: P
     with pytest.raises(ConfigError, match="is refused"):
         _load(folder)
     _assert_equal(_load(folder, pickle=True), made)
+
+
+def test_a_folder_that_lacks_tensors_or_has_others(saved: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(saved, tmp_path / "sd"))
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    weight = tensors.pop("conv_in.weight")
+    save_file(tensors, file, {"format": "pt"})
+    with pytest.raises(
+        ConfigError, match=r"UNet2DConditionModel: of its weights 1 are not .* as conv_in\.weight"
+    ):
+        _load(folder)
+    save_file({**tensors, "conv_in.weight": weight[:, :3].contiguous()}, file, {"format": "pt"})
+    with pytest.raises(ConfigError, match="unet cannot be loaded as a UNet2DConditionModel"):
+        _load(folder)
 
 
 def test_v_prediction_is_read_from_the_folder(saved: Path, tmp_path: Path) -> None:

@@ -142,7 +142,10 @@ def check(config: RunConfig, cluster: Cluster) -> list[str]:
 
 
 def _faults(config: RunConfig, cluster: Cluster, name: str, gpu: Gpu) -> Iterator[str]:
-    model, others = config.model, {key: gpu_of(replace(cluster, gpu=key))[1] for key in cluster.gpus if key != name}
+    model, others = (
+        config.model,
+        {key: gpu_of(replace(cluster, gpu=key))[1] for key in cluster.gpus if key != name},
+    )
     if model.precision is Precision.bf16 and not gpu.bf16:
         able = [f"cluster.gpu={key}" for key, other in others.items() if other.bf16]
         yield f"model.precision=bf16: {name} cannot compute in bf16; take {_or('model.precision=fp16', *able)}."

@@ -40,7 +40,7 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class Targets:
-    """What one distance keeps of a culture's pictures, unflipped and flipped: positive [P, 2, *F], negative [P, 2, K, *F]."""
+    """What a distance keeps of pictures, unflipped and flipped: positive [P, 2, *F] and negative [P, 2, K, *F]."""
 
     positive: Tensor
     negative: Tensor

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from scoft_hpc.data.image_file import FORMATS
+from scoft_hpc.data import images
 from scoft_hpc.data.rows import METADATA, Row, read_lines
 from scoft_hpc.errors import DataError
 from scoft_hpc.runs import atomic
@@ -43,7 +43,9 @@ def fill(folder: Path, rows: Sequence[Row], caption: Caption, writer: str, stop:
         for at in range(0, len(bare), BATCH):
             stop.check()
             some = bare[at : at + BATCH]
-            texts = list(zip(some, caption([_picture(row) for row in some]), strict=True))
+            texts = list(
+                zip(some, caption([images.open_picture(row.images[0]) for row in some]), strict=True)
+            )
             silent += [str(row.images[0]) for row, text in texts if not text]
             told = {row.index: text for row, text in texts if text}
             lines = _rewrite(folder, split, lines, told, writer)
@@ -55,11 +57,6 @@ def fill(folder: Path, rows: Sequence[Row], caption: Caption, writer: str, stop:
             f"Write their `blip_text` by hand; all other captions are in place."
         )
     return written
-
-
-def _picture(row: Row) -> Image.Image:
-    with Image.open(row.images[0], formats=FORMATS) as file:
-        return file.convert("RGB")
 
 
 def _rewrite(

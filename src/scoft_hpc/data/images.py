@@ -7,26 +7,28 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
+from scoft_hpc.data.image_file import FORMATS
 from scoft_hpc.runs import atomic
 
 
-def read_pixels(path: Path, resolution: int, square: bool = True) -> Tensor:
-    """A checked picture as uint8 [3, H, W]: short side resized to `resolution` (bilinear), then cropped at the centre.
+def open_picture(path: Path) -> Image.Image:
+    """A checked picture in RGB, turned as its camera says (EXIF), as Hugging Face's `imagefolder` shows it."""
+    with Image.open(path, formats=FORMATS) as file:
+        return ImageOps.exif_transpose(file).convert("RGB")
 
-    With `square` False the long side is left as it is, for random crops.
-    """
-    with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as file:
-        image = file.convert("RGB")
+
+def read_pixels(path: Path, resolution: int) -> Tensor:
+    """A checked picture as uint8 [3, H, W]: short side resized to `resolution` (bilinear), cropped at the centre."""
+    image = open_picture(path)
     scale = resolution / min(image.size)
     size = (max(resolution, round(image.width * scale)), max(resolution, round(image.height * scale)))
     if image.size != size:
         image = image.resize(size, Image.Resampling.BILINEAR)
-    if square:
-        left, top = (size[0] - resolution) // 2, (size[1] - resolution) // 2
-        image = image.crop((left, top, left + resolution, top + resolution))
+    left, top = (size[0] - resolution) // 2, (size[1] - resolution) // 2
+    image = image.crop((left, top, left + resolution, top + resolution))
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 

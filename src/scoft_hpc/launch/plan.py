@@ -143,7 +143,9 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
     done = []
     for arm in arms:
         model = models[arm.model]
-        negatives = _collect(faults, resolve_negatives, arm.data.negatives) if _draws(arm) else arm.data.negatives
+        negatives = (
+            _collect(faults, resolve_negatives, arm.data.negatives) if _draws(arm) else arm.data.negatives
+        )
         objective = _collect(faults, resolve_networks, arm.objective, arm.variant)
         if model and negatives and objective:
             data = replace(arm.data, negatives=negatives)

@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from scoft_hpc.config.schema import Model, Precision
 from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.errors import ConfigError
 from scoft_hpc.models import random, single_file, weights
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.models.parts import Parts
@@ -83,7 +84,7 @@ def load_base(model: Model, device: torch.device) -> Base:
     """The model that `models.weights.resolve` found, on the device and in its precision; nothing is downloaded.
 
     Raises:
-        ConfigError: if a single file's tensors are not its architecture's.
+        ConfigError: if the files lack tensors, or have others than the architecture.
     """
     for library in (diffusers_logging, transformers_logging):  # a job's log is for what concerns the run
         library.set_verbosity_error()
@@ -113,15 +114,30 @@ def _parts(model: Model, dtype: torch.dtype) -> Parts:
 
 def _from_folder(folder: Path, dtype: torch.dtype, pickle: bool) -> Parts:
     """A folder in diffusers' layout; of a network without safetensors, its pickle if that is allowed."""
-
-    def kwargs(part: str) -> dict[str, Any]:
-        pickled = pickle and any(path.suffix == ".bin" for path in weights.weight_files(folder / part))
-        return {"local_files_only": True, "use_safetensors": not pickled}
-
     return Parts(
-        AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **kwargs("vae")),
-        UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, **kwargs("unet")),
-        CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, **kwargs("text_encoder")),
+        _network(AutoencoderKL, folder / "vae", pickle, torch_dtype=dtype),
+        _network(UNet2DConditionModel, folder / "unet", pickle, torch_dtype=dtype),
+        _network(CLIPTextModel, folder / "text_encoder", pickle, dtype=dtype),
         CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
         DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
     )
+
+
+def _network(kind: Any, folder: Path, pickle: bool, **kwargs: torch.dtype) -> Any:
+    """One network, all of whose weights must be in its folder: what lacks would be left empty, or made up."""
+    pickled = pickle and any(path.suffix == ".bin" for path in weights.weight_files(folder))
+    try:
+        network, found = kind.from_pretrained(
+            folder, local_files_only=True, use_safetensors=not pickled, output_loading_info=True, **kwargs
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ConfigError(
+            f"{folder} cannot be loaded as a {kind.__name__} ({reason}). Get it whole."
+        ) from error
+    if lacking := sorted(found["missing_keys"]):
+        raise ConfigError(
+            f"{folder} cannot be loaded as a {kind.__name__}: of its weights {len(lacking)} are not in its files, such "
+            f"as {lacking[0]}. Get it whole."
+        )
+    return network

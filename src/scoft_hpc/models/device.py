@@ -12,6 +12,9 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from scoft_hpc.config.schema import Precision
 from scoft_hpc.errors import ConfigError
 
+BF16_SINCE = (8, 0)
+"""The compute capability (Ampere's) from which on a GPU has bf16; torch itself emulates it on older ones."""
+
 BLAS_OUT_OF_MEMORY = "ALLOC_FAILED"
 """cuBLAS, cuDNN and cuFFT say so where they find no memory for themselves."""
 
@@ -41,19 +44,23 @@ def check_precision(precision: Precision, device: torch.device) -> None:
     Raises:
         ConfigError: for bf16 on a GPU that only emulates it.
     """
-    if precision is not Precision.bf16:
-        return
     if device.type == "cuda":
-        with torch.cuda.device(device):
-            able = torch.cuda.is_bf16_supported(including_emulation=False)
-            name = torch.cuda.get_device_name()
+        capability = torch.cuda.get_device_capability(device)
+        able, name = capability >= BF16_SINCE, torch.cuda.get_device_name(device)
     else:
         able, name = is_bf16_available(), device.type
-    if not able:
-        raise ConfigError(
-            f"model.precision=bf16 cannot be used on {name}: it takes an NVIDIA GPU of the Ampere generation or newer "
-            f"(A100, A40, L40S, H100 …). On older ones, such as the V100, use model.precision=fp16."
-        )
+    if fault := precision_fault(precision, able, name):
+        raise ConfigError(fault)
+
+
+def precision_fault(precision: Precision, bf16: bool, name: str) -> str | None:
+    """Why a device of that name, which has bf16 or not, cannot be used with the precision; None if it can."""
+    if bf16 or precision is not Precision.bf16:
+        return None
+    return (
+        f"model.precision=bf16 cannot be used on {name}: it takes an NVIDIA GPU of the Ampere generation or newer "
+        f"(A100, A40, L40S, H100 …). On older ones, such as the V100, use model.precision=fp16."
+    )
 
 
 def empty_cache() -> None:
