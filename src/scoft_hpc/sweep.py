@@ -21,13 +21,13 @@ from scoft_hpc.config.compose import command
 from scoft_hpc.config.schema import PlanMode, SweepConfig, WandbMode
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError
 from scoft_hpc.gather import show
-from scoft_hpc.launch import announce, pack, remote, store, tables
+from scoft_hpc.launch import announce, fits, pack, remote, store, tables
 from scoft_hpc.launch.coming import Request, coming
 from scoft_hpc.launch.drive import follow, send
 from scoft_hpc.launch.local import DOOR
 from scoft_hpc.launch.pack import Pack
 from scoft_hpc.launch.plan import Plan, make
-from scoft_hpc.launch.resources import LANES, Slot, slots
+from scoft_hpc.launch.resources import Slot, lanes_of, slots
 from scoft_hpc.launch.study import launch_claim, log_of, near
 from scoft_hpc.results import study as results
 from scoft_hpc.results import table
@@ -56,11 +56,14 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
     plan = make(config, words)
     study = StudyDir(plan.output / plan.study)
     store.check(study, plan)
+    fits.require(
+        [run for run in plan.runs if not study.run(run.run_id).result.exists()], plan.output, config.cluster
+    )
     if config.cluster.scheduler is Scheduler.slurm:
         return _to_slurm(console, config, study, plan)
     unfinished = [run for run in plan.runs if not study.run(run.run_id).result.exists()]
     places = slots(config.device, config.cluster.jobs, config.threads, len(unfinished))
-    lanes = config.cluster.lanes or LANES
+    lanes = lanes_of([run.config for run in plan.runs], config.cluster)
     if config.plan is PlanMode.only:
         _print_plan(console, study, plan, pack.pack(unfinished, len(places), lanes))
         return 0

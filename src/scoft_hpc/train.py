@@ -15,12 +15,13 @@ from dataclasses import fields, replace
 from rich.console import Console
 
 from scoft_hpc.config.check import check_output
+from scoft_hpc.config.cluster import Cluster
 from scoft_hpc.config.compose import command
 from scoft_hpc.config.schema import RunConfig, SweepConfig
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.execute import execute
 from scoft_hpc.gather import show
-from scoft_hpc.launch import store
+from scoft_hpc.launch import fits, store
 from scoft_hpc.launch.plan import Plan, make
 from scoft_hpc.launch.progress import Progress
 from scoft_hpc.launch.study import read
@@ -39,6 +40,7 @@ def train(config: RunConfig, words: Sequence[str]) -> int:
     plan = _plan_of_one(config, words)
     study = StudyDir(plan.output / plan.study)
     store.check(study, plan)
+    fits.require(plan.runs, plan.output, Cluster())
     store.write(study, plan)
     store.write_config(study, plan.runs[0])
     run = study.run(plan.runs[0].run_id)

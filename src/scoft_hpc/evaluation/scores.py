@@ -61,9 +61,15 @@ def score(subject: Subject, scorer: Scorer) -> None:
 
 def embed(scorer: Scorer, x: Tensor) -> Tensor:
     """Images [N, 3, H, W] in [-1, 1] -> features of length 1, [N, D]."""
-    if x.shape[-1] != 64:
-        x = torch.nn.functional.interpolate(x, size=(64, 64), mode="bilinear", antialias=True)
+    x = _as_trained(x)
     return torch.nn.functional.normalize(torch.cat([scorer.trunk(part) for part in x.split(64)]), dim=1)
+
+
+def _as_trained(x: Tensor) -> Tensor:
+    """Images [N, 3, H, W] at the scorer's 64 pixels."""
+    if x.shape[-1] == 64:
+        return x
+    return torch.nn.functional.interpolate(x, size=(64, 64), mode="bilinear", antialias=True)
 
 
 def _nearest(a: Tensor, b: Tensor) -> Tensor:
@@ -79,7 +85,7 @@ def _pairwise(groups: Tensor) -> Tensor:
 
 def _truth(scorer: Scorer, samples: Tensor, culture: str, subjects: list[int]) -> dict[str, Tensor]:
     """What the scorer reads off each sample; prompt i names subject i."""
-    readings = [scorer(part) for part in samples.split(64)]
+    readings = [scorer(part) for part in _as_trained(samples).split(64)]
     style = torch.cat([reading.style for reading in readings]).argmax(1)
     shown = torch.cat([reading.subject for reading in readings]).argmax(1)
     return {

@@ -18,7 +18,7 @@ from scoft_hpc.launch.pack import Pack, pack
 from scoft_hpc.launch.plan import Run
 from scoft_hpc.launch.price import Price
 from scoft_hpc.launch.reconcile import State
-from scoft_hpc.launch.resources import LANES
+from scoft_hpc.launch.resources import lanes_of
 from scoft_hpc.launch.situation import Situation
 from scoft_hpc.runs import claim
 from scoft_hpc.runs.layout import StudyDir
@@ -94,7 +94,7 @@ def _packs(
     did not fit into a GPU's memory is split.
     """
     together: dict[tuple[float | None, int, str], list[Run]] = defaultdict(list)
-    most = cluster.lanes or LANES
+    most = lanes_of([run.config for run in runs], cluster)
     for run in runs:
         state = wanted[run.run_id]
         lanes, memory, before = most, None, ""

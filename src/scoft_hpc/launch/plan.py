@@ -164,19 +164,8 @@ def _draws(arm: RunConfig) -> bool:
 
 def _cultures(asked: Any, roots: Iterable[Path]) -> list[str]:
     """The cultures' names: one, a list, or `all` there are."""
-    options = [name for root in roots for name in source.cultures(root)]
-    options = list(dict.fromkeys(options))
-    if asked == "all":
-        return options
-    names = list(dict.fromkeys(asked if isinstance(asked, (list, tuple)) else [asked]))
-    unknown = [str(name) for name in names if name not in options]
-    if unknown or not names:
-        found = f"unknown: {', '.join(unknown)}" if unknown else "an empty list"
-        raise ConfigError(
-            f"culture: {found}; expected one of {', '.join(options)}, "
-            f"a list such as 'culture=[{','.join(options[:2])}]', or all."
-        )
-    return names
+    options = dict.fromkeys(name for root in roots for name in source.cultures(root))
+    return manifest.chosen(asked, list(options))
 
 
 def _seeds(asked: Any) -> list[int]:

@@ -25,6 +25,8 @@ GFLOP = 803.0
 """Of a forward pass over one sample, in Stable Diffusion 1.x at 512 px (counted)."""
 ENCODED = 1117 / 803
 """A pass of its VAE's encoder over one picture, in forward passes of the U-Net (counted)."""
+CONTROLNET, DEPTH = 283 / 803, 516 / 803
+"""A pass of the depth ControlNet over one sample, and of DPT-large over one picture (counted)."""
 STARTUP = 60.0
 """Seconds until a job's first step, where none was measured: imports from a shared disk, and loading the base."""
 CORE_TFLOPS = 0.02
@@ -95,13 +97,16 @@ def seconds(pack: Pack, pace: Pace) -> float:
 
 def preparing(run: Run, pace: Pace) -> float:
     """What preparing the run's culture takes, in seconds of its job; negatives that pairs bring are not deducted."""
-    settings, guided, pairs = run.config.data.negatives, 2, _pairs(run.config)
+    settings, guided, pairs = run.config.data.negatives, 2, pairs_of(run.config)
     work = pairs * 2 * ENCODED  # both flips
     if settings.source is not NegativeSource.given:
         steps = settings.steps
         if settings.source is NegativeSource.img2img:
             steps -= min(steps - 1, round(steps * (1 - settings.strength)))
-        work += pairs * settings.per_positive * (ENCODED + steps * guided + DECODED)
+        drawn, steered = ENCODED + DECODED, 1.0
+        if settings.source is NegativeSource.depth:
+            drawn, steered = drawn + DEPTH, 1 + CONTROLNET
+        work += pairs * settings.per_positive * (drawn + steps * guided * steered)
     return pace.startup + work * pace.seconds
 
 
@@ -148,7 +153,7 @@ def _gflop(model: Model) -> float:
     return GFLOP * (model.resolution / 512) ** 2 if model.gflop is None else model.gflop
 
 
-def _pairs(config: RunConfig) -> int:
+def pairs_of(config: RunConfig) -> int:
     """How many pairs the culture has, by the rows of its metadata.jsonl; 0 if that cannot be read."""
     try:
         with (Path(config.data.root or "") / config.culture / "train" / "metadata.jsonl").open() as file:

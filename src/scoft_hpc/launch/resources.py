@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scoft_hpc.config import memory as gpu_memory
@@ -61,14 +62,18 @@ def slots(device: str, jobs: int | None, threads: int | None, runs: int) -> list
     ]
 
 
-def lanes(config: RunConfig, cluster: Cluster) -> int:
-    """Lanes of a pack of runs like `config` at most: `cluster.lanes`, or else what fits the memory of its GPU."""
+def lanes_of(configs: Sequence[RunConfig], cluster: Cluster) -> int:
+    """Lanes of a pack of such runs at most: `cluster.lanes`, or else what fits the memory of its GPU."""
     if cluster.lanes is not None:
         return cluster.lanes
     gigabytes = gpu_of(cluster)[1].vram_gb if cluster.scheduler is Scheduler.slurm else gpu_gigabytes()
-    if config.device == "cpu" or gigabytes is None:
+    if gigabytes is None:
         return LANES
-    return max(1, gpu_memory.lanes(config, gigabytes))
+    sizes = {replace(config, culture="", seed=0, data=replace(config.data, digest="")) for config in configs}
+    return min(
+        (max(1, gpu_memory.lanes(config, gigabytes)) for config in sizes if config.device != "cpu"),
+        default=LANES,
+    )
 
 
 def cores() -> int:
