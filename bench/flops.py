@@ -2,18 +2,19 @@
 
     python bench/flops.py
 
-The real training runs on networks without content (`hollow.py`); the authors' loop is the rewriting in `authors.py`.
-A cycle is ten micro-steps, of which one has a rollout. FLOPs are of convolutions and matrix products.
+The real training runs on networks without content (`hollow.py`); the authors' loop is the rewriting in `authors.py`. A
+cycle is ten micro-steps, of which one has a rollout. FLOPs are of convolutions and matrix products. Writes BENCHMARKS.md.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import hollow
+import page
 import torch
 from authors import Example, Loop
 from torch import nn
@@ -160,14 +161,17 @@ def _gflop(work: Callable[[], object]) -> float:
 
 
 def main() -> int:
+    passes, found = networks(), [theirs(), ours(1), ours(4)]
+    dispatched = {lanes: kernels(lanes) for lanes in (1, 4, 16)}
     print("GFLOP of one pass over one row")
-    for name, gflop in networks().items():
+    for name, gflop in passes.items():
         print(f"  {name:32}{gflop:8.0f}")
     print("\na cycle of ten micro-steps             TFLOP  VAE encodes  text encodes  U-Net calls in twenty")
-    for cost in (theirs(), ours(1), ours(4)):
+    for cost in found:
         print(f"  {cost.name:32}{cost.tflop:10.1f}{cost.vae_encodes:13}{cost.text_encodes:14}{cost.calls:23}")
-    told = ", ".join(f"{kernels(lanes)} with {lanes}" for lanes in (1, 4, 16))
+    told = ", ".join(f"{count} with {lanes}" for lanes, count in dispatched.items())
     print(f"\noperations of a forward pass by lanes: {told}")
+    page.record("flops", networks=passes, loops=[asdict(cost) for cost in found], kernels=dispatched)
     return 0
 
 

@@ -4,6 +4,7 @@
 
 Counted: Stable Diffusion 1.4 at full size on fake tensors, which have a size and no content; every storage is followed
 from its making to its end. Measured: the most memory that a process held in training steps of a shrunk model, on a CPU.
+Writes BENCHMARKS.md.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import hollow
+import page
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -194,10 +196,13 @@ def main() -> int:
     if len(sys.argv) > 1:
         print(step(*MEASURED[int(sys.argv[1])]))
         return 0
-    for title, found in (("counted", count()), ("measured", measure())):
+    found: dict[str, list[Any]] = {}
+    for title, rows in (("counted", count()), ("measured", measure())):
         print(f"{title:>70}   formula")
-        for row in found:
+        for row in rows:
             print(f"{row.name:62}{row.found:8.2f}{row.formula:10.2f} GB {row.off:+7.1%}", flush=True)
+            found.setdefault(title, []).append(asdict(row))
+    page.record("memory", context=memory.CONTEXT, margin=memory.MARGIN, **found)
     return 0
 
 

@@ -14,7 +14,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from scoft_hpc.config import compose, memory
-from scoft_hpc.config.schema import Precision, RunConfig
+from scoft_hpc.config.schema import Precision, RunConfig, plain
 from scoft_hpc.data import images
 from scoft_hpc.data.cache import Culture, Targets
 from scoft_hpc.features.toy import ToyDistance
@@ -62,6 +62,7 @@ class Contender:
         cycle: does twenty micro-steps of each lane.
         flops: of one sample.
         held: bytes of its own adapters and moments.
+        seconds, cpu_seconds: of a cycle in each round: the clock's, and the processor's.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Contender:
     held: Callable[[], int]
     flops: float = 0.0
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     peak: float = 0.0
 
     @property
@@ -86,9 +88,8 @@ def contenders(config: RunConfig, device: torch.device) -> tuple[list[Contender]
     vgg = Network("vgg", hollow.vgg().to(device)) if config.objective.w_vgg else None
     culture, examples = material(base, s, config.model.resolution)
     theirs = Loop(replace(base, unet=sharing(base.unet)), config, examples, s.distance, vgg and vgg.distance)
-    found = [_theirs(theirs)]
-    for lanes in LANES:
-        found.append(_ours(replace(base, unet=sharing(base.unet)), config, lanes, culture, s, vgg))
+    ours = [_ours(replace(base, unet=sharing(base.unet)), config, lanes, culture, s, vgg) for lanes in LANES]
+    found = [_theirs(theirs), *ours]
     for one in found[:2]:
         one.flops = _flops(one.cycle) / CYCLE
     for one in found[2:]:
@@ -102,12 +103,19 @@ def contenders(config: RunConfig, device: torch.device) -> tuple[list[Contender]
 def material(base: Base, s: Network, size: int) -> tuple[Culture, list[Example]]:
     """A prepared culture, and the same pictures and texts as the authors' loop takes them."""
     rng = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (2, PAIRS, 3, size, size), generator=rng, dtype=torch.uint8).to(base.device)
+    pixels = torch.randint(0, 256, (2, PAIRS, 3, size, size), generator=rng, dtype=torch.uint8).to(
+        base.device
+    )
     positive, negative = (images.from_pixels(some) for some in pixels)
     texts = [f"picture {n}" for n in range(PAIRS)]
     with torch.no_grad():
-        flips = [torch.cat([base.moments(x) for x in some.split(1)]) for some in (positive, positive.flip(-1))]
-        kept = [torch.stack([s.distance.target(x), s.distance.target(x.flip(-1))], 1) for x in (positive, negative)]
+        flips = [
+            torch.cat([base.moments(x) for x in some.split(1)]) for some in (positive, positive.flip(-1))
+        ]
+        kept = [
+            torch.stack([s.distance.target(x), s.distance.target(x.flip(-1))], 1)
+            for x in (positive, negative)
+        ]
     culture = Culture(
         moments=torch.stack(flips, 1),
         text=base.encode_text(texts),
@@ -159,11 +167,12 @@ def run(config: RunConfig, device: torch.device, rounds: int, cycles: int) -> di
     for _ in range(rounds):
         for one in found:
             before = _reset(device)
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), time.process_time()
             for _ in range(cycles):
                 one.cycle()
             _wait(device)
             one.seconds.append((time.perf_counter() - started) / cycles)
+            one.cpu_seconds.append((time.process_time() - cpu) / cycles)
             one.peak = max(one.peak, _peak(device, before, shared + one.held()))
             print(f"{one.name:20}{CYCLE * one.lanes / one.seconds[-1]:10.2f} samples/s", flush=True)
     peak = _tflops(device, config.model.precision)
@@ -172,6 +181,7 @@ def run(config: RunConfig, device: torch.device, rounds: int, cycles: int) -> di
             "name": one.name,
             "rows": one.rows,
             "rate": one.rate,
+            "cpu_rate": CYCLE * one.lanes / statistics.median(one.cpu_seconds),
             "slowest": CYCLE * one.lanes / max(one.seconds),
             "fastest": CYCLE * one.lanes / min(one.seconds),
             "peak_gb": one.peak,
@@ -181,7 +191,7 @@ def run(config: RunConfig, device: torch.device, rounds: int, cycles: int) -> di
         for one in found
     ]
     settings = {"rounds": rounds, "cycles": cycles, "threads": torch.get_num_threads(), "peak_tflops": peak}
-    return {"model": asdict(config.model) | {"precision": config.model.precision.name}, **settings, "loops": rows}
+    return {"model": plain(config.model), **settings, "loops": rows}
 
 
 def _bytes(tensors: Iterable[torch.Tensor], optimizers: Iterable[torch.optim.Optimizer]) -> int:
@@ -237,7 +247,9 @@ def _tflops(device: torch.device, precision: Precision) -> float | None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--model", default="toy")
     parser.add_argument("--precision", default=None, help="of the frozen networks; default: the model's")
@@ -247,9 +259,7 @@ def main() -> int:
     chosen = asked.device if asked.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     words = [f"model={asked.model}", "objective.distance=toy", "train.steps=100000"]
     words += [f"model.precision={asked.precision}"] if asked.precision else []
-    words = [word for word in words if asked.model != "toy" or not word.startswith("objective.distance")]
-    config = compose.compose("train", words)
-    device = torch.device(chosen)
+    config, device = compose.compose("train", words), torch.device(chosen)
     page.record(f"throughput-{device.type}", **run(config, device, asked.rounds, asked.cycles))
     return 0
 

@@ -154,8 +154,8 @@ def _faults(config: RunConfig, cluster: Cluster, name: str, gpu: Gpu) -> Iterato
         smaller = "a smaller model.resolution"
         lighter = ["model.precision=fp16"] if model.precision is Precision.fp32 else []
         yield (
-            f"model={model.name} at {model.resolution} px in {model.precision.name} takes about {least:.1f} GB with one "
-            f"lane and one row at a time, {name} has {gpu.vram_gb:g}; take {_or(*lighter, smaller, *larger)}."
+            f"model={model.name} at {model.resolution} px in {model.precision.name} takes about {least:.1f} GB with "
+            f"one lane and one row at a time, {name} has {gpu.vram_gb:g}; take {_or(*lighter, smaller, *larger)}."
         )
 
 
