@@ -3,7 +3,9 @@
     python bench/flops.py
 
 The real training runs on networks without content (`hollow.py`); the authors' loop is the rewriting in `authors.py`. A
-cycle is ten micro-steps, of which one has a rollout. FLOPs are of convolutions and matrix products. Writes BENCHMARKS.md.
+cycle is ten micro-steps, of which one has a rollout. FLOPs are of convolutions and matrix products.
+
+Writes BENCHMARKS.md.
 """
 
 from __future__ import annotations

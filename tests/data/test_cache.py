@@ -14,6 +14,8 @@ from scoft_hpc.data import cache, images, manifest, source
 from scoft_hpc.data.batch import Wanted, concatenate, draw
 from scoft_hpc.data.key import folder_of
 from scoft_hpc.data.manifest import Manifest
+from scoft_hpc.errors import DataError
+from scoft_hpc.features.toy import ToyDistance
 from scoft_hpc.models import weights
 from scoft_hpc.models.base import Base, load_base
 from scoft_hpc.runs.stop import Stop
@@ -132,3 +134,47 @@ def test_lanes_with_different_numbers_of_negatives_share_a_batch(
     assert [look.present.sum(1).tolist() for look in batch.looks.values()] == [[1] * 4, [3] * 4]
     assert batch.active.tolist() == list(range(8))
     assert batch.lane.tolist() == [0] * 4 + [1] * 4
+
+
+def test_a_cache_of_something_else_is_not_used(toy: tuple[RunConfig, Manifest], base: Base) -> None:
+    """The folder of one model with the contents of another's, as after a copy by hand; or damaged."""
+    config, found = toy
+    other = replace(config, model=replace(config.model, digest="other"))
+    mine, others = (cache.prepare(c, found, base, Stop()) for c in (config, other))
+    (mine / cache.TENSORS).write_bytes((others / cache.TENSORS).read_bytes())
+    with pytest.raises(
+        DataError, match=rf"is not the cache of {mine.name} \(found: {others.name}\).*made again"
+    ):
+        cache.load(mine, base.device)
+    (mine / cache.TENSORS).write_bytes((others / cache.TENSORS).read_bytes()[:-10])
+    with pytest.raises(DataError, match="is not the cache of"):
+        cache.load(mine, base.device)
+
+
+def test_a_cache_that_the_disk_has_no_room_for_is_not_begun(
+    toy: tuple[RunConfig, Manifest], base: Base
+) -> None:
+    config, found = toy
+    huge = replace(config, model=replace(config.model, resolution=800_000))
+    with pytest.raises(DataError, match=r"takes about \d+\.\d GB, and .* are free"):
+        cache.prepare(huge, found, base, Stop())
+    assert not folder_of(huge, found.digest).exists()
+
+
+def test_features_are_taken_once_and_found_again(toy: tuple[RunConfig, Manifest], base: Base) -> None:
+    config, found = toy
+    folder = cache.prepare(config, found, base, Stop())
+    distance = ToyDistance()
+    culture = cache.load(folder, base.device)
+    cache.keep_targets(folder, culture, "toy", distance, Stop())
+    made = (folder / "toy.safetensors").stat().st_mtime_ns
+    again = cache.load(folder, base.device)
+    cache.keep_targets(folder, again, "toy", distance, Stop())
+    assert (folder / "toy.safetensors").stat().st_mtime_ns == made
+    pair, flip = torch.tensor([3, 0, 3]), torch.tensor([1, 0, 0])
+    for one in (culture, again):
+        positive, negative = one.targets("toy", pair, flip, True)
+        x, x_neg = one.targets("images", pair, flip, True)
+        torch.testing.assert_close(positive, distance.target(x), rtol=1e-4, atol=1e-5)
+        expected = distance.target(x_neg.flatten(0, 1)).unflatten(0, x_neg.shape[:2])
+        torch.testing.assert_close(negative, expected, rtol=1e-4, atol=1e-5)

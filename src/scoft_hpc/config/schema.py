@@ -122,7 +122,7 @@ class Model:
         path: a hub id, a folder in diffusers' layout, a single-file checkpoint, `toy`, or `random` for random weights.
         revision: of a hub id: a branch, tag or commit; None: main.
         architecture, tokenizer: of a single file, which holds neither; the tokenizer is a hub id or a folder.
-        shrink: `random` only: the layers' widths are divided by it.
+        shrink: of `random` (or a single file of such a model): the layers' widths are divided by it.
         pickle: whether weights in pickle form may be loaded.
         compile: whether the U-Net goes through torch.compile.
     """

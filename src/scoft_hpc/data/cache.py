@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from scoft_hpc.config import memory
 from scoft_hpc.config.schema import NegativeSource, RunConfig
 from scoft_hpc.data import images
 from scoft_hpc.data.key import folder_of
@@ -92,6 +93,7 @@ def prepare(config: RunConfig, manifest: Manifest, base: Base, stop: Stop) -> Pa
     if folder.is_dir():
         return folder
     log.info("preparing %s (%d pairs) in %s", manifest.culture, len(manifest.pairs), folder)
+    _require_room(folder, memory.cache_gb(config, len(manifest.pairs)))
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.mkdir(parents=True)
@@ -222,9 +224,21 @@ def _flipped(x: Tensor, flip: Tensor) -> Tensor:
     return torch.where(chosen, x.flip(-1), x)
 
 
+def _require_room(folder: Path, gigabytes: float) -> None:
+    """Raise DataError if the disk of `folder`, which need not exist, has less room than that."""
+    if (free := _free_gb(folder)) < gigabytes:
+        raise DataError(
+            f"{folder} takes about {gigabytes:.1f} GB, and {free:.1f} GB are free on its disk. Free some space, or "
+            f"choose another folder with output=DIR."
+        )
+
+
+def _free_gb(path: Path) -> float:
+    return shutil.disk_usage(next(p for p in path.parents if p.is_dir())).free / memory.GB
+
+
 def _no_room(path: Path, error: OSError) -> str:
-    free = shutil.disk_usage(next(p for p in path.parents if p.is_dir())).free
     return (
-        f"{path} cannot be written: {error.strerror or error}; {free / 1e9:.1f} GB are free on its disk, a quota may "
-        f"allow less. Free some space, or choose another folder with output=DIR; what was drawn stays."
+        f"{path} cannot be written: {error.strerror or error}; {_free_gb(path):.1f} GB are free on its disk, a quota "
+        f"may allow less. Free some space, or choose another folder with output=DIR; what was drawn stays."
     )

@@ -35,7 +35,9 @@ def _room(runs: Sequence[Run], output: Path) -> list[str]:
     free = shutil.disk_usage(nearest).free / memory.GB
     if sum(needs) <= free:
         return []
-    return [
-        f"output={output}: the caches of {len(needs)} culture{'s' * (len(needs) > 1)} take about {sum(needs):.1f} GB, and "
-        f"{free:.1f} GB are free on that disk. Free some space, or choose another folder with output=DIR."
-    ]
+    cultures = f"{len(needs)} culture{'s' * (len(needs) > 1)}"
+    told = (
+        f"output={output}: the caches of {cultures} take about {sum(needs):.1f} GB, and {free:.1f} GB are free on that "
+        f"disk. Free some space, or choose another folder with output=DIR."
+    )
+    return [told]

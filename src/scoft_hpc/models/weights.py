@@ -66,10 +66,6 @@ def resolve(model: Model) -> Model:
     return replace(model, path=str(path), digest=digest(path, _read_by_a_run(path)))
 
 
-def locate(model: Model) -> Path:
-    return Path(resolve(model).path)
-
-
 def weight_files(part: Path) -> list[Path]:
     """A network's weights in its folder: one file, or those that an index names; pickles only where nothing else is."""
     for name in WEIGHTS[part.name]:
