@@ -66,14 +66,13 @@ def prepare(runs: Sequence[Path]) -> int:
     Raises:
         ScoftError: for settings or data that cannot be used.
     """
-    from scoft_hpc.training.build import prepare_culture
+    from scoft_hpc.training.build import prepare_cultures
 
     _log_to_stderr()
     stop = Stop()
     with stop.heeding_signals():
         try:
-            for run in runs:
-                prepare_culture(compose.load(RunDir(run).config), stop)
+            prepare_cultures([compose.load(RunDir(run).config) for run in runs], stop)
         except Interrupted:
             log.info("interrupted; the same command makes what is missing")
             return INTERRUPTED

@@ -182,12 +182,13 @@ def _document(folder: Path, rows: list[Row]) -> Ready:
 
 def _caches(config: PrepareConfig, names: Sequence[str], words: Sequence[str], stop: Stop) -> dict[str, Path]:
     """What training needs of each culture, made as the first job of a sweep of the same settings would."""
-    from scoft_hpc.training.build import prepare_culture
+    from scoft_hpc.training.build import prepare_cultures
 
     values = {f.name: getattr(config, f.name) for f in fields(RunConfig)}
     data = Data(**{f.name: getattr(config.data, f.name) for f in fields(Data)})
     planned = plan.make(SweepConfig(**{**values, "data": data, "culture": list(names)}), words)
-    return {run.config.culture: prepare_culture(run.config, stop) for run in planned.runs}
+    configs = [run.config for run in planned.runs]
+    return dict(zip((config.culture for config in configs), prepare_cultures(configs, stop), strict=True))
 
 
 def _tell(console: Console, config: PrepareConfig, ready: Ready, cache: Path | None) -> None:

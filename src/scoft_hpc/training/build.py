@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from scoft_hpc.config import compose, memory
-from scoft_hpc.config.schema import Objective, RunConfig, Variant
+from scoft_hpc.config.schema import Model, Objective, Precision, RunConfig, Variant
 from scoft_hpc.data import cache, manifest, source
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.data.key import folder_of
@@ -65,21 +65,27 @@ def read_manifest(config: RunConfig) -> Manifest:
     return found
 
 
-def prepare_culture(config: RunConfig, stop: Stop) -> Path:
-    """Make what the run's culture needs before training, if it is not there; return the cache's folder.
+def prepare_cultures(configs: Sequence[RunConfig], stop: Stop) -> list[Path]:
+    """Make what each run's culture needs before training, if it is not there; return the caches' folders.
 
     Raises:
         Interrupted: if `stop` was requested on the way.
     """
-    found, device = read_manifest(config), device_of(config.device)
-    folder = folder_of(config, found.digest)
-    if not folder.is_dir():
-        _use_threads(config)
-        cache.prepare(config, found, _load(config), stop)
-    if imagines(config.variant):
-        networks = Networks(device)
-        networks.keep_targets(networks.terms(0, config), folder, cache.load(folder, device), stop)
-    return folder
+    folders, bases, device = [], dict[Model, Base](), device_of(configs[0].device)
+    networks = Networks(device)
+    for config in configs:
+        found = read_manifest(config)
+        folder = folder_of(config, found.digest)
+        if not folder.is_dir():
+            if config.model not in bases:
+                _use_threads(config)
+                bases = {config.model: _load(config)}
+            cache.prepare(config, found, bases[config.model], stop)
+        if imagines(config.variant):
+            terms = networks.terms(0, config)
+            networks.keep_targets(terms, folder, cache.load(folder, device), stop)
+        folders.append(folder)
+    return folders
 
 
 def build(runs: Sequence[RunDir], stop: Stop) -> tuple[Base, list[Member], dict[RunDir, ScoftError]]:
@@ -179,6 +185,8 @@ def _load(config: RunConfig) -> Base:
     log.info("loading the base model %s", config.model.name)
     device = device_of(config.device)
     check_precision(config.model.precision, device)
+    if device.type == "cpu" and config.model.precision is not Precision.fp32:
+        log.warning("%s on a CPU is slow; model.precision=fp32 is faster", config.model.precision.name)
     model = weights.resolve(config.model)
     if config.model.digest not in ("", model.digest):
         raise ConfigError(
