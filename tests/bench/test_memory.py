@@ -114,15 +114,16 @@ def test_a_culture_is_as_large_as_its_tensors() -> None:
 
 
 def test_what_a_site_lends_decides_how_many_lanes_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = config()
-    assert resources.lanes(one, one.cluster) == memory.lanes(one, 32) == 5
-    assert resources.lanes(one, config("cluster.gpu=h100-80").cluster) == memory.lanes(one, 80)
-    assert resources.lanes(one, config("cluster.lanes=3").cluster) == 3
-    assert resources.lanes(config("device=cpu"), one.cluster) == resources.LANES
+    one = compose.compose("train", ["model=sd14"])
+    elsewhere = replace(one, device="cpu")
+    assert resources.lanes_of([one], config().cluster) == memory.lanes(one, 32) == 5
+    assert resources.lanes_of([one], config("cluster.gpu=h100-80").cluster) == memory.lanes(one, 80)
+    assert resources.lanes_of([one], config("cluster.lanes=3").cluster) == 3
+    assert resources.lanes_of([elsewhere], config().cluster) == resources.LANES
     monkeypatch.setattr(resources, "gpu_gigabytes", lambda: 24.0)
-    assert resources.lanes(one, config(cluster="local").cluster) == memory.lanes(one, 24)
+    assert resources.lanes_of([one], config(cluster="local").cluster) == memory.lanes(one, 24)
     monkeypatch.setattr(resources, "gpu_gigabytes", lambda: None)
-    assert resources.lanes(one, config(cluster="local").cluster) == resources.LANES
+    assert resources.lanes_of([one], config(cluster="local").cluster) == resources.LANES
 
 
 def test_without_a_gpu_there_is_none_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
