@@ -266,8 +266,9 @@ def by_the_pack(cases: Sequence[Case], prediction_type: str, rows: int | None = 
         batch = concatenate(
             [batch_of(case, i, micros[i][first : first + BATCH], first) for i, case in enumerate(cases)]
         )
-        values = [backward(base, terms, part, share, decode=rows) for part in batch.passes(rows)]
-        losses = losses_of(terms, batch.lane, torch.cat(values))
+        parts = list(batch.passes(rows))
+        values = [backward(base, terms, part, share, decode=rows) for part in parts]
+        losses = losses_of(terms, torch.cat([part.lane for part in parts]), torch.cat(values))
         for done, lane, own in zip(updates, lanes, losses, strict=True):
             done.append(taken(lane, own))
     return [History(done, weights(lane)) for done, lane in zip(updates, lanes, strict=True)]

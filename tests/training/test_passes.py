@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -26,17 +27,20 @@ LANES = [
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 7])
-def test_passes_hold_each_row_once(rows: int) -> None:
+def test_passes_hold_each_row_once_and_active_ones_first(rows: int) -> None:
     lanes = tiny.lanes(tiny.base(), LANES)
     whole = concatenate([lane.draw() for lane in lanes])
     parts = list(whole.passes(rows))
     assert max(map(len, parts)) == rows
-    starts = torch.tensor([0, *(len(part) for part in parts)]).cumsum(0)
-    for name in ("lane", "t", "z_0", "text"):
-        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
-    active = [part.active + start for part, start in zip(parts, starts, strict=False)]
-    assert torch.equal(torch.cat(active), whole.active)
+    rolling = [len(part.active) for part in parts]
+    assert sum(rolling) == len(whole.active) and rolling == sorted(rolling, reverse=True)
+    assert len([n for n in rolling if n]) == math.ceil(len(whole.active) / rows)
+    still = [row for row in range(len(whole)) if row not in whole.active.tolist()]
+    order = [*whole.active.tolist(), *still]
+    for name in ("lane", "t", "z_0", "eps", "text", "generic"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name)[order])
     assert torch.equal(torch.cat([part.noise for part in parts], 1), whole.noise)
+    assert torch.equal(torch.cat([part.kept for part in parts]), whole.kept)
     for lane, look in whole.looks.items():
         own = [part.looks[lane] for part in parts if lane in part.looks]
         for name, value in vars(look).items():

@@ -57,12 +57,12 @@ class Look:
 
 @dataclass(frozen=True)
 class Batch:
-    """N rows of one or more lanes, each lane's together, and the M of them (`active`) whose rollout is looked at.
+    """N rows of one or more lanes, and the M of them (`active`) whose rollout is looked at, each lane's together.
 
     Attributes:
         lane: [N], the lane of each row; t: [N], in 1 .. 999; on the host.
         z_0, eps: [N, C, h, w]. text, generic: text states [N, T, D]; null: of the empty text [1, T, D].
-        active: [M], indices into the N rows, rising; kept: [M], the rollout call that keeps its graph; on the host.
+        active: [M], indices into the N rows; kept: [M], the rollout call that keeps its graph; on the host.
         noise: [S, M, C, h, w].
         looks: of each lane that has active rows, by lane.
     """
@@ -94,17 +94,23 @@ class Batch:
             at = until
 
     def passes(self, rows: int | None) -> Iterator[Batch]:
-        """The batch in parts of at most `rows` rows; None: as it is."""
+        """The batch in parts of at most `rows` rows; None: as it is.
+
+        Active rows come first: in few parts together, their rollouts take fewer calls of the U-Net.
+        """
         if rows is None or rows >= len(self):
             yield self
             return
+        still = torch.ones(len(self), dtype=torch.bool)
+        still[self.active] = False
+        order = torch.cat([self.active, still.nonzero()[:, 0]])
         for first in range(0, len(self), rows):
-            own = slice(first, first + rows)
-            start, end = (int((self.active < edge).sum()) for edge in (first, first + rows))
+            own = order[first : first + rows]
+            start, end = (min(edge, len(self.active)) for edge in (first, first + rows))
             yield replace(
                 self,
                 **{name: getattr(self, name)[own] for name in ("lane", "t", "z_0", "eps", "text", "generic")},
-                active=self.active[start:end] - first,
+                active=torch.arange(end - start),
                 kept=self.kept[start:end],
                 noise=self.noise[:, start:end],
                 looks={lane: look for lane, _, look in self.looking(start, end)},

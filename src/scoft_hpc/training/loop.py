@@ -160,8 +160,9 @@ def gradients(base: Base, lanes: Sequence[Lane], rows: int | None = None) -> lis
     base.lora.zero_grad()
     batch = concatenate([lane.draw() for lane in lanes])
     terms, share = [lane.terms for lane in lanes], {lane.terms.index: lane.share for lane in lanes}
-    values = [backward(base, terms, part, share, memory.pictures(rows)) for part in batch.passes(rows)]
-    return losses_of(terms, batch.lane, torch.cat(values).cpu())
+    parts = list(batch.passes(rows))
+    values = [backward(base, terms, part, share, memory.pictures(rows)) for part in parts]
+    return losses_of(terms, torch.cat([part.lane for part in parts]), torch.cat(values).cpu())
 
 
 def losses_of(lanes: Sequence[LaneTerms], lane: Tensor, values: Tensor) -> list[Row]:
