@@ -107,7 +107,7 @@ def test_nothing_private_is_stored(published: Maker) -> None:
             assert KEY.encode() not in path.read_bytes(), path
     run_id = published.run(published.configs[0]).run_id
     text = json.dumps(inspect(logs(published)[run_id]))
-    for private in (socket.gethostname() + '"', sys.argv[0], "argv", "executable", "git"):
+    for private in (socket.gethostname() + '"', sys.executable, "argv", "executable", "git"):
         assert private not in text
 
 
