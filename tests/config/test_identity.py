@@ -64,9 +64,23 @@ def test_science_matters(change: dict[str, object]) -> None:
 
 def test_base_does_not_depend_on_training() -> None:
     base = _id(variant=Variant.base)
-    for change in ({"train__lr": 1.0}, {"lora__rank": 3}, {"objective__form": Form.triplet}):
+    for change in (
+        {"train__lr": 1.0},
+        {"lora__rank": 3},
+        {"objective__form": Form.triplet},
+        {"objective__digest": "a"},
+        {"data__negatives__digest": "a"},
+        {"data__negatives__per_positive": 4},
+        {"data__random_flip": False},
+    ):
         assert _id(variant=Variant.base, **change) == base
-    assert _id(variant=Variant.base, evaluation__seed=1) != base
+    for change in (
+        {"evaluation__seed": 1},
+        {"data__pairs": 3},
+        {"data__digest": "a"},
+        {"model__digest": "a"},
+    ):
+        assert _id(variant=Variant.base, **change) != base
 
 
 @pytest.mark.parametrize("culture", ["perú", "한국", "../../etc", "A b", ".", "x" * 100])

@@ -15,6 +15,8 @@ from scoft_hpc.config.schema import (
     Gradient,
     Lora,
     Model,
+    Negatives,
+    NegativeSource,
     Objective,
     RunConfig,
     Train,
@@ -94,6 +96,12 @@ def test_runs_may_differ_in_objective_seed_and_learning_rate() -> None:
         ),
         replace(mpc, seed=4, culture="elsewhere", train=replace(mpc.train, lr=1e-3)),
         replace(mpc, data=replace(mpc.data, digest="another")),
+        replace(mpc, objective=replace(mpc.objective, digest="of its networks")),
+        replace(
+            mpc,
+            data=replace(mpc.data, negatives=Negatives(NegativeSource.depth, 3, digest="of a ControlNet")),
+        ),
+        replace(TOY, variant=Variant.base),
         mpc,
     ]
     assert len(pack(list(map(run, lanes)), jobs=1, lanes=None)) == 1

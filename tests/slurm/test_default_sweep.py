@@ -60,7 +60,9 @@ def test_the_default_study_survives_a_time_limit_and_ends_in_the_same_table(
     assert (
         sum(not name.startswith("negatives-") for name in caches) == 5
     )  # each culture was prepared, once, before
-    cluster.expire(f"{train.job}_0", 40)  # Slurm rounds up to whole minutes: within 100 s, so that it warns at once
+    cluster.expire(
+        f"{train.job}_0", 40
+    )  # Slurm rounds up to whole minutes: within 100 s, so that it warns at once
     until(lambda: all(there.run(run).ended for task in train.tasks for run in task), "every run")
     until(lambda: there.results.exists() and there.report.exists(), "the last job's table")
     attempts = [attempt for attempt in training(there).attempts if attempt.task == 0]

@@ -5,18 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from typing import Any, cast
 
 from scoft_hpc.config.schema import RunConfig, Variant, science
 
-UNTRAINED = ("objective", "lora", "train")
-"""The parts that a base run, which is only generated and scored, does not depend on."""
+UNTRAINED = ("objective", "lora", "train", "data.negatives", "data.random_flip")
+"""The settings that a base run, which is only generated and scored, does not depend on."""
+
+
+def untrained(half: dict[str, Any]) -> dict[str, Any]:
+    """The science half of what a base run depends on."""
+
+    def kept(part: Any, prefix: str) -> Any:
+        if not isinstance(part, dict):
+            return part
+        return {k: kept(v, f"{prefix}{k}.") for k, v in part.items() if f"{prefix}{k}" not in UNTRAINED}
+
+    return cast(dict[str, Any], kept(half, ""))
 
 
 def digest(config: RunConfig) -> str:
     """SHA-256 of the science half, as hex."""
     half = science(config)
     if config.variant is Variant.base:
-        half = {k: v for k, v in half.items() if k not in UNTRAINED}
+        half = untrained(half)
     canonical = json.dumps(half, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

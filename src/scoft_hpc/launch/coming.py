@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from scoft_hpc.config.cluster import Cluster, gpu_of, to_plain
@@ -20,6 +21,7 @@ from scoft_hpc.launch.price import Price
 from scoft_hpc.launch.reconcile import State
 from scoft_hpc.launch.resources import lanes_of
 from scoft_hpc.launch.situation import Situation
+from scoft_hpc.losses.total import imagines
 from scoft_hpc.runs import claim
 from scoft_hpc.runs.layout import StudyDir
 from scoft_hpc.runs.record import Status
@@ -149,12 +151,14 @@ def _preparations(
         for one, index, _ in seen.alive(PREPARE)
         if (task := one.tasks[index])[0] in by_id
     }
-    needed = {
-        folder_of(run.config, run.config.data.digest): run
-        for run in reversed(chosen)
-        if run.config.variant is not Variant.base
-    }
-    todo = [run for folder, run in needed.items() if folder not in being_made and not folder.is_dir()][::-1]
+    needed: dict[Path, Run] = {}
+    for run in chosen:
+        folder = folder_of(run.config, run.config.data.digest)
+        if run.config.variant is Variant.base:
+            continue
+        if folder not in needed or imagines(run.config.variant) > imagines(needed[folder].config.variant):
+            needed[folder] = run  # one that looks at pictures has features taken as well
+    todo = [run for folder, run in needed.items() if folder not in being_made and not folder.is_dir()]
     for part in _parts(todo, request.cluster.max_array):
         seconds = tuple(price.preparing(run, pace) for run in part)
         minutes = price.minutes(seconds, request.cluster)

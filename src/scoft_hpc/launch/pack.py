@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from scoft_hpc.config.identity import UNTRAINED
+from scoft_hpc.config.identity import untrained
 from scoft_hpc.config.schema import RunConfig, Variant, science
 from scoft_hpc.launch.plan import Run
 
 MAY_DIFFER = {
     "": {"culture", "variant", "seed"},
-    "data": {"digest"},
+    "data": {"digest", "negatives", "random_flip"},
     "objective": {
-        "form", "distance", "gradient", "w_ldm", "w_m", "w_c", "w_vgg", "triplet_lambda", "triplet_margin",
+        "digest", "form", "distance", "gradient", "w_ldm", "w_m", "w_c", "w_vgg", "triplet_lambda", "triplet_margin",
     },
     "train": {"lr"},
 }  # fmt: skip
@@ -155,7 +155,7 @@ def _arm(run: Run) -> RunConfig:
 def _keys(arm: RunConfig) -> tuple[str, str]:
     """What trained lanes have in common, and what untrained ones do; the same for all runs of an arm."""
     half = science(arm)
-    return _key(half), _key({name: value for name, value in half.items() if name not in UNTRAINED})
+    return _key(half), _key(untrained(half))
 
 
 def _key(half: dict[str, Any]) -> str:
