@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from scoft_hpc.config.schema import Download
+from scoft_hpc.config.commands import Download
 from scoft_hpc.data.download import Fetched, fetch
 from scoft_hpc.runs.stop import Stop
 

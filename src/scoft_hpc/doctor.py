@@ -20,8 +20,8 @@ from rich.table import Table
 
 from scoft_hpc.config.check import check_launching
 from scoft_hpc.config.cluster import Scheduler, gpu_of
+from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.compose import compose
-from scoft_hpc.config.schema import SweepConfig
 from scoft_hpc.errors import ConfigError, LaunchError, ScoftError
 from scoft_hpc.launch import probe_disk, probe_node, probe_slurm, slurm
 from scoft_hpc.launch.probe import Finding, Probe, Verdict, side_by_side

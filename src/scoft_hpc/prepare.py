@@ -20,16 +20,9 @@ from typing import Any, TypeVar
 from rich.console import Console
 
 from scoft_hpc.config import check
+from scoft_hpc.config.commands import CaptionSource, PrepareConfig, SweepConfig
 from scoft_hpc.config.compose import command
-from scoft_hpc.config.schema import (
-    CaptionSource,
-    Data,
-    NegativeSource,
-    PrepareConfig,
-    RunConfig,
-    SweepConfig,
-    plain,
-)
+from scoft_hpc.config.schema import Data, NegativeSource, RunConfig, plain
 from scoft_hpc.data import captions, documents, manifest, source
 from scoft_hpc.data.documents import Written
 from scoft_hpc.data.manifest import Manifest

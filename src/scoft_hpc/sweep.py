@@ -17,8 +17,9 @@ from rich.console import Console
 
 from scoft_hpc.config.check import check_launching, check_output
 from scoft_hpc.config.cluster import Scheduler
+from scoft_hpc.config.commands import PlanMode, SweepConfig
 from scoft_hpc.config.compose import command
-from scoft_hpc.config.schema import PlanMode, SweepConfig, WandbMode
+from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError
 from scoft_hpc.gather import show
 from scoft_hpc.launch import announce, fits, pack, remote, store, tables

@@ -16,8 +16,9 @@ from rich.console import Console
 
 from scoft_hpc.config.check import check_output
 from scoft_hpc.config.cluster import Cluster
+from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.compose import command
-from scoft_hpc.config.schema import RunConfig, SweepConfig
+from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.execute import execute
 from scoft_hpc.gather import show

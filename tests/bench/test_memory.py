@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 import memory as bench
 
 from scoft_hpc.config import compose, memory
-from scoft_hpc.config.schema import Architecture, Precision, SweepConfig
+from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.schema import Architecture, Precision
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.launch import resources
 

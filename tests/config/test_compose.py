@@ -10,8 +10,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from scoft_hpc.config import compose
+from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import Form, Model, NegativeSource, RunConfig, SweepConfig, Variant
+from scoft_hpc.config.schema import Form, Model, NegativeSource, RunConfig, Variant
 from scoft_hpc.errors import ConfigError
 
 

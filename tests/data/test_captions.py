@@ -16,7 +16,7 @@ from transformers import Blip2ForConditionalGeneration, BlipForConditionalGenera
 
 import captioners
 from cultures import Row, picture, read, row, write
-from scoft_hpc.config.schema import Captions, CaptionSource
+from scoft_hpc.config.commands import Captions, CaptionSource
 from scoft_hpc.data import captions, manifest
 from scoft_hpc.errors import ConfigError, DataError
 from scoft_hpc.models import captioner

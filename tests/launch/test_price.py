@@ -13,17 +13,9 @@ import pytest
 
 from scoft_hpc.config import compose
 from scoft_hpc.config.cluster import Cluster, Scheduler, to_plain
+from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import (
-    Evaluation,
-    Model,
-    Negatives,
-    NegativeSource,
-    RunConfig,
-    SweepConfig,
-    Train,
-    Variant,
-)
+from scoft_hpc.config.schema import Evaluation, Model, Negatives, NegativeSource, RunConfig, Train, Variant
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch import batch, store
 from scoft_hpc.launch.batch import Attempt, Batch

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config.cluster import gpu_of
-from scoft_hpc.config.schema import DISTANCES, RunConfig, SweepConfig
+from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.schema import DISTANCES, RunConfig
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.runs.layout import STUDY
 

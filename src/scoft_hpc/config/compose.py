@@ -25,7 +25,8 @@ from yaml import YAMLError
 from yaml import nodes as yaml_nodes
 
 from scoft_hpc.config import explain, nodes
-from scoft_hpc.config.schema import PrepareConfig, RunConfig, SweepConfig, plain
+from scoft_hpc.config.commands import PrepareConfig, SweepConfig
+from scoft_hpc.config.schema import RunConfig, plain
 from scoft_hpc.errors import ConfigError, ScoftError
 
 Config = TypeVar("Config", bound=RunConfig)

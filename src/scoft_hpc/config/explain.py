@@ -14,8 +14,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.nodes import settings, takes
-from scoft_hpc.config.schema import RunConfig, SweepConfig
+from scoft_hpc.config.schema import RunConfig
 
 Groups = Mapping[str, Sequence[str]]
 """The config groups of a command, each with the names of its options."""

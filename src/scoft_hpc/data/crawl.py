@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from scoft_hpc.config.schema import Download
+from scoft_hpc.config.commands import Download
 from scoft_hpc.data.table import Entry
 from scoft_hpc.data.transfer import HEADERS, Arrived, Later, Moved, Outcome, Part, Refused, attempt
 from scoft_hpc.runs.stop import Stop

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scoft_hpc.config.schema import Download
+from scoft_hpc.config.commands import Download
 from scoft_hpc.data import crawl, image_file, table
 from scoft_hpc.data.rows import METADATA, read_lines
 from scoft_hpc.data.table import Entry, Failure

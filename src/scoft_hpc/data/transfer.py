@@ -20,7 +20,7 @@ import httpx
 from PIL import Image
 
 from scoft_hpc import __version__
-from scoft_hpc.config.schema import Download
+from scoft_hpc.config.commands import Download
 from scoft_hpc.data import image_file
 from scoft_hpc.data.image_file import ImageFile
 from scoft_hpc.runs import atomic

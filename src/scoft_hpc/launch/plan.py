@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scoft_hpc.config import check, compose
+from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import Data, RunConfig, SweepConfig, Variant
+from scoft_hpc.config.schema import Data, RunConfig, Variant
 from scoft_hpc.data import manifest, source
 from scoft_hpc.data.manifest import Manifest
 from scoft_hpc.data.negatives.weights import faults as foreign

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoft_hpc.config.schema import Precision, SweepConfig, WandbMode
+from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.schema import Precision, WandbMode
 from scoft_hpc.launch.probe import Finding, Verdict, ask, side_by_side
 from scoft_hpc.launch.slurm import SECRETS
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scoft_hpc.config.schema import Captions, CaptionSource
+from scoft_hpc.config.commands import Captions, CaptionSource
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.weights import hub, tensors
 from scoft_hpc.weights.digest import digest

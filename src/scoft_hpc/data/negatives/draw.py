@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,8 +21,10 @@ from scoft_hpc.config.schema import Model, Negatives, science
 from scoft_hpc.data import images
 from scoft_hpc.data.manifest import Pair
 from scoft_hpc.data.negatives.registry import SOURCES
+from scoft_hpc.data.negatives.way import Way
 from scoft_hpc.data.streams import stream
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.room import Room
 from scoft_hpc.runs.stop import Stop
 
 VERSION = 1
@@ -77,18 +80,27 @@ def folder_of(settings: Negatives, model: Model, cache: Path) -> Path:
 def _draw(base: Base, missing: Sequence[Negative], settings: Negatives, resolution: int, stop: Stop) -> None:
     stop.check()
     way, null = SOURCES[settings.source](base, settings), base.encode_text([""])
-    rows = max(1, min(BATCH, PIXELS // resolution**2))
-    for at in range(0, len(missing), rows):
+    room, left = Room(max(1, min(BATCH, PIXELS // resolution**2))), list(missing)
+    while left:
         stop.check()
-        some = missing[at : at + rows]
-        drawn = way(
-            images.read_images([one.pair.image for one in some], resolution).to(base.device),
-            base.encode_text([one.pair.text for one in some]),
-            null,
-            torch.stack([_noise(base, one, settings.seed, resolution) for one in some]).to(base.device),
-        )
-        for one, picture in zip(some, drawn, strict=True):
-            images.write_png(one.file, picture)
+        drawn = room.trying(partial(_some, base, way, null, left, settings.seed, resolution), len(left))
+        left = left[drawn:]
+
+
+def _some(
+    base: Base, way: Way, null: Tensor, left: Sequence[Negative], seed: int, resolution: int, rows: int | None
+) -> int:
+    """Draw the first `rows` of the negatives; return how many that are."""
+    some = left[:rows]
+    drawn = way(
+        images.read_images([one.pair.image for one in some], resolution).to(base.device),
+        base.encode_text([one.pair.text for one in some]),
+        null,
+        torch.stack([_noise(base, one, seed, resolution) for one in some]).to(base.device),
+    )
+    for one, picture in zip(some, drawn, strict=True):
+        images.write_png(one.file, picture)
+    return len(some)
 
 
 def _name(pair: Pair) -> str:

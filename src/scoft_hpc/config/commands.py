@@ -1,0 +1,102 @@
+"""What commands take beside a run's settings: a study's of `sweep`, a preparation's of `prepare`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from scoft_hpc.config.cluster import Cluster
+from scoft_hpc.config.schema import Data, RunConfig
+
+
+class CaptionSource(Enum):
+    """Where missing generic captions come from: nowhere (given ones only), or an image captioner."""
+
+    given = "given"
+    blip = "blip"
+    blip2 = "blip2"
+
+
+class PlanMode(Enum):
+    """`only` prints what would run and sends nothing."""
+
+    run = "run"
+    only = "only"
+
+
+@dataclass(frozen=True)
+class Captions:
+    """How rows without a generic caption (`blip_text`) get one.
+
+    Attributes:
+        path: the captioner's hub id or folder; None: the source's own hub id.
+    """
+
+    source: CaptionSource = CaptionSource.given
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Download:
+    """Manners and limits of fetching a table's images.
+
+    Attributes:
+        jobs: images at a time. tries: of an image. seconds: until a silent server is given up.
+        megabytes: of the largest image.
+    """
+
+    jobs: int = 4
+    tries: int = 4
+    seconds: float = 30.0
+    megabytes: float = 20.0
+
+
+@dataclass(frozen=True)
+class PrepareData(Data):
+    """`csv`: a table of captions and URLs, in the form of CCUB's, to build the cultures' folders from."""
+
+    name: str = "folder"
+    csv: str | None = None
+    captions: Captions = Captions()
+    download: Download = Download()
+
+
+@dataclass(frozen=True)
+class PrepareConfig(RunConfig):
+    """Cultures made ready: `culture` is a name, a list or `all`.
+
+    Attributes:
+        caches: whether negatives, latents and text states are made too, which needs the model.
+    """
+
+    culture: Any = "all"
+    data: PrepareData = PrepareData()
+    caches: bool = True
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What a sweep varies: every combination of the axes' values, each axis a setting's name."""
+
+    name: str = "none"
+    axes: dict[str, list[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a study may cost in service units, spent and estimated together; None: no limit."""
+
+    su: float | None = None
+
+
+@dataclass(frozen=True)
+class SweepConfig(RunConfig):
+    """A study: `culture` is a name, a list or `all`; `seed` a number or a list."""
+
+    culture: Any = "all"
+    seed: Any = 0
+    ablation: Ablation = Ablation()
+    plan: PlanMode = PlanMode.run
+    cluster: Cluster = field(default_factory=Cluster)
+    budget: Budget = Budget()
