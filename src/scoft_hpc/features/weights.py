@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from scoft_hpc.config.schema import DISTANCES, Objective, Variant
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.losses.total import imagines
 from scoft_hpc.weights import hub, tensors
 from scoft_hpc.weights.digest import digest
+from scoft_hpc.weights.files import read_json, shards
 
 
 @dataclass(frozen=True)
@@ -114,8 +113,12 @@ def _transformers(network: Network, given: str | None) -> Path:
     given, files = given or network.hub, ("config.json", network.weights)
     setting = "objective.distance_path"
     folder = hub.find(given, setting, needs=files[:1] if _local(given) else files)
-    kind = _json(folder / "config.json").get("model_type")
-    faults = [f"{path.name} {fault}" for path in _shards(folder) if (fault := tensors.fault(path))]
+    kind = read_json(folder / "config.json").get("model_type")
+    faults = [
+        f"{path.name} {fault}"
+        for path in shards(folder / "model.safetensors")
+        if (fault := tensors.fault(path))
+    ]
     if kind not in network.kinds:
         faults.append(f"config.json says model_type: {kind!r}; expected {' or '.join(network.kinds)}")
     if not faults and not _weights(folder):
@@ -197,18 +200,9 @@ def _local(given: str) -> Path | None:
 
 def _weights(folder: Path) -> list[Path]:
     """The files that hold the weights, in the order in which transformers prefers them."""
-    return _shards(folder) or [path for path in [folder / "pytorch_model.bin"] if path.is_file()]
-
-
-def _shards(folder: Path) -> list[Path]:
-    """model.safetensors, or the files that its index names; empty if there is neither."""
-    whole = folder / "model.safetensors"
-    if whole.is_file():
-        return [whole]
-    names = _json(folder / "model.safetensors.index.json").get("weight_map", {})
-    return (
-        sorted({folder / Path(str(name)).name for name in names.values()}) if isinstance(names, dict) else []
-    )
+    return shards(folder / "model.safetensors") or [
+        path for path in [folder / "pytorch_model.bin"] if path.is_file()
+    ]
 
 
 def _digest(paths: dict[str, Path]) -> str:
@@ -228,12 +222,3 @@ def _digest(paths: dict[str, Path]) -> str:
             ]
         parts.append(f"{name}:{digest(path if path.is_dir() else path.parent, files)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16] if parts else ""
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is none."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -5,7 +5,6 @@ Finding and checking a captioner's folder loads no torch; the networks are impor
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from scoft_hpc.config.commands import Captions, CaptionSource
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.weights import hub, tensors
 from scoft_hpc.weights.digest import digest
+from scoft_hpc.weights.files import read_json, shards
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SETTING = "data.captions.path"
 WEIGHTS = "model.safetensors"
-INDEX = f"{WEIGHTS}.index.json"
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 OTHERS = ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json")
@@ -97,7 +96,7 @@ def find(captions: Captions) -> Found:
         )
     names = [name for name in ("config.json", *PROCESSORS, *TOKENIZERS, *OTHERS) if (folder / name).is_file()]
     name = given if hub.HUB_ID.fullmatch(given) else folder.name
-    return Found(family, folder, f"{name} ({digest(folder, [*names, *_shards(folder)])})")
+    return Found(family, folder, f"{name} ({digest(folder, [*names, *_weights(folder)])})")
 
 
 def load(found: Found, device: torch.device) -> Captioner:
@@ -122,32 +121,19 @@ def load(found: Found, device: torch.device) -> Captioner:
 
 def _faults(folder: Path, family: Family) -> list[str]:
     faults = []
-    if (kind := _json(folder / "config.json").get("model_type")) != family.kind:
+    if (kind := read_json(folder / "config.json").get("model_type")) != family.kind:
         faults.append(f"config.json says model_type: {kind!r}; expected {family.kind!r}")
     if not any((folder / name).is_file() for name in PROCESSORS):
         faults.append(f"{PROCESSORS[0]} is missing")
     if not any((folder / name).is_file() for name in TOKENIZERS):
         faults.append(f"{TOKENIZERS[0]} is missing")
-    shards = _shards(folder)
-    if not shards:
+    weights = _weights(folder)
+    if not weights:
         pickles = sorted(path.name for path in folder.glob("*.bin"))
         found = f"; {', '.join(pickles)}: a pickle can run code when it is loaded, and is refused"
         faults.append(f"{WEIGHTS} is missing{found if pickles else ''}")
-    return faults + [f"{name} {fault}" for name in shards if (fault := tensors.fault(folder / name))]
+    return faults + [f"{name} {fault}" for name in weights if (fault := tensors.fault(folder / name))]
 
 
-def _shards(folder: Path) -> list[str]:
-    """The weights' one file, or those that the index of a sharded one names; none if there is neither."""
-    if (folder / WEIGHTS).is_file():
-        return [WEIGHTS]
-    names = _json(folder / INDEX).get("weight_map", {})
-    return sorted({Path(str(name)).name for name in names.values()}) if isinstance(names, dict) else []
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is none."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+def _weights(folder: Path) -> list[str]:
+    return [path.name for path in shards(folder / WEIGHTS)]

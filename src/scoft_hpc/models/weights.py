@@ -15,6 +15,7 @@ from scoft_hpc.errors import ConfigError
 from scoft_hpc.models import architecture, header
 from scoft_hpc.weights import hub, tensors
 from scoft_hpc.weights.digest import digest
+from scoft_hpc.weights.files import read_json, shards
 
 TOY = "toy"
 RANDOM = "random"
@@ -69,8 +70,8 @@ def resolve(model: Model) -> Model:
 def weight_files(part: Path) -> list[Path]:
     """A network's weights in its folder: one file, or those that an index names; pickles only where nothing else is."""
     for name in WEIGHTS[part.name]:
-        if shards := _shards(part / name):
-            return shards
+        if found := shards(part / name):
+            return found
     return []
 
 
@@ -121,7 +122,7 @@ def _folder_faults(folder: Path, pickle: bool) -> Iterator[str]:
     if not index.is_file() and (snapshots := sorted(folder.glob("snapshots/*/model_index.json"))):
         yield f"it is a download cache; give the snapshot in it, {snapshots[-1].parent}"
         return
-    kind = _json(index).get("_class_name")
+    kind = read_json(index).get("_class_name")
     if not index.is_file():
         yield "model_index.json is missing"
     elif kind != PIPELINE:
@@ -132,7 +133,7 @@ def _folder_faults(folder: Path, pickle: bool) -> Iterator[str]:
         if not (folder / part).is_dir():
             yield f"{part}/ is missing"
             continue
-        configs[part] = _json(folder / part / name)
+        configs[part] = read_json(folder / part / name)
         if not configs[part]:
             yield f"{part}/{name} is missing or is not JSON"
         if part in WEIGHTS:
@@ -172,10 +173,10 @@ def _architecture_faults(configs: dict[str, dict[str, Any]]) -> Iterator[str]:
 
 
 def _weight_faults(part: Path, pickle: bool) -> Iterator[str]:
-    shards = weight_files(part)
-    pickles = any(path.suffix in PICKLES for path in shards)
-    if shards and (pickle or not pickles):
-        for shard in shards:
+    files = weight_files(part)
+    pickles = any(path.suffix in PICKLES for path in files)
+    if files and (pickle or not pickles):
+        for shard in files:
             fault = _pickle_fault(shard) if pickles else tensors.fault(shard)
             if fault:
                 yield f"{part.name}/{shard.name} {fault}"
@@ -185,16 +186,6 @@ def _weight_faults(part: Path, pickle: bool) -> Iterator[str]:
     if any(name.endswith(PICKLES) for name in found) and not any(n.endswith(".safetensors") for n in found):
         others += f"; {REFUSED}" if not pickle else f"; as a pickle {WEIGHTS[part.name][1]} was expected"
     yield f"{part.name}/{WEIGHTS[part.name][0]} is missing{others}"
-
-
-def _shards(path: Path) -> list[Path]:
-    """The weights in one file, or those that the index of a sharded file names; empty if there is neither."""
-    if path.is_file():
-        return [path]
-    names = _json(path.with_name(f"{path.name}.index.json")).get("weight_map", {})
-    if not isinstance(names, dict):
-        return []
-    return [path.with_name(Path(str(name)).name) for name in sorted(set(names.values()))]
 
 
 def _pickle_fault(path: Path) -> str | None:
@@ -208,12 +199,3 @@ def _pickle_fault(path: Path) -> str | None:
     if start.startswith(b"PK"):
         return None if zipfile.is_zipfile(path) else "has no end: half-downloaded"
     return None if start.startswith(b"\x80") else "is no checkpoint of torch.save"
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is none."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from scoft_hpc.config.schema import Negatives, NegativeSource
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.weights import hub, tensors
 from scoft_hpc.weights.digest import digest
+from scoft_hpc.weights.files import read_json
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def faults(settings: Negatives, model: Path) -> list[str]:
     unet = model / "unet" / "config.json"
     if settings.source is not NegativeSource.depth or not unet.is_file():
         return []
-    fault = misfit(settings, _json(Path(settings.controlnet_path) / "config.json"), _json(unet))
+    fault = misfit(settings, read_json(Path(settings.controlnet_path) / "config.json"), read_json(unet))
     return [fault] if fault else []
 
 
@@ -111,7 +111,7 @@ def _find(network: Network, given: str) -> Path:
             f"{network.setting}={given}: {folder / network.weights} {fault}. Get it again where there is a "
             f"network: {hub.download(given, None, network.files, folder)}"
         )
-    found = _json(folder / "config.json").get(network.key)
+    found = read_json(folder / "config.json").get(network.key)
     if network.kind not in (found if isinstance(found, list) else [found]):
         raise ConfigError(
             f"{network.setting}={given}: config.json says {network.key}: {found!r}; expected {network.kind!r}, "
@@ -122,12 +122,3 @@ def _find(network: Network, given: str) -> Path:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, (list, tuple)) else value
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is none."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
