@@ -367,7 +367,7 @@ def test_negatives_where_they_are_needed(culture: Culture) -> None:
     found = culture.read()
     (fault,) = manifest.check_negatives(config, found)
     assert "korea: 3 of 3 pairs have no negatives (the first is 0.png)" in fault
-    assert "data.negatives.source=img2img" in fault
+    assert "negatives=img2img" in fault
     assert manifest.check_negatives(replace(config, variant=Variant.mp), found) == []
     assert manifest.check_negatives(replace(config, data=Data()), found) == []
     pairs = tuple(replace(pair, negatives=(pair.image,)) for pair in found.pairs)

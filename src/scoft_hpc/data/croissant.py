@@ -22,6 +22,13 @@ FIELDS = {
     "url": "Where the image comes from, where it is known.",
 }
 
+TERMS = (
+    "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileObject",
+    "fileProperty", "fileSet", "format", "includes", "isLiveDataset", "jsonPath", "key", "md5",
+    "parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate",
+    "separator", "source", "subField", "transform",
+)  # fmt: skip
+
 CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -33,24 +40,7 @@ CONTEXT: dict[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "examples": {"@id": "cr:examples", "@type": "@json"},
-} | {
-    name: f"cr:{name}"
-    for name in (
-        *(
-            "citeAs",
-            "column",
-            "containedIn",
-            "equivalentProperty",
-            "extract",
-            "field",
-            "fileObject",
-            "fileProperty",
-        ),
-        *("fileSet", "format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path"),
-        *("recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator", "source"),
-        *("subField", "transform"),
-    )
-}
+} | {name: f"cr:{name}" for name in TERMS}
 """The specification's own context."""
 
 

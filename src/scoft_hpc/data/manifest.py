@@ -129,7 +129,7 @@ def check_negatives(config: RunConfig, manifest: Manifest) -> list[str]:
     text = (
         f"{manifest.culture}: {len(bare)} of {len(manifest.pairs)} pairs have no negatives (the first is "
         f"{bare[0]}) and L_C, in variant mpc, needs one at least; name them in negative_imgpath, or have the "
-        f"base draw them: data.negatives.source=img2img."
+        f"base draw them: negatives=depth, the authors' way, or negatives=img2img, which needs no further network."
     )
     return [text]
 
