@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from scoft_hpc.config.compose import options as options_of
+
 COMMAND = """
 import sys
 from scoft_hpc.config.compose import command
@@ -61,10 +63,12 @@ def test_multirun_runs_each_and_makes_no_folders_of_its_own(tmp_path: Path) -> N
         ("python -m scoft_hpc.train objective=", "objective=official objective=triplet"),
         ("/venv/bin/python3.12 -m scoft_hpc.train culture=korea vari", "variant="),
         ("scoft-hpc train objective.grad", "objective.gradient="),
+        ("scoft-hpc sweep sweep=", "sweep=paper sweep=smoke"),
     ],
 )
 def test_tab_completion(tmp_path: Path, line: str, expected: str) -> None:
-    done = _run(tmp_path, "train", "-sc", "query=bash", line=line)
+    name = "sweep" if " sweep " in line else "train"
+    done = _run(tmp_path, name, "-sc", "query=bash", line=line)
     assert done.stdout.split() == expected.split(), done.stderr
 
 
@@ -86,7 +90,8 @@ def test_mistake_is_no_traceback(tmp_path: Path) -> None:
     done = _run(tmp_path, "sweep", "ablation=x")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == "error: `ablation=x`: ablation is one of loss_terms.\n"
+    options = ", ".join(options_of("ablation"))
+    assert done.stderr == f"error: `ablation=x`: ablation is one of {options}.\n"
 
 
 def test_torch_is_not_loaded() -> None:

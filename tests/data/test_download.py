@@ -152,7 +152,7 @@ def test_a_killed_process_loses_nothing(server: Server, tmp_path: Path) -> None:
     rows = [row(i, server.url(f"/{i}")) for i in range(12)]
     words = [str(write_table(tmp_path / "ccub.csv", rows)), str(tmp_path / "root")]
     program = (
-        "import sys; from pathlib import Path; from scoft_hpc.config.schema import Download;"
+        "import sys; from pathlib import Path; from scoft_hpc.config.commands import Download;"
         "from scoft_hpc.data.download import fetch; from scoft_hpc.runs.stop import Stop;"
         "fetch(Path(sys.argv[1]), Path(sys.argv[2]), Download(), None, Stop())"
     )

@@ -63,6 +63,10 @@ def test_the_default_study_survives_a_time_limit_and_ends_in_the_same_table(
     cluster.expire(
         f"{train.job}_0", 40
     )  # Slurm rounds up to whole minutes: within 100 s, so that it warns at once
+    until(lambda: any(a.task == 0 and a.code == 75 for a in training(there).attempts), "the end of its time")
+    cluster.run(
+        "scontrol", "update", f"jobid={train.job}_0", "TimeLimit=30"
+    )  # its next start keeps the limit else
     until(lambda: all(there.run(run).ended for task in train.tasks for run in task), "every run")
     until(lambda: there.results.exists() and there.report.exists(), "the last job's table")
     attempts = [attempt for attempt in training(there).attempts if attempt.task == 0]

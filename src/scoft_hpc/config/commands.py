@@ -77,10 +77,19 @@ class PrepareConfig(RunConfig):
 
 @dataclass(frozen=True)
 class Ablation:
-    """What a sweep varies: every combination of the axes' values, each axis a setting's name."""
+    """What a sweep varies: every combination of the axes' values, each axis a setting's name.
+
+    Attributes:
+        zip: lists of axes that go together: the first value of one with the first of the others, and so on.
+        when: axis -> {other axis: value, or a list of them}: it varies only there, and keeps its default elsewhere.
+        exclude: combinations to leave out, each as {axis: value, or a list of them}.
+    """
 
     name: str = "none"
     axes: dict[str, list[Any]] = field(default_factory=dict)
+    zip: list[list[str]] = field(default_factory=list)
+    when: dict[str, dict[str, Any]] = field(default_factory=dict)
+    exclude: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """A study's plan: every combination of the ablation's axes, for every culture and seed, as frozen configs.
 
-An *arm* is one combination of the axes' values, composed from the command line's words and the axes' own, so
-that an axis may be any setting or config group. It is composed once; cultures and seeds replace two fields.
+An *arm* is one combination of the axes' values (`combinations` says which there are), composed from the command
+line's words and the axes' own, so that an axis may be any setting or config group. It is composed once; cultures and
+seeds replace two fields.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -24,6 +24,7 @@ from scoft_hpc.data.negatives.weights import faults as foreign
 from scoft_hpc.data.negatives.weights import resolve as resolve_negatives
 from scoft_hpc.errors import ConfigError, DataError
 from scoft_hpc.features.weights import resolve as resolve_networks
+from scoft_hpc.launch.combinations import combinations, literal
 from scoft_hpc.models import weights
 from scoft_hpc.runs.layout import STUDY
 
@@ -108,23 +109,25 @@ def _arms(config: SweepConfig, words: Sequence[str]) -> list[RunConfig]:
         elif axis in given:
             faults.append(
                 f"`{given[axis]}`: the ablation {config.ablation.name} varies `{axis}` itself over "
-                f"{_literal(values)}; to restrict it, give some of these with "
-                f"'ablation.axes.{axis}=[{given[axis].partition('=')[2]}]'."
+                f"{literal(values)}; to restrict it, give some of these with "
+                f"{_restricted(axis, given[axis].partition('=')[2])}."
             )
-        elif not values:
-            faults.append(f"ablation.axes.{axis}=[] leaves nothing to run; expected at least one value.")
-    if faults:
+    narrowed = any(key == "sweep" or key.startswith("ablation.axes") for key in given)
+    found = _collect(faults, lambda: combinations(config.ablation, narrowed=narrowed))
+    if found is None or faults:
         raise ConfigError.of(faults)
     if not axes:
         return [_as_run(config)]
-    combinations = [
-        [f"{axis}={_literal(value)}" for axis, value in zip(axes, values, strict=True)]
-        for values in itertools.product(*axes.values())
-    ]
-    arms = [_collect(faults, lambda c: compose.compose("sweep", [*words, *c]), c) for c in combinations]
+    own = [[f"{axis}={literal(value)}" for axis, value in one.items()] for one in found]
+    arms = [_collect(faults, lambda c: compose.compose("sweep", [*words, *c]), c) for c in own]
     if faults:
         raise ConfigError.of(dict.fromkeys(faults))
     return [_as_run(arm) for arm in arms if arm is not None]
+
+
+def _restricted(axis: str, value: str) -> str:
+    """The word that leaves an axis one value; a dot in a word's key would be a level of its own."""
+    return f"'ablation.axes={{{axis}: [{value}]}}'" if "." in axis else f"'ablation.axes.{axis}=[{value}]'"
 
 
 def _as_run(sweep: SweepConfig) -> RunConfig:
@@ -173,7 +176,7 @@ def _seeds(asked: Any) -> list[int]:
     seeds = asked if isinstance(asked, (list, tuple)) else [asked]
     if not seeds or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in seeds):
         raise ConfigError(
-            f"seed={_literal(asked)}: expected a number from 0 on, or a list such as 'seed=[0,1,2]'."
+            f"seed={literal(asked)}: expected a number from 0 on, or a list such as 'seed=[0,1,2]'."
         )
     return list(dict.fromkeys(seeds))
 
@@ -207,24 +210,6 @@ def _study_name(*parts: str) -> str:
 def _key(word: str) -> str:
     """The setting that a command-line word is about."""
     return re.split(r"[=@]", word.lstrip("+~"), maxsplit=1)[0]
-
-
-def _literal(value: Any) -> str:
-    """A value as a command-line word gives it."""
-    if isinstance(value, str):
-        plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in (
-            "null",
-            "true",
-            "false",
-            "nan",
-            "inf",
-        )
-        return value if plain else json.dumps(value)
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(_literal, value))}]"
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{k}:{_literal(v)}' for k, v in value.items())}}}"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _collect(faults: list[str], function: Callable[..., Value], *args: Any) -> Value | None:

@@ -1,0 +1,169 @@
+"""The ablations and named studies that ship: planned in the toy world, each run counted."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scoft_hpc.config import compose
+from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.nodes import settings
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.launch.plan import Plan, Run, make
+
+TOY_DISTANCE = "ablation.axes={objective.distance: [toy]}"
+RUNS = {
+    "contrastive_cadence": {"base": 1, "mpc": 4},
+    "data_size": {"base": 1, "mpc": 4},
+    "feature_distance": {"base": 1, "mpc": 1},
+    "gradient_step": {"base": 1, "mpc": 3},
+    "lora_rank": {"base": 1, "mpc": 4},
+    "loss_terms": {"base": 1, "ldm": 1, "m": 1, "mp": 1, "mpc": 1},
+    "memorization_weight": {"base": 1, "mpc": 4},
+    "negatives": {"base": 1, "mp": 1, "mpc": 6},
+    "objective_form": {"base": 1, "mpc": 4},
+    "rollout_steps": {"base": 1, "mpc": 4},
+}
+"""Runs of one culture and seed by variant."""
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the toy world is rendered, once for all tests."""
+    return tmp_path_factory.mktemp("outputs")
+
+
+@functools.cache
+def planned(output: Path, *words: str) -> Plan:
+    words = (*words, f"output={output}")
+    return make(compose.compose("sweep", words), words)
+
+
+def of(plan: Plan, variant: str) -> list[Run]:
+    return [run for run in plan.runs if run.config.variant.name == variant]
+
+
+def test_every_ablation_that_ships_is_counted_here() -> None:
+    assert compose.options("ablation") == sorted(RUNS)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_an_ablation_says_what_it_asks_and_what_it_costs(name: str) -> None:
+    text = (compose.config_folder() / "ablation" / f"{name}.yaml").read_text()
+    content = yaml.safe_load(text)
+    comment = [line for line in text.splitlines() if line.startswith("#")]
+    assert content["name"] == name
+    assert comment and comment[0] == text.splitlines()[0]
+    if name != "loss_terms":
+        assert comment[0].endswith("?") and any("Cost: " in line for line in comment)
+    assert set(content["axes"]) <= {*settings(SweepConfig), *compose.groups("sweep")}
+
+
+@pytest.mark.parametrize(("name", "runs"), RUNS.items())
+def test_an_ablation_is_planned_in_the_toy_world(output: Path, name: str, runs: dict[str, int]) -> None:
+    words = [TOY_DISTANCE] if name == "feature_distance" else []
+    plan = planned(output, f"ablation={name}", "culture=korea", *words)
+    assert Counter(run.config.variant.name for run in plan.runs) == runs
+    assert plan.study == f"{name}-korea-toy"
+
+
+def test_feature_distances_whose_weights_are_missing_are_told_at_once(output: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        planned(output, "ablation=feature_distance", "culture=korea")
+    for network in ("dreamsim", "dinov2", "clip-vit", "blip2", "vgg16"):
+        assert network in str(caught.value)
+
+
+def test_shares_of_the_two_losses_go_together(output: Path) -> None:
+    plan = planned(output, "ablation=memorization_weight", "culture=korea")
+    shares = [(run.config.objective.w_ldm, run.config.objective.w_m) for run in of(plan, "mpc")]
+    assert shares == [(1.0, 0.0), (0.9, 0.1), (0.7, 0.3), (0.5, 0.5)]
+
+
+def test_the_margin_varies_only_under_the_triplet(output: Path) -> None:
+    plan = planned(output, "ablation=objective_form", "culture=korea")
+    default = compose.compose("train", []).objective.triplet_margin
+    found = [(r.config.objective.form.name, r.config.objective.triplet_margin) for r in of(plan, "mpc")]
+    assert found == [("official", default), *(("triplet", margin) for margin in (0.0, 0.1, 0.5))]
+
+
+def test_the_base_is_scored_once_beside_all_sizes_of_the_data(output: Path) -> None:
+    plan = planned(output, "ablation=data_size", "culture=korea")
+    assert [run.config.data.pairs for run in of(plan, "base")] == [None]
+    assert [run.config.data.pairs for run in of(plan, "mpc")] == [4, 8, 16, None]
+
+
+def test_a_product_of_two_ablations(output: Path) -> None:
+    words = ["ablation=objective_form", "ablation.axes={lora.rank: [4, 8]}", "culture=korea"]
+    plan = planned(output, *words)
+    assert Counter(run.config.variant.name for run in plan.runs) == {"base": 1, "mpc": 4 * 2}
+
+
+def test_one_run_shared_by_two_ablations_has_one_id(output: Path) -> None:
+    """The official method at its default settings is a row of either table."""
+    names = ("gradient_step", "rollout_steps")
+    ids = [{r.run_id for r in planned(output, f"ablation={name}", "culture=korea").runs} for name in names]
+    assert len(set.intersection(*ids)) == 2, "base and mpc"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["lora.rank=4"], "'ablation.axes={lora.rank: [4]}'"),
+        (["ablation.exclude=[{variant: ldm}]"], "ablation.exclude[0]: variant is never ldm"),
+        (["ablation.when={lora.rank: {variant: mp}}"], "ablation.when.lora.rank: variant is never mp"),
+        (["ablation.zip=[[variant,lora.rank]]"], "ablation.zip: axes that go together"),
+        (["ablation.zip=lora.rank"], "expected a list"),
+    ],
+)
+def test_a_wrong_condition_on_the_command_line(output: Path, words: list[str], told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        planned(output, "ablation=lora_rank", "culture=korea", *words)
+    assert told in str(caught.value)
+
+
+def test_the_way_that_the_message_names_works(output: Path) -> None:
+    plan = planned(output, "ablation=lora_rank", "culture=korea", "ablation.axes={lora.rank: [4]}")
+    assert [run.config.lora.rank for run in of(plan, "mpc")] == [4]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("paper", {"runs": 75, "cultures": 5, "variants": 5, "seeds": 3}),
+        ("smoke", {"runs": 10, "cultures": 5, "variants": 2, "seeds": 1}),
+    ],
+)
+def test_a_named_study_is_planned(output: Path, name: str, expected: dict[str, Any]) -> None:
+    plan = planned(output, f"sweep={name}")
+    configs = [run.config for run in plan.runs]
+    assert plan.study == name
+    assert expected == {
+        "runs": len(configs),
+        "cultures": len({config.culture for config in configs}),
+        "variants": len({config.variant for config in configs}),
+        "seeds": len({config.seed for config in configs}),
+    }
+
+
+def test_words_win_over_a_named_study(output: Path) -> None:
+    plan = planned(output, "sweep=paper", "ablation=lora_rank", "seed=4", "culture=korea", "study=mine")
+    assert (plan.study, plan.ablation, len(plan.runs)) == ("mine", "lora_rank", 5)
+    assert {run.config.seed for run in plan.runs} == {4}
+
+
+def test_a_named_study_with_another_ablation_narrows_it(output: Path) -> None:
+    plan = planned(output, "sweep=smoke", "ablation=negatives", "culture=korea")
+    assert Counter(run.config.variant.name for run in plan.runs) == {"base": 1, "mpc": 6}
+
+
+def test_every_named_study_can_be_chosen() -> None:
+    names = sorted(path.stem for path in (compose.config_folder().parent / "sweeps").glob("*.yaml"))
+    assert compose.groups("sweep")["sweep"] == names
+    with pytest.raises(ConfigError, match="sweep is one of paper, smoke; did you mean paper"):
+        compose.compose("sweep", ["sweep=papr"])
