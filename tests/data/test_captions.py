@@ -160,7 +160,7 @@ def test_a_kill_at_any_write_loses_nothing_and_the_next_run_ends_the_same(
 
         def write(folder: Path, kill_at: int = kill_at, calls: object = calls) -> None:
             real(folder)
-            if next(calls) == kill_at:  # type: ignore[call-overload]
+            if next(calls) == kill_at:
                 raise Killed
 
         monkeypatch.setattr(atomic, "fsync_folder", write)

@@ -69,7 +69,7 @@ def test_parts(shapes: Shapes) -> None:
 
 def _told(path: Path, **settings: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        resolve(Model(path=str(path), shrink=SHRINK, **settings))  # type: ignore[arg-type]
+        resolve(Model(path=str(path), shrink=SHRINK, **settings))
     return str(caught.value)
 
 

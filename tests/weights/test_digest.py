@@ -46,7 +46,7 @@ def test_a_large_file_is_read_once(root: Path, tmp_path: Path, monkeypatch: pyte
     read: list[str] = []
     real = module.hashlib.file_digest
 
-    def counted(file, name):  # type: ignore[no-untyped-def]
+    def counted(file, name):
         read.append(Path(file.name).name)
         return real(file, name)
 

@@ -28,7 +28,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _told(given: str, **kwargs: object) -> str:
     with pytest.raises(ConfigError) as caught:
-        hub.find(given, "objective.distance_path", **kwargs)  # type: ignore[arg-type]
+        hub.find(given, "objective.distance_path", **kwargs)
     return str(caught.value)
 
 

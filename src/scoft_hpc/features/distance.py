@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
 
-class FeatureDistance(nn.Module):
+class FeatureDistance(nn.Module, ABC):
     """S(x_hat, x) from a few features of each image, so that those of targets can be kept instead of the images.
 
     A subclass says what the features are; S is the mean squared difference unless it says otherwise.
@@ -14,9 +16,9 @@ class FeatureDistance(nn.Module):
 
     compact = True
 
+    @abstractmethod
     def features(self, x: Tensor) -> Tensor:
         """Images [N, 3, H, W] in [-1, 1] -> [N, *F]."""
-        raise NotImplementedError
 
     def between(self, ours: Tensor, theirs: Tensor) -> Tensor:
         """Features [N, 1, *F] and [N, K, *F] -> S [N, K]."""
