@@ -115,11 +115,13 @@ def _evaluate(
     stop: Stop,
 ) -> None:
     """Export each lane's adapter, draw its samples, score them and publish the result; a run that fails stops alone."""
+    from scoft_hpc.evaluation.evidence import Judges
     from scoft_hpc.evaluation.generate import Subject, generate
     from scoft_hpc.evaluation.scores import score
-    from scoft_hpc.toy.networks import load_scorer
 
-    scorer = load_scorer()  # small: it stays on the CPU, where the pictures are read
+    if not members:
+        return
+    judges = Judges(members[0].config.scoring, base.device)
     subjects = {m.run: Subject(m.run, m.config, m.manifest, m.index) for m in members}
     started = time.monotonic()
     try:
@@ -134,7 +136,7 @@ def _evaluate(
         run, started = member.run, time.monotonic()
         try:
             generate(base, [subjects[run]], stop)
-            score(subjects[run], scorer)
+            score(subjects[run], judges)
             _export(base, member)
             seconds = {
                 "train": member.training.lane.seconds if member.training else 0.0,
@@ -150,7 +152,8 @@ def _evaluate(
 
 def _export(base: Base, member: Member) -> None:
     """What a trained run gives away: its adapter, in kohya's form too where that is asked for, and a model card."""
-    from scoft_hpc.evaluation.generate import prompts, sample_name
+    from scoft_hpc.evaluation.drawing import file_name
+    from scoft_hpc.evaluation.prompts import asked
     from scoft_hpc.models import card, lora_file
 
     if member.training is None or base.lora is None:
@@ -160,9 +163,7 @@ def _export(base: Base, member: Member) -> None:
     if config.lora.kohya:
         family = lora_file.family(base.unet, base.schedule.velocity)
         base.lora.export_kohya(member.index, run.lora_kohya, run.run_id, family)
-    shown = [
-        (text, f"samples/{sample_name(p, 0)}") for p, text in enumerate(prompts(config, member.manifest))
-    ]
+    shown = [(text, f"samples/{file_name(p, 0)}") for p, text in enumerate(asked(config, member.manifest))]
     card.write_card(run.card, config, pairs=len(member.manifest.pairs), samples=shown)
 
 

@@ -1,29 +1,28 @@
-"""Samples of every run of a pack: the same prompts and the same starting noises for all variants."""
+"""Samples of every run of a pack: the same prompts and the same starting noises for all variants.
+
+The base model's own images of these prompts and noises are drawn once for all runs, into the cache: what a run is
+held against, and what a base run shows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple
+from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from scoft_hpc.config.schema import RunConfig
-from scoft_hpc.data import images
+from scoft_hpc.config.schema import RunConfig, Variant, science
 from scoft_hpc.data.manifest import Manifest
-from scoft_hpc.data.streams import stream
+from scoft_hpc.evaluation import prompts
+from scoft_hpc.evaluation.drawing import Image, draw, file_name
 from scoft_hpc.models.base import Base
-from scoft_hpc.models.room import Room
-from scoft_hpc.models.sampler import sample
+from scoft_hpc.runs import atomic
 from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.runs.stop import Stop
-from scoft_hpc.toy import world
 
-PIXELS = 16 * 512**2
-"""Of the images drawn at a time: 16 of Stable Diffusion's size, or as many as `MOST` small ones."""
-MOST = 48
+VERSION = 1
+"""Of how the base's images are drawn: raised when the same settings come to draw other pictures."""
 
 
 @dataclass(frozen=True)
@@ -36,78 +35,58 @@ class Subject:
     lane: int
 
 
-class _Wanted(NamedTuple):
-    """A sample: its run, the prompt's number, its own number under that prompt, and the prompt."""
+@dataclass(frozen=True)
+class Sample:
+    """One image that is scored.
 
-    subject: Subject
-    prompt: int
-    number: int
-    text: str
+    Attributes:
+        file: in the run's folder; base: the base model's own image of the same prompt and noise, in the cache.
+        prompt: what was asked.
+        noise: names its starting noise: whether the prompt names a culture, its number, and the sample's.
+    """
 
-
-def prompts(config: RunConfig, manifest: Manifest) -> list[str]:
-    """The run's evaluation prompts: the toy world's, or the captions of held-out images, or else of training images."""
-    if config.data.name == "toy":
-        texts = world.prompts(config.culture)
-    else:
-        texts = list(dict.fromkeys(pair.text for pair in manifest.held_out or manifest.pairs))
-    return texts[: config.evaluation.prompts]
+    file: Path
+    base: Path
+    prompt: str
+    noise: tuple[str, int, int]
 
 
-def sample_name(prompt: int, number: int) -> str:
-    return f"p{prompt:02d}-s{number:02d}.png"
+def samples(subject: Subject) -> list[Sample]:
+    """The run's samples, prompt by prompt."""
+    texts = prompts.asked(subject.config, subject.manifest)
+    return list(_samples(subject, "sample", subject.run.samples, texts))
 
 
-@torch.no_grad()
+def neutral_samples(subject: Subject) -> list[Sample]:
+    """The run's samples of prompts that name no culture, prompt by prompt."""
+    return list(_samples(subject, "neutral", subject.run.neutral, prompts.neutral(subject.config)))
+
+
 def generate(base: Base, subjects: Sequence[Subject], stop: Stop) -> None:
-    """Draw what is missing of every run's samples, runs and prompts batched together.
+    """Draw what is missing of every run's samples, and of the base's own images, runs and prompts batched together.
 
     Raises:
         Interrupted: if `stop` was requested; what is drawn stays.
     """
-    missing = [
-        _Wanted(subject, p, s, text)
-        for subject in subjects
-        for p, text in enumerate(prompts(subject.config, subject.manifest))
-        for s in range(subject.config.evaluation.samples)
-        if not (subject.run.samples / sample_name(p, s)).exists()
-    ]
-    if not missing:
-        return
-    null = base.encode_text([""])
-    texts = sorted({one.text for one in missing})
-    states = dict(zip(texts, base.encode_text(texts), strict=True))
-    room = Room(max(1, min(MOST, PIXELS // missing[0].subject.config.model.resolution ** 2)))
-    while missing:
-        stop.check()
-        drawn = room.trying(partial(_draw, base, missing, states, null), MOST)
-        missing = missing[drawn:]
+    wanted = [(s, one) for s in subjects for one in (*samples(s), *neutral_samples(s))]
+    draw(base, [Image(one.base, one.prompt, s.config, one.noise, None) for s, one in wanted], stop)
+    for subject, one in wanted:
+        if subject.config.variant is Variant.base and not one.file.exists():
+            atomic.write_bytes(one.file, one.base.read_bytes())
+    draw(base, [Image(one.file, one.prompt, s.config, one.noise, s.lane) for s, one in wanted], stop)
 
 
-def _draw(
-    base: Base, wanted: Sequence[_Wanted], states: dict[str, Tensor], null: Tensor, most: int | None
-) -> int:
-    """Draw the first `most` of the wanted images; return how many that are."""
-    now = wanted[:most]
-    config = now[0].subject.config
-    settings = config.evaluation  # steps and guidance are the same in all runs of a pack
-    size = config.model.resolution // 2 ** (len(base.vae.config.block_out_channels) - 1)
-    shape = (base.unet.config.in_channels, size, size)
-    noise = [
-        torch.randn(
-            shape, generator=stream(settings.seed, one.subject.config.seed, "sample", one.prompt, one.number)
-        )
-        for one in now
-    ]
-    pictures = sample(
-        base,
-        torch.stack([states[one.text] for one in now]),
-        null,
-        torch.stack(noise).to(base.device),
-        steps=settings.steps,
-        guidance=settings.guidance,
-        lane=torch.tensor([one.subject.lane for one in now]),
-    )
-    for one, picture in zip(now, pictures, strict=True):
-        images.write_png(one.subject.run.samples / sample_name(one.prompt, one.number), picture)
-    return len(now)
+def _samples(subject: Subject, kind: str, folder: Path, texts: Sequence[str]) -> Iterator[Sample]:
+    references = references_of(subject.config)
+    for p, text in enumerate(texts):
+        name = hashlib.sha256(text.encode()).hexdigest()[:16]
+        for s in range(subject.config.evaluation.samples):
+            reference = references / f"{name}-{kind}-{file_name(p, s)}"
+            yield Sample(folder / file_name(p, s), reference, text, (kind, p, s))
+
+
+def references_of(config: RunConfig) -> Path:
+    """Where the base's own images of these settings lie, whatever the culture, the variant and the prompts."""
+    drawing = {k: v for k, v in science(config.evaluation).items() if k in ("steps", "guidance", "seed")}
+    words = json.dumps([VERSION, science(config.model), drawing, config.seed], sort_keys=True)
+    return Path(config.output) / "cache" / f"base-{hashlib.sha256(words.encode()).hexdigest()[:16]}"

@@ -64,7 +64,7 @@ def pack(runs: Sequence[Run], jobs: int, lanes: int | None) -> list[Pack]:
 def cost(run: Run) -> float:
     """What training and drawing the samples cost, in forward passes of the U-Net over one sample."""
     config, guided = run.config, 2
-    drawn = config.evaluation.prompts * config.evaluation.samples
+    drawn = (config.evaluation.prompts + config.evaluation.neutral) * config.evaluation.samples
     drawing = drawn * (config.evaluation.steps * guided + DECODED)
     if config.variant is Variant.base:
         return drawing

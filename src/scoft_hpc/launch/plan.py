@@ -23,6 +23,7 @@ from scoft_hpc.data.manifest import Manifest
 from scoft_hpc.data.negatives.weights import faults as foreign
 from scoft_hpc.data.negatives.weights import resolve as resolve_negatives
 from scoft_hpc.errors import ConfigError, DataError
+from scoft_hpc.features.judge_weights import resolve as resolve_judges
 from scoft_hpc.features.weights import resolve as resolve_networks
 from scoft_hpc.launch.combinations import combinations, literal
 from scoft_hpc.models import weights
@@ -144,6 +145,7 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
     """
     faults: list[str] = []
     models = {model: _collect(faults, weights.resolve, model) for model in {arm.model for arm in arms}}
+    judges = {one: _collect(faults, resolve_judges, one) for one in {arm.scoring for arm in arms}}
     done = []
     for arm in arms:
         model = models[arm.model]
@@ -151,9 +153,11 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
             _collect(faults, resolve_negatives, arm.data.negatives) if _draws(arm) else arm.data.negatives
         )
         objective = _collect(faults, resolve_networks, arm.objective, arm.variant)
-        if model and negatives and objective:
+        scoring = judges[arm.scoring]
+        if model and negatives and objective and scoring:
             data = replace(arm.data, negatives=negatives)
-            done.append(replace(arm, model=model, data=data, objective=objective, output=str(output)))
+            arm = replace(arm, model=model, data=data, objective=objective, scoring=scoring)
+            done.append(replace(arm, output=str(output)))
             if negatives.digest:
                 faults += foreign(negatives, Path(model.path))
     if faults:

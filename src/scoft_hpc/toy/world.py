@@ -121,3 +121,8 @@ def write_culture(root: Path, culture: str, pairs: int = 28, held_out: int = 28)
 def prompts(culture: str) -> list[str]:
     """The evaluation prompts of the culture, one a subject."""
     return [text(Scene(subject, own_style(culture), culture)) for subject in SUBJECTS]
+
+
+def neutral_prompts() -> list[str]:
+    """Prompts that name no culture, one a subject."""
+    return [text(Scene(subject, 0)) for subject in SUBJECTS]
