@@ -11,7 +11,8 @@ import torch
 from scoft_hpc.config import compose
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.data import images, manifest, source
-from scoft_hpc.evaluation.generate import Subject, prompts, sample_name
+from scoft_hpc.evaluation.generate import Subject
+from scoft_hpc.evaluation.prompts import asked, sample_name
 from scoft_hpc.evaluation.scores import score
 from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.toy.networks import load_scorer
@@ -39,7 +40,7 @@ def scored(subject: Subject, pictures: list[Path]) -> dict:
 def by_prompt(subject: Subject, pairs: tuple[manifest.Pair, ...]) -> list[Path]:
     """Two pictures a prompt that show what it names."""
     chosen = []
-    for prompt in prompts(subject.config, subject.manifest):
+    for prompt in asked(subject.config, subject.manifest):
         thing = prompt.split()[1]
         chosen += [pair.image for pair in pairs if f" {thing} " in f" {pair.text} "][:2]
     return chosen
@@ -71,7 +72,7 @@ def test_photographs_have_no_known_truth(subject: Subject, tmp_path: Path) -> No
 
     folder = replace(subject.config, data=replace(subject.config.data, name="folder"))
     photographs = Subject(subject.run, folder, replace(subject.manifest, held_out=()), 0)
-    texts = prompts(folder, photographs.manifest)
+    texts = asked(folder, photographs.manifest)
     assert texts == list(dict.fromkeys(pair.text for pair in subject.manifest.pairs))[:8]
     result = scored(photographs, [pair.image for pair in subject.manifest.pairs[:16]])
     assert set(result["metrics"]) == {"diversity"}

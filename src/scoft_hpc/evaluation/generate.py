@@ -14,12 +14,13 @@ from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.data import images
 from scoft_hpc.data.manifest import Manifest
 from scoft_hpc.data.streams import stream
+from scoft_hpc.evaluation.prompts import asked, sample_name, told
+from scoft_hpc.evaluation.taken import take
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.room import Room
 from scoft_hpc.models.sampler import sample
 from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.runs.stop import Stop
-from scoft_hpc.toy import world
 
 PIXELS = 16 * 512**2
 """Of the images drawn at a time: 16 of Stable Diffusion's size, or as many as `MOST` small ones."""
@@ -37,25 +38,12 @@ class Subject:
 
 
 class _Wanted(NamedTuple):
-    """A sample: its run, the prompt's number, its own number under that prompt, and the prompt."""
+    """A sample: its run, the prompt's number, its own number under that prompt, and what the model is told."""
 
     subject: Subject
     prompt: int
     number: int
     text: str
-
-
-def prompts(config: RunConfig, manifest: Manifest) -> list[str]:
-    """The run's evaluation prompts: the toy world's, or the captions of held-out images, or else of training images."""
-    if config.data.name == "toy":
-        texts = world.prompts(config.culture)
-    else:
-        texts = list(dict.fromkeys(pair.text for pair in manifest.held_out or manifest.pairs))
-    return texts[: config.evaluation.prompts]
-
-
-def sample_name(prompt: int, number: int) -> str:
-    return f"p{prompt:02d}-s{number:02d}.png"
 
 
 @torch.no_grad()
@@ -64,11 +52,15 @@ def generate(base: Base, subjects: Sequence[Subject], stop: Stop) -> None:
 
     Raises:
         Interrupted: if `stop` was requested; what is drawn stays.
+        DataError: if prompts or images of another hand are not those that a run was planned with.
     """
+    for subject in subjects:
+        if subject.config.evaluation.images:
+            take(subject.run, subject.config, subject.manifest)
     missing = [
         _Wanted(subject, p, s, text)
         for subject in subjects
-        for p, text in enumerate(prompts(subject.config, subject.manifest))
+        for p, text in enumerate(told(subject.config, asked(subject.config, subject.manifest)))
         for s in range(subject.config.evaluation.samples)
         if not (subject.run.samples / sample_name(p, s)).exists()
     ]

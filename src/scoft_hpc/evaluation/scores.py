@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from scoft_hpc.data import images
-from scoft_hpc.evaluation.generate import Subject, prompts, sample_name
+from scoft_hpc.evaluation.generate import Subject
+from scoft_hpc.evaluation.prompts import asked, sample_name, told
 from scoft_hpc.runs import atomic
 from scoft_hpc.toy.networks import Scorer
 from scoft_hpc.toy.scenes import own_style
@@ -29,7 +30,8 @@ def score(subject: Subject, scorer: Scorer) -> None:
     Distances are 1 - cosine of the scorer's features, a network that no run is trained towards.
     """
     run, config, manifest = subject.run, subject.config, subject.manifest
-    texts = prompts(config, manifest)
+    texts = asked(config, manifest)
+    heard = told(config, texts)
     names = [(p, sample_name(p, s)) for p in range(len(texts)) for s in range(config.evaluation.samples)]
     size = config.model.resolution
     samples = images.read_images([run.samples / name for _, name in names], size)
@@ -38,7 +40,7 @@ def score(subject: Subject, scorer: Scorer) -> None:
         features, embed(scorer, images.read_images([p.image for p in manifest.pairs], size))
     )
     rows: list[dict[str, Any]] = [
-        {"file": f"samples/{name}", "prompt": texts[p], "nearest_train": float(near)}
+        {"file": f"samples/{name}", "prompt": texts[p], "told": heard[p], "nearest_train": float(near)}
         for (p, name), near in zip(names, near_train, strict=True)
     ]
     near_held_out: list[float | None] = [None] * len(rows)
