@@ -152,8 +152,7 @@ def _evaluate(
 
 def _export(base: Base, member: Member) -> None:
     """What a trained run gives away: its adapter, in kohya's form too where that is asked for, and a model card."""
-    from scoft_hpc.evaluation.drawing import file_name
-    from scoft_hpc.evaluation.prompts import asked
+    from scoft_hpc.evaluation.prompts import asked, sample_name, told
     from scoft_hpc.models import card, lora_file
 
     if member.training is None or base.lora is None:
@@ -163,7 +162,8 @@ def _export(base: Base, member: Member) -> None:
     if config.lora.kohya:
         family = lora_file.family(base.unet, base.schedule.velocity)
         base.lora.export_kohya(member.index, run.lora_kohya, run.run_id, family)
-    shown = [(text, f"samples/{file_name(p, 0)}") for p, text in enumerate(asked(config, member.manifest))]
+    heard = told(config, asked(config, member.manifest))
+    shown = [(text, f"samples/{sample_name(p, 0)}") for p, text in enumerate(heard)]
     card.write_card(run.card, config, pairs=len(member.manifest.pairs), samples=shown)
 
 

@@ -126,6 +126,7 @@ def test_rows_hold_what_a_runs_value_is_the_mean_of(subject: Subject) -> None:
     assert result["neutral"][3] == {
         "file": "neutral/p01-s01.png",
         "prompt": f"a {scenes.SUBJECTS[1]}",
+        "told": f"a {scenes.SUBJECTS[1]}",
         "neutral_clip_score": pytest.approx(result["neutral"][3]["neutral_clip_score"]),
     }
     for name, metric in result["metrics"].items():

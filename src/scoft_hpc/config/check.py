@@ -12,7 +12,7 @@ from typing import Any
 
 from scoft_hpc.config.cluster import gpu_of
 from scoft_hpc.config.commands import SweepConfig
-from scoft_hpc.config.schema import DISTANCES, EMBEDDINGS, METRICS, RunConfig
+from scoft_hpc.config.schema import DISTANCES, EMBEDDINGS, METRICS, Prompting, RunConfig, Variant
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.runs.layout import STUDY
 
@@ -162,6 +162,22 @@ def _combinations(config: RunConfig) -> Iterator[str]:
         yield (
             f"train.warmup_steps={train.warmup_steps} is more than train.steps={train.steps}; "
             f"expected a warm-up that ends within the training."
+        )
+    yield from _prompting(config)
+
+
+def _prompting(config: RunConfig) -> Iterator[str]:
+    settings = config.evaluation
+    if settings.images and config.variant is not Variant.base:
+        yield (
+            f"evaluation.images={settings.images} is scored in place of what a base draws, and variant="
+            f"{config.variant.name} draws its own; for both in one table: ablation=baselines "
+            f"'ablation.axes={{evaluation.images: [null, {settings.images}]}}'."
+        )
+    if settings.prompting is Prompting.rewritten and not settings.rewrites and config.data.name != "toy":
+        yield (
+            "evaluation.prompting=rewritten needs the rewritten prompts: add evaluation.rewrites=FILE "
+            "(`python -m scoft_hpc.rewrite` has a language model write one)."
         )
 
 

@@ -87,6 +87,14 @@ class NegativeSource(Enum):
     depth = "depth"  # a ControlNet keeps the positive's depth: the authors' way
 
 
+class Prompting(Enum):
+    """What the model is told for an evaluation prompt: the prompt, the culture's name besides, or another text."""
+
+    asked = "asked"
+    named = "named"
+    rewritten = "rewritten"
+
+
 class WandbMode(Enum):
     offline = "offline"
     online = "online"
@@ -240,7 +248,13 @@ class Train:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Samples that are scored: the same prompts and starting noises for every variant."""
+    """Samples that are scored: the same prompts and starting noises for every variant.
+
+    Attributes:
+        prompting: what the model is told; scores are of the prompt as it is asked in any case.
+        rewrites: of `rewritten`: a file of prompts and their rewritings; None: the toy world's own.
+        images: a folder of images that another generator made for the prompts, scored in place of a base's samples.
+    """
 
     prompts: int = 8  # at most so many prompts a culture
     neutral: int = 8  # at most so many prompts that name no culture: what is forgotten shows there
@@ -248,6 +262,10 @@ class Evaluation:
     steps: int = 50
     guidance: float = 4.5
     seed: int = 0
+    prompting: Prompting = Prompting.asked
+    rewrites: str | None = infra(None)
+    images: str | None = infra(None)
+    digest: str = ""  # of what the model is told, or of the images; filled in by the plan
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def _row(folder: Path, split: str, where: str, index: int, line: bytes) -> Row:
     names = [(folder / split, "file_name", wanted["file_name"])]
     names += [(folder, "negative_imgpath", name) for name in negatives]
     for start, key, name in names:
-        path, fault = _inside(folder, start, name)
+        path, fault = inside(folder, start, name)
         row.images.append(path)
         if fault:
             row.faults.append(f"{where}: `{key}` {fault}")
@@ -143,7 +143,7 @@ def _text_fault(key: str, value: Any) -> str | None:
     return f"`{key}` is {found}; expected {expected}."
 
 
-def _inside(folder: Path, start: Path, name: str) -> tuple[Path, str | None]:
+def inside(folder: Path, start: Path, name: str) -> tuple[Path, str | None]:
     """The file `name` as seen from `start`, and what is wrong with it if it is not a file below `folder`."""
     path = start / name
     if "\0" in name:

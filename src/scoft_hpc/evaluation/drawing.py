@@ -41,11 +41,6 @@ class Image:
     lane: int | None
 
 
-def file_name(prompt: int, number: int) -> str:
-    """Of the sample `number` of a prompt."""
-    return f"p{prompt:02d}-s{number:02d}.png"
-
-
 @torch.no_grad()
 def draw(base: Base, wanted: Iterable[Image], stop: Stop) -> None:
     """Draw those images whose files are not there.

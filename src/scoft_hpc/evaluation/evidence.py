@@ -117,9 +117,9 @@ class Pictures:
 
     @cached_property
     def base(self) -> Tensor | None:
-        """The features of the base's own images; None where they are not there any more."""
-        files = [one.base for one in self.samples]
-        if not all(file.exists() for file in files):
+        """The features of the base's own images; None where they are not there any more, or nothing was drawn."""
+        files = [one.base for one in self.samples if one.base is not None and one.base.exists()]
+        if len(files) < len(self.samples):
             return None
         return self.judges.of_files("features", files, self.size)
 

@@ -14,8 +14,10 @@ from pathlib import Path
 
 from scoft_hpc.config.schema import RunConfig, Variant, science
 from scoft_hpc.data.manifest import Manifest
-from scoft_hpc.evaluation import prompts
-from scoft_hpc.evaluation.drawing import Image, draw, file_name
+from scoft_hpc.evaluation import neutral
+from scoft_hpc.evaluation.drawing import Image, draw
+from scoft_hpc.evaluation.prompts import asked, sample_name, told
+from scoft_hpc.evaluation.taken import take
 from scoft_hpc.models.base import Base
 from scoft_hpc.runs import atomic
 from scoft_hpc.runs.layout import RunDir
@@ -40,26 +42,34 @@ class Sample:
     """One image that is scored.
 
     Attributes:
-        file: in the run's folder; base: the base model's own image of the same prompt and noise, in the cache.
-        prompt: what was asked.
+        file: in the run's folder.
+        base: the base model's own image of the same prompt and noise, in the cache; None if nothing was drawn.
+        prompt: what is asked; told: what the model is told for it.
         noise: names its starting noise: whether the prompt names a culture, its number, and the sample's.
     """
 
     file: Path
-    base: Path
+    base: Path | None
     prompt: str
+    told: str
     noise: tuple[str, int, int]
 
 
 def samples(subject: Subject) -> list[Sample]:
-    """The run's samples, prompt by prompt."""
-    texts = prompts.asked(subject.config, subject.manifest)
-    return list(_samples(subject, "sample", subject.run.samples, texts))
+    """The run's samples, prompt by prompt.
+
+    Raises:
+        DataError: if the prompts or their rewritings are not those that the run was planned with.
+    """
+    texts = asked(subject.config, subject.manifest)
+    heard = told(subject.config, texts)
+    return list(_samples(subject, "sample", subject.run.samples, texts, heard))
 
 
 def neutral_samples(subject: Subject) -> list[Sample]:
     """The run's samples of prompts that name no culture, prompt by prompt."""
-    return list(_samples(subject, "neutral", subject.run.neutral, prompts.neutral(subject.config)))
+    texts = neutral.prompts(subject.config)
+    return list(_samples(subject, "neutral", subject.run.neutral, texts, texts))
 
 
 def generate(base: Base, subjects: Sequence[Subject], stop: Stop) -> None:
@@ -67,22 +77,31 @@ def generate(base: Base, subjects: Sequence[Subject], stop: Stop) -> None:
 
     Raises:
         Interrupted: if `stop` was requested; what is drawn stays.
+        DataError: if prompts or images of another hand are not those that a run was planned with.
     """
+    for subject in subjects:
+        if subject.config.evaluation.images:
+            take(subject.run, subject.config, subject.manifest)
     wanted = [(s, one) for s in subjects for one in (*samples(s), *neutral_samples(s))]
-    draw(base, [Image(one.base, one.prompt, s.config, one.noise, None) for s, one in wanted], stop)
+    alone = [Image(one.base, one.prompt, s.config, one.noise, None) for s, one in wanted if one.base]
+    draw(base, alone, stop)
     for subject, one in wanted:
-        if subject.config.variant is Variant.base and not one.file.exists():
+        untouched = subject.config.variant is Variant.base and one.told == one.prompt
+        if untouched and one.base and not one.file.exists():
             atomic.write_bytes(one.file, one.base.read_bytes())
-    draw(base, [Image(one.file, one.prompt, s.config, one.noise, s.lane) for s, one in wanted], stop)
+    draw(base, [Image(one.file, one.told, s.config, one.noise, s.lane) for s, one in wanted], stop)
 
 
-def _samples(subject: Subject, kind: str, folder: Path, texts: Sequence[str]) -> Iterator[Sample]:
-    references = references_of(subject.config)
-    for p, text in enumerate(texts):
+def _samples(
+    subject: Subject, kind: str, folder: Path, texts: Sequence[str], heard: Sequence[str]
+) -> Iterator[Sample]:
+    config = subject.config
+    references = None if config.evaluation.images else references_of(config)
+    for p, (text, words) in enumerate(zip(texts, heard, strict=True)):
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
-        for s in range(subject.config.evaluation.samples):
-            reference = references / f"{name}-{kind}-{file_name(p, s)}"
-            yield Sample(folder / file_name(p, s), reference, text, (kind, p, s))
+        for s in range(config.evaluation.samples):
+            reference = references and references / f"{name}-{kind}-{sample_name(p, s)}"
+            yield Sample(folder / sample_name(p, s), reference, text, words, (kind, p, s))
 
 
 def references_of(config: RunConfig) -> Path:

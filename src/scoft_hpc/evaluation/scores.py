@@ -80,5 +80,6 @@ def _rows(evidence: Evidence, measures: dict[str, Measure]) -> dict[str, list[Ro
 
 def _sample_rows(pictures: Pictures) -> list[Row]:
     return [
-        {"file": f"{one.file.parent.name}/{one.file.name}", "prompt": one.prompt} for one in pictures.samples
+        {"file": f"{one.file.parent.name}/{one.file.name}", "prompt": one.prompt, "told": one.told}
+        for one in pictures.samples
     ]

@@ -22,6 +22,7 @@ MAY_DIFFER = {
         "digest", "form", "distance", "gradient", "w_ldm", "w_m", "w_c", "w_vgg", "triplet_lambda", "triplet_margin",
     },
     "train": {"lr"},
+    "evaluation": {"prompting", "digest"},
 }  # fmt: skip
 """The science settings that lanes of one pack need not share; any other keeps runs apart."""
 
@@ -64,7 +65,11 @@ def pack(runs: Sequence[Run], jobs: int, lanes: int | None) -> list[Pack]:
 def cost(run: Run) -> float:
     """What training and drawing the samples cost, in forward passes of the U-Net over one sample."""
     config, guided = run.config, 2
-    drawn = (config.evaluation.prompts + config.evaluation.neutral) * config.evaluation.samples
+    settings = config.evaluation
+    drawn = settings.prompts * settings.samples
+    if settings.images:
+        return float(drawn)  # they are there: next to nothing
+    drawn += settings.neutral * settings.samples
     drawing = drawn * (config.evaluation.steps * guided + DECODED)
     if config.variant is Variant.base:
         return drawing

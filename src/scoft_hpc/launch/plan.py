@@ -17,12 +17,13 @@ from typing import Any, TypeVar
 from scoft_hpc.config import check, compose
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import Data, RunConfig, Variant
+from scoft_hpc.config.schema import Data, Evaluation, RunConfig, Variant
 from scoft_hpc.data import manifest, source
 from scoft_hpc.data.manifest import Manifest
 from scoft_hpc.data.negatives.weights import faults as foreign
 from scoft_hpc.data.negatives.weights import resolve as resolve_negatives
 from scoft_hpc.errors import ConfigError, DataError
+from scoft_hpc.evaluation import gallery, prompts
 from scoft_hpc.features.judge_weights import resolve as resolve_judges
 from scoft_hpc.features.weights import resolve as resolve_networks
 from scoft_hpc.launch.combinations import combinations, literal
@@ -85,9 +86,14 @@ def make(config: SweepConfig, words: Sequence[str]) -> Plan:
         read = manifests[arm.data, culture]
         data = replace(arm.data, root=str(roots[arm.data]), digest=read.digest)
         steps = 0 if arm.variant is Variant.base else arm.train.updates(len(read.pairs))
-        for seed in seeds:
+        for seed in gallery.seeds(arm, culture, seeds):
             run = replace(arm, culture=culture, seed=seed, data=data)
-            runs.append(Run(run_id(run), run, steps))
+            evaluation = _collect(faults, _evaluation, run, read)
+            if evaluation is not None:
+                run = replace(run, evaluation=evaluation)
+                runs.append(Run(run_id(run), run, steps))
+    if faults:
+        raise DataError.of(dict.fromkeys(faults))
     every = set(names) == set(source.cultures(next(iter(roots.values()))))
     which = names[0] if len(names) == 1 else "all" if every else f"{len(names)}-cultures"
     study = config.study or _study_name(config.ablation.name, which, config.data.name)
@@ -163,6 +169,11 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
     if faults:
         raise ConfigError.of(dict.fromkeys(faults))
     return done
+
+
+def _evaluation(run: RunConfig, read: Manifest) -> Evaluation:
+    """The run's evaluation with the digest of what its model is told, or of the images that are scored instead."""
+    return gallery.settled(run, read) if run.evaluation.images else prompts.settled(run, read)
 
 
 def _draws(arm: RunConfig) -> bool:

@@ -154,21 +154,31 @@ def _arms(entries: list[dict[str, Any]]) -> dict[str, str]:
     settings = {entry["run_id"]: dict(flat(entry["config"])) for entry in entries}
     together: dict[tuple[Any, ...], list[str]] = {}
     for entry in entries:
-        together.setdefault((entry["culture"], entry["variant"], entry["seed"]), []).append(entry["run_id"])
+        together.setdefault((entry["culture"], _row(entry), entry["seed"]), []).append(entry["run_id"])
     differing = sorted(
         {
             key
             for ids in together.values()
             for key in settings[ids[0]]
-            if any(settings[other].get(key) != settings[ids[0]][key] for other in ids)
+            if not key.endswith(".digest")  # beside it stands what it is the digest of
+            and any(settings[other].get(key) != settings[ids[0]][key] for other in ids)
         }
     )
     names = {}
     for entry in entries:
-        ids = together[entry["culture"], entry["variant"], entry["seed"]]
+        ids = together[entry["culture"], _row(entry), entry["seed"]]
         told = [f"{key.split('.')[-1]}={settings[entry['run_id']].get(key)}" for key in differing]
-        names[entry["run_id"]] = " ".join([entry["variant"], *told]) if len(ids) > 1 else entry["variant"]
+        names[entry["run_id"]] = " ".join([_row(entry), *told]) if len(ids) > 1 else _row(entry)
     return names
+
+
+def _row(entry: dict[str, Any]) -> str:
+    """The variant by name; told otherwise than asked, how; of another generator, whose images: `images of sdxl`."""
+    evaluation = entry["config"].get("evaluation", {})
+    if images := evaluation.get("images"):
+        return f"images of {Path(images).name}"
+    prompting = evaluation.get("prompting", "asked")
+    return str(entry["variant"]) if prompting == "asked" else f"{entry['variant']} {prompting}"
 
 
 def _read_run(folder: RunDir, entry: dict[str, Any], notes: list[str]) -> Run:

@@ -120,7 +120,13 @@ def write_culture(root: Path, culture: str, pairs: int = 28, held_out: int = 28)
 
 def prompts(culture: str) -> list[str]:
     """The evaluation prompts of the culture, one a subject."""
-    return [text(Scene(subject, own_style(culture), culture)) for subject in SUBJECTS]
+    return list(rewrites(culture))
+
+
+def rewrites(culture: str) -> dict[str, str]:
+    """Each evaluation prompt with the words that this world has for how the culture's own style looks."""
+    scenes = [Scene(subject, own_style(culture), culture) for subject in SUBJECTS]
+    return {text(scene): descriptive_text(scene) for scene in scenes}
 
 
 def neutral_prompts() -> list[str]:
