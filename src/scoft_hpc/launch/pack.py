@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from scoft_hpc.config.identity import untrained
+from scoft_hpc.config.identity import UNUSED, without
 from scoft_hpc.config.schema import RunConfig, Variant, science
 from scoft_hpc.launch.plan import Run
 
@@ -160,7 +160,7 @@ def _arm(run: Run) -> RunConfig:
 def _keys(arm: RunConfig) -> tuple[str, str]:
     """What trained lanes have in common, and what untrained ones do; the same for all runs of an arm."""
     half = science(arm)
-    return _key(half), _key(untrained(half))
+    return _key(half), _key(without(half, UNUSED[Variant.base]))
 
 
 def _key(half: dict[str, Any]) -> str:
