@@ -182,9 +182,7 @@ def test_out_of_memory_halves_the_pictures_that_are_encoded_at_a_time(
     torch.testing.assert_close(cache.load(folder, base.device).moments, whole.moments, rtol=1e-4, atol=1e-5)
 
 
-def test_a_cache_that_cannot_be_put_in_its_place_is_told(
-    toy: tuple[RunConfig, Manifest], base: Base
-) -> None:
+def test_a_cache_that_cannot_be_put_in_its_place_is_told(toy: tuple[RunConfig, Manifest], base: Base) -> None:
     config, found = toy
     folder = folder_of(config, found.digest)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -71,12 +71,16 @@ def test_greedy_captions_of_the_real_classes(
     assert said == [by_hand(folders[source], _pixels(image)) for image in images]
 
 
-def test_a_captioner_that_lacks_weights_is_refused(folders: dict[CaptionSource, Path], tmp_path: Path) -> None:
+def test_a_captioner_that_lacks_weights_is_refused(
+    folders: dict[CaptionSource, Path], tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(folders[CaptionSource.blip], tmp_path / "blip"))
     weights = load_file(folder / "model.safetensors")
     del weights["text_decoder.cls.predictions.transform.dense.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ConfigError, match="BlipForConditionalGeneration: of its weights 1 are not in its files"):
+    with pytest.raises(
+        ConfigError, match="BlipForConditionalGeneration: of its weights 1 are not in its files"
+    ):
         captioner.load(captioner.find(Captions(source=CaptionSource.blip, path=str(folder))), CPU)
 
 

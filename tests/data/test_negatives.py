@@ -144,7 +144,9 @@ def test_networks_that_lack_weights_are_refused(base: Base, copied: Negatives, p
     assert without(dpt, "neck.fusion_stage.layers.0.residual_layer1.") == 4
     assert torch.equal(load_depth(Path(copied.depth_path), CPU).maps(x), whole)
     assert without(dpt, "head.head.0.") == 2
-    with pytest.raises(ConfigError, match=r"DPTForDepthEstimation: of its weights 2 .* as head\.head\.0\.bias"):
+    with pytest.raises(
+        ConfigError, match=r"DPTForDepthEstimation: of its weights 2 .* as head\.head\.0\.bias"
+    ):
         load_depth(Path(copied.depth_path), CPU)
     controlnet = Path(copied.controlnet_path) / "diffusion_pytorch_model.safetensors"
     assert without(controlnet, "controlnet_mid_block.") == 2

@@ -16,7 +16,7 @@ BF16_SINCE = (8, 0)
 """The compute capability (Ampere's) from which on a GPU has bf16; torch itself emulates it on older ones."""
 
 OUT_OF_MEMORY = ("ALLOC_FAILED", "CUDA error: out of memory")
-"""What is said where there is none for cuBLAS, cuDNN or cuFFT themselves, or for a kernel that is loaded when first used."""
+"""What is said where there is none for cuBLAS, cuDNN or cuFFT themselves, or for a kernel that is first used."""
 
 
 def device_of(device: str) -> torch.device:
