@@ -58,7 +58,8 @@ def execute(paths: Sequence[Path]) -> int:
 
 def _train(run: RunDir, claim: Claim, stop: Stop) -> int:
     steps, saved = compose.load(run.config).train.steps or 0, record.progress(run)
-    journal = Journal(run.metrics, saved)
+    sys.stderr.write(f"{run.run_id} goes on from step {saved}\n")
+    journal, started = Journal(run.metrics, saved), time.monotonic()
     for step in range(saved + 1, steps + 1):
         orders = _orders(run)
         while RESTARTS in orders.get("hold", []) and step == steps and not stop.requested:
@@ -75,7 +76,7 @@ def _train(run: RunDir, claim: Claim, stop: Stop) -> int:
             if "fail" in orders:
                 record.write_failure(run, orders["fail"], "as ordered", step)
                 return RunError.exit_code
-        journal.append({STEP: step, "loss": 1.0 / step})
+        journal.append({STEP: step, "loss": 1.0 / step, "seconds": time.monotonic() - started})
         if orders["saves"] and step % orders["saves"] == 0:
             _save(run, step)
     run.samples.mkdir(exist_ok=True)
@@ -121,7 +122,8 @@ def _note(run: RunDir, name: str) -> None:
 if __name__ == "__main__":
     if "scoft_hpc.job" in sys.argv:
         task.DOOR = Path(__file__).stem
-        os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+        paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         sys.argv = [sys.argv[0], sys.argv[-1]]
         raise SystemExit(job.main())
     raise SystemExit(0 if "--prepare" in sys.argv else execute([Path(word) for word in sys.argv[1:]]))
