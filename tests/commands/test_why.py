@@ -105,7 +105,9 @@ def test_a_run_came_to_its_end_when_it_published_whatever_its_job_does_then(
     assert second.endswith(", from what was saved (35): came to its end")
     told_of_the_other = told(ldm)
     assert "came to its end" not in told_of_the_other
-    assert ("(35): at work" if state == "RUNNING" else "killed before it could write why") in told_of_the_other
+    assert (
+        "(35): at work" if state == "RUNNING" else "killed before it could write why"
+    ) in told_of_the_other
 
 
 def test_starts_of_a_job_after_the_runs_own_end_are_its_packs_alone(

@@ -162,9 +162,6 @@ class OnSlurm:
         self.wait_attempts(count)
         self.wait(lambda: len(self.lines("started.txt")) >= count, f"start {count}")
 
-    def wait_ends(self, count: int) -> None:
-        self.wait(lambda: sum(bool(one.ended) for one in self.attempts()) >= count, f"end of attempt {count}")
-
     # The paced door.
 
     def order(self, **orders: Any) -> None:
