@@ -64,6 +64,22 @@ def test_interrupted_training_ends_in_the_same_weights(
     assert record.result(study.runs[0])["lora_sha256"] == undisturbed
 
 
+def test_training_makes_what_a_preparation_that_never_ran_has_not(cluster: Machine, tmp_path: Path) -> None:
+    """It waits for the preparation's end, good or bad, and then looks at the artifact itself."""
+    study = real(cluster, tmp_path, "ablation.axes.variant=[ldm]", "train.steps=2")
+    cluster.run("scontrol", "update", "partition=GPU-shared", "state=down")
+    try:
+        assert study.sweep().code == 0
+        prepare, _ = study.batches()
+        cluster.run("scancel", f"{prepare.job}_0")
+    finally:
+        cluster.run("scontrol", "update", "partition=GPU-shared", "state=up")
+    study.wait_done()
+    study.wait_idle()
+    assert [len(one.attempts) for one in study.batches()] == [0, 1]
+    assert list((tmp_path / "cache").glob("korea-*"))
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A study's folder on a disk of its own."""
