@@ -95,8 +95,8 @@ def test_accepted_but_the_client_died_before_it_heard(
     wrapper.chmod(0o755)
     environment = {**os.environ, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
     process = study.start(env=environment)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    said = process.communicate()[0]
+    assert process.returncode == -signal.SIGKILL, said
     assert (tmp_path / "answer").read_text().startswith("Submitted batch job")
     assert study.sweep().code == 0
     assert len(study.batches()) == 1
