@@ -24,7 +24,7 @@ def doctor(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command on a machine without Slurm."""
     env = {**os.environ, "PATH": "", **environment}
     command = [sys.executable, "-m", "scoft_hpc.doctor", *words]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=150)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=400)
 
 
 def read(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]]:

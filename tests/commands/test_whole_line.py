@@ -60,7 +60,7 @@ def run(folder: Path, verb: str, *words: str) -> str:
         "objective.w_vgg=0",
     )
     command = [sys.executable, "-m", f"scoft_hpc.{verb}", "culture=quilts", "data.root=data", *words]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout + ended.stderr
 
@@ -77,22 +77,19 @@ def test_from_photographs_to_the_report_and_again_from_caches(folder: Path) -> N
 
     said = run(folder, "prepare")
     assert "loading" not in said and "taking" not in said, "from caches"
-    for seed in (0, 1):
-        said = run(folder, "train", "variant=mpc", "data=folder", f"seed={seed}")
-        assert "preparing" not in said and "taking" not in said and "report" in said
+    said = run(folder, "train", "variant=mpc", "data=folder", "seed=1")  # what was prepared is of no seed
+    assert "preparing" not in said and "taking" not in said and "report" in said
     assert {path: path.stat().st_mtime_ns for path in made} == made, "nothing was made again"
 
-    results = list((folder / "outputs").glob("quilts-mpc-*/runs/*/result.json"))
-    assert len(results) == 2
-    for result in results:
-        rows = [json.loads(line) for line in (result.parent / "metrics.jsonl").read_text().splitlines()]
-        assert len(rows) == 3 and rows[0]["loss_c"] is not None
-        assert len(list((result.parent / "samples").glob("*.png"))) == 4
-        assert "diversity" in json.loads((result.parent / "scores.json").read_text())["metrics"]
-        card = (result.parent / "README.md").read_text()
-        assert "random" in card and "quilts" in card
-        assert (result.parent / "pytorch_lora_weights.kohya.safetensors").is_file()
-        weights = load_file(result.parent / "pytorch_lora_weights.safetensors")
-        assert all(tensor.isfinite().all() for tensor in weights.values())
-        assert any(tensor.abs().max() > 0 for name, tensor in weights.items() if "lora_B" in name)
-    assert len(list((folder / "outputs").glob("quilts-mpc-*/report.html"))) == 2
+    (result,) = (folder / "outputs").glob("quilts-mpc-*/runs/*/result.json")
+    rows = [json.loads(line) for line in (result.parent / "metrics.jsonl").read_text().splitlines()]
+    assert len(rows) == 3 and rows[0]["loss_c"] is not None
+    assert len(list((result.parent / "samples").glob("*.png"))) == 4
+    assert "diversity" in json.loads((result.parent / "scores.json").read_text())["metrics"]
+    card = (result.parent / "README.md").read_text()
+    assert "random" in card and "quilts" in card
+    assert (result.parent / "pytorch_lora_weights.kohya.safetensors").is_file()
+    weights = load_file(result.parent / "pytorch_lora_weights.safetensors")
+    assert all(tensor.isfinite().all() for tensor in weights.values())
+    assert any(tensor.abs().max() > 0 for name, tensor in weights.items() if "lora_B" in name)
+    assert len(list((folder / "outputs").glob("quilts-mpc-*/report.html"))) == 1

@@ -168,17 +168,17 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return weights(run)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_a_signal_saves_and_the_same_command_continues_bit_for_bit(
-    tmp_path: Path, straight: dict[str, Any], number: signal.Signals
+def test_each_signal_saves_and_the_same_command_continues_bit_for_bit(
+    tmp_path: Path, straight: dict[str, Any]
 ) -> None:
     (run,) = planned(tmp_path, *LONGER)
-    process = start([run])
-    wait_for_step(run, 2, process)
-    process.send_signal(number)
-    assert process.wait() == 75
-    assert record.status(run) is Status.planned
-    assert any(run.checkpoints.iterdir())
+    for number, step in ((signal.SIGTERM, 2), (signal.SIGINT, 5), (signal.SIGUSR1, 8)):
+        process = start([run])
+        wait_for_step(run, step, process)
+        process.send_signal(number)
+        assert process.wait() == 75
+        assert record.status(run) is Status.planned
+        assert record.progress(run) >= step
     assert execute([run.path]) == 0
     assert weights(run) == straight
 
