@@ -10,9 +10,10 @@ CLUSTER ?= /tmp/scoft-cluster
 sweep: install
 	$(BIN)/python -m scoft_hpc.sweep culture=all ablation=loss_terms
 
-# Two at a time: half of the tests wait for Slurm, whose machines live side by side.
+# Two at a time: half of the tests wait for Slurm, whose machines live side by side. In tests/conftest.py's order: by
+# itself pytest-xdist would keep the files with a single test, which are the longest ones, for the end.
 test: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: install
 	$(BIN)/ruff check .

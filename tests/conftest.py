@@ -19,6 +19,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those on Slurm come first: they take longest, and two workers end together only if what is left is short."""
+    items.sort(key=lambda item: item.path.parent.name != "slurm")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The seed of the kill loop, to repeat it with."""
     terminalreporter.write_line(f"KILL_LOOP_SEED={os.environ['KILL_LOOP_SEED']}")

@@ -37,6 +37,7 @@ NAMED = 20
 """Of the others so many are named."""
 TAIL, LINES = 400, 14
 """Of a log's last lines so many are searched, and so many shown."""
+CAME_TO_ITS_END = "came to its end"
 DATED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 """How a new message begins in a log."""
 
@@ -85,7 +86,7 @@ def _about(choice: Choice, seen: Situation, alike: Sequence[State], log: Path | 
     steps = next(entry["steps"] for entry in choice.entries if entry["run_id"] == state.run_id)
     for key, text in _facts(choice, seen, state, int(steps)):
         yield f"  {key:<9} {text}"
-    for n, line in enumerate(_attempts(seen, state), start=1):
+    for n, line in enumerate(_attempts(choice, seen, state), start=1):
         yield f"  {'attempts' if n == 1 else '':<9} {n}. {line}"
     if state.status in BROKEN:
         yield f"  {'next':<9} {reasons.next_step(state)}"
@@ -129,19 +130,31 @@ def _slurms_word(state: State) -> str:
     return f"Slurm ended its job: {verdict.state}" if verdict else ""
 
 
-def _attempts(seen: Situation, state: State) -> Iterator[str]:
-    """A line for each start of a job of the run."""
+def _attempts(choice: Choice, seen: Situation, state: State) -> Iterator[str]:
+    """A line for each start of a job of the run, up to the one that published it: later ones were for its pack."""
+    published = _published(choice, state)
     for sent in seen.batches:
-        for task, runs in enumerate(sent.tasks):
-            if state.run_id in runs:
-                for attempt in sent.attempts:
-                    if attempt.task == task and state.run_id in attempt.progress:
-                        yield _attempt(sent, attempt, state)
+        for attempt in sent.attempts:
+            if state.run_id in attempt.progress:
+                last = (attempt.job, attempt.restart) == published
+                yield _attempt(sent, attempt, state, last)
+                if last:
+                    return
 
 
-def _attempt(sent: Batch, attempt: Attempt, state: State) -> str:
+def _published(choice: Choice, state: State) -> tuple[str, int] | None:
+    """The job and the start of it that made the run's result; None if there is none, or none of Slurm's made it."""
+    if state.status is not Status.done:
+        return None
+    result = record.result(choice.study.run(state.run_id))
+    return (result["job"], result["restart"]) if result.get("job") else None
+
+
+def _attempt(sent: Batch, attempt: Attempt, state: State, published: bool) -> str:
     at_work = state.place is not None and state.alive and attempt == state.place.batch.last(state.place.task)
-    if at_work and attempt.ended is None:
+    if published:  # the job may go on, for its pack or with its own end
+        ended, seconds = CAME_TO_ITS_END, attempt.seconds
+    elif at_work and attempt.ended is None:
         ended, seconds = "at work", time.time() - attempt.started
     else:
         ended, seconds = _ending(sent, attempt), attempt.seconds
@@ -160,7 +173,7 @@ def _ending(sent: Batch, attempt: Attempt) -> str:
     if attempt.cause is not None:
         return attempt.cause + (f", {attempt.note}" if attempt.note else "")
     if attempt.code in (0, RunError.exit_code):
-        return "came to its end" + (", but runs failed" if attempt.code else "")
+        return CAME_TO_ITS_END + (", but runs failed" if attempt.code else "")
     return told or f"ended with exit code {attempt.code}"
 
 

@@ -11,8 +11,9 @@ from scoft_hpc import why
 from scoft_hpc.launch import batch, reasons
 from scoft_hpc.launch.batch import Verdict
 from scoft_hpc.launch.submit import log_of
-from scoft_hpc.runs import record
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.runs import claim, record
+from scoft_hpc.runs.claim import Claim
+from scoft_hpc.runs.layout import RunDir, StudyDir
 from sent import Slurm, ask, attempt, ids, line, send
 from studies import finish, lose, plan_study, run_of, train
 
@@ -77,6 +78,50 @@ def test_a_failed_run_has_its_cause_attempts_and_trace(study: StudyDir, queue: S
     assert "needs you. The loss or a gradient is not finite" in text
     assert f"log       {log}" in text
     assert "| FloatingPointError" in text and "KeyError" not in text
+
+
+def publish(run: RunDir, job: str, restart: int, patch: pytest.MonkeyPatch) -> None:
+    """As a process of this start of the job does."""
+    patch.setenv(claim.JOB, job)
+    patch.setenv(claim.RESTART, str(restart))
+    held = Claim.take(run.claim)
+    record.write_result(run, held, restart + 1, {"train": 1.0})
+    held.release()
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "FAILED"])
+def test_a_run_came_to_its_end_when_it_published_whatever_its_job_does_then(
+    study: StudyDir, queue: Slurm, told: Ask, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """The job ends later than its runs: it may still work on others, or die with no word on its own end."""
+    mpc, ldm = ids(study, "korea-mpc", "korea-ldm")[::-1]
+    sent = send(study, 7, (mpc, ldm))
+    attempt(study, sent, 0, ended=time.time() - 1000, code=75, cause="time limit")
+    attempt(study, sent, 0, 1, started=time.time() - 900, progress={mpc: 35, ldm: 35})
+    publish(study.run(mpc), "7_0", 1, monkeypatch)
+    queue.holds(line("7_0", state))
+    first, second = (part for part in told(mpc).splitlines() if " on w001, job 7_0" in part)
+    assert first.endswith(": time limit")
+    assert second.endswith(", from what was saved (35): came to its end")
+    told_of_the_other = told(ldm)
+    assert "came to its end" not in told_of_the_other
+    assert (
+        "(35): at work" if state == "RUNNING" else "killed before it could write why"
+    ) in told_of_the_other
+
+
+def test_starts_of_a_job_after_the_runs_own_end_are_its_packs_alone(
+    study: StudyDir, queue: Slurm, told: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mpc, ldm = ids(study, "korea-mpc", "korea-ldm")[::-1]
+    sent = send(study, 7, (mpc, ldm))
+    attempt(study, sent, 0, ended=time.time() - 1000, code=75, cause="time limit")
+    publish(study.run(mpc), "7_0", 0, monkeypatch)
+    attempt(study, sent, 0, 1, started=time.time() - 900, progress={mpc: 44, ldm: 35})
+    queue.holds(line("7_0", "RUNNING"))
+    (only,) = (part for part in told(mpc).splitlines() if " on w001, job 7_0" in part)
+    assert only.endswith(": came to its end")
+    assert "2. " in told(ldm) and "at work" in told(ldm)
 
 
 def test_runs_of_a_job_that_ended_alike_are_told_of_once(study: StudyDir, queue: Slurm, told: Ask) -> None:

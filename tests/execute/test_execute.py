@@ -177,35 +177,45 @@ def test_finished_runs_are_passed_over(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*")} == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_a_signal_saves_and_the_same_command_continues_bit_for_bit(
-    tmp_path: Path, number: signal.Signals
-) -> None:
-    (straight,) = planned(tmp_path / "straight")
-    assert execute([straight.path]) == 0
-    (run,) = planned(tmp_path / "broken")
-    process = start([run])
-    wait_for_step(run, 2, process)
-    process.send_signal(number)
-    assert process.wait() == 75
-    assert record.status(run) is Status.planned
-    assert any(run.checkpoints.iterdir())
+LONGER = ("train.steps=12",)
+"""Of runs that are broken off in their midst."""
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The weights of such a run that nothing has disturbed."""
+    (run,) = planned(tmp_path_factory.mktemp("straight"), *LONGER)
     assert execute([run.path]) == 0
-    assert weights(run) == weights(straight)
+    return weights(run)
 
 
-def test_a_killed_run_is_lost_and_continues_from_its_last_save(tmp_path: Path) -> None:
-    (straight,) = planned(tmp_path / "straight")
-    assert execute([straight.path]) == 0
-    (run,) = planned(tmp_path / "killed", "save_seconds=0.0")
+def test_each_signal_saves_and_the_same_command_continues_bit_for_bit(
+    tmp_path: Path, straight: dict[str, Any]
+) -> None:
+    (run,) = planned(tmp_path, *LONGER)
+    for number, step in ((signal.SIGTERM, 2), (signal.SIGINT, 5), (signal.SIGUSR1, 8)):
+        process = start([run])
+        wait_for_step(run, step, process)
+        process.send_signal(number)
+        assert process.wait() == 75
+        assert record.status(run) is Status.planned
+        assert record.progress(run) >= step
+    assert execute([run.path]) == 0
+    assert weights(run) == straight
+
+
+def test_a_killed_run_is_lost_and_continues_from_its_last_save(
+    tmp_path: Path, straight: dict[str, Any]
+) -> None:
+    (run,) = planned(tmp_path, *LONGER, "save_seconds=0.0")
     process = start([run])
     wait_for_step(run, 3, process)
     process.kill()
     process.wait()
     assert record.status(run) is Status.lost
     assert execute([run.path]) == 0
-    assert weights(run) == weights(straight)
-    assert [row[journal.STEP] for row in journal.read(run.metrics)] == list(range(1, 7))
+    assert weights(run) == straight
+    assert [row[journal.STEP] for row in journal.read(run.metrics)] == list(range(1, 13))
 
 
 def test_a_run_that_another_process_owns_is_left_to_it(

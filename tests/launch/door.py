@@ -1,7 +1,8 @@
 """A door that trains nothing: it claims, journals, draws and publishes at a pace that a test sets.
 
-Environment: DOOR_PACE, seconds a step; DOOR_FAIL, DOOR_STOP and DOOR_CRASH, part of the id of a run that fails,
-stops as after a signal, or takes its whole job down. Every start is noted in `<study>/started.txt`.
+Environment: DOOR_PACE, seconds a step; DOOR_SAVE, seconds of the save when it is stopped; DOOR_FAIL, DOOR_STOP and
+DOOR_CRASH, part of the id of a run that fails, stops as after a signal, or takes its whole job down. Every start is
+noted in `<study>/started.txt`, every stop in `stopped.txt`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from scoft_hpc.runs.journal import STEP, Journal
 from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.runs.stop import Stop
 
-PACE = float(os.environ.get("DOOR_PACE", "0.005"))
+PACE, SAVE = float(os.environ.get("DOOR_PACE", "0.005")), float(os.environ.get("DOOR_SAVE", "0.1"))
 
 
 def execute(paths: Sequence[Path]) -> int:
@@ -32,8 +33,7 @@ def execute(paths: Sequence[Path]) -> int:
         for run in runs:
             held.callback(Claim.take(run.claim).release)
             record.start_attempt(run)
-            with (run.path.parents[1] / "started.txt").open("a") as file:
-                file.write(f"{run.run_id}\n")
+            _note(run, "started.txt")
         codes = [_train(run, stop) for run in runs]
     return INTERRUPTED if INTERRUPTED in codes else max(codes, default=0)
 
@@ -44,7 +44,8 @@ def _train(run: RunDir, stop: Stop) -> int:
     journal = Journal(run.metrics, first)
     for step in range(first + 1, steps + 1):
         if stop.requested or (step == 3 and _chosen("DOOR_STOP", run)):
-            time.sleep(0.5)  # a save that takes its time
+            _note(run, "stopped.txt")
+            time.sleep(SAVE)
             return INTERRUPTED
         if step == 3 and _chosen("DOOR_FAIL", run):
             record.write_failure(run, "nan", "the loss is not finite", step)
@@ -55,6 +56,11 @@ def _train(run: RunDir, stop: Stop) -> int:
     (run.samples / "p00-s00.png").touch()
     atomic.write_json(run.result, {"run_id": run.run_id, "steps": steps, "resumed": first})
     return 0
+
+
+def _note(run: RunDir, name: str) -> None:
+    with (run.path.parents[1] / name).open("a") as file:
+        file.write(f"{run.run_id}\n")
 
 
 def _chosen(variable: str, run: RunDir) -> bool:

@@ -19,7 +19,7 @@ from scoft_hpc.runs.layout import RunDir, StudyDir
 from scoft_hpc.runs.record import Status
 
 HERE = Path(__file__).parent
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 class Launcher:
@@ -59,6 +59,11 @@ class Launcher:
     def starts(self) -> Counter[str]:
         return Counter((self.study.path / "started.txt").read_text().split())
 
+    def stops(self) -> list[str]:
+        """The runs that heard that they are to stop."""
+        stopped = self.study.path / "stopped.txt"
+        return stopped.read_text().split() if stopped.exists() else []
+
 
 def until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
@@ -88,7 +93,7 @@ def test_every_run_is_done_once_and_a_second_launch_sends_nothing(tmp_path: Path
 
 
 def test_ctrl_c_lets_the_jobs_save_and_the_same_command_continues(tmp_path: Path) -> None:
-    first = Launcher(tmp_path, PACE="0.1")
+    first = Launcher(tmp_path, PACE="0.3", SAVE="0.5")
     until(lambda: len(first.workers()) == 2 and any(record.step(run) > 2 for run in first.runs()))
     workers = first.workers()
     os.killpg(first.process.pid, signal.SIGINT)  # as a terminal does: to the whole foreground group
@@ -103,7 +108,7 @@ def test_ctrl_c_lets_the_jobs_save_and_the_same_command_continues(tmp_path: Path
 
 
 def test_a_killed_job_leaves_lost_runs_that_are_started_again(tmp_path: Path) -> None:
-    first = Launcher(tmp_path, PACE="0.05")
+    first = Launcher(tmp_path, PACE="0.1")
     until(lambda: len(first.workers()) == 2 and all(claim.alive(run.claim) for run in first.runs()))
     victim = min(first.workers())
     mine = {run.run_id for run in first.runs() if getattr(claim.alive(run.claim), "pid", 0) == victim}
@@ -143,7 +148,7 @@ def test_a_job_that_breaks_off_before_its_runs_is_told_with_its_log(tmp_path: Pa
 
 
 def test_of_two_launchers_one_sends_and_the_other_follows(tmp_path: Path) -> None:
-    both = [Launcher(tmp_path, PACE="0.01") for _ in range(2)]
+    both = [Launcher(tmp_path, PACE="0.05") for _ in range(2)]
     ends = [launcher.end() for launcher in both]
     assert [code for code, _ in ends] == [0, 0]
     assert sum("following: study is being worked on by" in output for _, output in ends) == 1
@@ -167,12 +172,12 @@ def test_after_a_killed_launcher_the_next_waits_for_its_jobs_and_sends_the_rest(
 
 @pytest.mark.parametrize("again", [False, True])
 def test_sigterm_stops_too_and_a_second_signal_ends_the_jobs_at_once(tmp_path: Path, again: bool) -> None:
-    first = Launcher(tmp_path, PACE="0.1")
+    first = Launcher(tmp_path, PACE="0.3", SAVE="600" if again else "0.1")
     until(lambda: len(first.workers()) == 2)
     workers = first.workers()
     first.process.send_signal(signal.SIGTERM)
     if again:
-        time.sleep(0.3)  # the jobs take 0.5 s to save
+        until(lambda: len(first.stops()) == 2)
         first.process.send_signal(signal.SIGTERM)
     assert first.end()[0] == 130
     assert not any(map(alive, workers))

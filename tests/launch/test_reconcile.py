@@ -178,11 +178,12 @@ def test_the_last_word_of_the_job_itself_outranks_slurms() -> None:
 
 
 def test_another_persons_job_is_not_given_up_because_we_cannot_see_it() -> None:
-    theirs = batch(user="somebody-else", attempts=(attempt(alive=NOW),))
+    now = time.time()  # by which its last sign of life is old or not
+    theirs = batch(user="somebody-else", attempts=(attempt(alive=now),))
     assert state(NEW, [theirs], Queue([])).alive
-    silent = batch(user="somebody-else", attempts=(attempt(alive=NOW - 5000),))
+    silent = batch(user="somebody-else", attempts=(attempt(alive=now - 5000),))
     assert not state(NEW, [silent], Queue([])).alive
-    assert not state(NEW, [batch(attempts=(attempt(alive=NOW),))], Queue([])).alive
+    assert not state(NEW, [batch(attempts=(attempt(alive=now),))], Queue([])).alive
 
 
 def test_attempts_without_progress_are_counted_since_a_person_asked() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc.errors import RunError
-from scoft_hpc.runs import record
+from scoft_hpc.runs import claim, record
 from scoft_hpc.runs.claim import Claim, Owner
 from scoft_hpc.runs.journal import STEP, Journal
 from scoft_hpc.runs.layout import RunDir, StudyDir, studies
@@ -77,7 +77,9 @@ def test_failure_tells_why(run: RunDir) -> None:
     assert (failure["cause"], failure["message"], failure["step"]) == ("nan", "loss became NaN", 17)
 
 
-def test_done_outranks_everything(run: RunDir) -> None:
+def test_done_outranks_everything(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(claim.JOB, "12_3")
+    monkeypatch.setenv(claim.RESTART, "1")
     held = Claim.take(run.claim)
     log = Journal(run.metrics, 0)
     log.append({STEP: 3})
@@ -90,6 +92,7 @@ def test_done_outranks_everything(run: RunDir) -> None:
     assert record.status(run) is Status.done
     result = record.result(run)
     assert (result["run_id"], result["steps"], result["attempt"], result["samples"]) == (run.run_id, 3, 2, 1)
+    assert (result["job"], result["restart"]) == ("12_3", 1)
     assert result["lora_sha256"] == hashlib.sha256(b"weights").hexdigest()
 
 

@@ -59,7 +59,7 @@ def test_the_readme_names_every_file() -> None:
 def fetch(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHON": sys.executable, **environment}
     command = ["bash", str(FOLDER / "fetch.sh"), *words]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=400)
 
 
 def test_weights_come_whole_though_jobs_are_set_offline(tmp_path: Path) -> None:

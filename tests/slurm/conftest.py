@@ -27,9 +27,15 @@ def machine() -> Iterator[Machine]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def cluster(machine: Machine) -> Iterator[Machine]:
-    """The machine with every daemon up, every node ready and no job, before the test and after it."""
-    machine.quiet()
+@pytest.fixture(scope="module")
+def left_quiet(machine: Machine) -> Iterator[Machine]:
+    """The machine, with nothing of a module's last test going on after it."""
     yield machine
     machine.quiet()
+
+
+@pytest.fixture
+def cluster(left_quiet: Machine) -> Machine:
+    """The machine with every daemon up, every node ready and no job."""
+    left_quiet.quiet()
+    return left_quiet

@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,14 +159,20 @@ class Machine:
         self.wait_ready(node)
 
     def node_state(self, node: str) -> str:
-        return self.run("sinfo", "-h", "-N", "-n", node, "-p", "GPU-shared", "-o", "%T").upper()
+        return self.node_states()[node]
+
+    def node_states(self) -> dict[str, str]:
+        lines = self.run("sinfo", "-h", "-N", "-p", "GPU-shared", "-o", "%N %T").splitlines()
+        return {node: state.upper() for node, state in map(str.split, lines)}
 
     def wait_ready(self, *nodes: str) -> None:
         """Wait until slurmctld may send jobs to these nodes."""
-        if not wait_for(
-            lambda: all(self.node_state(node) in ("IDLE", "MIXED", "ALLOCATED") for node in nodes)
-        ):
-            raise MachineError(f"nodes do not become ready: {[self.node_state(node) for node in nodes]}")
+        if not wait_for(lambda: not self._unready(nodes)):
+            raise MachineError(f"nodes do not become ready: {self.node_states()}")
+
+    def _unready(self, nodes: Iterable[str]) -> list[str]:
+        states = self.node_states()
+        return [node for node in nodes if states[node] not in ("IDLE", "MIXED", "ALLOCATED")]
 
     def expire(self, job: str, seconds: int = 0) -> None:
         """Let a running job reach its time limit so many seconds from now.
@@ -227,7 +233,7 @@ class Machine:
         self._kill(self._is_job)
         if not wait_for(lambda: self.run("squeue", "-h", check=False) == ""):
             raise MachineError(f"jobs that do not end:\n{self.run('squeue')}")
-        for node in NODES:
+        for node in self._unready(NODES):
             self.node_back(node)
 
     def down(self) -> None:

@@ -8,6 +8,8 @@ for the door, which is this file. What the door does stands in `orders.json` bes
     end      "exit" or "kill", at step `at`       fail     a cause to fail with, at step `at`
     lanes    more runs than these in a pack are out of GPU memory
     hog_gb   memory to take, and to be killed for, unless the job has twice that
+    of       beginnings of the ids of the runs that `hold`, `end` and `fail` are for; else they are for all
+    tries    by cause: attempts without progress after which a run is given up, in place of the policy's
 
 Every start and every publication is a line in `started.txt` or `published.txt` beside the orders: run, job, restart.
 """
@@ -21,6 +23,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from scoft_hpc import job
 from scoft_hpc.config import compose
 from scoft_hpc.errors import INTERRUPTED, RunError
 from scoft_hpc.launch import task
+from scoft_hpc.launch.policy import CAUSES
 from scoft_hpc.runs import atomic, record
 from scoft_hpc.runs.claim import JOB, RESTART, Claim
 from scoft_hpc.runs.journal import STEP, Journal
@@ -58,10 +62,11 @@ def execute(paths: Sequence[Path]) -> int:
 
 def _train(run: RunDir, claim: Claim, stop: Stop) -> int:
     steps, saved = compose.load(run.config).train.steps or 0, record.progress(run)
-    journal = Journal(run.metrics, saved)
+    sys.stderr.write(f"{run.run_id} goes on from step {saved}\n")
+    journal, started = Journal(run.metrics, saved), time.monotonic()
     for step in range(saved + 1, steps + 1):
         orders = _orders(run)
-        while RESTARTS in orders.get("hold", []) and step == steps and not stop.requested:
+        while RESTARTS in _meant(run, orders).get("hold", []) and step == steps and not stop.requested:
             time.sleep(0.05)
             orders = _orders(run)
         due = time.monotonic() + orders["pace"]
@@ -71,11 +76,12 @@ def _train(run: RunDir, claim: Claim, stop: Stop) -> int:
             _save(run, step - 1)
             return INTERRUPTED
         if step >= orders.get("at", 1):
-            _break(orders)
-            if "fail" in orders:
-                record.write_failure(run, orders["fail"], "as ordered", step)
+            faults = _meant(run, orders)
+            _break(faults)
+            if "fail" in faults:
+                record.write_failure(run, faults["fail"], "as ordered", step)
                 return RunError.exit_code
-        journal.append({STEP: step, "loss": 1.0 / step})
+        journal.append({STEP: step, "loss": 1.0 / step, "seconds": time.monotonic() - started})
         if orders["saves"] and step % orders["saves"] == 0:
             _save(run, step)
     run.samples.mkdir(exist_ok=True)
@@ -113,6 +119,11 @@ def _orders(run: RunDir) -> dict[str, Any]:
     return orders
 
 
+def _meant(run: RunDir, orders: dict[str, Any]) -> dict[str, Any]:
+    """The orders, if they are for this run."""
+    return orders if run.run_id.startswith(tuple(orders.get("of", [""]))) else {}
+
+
 def _note(run: RunDir, name: str) -> None:
     with (run.path.parents[2] / name).open("a") as file:
         file.write(f"{run.run_id} {os.environ[JOB]} {RESTARTS}\n")
@@ -121,7 +132,11 @@ def _note(run: RunDir, name: str) -> None:
 if __name__ == "__main__":
     if "scoft_hpc.job" in sys.argv:
         task.DOOR = Path(__file__).stem
-        os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+        paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         sys.argv = [sys.argv[0], sys.argv[-1]]
+        orders = json.loads((Path(sys.argv[1]).parents[2] / "orders.json").read_text())
+        for cause, tries in orders.get("tries", {}).items():
+            CAUSES[cause] = replace(CAUSES[cause], tries=tries)
         raise SystemExit(job.main())
     raise SystemExit(0 if "--prepare" in sys.argv else execute([Path(word) for word in sys.argv[1:]]))

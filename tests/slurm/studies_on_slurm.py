@@ -163,9 +163,6 @@ class OnSlurm:
         self.wait_attempts(count)
         self.wait(lambda: len(self.lines("started.txt")) >= count, f"start {count}")
 
-    def wait_ends(self, count: int) -> None:
-        self.wait(lambda: sum(bool(one.ended) for one in self.attempts()) >= count, f"end of attempt {count}")
-
     # The paced door.
 
     def order(self, **orders: Any) -> None:
@@ -178,13 +175,19 @@ class OnSlurm:
 
 
 def paced(
-    cluster: Machine, output: Path, *words: str, runs: int = 1, steps: int = 20, **orders: Any
+    cluster: Machine,
+    output: Path,
+    *words: str,
+    variants: str = "base",
+    runs: int = 1,
+    steps: int = 20,
+    **orders: Any,
 ) -> OnSlurm:
-    """A study of runs that train nothing: steps of 0.05 s, saved at each, unless ordered otherwise."""
+    """A study of `runs` seeds that train nothing: steps of 0.05 s, saved at each, unless ordered otherwise."""
     seeds = ",".join(map(str, range(runs)))
     usual = (
         "culture=korea",
-        "ablation.axes.variant=[base]",
+        f"ablation.axes.variant=[{variants}]",
         f"seed=[{seeds}]",
         f"train.steps={steps}",
         f"cluster.python='{sys.executable} {PACED}'",

@@ -13,7 +13,7 @@ from slurm.machine import Machine
 def ask(*words: str) -> tuple[int, dict[str, dict[str, str]]]:
     """The exit code, and the findings by their checks."""
     command = [sys.executable, "-m", "scoft_hpc.doctor", "--json", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=150)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, {finding["check"]: finding for finding in json.loads(done.stdout)}
 

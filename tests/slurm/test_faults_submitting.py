@@ -95,8 +95,8 @@ def test_accepted_but_the_client_died_before_it_heard(
     wrapper.chmod(0o755)
     environment = {**os.environ, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
     process = study.start(env=environment)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    said = process.communicate()[0]
+    assert process.returncode == -signal.SIGKILL, said
     assert (tmp_path / "answer").read_text().startswith("Submitted batch job")
     assert study.sweep().code == 0
     assert len(study.batches()) == 1
@@ -123,16 +123,16 @@ def test_the_same_command_rebuilds_all_from_disk_and_runs_no_finished_work_again
     study: OnSlurm, cluster: Machine
 ) -> None:
     """The login node is gone, half of the study is done, the rest was lost with its nodes."""
-    study.order(hold=[0])
+    study.order(hold=[0], of=[f"korea-base-s{seed}-" for seed in range(RUNS // 2, RUNS)])
     assert study.sweep().code == 0
-    study.wait(lambda: len(study.lines("started.txt")) == RUNS, "all runs")
-    study.wait(lambda: all(run.checkpoints.is_dir() for run in study.runs), "saves")
-    for entry in sorted(study.living(), key=lambda entry: entry.index)[RUNS // 2 :]:
+    study.wait(lambda: all(run.checkpoints.is_dir() for run in study.runs), "saves of all runs")
+    study.wait(lambda: len(study.living()) == RUNS // 2, "half of them to be done")
+    for entry in study.living():
         cluster.run("scancel", "--signal=KILL", "--full", f"{entry.job}_{entry.index}")
     study.order(hold=[])
     study.wait_idle()
     done = {run.run_id: run.result.stat().st_mtime_ns for run in study.runs if run.result.exists()}
-    assert done
+    assert len(done) == RUNS // 2
     process = study.start()
     said = process.communicate()[0]
     assert process.returncode == 0, said
@@ -144,6 +144,7 @@ def test_the_same_command_rebuilds_all_from_disk_and_runs_no_finished_work_again
 
 
 def test_of_two_who_send_at_once_one_sends_and_the_other_is_told(study: OnSlurm) -> None:
+    study.order(hold=[0])  # the slower one finds them all at work at least
     both = [study.start(), study.start()]
     said = [process.communicate()[0] for process in both]
     codes = [process.returncode for process in both]
@@ -153,6 +154,7 @@ def test_of_two_who_send_at_once_one_sends_and_the_other_is_told(study: OnSlurm)
         assert codes[other] == 4 and f"is being worked on by {claim.user()}@" in said[other]
     else:
         assert "nothing to send: 4 runs still in the queue or at work" in said[other]
+    study.order(hold=[])
     assert_each_run_once(study)
 
 

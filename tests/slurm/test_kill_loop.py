@@ -135,7 +135,7 @@ def start(study: StudyDir, *more: str) -> subprocess.Popen[str]:
 def sweep(study: StudyDir) -> None:
     """A person types the command again; Slurm may be away, but nothing may surprise them."""
     launcher = start(study)
-    out, err = launcher.communicate(timeout=180)
+    out, err = launcher.communicate(timeout=400)
     assert launcher.returncode in (0, 3, 4), out + err
     assert "Traceback" not in err, err
 
@@ -162,7 +162,7 @@ def at_once(study: StudyDir) -> Counter[str]:
 def quiet_study(tmp_path: Path) -> StudyDir:
     """The same study, on this machine and left in peace."""
     command = [sys.executable, "-m", "scoft_hpc.sweep", *WORDS, f"output={tmp_path / 'quiet'}"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return StudyDir(tmp_path / "quiet" / "s")
 

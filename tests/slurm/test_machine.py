@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def state(cluster: Machine, job: str) -> str:
     return cluster.run("squeue", "-h", "-t", "all", "-j", job, "-o", "%T")
 
 
-def becomes(cluster: Machine, job: str, wanted: str, seconds: float = 30) -> bool:
+def becomes(cluster: Machine, job: str, wanted: str, seconds: float = 90) -> bool:
     return wait_for(lambda: state(cluster, job) == wanted, seconds)
 
 
@@ -89,7 +90,7 @@ def test_a_requeued_job_starts_again_soon(cluster: Machine) -> None:
     assert becomes(cluster, job, "RUNNING")
     cluster.run("scontrol", "requeue", job)
     assert becomes(cluster, job, "PENDING")
-    assert becomes(cluster, job, "RUNNING", 20)
+    assert becomes(cluster, job, "RUNNING")
     assert "Restarts=1" in cluster.run("scontrol", "show", "job", job)
 
 
@@ -97,7 +98,7 @@ def test_a_job_that_waits_for_its_begin_is_released(cluster: Machine) -> None:
     job = submit(cluster, "sleep 60", "--begin=now+600")
     assert state(cluster, job) == "PENDING"
     with cluster.hurrying():
-        assert becomes(cluster, job, "RUNNING", 20)
+        assert becomes(cluster, job, "RUNNING")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_a_time_limit_can_be_hurried(cluster: Machine) -> None:
     job = submit(cluster, "sleep 600", "--time=10")
     assert becomes(cluster, job, "RUNNING")
     cluster.expire(job)
-    assert becomes(cluster, job, "TIMEOUT", 45)
+    assert becomes(cluster, job, "TIMEOUT")
 
 
 def test_a_job_over_its_memory_is_killed(cluster: Machine, tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_the_queue_outlives_slurmctld(cluster: Machine) -> None:
     assert becomes(cluster, running, "RUNNING")
     saved = cluster.folder / "state" / "job_state"
     begun = time.time()
-    assert wait_for(lambda: saved.exists() and saved.stat().st_mtime > begun, 15)  # it saves every 5 s
+    assert wait_for(lambda: saved.exists() and saved.stat().st_mtime > begun)  # it saves every 5 s
     cluster.kill("slurmctld")
     with pytest.raises(MachineError, match="Unable to contact slurm controller"):
         cluster.run("squeue")
@@ -180,16 +181,6 @@ def test_records_of_ended_jobs_are_purged(cluster: Machine) -> None:
     assert recorded(cluster, ended) == ["COMPLETED"]
 
 
-def test_nothing_is_left_after_down(folder: Path, machine: Machine) -> None:
-    second = up(folder)
-    submit(second, STUBBORN, "--export=NONE")
-    assert wait_for(lambda: bool(jobs_and_daemons(second)[0]))
-    assert machine.run("squeue", "-h") == ""  # two machines side by side know nothing of each other
-    second.down()
-    assert jobs_and_daemons(second) == ([], [])
-    assert not second.folder.exists()
-
-
 def test_a_machine_dies_with_the_process_that_watches_it(folder: Path) -> None:
     script = (
         "import pathlib, sys, time; from slurm.machine import up; "
@@ -206,14 +197,22 @@ def test_a_machine_dies_with_the_process_that_watches_it(folder: Path) -> None:
     assert wait_for(lambda: not folder.exists() and jobs_and_daemons(Machine(folder)) == ([], []))
 
 
-def test_a_shell_has_a_machine_for_as_long_as_it_lives(folder: Path) -> None:
-    script = "sinfo -h -o %R | wc -l; sbatch --output=/dev/null --wrap 'sleep 600'; false"
+def test_a_shell_has_a_machine_for_as_long_as_it_lives_and_nothing_is_left(
+    folder: Path, cluster: Machine
+) -> None:
+    """Beside the other one: two machines know nothing of each other."""
+    script = (
+        "sinfo -h -o %R | wc -l; "
+        f"sbatch --output=/dev/null --export=NONE --wrap {shlex.quote(STUBBORN)}; "
+        "until squeue -h -t RUNNING | grep -q .; do sleep 0.1; done; "
+        f"SLURM_CONF={cluster.conf} squeue -h | wc -l; false"
+    )
     env = {**os.environ, "SHELL": "/bin/bash"}
     words = [sys.executable, module.__file__, "shell", str(folder)]
     done = subprocess.run(words, env=env, input=script, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "ends when you leave this shell" in done.stdout
-    assert done.stdout.endswith("\n6\nSubmitted batch job 1\n")
+    assert done.stdout.endswith("\n6\nSubmitted batch job 1\n0\n")
     assert jobs_and_daemons(Machine(folder)) == ([], []) and not folder.exists()
 
 

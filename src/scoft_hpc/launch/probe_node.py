@@ -89,7 +89,7 @@ def unfit(torch: Torch, name: str, number: int, precision: Precision) -> str:
             f"torch: {name} needs kernels for sm_{number}, this build has {' '.join(torch.archs)}; {advice}."
         )
     if precision is Precision.bf16 and number < BF16_SINCE:
-        return f"torch: {name} has no bf16; take model.precision=fp32."
+        return f"torch: {name} has no bf16; take model.precision=fp16."
     return ""
 
 

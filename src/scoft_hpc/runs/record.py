@@ -72,7 +72,7 @@ def earlier_failure(run: RunDir) -> dict[str, Any] | None:
 
 
 def write_result(run: RunDir, held: claim.Claim, attempt: int, seconds: dict[str, float]) -> None:
-    """Publish the run: from now on it is done.
+    """Publish the run: from now on it is done. The result names the queue's job that made it, and which start of it.
 
     Raises:
         RunError: if the claim was taken over; the one who holds it now will publish.
@@ -83,6 +83,8 @@ def write_result(run: RunDir, held: claim.Claim, attempt: int, seconds: dict[str
         "seconds": seconds,
         "steps": step(run),
         "attempt": attempt,
+        "job": held.owner.job,
+        "restart": held.owner.restart,
         "finished": time.time(),
         "samples": len(list(run.samples.glob("*.png"))),
         "lora_sha256": None if weights is None else hashlib.sha256(weights).hexdigest(),

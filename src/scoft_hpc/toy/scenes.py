@@ -217,6 +217,17 @@ def _subject_to_canvas(scene: Scene) -> Callable[[Point], Point]:
     return to_canvas
 
 
+def _grown(mask: Image.Image) -> Image.Image:
+    """The mask with a pixel of the picture more on all sides: the largest value in a square around each point."""
+    grown = np.array(mask)
+    for lines in (grown, grown.T):
+        for _ in range(SUPERSAMPLING):
+            before = lines.copy()
+            np.maximum(lines[1:], before[:-1], out=lines[1:])
+            np.maximum(lines[:-1], before[1:], out=lines[:-1])
+    return Image.fromarray(grown)
+
+
 def render(scene: Scene) -> NDArray[np.uint8]:
     """Draws the scene: uint8 [64, 64, 3], the same for the same scene."""
     style = STYLES[scene.style]
@@ -233,10 +244,7 @@ def render(scene: Scene) -> NDArray[np.uint8]:
     body = _treat(_mask(body_shapes, to_canvas), style.treatment)
     detail = _treat(_mask(detail_shapes, to_canvas), style.treatment)
     if style.treatment == "outlined":
-        outline = ImageChops.lighter(body, detail)
-        for _ in range(SUPERSAMPLING):  # a square grown pixel by pixel: half the work of one large filter
-            outline = outline.filter(ImageFilter.MaxFilter(3))
-        picture.paste(style.detail, mask=outline)
+        picture.paste(style.detail, mask=_grown(ImageChops.lighter(body, detail)))
     picture.paste(style.body, mask=body)
     picture.paste(style.second, mask=ImageChops.multiply(body, MOTIFS[style.motif]))
     picture.paste(style.second if style.treatment == "outlined" else style.detail, mask=detail)
