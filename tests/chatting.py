@@ -14,7 +14,11 @@ USAGE = {"prompt_tokens": 90, "completion_tokens": 20, "total_tokens": 110}
 
 def completion(text: str | None, **choice: Any) -> bytes:
     message = {"role": "assistant", "content": text, **choice.pop("message", {})}
-    found = {"object": "chat.completion", "choices": [{"index": 0, "message": message, **choice}], "usage": USAGE}
+    found = {
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, **choice}],
+        "usage": USAGE,
+    }
     return json.dumps(found).encode()
 
 
@@ -61,9 +65,9 @@ def hangs_up(handler: Handler) -> None:
 
 def by_prompt(pages: dict[str, Page], other: Page) -> Page:
     """A page for the prompts that hold a word, another for all else."""
-    return lambda handler: next(
-        (page for word, page in pages.items() if word in prompt(handler)), other
-    )(handler)
+    return lambda handler: next((page for word, page in pages.items() if word in prompt(handler)), other)(
+        handler
+    )
 
 
 def url(server: Server) -> str:

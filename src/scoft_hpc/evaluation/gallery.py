@@ -82,15 +82,21 @@ def find(config: RunConfig, manifest: Manifest) -> Gallery:
     return Gallery(tuple(tuple(chosen[text]) for text in texts), digest)
 
 
+def undrawn(settings: Evaluation) -> Evaluation:
+    """The settings with the folder's absolute path; where there are images, no model is told anything."""
+    if not settings.images:
+        return settings
+    path = Path(settings.images).expanduser().absolute()
+    return replace(settings, prompting=Prompting.asked, rewrites=None, images=str(path))
+
+
 def settled(config: RunConfig, manifest: Manifest) -> Evaluation:
-    """The evaluation's settings with the folder's absolute path, and the digest of its images.
+    """The evaluation's settings as `undrawn` has them, with the digest of the images.
 
     Raises:
         DataError: with all faults of the folder.
     """
-    path = str(Path(config.evaluation.images or "").expanduser().absolute())
-    plain = replace(config.evaluation, prompting=Prompting.asked, rewrites=None, images=path)
-    return replace(plain, digest=find(config, manifest).digest)
+    return replace(undrawn(config.evaluation), digest=find(config, manifest).digest)
 
 
 def _of_seed(folder: Path, seed: int) -> Path:

@@ -159,12 +159,14 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
         objective = _collect(faults, resolve_networks, arm.objective, arm.variant)
         if model and negatives and objective:
             data = replace(arm.data, negatives=negatives)
-            done.append(replace(arm, model=model, data=data, objective=objective, output=str(output)))
+            evaluation = gallery.undrawn(arm.evaluation)
+            arm = replace(arm, model=model, data=data, objective=objective, evaluation=evaluation)
+            done.append(replace(arm, output=str(output)))
             if negatives.digest:
                 faults += foreign(negatives, Path(model.path))
     if faults:
         raise ConfigError.of(dict.fromkeys(faults))
-    return done
+    return list(dict.fromkeys(done))
 
 
 def _evaluation(run: RunConfig, read: Manifest) -> Evaluation:
