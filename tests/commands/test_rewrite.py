@@ -38,7 +38,6 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(chat, "BACKOFF", 0.01)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv(KEY, SECRET)
     with serving() as server:
         server.pages[PATH] = model()

@@ -25,7 +25,7 @@ SECRET = "sk-not-to-be-seen-anywhere"
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(chat, "BACKOFF", 0.01)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # what is on this machine goes through none
     monkeypatch.setenv(KEY, SECRET)
     with serving() as server:
         yield server
@@ -98,9 +98,9 @@ def test_an_endless_answer_is_given_up(server: Server, monkeypatch: pytest.Monke
 
 def test_a_server_that_wants_long_peace_is_left_alone(server: Server) -> None:
     server.pages[PATH] = status(429, Retry_After=86400)
-    (found,) = ask(server)
-    assert isinstance(found, Refused) and "left alone for 86400 s" in found.reason
-    assert server.times(PATH) == 1
+    for found in ask(server, *(f"a house {i}" for i in range(6))):
+        assert isinstance(found, Refused) and "wants peace for 86400 s" in found.reason
+    assert server.times(PATH) <= 2
 
 
 def test_when_one_is_told_to_wait_all_wait(server: Server) -> None:

@@ -21,7 +21,7 @@ from scoft_hpc import __version__
 from scoft_hpc.config.commands import Rewriter
 from scoft_hpc.data.transfer import CROWDED, PASSING, Later, Refused, retry_after
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.runs.stop import Interrupted, Stop
+from scoft_hpc.runs.stop import Stop
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ LARGEST = 2**20
 BACKOFF = 1.0
 """Seconds, about, before the second try of a question; doubled before each further one."""
 LONGEST = 300.0
-"""A server that wants to be left alone for more seconds than that is not asked this question again."""
+"""A server that wants to be left alone for more seconds than that is left alone by this call."""
 TICK = 0.05
 
 
@@ -82,7 +82,8 @@ class Chat:
             self.key = ""
         headers = {"User-Agent": f"scoft-hpc/{__version__}"}
         headers |= {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        self.client = httpx.Client(headers=headers, timeout=self.settings.seconds)
+        through_proxy = parsed.host not in HERE  # where the environment names one: not to this machine
+        self.client = httpx.Client(headers=headers, timeout=self.settings.seconds, trust_env=through_proxy)
 
     def answers(
         self, questions: Sequence[Question], stop: Stop
@@ -98,11 +99,17 @@ class Chat:
         quiet = 0.0  # until when the server is not to be asked
         with self.client, ThreadPoolExecutor(self.settings.jobs) as pool:
             while waiting or flying:
-                now = time.monotonic()
-                ready = [item for item in waiting if max(item.ready, quiet) <= now and not stop.requested]
-                for item in ready[: self.settings.jobs - len(flying)]:
-                    waiting.remove(item)
-                    flying[pool.submit(self.ask, item.question)] = item
+                for item in list(waiting):
+                    pause = max(item.ready, quiet) - time.monotonic()
+                    if pause > LONGEST:
+                        waiting.remove(item)
+                        yield (
+                            item.question,
+                            Refused(f"got no answer: its server wants peace for {pause:.0f} s"),
+                        )
+                    elif pause <= 0 and len(flying) < self.settings.jobs and not stop.requested:
+                        waiting.remove(item)
+                        flying[pool.submit(self.ask, item.question)] = item
                 if not flying:
                     stop.check()
                     time.sleep(TICK)
@@ -115,8 +122,6 @@ class Chat:
                     else:
                         waiting.append(item)
                         quiet = max(quiet, item.ready) if outcome.crowded else quiet
-        if stop.requested and waiting:
-            raise Interrupted
 
     def ask(self, question: Question) -> Answer | Later | Refused:
         """One try.
@@ -184,12 +189,10 @@ class Chat:
     def _again(self, item: _Item, later: Later) -> Refused | None:
         """None if the item is to be asked once more, at `item.ready`."""
         item.tries += 1
-        pause = max(BACKOFF * 2 ** (item.tries - 1) * random.uniform(0.5, 1.5), later.seconds or 0.0)
         if item.tries >= self.settings.tries:
             return Refused(f"got no answer: {later.reason} (the last of {item.tries} tries)")
-        if pause > LONGEST:
-            return Refused(f"got no answer: the server asks to be left alone for {pause:.0f} s")
-        item.ready = time.monotonic() + pause
+        backoff = BACKOFF * 2 ** (item.tries - 1) * random.uniform(0.5, 1.5)
+        item.ready = time.monotonic() + max(backoff, later.seconds or 0.0)
         return None
 
     def _hopeless(self, status: int, headers: httpx.Headers, what: str) -> str:
