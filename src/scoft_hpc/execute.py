@@ -115,11 +115,13 @@ def _evaluate(
     stop: Stop,
 ) -> None:
     """Export each lane's adapter, draw its samples, score them and publish the result; a run that fails stops alone."""
+    from scoft_hpc.evaluation.evidence import Judges
     from scoft_hpc.evaluation.generate import Subject, generate
     from scoft_hpc.evaluation.scores import score
-    from scoft_hpc.toy.networks import load_scorer
 
-    scorer = load_scorer()  # small: it stays on the CPU, where the pictures are read
+    if not members:
+        return
+    judges = Judges(members[0].config.scoring, base.device)
     subjects = {m.run: Subject(m.run, m.config, m.manifest, m.index) for m in members}
     started = time.monotonic()
     try:
@@ -134,7 +136,7 @@ def _evaluate(
         run, started = member.run, time.monotonic()
         try:
             generate(base, [subjects[run]], stop)
-            score(subjects[run], scorer)
+            score(subjects[run], judges)
             _export(base, member)
             seconds = {
                 "train": member.training.lane.seconds if member.training else 0.0,

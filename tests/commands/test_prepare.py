@@ -25,7 +25,13 @@ from scoft_hpc.data import captions
 ROOT = Path(__file__).parents[2]
 WALK = (ROOT / "docs" / "adding-a-culture.md").read_text()
 HUB_ID = "Salesforce/blip-image-captioning-large"
-SHORT = ["train.steps=2", "evaluation.steps=2", "evaluation.samples=2", "data.negatives.steps=2"]
+SHORT = [
+    "train.steps=2",
+    "evaluation.steps=2",
+    "evaluation.samples=2",
+    "evaluation.neutral=1",
+    "data.negatives.steps=2",
+]
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ SHORT = [
     "objective.rollout_steps=4",
     "evaluation.prompts=2",
     "evaluation.samples=2",
+    "evaluation.neutral=1",
     "evaluation.steps=2",
     "data.negatives.steps=2",
     "lora.kohya=true",
@@ -58,6 +59,8 @@ def run(folder: Path, verb: str, *words: str) -> str:
         "objective.distance=dino",
         "objective.distance_path=dino",
         "objective.w_vgg=0",
+        "scoring.features=dino",
+        "scoring.features_path=dino",
     )
     command = [sys.executable, "-m", f"scoft_hpc.{verb}", "culture=quilts", "data.root=data", *words]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
@@ -88,7 +91,11 @@ def test_from_photographs_to_the_report_and_again_from_caches(folder: Path) -> N
         rows = [json.loads(line) for line in (result.parent / "metrics.jsonl").read_text().splitlines()]
         assert len(rows) == 3 and rows[0]["loss_c"] is not None
         assert len(list((result.parent / "samples").glob("*.png"))) == 4
-        assert "diversity" in json.loads((result.parent / "scores.json").read_text())["metrics"]
+        scores = json.loads((result.parent / "scores.json").read_text())
+        assert {"clip_score", "base_distance", "diversity", "neutral_kid"} <= set(scores["metrics"])
+        assert "trained towards" in scores["metrics"]["diversity"]["warning"], (
+            "distance and judge are one network"
+        )
         card = (result.parent / "README.md").read_text()
         assert "random" in card and "quilts" in card
         assert (result.parent / "pytorch_lora_weights.kohya.safetensors").is_file()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from changed import changed
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import Form, Prompting, RunConfig, Variant, Wandb, WandbMode
+from scoft_hpc.config.schema import Form, NegativeSource, Prompting, RunConfig, Variant, Wandb, WandbMode
+from scoft_hpc.losses.total import TERMS, Term, imagines
 from scoft_hpc.runs.layout import RUN_ID
 
 
@@ -65,25 +71,102 @@ def test_science_matters(change: dict[str, object]) -> None:
     assert _id(**change) != _id()
 
 
-def test_base_does_not_depend_on_training() -> None:
-    base = _id(variant=Variant.base)
-    for change in (
-        {"train__lr": 1.0},
-        {"lora__rank": 3},
-        {"objective__form": Form.triplet},
-        {"objective__digest": "a"},
-        {"data__negatives__digest": "a"},
-        {"data__negatives__per_positive": 4},
-        {"data__random_flip": False},
-    ):
-        assert _id(variant=Variant.base, **change) == base
-    for change in (
-        {"evaluation__seed": 1},
-        {"data__pairs": 3},
-        {"data__digest": "a"},
-        {"model__digest": "a"},
-    ):
-        assert _id(variant=Variant.base, **change) != base
+TRAINED = {Variant.ldm, Variant.m, Variant.mp, Variant.mpc}
+ROLLED = {Variant.mp, Variant.mpc}
+USED_BY = {
+    "objective.w_ldm": TRAINED,
+    "objective.w_m": TRAINED - {Variant.ldm},
+    **dict.fromkeys(
+        (
+            "objective.distance",
+            "objective.digest",
+            "objective.w_c",
+            "objective.w_vgg",
+            "objective.every",
+            "objective.cadence",
+            "objective.gradient",
+            "objective.guidance",
+            "objective.rollout_steps",
+        ),
+        ROLLED,
+    ),
+    **{f"objective.{name}": {Variant.mpc} for name in ("form", "triplet_lambda", "triplet_margin")},
+    "data.random_flip": TRAINED,
+}
+"""The variants whose runs depend on a setting; of one that is not named here: all of its group."""
+GROUPS = {"data.negatives.": {Variant.mpc}, "lora.": TRAINED, "train.": TRAINED, "": set(Variant)}
+EFFECTIVE = {"objective.form": Form.triplet, "train.steps": None}
+"""What no setting is without effect under."""
+
+
+def _used_by(name: str) -> set[Variant]:
+    return USED_BY.get(name) or next(variants for group, variants in GROUPS.items() if name.startswith(group))
+
+
+def _another(value: Any) -> Any:
+    """A value of the same kind; where that is open, of one that the id can be made of."""
+    if isinstance(value, enum.Enum):
+        return next(member for member in type(value) if member is not value)
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, str):
+        return value + "x"
+    if isinstance(value, tuple):
+        return value[:1]
+    return 1 if value is None else value + 1
+
+
+def _science(part: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting of the science half by its dotted name."""
+    for field in dataclasses.fields(part):
+        value, name = getattr(part, field.name), prefix + field.name
+        if field.metadata.get("infra"):
+            continue
+        if dataclasses.is_dataclass(value):
+            yield from _science(value, f"{name}.")
+        else:
+            yield name, value
+
+
+OWN = ("culture", "variant", "seed")
+SETTINGS = [name for name, _ in _science(RunConfig()) if name not in OWN]
+
+
+def test_the_settings_are_all_there() -> None:
+    assert set(USED_BY) < set(SETTINGS) and len(SETTINGS) > 45
+
+
+@pytest.mark.parametrize("variant", Variant)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_an_id_depends_on_what_its_variant_uses_and_on_nothing_else(variant: Variant, name: str) -> None:
+    config = changed(RunConfig(variant=variant), EFFECTIVE)
+    other = changed(config, {name: _another(dict(_science(config))[name])})
+    assert (run_id(other) != run_id(config)) == (variant in _used_by(name))
+
+
+def test_what_a_variant_uses_follows_from_its_terms() -> None:
+    assert {variant for variant, terms in TERMS.items() if terms} == TRAINED
+    assert {variant for variant, terms in TERMS.items() if Term.m in terms} == USED_BY["objective.w_m"]
+    assert {variant for variant in Variant if imagines(variant)} == ROLLED
+    assert {v for v, terms in TERMS.items() if Term.c in terms} == USED_BY["objective.form"]
+
+
+@pytest.mark.parametrize(
+    ("under", "idle"),
+    [
+        (
+            {"objective.form": Form.official},
+            {"objective.triplet_margin": 0.7, "objective.triplet_lambda": 2.0},
+        ),
+        ({"train.steps": 5}, {"train.epochs": 7}),
+        ({"data.negatives.source": NegativeSource.txt2img}, {"data.negatives.strength": 0.3}),
+    ],
+)
+def test_a_setting_that_another_leaves_without_effect_leaves_the_id(
+    under: dict[str, Any], idle: dict[str, Any]
+) -> None:
+    config = changed(RunConfig(), under)
+    assert run_id(changed(config, idle)) == run_id(config)
 
 
 def test_another_generators_images_depend_on_nothing_that_draws() -> None:

@@ -74,7 +74,7 @@ def test_a_question_is_asked_in_the_form_and_answered(server: Server) -> None:
 def test_what_may_pass_is_asked_again(server: Server, trouble: chatting.Page) -> None:
     server.pages[PATH] = first(1, trouble, model())
     (found,) = ask(server)
-    assert isinstance(found, Answer) and server.times(PATH) == 2
+    assert isinstance(found, Answer) and server.times(PATH) >= 2
 
 
 def test_what_does_not_pass_ends(server: Server) -> None:

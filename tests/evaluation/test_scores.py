@@ -3,37 +3,55 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from transformers import Dinov2Config, Dinov2Model
 
 from scoft_hpc.config import compose
+from scoft_hpc.config.schema import METRICS as NAMES
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.data import images, manifest, source
-from scoft_hpc.evaluation.generate import Subject
-from scoft_hpc.evaluation.prompts import asked, sample_name
+from scoft_hpc.evaluation.evidence import Judges
+from scoft_hpc.evaluation.generate import Sample, Subject, neutral_samples, samples
+from scoft_hpc.evaluation.metrics.registry import METRICS, Unit
+from scoft_hpc.evaluation.prompts import asked
 from scoft_hpc.evaluation.scores import score
 from scoft_hpc.runs.layout import RunDir
-from scoft_hpc.toy.networks import load_scorer
+from scoft_hpc.toy import scenes
+
+CPU = torch.device("cpu")
+TRUTH = {"default_style", "in_style", "subject"}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("world")
 
 
 @pytest.fixture
-def subject(tmp_path: Path) -> Subject:
+def subject(world: Path, tmp_path: Path) -> Subject:
     config: RunConfig = compose.compose(
-        "train", [f"output={tmp_path}", "culture=mexico", "evaluation.samples=2"]
+        "train", [f"output={world}", "culture=mexico", "evaluation.samples=2"]
     )
-    found = manifest.read(source.locate(config.data, tmp_path), "mexico", None)
-    return Subject(RunDir(tmp_path / "run"), config, found, 0)
+    found = manifest.read(source.locate(config.data, world), "mexico", None)
+    return Subject(RunDir(tmp_path / "run"), replace(config, output=str(tmp_path)), found, 0)
 
 
-def scored(subject: Subject, pictures: list[Path]) -> dict:
+def show(ones: Sequence[Sample], pictures: Sequence[Path], base: bool = False) -> None:
+    """Put the pictures in the samples' places, or in those of the base's own images."""
+    for one, picture in zip(ones, pictures, strict=True):
+        images.write_png(one.base if base else one.file, images.read_images([picture], 64)[0])
+
+
+def scored(subject: Subject, pictures: Sequence[Path]) -> dict[str, Any]:
     """Score these pictures, given in prompt order, as the run's samples."""
-    size = subject.config.evaluation.samples
-    for i, picture in enumerate(pictures):
-        name = sample_name(i // size, i % size)
-        images.write_png(subject.run.samples / name, images.read_images([picture], 64)[0])
-    score(subject, load_scorer())
+    show(samples(subject), pictures)
+    score(subject, Judges(subject.config.scoring, CPU))
     return json.loads(subject.run.scores.read_text())
 
 
@@ -46,35 +64,120 @@ def by_prompt(subject: Subject, pairs: tuple[manifest.Pair, ...]) -> list[Path]:
     return chosen
 
 
+def test_every_metric_of_the_settings_is_computed() -> None:
+    assert list(METRICS) == list(NAMES)
+
+
 def test_training_pictures_are_in_style_and_memorized(subject: Subject) -> None:
     metrics = scored(subject, by_prompt(subject, subject.manifest.pairs))["metrics"]
     assert metrics["in_style"]["value"] >= 0.9
     assert metrics["default_style"]["value"] == 0
     assert metrics["subject"]["value"] >= 0.9
-    assert metrics["memorization"] == {"value": 1.0, "n": 16}
+    assert metrics["memorization"] == {"value": 1.0, "n": 16, "references": 56}
+    assert metrics["copies"]["value"] == 1.0
 
 
 def test_held_out_pictures_are_in_style_and_not_memorized(subject: Subject) -> None:
-    result = scored(subject, by_prompt(subject, subject.manifest.held_out))
-    assert result["metrics"]["in_style"]["value"] >= 0.9
-    assert result["metrics"]["memorization"]["value"] == 0
-    assert all(row["nearest_held_out"] == pytest.approx(0, abs=1e-5) for row in result["samples"])
+    metrics = scored(subject, by_prompt(subject, subject.manifest.held_out))["metrics"]
+    assert metrics["in_style"]["value"] >= 0.9
+    assert metrics["memorization"]["value"] == 0
+    assert metrics["copies"]["value"] == 0, "a held-out picture is no copy, however near"
+
+
+def test_pictures_of_the_culture_are_nearer_to_it_than_those_of_another(subject: Subject) -> None:
+    config = subject.config
+    own = scored(subject, by_prompt(subject, subject.manifest.pairs))["metrics"]
+    other = manifest.read(source.locate(config.data, Path(config.output)), "korea", None)
+    foreign = scored(subject, by_prompt(subject, other.pairs))["metrics"]
+    for name in ("kid", "cmmd"):
+        assert own[name]["value"] < foreign[name]["value"]
+        assert (own[name]["n"], own[name]["references"]) == (16, 28)
+    assert foreign["in_style"]["value"] == 0
 
 
 def test_one_picture_over_and_over_has_no_diversity(subject: Subject) -> None:
     result = scored(subject, [subject.manifest.pairs[0].image] * 16)
-    assert result["metrics"]["diversity"] == {"value": pytest.approx(0, abs=1e-5), "n": 8}
+    assert result["metrics"]["diversity"] == {"value": pytest.approx(0, abs=1e-5), "n": 16}
+    assert result["metrics"]["vendi"]["value"] == pytest.approx(1, abs=1e-3)
     assert result["metrics"]["subject"]["value"] == pytest.approx(1 / 8)
 
 
-def test_photographs_have_no_known_truth(subject: Subject, tmp_path: Path) -> None:
-    from dataclasses import replace
+def test_the_bases_own_images_are_no_distance_from_it_and_forget_nothing(subject: Subject) -> None:
+    pictures = by_prompt(subject, subject.manifest.pairs)
+    show(samples(subject), pictures, base=True)
+    show(neutral_samples(subject), pictures)
+    show(neutral_samples(subject), pictures, base=True)
+    same = scored(subject, pictures)["metrics"]
+    assert same["base_distance"]["value"] == pytest.approx(0, abs=1e-6)
+    assert same["neutral_kid"]["value"] == pytest.approx(0, abs=1e-9)
+    show(neutral_samples(subject), by_prompt(subject, subject.manifest.held_out)[::-1])
+    moved = scored(subject, pictures[::-1])["metrics"]
+    assert moved["base_distance"]["value"] > 0.01
+    assert moved["neutral_clip_score"]["n"] == 16
 
+
+def test_rows_hold_what_a_runs_value_is_the_mean_of(subject: Subject) -> None:
+    pictures = by_prompt(subject, subject.manifest.held_out)
+    show(neutral_samples(subject), pictures)
+    result = scored(subject, pictures)
+    assert result["version"] == 2 and set(result["networks"]) == {"clip", "features"}
+    assert result["samples"][3]["file"] == "samples/p01-s01.png"
+    assert result["samples"][3]["prompt"] == f"a {scenes.SUBJECTS[1]} in mexico"
+    assert result["neutral"][3] == {
+        "file": "neutral/p01-s01.png",
+        "prompt": f"a {scenes.SUBJECTS[1]}",
+        "told": f"a {scenes.SUBJECTS[1]}",
+        "neutral_clip_score": pytest.approx(result["neutral"][3]["neutral_clip_score"]),
+    }
+    for name, metric in result["metrics"].items():
+        unit = METRICS[name].unit
+        if unit is Unit.set:
+            assert not any(name in row for part in ("samples", "prompts", "neutral") for row in result[part])
+        else:
+            values = [row[name] for row in result[unit.value]]
+            assert metric["value"] == pytest.approx(sum(values) / len(values))
+
+
+def test_photographs_have_no_known_truth(subject: Subject) -> None:
     folder = replace(subject.config, data=replace(subject.config.data, name="folder"))
     photographs = Subject(subject.run, folder, replace(subject.manifest, held_out=()), 0)
     texts = asked(folder, photographs.manifest)
     assert texts == list(dict.fromkeys(pair.text for pair in subject.manifest.pairs))[:8]
     result = scored(photographs, [pair.image for pair in subject.manifest.pairs[:16]])
-    assert set(result["metrics"]) == {"diversity"}
-    assert result["samples"][0]["in_style"] is None
-    assert torch.tensor([row["nearest_train"] for row in result["samples"]]).abs().max() < 1e-5
+    assert set(result["metrics"]) == {"clip_score", "diversity", "vendi"}
+
+
+def test_only_what_was_asked_for_is_computed_and_no_other_network_is_named(subject: Subject) -> None:
+    few = replace(
+        subject.config, scoring=replace(subject.config.scoring, metrics=("fid", "in_style"), clip="/nowhere")
+    )
+    result = scored(
+        Subject(subject.run, few, subject.manifest, 0), by_prompt(subject, subject.manifest.pairs)
+    )
+    assert list(result["metrics"]) == ["in_style", "fid"] and list(result["networks"]) == ["features"]
+    assert "2048" in result["metrics"]["fid"]["warning"]
+
+
+def test_a_judge_that_the_run_was_trained_towards_is_doubted(subject: Subject, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tiny = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "mlp_ratio": 2}
+    Dinov2Model(Dinov2Config(**tiny, image_size=28, patch_size=14)).save_pretrained(tmp_path / "dino")
+    config = replace(
+        subject.config,
+        objective=replace(
+            subject.config.objective, distance="dino", distance_path=str(tmp_path / "." / "dino")
+        ),
+        scoring=replace(
+            subject.config.scoring, features="dino", features_path=str(tmp_path / "dino"), clip="toy"
+        ),
+    )
+    pictures = by_prompt(subject, subject.manifest.pairs)
+    metrics = scored(Subject(subject.run, config, subject.manifest, 0), pictures)["metrics"]
+    assert (
+        "trained towards" in metrics["diversity"]["warning"]
+        and "trained towards" in metrics["kid"]["warning"]
+    )
+    assert "warning" not in metrics["clip_score"] and "warning" not in metrics["in_style"]
+    untrained = replace(config, variant=type(config.variant).ldm)
+    metrics = scored(Subject(subject.run, untrained, subject.manifest, 0), pictures)["metrics"]
+    assert "warning" not in metrics["diversity"]

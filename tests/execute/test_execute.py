@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from scoft_hpc.config import compose
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import Data, RunConfig, Variant
+from scoft_hpc.config.schema import METRICS, Data, RunConfig, Variant
 from scoft_hpc.data import manifest, source
 from scoft_hpc.execute import execute, main, prepare
 from scoft_hpc.runs import claim, journal, record
@@ -35,6 +35,7 @@ WORDS = (
     "evaluation.steps=2",
     "evaluation.samples=2",
     "evaluation.prompts=3",
+    "evaluation.neutral=1",
     "data.pairs=8",
     "threads=1",
 )
@@ -77,18 +78,37 @@ def test_a_pack_of_all_variants_ends_in_results(tmp_path: Path) -> None:
         assert record.status(run) is Status.done
         assert not run.claim.exists()
         scores = json.loads(run.scores.read_text())
-        assert set(scores["metrics"]) == {"in_style", "default_style", "subject", "memorization", "diversity"}
-        assert (
-            scores["metrics"]["in_style"]["n"]
-            == len(scores["samples"])
-            == len(list(run.samples.glob("*.png")))
-            == 6
+        assert set(scores["metrics"]) == set(METRICS) - {"fid"}
+        assert len(scores["samples"]) == len(list(run.samples.glob("*.png"))) == 6
+        assert len(scores["neutral"]) == len(list(run.neutral.glob("*.png"))) == 2
+        moved = {name: scores["metrics"][name]["value"] for name in ("base_distance", "neutral_kid")}
+        assert all(value == pytest.approx(0, abs=1e-9) for value in moved.values()) == (
+            variant is Variant.base
         )
         assert run.lora.exists() == (variant is not Variant.base)
         assert [row[journal.STEP] for row in journal.read(run.metrics)] == (
             [] if variant is Variant.base else list(range(1, 7))
         )
         assert record.result(run)["steps"] == (0 if variant is Variant.base else 6)
+
+
+def test_the_bases_images_are_drawn_once_and_are_what_a_base_run_shows(tmp_path: Path) -> None:
+    (base,) = planned(tmp_path, "culture=korea", variants=[Variant.base])
+    assert execute([base.path]) == 0
+    (cache,) = (tmp_path / "cache").glob("base-*")
+    drawn = {path.name: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert len(drawn) == 8
+    shown = {path.read_bytes() for folder in (base.samples, base.neutral) for path in folder.iterdir()}
+    assert shown == {path.read_bytes() for path in cache.iterdir()}
+    (ldm,) = planned(tmp_path, "culture=korea", "train.steps=1", variants=[Variant.ldm])
+    assert execute([ldm.path]) == 0
+    assert {path.name: path.stat().st_mtime_ns for path in cache.iterdir()} == drawn
+    (other,) = planned(tmp_path, "culture=mexico", "train.steps=1", variants=[Variant.ldm])
+    assert execute([other.path]) == 0
+    assert len(list(cache.iterdir())) == 8 + 6, "prompts that name no culture are shared by all"
+    (seeded,) = planned(tmp_path, "culture=korea", "train.steps=1", "seed=1", variants=[Variant.ldm])
+    assert execute([seeded.path]) == 0
+    assert len(list((tmp_path / "cache").glob("base-*"))) == 2, "another seed has other noises"
 
 
 def test_photographs_of_any_size_go_the_same_way(tmp_path: Path) -> None:
@@ -109,7 +129,8 @@ def test_photographs_of_any_size_go_the_same_way(tmp_path: Path) -> None:
     (negatives,) = (tmp_path / "cache").glob("korea-*/negatives")
     assert len(list(negatives.glob("*.png"))) == 4
     for run in runs:
-        assert set(json.loads(run.scores.read_text())["metrics"]) == {"diversity"}
+        unknown = {"default_style", "in_style", "subject", "kid", "cmmd", "memorization", "copies", "fid"}
+        assert set(json.loads(run.scores.read_text())["metrics"]) == set(METRICS) - unknown
 
 
 def test_prepare_makes_once_what_training_then_finds(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import Blip2ForImageTextRetrieval, CLIPModel, Dinov2Model
 
+from features.plain import CLIP, IMAGENET, Array, coloured, images, in_unit_range, resized
 from scoft_hpc.config.schema import Objective
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.features import views
@@ -19,10 +20,7 @@ from scoft_hpc.features.registry import load_distance
 from scoft_hpc.toy.networks import load_feature_net
 
 CPU = torch.device("cpu")
-IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-CLIP = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
 SEEDS = torch.tensor([8, 9])
-Array = NDArray[np.float32]
 
 
 @pytest.fixture
@@ -35,32 +33,10 @@ def x() -> torch.Tensor:
     return images(2, 2)
 
 
-def images(*shape: int, size: int = 320) -> torch.Tensor:
-    """A little beyond [-1, 1], as a decoder's pictures are."""
-    rng = torch.Generator().manual_seed(len(shape))
-    patches = torch.rand(*shape, 3, 10, 10, generator=rng) * 2.4 - 1.2
-    return patches.repeat_interleave(size // 10, -1).repeat_interleave(size // 10, -2)
-
-
 def measured(objective: Objective, x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     distance = load_distance(objective.distance, objective, CPU)
     kept = distance.target(x.flatten(0, 1)).unflatten(0, x.shape[:2])
     return distance(x_hat, kept, SEEDS)
-
-
-def resized(image: Array, size: int = 224, how: Image.Resampling = Image.Resampling.BICUBIC) -> Array:
-    """[3, H, W] through PIL, a channel at a time in floating point."""
-    channels = [Image.fromarray(channel, "F").resize((size, size), how) for channel in image]
-    return np.stack([np.asarray(channel) for channel in channels])
-
-
-def coloured(image: Array, colours: tuple[list[float], list[float]]) -> torch.Tensor:
-    mean, std = (np.array(values, np.float32)[:, None, None] for values in colours)
-    return torch.from_numpy((image - mean) / std)[None]
-
-
-def in_unit_range(image: torch.Tensor) -> Array:
-    return (np.asarray(image, np.float32) + 1) / 2
 
 
 @torch.no_grad()

@@ -36,6 +36,7 @@ REAL = (
     "evaluation.steps=2",
     "evaluation.samples=1",
     "evaluation.prompts=2",
+    "evaluation.neutral=1",
     "device=cpu",
     "threads=1",
 )

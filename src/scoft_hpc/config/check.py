@@ -12,7 +12,7 @@ from typing import Any
 
 from scoft_hpc.config.cluster import gpu_of
 from scoft_hpc.config.commands import SweepConfig
-from scoft_hpc.config.schema import DISTANCES, Prompting, RunConfig, Variant
+from scoft_hpc.config.schema import DISTANCES, EMBEDDINGS, METRICS, Prompting, RunConfig, Variant
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.runs.layout import STUDY
 
@@ -67,10 +67,13 @@ RULES: dict[str, Rule] = {
     "train.warmup_steps": _at_least(0),
     "train.max_grad_norm": ABOVE_ZERO,
     "evaluation.prompts": _at_least(1),
+    "evaluation.neutral": _at_least(0),
     "evaluation.samples": _at_least(1),
     "evaluation.steps": _at_least(1),
     "evaluation.guidance": _at_least(0),
     "evaluation.seed": _at_least(0),
+    "scoring.metrics": (lambda value: set(value) <= set(METRICS), f"names among {', '.join(METRICS)}"),
+    "scoring.features": (lambda value: value in EMBEDDINGS, f"one of {', '.join(EMBEDDINGS)}"),
     "study": (
         lambda value: STUDY.fullmatch(value) is not None,
         "letters, digits, `_`, `-` and `.`, at most 81, the first a letter or digit",

@@ -1,38 +1,71 @@
-"""A run's id: what one wants to read, and eight hex digits of what it computes."""
+"""A run's id: what one wants to read, and eight hex digits of what it computes.
+
+A setting that a run does not use leaves its id alone. So combinations of an ablation that come to the same run are one
+run, which stands for all of them: `ldm` is the same under every feature distance.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
-from scoft_hpc.config.schema import Prompting, RunConfig, Variant, science
+from scoft_hpc.config.schema import Form, NegativeSource, Prompting, RunConfig, Variant, plain, science
 
-UNTRAINED = ("objective", "lora", "train", "data.negatives", "data.random_flip")
-"""The settings that a base run, which is only generated and scored, does not depend on."""
-UNDRAWN = ("evaluation.steps", "evaluation.guidance", "evaluation.seed", "evaluation.prompting")
+TRAINING = ("objective", "lora", "train", "data.negatives", "data.random_flip")
+ROLLOUT = (
+    "objective.distance", "objective.digest", "objective.w_c", "objective.w_vgg", "objective.every",
+    "objective.cadence", "objective.gradient", "objective.guidance", "objective.rollout_steps",
+)  # fmt: skip
+TRIPLET = ("objective.triplet_lambda", "objective.triplet_margin")
+CONTRAST = ("objective.form", *TRIPLET, "data.negatives")
+
+UNUSED: dict[Variant, tuple[str, ...]] = {
+    Variant.base: TRAINING,
+    Variant.ldm: ("objective.w_m", *ROLLOUT, *CONTRAST),
+    Variant.m: (*ROLLOUT, *CONTRAST),
+    Variant.mp: CONTRAST,
+    Variant.mpc: (),
+}
+"""The settings that a variant does not depend on: those of terms that it does not have."""
+
+DRAWING = ("neutral", "steps", "guidance", "seed", "prompting")
+UNDRAWN = tuple(f"evaluation.{name}" for name in DRAWING)
 """The settings that a run on another generator's images, for which nothing is drawn, does not depend on either."""
 
 
-def untrained(half: dict[str, Any], besides: Sequence[str] = ()) -> dict[str, Any]:
-    """The science half of what a base run depends on, without the settings `besides`."""
-    left_out = {*UNTRAINED, *besides}
+def unused(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The settings that a run does not depend on, given all of them as plain data: what its variant does not use, and
+    what another setting leaves without effect.
+    """
+    names = UNUSED[Variant[settings["variant"]]]
+    if settings["objective"]["form"] == Form.official.name:
+        names += TRIPLET
+    if settings["train"]["steps"] is not None:
+        names += ("train.epochs",)
+    if settings["data"]["negatives"]["source"] != NegativeSource.img2img.name:
+        names += ("data.negatives.strength",)
+    if settings["evaluation"]["images"]:
+        names += UNDRAWN
+    return names
+
+
+def without(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Nested plain settings without those of these dotted names, each a setting or a group of them."""
 
     def kept(part: Any, prefix: str) -> Any:
-        if not isinstance(part, dict):
+        if not isinstance(part, Mapping):
             return part
-        return {k: kept(v, f"{prefix}{k}.") for k, v in part.items() if f"{prefix}{k}" not in left_out}
+        return {k: kept(v, f"{prefix}{k}.") for k, v in part.items() if f"{prefix}{k}" not in names}
 
-    return cast(dict[str, Any], kept(half, ""))
+    return cast(dict[str, Any], kept(settings, ""))
 
 
 def digest(config: RunConfig) -> str:
-    """SHA-256 of the science half, as hex."""
-    half = science(config)
-    if config.variant is Variant.base:
-        half = untrained(half, UNDRAWN if config.evaluation.images else ())
+    """SHA-256 of the science half that the run depends on, as hex."""
+    half = without(science(config), unused(plain(config)))
     canonical = json.dumps(half, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

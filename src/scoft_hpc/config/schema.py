@@ -104,6 +104,27 @@ class WandbMode(Enum):
 DISTANCES = ("toy", "dreamsim", "dino", "clip", "blip2", "vgg")
 """The feature distances; `features.registry` has a network for each."""
 
+EMBEDDINGS = ("toy", "dino")
+"""The networks whose features of an image judge a run's samples; `features.judges` has each."""
+
+METRICS: dict[str, str | None] = {
+    "default_style": None,
+    "in_style": None,
+    "subject": None,
+    "clip_score": "clip",
+    "kid": "features",
+    "cmmd": "clip",
+    "base_distance": "features",
+    "memorization": "features",
+    "copies": "features",
+    "diversity": "features",
+    "vendi": "features",
+    "neutral_kid": "features",
+    "neutral_clip_score": "clip",
+    "fid": "features",
+}
+"""Every metric, with the network of `scoring` that it looks through; `evaluation.metrics.registry` computes them."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -236,6 +257,7 @@ class Evaluation:
     """
 
     prompts: int = 8  # at most so many prompts a culture
+    neutral: int = 8  # at most so many prompts that name no culture: what is forgotten shows there
     samples: int = 3  # a prompt
     steps: int = 50
     guidance: float = 4.5
@@ -244,6 +266,24 @@ class Evaluation:
     rewrites: str | None = infra(None)
     images: str | None = infra(None)
     digest: str = ""  # of what the model is told, or of the images; filled in by the plan
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is measured of a run's samples, and through which networks. A run's id does not depend on it: samples can
+    be scored anew at any time (`scoft_hpc.evaluate`).
+
+    Attributes:
+        metrics: their names; FID is left out unless it is asked for.
+        features: the network whose features say how alike two images are, one of EMBEDDINGS.
+        features_path: its hub id or folder; None: its own hub id.
+        clip: the CLIP of CLIPScore and CMMD: a hub id, a folder, or `toy`.
+    """
+
+    metrics: tuple[str, ...] = tuple(name for name in METRICS if name != "fid")
+    features: str = "dino"
+    features_path: str | None = None
+    clip: str = "openai/clip-vit-large-patch14"
 
 
 @dataclass(frozen=True)
@@ -267,6 +307,7 @@ class RunConfig:
     train: Train = Train()
     evaluation: Evaluation = Evaluation()
 
+    scoring: Scoring = field(default=Scoring(), metadata=INFRA)
     study: str | None = infra(None)
     output: str = infra("outputs")
     device: str = infra("auto")

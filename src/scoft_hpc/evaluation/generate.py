@@ -1,30 +1,30 @@
-"""Samples of every run of a pack: the same prompts and the same starting noises for all variants."""
+"""Samples of every run of a pack: the same prompts and the same starting noises for all variants.
+
+The base model's own images of these prompts and noises are drawn once for all runs, into the cache: what a run is
+held against, and what a base run shows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple
+from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from scoft_hpc.config.schema import RunConfig
-from scoft_hpc.data import images
+from scoft_hpc.config.schema import RunConfig, Variant, science
 from scoft_hpc.data.manifest import Manifest
-from scoft_hpc.data.streams import stream
+from scoft_hpc.evaluation import neutral
+from scoft_hpc.evaluation.drawing import Image, draw
 from scoft_hpc.evaluation.prompts import asked, sample_name, told
 from scoft_hpc.evaluation.taken import take
 from scoft_hpc.models.base import Base
-from scoft_hpc.models.room import Room
-from scoft_hpc.models.sampler import sample
+from scoft_hpc.runs import atomic
 from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.runs.stop import Stop
 
-PIXELS = 16 * 512**2
-"""Of the images drawn at a time: 16 of Stable Diffusion's size, or as many as `MOST` small ones."""
-MOST = 48
+VERSION = 1
+"""Of how the base's images are drawn: raised when the same settings come to draw other pictures."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,43 @@ class Subject:
     lane: int
 
 
-class _Wanted(NamedTuple):
-    """A sample: its run, the prompt's number, its own number under that prompt, and what the model is told."""
+@dataclass(frozen=True)
+class Sample:
+    """One image that is scored.
 
-    subject: Subject
-    prompt: int
-    number: int
-    text: str
+    Attributes:
+        file: in the run's folder.
+        base: the base model's own image of the same prompt and noise, in the cache; None if nothing was drawn.
+        prompt: what is asked; told: what the model is told for it.
+        noise: names its starting noise: whether the prompt names a culture, its number, and the sample's.
+    """
+
+    file: Path
+    base: Path | None
+    prompt: str
+    told: str
+    noise: tuple[str, int, int]
 
 
-@torch.no_grad()
+def samples(subject: Subject) -> list[Sample]:
+    """The run's samples, prompt by prompt.
+
+    Raises:
+        DataError: if the prompts or their rewritings are not those that the run was planned with.
+    """
+    texts = asked(subject.config, subject.manifest)
+    heard = told(subject.config, texts)
+    return list(_samples(subject, "sample", subject.run.samples, texts, heard))
+
+
+def neutral_samples(subject: Subject) -> list[Sample]:
+    """The run's samples of prompts that name no culture, prompt by prompt."""
+    texts = neutral.prompts(subject.config)
+    return list(_samples(subject, "neutral", subject.run.neutral, texts, texts))
+
+
 def generate(base: Base, subjects: Sequence[Subject], stop: Stop) -> None:
-    """Draw what is missing of every run's samples, runs and prompts batched together.
+    """Draw what is missing of every run's samples, and of the base's own images, runs and prompts batched together.
 
     Raises:
         Interrupted: if `stop` was requested; what is drawn stays.
@@ -57,49 +82,30 @@ def generate(base: Base, subjects: Sequence[Subject], stop: Stop) -> None:
     for subject in subjects:
         if subject.config.evaluation.images:
             take(subject.run, subject.config, subject.manifest)
-    missing = [
-        _Wanted(subject, p, s, text)
-        for subject in subjects
-        for p, text in enumerate(told(subject.config, asked(subject.config, subject.manifest)))
-        for s in range(subject.config.evaluation.samples)
-        if not (subject.run.samples / sample_name(p, s)).exists()
-    ]
-    if not missing:
-        return
-    null = base.encode_text([""])
-    texts = sorted({one.text for one in missing})
-    states = dict(zip(texts, base.encode_text(texts), strict=True))
-    room = Room(max(1, min(MOST, PIXELS // missing[0].subject.config.model.resolution ** 2)))
-    while missing:
-        stop.check()
-        drawn = room.trying(partial(_draw, base, missing, states, null), MOST)
-        missing = missing[drawn:]
+    wanted = [(s, one) for s in subjects for one in (*samples(s), *neutral_samples(s))]
+    alone = [Image(one.base, one.prompt, s.config, one.noise, None) for s, one in wanted if one.base]
+    draw(base, alone, stop)
+    for subject, one in wanted:
+        untouched = subject.config.variant is Variant.base and one.told == one.prompt
+        if untouched and one.base and not one.file.exists():
+            atomic.write_bytes(one.file, one.base.read_bytes())
+    draw(base, [Image(one.file, one.told, s.config, one.noise, s.lane) for s, one in wanted], stop)
 
 
-def _draw(
-    base: Base, wanted: Sequence[_Wanted], states: dict[str, Tensor], null: Tensor, most: int | None
-) -> int:
-    """Draw the first `most` of the wanted images; return how many that are."""
-    now = wanted[:most]
-    config = now[0].subject.config
-    settings = config.evaluation  # steps and guidance are the same in all runs of a pack
-    size = config.model.resolution // 2 ** (len(base.vae.config.block_out_channels) - 1)
-    shape = (base.unet.config.in_channels, size, size)
-    noise = [
-        torch.randn(
-            shape, generator=stream(settings.seed, one.subject.config.seed, "sample", one.prompt, one.number)
-        )
-        for one in now
-    ]
-    pictures = sample(
-        base,
-        torch.stack([states[one.text] for one in now]),
-        null,
-        torch.stack(noise).to(base.device),
-        steps=settings.steps,
-        guidance=settings.guidance,
-        lane=torch.tensor([one.subject.lane for one in now]),
-    )
-    for one, picture in zip(now, pictures, strict=True):
-        images.write_png(one.subject.run.samples / sample_name(one.prompt, one.number), picture)
-    return len(now)
+def _samples(
+    subject: Subject, kind: str, folder: Path, texts: Sequence[str], heard: Sequence[str]
+) -> Iterator[Sample]:
+    config = subject.config
+    references = None if config.evaluation.images else references_of(config)
+    for p, (text, words) in enumerate(zip(texts, heard, strict=True)):
+        name = hashlib.sha256(text.encode()).hexdigest()[:16]
+        for s in range(config.evaluation.samples):
+            reference = references and references / f"{name}-{kind}-{sample_name(p, s)}"
+            yield Sample(folder / sample_name(p, s), reference, text, words, (kind, p, s))
+
+
+def references_of(config: RunConfig) -> Path:
+    """Where the base's own images of these settings lie, whatever the culture, the variant and the prompts."""
+    drawing = {k: v for k, v in science(config.evaluation).items() if k in ("steps", "guidance", "seed")}
+    words = json.dumps([VERSION, science(config.model), drawing, config.seed], sort_keys=True)
+    return Path(config.output) / "cache" / f"base-{hashlib.sha256(words.encode()).hexdigest()[:16]}"

@@ -15,14 +15,14 @@ def unit_range(x: Tensor, *, clamp: bool = False) -> Tensor:
     return x.clamp(0, 1) if clamp else x
 
 
-def resize(x: Tensor) -> Tensor:
-    """[N, 3, H, W] -> [N, 3, 224, 224], bicubic and with antialiasing, as PIL resizes; values may overshoot.
+def resize(x: Tensor, size: int = SIZE) -> Tensor:
+    """[N, 3, H, W] -> [N, 3, size, size], bicubic and with antialiasing, as PIL resizes; values may overshoot.
 
     The antialiasing is [ours]: the authors resize tensors with torchvision, which antialiases them since 0.17 only.
     """
-    if x.shape[-2:] == (SIZE, SIZE):
+    if x.shape[-2:] == (size, size):
         return x
-    return torch.nn.functional.interpolate(x, size=(SIZE, SIZE), mode="bicubic", antialias=True)
+    return torch.nn.functional.interpolate(x, size=(size, size), mode="bicubic", antialias=True)
 
 
 class Normalize(nn.Module):

@@ -15,10 +15,11 @@ from transformers.utils import logging
 from scoft_hpc.errors import ConfigError
 
 
-def load_network(kind: Any, folder: Path) -> Any:
+def load_network(kind: Any, folder: Path, setting: str = "objective.distance_path") -> Any:
     """The transformers network of class `kind`. Weights of other parts in the file (a text tower) are left out.
 
-    Pickled weights (`pytorch_model.bin`) are read as tensors only, so that nothing in them can run.
+    Pickled weights (`pytorch_model.bin`) are read as tensors only, so that nothing in them can run. `setting` is the
+    one that named the folder, for messages.
 
     Raises:
         ConfigError: if the folder holds another network, or not all of this one.
@@ -33,16 +34,18 @@ def load_network(kind: Any, folder: Path) -> Any:
                 output_loading_info=True,
             )
     except (OSError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError, EOFError) as error:
-        raise ConfigError(_unusable(kind, folder, str(error).strip().splitlines()[0])) from None
+        raise ConfigError(_unusable(kind, folder, setting, str(error).strip().splitlines()[0])) from None
     absent = sorted({*found["missing_keys"], *(str(key) for key in found["mismatched_keys"])})
     if absent:
-        raise ConfigError(_unusable(kind, folder, f"{len(absent)} of its weights are absent, as {absent[0]}"))
+        raise ConfigError(
+            _unusable(kind, folder, setting, f"{len(absent)} of its weights are absent, as {absent[0]}")
+        )
     return network.requires_grad_(False).eval()
 
 
-def _unusable(kind: Any, folder: Path, reason: str) -> str:
+def _unusable(kind: Any, folder: Path, setting: str, reason: str) -> str:
     return (
-        f"objective.distance_path={folder} does not give a whole {kind.__name__}: {reason}. "
+        f"{setting}={folder} does not give a whole {kind.__name__}: {reason}. "
         f"Expected a folder as transformers' save_pretrained writes it; download it again."
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from scoft_hpc.config.identity import untrained
+from scoft_hpc.config.identity import UNUSED, without
 from scoft_hpc.config.schema import RunConfig, Variant, science
 from scoft_hpc.launch.plan import Run
 
@@ -65,9 +65,11 @@ def pack(runs: Sequence[Run], jobs: int, lanes: int | None) -> list[Pack]:
 def cost(run: Run) -> float:
     """What training and drawing the samples cost, in forward passes of the U-Net over one sample."""
     config, guided = run.config, 2
-    drawn = config.evaluation.prompts * config.evaluation.samples
-    if config.evaluation.images:
+    settings = config.evaluation
+    drawn = settings.prompts * settings.samples
+    if settings.images:
         return float(drawn)  # they are there: next to nothing
+    drawn += settings.neutral * settings.samples
     drawing = drawn * (config.evaluation.steps * guided + DECODED)
     if config.variant is Variant.base:
         return drawing
@@ -158,7 +160,7 @@ def _arm(run: Run) -> RunConfig:
 def _keys(arm: RunConfig) -> tuple[str, str]:
     """What trained lanes have in common, and what untrained ones do; the same for all runs of an arm."""
     half = science(arm)
-    return _key(half), _key(untrained(half))
+    return _key(half), _key(without(half, UNUSED[Variant.base]))
 
 
 def _key(half: dict[str, Any]) -> str:

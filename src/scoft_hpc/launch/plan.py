@@ -24,6 +24,7 @@ from scoft_hpc.data.negatives.weights import faults as foreign
 from scoft_hpc.data.negatives.weights import resolve as resolve_negatives
 from scoft_hpc.errors import ConfigError, DataError
 from scoft_hpc.evaluation import gallery, prompts
+from scoft_hpc.features.judge_weights import resolve as resolve_judges
 from scoft_hpc.features.weights import resolve as resolve_networks
 from scoft_hpc.launch.combinations import combinations, literal
 from scoft_hpc.models import weights
@@ -150,6 +151,7 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
     """
     faults: list[str] = []
     models = {model: _collect(faults, weights.resolve, model) for model in {arm.model for arm in arms}}
+    judges = {one: _collect(faults, resolve_judges, one) for one in {arm.scoring for arm in arms}}
     done = []
     for arm in arms:
         model = models[arm.model]
@@ -157,10 +159,13 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
             _collect(faults, resolve_negatives, arm.data.negatives) if _draws(arm) else arm.data.negatives
         )
         objective = _collect(faults, resolve_networks, arm.objective, arm.variant)
-        if model and negatives and objective:
+        scoring = judges[arm.scoring]
+        if model and negatives and objective and scoring:
             data = replace(arm.data, negatives=negatives)
             evaluation = gallery.undrawn(arm.evaluation)
-            arm = replace(arm, model=model, data=data, objective=objective, evaluation=evaluation)
+            arm = replace(
+                arm, model=model, data=data, objective=objective, evaluation=evaluation, scoring=scoring
+            )
             done.append(replace(arm, output=str(output)))
             if negatives.digest:
                 faults += foreign(negatives, Path(model.path))

@@ -50,7 +50,8 @@ def progress(run: RunDir) -> int:
     An attempt that ends with the same number as it began has lost all that it did.
     """
     saved = max((int(path.stem.rpartition("-")[2]) for path in run.checkpoints.glob("step-*")), default=0)
-    return saved + sum(1 for _ in run.samples.glob("*.png"))
+    drawn = sum(1 for folder in (run.samples, run.neutral) for _ in folder.glob("*.png"))
+    return saved + drawn
 
 
 def result(run: RunDir) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from scoft_hpc.toy.scenes import PLACES, STYLES, SUBJECTS
 ASSETS = Path(__file__).parent / "assets"
 BASE = ASSETS / "base"
 """The pre-trained base, in the layout that `diffusers.StableDiffusionPipeline.from_pretrained` reads."""
+CLIP = ASSETS / "clip"
+"""The world's own CLIP, in the layout that `transformers.CLIPModel.from_pretrained` reads; no run trains towards it."""
 
 
 class FeatureNet(nn.Module):

@@ -1,8 +1,8 @@
 """Make the toy world's networks from nothing: `python -m scoft_hpc.toy.pretrain --out DIR`.
 
-Writes `base/`, `feature_net.safetensors`, `scorer.safetensors` and, last, `recipe.json` into DIR; a stage whose files
-are in DIR already is kept as it is. `--measure [DIR]` trains nothing and prints the measured numbers of the files in
-DIR, or of those in the package.
+Writes `base/`, `feature_net.safetensors`, `scorer.safetensors`, `clip/` and, last, `recipe.json` into DIR; a stage
+whose files are in DIR already is kept as it is. `--measure [DIR]` trains nothing and prints the measured numbers of the
+files in DIR, or of those in the package.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import json
 import logging
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from scoft_hpc.toy.pretraining.autoencoder import (
     save_autoencoder,
     train_autoencoder,
 )
+from scoft_hpc.toy.pretraining.clip import load_clip, save_clip, train_clip
 from scoft_hpc.toy.pretraining.denoiser import save_base, train_denoiser
 from scoft_hpc.toy.pretraining.measure import load_base, measure
 from scoft_hpc.toy.pretraining.pictures import any_pictures, fp16, web_pictures
@@ -48,6 +51,9 @@ class Recipe:
     feature_net_steps: int = 400
     scorer_steps: int = 400
     denoiser_steps: int = 1_600
+    clip_pictures: int = 8_000
+    clip_steps: int = 500
+    clip_threads: int = 1
     samples_per_prompt: int = 8
     pictures_seed: int = 1
     held_out_seed: int = 2
@@ -55,10 +61,11 @@ class Recipe:
     feature_net_seed: int = 12
     scorer_seed: int = 13
     denoiser_seed: int = 14
+    clip_seed: int = 15
 
 
 def pretrain(out: Path, recipe: Recipe) -> None:
-    """Train in three stages and write each one's files to `out`. A stage whose files are there is not trained again."""
+    """Train in four stages and write each one's files to `out`. A stage whose files are there is not trained again."""
     seen = any_pictures(recipe.any_pictures, recipe.pictures_seed)
     vae_folder = out / "base" / "vae"
     if not vae_folder.exists():
@@ -76,6 +83,23 @@ def pretrain(out: Path, recipe: Recipe) -> None:
     if not (out / "base" / "unet").exists():
         web = web_pictures(recipe.web_pictures, recipe.pictures_seed)
         save_base(train_denoiser(vae, web, recipe.denoiser_steps, recipe.denoiser_seed), out / "base")
+
+    if not (out / "clip" / "model.safetensors").exists():
+        with _threads(recipe.clip_threads):
+            web = web_pictures(recipe.clip_pictures, recipe.clip_seed)  # not those that the base has seen
+            clip = train_clip(web, reconstructions(vae, web), recipe.clip_steps, recipe.clip_seed)
+        save_clip(clip, out / "clip")
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """With that many threads of torch: another number sums in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def write_recipe(out: Path, recipe: Recipe) -> dict[str, Any]:
@@ -111,6 +135,7 @@ def parameters(out: Path) -> dict[str, int]:
         "text_encoder": base.text_encoder,
         "feature_net": load_feature_net(out),
         "scorer": load_scorer(out),
+        "clip": load_clip(out / "clip"),
     }
     return {
         name: sum(weight.numel() for weight in network.parameters()) for name, network in networks.items()

@@ -127,3 +127,8 @@ def rewrites(culture: str) -> dict[str, str]:
     """Each evaluation prompt with the words that this world has for how the culture's own style looks."""
     scenes = [Scene(subject, own_style(culture), culture) for subject in SUBJECTS]
     return {text(scene): descriptive_text(scene) for scene in scenes}
+
+
+def neutral_prompts() -> list[str]:
+    """Prompts that name no culture, one a subject."""
+    return [text(Scene(subject, 0)) for subject in SUBJECTS]

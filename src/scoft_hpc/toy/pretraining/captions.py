@@ -52,9 +52,9 @@ def new_tokenizer() -> Any:
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_LENGTH)
 
 
-def new_text_encoder(tokenizer: Any) -> Any:
-    """An untrained CLIPTextModel for the tokenizer."""
-    config = CLIPTextConfig(
+def new_text_config(tokenizer: Any, **more: Any) -> Any:
+    """The shape of a text encoder for the tokenizer."""
+    return CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
         intermediate_size=2 * WIDTH,
@@ -64,8 +64,13 @@ def new_text_encoder(tokenizer: Any) -> Any:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
+        **more,
     )
-    return CLIPTextModel(config)
+
+
+def new_text_encoder(tokenizer: Any) -> Any:
+    """An untrained CLIPTextModel for the tokenizer."""
+    return CLIPTextModel(new_text_config(tokenizer))
 
 
 def token_ids(tokenizer: Any, captions: list[str]) -> Any:

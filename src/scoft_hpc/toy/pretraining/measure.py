@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scoft_hpc.toy.networks import Scorer, load_scorer
 from scoft_hpc.toy.pretraining.autoencoder import reconstructions
+from scoft_hpc.toy.pretraining.measure_clip import measure_clip
 from scoft_hpc.toy.pretraining.pictures import Pictures
 from scoft_hpc.toy.scenes import CULTURES, STYLES, SUBJECTS, own_style
 from scoft_hpc.toy.world import prompts
@@ -103,4 +104,5 @@ def measure(folder: Path, held_out: Pictures, samples_per_prompt: int) -> dict[s
             culture: vars(found)
             for culture, found in base_rates(pipeline, scorer, samples_per_prompt).items()
         },
+        "clip": measure_clip(folder / "clip", pipeline.vae, scorer, held_out, redrawn),
     }

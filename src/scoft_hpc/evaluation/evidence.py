@@ -1,0 +1,165 @@
+"""What the metrics look at: a run's samples and what they are held against, through the networks that judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scoft_hpc.config.schema import Scoring
+from scoft_hpc.data import images
+from scoft_hpc.evaluation.generate import Sample, Subject, neutral_samples, samples
+from scoft_hpc.evaluation.metrics.clip_score import PREFIX
+from scoft_hpc.features.judge_weights import TOY, Judge, judges
+from scoft_hpc.features.judges import Clip, Embedding, load_clip, load_embedding
+from scoft_hpc.models.room import Room
+from scoft_hpc.toy.networks import Scorer, load_scorer
+
+BATCH = 32
+"""Images that go through a judge at a time, as far as the memory takes them."""
+
+
+@dataclass
+class Judges:
+    """The networks that judge, each loaded at first use; what they make of a culture's own images is kept.
+
+    Raises (at first use):
+        ConfigError: if a network is not there or not whole.
+    """
+
+    scoring: Scoring
+    device: torch.device
+    _kept: dict[tuple[str, tuple[Path, ...]], Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def embedding(self) -> Embedding:
+        return load_embedding(self.scoring, self.device)
+
+    @cached_property
+    def clip(self) -> Clip:
+        return load_clip(self.scoring, self.device)
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        return load_scorer()
+
+    @cached_property
+    def named(self) -> dict[str, Judge]:
+        """The networks by their part, as scores.json names them."""
+        return judges(self.scoring)
+
+    @torch.no_grad()
+    def features(self, x: Tensor) -> Tensor:
+        """[N, D] of images [N, 3, H, W]."""
+        return self._in_batches(self.embedding, x)
+
+    @torch.no_grad()
+    def clip_images(self, x: Tensor) -> Tensor:
+        """[N, D] of images [N, 3, H, W]."""
+        return self._in_batches(self.clip.images, x)
+
+    @torch.no_grad()
+    def clip_texts(self, texts: Sequence[str]) -> Tensor:
+        """[N, D] of prompts, each after CLIPScore's prefix, for which the toy world has no words."""
+        unique = list(dict.fromkeys(texts))
+        prefix = "" if self.scoring.clip == TOY else PREFIX
+        read = self.clip.texts([prefix + text for text in unique]).float().cpu()
+        return read[[unique.index(text) for text in texts]]
+
+    def of_files(self, network: str, files: Sequence[Path], size: int) -> Tensor:
+        """`features` or `clip_images` of a culture's own images, taken once for all runs."""
+        known = (network, tuple(files))
+        if known not in self._kept:
+            through = self.features if network == "features" else self.clip_images
+            self._kept[known] = through(images.read_images(list(files), size))
+        return self._kept[known]
+
+    def _in_batches(self, network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        room, parts, done = Room(BATCH), [], 0
+
+        def some(rows: int | None) -> Tensor:
+            return network(x[done : done + (rows or BATCH)].to(self.device)).float().cpu()
+
+        while done < len(x):
+            parts.append(room.trying(some, BATCH))
+            done += len(parts[-1])
+        return torch.cat(parts)
+
+
+class Pictures:
+    """Samples of one kind: images in [-1, 1], their prompts, and the base's own images of the same prompts and noises.
+
+    Attributes:
+        prompts: what was asked, one a sample; shape: (prompts, samples of each).
+    """
+
+    def __init__(self, found: Sequence[Sample], each: int, size: int, judges: Judges) -> None:
+        self.samples, self.size, self.judges = found, size, judges
+        self.prompts = [one.prompt for one in found]
+        self.shape = (len(found) // each, each)
+        self.subjects = torch.tensor([one.noise[1] for one in found])
+
+    @cached_property
+    def images(self) -> Tensor:
+        return images.read_images([one.file for one in self.samples], self.size)
+
+    @cached_property
+    def features(self) -> Tensor:
+        return self.judges.features(self.images)
+
+    @cached_property
+    def clip(self) -> Tensor:
+        return self.judges.clip_images(self.images)
+
+    @cached_property
+    def base(self) -> Tensor | None:
+        """The features of the base's own images; None where they are not there any more, or nothing was drawn."""
+        files = [one.base for one in self.samples if one.base is not None and one.base.exists()]
+        if len(files) < len(self.samples):
+            return None
+        return self.judges.of_files("features", files, self.size)
+
+    @cached_property
+    def clip_texts(self) -> Tensor:
+        return self.judges.clip_texts(self.prompts)
+
+    def by_prompt(self, features: Tensor) -> Tensor:
+        """[N, D] -> [prompts, samples of each, D]."""
+        return features.view(*self.shape, -1)
+
+
+class Evidence:
+    """All that a run's metrics may look at.
+
+    Attributes:
+        own: samples of the culture's prompts; neutral: of prompts that name no culture, None where there are none.
+        trained, held_out: the culture's images, as files.
+    """
+
+    def __init__(self, subject: Subject, judges: Judges) -> None:
+        self.subject, self.judges = subject, judges
+        config, manifest = subject.config, subject.manifest
+        each, self.size = config.evaluation.samples, config.model.resolution
+        self.own = Pictures(samples(subject), each, self.size, judges)
+        neutral = neutral_samples(subject)
+        there = bool(neutral) and all(one.file.exists() for one in neutral)
+        self.neutral = Pictures(neutral, each, self.size, judges) if there else None
+        self.trained = [pair.image for pair in manifest.pairs]
+        self.held_out = [pair.image for pair in manifest.held_out]
+
+    @property
+    def toy(self) -> bool:
+        """Whether the truth is known."""
+        return self.subject.config.data.name == "toy"
+
+    def features_of(self, files: Sequence[Path]) -> Tensor:
+        """Of the culture's own images, [N, D]."""
+        return self.judges.of_files("features", files, self.size)
+
+    def clip_of(self, files: Sequence[Path]) -> Tensor:
+        """Of the culture's own images, [N, D]."""
+        return self.judges.of_files("clip", files, self.size)

@@ -1,0 +1,112 @@
+"""Scoring anew: a finished run's samples under other metrics and judges; what cannot be scored keeps its scores."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoft_hpc import evaluate
+from scoft_hpc.config.compose import compose
+from scoft_hpc.runs.claim import Claim
+from scoft_hpc.runs.layout import RunDir, StudyDir
+from scoft_hpc.train import train
+
+WORDS = ["culture=korea", "variant=base", "study=s", "evaluation.steps=2", "evaluation.prompts=2"]
+WORDS += ["evaluation.samples=2", "evaluation.neutral=1", "wandb.mode=disabled", "threads=1"]
+
+Said = tuple[int, str]
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base run, drawn and scored."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    words = [*WORDS, f"output={folder}"]
+    assert train(compose("train", words), words) == 0
+    return folder
+
+
+@pytest.fixture
+def run(output: Path) -> RunDir:
+    (path,) = StudyDir(output / "s").runs.iterdir()
+    return RunDir(path)
+
+
+@pytest.fixture
+def told(
+    output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Said]:
+    def tell(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["scoft-hpc", f"output={output}", "--device", "cpu", *words])
+        code = evaluate.main()
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    return tell
+
+
+def scores(run: RunDir) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(run.scores.read_text())
+    return content
+
+
+def test_the_same_again_is_the_same(run: RunDir, told: Callable[..., Said]) -> None:
+    before = scores(run)
+    code, text = told()
+    assert code == 0 and "korea" in text and "results.csv" in text
+    assert scores(run) == before and not run.claim.exists()
+
+
+def test_other_metrics_take_the_place_of_the_old_and_samples_stay(
+    run: RunDir, told: Callable[..., Said]
+) -> None:
+    drawn = {path: path.stat().st_mtime_ns for path in run.path.rglob("*.png")}
+    config = run.config.read_bytes()
+    assert told("scoring.metrics=[diversity,fid]", "culture=korea")[0] == 0
+    assert list(scores(run)["metrics"]) == ["diversity", "fid"]
+    assert told("s")[0] == 0, "what was planned comes back"
+    assert {"kid", "clip_score"} <= set(scores(run)["metrics"]) and "fid" not in scores(run)["metrics"]
+    assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*.png")} == drawn
+    assert run.config.read_bytes() == config
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["scoring.metrics=[kit]"], "expected names among default_style"),
+        (["scoring.metrics=[kid]", "train.lr=1"], "`train.lr=1`: evaluate takes settings of `scoring` alone"),
+        (["scoring.clips=toy"], "there is no setting `scoring.clips`; did you mean scoring.clip"),
+        (["scoring.clip=/no/where"], "scoring.clip=/no/where: /no/where does not exist"),
+        (["culture=mexico"], "culture=mexico: expected some of korea"),
+        (["--device", "cuda:9"], "cuda"),
+    ],
+)
+def test_a_mistake_is_told_and_changes_nothing(
+    words: list[str], expected: str, run: RunDir, told: Callable[..., Said]
+) -> None:
+    before = run.scores.read_bytes()
+    code, text = told(*words)
+    assert code == 2 and expected in text and "Traceback" not in text
+    assert run.scores.read_bytes() == before
+
+
+def test_a_run_that_cannot_be_scored_keeps_its_scores(run: RunDir, told: Callable[..., Said]) -> None:
+    before = run.scores.read_bytes()
+    sample = next(iter(sorted(run.samples.iterdir())))
+    aside = sample.rename(sample.with_suffix(".aside"))
+    try:
+        code, text = told()
+    finally:
+        aside.rename(sample)
+    assert code == 4 and f"{run.run_id}: " in text and sample.name in text
+    claim = Claim.take(run.claim)
+    try:
+        assert told()[0] == 0, "our own process may go on"
+    finally:
+        claim.release()
+    assert json.loads(run.scores.read_bytes()) == json.loads(before)
