@@ -186,14 +186,14 @@ def _fail(run: RunDir, claim: Claim, error: Exception) -> None:
 
 def _cause(error: Exception) -> str:
     """One word for the kind of failure: those that `launch.policy` has a policy for."""
-    import torch
+    from scoft_hpc.models.device import out_of_memory
 
     if isinstance(error, FloatingPointError):
         return "nan"
-    if isinstance(error, torch.OutOfMemoryError):
-        return "gpu memory"
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         return "host memory"
+    if out_of_memory(error):
+        return "gpu memory"
     if isinstance(error, OSError):
         return "disk"
     if isinstance(error, ScoftError) and error.exit_code == ConfigError.exit_code:

@@ -161,6 +161,37 @@ def test_a_cache_that_the_disk_has_no_room_for_is_not_begun(
     assert not folder_of(huge, found.digest).exists()
 
 
+def test_out_of_memory_halves_the_pictures_that_are_encoded_at_a_time(
+    toy: tuple[RunConfig, Manifest], base: Base
+) -> None:
+    config, found = toy
+    whole = cache.load(cache.prepare(config, found, base, Stop()), base.device)
+    seen = []
+
+    def ask(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        seen.append(len(inputs[0]))
+        if len(inputs[0]) > 3:
+            torch.empty(2**50)  # a petabyte, which no allocator has
+
+    hook = base.vae.encoder.register_forward_pre_hook(ask)
+    try:
+        folder = cache.prepare(config, replace(found, digest="again"), base, Stop())
+    finally:
+        hook.remove()
+    assert seen == [8, 4, *[2] * 8]
+    torch.testing.assert_close(cache.load(folder, base.device).moments, whole.moments, rtol=1e-4, atol=1e-5)
+
+
+def test_a_cache_that_cannot_be_put_in_its_place_is_told(toy: tuple[RunConfig, Manifest], base: Base) -> None:
+    config, found = toy
+    folder = folder_of(config, found.digest)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("a file where the folder would go")
+    with pytest.raises(DataError, match=r"cannot be written: Not a directory"):
+        cache.prepare(config, found, base, Stop())
+    assert list(folder.parent.glob(".*.tmp")) == []
+
+
 def test_features_are_taken_once_and_found_again(toy: tuple[RunConfig, Manifest], base: Base) -> None:
     config, found = toy
     folder = cache.prepare(config, found, base, Stop())

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import Blip2ForConditionalGeneration, BlipForConditionalGeneration
 
 import captioners
@@ -68,6 +69,19 @@ def test_greedy_captions_of_the_real_classes(
     assert len(set(said)) > 1 and said == [loaded.caption([image])[0] for image in images]
     by_hand = {CaptionSource.blip: _blip_by_hand, CaptionSource.blip2: _blip2_by_hand}[source]
     assert said == [by_hand(folders[source], _pixels(image)) for image in images]
+
+
+def test_a_captioner_that_lacks_weights_is_refused(
+    folders: dict[CaptionSource, Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(folders[CaptionSource.blip], tmp_path / "blip"))
+    weights = load_file(folder / "model.safetensors")
+    del weights["text_decoder.cls.predictions.transform.dense.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(
+        ConfigError, match="BlipForConditionalGeneration: of its weights 1 are not in its files"
+    ):
+        captioner.load(captioner.find(Captions(source=CaptionSource.blip, path=str(folder))), CPU)
 
 
 def _pixels(image: Image.Image) -> torch.Tensor:

@@ -27,3 +27,10 @@ def test_the_short_side_is_resized_and_the_middle_kept(tmp_path: Path) -> None:
     Image.fromarray(picture).save(tmp_path / "wide.png")
     assert (images.read_pixels(tmp_path / "wide.png", 32) == 255).all()
     assert images.read_pixels(tmp_path / "wide.png", 64).shape == (3, 64, 64)
+
+
+def test_a_scan_in_sixteen_bits_keeps_its_greys(tmp_path: Path) -> None:
+    grey = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16
+    Image.fromarray(grey).save(tmp_path / "scan.png")
+    pixels = images.read_pixels(tmp_path / "scan.png", 64)
+    assert torch.equal(pixels, torch.from_numpy((grey // 256).astype(np.uint8)).expand(3, -1, -1))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import ControlNetModel, DPMSolverMultistepScheduler, StableDiffusionControlNetPipeline
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessorPil, pipeline
 
@@ -133,6 +134,32 @@ def test_depth_is_that_of_transformers_own_pipeline(depth: Negatives, pairs: lis
         inverse = theirs(str(pair.image))["predicted_depth"]
         expected = (inverse - inverse.min()) / (inverse.max() - inverse.min())
         torch.testing.assert_close(found, expected.expand(3, -1, -1), rtol=0, atol=1e-4)
+
+
+def test_networks_that_lack_weights_are_refused(base: Base, copied: Negatives, pairs: list[Pair]) -> None:
+    """But for the layer that the public DPT leaves out, through which no depth passes."""
+    x = images.read_images([pairs[0].image], SIDE)
+    whole = load_depth(Path(copied.depth_path), CPU).maps(x)
+    dpt = Path(copied.depth_path) / "model.safetensors"
+    assert without(dpt, "neck.fusion_stage.layers.0.residual_layer1.") == 4
+    assert torch.equal(load_depth(Path(copied.depth_path), CPU).maps(x), whole)
+    assert without(dpt, "head.head.0.") == 2
+    with pytest.raises(
+        ConfigError, match=r"DPTForDepthEstimation: of its weights 2 .* as head\.head\.0\.bias"
+    ):
+        load_depth(Path(copied.depth_path), CPU)
+    controlnet = Path(copied.controlnet_path) / "diffusion_pytorch_model.safetensors"
+    assert without(controlnet, "controlnet_mid_block.") == 2
+    with pytest.raises(ConfigError, match="ControlNetModel: of its weights 2 are not in its files"):
+        load_controlnet(Path(copied.controlnet_path), base)
+
+
+def without(file: Path, start: str) -> int:
+    """Take the weights whose names begin so out of a file; return how many."""
+    weights = load_file(file)
+    gone = [name for name in weights if name.startswith(start)]
+    save_file({name: weight for name, weight in weights.items() if name not in gone}, file, {"format": "pt"})
+    return len(gone)
 
 
 def test_a_flat_picture_has_a_map_too(depth: Negatives) -> None:

@@ -55,6 +55,9 @@ def test_out_of_memory() -> None:
     assert out_of_memory(
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
     )
+    assert out_of_memory(
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported")
+    )
     assert out_of_memory(MemoryError())
     assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not out_of_memory(ValueError("out of memory."))

@@ -68,6 +68,7 @@ def test_errors_are_told_apart() -> None:
     assert _cause(host.value) == "host memory"
     assert _cause(MemoryError()) == "host memory"
     assert _cause(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")) == "gpu memory"
+    assert _cause(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling")) == "gpu memory"
     assert _cause(FloatingPointError("the loss is not finite")) == "nan"
     assert _cause(OSError(28, "No space left on device")) == "disk"
     assert _cause(KeyError("a bug")) == "error"

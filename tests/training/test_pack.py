@@ -17,7 +17,7 @@ from scoft_hpc.runs import journal
 from scoft_hpc.runs.stop import Interrupted, Stop
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import learning_rate
-from scoft_hpc.training.loop import Training, gradients, train
+from scoft_hpc.training.loop import Training, gradients, interval, train
 from scoft_hpc.training.step import Network
 
 MIXED = [
@@ -221,6 +221,14 @@ def test_two_checkpoints_stay(tmp_path: Path) -> None:
     run(tmp_path, MIXED[:1], save_seconds=0.0)
     kept = checkpoint.existing(tmp_path / "lane-0" / "checkpoints")
     assert [path.name for path in kept] == ["step-00000006.safetensors", "step-00000005.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("save_seconds", "took", "expected"),
+    [(60, 0.5, 60), (60, 6, 60), (60, 13, 130), (60, 500, 600), (0, 5, 0)],
+)
+def test_saves_are_rarer_where_they_are_slow(save_seconds: float, took: float, expected: float) -> None:
+    assert interval(save_seconds, took) == expected
 
 
 def test_the_journal_tells_each_term_where_it_ran(tmp_path: Path) -> None:

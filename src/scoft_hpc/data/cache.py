@@ -8,11 +8,10 @@ that the training loop encodes and reads nothing. Targets of feature distances j
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from scoft_hpc.data.negatives.draw import draw
 from scoft_hpc.errors import DataError
 from scoft_hpc.losses.perceptual import Distance
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.room import Room
 from scoft_hpc.runs import atomic
 from scoft_hpc.runs.stop import Stop
 
@@ -98,8 +98,11 @@ def prepare(config: RunConfig, manifest: Manifest, base: Base, stop: Stop) -> Pa
     try:
         temporary.mkdir(parents=True)
         _save(temporary / TENSORS, _tensors(config, manifest, base, temporary, stop), folder.name)
-        with contextlib.suppress(OSError):  # another process was first, with the same content
+        try:
             temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was first, with the same content
+                raise
         atomic.fsync_folder(folder.parent)
     except OSError as error:
         raise DataError(_no_room(folder, error)) from None
@@ -128,8 +131,8 @@ def keep_targets(folder: Path, culture: Culture, name: str, distance: Distance, 
     if not path.is_file():
         log.info("taking the %s features of %s", name, folder.name)
         with torch.no_grad():
-            positive = _targets(culture.positive, distance, stop)
-            negative = _targets(culture.negative.flatten(0, 1), distance, stop)
+            positive = _both_flips(distance.target, culture.positive, device, stop)
+            negative = _both_flips(distance.target, culture.negative.flatten(0, 1), device, stop)
         negative = negative.unflatten(0, culture.negative.shape[:2]).transpose(1, 2)
         try:
             _save(path, {"positive": positive, "negative": negative.contiguous()}, owner)
@@ -138,13 +141,21 @@ def keep_targets(folder: Path, culture: Culture, name: str, distance: Distance, 
     culture.kept[name] = Targets(**_load(path, {"positive", "negative"}, owner, device))
 
 
-def _targets(pixels: Tensor, distance: Distance, stop: Stop) -> Tensor:
-    """Of pictures [N, 3, H, W] and their mirror images: [N, 2, *F]."""
-    parts = []
-    for some in pixels.split(BATCH):
+def _both_flips(of: Callable[[Tensor], Tensor], pixels: Tensor, device: torch.device, stop: Stop) -> Tensor:
+    """What `of` says of pictures [N, 3, H, W] and of their mirror images, on the host: [N, 2, *F].
+
+    Some go through at a time, and half as many where the memory is too small.
+    """
+
+    def some(rows: int | None) -> Tensor:
+        x = images.from_pixels(pixels[done:][:rows].to(device))
+        return torch.stack([of(x), of(x.flip(-1))], 1).cpu()
+
+    room, parts, done = Room(BATCH), list[Tensor](), 0
+    while done < len(pixels):
         stop.check()
-        x = images.from_pixels(some)
-        parts.append(torch.stack([distance.target(x), distance.target(x.flip(-1))], 1).cpu())
+        parts.append(room.trying(some, BATCH))
+        done += len(parts[-1])
     return torch.cat(parts)
 
 
@@ -187,12 +198,8 @@ def _tensors(
     for i, paths in enumerate(files):
         for j, path in enumerate(paths):
             negative[i, j], present[i, j] = images.read_pixels(path, size), True
-    moments = []
-    for some in pixels.split(BATCH):
-        stop.check()
-        moments.append(_both_flips(base, images.from_pixels(some).to(base.device)).cpu())
     return {
-        "moments": torch.cat(moments),
+        "moments": _both_flips(base.moments, pixels, base.device, stop),
         "text": _states(base, [pair.text for pair in pairs]),
         "generic": _states(base, [pair.blip_text for pair in pairs]),
         "null": _states(base, [""]),
@@ -212,10 +219,6 @@ def _link(folder: Path, pair: int, paths: list[Path]) -> None:
 def _states(base: Base, texts: list[str]) -> Tensor:
     parts = [base.encode_text(texts[at : at + BATCH]).cpu() for at in range(0, len(texts), BATCH)]
     return torch.cat(parts)
-
-
-def _both_flips(base: Base, x: Tensor) -> Tensor:
-    return torch.stack([base.moments(x), base.moments(x.flip(-1))], 1)
 
 
 def _flipped(x: Tensor, flip: Tensor) -> Tensor:

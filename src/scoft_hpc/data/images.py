@@ -17,7 +17,11 @@ from scoft_hpc.runs import atomic
 def open_picture(path: Path) -> Image.Image:
     """A checked picture in RGB, turned as its camera says (EXIF), as Hugging Face's `imagefolder` shows it."""
     with Image.open(path, formats=FORMATS) as file:
-        return ImageOps.exif_transpose(file).convert("RGB")
+        image = ImageOps.exif_transpose(file)
+    if image.mode.startswith("I"):
+        # Grey in 16 bits, as scanners write: Pillow would cut it off at 255, to white.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def read_pixels(path: Path, resolution: int) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scoft_hpc.config.schema import RunConfig, science
 
-VERSION = 2
+VERSION = 3
 """Of what a cache holds."""
 
 

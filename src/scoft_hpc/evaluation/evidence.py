@@ -14,7 +14,7 @@ from scoft_hpc.config.schema import Scoring
 from scoft_hpc.data import images
 from scoft_hpc.evaluation.generate import Sample, Subject, neutral_samples, samples
 from scoft_hpc.evaluation.metrics.clip_score import PREFIX
-from scoft_hpc.features.judge_weights import TOY, Judge, judges
+from scoft_hpc.features.judge_weights import Judge, judges
 from scoft_hpc.features.judges import Clip, Embedding, load_clip, load_embedding
 from scoft_hpc.models.room import Room
 from scoft_hpc.toy.networks import Scorer, load_scorer
@@ -64,10 +64,9 @@ class Judges:
 
     @torch.no_grad()
     def clip_texts(self, texts: Sequence[str]) -> Tensor:
-        """[N, D] of prompts, each after CLIPScore's prefix, for which the toy world has no words."""
+        """[N, D] of prompts, each after CLIPScore's prefix; equal ones are read once."""
         unique = list(dict.fromkeys(texts))
-        prefix = "" if self.scoring.clip == TOY else PREFIX
-        read = self.clip.texts([prefix + text for text in unique]).float().cpu()
+        read = self.clip.texts([PREFIX + text for text in unique]).float().cpu()
         return read[[unique.index(text) for text in texts]]
 
     def of_files(self, network: str, files: Sequence[Path], size: int) -> Tensor:

@@ -21,9 +21,9 @@ from transformers.utils import logging as transformers_logging
 
 from scoft_hpc.config.schema import Model, Precision
 from scoft_hpc.diffusion.schedule import Schedule
-from scoft_hpc.errors import ConfigError
 from scoft_hpc.models import random, single_file, weights
 from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.network import load_network
 from scoft_hpc.models.parts import Parts
 
 DTYPES = {Precision.fp32: torch.float32, Precision.fp16: torch.float16, Precision.bf16: torch.bfloat16}
@@ -123,21 +123,6 @@ def _from_folder(folder: Path, dtype: torch.dtype, pickle: bool) -> Parts:
     )
 
 
-def _network(kind: Any, folder: Path, pickle: bool, **kwargs: torch.dtype) -> Any:
-    """One network, all of whose weights must be in its folder: what lacks would be left empty, or made up."""
+def _network(kind: Any, folder: Path, pickle: bool, **dtype: torch.dtype) -> Any:
     pickled = pickle and any(path.suffix == ".bin" for path in weights.weight_files(folder))
-    try:
-        network, found = kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=not pickled, output_loading_info=True, **kwargs
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise ConfigError(
-            f"{folder} cannot be loaded as a {kind.__name__} ({reason}). Get it whole."
-        ) from error
-    if lacking := sorted(found["missing_keys"]):
-        raise ConfigError(
-            f"{folder} cannot be loaded as a {kind.__name__}: of its weights {len(lacking)} are not in its files, such "
-            f"as {lacking[0]}. Get it whole."
-        )
-    return network
+    return load_network(kind, folder, pickled=pickled, **dtype)

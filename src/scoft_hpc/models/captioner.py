@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scoft_hpc.config.commands import Captions, CaptionSource
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.models.network import load_network
 from scoft_hpc.weights import hub, tensors
 from scoft_hpc.weights.digest import digest
 from scoft_hpc.weights.files import read_json, shards
@@ -100,7 +101,11 @@ def find(captions: Captions) -> Found:
 
 
 def load(found: Found, device: torch.device) -> Captioner:
-    """Read it as it is; on a GPU BLIP-2, which has 3.7 billion parameters, is read in fp16."""
+    """Read it as it is; on a GPU BLIP-2, which has 3.7 billion parameters, is read in fp16.
+
+    Raises:
+        ConfigError: if the folder does not hold the whole network.
+    """
     import torch
     import transformers
     from transformers.utils import logging
@@ -108,12 +113,8 @@ def load(found: Found, device: torch.device) -> Captioner:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     half = device.type == "cuda" and found.family is FAMILIES[CaptionSource.blip2]
-    network = getattr(transformers, found.family.network).from_pretrained(
-        found.folder,
-        local_files_only=True,
-        use_safetensors=True,
-        dtype=torch.float16 if half else torch.float32,
-    )
+    kind = getattr(transformers, found.family.network)
+    network = load_network(kind, found.folder, dtype=torch.float16 if half else torch.float32)
     processor = transformers.BlipImageProcessorPil.from_pretrained(found.folder, local_files_only=True)
     tokenizer = transformers.AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
     return Captioner(network.requires_grad_(False).eval().to(device), processor, tokenizer, device)

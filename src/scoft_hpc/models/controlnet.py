@@ -11,6 +11,7 @@ from diffusers import ControlNetModel
 from torch import Tensor, nn
 
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.network import load_network
 
 
 class Steered(nn.Module):
@@ -43,9 +44,11 @@ def steered(base: Base, controlnet: Any, pictures: Tensor) -> Base:
 
 
 def load_controlnet(folder: Path, base: Base) -> Any:
-    """Read a folder in diffusers' layout, in the base's precision; safetensors only, nothing is downloaded."""
-    controlnet = ControlNetModel.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, torch_dtype=base.dtype
-    )
+    """Read a folder in diffusers' layout, in the base's precision; safetensors only, nothing is downloaded.
+
+    Raises:
+        ConfigError: if the folder does not hold the whole network.
+    """
+    controlnet = load_network(ControlNetModel, folder, torch_dtype=base.dtype)
     layout = torch.channels_last if base.device.type == "cuda" else torch.preserve_format  # as the U-Net's
     return controlnet.requires_grad_(False).eval().to(base.device, memory_format=layout)

@@ -12,6 +12,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from transformers import DPTForDepthEstimation, DPTImageProcessorPil
 
+from scoft_hpc.models.network import load_network
+
+UNREAD = ("neck.fusion_stage.layers.0.residual_layer1.",)
+"""The first fusion has nothing to add: the public files leave this layer out, and no depth passes through it."""
+
 
 @dataclass(frozen=True)
 class DepthEstimator:
@@ -39,9 +44,11 @@ class DepthEstimator:
 
 
 def load_depth(folder: Path, device: torch.device) -> DepthEstimator:
-    """Read a folder in transformers' layout; safetensors only, nothing is downloaded."""
-    network = DPTForDepthEstimation.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-    )
+    """Read a folder in transformers' layout; safetensors only, nothing is downloaded.
+
+    Raises:
+        ConfigError: if the folder does not hold the whole network.
+    """
+    network = load_network(DPTForDepthEstimation, folder, unread=UNREAD, dtype=torch.float32)
     processor = DPTImageProcessorPil.from_pretrained(folder, local_files_only=True)
     return DepthEstimator(network.requires_grad_(False).eval().to(device), processor, device)

@@ -15,8 +15,8 @@ from scoft_hpc.errors import ConfigError
 BF16_SINCE = (8, 0)
 """The compute capability (Ampere's) from which on a GPU has bf16; torch itself emulates it on older ones."""
 
-BLAS_OUT_OF_MEMORY = "ALLOC_FAILED"
-"""cuBLAS, cuDNN and cuFFT say so where they find no memory for themselves."""
+OUT_OF_MEMORY = ("ALLOC_FAILED", "CUDA error: out of memory")
+"""What is said where there is none for cuBLAS, cuDNN or cuFFT themselves, or for a kernel that is first used."""
 
 
 def device_of(device: str) -> torch.device:
@@ -74,7 +74,7 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     if not isinstance(error, RuntimeError):
         return False
-    return bool(should_reduce_batch_size(error)) or BLAS_OUT_OF_MEMORY in str(error)
+    return bool(should_reduce_batch_size(error)) or any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def _no_cuda(given: str) -> str:

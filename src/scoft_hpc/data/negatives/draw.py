@@ -27,7 +27,7 @@ from scoft_hpc.models.base import Base
 from scoft_hpc.models.room import Room
 from scoft_hpc.runs.stop import Stop
 
-VERSION = 1
+VERSION = 2
 """Of how negatives are drawn: raised when the same settings come to draw other pictures."""
 
 PIXELS = 4 * 512**2
