@@ -17,8 +17,11 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: Server
+    body: bytes
+    """What came with the request."""
 
     def do_GET(self) -> None:
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with self.server.lock:
             self.server.asked.append((self.path, self.headers.get("Range")))
             self.server.agents.add(self.headers.get("User-Agent", ""))
@@ -32,6 +35,9 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             with self.server.lock:
                 self.server.now -= 1
+
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Nothing is printed."""

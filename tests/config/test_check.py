@@ -10,7 +10,7 @@ import pytest
 
 from changed import changed
 from scoft_hpc.config import check, compose, nodes
-from scoft_hpc.config.schema import RunConfig, Variant
+from scoft_hpc.config.schema import Prompting, RunConfig, Variant
 from scoft_hpc.errors import ConfigError
 
 TOY = changed(RunConfig(), {"objective.distance": "toy", "objective.w_vgg": 0.0})
@@ -18,6 +18,15 @@ TOY = changed(RunConfig(), {"objective.distance": "toy", "objective.w_vgg": 0.0}
 
 def _check(changes: dict[str, object]) -> list[str]:
     return check.check(changed(TOY, changes))
+
+
+def test_what_an_evaluation_needs() -> None:
+    assert "needs variant=base" in _check({"evaluation.images": "/x"})[0]
+    assert _check({"evaluation.images": "/x", "variant": Variant.base}) == []
+    rewritten = {"evaluation.prompting": Prompting.rewritten}
+    assert _check(rewritten) == []
+    (told,) = _check({**rewritten, "data.name": "folder", "data.root": "/x"})
+    assert "add evaluation.rewrites=FILE" in told
 
 
 @pytest.mark.parametrize("name", ["train", "sweep"])

@@ -11,7 +11,7 @@ import pytest
 
 from changed import changed
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import Form, NegativeSource, RunConfig, Variant, Wandb, WandbMode
+from scoft_hpc.config.schema import Form, NegativeSource, Prompting, RunConfig, Variant, Wandb, WandbMode
 from scoft_hpc.losses.total import TERMS, Term, imagines
 from scoft_hpc.runs.layout import RUN_ID
 
@@ -39,6 +39,7 @@ def test_reads_well() -> None:
         {"model__path": "/x"},
         {"model__gflop": 1.0},
         {"objective__vgg_path": "/x"},
+        {"evaluation__rewrites": "/x"},
     ],
 )
 def test_place_does_not_matter(change: dict[str, object]) -> None:
@@ -62,6 +63,8 @@ def test_place_does_not_matter(change: dict[str, object]) -> None:
         {"data__digest": "b"},
         {"data__negatives__seed": 1},
         {"evaluation__seed": 2},
+        {"evaluation__prompting": Prompting.named},
+        {"evaluation__digest": "c"},
     ],
 )
 def test_science_matters(change: dict[str, object]) -> None:
@@ -164,6 +167,25 @@ def test_a_setting_that_another_leaves_without_effect_leaves_the_id(
 ) -> None:
     config = changed(RunConfig(), under)
     assert run_id(changed(config, idle)) == run_id(config)
+
+
+def test_another_generators_images_depend_on_nothing_that_draws() -> None:
+    own = {"variant": Variant.base, "evaluation__images": "/x"}
+    images = _id(**own)
+    assert images.startswith("korea-images-s0-") and _id(**{**own, "evaluation__images": "/y"}) == images
+    for change in (
+        {"evaluation__steps": 3},
+        {"evaluation__guidance": 1.0},
+        {"evaluation__prompting": Prompting.named},
+        {"train__lr": 1.0},
+    ):
+        assert _id(**own, **change) == images
+    for change in ({"evaluation__digest": "a"}, {"evaluation__samples": 2}, {"data__digest": "a"}):
+        assert _id(**own, **change) != images
+
+
+def test_what_the_model_is_told_is_read_in_the_id() -> None:
+    assert _id(evaluation__prompting=Prompting.rewritten).startswith("korea-mpc-rewritten-s0-")
 
 
 @pytest.mark.parametrize("culture", ["perú", "한국", "../../etc", "A b", ".", "x" * 100])

@@ -20,11 +20,13 @@ from safetensors.torch import load_file
 
 from scoft_hpc.config import compose
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import METRICS, RunConfig, Variant
+from scoft_hpc.config.schema import METRICS, Data, RunConfig, Variant
+from scoft_hpc.data import manifest, source
 from scoft_hpc.execute import execute, main, prepare
 from scoft_hpc.runs import claim, journal, record
 from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.runs.record import Status
+from scoft_hpc.toy.world import prompts
 
 WORDS = (
     "culture=korea",
@@ -261,3 +263,44 @@ def test_data_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
 def test_importing_the_door_loads_no_torch() -> None:
     code = "import sys, scoft_hpc.execute; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_baselines_share_the_pack_of_what_is_trained(tmp_path: Path) -> None:
+    """Told other words, the base draws other pictures of the same prompts; another generator's are scored as is."""
+    world = manifest.read(source.locate(Data(), tmp_path), "korea")
+    things = [prompt.split()[1] for prompt in prompts("korea")[:3]]
+    for p, thing in enumerate(things):
+        shown = [pair.image for pair in world.held_out if f" {thing} " in f" {pair.text} "]
+        for s in range(2):
+            copy = tmp_path / "sdxl" / "korea" / f"p{p:02d}-s{s:02d}.png"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(shown[s].read_bytes())
+    told = (("evaluation.prompting=rewritten",), (f"evaluation.images={tmp_path / 'sdxl'}",))
+    runs = [run for words in ((), *told) for run in planned(tmp_path, *words, variants=[Variant.base])]
+    runs += planned(tmp_path, variants=[Variant.ldm])
+    assert execute([run.path for run in runs]) == 0
+    scores = [json.loads(run.scores.read_text()) for run in runs]
+    assert len({tuple(row["prompt"] for row in one["samples"]) for one in scores}) == 1
+    assert [one["samples"][0]["told"] for one in scores] == [
+        "a house in korea",
+        "a striped house",
+        *["a house in korea"] * 2,
+    ]
+    base, rewritten, images, _ = (
+        [path.read_bytes() for path in sorted(run.samples.iterdir())] for run in runs
+    )
+    assert all(a != b for a, b in zip(base, rewritten, strict=True))
+    assert images == [path.read_bytes() for path in sorted((tmp_path / "sdxl" / "korea").iterdir())]
+    assert scores[2]["metrics"]["in_style"]["value"] == 1 and scores[2]["metrics"]["subject"]["value"] == 1
+
+
+def test_another_generators_images_that_changed_stop_their_run_alone(tmp_path: Path) -> None:
+    (base,) = planned(tmp_path, variants=[Variant.base])
+    words = (f"evaluation.images={tmp_path / 'gone'}", "evaluation.digest=0123456789abcdef")
+    (images,) = planned(tmp_path, *words, variants=[Variant.base])
+    assert execute([base.path, images.path]) == 4
+    failure = record.failure(images)
+    assert (
+        failure is not None and failure["cause"] == "settings" and "has no folder korea" in failure["message"]
+    )
+    assert base.result.exists()

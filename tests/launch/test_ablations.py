@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from scoft_hpc.config import compose
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.nodes import settings
-from scoft_hpc.errors import ConfigError
+from scoft_hpc.errors import ConfigError, DataError
+from scoft_hpc.launch.pack import pack
 from scoft_hpc.launch.plan import Plan, Run, make
 
 TOY_DISTANCE = "ablation.axes={objective.distance: [toy]}"
 RUNS = {
+    "baselines": {"base": 2, "ldm": 1},
     "contrastive_cadence": {"base": 1, "mpc": 4},
     "data_size": {"base": 1, "mpc": 4},
     "feature_distance": {"base": 1, "mpc": 1},
@@ -70,6 +74,40 @@ def test_an_ablation_is_planned_in_the_toy_world(output: Path, name: str, runs: 
     plan = planned(output, f"ablation={name}", "culture=korea", *words)
     assert Counter(run.config.variant.name for run in plan.runs) == runs
     assert plan.study == f"{name}-korea-toy"
+
+
+def test_naming_the_culture_adds_nothing_where_the_prompts_do(output: Path) -> None:
+    plan = planned(output, "ablation=baselines", "culture=korea")
+    assert [run.run_id.rsplit("-", 1)[0] for run in plan.runs] == [
+        "korea-base-s0",
+        "korea-base-rewritten-s0",
+        "korea-ldm-s0",
+    ]
+    assert [run.config.evaluation.prompting.name for run in plan.runs] == ["asked", "rewritten", "asked"]
+
+
+def test_images_of_another_generator_are_a_row_and_one_seeds(output: Path, tmp_path: Path) -> None:
+    for p, s in itertools.product(range(8), range(3)):
+        (tmp_path / "sdxl" / "korea").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (p, s, 0)).save(tmp_path / "sdxl" / "korea" / f"p{p:02d}-s{s:02d}.png")
+    axes = f"ablation.axes={{evaluation.images: [null, {tmp_path / 'sdxl'}]}}"
+    plan = planned(output, "ablation=baselines", "culture=korea", "seed=[0,1]", axes)
+    assert [run.run_id.rsplit("-", 1)[0] for run in plan.runs] == [
+        *(f"korea-{what}-s{seed}" for what in ("base", "base-rewritten") for seed in (0, 1)),
+        "korea-images-s0",
+        *("korea-ldm-s0", "korea-ldm-s1"),
+    ]
+    assert len(pack(plan.runs, jobs=1, lanes=None)) == 1, "one base draws and scores them all"
+    with pytest.raises(DataError, match="sdxl has no folder mexico"):
+        planned(output, "ablation=baselines", "culture=[korea,mexico]", axes)
+
+
+def test_rewritings_that_are_missing_are_told_for_all_cultures(output: Path, tmp_path: Path) -> None:
+    path = tmp_path / "it.jsonl"
+    path.write_text('{"prompt": "a house in korea", "rewritten": "a hanok"}')
+    with pytest.raises(DataError) as caught:
+        planned(output, "ablation=baselines", "culture=[korea,mexico]", f"evaluation.rewrites={path}")
+    assert "korea: 7 of 8" in str(caught.value) and "mexico: 8 of 8" in str(caught.value)
 
 
 def test_feature_distances_whose_weights_are_missing_are_told_at_once(output: Path) -> None:

@@ -52,6 +52,35 @@ def test_torn_journal_is_read_up_to_the_tear(copied: Maker) -> None:
     assert [row["trainer/step"] for row in read.history()] == list(range(1, 20))
 
 
+def test_baselines_have_rows_of_their_own(make: Callable[..., Maker]) -> None:
+    """The base as it is keeps its name, which all others are compared with."""
+    folder = make(variants=("base", "ldm"), seeds=(0,)).folder
+    plan = json.loads(folder.plan.read_text())
+    changes = [
+        {"prompting": "named", "digest": "1"},
+        {"prompting": "rewritten", "digest": "2", "rewrites": "/a/gpt.jsonl"},
+        {"images": "/somewhere/sdxl", "digest": "3"},
+    ]
+    for entry in [one for one in plan["runs"] if one["variant"] == "base"]:
+        for number, change in enumerate(changes):
+            other = json.loads(json.dumps(entry))
+            other["run_id"] = f"{entry['run_id'][:-1]}{number}"
+            other["config"]["evaluation"] |= change
+            plan["runs"].append(other)
+    folder.plan.write_text(json.dumps(plan))
+    rows = ["base", "ldm", "base named", "base rewritten", "images of sdxl"]
+    assert study.read(folder).variants == rows
+    for entry in list(plan["runs"]):
+        if entry["config"]["evaluation"].get("rewrites"):
+            other = json.loads(json.dumps(entry))
+            other["run_id"] = f"{entry['run_id'][:-1]}x"
+            other["config"]["evaluation"] |= {"rewrites": "/a/llama.jsonl", "digest": "4"}
+            plan["runs"].append(other)
+    folder.plan.write_text(json.dumps(plan))
+    told = ["base rewritten rewrites=/a/gpt.jsonl", "base rewritten rewrites=/a/llama.jsonl"]
+    assert [row for row in study.read(folder).variants if "rewritten" in row] == told
+
+
 def test_runs_of_one_variant_are_told_apart_by_their_settings(make: Callable[..., Maker]) -> None:
     folder = make(variants=("mpc",), seeds=(0,)).folder
     plan = json.loads(folder.plan.read_text())

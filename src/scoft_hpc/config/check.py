@@ -170,9 +170,8 @@ def _prompting(config: RunConfig) -> Iterator[str]:
     settings = config.evaluation
     if settings.images and config.variant is not Variant.base:
         yield (
-            f"evaluation.images={settings.images} is scored in place of what a base draws, and variant="
-            f"{config.variant.name} draws its own; for both in one table: ablation=baselines "
-            f"'ablation.axes={{evaluation.images: [null, {settings.images}]}}'."
+            f"evaluation.images={settings.images} is scored in place of what a base draws: it needs variant=base; "
+            f"for all in one table: ablation=baselines 'ablation.axes={{evaluation.images: [null, DIR]}}'."
         )
     if settings.prompting is Prompting.rewritten and not settings.rewrites and config.data.name != "toy":
         yield (

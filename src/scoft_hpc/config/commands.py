@@ -76,6 +76,32 @@ class PrepareConfig(RunConfig):
 
 
 @dataclass(frozen=True)
+class Rewriter:
+    """A language model behind an endpoint in OpenAI's form, and manners with it.
+
+    Attributes:
+        url: what stands before `/chat/completions`. model: its name there.
+        instruction: a text file that says how to rewrite, `{culture}` in it for the culture's name; None: ours.
+        jobs: questions at a time. tries: of a question. seconds: until an answer is given up.
+    """
+
+    url: str = ""
+    model: str = ""
+    instruction: str | None = None
+    jobs: int = 2
+    tries: int = 5
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class RewriteConfig(RunConfig):
+    """Evaluation prompts rewritten into the file `evaluation.rewrites`: `culture` is a name, a list or `all`."""
+
+    culture: Any = "all"
+    rewriter: Rewriter = Rewriter()
+
+
+@dataclass(frozen=True)
 class Ablation:
     """What a sweep varies: every combination of the axes' values, each axis a setting's name.
 

@@ -25,7 +25,7 @@ from yaml import YAMLError
 from yaml import nodes as yaml_nodes
 
 from scoft_hpc.config import explain, nodes
-from scoft_hpc.config.commands import PrepareConfig, SweepConfig
+from scoft_hpc.config.commands import PrepareConfig, RewriteConfig, SweepConfig
 from scoft_hpc.config.schema import RunConfig, plain
 from scoft_hpc.errors import ConfigError, ScoftError
 
@@ -37,6 +37,7 @@ SCHEMAS: dict[str, type[RunConfig]] = {
     "train": RunConfig,
     "sweep": SweepConfig,
     "prepare": PrepareConfig,
+    "rewrite": RewriteConfig,
 }
 
 
@@ -64,7 +65,7 @@ def config_folder() -> Path:
 
 
 def command(name: str, task: Callable[[Any], int], words: Sequence[str] | None = None) -> int:
-    """Run `task` on the config `name` (`train`, `sweep` or `prepare`) composed from `words`; return the exit code.
+    """Run `task` on the config `name` (`train`, `sweep` …) composed from `words`; return the exit code.
 
     A person's mistake is printed as a message, never as a traceback.
     """

@@ -141,9 +141,9 @@ def _answer(response: httpx.Response, part: Part, have: int, settings: Download)
     if response.next_request is not None:
         return Moved(str(response.next_request.url))
     if status in CROWDED:
-        return Later(f"answered {status}", _seconds(headers.get("Retry-After")), crowded=True)
+        return Later(f"answered {status}", retry_after(headers.get("Retry-After")), crowded=True)
     if status in PASSING or status >= 500:
-        return Later(f"answered {status}", _seconds(headers.get("Retry-After")))
+        return Later(f"answered {status}", retry_after(headers.get("Retry-After")))
     if status == 206 and have and re.match(rf"bytes {have}-\d", headers.get("Content-Range", "")):
         return _too_large(have + int(headers.get("Content-Length", 0)), part, settings)
     if status in (206, 416):
@@ -197,8 +197,8 @@ def _examined(part: Part) -> Outcome:
     return Later(found) if cut else Refused(found)
 
 
-def _seconds(told: str | None) -> float | None:
-    """Retry-After, in seconds or as a date; None where it says nothing."""
+def retry_after(told: str | None) -> float | None:
+    """What the header says, in seconds from now, be it a number or a date; None where it says nothing."""
     if not told:
         return None
     if told.strip().isdecimal():

@@ -27,6 +27,8 @@ from scoft_hpc.evaluation.prompts import asked, sample_name
 ENDINGS = ("png", "jpg", "jpeg", "webp")
 SHOWN = 20
 """So many faults are told; the rest is counted."""
+NAMED = 4
+"""So many prompts without enough images are named."""
 ROW = '{"file_name": "1.png", "prompt": "…"}'
 
 
@@ -80,15 +82,21 @@ def find(config: RunConfig, manifest: Manifest) -> Gallery:
     return Gallery(tuple(tuple(chosen[text]) for text in texts), digest)
 
 
+def undrawn(settings: Evaluation) -> Evaluation:
+    """The settings with the folder's absolute path; where there are images, no model is told anything."""
+    if not settings.images:
+        return settings
+    path = Path(settings.images).expanduser().absolute()
+    return replace(settings, prompting=Prompting.asked, rewrites=None, images=str(path))
+
+
 def settled(config: RunConfig, manifest: Manifest) -> Evaluation:
-    """The evaluation's settings with the folder's absolute path, and the digest of its images.
+    """The evaluation's settings as `undrawn` has them, with the digest of the images.
 
     Raises:
         DataError: with all faults of the folder.
     """
-    path = str(Path(config.evaluation.images or "").expanduser().absolute())
-    plain = replace(config.evaluation, prompting=Prompting.asked, rewrites=None, images=path)
-    return replace(plain, digest=find(config, manifest).digest)
+    return replace(undrawn(config.evaluation), digest=find(config, manifest).digest)
 
 
 def _of_seed(folder: Path, seed: int) -> Path:
@@ -140,13 +148,14 @@ def _by_name(folder: Path, texts: Sequence[str], faults: list[str]) -> dict[str,
 
 
 def _missing(folder: Path, found: dict[str, list[Path]], samples: int, listed: bool) -> Iterator[str]:
-    for number, (text, paths) in enumerate(found.items()):
-        if len(paths) < samples:
-            where = f"rows of {METADATA}" if listed else f"{sample_name(number, 0)} and so on"
-            yield (
-                f"{folder} has {len(paths)} images of the prompt {text!r}; expected evaluation.samples={samples}, "
-                f"as {where} ({', '.join(FORMATS)})."
-            )
+    few = [f"{len(paths)} of {text!r}" for text, paths in found.items() if len(paths) < samples]
+    if few:
+        more = f" and so on ({len(few)} of {len(found)} prompts)" if len(few) > NAMED else ""
+        where = f"rows of {METADATA}" if listed else f"{sample_name(0, 0)}, {sample_name(0, 1)} and so on"
+        yield (
+            f"{folder} has too few images: {', '.join(few[:NAMED])}{more}; expected evaluation.samples={samples} of "
+            f"each evaluation prompt, as {where} ({', '.join(FORMATS)})."
+        )
 
 
 def _digest(chosen: dict[str, list[Path]], files: dict[Path, ImageFile | str]) -> str:

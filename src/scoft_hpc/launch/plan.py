@@ -162,13 +162,16 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
         scoring = judges[arm.scoring]
         if model and negatives and objective and scoring:
             data = replace(arm.data, negatives=negatives)
-            arm = replace(arm, model=model, data=data, objective=objective, scoring=scoring)
+            evaluation = gallery.undrawn(arm.evaluation)
+            arm = replace(
+                arm, model=model, data=data, objective=objective, evaluation=evaluation, scoring=scoring
+            )
             done.append(replace(arm, output=str(output)))
             if negatives.digest:
                 faults += foreign(negatives, Path(model.path))
     if faults:
         raise ConfigError.of(dict.fromkeys(faults))
-    return done
+    return list(dict.fromkeys(done))
 
 
 def _evaluation(run: RunConfig, read: Manifest) -> Evaluation:

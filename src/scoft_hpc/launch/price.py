@@ -188,7 +188,7 @@ def _measured(study: StudyDir, models: set[tuple[Any, ...]], place: str) -> Iter
         runs = [planned[name] for name in ids if name in planned][: RUNS - count]
         fitting = [run for run in runs if _model(run) in models and _ran(study, run, where) == place]
         took = [(run, spent) for run in fitting if (spent := _seconds(study, run)) is not None]
-        if took:
+        if any(not run.config.evaluation.images for run, _ in took):  # else nothing was drawn: no pace
             total = sum(spent for _, spent in took)
             whole = [a for a in attempts if a.code == 0 and not any(a.progress.values())]
             startup = max(0.0, whole[0].seconds - total) if whole and len(took) == len(ids) else None

@@ -1,0 +1,180 @@
+"""`scoft-hpc rewrite` against a server on this machine: what lands in the file, what is asked again, and kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chatting
+from chatting import PATH, model, says
+from loopback import Server, serving, status
+from scoft_hpc import rewrite, sweep
+from scoft_hpc.config import compose
+from scoft_hpc.data import chat
+from scoft_hpc.data.chat import KEY
+from scoft_hpc.evaluation import rewrites
+from scoft_hpc.launch import plan
+from scoft_hpc.toy import world
+
+DOCS = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text()
+SECRET = "sk-not-to-be-seen-anywhere"
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(chat, "BACKOFF", 0.01)
+    monkeypatch.setenv(KEY, SECRET)
+    with serving() as server:
+        server.pages[PATH] = model()
+        yield server
+
+
+def words(server: Server, output: Path, file: Path, *more: str) -> list[str]:
+    asked = [f"output={output}", f"evaluation.rewrites={file}", f"rewriter.url={chatting.url(server)}"]
+    return [*asked, "rewriter.model=m", *more]
+
+
+def run(*words: str) -> int:
+    return compose.command("rewrite", lambda config: rewrite.rewrite(config, words), words)
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_file_is_what_a_sweep_reads(
+    server: Server, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rewrites.jsonl"
+    assert run(*words(server, output, file, "culture=[korea,mexico]")) == 0
+    told = capsys.readouterr()
+    assert "16 prompts, 0 were there, 0 have none" in told.out
+    prompts = world.prompts("korea")
+    assert rewrites.read(file, "korea") == {text: f"{text}, as its people know it." for text in prompts}
+    first = rows(file)[0]
+    assert first["model"] == "m" and first["usage"] == chatting.USAGE and first["answer"].startswith('"a ')
+    assert "culture of korea" in first["instruction"] and first["parameters"] == {"temperature": 0, "seed": 0}
+    assert SECRET not in file.read_text() + told.out + told.err
+    next_line = re.search(r"^next +python -m scoft_hpc\.sweep (.*)$", told.out, re.MULTILINE)
+    assert next_line is not None
+    again = [*shlex.split(next_line[1]), "plan=only"]
+    planned = plan.make(compose.compose("sweep", again), again)
+    assert {run.config.evaluation.rewrites for run in planned.runs} == {None, str(file)}
+    asked, before = len(server.asked), file.read_bytes()
+    assert run(*words(server, output, file, "culture=all", "evaluation.prompts=1")) == 0
+    assert len(server.asked) == asked + 3, "the two cultures that were there are not asked for again"
+    assert file.read_bytes().startswith(before)
+
+
+def test_what_was_declined_is_told_and_asked_again(
+    server: Server, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = {"house": says("I'm sorry, but I can't."), "boat": says(" \n"), "tree": status(400)}
+    server.pages[PATH] = chatting.by_prompt({**pages, "cup": says("very " * 60 + "long")}, model())
+    file = tmp_path / "rewrites.jsonl"
+    assert run(*words(server, output, file, "culture=korea")) == 4
+    told = capsys.readouterr().out
+    assert "'a house in korea' was declined: \"I'm sorry, but I can't.\"" in told
+    assert "'a boat in korea' got an empty answer" in told and "'a tree in korea' answered 400" in told
+    assert "note: korea, 'a cup in korea' became 61 words" in told
+    assert len(rows(file)) == 5
+    server.pages[PATH], asked = model(), len(server.asked)
+    assert run(*words(server, output, file, "culture=korea")) == 0
+    assert len(server.asked) == asked + 3 and len(rows(file)) == 8
+
+
+def test_a_persons_own_row_stays_and_another_models_are_not_mixed_in(
+    server: Server, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rewrites.jsonl"
+    file.write_text(json.dumps({"prompt": "a house in korea", "rewritten": "a hanok"}) + "\n")
+    assert run(*words(server, output, file, "culture=korea")) == 0
+    assert rewrites.read(file, "korea")["a house in korea"] == "a hanok" and len(server.asked) == 7
+    before = file.read_bytes()
+    assert run(*words(server, output, file, "culture=korea"), "rewriter.tries=1") == 0
+    other = tmp_path / "how.txt"
+    other.write_text("say {culture}")
+    assert run(*words(server, output, file, "culture=korea", f"rewriter.instruction={other}")) == 2
+    assert "by m, under another instruction" in capsys.readouterr().err
+    assert file.read_bytes() == before and len(server.asked) == 7
+
+
+def test_all_faults_of_the_settings_at_once(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"output={output}", "rewriter.url=ftp://x", "rewriter.tries=0", "evaluation.samples=0") == 2
+    told = capsys.readouterr().err
+    for name in (
+        "rewriter.url",
+        "rewriter.model",
+        "rewriter.tries",
+        "evaluation.rewrites",
+        "evaluation.samples",
+    ):
+        assert f"- {name}" in told
+    assert run(f"output={output}", "rewriter.url=https://me:secret@host/v1") == 2
+    told = capsys.readouterr().err
+    assert "OPENAI_API_KEY" in told and "secret" not in told
+
+
+def test_killed_in_the_middle_nothing_is_asked_twice(server: Server, output: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rewrites.jsonl"
+    server.pages[PATH] = model(pause=0.15)
+    line = [sys.executable, "-m", "scoft_hpc.rewrite", *words(server, output, file, "culture=korea")]
+    process = subprocess.Popen([*line, "rewriter.jobs=1"], stderr=subprocess.PIPE, text=True)
+    while not file.exists() or len(rows(file)) < 3:  # whole at any moment
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    _, told = process.communicate()
+    done = len(rows(file))
+    assert 3 <= done < 8
+    server.pages[PATH], asked = model(), len(server.asked)
+    assert run(*words(server, output, file, "culture=korea")) == 0
+    assert len(server.asked) == asked + 8 - done and len(rows(file)) == 8
+    assert SECRET not in told and os.environ[KEY] == SECRET
+
+
+def test_the_commands_of_the_page(
+    server: Server,
+    output: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Those on baselines, in their order, with the endpoint and the folders of the reader."""
+    section = re.search(r"^## Baselines\n(.*?)(?=^## |\Z)", DOCS, flags=re.MULTILINE | re.DOTALL)
+    assert section is not None
+    text = re.sub(r"\\\n\s+", "", section[1])
+    lines = re.findall(r"^ {4}(python -m scoft_hpc\.\S.*)$", text, flags=re.MULTILINE)
+    assert len(lines) >= 4
+    monkeypatch.chdir(tmp_path)
+    world.write_culture(tmp_path / "mydata", "korea", pairs=4, held_out=8)
+    for name in ("sdxl", "other"):
+        images = sorted((tmp_path / "mydata/korea/test/images").glob("*.png"))
+        (tmp_path / "images" / name / "korea").mkdir(parents=True)
+        for i in range(24):
+            copy = tmp_path / "images" / name / "korea" / f"p{i // 3:02d}-s{i % 3:02d}.png"
+            copy.write_bytes(images[i % len(images)].read_bytes())
+    tasks = {"rewrite": rewrite.rewrite, "sweep": sweep.sweep}
+    for line in lines:
+        _, _, verb, *asked = shlex.split(line.replace("https://api.openai.com/v1", chatting.url(server)))
+        name = verb.removeprefix("scoft_hpc.")
+        asked += [f"output={output}", *(["plan=only"] * (name == "sweep"))]
+        code = compose.command(
+            name, lambda config, do=tasks[name], given=tuple(asked): do(config, given), asked
+        )
+        assert code == 0, line + "".join(capsys.readouterr())
