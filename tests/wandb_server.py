@@ -52,7 +52,9 @@ class WandbServer(ThreadingHTTPServer):
     Attributes:
         stream_status, upload_status: the answer to history and to uploads, instead of taking them.
         drops: the steps of history lines that are acknowledged and lost.
+        takes: so many history lines of a run are kept, and nothing that comes after them.
         pause: seconds before each answer.
+        dies_after: the operation after which nothing is answered any more: connections are cut.
     """
 
     daemon_threads = True
@@ -66,7 +68,13 @@ class WandbServer(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.stream_status = self.upload_status = 200
         self.drops: Callable[[int], bool] = lambda step: False
+        self.takes: int | None = None
         self.pause = 0.0
+        self.dies_after: str | None = None
+
+    @property
+    def dead(self) -> bool:
+        return self.dies_after in self.asked
 
     @property
     def url(self) -> str:
@@ -92,6 +100,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         content = json.loads(self._body() or b"{}")
+        if self.server.dead:
+            return self._cut()
         if not self._known():
             return self._answer(401, {"errors": [{"message": "no such key"}]})
         if self.path == "/graphql":
@@ -107,6 +117,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         content, (name, _, file) = self._body(), self.path.removeprefix("/put/").partition("/")
+        if self.server.dead:
+            return self._cut()
         if self.server.upload_status != 200:
             return self._answer(self.server.upload_status, {"error": "told to"})
         self.server.runs[name].files[file] = content
@@ -122,6 +134,8 @@ class Handler(BaseHTTPRequestHandler):
         files = content.get("files") or {}
         for line in files.get("wandb-history.jsonl", {}).get("content", []):
             row = json.loads(line)
+            if len(run.history) == self.server.takes:
+                return
             if not self.server.drops(row["_step"]):
                 run.history.append(row)
         for line in files.get("wandb-summary.json", {}).get("content", []):
@@ -253,6 +267,9 @@ class Handler(BaseHTTPRequestHandler):
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         time.sleep(self.server.pause)
         return content
+
+    def _cut(self) -> None:
+        self.close_connection = True
 
     def _answer(self, status: int, content: Any) -> None:
         text = json.dumps(content).encode()

@@ -75,9 +75,10 @@ def _publish(study: Study, rows: Sequence[Row], settings: Wandb, ledger_file: Pa
         return []
     runs = {run.run_id: run for run in study.runs}
     notes: list[str] = []
+    faults = 0
     with session(study, settings) as door:
         for done, name in enumerate(missing):
-            if len(notes) == MOST_FAULTS:
+            if faults == MOST_FAULTS:
                 return [*notes, _rest(len(missing) - done, study)]
             try:
                 if name == summary:
@@ -85,9 +86,10 @@ def _publish(study: Study, rows: Sequence[Row], settings: Wandb, ledger_file: Pa
                 else:
                     wanted, media = logged.of_run(study, runs[name]), dict
                 with _alone(study, name):
-                    _publish_one(door, wanted, media)
+                    notes += _publish_one(door, wanted, media)
             except _UnfitError as unfit:
                 notes.append(str(unfit))
+                faults += 1
                 continue
             except Exception as error:  # of wandb, its service or the network: none of them may end a gather
                 return [*notes, _apology(error, len(missing) - done, mode, study)]
@@ -96,21 +98,29 @@ def _publish(study: Study, rows: Sequence[Row], settings: Wandb, ledger_file: Pa
     return notes
 
 
-def _publish_one(door: Session, wanted: Logged, media: Media) -> None:
-    """Log one run; online, only what it lacks, and looked at afterwards."""
+def _publish_one(door: Session, wanted: Logged, media: Media) -> list[str]:
+    """Log one run; online, only what it lacks, and looked at afterwards. Returns what there is to tell of it."""
+    first = next(logged.ids(door.study, wanted.name))
     if not door.online:
-        _send(door, wanted, media, next(logged.ids(door.study, wanted.name)))
-        return
+        _send(door, wanted, media, first)
+        return []
     wandb_id, there = place(door, wanted)
     if lacks(wanted, there):
         _send(door, wanted, media, wandb_id)
         there = _look(door, wandb_id, lambda seen: not lacks(wanted, seen))
         if faults := lacks(wanted, there):
             raise _UnfitError(
-                f"{wanted.name} did not arrive at W&B whole ({wandb_id}: {'; '.join(faults)}). "
+                f"{wanted.name} did not arrive at W&B whole: {'; '.join(faults)}. "
                 f"The same command sends what is missing."
             )
     door.forget(wandb_id, synced=True)
+    if wandb_id == first:
+        return []
+    note = (
+        f"{wanted.name} is at W&B as {wandb_id}: of what lies there as {first} rows are missing or doubled, "
+        f"which W&B does not mend. It is yours to delete."
+    )
+    return [note]
 
 
 def place(door: Session, wanted: Logged) -> tuple[str, Arrived | None]:
@@ -124,7 +134,8 @@ def place(door: Session, wanted: Logged) -> tuple[str, Arrived | None]:
         if continues(wanted.steps, there):
             return wandb_id, there
     raise RunError(
-        f"{wanted.name} lies at W&B many times over, each time with rows missing or doubled; choose another wandb.project."
+        f"{wanted.name} lies at W&B many times over, each time with rows missing or doubled; "
+        f"choose another wandb.project."
     )
 
 

@@ -55,11 +55,12 @@ def lacks(wanted: Logged, there: Arrived | None) -> list[str]:
 def continues(steps: Sequence[int] | None, there: Arrived | None) -> bool:
     """Whether what is there are our first rows and nothing else, so that the rest can follow.
 
-    W&B takes rows in the order of their steps: what is missing in the middle, or there twice, cannot be mended.
+    W&B takes rows in the order of their steps: what is missing in the middle, or there twice, cannot be mended. Its
+    client goes on after the summary's step, should that be a later one.
     """
     if steps is None or there is None:
         return True
-    last = -1 if there.last_step is None else there.last_step
+    last = max(-1 if there.last_step is None else there.last_step, there.summary.get("_step", -1))
     return there.rows == sum(step <= last for step in steps)
 
 

@@ -89,7 +89,7 @@ class Session:
             return Arrived(
                 rows=int(run.historyLineCount or 0),
                 last_step=None if last < 0 else last,
-                summary=dict(run.summary),
+                summary=dict(run.summaryMetrics or {}),
                 files=frozenset(file.name for file in run.files() if file.size),
                 state=run.state,
             )
