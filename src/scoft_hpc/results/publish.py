@@ -123,15 +123,15 @@ def _publish_one(door: Session, wanted: Logged, media: Media) -> list[str]:
     return [note]
 
 
-def place(door: Session, wanted: Logged) -> tuple[str, Arrived | None]:
-    """The run's id at W&B and what is there under it: the first id whose rows ours continue.
+def place(door: Session, wanted: Logged, more: bool = False) -> tuple[str, Arrived | None]:
+    """The run's id at W&B and what is there under it: the first id whose rows ours continue; with `more`, ours go on.
 
     Raises:
         RunError: if none is left.
     """
     for wandb_id in logged.ids(door.study, wanted.name):
-        there = _look(door, wandb_id, lambda seen: continues(wanted.steps, seen))
-        if continues(wanted.steps, there):
+        there = _look(door, wandb_id, lambda seen: continues(wanted.steps, seen, more))
+        if continues(wanted.steps, there, more):
             return wandb_id, there
     raise RunError(
         f"{wanted.name} lies at W&B many times over, each time with rows missing or doubled; "

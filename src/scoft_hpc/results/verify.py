@@ -52,8 +52,10 @@ def lacks(wanted: Logged, there: Arrived | None) -> list[str]:
     return faults
 
 
-def continues(steps: Sequence[int] | None, there: Arrived | None) -> bool:
+def continues(steps: Sequence[int] | None, there: Arrived | None, more: bool = False) -> bool:
     """Whether what is there are our first rows and nothing else, so that the rest can follow.
+
+    With `more`, ours go on: an attempt that got further may have sent its own already.
 
     W&B takes rows in the order of their steps: what is missing in the middle, or there twice, cannot be mended. Its
     client goes on after the summary's step, should that be a later one.
@@ -61,7 +63,9 @@ def continues(steps: Sequence[int] | None, there: Arrived | None) -> bool:
     if steps is None or there is None:
         return True
     last = max(-1 if there.last_step is None else there.last_step, there.summary.get("_step", -1))
-    return there.rows == sum(step <= last for step in steps)
+    if more and (not steps or last > steps[-1]):
+        return True
+    return bool(there.rows == sum(step <= last for step in steps))
 
 
 def _history(steps: Sequence[int] | None, there: Arrived) -> list[str]:

@@ -49,8 +49,12 @@ def progress(run: RunDir) -> int:
 
     An attempt that ends with the same number as it began has lost all that it did.
     """
-    saved = max((int(path.stem.rpartition("-")[2]) for path in run.checkpoints.glob("step-*")), default=0)
-    return saved + sum(1 for _ in run.samples.glob("*.png"))
+    return saved_step(run) + sum(1 for _ in run.samples.glob("*.png"))
+
+
+def saved_step(run: RunDir) -> int:
+    """Updates in the newest checkpoint."""
+    return max((int(path.stem.rpartition("-")[2]) for path in run.checkpoints.glob("step-*")), default=0)
 
 
 def result(run: RunDir) -> dict[str, Any]:
