@@ -82,8 +82,9 @@ class WandbServer(ThreadingHTTPServer):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes wandb's client talk to this server."""
-        return {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": KEY}
+        """What makes wandb's client talk to this server; it sends rows every second rather than every fifteen."""
+        often = {"WANDB__FILE_STREAM_TRANSMIT_INTERVAL": "1"}
+        return {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": KEY, **often}
 
     def kept(self, start: str) -> Kept:
         """The run whose id begins so."""

@@ -162,7 +162,7 @@ def send_rows(log: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     """Those that W&B does not have yet, each on its own step."""
     for row in rows:
         if row[STEP] >= log.starting_step:
-            log.log(dict(row), step=row[STEP])
+            log.log(dict(row), step=row[STEP], commit=True)
 
 
 def _study(study: Study, rows: Sequence[Row], digest: str) -> tuple[Logged, Media]:
