@@ -23,8 +23,8 @@ from scoft_hpc.results.gather import wandb_settings, wants_events
 from scoft_hpc.results.mirror import mirroring
 from scoft_hpc.runs.stop import Stop
 
-LOOK_SECONDS = 10.0
-"""Between two looks at the files, half more or less: many mirrors do not ask one server at once."""
+LEAST_SECONDS, MOST_SECONDS = 1.0, 10.0
+"""Between two looks at the files: the time grows while nothing was saved, half more or less by chance."""
 HEED_SECONDS = 0.2
 NICENESS = 10
 """It gives way to the jobs on its machine, and to others on a login node."""
@@ -62,15 +62,17 @@ def _mirror(choice: Choice) -> int:
     _say(f"curves of {found.name} go to {' and '.join(to)}")
     stop = Stop()
     with stop.heeding_signals(), mirroring(found, runs, settings, events, _say) as mirror:
-        over = mirror.look()
+        over, pause = mirror.look(), LEAST_SECONDS
         while not (over or choice.flags.once or stop.requested):
-            _rest(stop)
+            _rest(stop, pause)
+            sent = mirror.sent
             over = mirror.look()  # once more after a signal: the launcher sends it when the jobs have ended
+            pause = LEAST_SECONDS if mirror.sent > sent else min(1.5 * pause, MOST_SECONDS)
     return CTRL_C if stop.requested and not over else 0
 
 
-def _rest(stop: Stop) -> None:
-    end = time.monotonic() + LOOK_SECONDS * random.uniform(0.5, 1.5)
+def _rest(stop: Stop, seconds: float) -> None:
+    end = time.monotonic() + seconds * random.uniform(0.5, 1.5)
     while time.monotonic() < end and not stop.requested:
         time.sleep(HEED_SECONDS)
 

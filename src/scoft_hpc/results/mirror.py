@@ -84,10 +84,11 @@ class ToTensorboard:
 
 
 class Mirror:
-    """Sends the curves of some runs of a study; made by `mirroring`."""
+    """Sends the curves of some runs of a study; made by `mirroring`. `sent` counts what it could send."""
 
     def __init__(self, study: Study, runs: Sequence[Run], to: Sequence[Destination], say: Say) -> None:
         self.study, self.runs, self.to, self.say = study, runs, to, say
+        self.sent = 0
         self._claims: dict[str, Claim] = {}
         self._seen: dict[tuple[str, str], int] = {}
         self._rests: dict[str, tuple[float, float]] = {}
@@ -133,6 +134,7 @@ class Mirror:
         else:
             self._rests.pop(to.name, None)
             self._seen[to.name, run.run_id] = rows[-1][STEP]
+            self.sent += 1
 
     def _end(self, run: Run) -> None:
         """Let go of a run; the rest of it is `publish`'s."""
