@@ -46,7 +46,7 @@ def mirrors(launcher: Launcher) -> set[int]:
 
 
 def test_curves_arrive_while_the_jobs_run(tmp_path: Path, server: WandbServer) -> None:
-    launcher = Launcher(tmp_path, LIVE="yes", SAVE="yes", PACE="0.2")
+    launcher = Launcher(tmp_path, LIVE="yes", SAVE="yes", PACE="0.1")
     until(lambda: any(run.steps and run.state == "running" for run in list(server.runs.values())))
     assert any(not run.ended for run in launcher.runs())
     watching = mirrors(launcher)
@@ -65,7 +65,8 @@ def test_curves_arrive_while_the_jobs_run(tmp_path: Path, server: WandbServer) -
 def test_ctrl_c_ends_the_mirror_too(tmp_path: Path, server: WandbServer, fault: str) -> None:
     server.pause = 60.0 if fault == "hangs" else 0.0
     launcher = Launcher(tmp_path, LIVE="yes", SAVE="yes", PACE="0.5")
-    until(lambda: all(record.step(run) > 1 for run in launcher.runs()[:2]) and mirrors(launcher))
+    until(lambda: len(launcher.workers()) == 2 and any(record.step(run) > 2 for run in launcher.runs()))
+    until(lambda: len(mirrors(launcher)) == 2)
     watching, workers = mirrors(launcher), launcher.workers()
     os.killpg(launcher.process.pid, signal.SIGINT)
     code, output = launcher.end()
