@@ -14,17 +14,15 @@ import pytest
 
 from scoft_hpc import mirror
 from scoft_hpc.runs.journal import STEP, Journal
-from scoft_hpc.runs.layout import StudyDir
 from studies import finish, plan_study, run_of
 from wandb_server import KEY, WandbServer, serving
 
 SHORT = [
     "culture=korea",
     "variant=mpc",
-    "study=s",
     "data.pairs=4",
     "data.negatives.steps=2",
-    "train.steps=12",
+    "train.steps=8",
     "evaluation.steps=2",
     "evaluation.samples=1",
     "evaluation.prompts=2",
@@ -34,14 +32,14 @@ SHORT = [
 LIVE = ["wandb.mode=online", "wandb.live=true", "tensorboard=true", "save_seconds=0.01"]
 
 
-def train(output: Path, *words: str, **environment: str) -> tuple[str, str]:
+def train(output: Path, study: str, *words: str, **environment: str) -> tuple[str, str]:
     """A run alone, as a process: the digest of its weights, and what it said."""
-    command = [sys.executable, "-m", "scoft_hpc.train", *SHORT, f"output={output}", *words]
+    command = [sys.executable, "-m", "scoft_hpc.train", *SHORT, f"study={study}", f"output={output}", *words]
     ended = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=200
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    (result,) = output.glob("s/runs/*/result.json")
+    (result,) = output.glob(f"{study}/runs/*/result.json")
     return json.loads(result.read_text())["lora_sha256"], ended.stdout + ended.stderr
 
 
@@ -60,16 +58,16 @@ def dying(server: WandbServer, rows: int) -> threading.Thread:
 
 
 def test_a_network_that_dies_in_mid_run_changes_no_bit_of_the_training(tmp_path: Path) -> None:
-    alone, _ = train(tmp_path / "alone", "wandb.mode=disabled")
+    alone, _ = train(tmp_path, "alone", "wandb.mode=disabled")
     with serving() as server:
         died = dying(server, 1)
-        mirrored, said = train(tmp_path / "live", *LIVE, WANDB_CONFIG_DIR=str(tmp_path), **server.environment)
+        mirrored, said = train(tmp_path, "live", *LIVE, WANDB_CONFIG_DIR=str(tmp_path), **server.environment)
         died.join(1)
         assert server.dead, "the run was mirrored, and then the server was gone"
         (run,) = server.runs.values()
     assert mirrored == alone
     assert "W&B did not take" in said and KEY not in said
-    assert list((tmp_path / "live" / "s" / "tensorboard").glob("*/*tfevents*"))
+    assert list((tmp_path / "live" / "tensorboard").glob("*/*tfevents*"))
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
     assert run.steps == list(range(1, len(run.steps) + 1))
@@ -126,4 +124,4 @@ def test_live_needs_online(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "scoft_hpc.train", *SHORT, f"output={tmp_path}", "wandb.live=true"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2 and "add wandb.mode=online" in ended.stderr
-    assert not StudyDir(tmp_path / "s").plan.exists()
+    assert not list(tmp_path.rglob("plan.json"))

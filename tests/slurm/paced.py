@@ -121,7 +121,8 @@ def _note(run: RunDir, name: str) -> None:
 if __name__ == "__main__":
     if "scoft_hpc.job" in sys.argv:
         task.DOOR = Path(__file__).stem
-        os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+        here, before = str(Path(__file__).parent), os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([here, before] if before else [here])
         sys.argv = [sys.argv[0], sys.argv[-1]]
         raise SystemExit(job.main())
     raise SystemExit(0 if "--prepare" in sys.argv else execute([Path(word) for word in sys.argv[1:]]))

@@ -14,7 +14,7 @@ from scoft_hpc.config.schema import RunConfig, WandbMode
 from scoft_hpc.runs.layout import StudyDir
 
 DOOR = "scoft_hpc.mirror"
-LAST_SECONDS = 20.0
+LAST_SECONDS = 10.0
 """How long a mirror may take to send the rest once the jobs have ended."""
 STOPPED_SECONDS = 5.0
 """The same where a person waits for the prompt."""
