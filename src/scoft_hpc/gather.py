@@ -1,6 +1,6 @@
 """The results of a study, gathered from disk at any time: table, report and W&B.
 
-python -m scoft_hpc.gather [STUDY] [--output DIR] [--wandb MODE]
+python -m scoft_hpc.gather [STUDY] [--output DIR] [--wandb MODE] [--tensorboard]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from scoft_hpc.config.schema import RunConfig, WandbMode
 from scoft_hpc.errors import ConfigError, LaunchError, ScoftError
+from scoft_hpc.results import tensorboard
 from scoft_hpc.results.gather import Gathered, gather
 from scoft_hpc.runs.layout import STUDY, StudyDir, studies
 from scoft_hpc.runs.record import Status
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """So many runs that failed for one reason are named; the rest is counted."""
-WORDS = {"study": "study", "output": "output", "wandb.mode": "wandb"}
+WORDS = {"study": "study", "output": "output", "wandb.mode": "wandb", "tensorboard": "tensorboard"}
 """Hydra's way of saying the same, which fingers know from `sweep`."""
 
 
@@ -30,7 +31,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         asked = _parse(sys.argv[1:] if words is None else words)
         mode = None if asked.wandb is None else _mode(asked.wandb)
-        show(gather(_find(asked.study, Path(asked.output)), mode))
+        show(gather(_find(asked.study, Path(asked.output)), mode, _events(asked.tensorboard)))
     except ScoftError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -81,6 +82,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--output", default=RunConfig().output, metavar="DIR", help="where studies lie")
     parser.add_argument("--wandb", metavar="MODE", help="offline, online or disabled; as planned by default")
+    parser.add_argument("--tensorboard", action="store_const", const="true", help="event files too")
     asked = parser.parse_args(list(words))
     names = []
     for word in asked.study:
@@ -103,6 +105,14 @@ def _mode(word: str) -> WandbMode:
     if word not in WandbMode.__members__:
         raise ConfigError(f"`{word}` is no mode of W&B; there are {', '.join(WandbMode.__members__)}.")
     return WandbMode[word]
+
+
+def _events(word: str | None) -> bool | None:
+    if word not in (None, "true", "false"):
+        raise ConfigError(f"tensorboard={word}: expected true or false.")
+    if word == "true":
+        tensorboard.require()
+    return None if word is None else word == "true"
 
 
 def _find(name: str | None, output: Path) -> StudyDir:

@@ -72,7 +72,9 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
         console, f"study {plan.study}: {len(plan.runs)} runs, {len(plan.runs) - len(unfinished)} of them done"
     )
     if not unfinished and study.plan.exists():
-        return _finish(console, study, _fresh(study) or gather(study, config.wandb.mode), {})
+        return _finish(
+            console, study, _fresh(study) or gather(study, config.wandb.mode, config.tensorboard), {}
+        )
     if claim.alive(launch_claim(study)) is not None:
         return _follow(console, study)
     _say(console, f"{_places(places)}; folder {near(study.path)}")
@@ -84,7 +86,7 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
         done = sum(study.run(run.run_id).result.exists() for run in plan.runs)
         _say(console, f"stopped; {done} of {len(plan.runs)} runs are done. The same command continues.")
         return CTRL_C
-    return _finish(console, study, gather(study, config.wandb.mode), ending.told)
+    return _finish(console, study, gather(study, config.wandb.mode, config.tensorboard), ending.told)
 
 
 def _to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan) -> int:
@@ -104,7 +106,9 @@ def _to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan
         _print_plan(console, study, plan, planned.packs)
         return 0
     if done == len(plan.runs):
-        return _finish(console, study, _fresh(study) or gather(study, config.wandb.mode), {})
+        return _finish(
+            console, study, _fresh(study) or gather(study, config.wandb.mode, config.tensorboard), {}
+        )
     sent = remote.launch(study, plan.runs, request, ready=lambda: store.write(study, plan))
     if sent.runs:
         _say(

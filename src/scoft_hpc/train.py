@@ -19,10 +19,11 @@ from scoft_hpc.config.cluster import Cluster
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.compose import command
 from scoft_hpc.config.schema import RunConfig
-from scoft_hpc.errors import ConfigError
+from scoft_hpc.errors import INTERRUPTED, ConfigError
 from scoft_hpc.execute import execute
 from scoft_hpc.gather import show
 from scoft_hpc.launch import fits, store
+from scoft_hpc.launch.beside import LAST_SECONDS, STOPPED_SECONDS, mirroring
 from scoft_hpc.launch.plan import Plan, make
 from scoft_hpc.launch.progress import Progress
 from scoft_hpc.launch.study import read
@@ -49,11 +50,13 @@ def train(config: RunConfig, words: Sequence[str]) -> int:
     code = 0
     if not run.result.exists():
         progress = Progress(study, read(study)["runs"])
-        with view(console) as display:
+        log = study.logs / "mirror.log"
+        with view(console) as display, mirroring(study, config, log=log) as mirror:
             with repeating(lambda: display.show(progress.read(), ""), POLL_SECONDS):
                 code = execute([run.path])
+            mirror.end(STOPPED_SECONDS if code == INTERRUPTED else LAST_SECONDS)
             display.show(progress.read(), "")
-    show(gather(study, config.wandb.mode))
+    show(gather(study, config.wandb.mode, config.tensorboard))
     failure = record.failure(run)
     if failure is not None and not run.result.exists():
         print(f"{run.run_id} failed ({failure['cause']}): {failure['message']}", file=sys.stderr)

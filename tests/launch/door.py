@@ -1,8 +1,8 @@
 """A door that trains nothing: it claims, journals, draws and publishes at a pace that a test sets.
 
-Environment: DOOR_PACE, seconds a step; DOOR_SAVE, seconds of the save when it is stopped; DOOR_FAIL, DOOR_STOP and
-DOOR_CRASH, part of the id of a run that fails, stops as after a signal, or takes its whole job down. Every start is
-noted in `<study>/started.txt`, every stop in `stopped.txt`.
+Environment: DOOR_PACE, seconds a step; DOOR_SAVE, seconds of the save when it is stopped; DOOR_CHECKPOINTS, any word: a
+checkpoint at every step; DOOR_FAIL, DOOR_STOP and DOOR_CRASH, part of the id of a run that fails, stops as after a
+signal, or takes its whole job down. Every start is noted in `<study>/started.txt`, every stop in `stopped.txt`.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ def _train(run: RunDir, stop: Stop) -> int:
             return RunError.exit_code
         time.sleep(PACE)
         journal.append({STEP: step, "loss": 1.0 / step})
+        if "DOOR_CHECKPOINTS" in os.environ:
+            atomic.write_text(run.checkpoints / f"step-{step:08d}.safetensors", "a checkpoint of nothing")
     run.samples.mkdir(exist_ok=True)
     (run.samples / "p00-s00.png").touch()
     atomic.write_json(run.result, {"run_id": run.run_id, "steps": steps, "resumed": first})

@@ -1,7 +1,11 @@
-"""A launcher's process: `python launching.py OUTPUT JOBS CULTURE...` sends a study of four runs a culture."""
+"""A launcher's process: `python launching.py OUTPUT JOBS CULTURE...` sends a study of four runs a culture.
+
+With DOOR_LIVE in the environment their curves go to W&B and TensorBoard meanwhile.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import RunConfig, Train, Variant
+from scoft_hpc.config.schema import RunConfig, Train, Variant, Wandb, WandbMode
 from scoft_hpc.errors import RunError
 from scoft_hpc.launch.drive import follow, send
 from scoft_hpc.launch.plan import Plan, Run
@@ -21,7 +25,9 @@ STEPS = 30
 
 
 def plan(output: Path, cultures: list[str]) -> Plan:
-    config = RunConfig(output=str(output), train=Train(steps=STEPS))
+    live = "DOOR_LIVE" in os.environ
+    wandb = Wandb(mode=WandbMode.online, live=True) if live else Wandb()
+    config = RunConfig(output=str(output), train=Train(steps=STEPS), wandb=wandb, tensorboard=live)
     configs = [replace(config, culture=c, variant=v) for c in cultures for v in VARIANTS]
     runs = tuple(Run(run_id(config), config, STEPS) for config in configs)
     return Plan("study", "loss_terms", output, (), runs)

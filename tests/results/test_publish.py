@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from scoft_hpc.config.schema import Wandb, WandbMode
-from scoft_hpc.results import publish, study, table
+from scoft_hpc.results import publish, study, table, wandb_session
 from scoft_hpc.runs import claim
 from scoft_hpc.runs.layout import StudyDir
 
@@ -32,8 +33,9 @@ def send(maker: Maker, settings: Wandb = OFFLINE) -> list[str]:
 
 
 def logs(maker: Maker) -> dict[str, Path]:
-    """The offline folders by run id."""
-    return {path.name.split("-", 3)[3]: path for path in maker.folder.wandb.glob("offline-run-*")}
+    """The offline folders by run id, without the mark of the plan."""
+    folders = maker.folder.wandb.glob("offline-run-*")
+    return {path.name.split("-", 3)[3].rpartition("-")[0]: path for path in folders}
 
 
 def inspect(path: Path, *flags: str) -> list[dict[str, Any]]:
@@ -58,7 +60,8 @@ def test_a_run_is_published_whole(published: Maker) -> None:
     config = published.find("mexico", "mpc", 1)
     run_id = published.run(config).run_id
     (summary,) = inspect(logs(published)[run_id], "--summary")
-    assert (summary["run_id"], summary["name"], summary["project"]) == (run_id, run_id, "scoft-hpc")
+    assert (summary["name"], summary["project"]) == (run_id, "scoft-hpc")
+    assert re.fullmatch(rf"{run_id}-[0-9a-f]{{6}}", summary["run_id"])
     assert (summary["state"], summary["exit_code"], summary["step"]) == ("finished", 0, 20)
     assert set(summary["tags"]) == {"mexico", "mpc", "loss_terms"}
     assert summary["config"]["objective"]["w_c"] == 0.05
@@ -166,7 +169,7 @@ def test_dead_network_is_told_and_can_be_made_up_for(
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         start = time.monotonic()
         (note,) = send(maker, ONLINE)
-        assert time.monotonic() - start < publish.INIT_SECONDS + 10
+        assert time.monotonic() - start < wandb_session.INIT_SECONDS + 10
     assert "3 of the study's runs" in note
     assert "--wandb online" in note
     assert KEY not in capfd.readouterr().err + note

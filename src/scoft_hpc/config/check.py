@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import math
 import re
 import tempfile
@@ -12,7 +13,7 @@ from typing import Any
 
 from scoft_hpc.config.cluster import gpu_of
 from scoft_hpc.config.commands import SweepConfig
-from scoft_hpc.config.schema import DISTANCES, EMBEDDINGS, METRICS, Prompting, RunConfig, Variant
+from scoft_hpc.config.schema import DISTANCES, EMBEDDINGS, METRICS, Prompting, RunConfig, Variant, WandbMode
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.runs.layout import STUDY
 
@@ -158,6 +159,13 @@ def _combinations(config: RunConfig) -> Iterator[str]:
         yield "data=folder needs the folder that the cultures lie in: add data.root=DIR."
     if data.name == "toy" and data.root and not data.digest:  # the plan fills in both
         yield f"data.root={data.root} is not used by data=toy, which renders its own; add data=folder."
+    if config.wandb.live and config.wandb.mode is not WandbMode.online:
+        yield (
+            f"wandb.live=true sends curves while the jobs run, and wandb.mode={config.wandb.mode.name} sends nothing; "
+            f"add wandb.mode=online."
+        )
+    if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        yield "tensorboard=true needs a package: pip install 'scoft-hpc[tensorboard]'."
     if train.steps is not None and 1 <= train.steps < train.warmup_steps:
         yield (
             f"train.warmup_steps={train.warmup_steps} is more than train.steps={train.steps}; "

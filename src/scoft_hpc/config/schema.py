@@ -288,7 +288,14 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Wandb:
+    """Where results are published.
+
+    Attributes:
+        live: also send the curves while the jobs run; needs `online`.
+    """
+
     mode: WandbMode = WandbMode.offline
+    live: bool = False
     project: str = "scoft-hpc"
     entity: str | None = None
 
@@ -314,6 +321,7 @@ class RunConfig:
     threads: int | None = infra(None)  # CPU threads of a job; None: the cores shared out among the jobs
     save_seconds: float = infra(60.0)
     wandb: Wandb = field(default=Wandb(), metadata=INFRA)
+    tensorboard: bool = infra(False)  # event files too, while the jobs run and when results are gathered
 
 
 def science(value: Any) -> Any:

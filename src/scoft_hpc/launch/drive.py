@@ -9,6 +9,7 @@ from rich.console import Console
 
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch import store
+from scoft_hpc.launch.beside import LAST_SECONDS, STOPPED_SECONDS, mirroring
 from scoft_hpc.launch.fleet import Fleet
 from scoft_hpc.launch.local import DOOR, Executor
 from scoft_hpc.launch.plan import Plan
@@ -49,7 +50,10 @@ def send(
         try:
             store.write(study, plan)
             fleet = Fleet(study, plan, slots, Executor(study.logs, door), lanes)
-            return Ending(not _drive(study, fleet, hold, console), fleet.told)
+            with mirroring(study, plan.runs[0].config, log=study.logs / "mirror.log") as mirror:
+                stopped = not _drive(study, fleet, hold, console)
+                mirror.end(STOPPED_SECONDS if stopped else LAST_SECONDS)
+            return Ending(stopped, fleet.told)
         finally:
             hold.release()
     except OSError as error:

@@ -30,7 +30,7 @@ FIELDS = ("%F", "%K", "%T", "%r", "%j", "%N", "%M", "%S", "%A", "%L")
 """Of squeue: array, index, state, reason, name, nodes, time used, (expected) start, job, time left."""
 
 SECRETS = ("WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY")
-"""Not given to jobs: they publish nothing and fetch nothing, and Slurm keeps a job's environment in files."""
+"""Not given to jobs: Slurm keeps a job's environment in files. A mirror finds W&B's login in the person's home."""
 
 
 NONE_HERE = "this machine has no Slurm: no sbatch, no squeue. Log in to the cluster, or take cluster=local."

@@ -11,13 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from scoft_hpc.errors import INTERRUPTED
+from scoft_hpc.config import compose
+from scoft_hpc.errors import INTERRUPTED, ScoftError
 from scoft_hpc.launch import batch, reconcile, slurm
 from scoft_hpc.launch.batch import PREPARE, Attempt, Batch
+from scoft_hpc.launch.beside import LAST_SECONDS, Mirror, mirroring
 from scoft_hpc.launch.policy import policy
 from scoft_hpc.launch.reconcile import Files
 from scoft_hpc.runs import claim, record
@@ -141,7 +144,7 @@ def run(place: Place, sent: Batch, attempt: Attempt, runs: Sequence[RunDir]) -> 
             stdin=subprocess.DEVNULL,
             env={**os.environ, **_threads(), claim.JOB: place.name, claim.RESTART: str(place.restart)},
         )
-        with repeating(lambda: _touch(file), BEAT_SECONDS):
+        with repeating(lambda: _touch(file), BEAT_SECONDS), _mirror(place, sent, runs) as mirror:
             passed = 0
             while process.poll() is None:
                 for number in heard[passed:]:
@@ -149,10 +152,19 @@ def run(place: Place, sent: Batch, attempt: Attempt, runs: Sequence[RunDir]) -> 
                 passed = len(heard)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(0.2)
+            mirror.end(0.0 if heard else LAST_SECONDS)  # interrupted: what comes next does not wait for it
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
     # A signal that asks for a save may find the process not yet listening, or no longer.
     code = INTERRUPTED if -process.returncode in SIGNALS else process.returncode
     return Ending(code, _memory_kills() > kills, peak)
+
+
+def _mirror(place: Place, sent: Batch, runs: Sequence[RunDir]) -> AbstractContextManager[Mirror]:
+    """The mirror of the task's curves, where the runs ask for one; a preparation has none."""
+    if sent.stage != PREPARE:
+        with contextlib.suppress(ScoftError):  # settings that cannot be read are the process's to tell
+            return mirroring(place.study, compose.load(runs[0].config), [run.run_id for run in runs])
+    return contextlib.nullcontext(Mirror(None))
 
 
 def interruption(place: Place, sent: Batch, attempt: Attempt) -> str | None:

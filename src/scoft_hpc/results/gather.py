@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scoft_hpc.config.schema import Wandb, WandbMode
-from scoft_hpc.errors import LaunchError
-from scoft_hpc.results import publish, report, study, table
+from scoft_hpc.errors import ConfigError, LaunchError
+from scoft_hpc.results import publish, report, study, table, tensorboard
 from scoft_hpc.results.study import Study
 from scoft_hpc.results.table import Row
 from scoft_hpc.runs.layout import StudyDir
@@ -24,10 +24,10 @@ class Gathered:
     notes: list[str]
 
 
-def gather(folder: StudyDir, mode: WandbMode | None = None) -> Gathered:
+def gather(folder: StudyDir, mode: WandbMode | None = None, events: bool | None = None) -> Gathered:
     """Read the study as far as it got, write results.csv and report.html, publish to W&B.
 
-    `mode` None takes the mode that the study was planned with.
+    With `events` TensorBoard's event files too. `mode` and `events` None are as the study was planned.
 
     Raises:
         LaunchError: if there is no plan to read, or the study's folder cannot be written to.
@@ -37,7 +37,9 @@ def gather(folder: StudyDir, mode: WandbMode | None = None) -> Gathered:
     try:
         table.write_csv(folder.results, rows)
         report.write(folder.report, found)
-        notes = [*found.notes, *publish.publish(found, rows, _settings(found, mode))]
+        notes = [*found.notes, *publish.publish(found, rows, wandb_settings(found, mode))]
+        if wants_events(found, events):
+            notes += _write_events(found)
     except OSError as error:
         raise LaunchError(
             f"the results cannot be written to {folder.path} ({error.strerror}: {error.filename}); "
@@ -46,7 +48,22 @@ def gather(folder: StudyDir, mode: WandbMode | None = None) -> Gathered:
     return Gathered(found, rows, folder.results, folder.report, notes)
 
 
-def _settings(found: Study, mode: WandbMode | None) -> Wandb:
+def _write_events(found: Study) -> list[str]:
+    try:
+        tensorboard.require()
+    except ConfigError as error:  # planned on another machine: all else is gathered
+        return [str(error)]
+    tensorboard.write(found)
+    return []
+
+
+def wants_events(found: Study, asked: bool | None = None) -> bool:
+    """Whether TensorBoard's event files are written."""
+    planned = bool(found.runs) and bool(found.runs[0].config.get("tensorboard", False))
+    return planned if asked is None else asked
+
+
+def wandb_settings(found: Study, mode: WandbMode | None) -> Wandb:
     """As planned, read key by key: a study that an older version planned is still gathered."""
     planned = found.runs[0].config.get("wandb", {}) if found.runs else {}
     default = Wandb()

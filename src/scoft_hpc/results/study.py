@@ -63,6 +63,13 @@ class Run:
         """The journal's whole rows, one a training step, as they are read; none for a base."""
         return journal.read(self.folder.metrics)
 
+    def saved(self) -> list[journal.Row]:
+        """The rows that no interruption takes back: to the newest checkpoint; all of them once the run has ended."""
+        if self.folder.ended:
+            return list(self.history())
+        last = record.saved_step(self.folder)
+        return [row for row in self.history() if row[journal.STEP] <= last] if last else []
+
     @cached_property
     def curves(self) -> dict[str, Curve]:
         """The journal's numbers over the steps, thinned for drawing; empty for a base."""

@@ -128,6 +128,15 @@ class StudyDir:
     def wandb(self) -> Path:
         return self.path / "wandb"
 
+    @property
+    def tensorboard(self) -> Path:
+        """Event files, a folder a run."""
+        return self.path / "tensorboard"
+
+    def sending(self, run_id: str) -> Path:
+        """The claim of whoever sends the run's curves to W&B or TensorBoard: one at a time."""
+        return self.path / "sending" / f"{run_id}.json"
+
     def run(self, run_id: str) -> RunDir:
         if not RUN_ID.fullmatch(run_id):
             raise ValueError(f"not a run id: {run_id!r}")

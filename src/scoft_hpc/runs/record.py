@@ -49,9 +49,13 @@ def progress(run: RunDir) -> int:
 
     An attempt that ends with the same number as it began has lost all that it did.
     """
-    saved = max((int(path.stem.rpartition("-")[2]) for path in run.checkpoints.glob("step-*")), default=0)
     drawn = sum(1 for folder in (run.samples, run.neutral) for _ in folder.glob("*.png"))
-    return saved + drawn
+    return saved_step(run) + drawn
+
+
+def saved_step(run: RunDir) -> int:
+    """Updates in the newest checkpoint."""
+    return max((int(path.stem.rpartition("-")[2]) for path in run.checkpoints.glob("step-*")), default=0)
 
 
 def result(run: RunDir) -> dict[str, Any]:

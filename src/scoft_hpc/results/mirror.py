@@ -1,0 +1,174 @@
+"""Curves while a study runs: a reader of the journals that sends what is new to W&B and to TensorBoard.
+
+Training does not know of it: nothing is written into a run's folder. Only rows up to a run's newest checkpoint are
+sent, since an interruption takes back the later ones; so a curve is at most `save_seconds` behind, and what was sent
+holds. What could not be sent `publish` adds when the run has ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from typing import Any, Protocol
+
+from scoft_hpc.config.schema import Wandb, WandbMode
+from scoft_hpc.errors import RunError
+from scoft_hpc.results import logged
+from scoft_hpc.results.publish import place, send_rows
+from scoft_hpc.results.study import Run, Study
+from scoft_hpc.results.tensorboard import Events
+from scoft_hpc.results.wandb_session import Session, session
+from scoft_hpc.runs.claim import Claim
+from scoft_hpc.runs.journal import STEP, Row
+
+LEAST_REST, MOST_REST = 30.0, 600.0
+"""Seconds that a destination which failed is left alone; they double while it fails."""
+
+Say = Callable[[str], None]
+
+
+class Destination(Protocol):
+    """Where curves go. `add` takes all rows so far and sends those that are not there."""
+
+    name: str
+
+    def add(self, run: Run, rows: Sequence[Row]) -> None: ...
+
+    def end(self, run: Run, failed: bool) -> None: ...
+
+
+class ToWandb:
+    """A W&B run a run, open while it trains."""
+
+    name = "W&B"
+
+    def __init__(self, door: Session) -> None:
+        self.door = door
+        self._open: dict[str, tuple[Any, int]] = {}
+
+    def add(self, run: Run, rows: Sequence[Row]) -> None:
+        log, last = self._open.pop(run.run_id, (None, 0))
+        if log is None:
+            wanted = logged.of_curves(self.door.study, run)
+            wandb_id, _ = place(self.door, replace(wanted, rows=tuple(rows)), more=True)
+            log = self.door.open(wanted, wandb_id)
+            log.summary.update(wanted.summary)
+        send_rows(log, [logged.present(row) for row in rows if row[STEP] > last])
+        self._open[run.run_id] = log, rows[-1][STEP]
+
+    def end(self, run: Run, failed: bool) -> None:
+        log, _ = self._open.pop(run.run_id, (None, 0))
+        if log is not None:
+            log.finish(exit_code=int(failed))
+
+
+class ToTensorboard:
+    """Event files, a folder a run."""
+
+    name = "TensorBoard"
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self._open: dict[str, Events] = {}
+
+    def add(self, run: Run, rows: Sequence[Row]) -> None:
+        if run.run_id not in self._open:
+            self._open[run.run_id] = Events(self.study.folder.tensorboard / run.run_id)
+        self._open[run.run_id].add_rows(rows)
+
+    def end(self, run: Run, failed: bool) -> None:
+        if run.run_id in self._open:
+            self._open.pop(run.run_id).close()
+
+
+class Mirror:
+    """Sends the curves of some runs of a study; made by `mirroring`. `sent` counts what it could send."""
+
+    def __init__(self, study: Study, runs: Sequence[Run], to: Sequence[Destination], say: Say) -> None:
+        self.study, self.runs, self.to, self.say = study, runs, to, say
+        self.sent = 0
+        self._claims: dict[str, Claim] = {}
+        self._seen: dict[tuple[str, str], int] = {}
+        self._rests: dict[str, tuple[float, float]] = {}
+
+    def look(self) -> bool:
+        """Send what was saved since the last look; True once every run has ended."""
+        over = True
+        for run in self.runs:
+            ended = run.folder.ended
+            over = over and ended
+            if (
+                ended and run.run_id not in self._claims
+            ):  # what ended unseen is whole on disk, and `publish`'s
+                continue
+            rows = run.saved()
+            if rows and any(self._seen.get((to.name, run.run_id), 0) < rows[-1][STEP] for to in self.to):
+                if not self._ours(run):
+                    continue
+                for to in self.to:
+                    self._add(to, run, rows)
+            if ended:
+                self._end(run)
+            elif run.run_id in self._claims:
+                self._claims[run.run_id].beat()
+        return over
+
+    def close(self) -> None:
+        for run in self.runs:
+            self._end(run)
+
+    def _add(self, to: Destination, run: Run, rows: Sequence[Row]) -> None:
+        until, rest = self._rests.get(to.name, (0.0, LEAST_REST))
+        if time.monotonic() < until:
+            return
+        try:
+            to.add(run, rows)
+        except Exception as error:  # of the network, a server or a full disk: none of them may end the mirror
+            self._rests[to.name] = time.monotonic() + rest, min(2 * rest, MOST_REST)
+            self.say(
+                f"{to.name} does not take {run.run_id} ({_short(error)}); next try in {rest:.0f} s. "
+                f"The jobs do not notice, and `gather` sends what is missing."
+            )
+        else:
+            self._rests.pop(to.name, None)
+            self._seen[to.name, run.run_id] = rows[-1][STEP]
+            self.sent += 1
+
+    def _end(self, run: Run) -> None:
+        """Let go of a run; the rest of it is `publish`'s."""
+        claim = self._claims.pop(run.run_id, None)
+        if claim is None:
+            return
+        for to in self.to:
+            with suppress(Exception):  # a server that died meanwhile: `publish` looks at what arrived
+                to.end(run, run.folder.failure.exists())
+        claim.release()
+
+    def _ours(self, run: Run) -> bool:
+        """Whether no other mirror, and nobody who publishes, sends this run."""
+        if run.run_id not in self._claims:
+            try:
+                self._claims[run.run_id] = Claim.take(self.study.folder.sending(run.run_id))
+            except RunError:
+                return False
+        return True
+
+
+@contextmanager
+def mirroring(
+    study: Study, runs: Sequence[Run], settings: Wandb, tensorboard: bool, say: Say
+) -> Iterator[Mirror]:
+    """A mirror to W&B, if `settings` say online, and to TensorBoard, if asked for."""
+    with ExitStack() as open_now:
+        to: list[Destination] = [ToTensorboard(study)] if tensorboard else []
+        if settings.mode is WandbMode.online:
+            to.append(ToWandb(open_now.enter_context(session(study, settings))))
+        mirror = Mirror(study, runs, to, say)
+        open_now.callback(mirror.close)
+        yield mirror
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__

@@ -1,0 +1,99 @@
+"""Whether a run arrived at W&B whole: what was to be there against what is, in words.
+
+wandb's own exit codes do not tell: a client whose rows or files were refused ends as if all were well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scoft_hpc.results.logged import Logged
+
+SHOWN = 4
+"""So many names are told; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What W&B's API tells of a run: lines of history, the last one's step, and the files with something in them."""
+
+    rows: int
+    last_step: int | None
+    summary: Mapping[str, Any]
+    files: frozenset[str]
+    state: str
+
+
+def lacks(wanted: Logged, there: Arrived | None) -> list[str]:
+    """What did not arrive; nothing where all of it did."""
+    if there is None:
+        return ["it is not there"]
+    faults = _history(wanted.steps, there)
+    missing = [name for name in wanted.summary if name not in there.summary]
+    if missing:
+        faults.append(f"the summary lacks {_list(missing)}")
+    other = [
+        name
+        for name, value in wanted.summary.items()
+        if name in there.summary and not _same(value, there.summary[name])
+    ]
+    if other:
+        faults.append(f"the summary has another {_list(other)}")
+    files = [path for name in wanted.summary if (path := _path(there.summary.get(name)))]
+    lost = [path for path in files if path not in there.files]
+    if lost:
+        faults.append(f"{len(lost)} of {len(files)} files did not arrive ({_list(lost)})")
+    ended = "failed" if wanted.failed else "finished"
+    if there.state != ended:
+        faults.append(f"it counts as {there.state} instead of {ended}")
+    return faults
+
+
+def continues(steps: Sequence[int] | None, there: Arrived | None, more: bool = False) -> bool:
+    """Whether what is there are our first rows and nothing else, so that the rest can follow.
+
+    With `more`, ours go on: an attempt that got further may have sent its own already.
+
+    W&B takes rows in the order of their steps: what is missing in the middle, or there twice, cannot be mended. Its
+    client goes on after the summary's step, should that be a later one.
+    """
+    if steps is None or there is None:
+        return True
+    last = max(-1 if there.last_step is None else there.last_step, there.summary.get("_step", -1))
+    if more and (not steps or last > steps[-1]):
+        return True
+    return bool(there.rows == sum(step <= last for step in steps))
+
+
+def _history(steps: Sequence[int] | None, there: Arrived) -> list[str]:
+    if steps is None:
+        return []
+    faults = []
+    if there.rows != len(steps):
+        faults.append(f"{there.rows} of {len(steps)} rows")
+    last = steps[-1] if steps else None
+    if steps and there.last_step != last:
+        faults.append(f"last step {'none' if there.last_step is None else there.last_step} of {last}")
+    return faults
+
+
+def _same(wanted: Any, there: Any) -> bool:
+    if isinstance(wanted, Mapping):
+        return isinstance(there, Mapping) and all(_same(value, there.get(k)) for k, value in wanted.items())
+    if isinstance(wanted, float) and isinstance(there, int | float):
+        return math.isclose(wanted, there, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(wanted == there)
+
+
+def _path(value: Any) -> str | None:
+    """The file of a table or an image."""
+    path = value.get("path") if isinstance(value, Mapping) else None
+    return path if isinstance(path, str) else None
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -1,0 +1,127 @@
+"""`scoft-hpc mirror` as it is typed, and beside a real training from which the network is taken away."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from scoft_hpc import mirror
+from scoft_hpc.runs.journal import STEP, Journal
+from studies import finish, plan_study, run_of
+from wandb_server import KEY, WandbServer, serving
+
+SHORT = [
+    "culture=korea",
+    "variant=mpc",
+    "data.pairs=4",
+    "data.negatives.steps=2",
+    "train.steps=8",
+    "evaluation.steps=2",
+    "evaluation.samples=1",
+    "evaluation.prompts=2",
+    "device=cpu",
+    "threads=1",
+]
+LIVE = ["wandb.mode=online", "wandb.live=true", "tensorboard=true", "save_seconds=0.01"]
+
+
+def train(output: Path, study: str, *words: str, **environment: str) -> tuple[str, str]:
+    """A run alone, as a process: the digest of its weights, and what it said."""
+    command = [sys.executable, "-m", "scoft_hpc.train", *SHORT, f"study={study}", f"output={output}", *words]
+    ended = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=200
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (result,) = output.glob(f"{study}/runs/*/result.json")
+    return json.loads(result.read_text())["lora_sha256"], ended.stdout + ended.stderr
+
+
+def dying(server: WandbServer, rows: int) -> threading.Thread:
+    """The server answers nothing any more once it has so many rows of the run."""
+
+    def watch() -> None:
+        while not any(len(run.steps) >= rows for run in list(server.runs.values())):
+            time.sleep(0.01)
+        server.asked.append("dead")
+        server.dies_after = "dead"
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_network_that_dies_in_mid_run_changes_no_bit_of_the_training(tmp_path: Path) -> None:
+    alone, _ = train(tmp_path, "alone", "wandb.mode=disabled")
+    with serving() as server:
+        died = dying(server, 1)
+        mirrored, said = train(tmp_path, "live", *LIVE, WANDB_CONFIG_DIR=str(tmp_path), **server.environment)
+        died.join(1)
+        assert server.dead, "the run was mirrored, and then the server was gone"
+        (run,) = server.runs.values()
+    assert mirrored == alone
+    assert "W&B did not take" in said and KEY not in said
+    assert list((tmp_path / "live" / "tensorboard").glob("*/*tfevents*"))
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+    assert run.steps == list(range(1, len(run.steps) + 1))
+
+
+def test_it_sends_once_or_until_every_run_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = plan_study(tmp_path, ["korea"])
+    run = run_of(study, "korea-mpc")
+    run.checkpoints.mkdir(parents=True)
+    (run.checkpoints / "step-00000003.safetensors").touch()
+    journal = Journal(run.metrics, 0)
+    for step in range(1, 5):
+        journal.append({STEP: step, "loss": 1.0})
+    journal.close()
+    monkeypatch.setattr("os.nice", lambda step: 0)
+    words = ["mirror", "korea-mpc", f"output={tmp_path}", "--tensorboard"]
+    monkeypatch.setattr("sys.argv", [*words, "--once"])
+    assert mirror.main() == 0
+    assert f"curves of a-study go to {study.tensorboard}" in capsys.readouterr().out
+    (file,) = study.tensorboard.glob("*/*tfevents*")
+    assert file.parent.name == run.run_id
+    written = file.read_bytes()
+    finish(run)
+    monkeypatch.setattr("sys.argv", words)
+    assert mirror.main() == 0
+    assert (file.read_bytes(), len(list(file.parent.iterdir()))) == (written, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "say where: --wandb online or --tensorboard"),
+        (["--wandb", "offline"], "curves go online"),
+        (["nothing"], "there is no study"),
+    ],
+)
+def test_mistakes_are_explained(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    plan_study(tmp_path, ["korea"])
+    monkeypatch.setattr("os.nice", lambda step: 0)
+    monkeypatch.setattr("sys.argv", ["mirror", *words, f"output={tmp_path}"])
+    assert mirror.main() in (2, 3)
+    assert message in capsys.readouterr().err
+
+
+def test_live_needs_online(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scoft_hpc.train", *SHORT, f"output={tmp_path}", "wandb.live=true"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2 and "add wandb.mode=online" in ended.stderr
+    assert not list(tmp_path.rglob("plan.json"))

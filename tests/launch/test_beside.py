@@ -1,0 +1,85 @@
+"""The mirror beside the jobs as a real process: it sends while they run, ends when they do, and is never in the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scoft_hpc.runs import record
+from wandb_server import KEY, WandbServer, serving
+
+from .test_launch import Launcher, alive, until
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    with serving() as made:
+        for name, value in made.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
+        yield made
+
+
+def mirrors(launcher: Launcher) -> set[int]:
+    """The study's mirror and its wandb service."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            found[int(path.name)] = (path / "cmdline").read_bytes().decode().split("\0")
+        except OSError:
+            continue
+    mirror = {
+        pid
+        for pid, words in found.items()
+        if "scoft_hpc.mirror" in words and any(str(launcher.study.path) in word for word in words)
+    }
+    service = {
+        pid
+        for pid, words in found.items()
+        if "--pid" in words and words[words.index("--pid") + 1] in map(str, mirror)
+    }
+    return {pid for pid in mirror | service if alive(pid)}
+
+
+def test_curves_arrive_while_the_jobs_run(tmp_path: Path, server: WandbServer) -> None:
+    launcher = Launcher(tmp_path, LIVE="yes", SAVE="yes", PACE="0.1")
+    until(lambda: any(run.steps and run.state == "running" for run in list(server.runs.values())))
+    assert any(not run.ended for run in launcher.runs())
+    watching = mirrors(launcher)
+    assert len(watching) == 2
+    code, output = launcher.end()
+    assert code == 0 and launcher.states() == {"done": 4}, output
+    assert not any(map(alive, watching))
+    assert all(run.steps == list(range(1, len(run.steps) + 1)) for run in server.runs.values()), (
+        "each row once"
+    )
+    assert list(launcher.study.tensorboard.glob("*/*tfevents*"))
+    log = (launcher.study.logs / "mirror.log").read_text()
+    assert log.startswith("mirror: curves of study go to W&B, project scoft-hpc and ") and KEY not in log
+
+
+@pytest.mark.parametrize("fault", ["none", "hangs"])
+def test_ctrl_c_ends_the_mirror_too(tmp_path: Path, server: WandbServer, fault: str) -> None:
+    server.pause = 60.0 if fault == "hangs" else 0.0
+    launcher = Launcher(tmp_path, LIVE="yes", SAVE="yes", PACE="0.5")
+    until(lambda: len(launcher.workers()) == 2 and any(record.step(run) > 2 for run in launcher.runs()))
+    until(lambda: len(mirrors(launcher)) == 2)
+    watching, workers = mirrors(launcher), launcher.workers()
+    os.killpg(launcher.process.pid, signal.SIGINT)
+    code, output = launcher.end()
+    assert code == 130, output
+    until(lambda: not any(map(alive, watching | workers | mirrors(launcher))))
+    assert set(launcher.states()) == {"planned"}
+
+
+def test_a_killed_mirror_changes_nothing(tmp_path: Path, server: WandbServer) -> None:
+    launcher = Launcher(tmp_path, LIVE="yes", SAVE="yes", PACE="0.05")
+    until(lambda: mirrors(launcher))
+    for pid in mirrors(launcher):
+        os.kill(pid, signal.SIGKILL)
+    code, output = launcher.end()
+    assert code == 0 and launcher.states() == {"done": 4}, output

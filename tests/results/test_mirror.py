@@ -1,0 +1,157 @@
+"""Curves while a study runs: what reaches W&B and TensorBoard before the end, and what is left to publish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from scoft_hpc.config.schema import RunConfig, Wandb, WandbMode
+from scoft_hpc.results import mirror, publish, study, table, wandb_session
+from scoft_hpc.results.mirror import Mirror
+from scoft_hpc.runs.claim import Claim
+from wandb_server import WandbServer, serving
+
+from .conftest import Maker
+from .test_tensorboard import read, series
+
+ONLINE, DISABLED = Wandb(mode=WandbMode.online), Wandb(mode=WandbMode.disabled)
+STEPS = list(range(1, 21))
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    with serving() as made:
+        for name, value in made.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
+        monkeypatch.setattr(publish, "PAUSES", ())
+        monkeypatch.setattr(wandb_session, "API_SECONDS", 2)
+        monkeypatch.setattr(wandb_session, "FINISH_SECONDS", 2.0)
+        yield made
+        assert made.strangers == []
+
+
+@pytest.fixture
+def maker(tmp_path: Path) -> Maker:
+    """A run, planned."""
+    return Maker.of(tmp_path / "outputs", cultures=("korea",), variants=("ldm",), seeds=(0,))
+
+
+def save(maker: Maker, config: RunConfig, steps: int, saved: int) -> None:
+    """The run at work: so many steps, up to `saved` in a checkpoint."""
+    run = maker.run(config)
+    maker.train(config, steps)
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    (run.checkpoints / f"step-{saved:08d}.safetensors").touch()
+
+
+@contextmanager
+def mirroring(maker: Maker, settings: Wandb = ONLINE, said: list[str] | None = None) -> Iterator[Mirror]:
+    found, told = study.read(maker.folder), [] if said is None else said
+    with mirror.mirroring(found, found.runs, settings, tensorboard=True, say=told.append) as made:
+        yield made
+    assert told == [] or said is not None
+
+
+def send(maker: Maker) -> list[str]:
+    found = study.read(maker.folder)
+    return publish.publish(found, table.rows(found), ONLINE)
+
+
+def until(fact: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not fact():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_what_is_saved_is_sent_at_once_and_publish_adds_the_rest(maker: Maker, server: WandbServer) -> None:
+    (config,) = maker.configs
+    events = maker.folder.tensorboard / maker.run(config).run_id
+    with mirroring(maker) as made:
+        assert not made.look() and server.runs == {}, "there is nothing to send yet"
+        save(maker, config, 10, 8)
+        assert not made.look()
+        until(lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8])
+        run = server.kept("korea-ldm")
+        assert (run.state, run.starts) == ("running", 1)
+        assert series(read(events), "loss")[0] == STEPS[:8]
+        save(maker, config, 18, 16)
+        assert not made.look()
+        until(lambda: run.steps == STEPS[:16])
+    assert series(read(events), "loss")[0] == STEPS[:16]
+
+    save(maker, config, 19, 18)
+    with mirroring(maker) as made:  # another process
+        made.look()
+        until(lambda: run.steps == STEPS[:18])
+        maker.finish()
+        assert made.look()
+        assert (run.steps, run.state) == (STEPS, "finished")
+    assert "diversity" not in run.summary
+    assert send(maker) == []
+    assert run.steps == [row["trainer/step"] for row in run.history] == STEPS
+    assert (run.summary["status"], run.summary["diversity"] > 0) == ("done", True)
+    assert len(server.runs) == 2
+    assert series(read(events), "loss")[0] == STEPS
+    with mirroring(maker) as made:
+        opened = server.asked.count("UpsertBucket")
+        assert made.look() and server.asked.count("UpsertBucket") == opened, "what has ended is left alone"
+
+
+def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
+    maker: Maker, server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config,), said = maker.configs, []
+    monkeypatch.setattr(mirror, "LEAST_REST", 0.01)
+    save(maker, config, 10, 8)
+    server.asked.append("gone")
+    server.dies_after = "gone"
+    with mirroring(maker, said=said) as made:
+        assert not made.look() and not server.runs
+        assert series(read(maker.folder.tensorboard / maker.run(config).run_id), "loss")[0] == STEPS[:8]
+        server.dies_after = None
+        time.sleep(0.02)
+        assert not made.look()
+        until(lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8])
+        server.dies_after = "gone"
+        save(maker, config, 18, 16)
+        assert not made.look(), "wandb takes the rows and keeps them"
+        maker.finish()
+    server.dies_after = None
+    (note,) = said
+    assert note.startswith("W&B does not take korea-ldm") and "`gather` sends what is missing" in note
+    assert send(maker) == []
+    assert server.kept("korea-ldm").steps == STEPS
+
+
+def test_one_mirror_a_run(maker: Maker, server: WandbServer) -> None:
+    (config,) = maker.configs
+    save(maker, config, 10, 8)
+    held = Claim.take(maker.folder.sending(maker.run(config).run_id))
+    with mirroring(maker) as made:
+        assert not made.look() and not maker.folder.tensorboard.exists()
+        held.release()
+        assert not made.look()
+        until(lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8])
+
+
+def test_an_attempt_that_fell_back_goes_on_under_its_id(maker: Maker, server: WandbServer) -> None:
+    """A failed run was published whole; its retry begins at an older checkpoint."""
+    (config,) = maker.configs
+    maker.fail(config, at_step=12)
+    assert send(maker) == []
+    run = maker.run(config)
+    run.failure.unlink()
+    run.metrics.unlink()
+    save(maker, config, 9, 8)
+    with mirroring(maker) as made:
+        made.look()
+        save(maker, config, 18, 16)
+        made.look()
+        until(lambda: server.kept("korea-ldm").steps == STEPS[:16])
+    assert len(server.runs) == 2

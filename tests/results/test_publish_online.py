@@ -1,0 +1,199 @@
+"""Publishing to a server with wandb's own client: what arrives, what is said where it does not, and that it heals."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoft_hpc.config.schema import Wandb, WandbMode
+from scoft_hpc.results import publish, study, table, wandb_session
+from scoft_hpc.runs.claim import Claim
+from wandb_server import KEY, WandbServer, serving
+
+from .conftest import Maker
+
+ONLINE = Wandb(mode=WandbMode.online)
+STEPS = list(range(1, 21))
+
+
+def send(maker: Maker, settings: Wandb = ONLINE) -> list[str]:
+    found = study.read(maker.folder)
+    return publish.publish(found, table.rows(found), settings)
+
+
+def ledger(maker: Maker) -> dict[str, Any]:
+    path = maker.folder.wandb / "published.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def kept(server: WandbServer) -> dict[str, Any]:
+    """All that lies there, and how often each run was opened."""
+    return {run.name: (run.steps, run.summary, run.state, sorted(run.files)) for run in server.runs.values()}
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    with serving() as made:
+        for name, value in made.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
+        monkeypatch.setattr(publish, "PAUSES", ())
+        yield made
+        assert made.strangers == []
+
+
+@pytest.fixture
+def maker(tmp_path: Path) -> Maker:
+    """A base and a trained run, both done."""
+    made = Maker.of(tmp_path / "outputs", cultures=("korea",), variants=("base", "ldm"), seeds=(0,))
+    return made.finish()
+
+
+def test_all_arrives_once_however_often_it_is_sent(
+    maker: Maker, server: WandbServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.pause = 0.02
+    assert send(maker) == []
+    run = server.kept("korea-ldm")
+    assert (run.entity, run.project, run.state) == ("somebody", "scoft-hpc", "finished")
+    assert (run.fields["displayName"], run.fields["groupName"]) == (
+        maker.run(maker.configs[1]).run_id,
+        "loss_terms",
+    )
+    assert run.steps == [row["trainer/step"] for row in run.history] == STEPS
+    assert run.config["train"]["lr"] == 1e-4
+    scores = json.loads(maker.run(maker.configs[1]).scores.read_text())["metrics"]
+    assert all(run.summary[name] == pytest.approx(metric["value"]) for name, metric in scores.items())
+    assert server.kept("korea-base").steps == []
+    summary = server.kept("loss_terms-summary")
+    assert summary.summary["results"]["nrows"] == 2
+    assert {name.split("/")[1] for name in summary.files if name.startswith("media/")} == {"images", "table"}
+    assert set(ledger(maker)) == {run.fields["displayName"] for run in server.runs.values()}
+
+    before, opened = kept(server), server.asked.count("UpsertBucket")
+    assert send(maker) == []
+    assert server.asked.count("UpsertBucket") == opened
+    (maker.folder.wandb / "published.json").unlink()
+    assert send(maker) == [], "what is there is found there"
+    assert (kept(server), server.asked.count("UpsertBucket")) == (before, opened)
+    assert len(ledger(maker)) == 3
+
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+    said = capfd.readouterr()
+    assert KEY not in said.out + said.err
+    assert not list(maker.folder.wandb.glob("*run-*")), "what has arrived is not kept twice"
+    assert sorted(path.name for path in maker.folder.path.iterdir()) == [
+        "plan.json",
+        "runs",
+        "sending",
+        "wandb",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("no stream", ": 0 of 20 rows; last step none of 20; the summary lacks status, "),
+        ("no uploads", "2 of 2 files did not arrive (media/table/results_"),
+        ("torn", ": 12 of 20 rows; last step 12 of 20; the summary lacks status, "),
+    ],
+)
+def test_what_did_not_arrive_is_said_and_sent_later(
+    maker: Maker, server: WandbServer, fault: str, said: str
+) -> None:
+    if fault == "no stream":
+        server.stream_status = 404
+    elif fault == "no uploads":
+        server.upload_status = 403
+    else:
+        server.takes = 12
+    notes = send(maker)
+    assert said in "\n".join(notes)
+    assert "The same command sends what is missing" in notes[0]
+    missing = {note.split()[0] for note in notes}
+    assert set(ledger(maker)).isdisjoint(missing) and len(missing) + len(ledger(maker)) == 3
+
+    server.stream_status, server.upload_status, server.takes = 200, 200, None
+    assert send(maker) == []
+    assert len(ledger(maker)) == len(server.runs) == 3
+    assert server.kept("korea-ldm").steps == STEPS
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [((5, 6), ": 18 of 20 rows. The"), ((19, 20), ": 18 of 20 rows; last step 18 of 20. The")],
+    ids=["in the middle", "before a summary that arrived"],
+)
+def test_what_cannot_be_mended_is_published_beside(
+    maker: Maker, server: WandbServer, lost: tuple[int, ...], said: str
+) -> None:
+    server.drops = lambda step: step in lost
+    (note,) = send(maker)
+    assert said in note
+    server.drops = lambda step: False
+    (note,) = send(maker)
+    spoiled, whole = sorted(name for name in server.runs if name.startswith("korea-ldm"))
+    assert whole == f"{spoiled}-2" and whole in note and "delete" in note
+    assert server.runs[whole].steps == STEPS
+    assert send(maker) == []
+    assert len(server.runs) == 4
+
+
+def test_a_server_that_dies_is_told_and_the_rest_follows(
+    maker: Maker, server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wandb_session, "API_SECONDS", 2)
+    monkeypatch.setattr(wandb_session, "INIT_SECONDS", 2.0)
+    monkeypatch.setattr(wandb_session, "FINISH_SECONDS", 2.0)
+    server.dies_after = "CreateRunFiles"
+    (note,) = send(maker)
+    assert "W&B did not take" in note and "--wandb online" in note and KEY not in note
+    assert len(ledger(maker)) < 3
+    server.dies_after = None
+    assert send(maker) == []
+    assert server.kept("korea-ldm").steps == STEPS
+
+
+def test_what_was_synced_by_hand_is_found_and_completed(maker: Maker, server: WandbServer) -> None:
+    assert send(maker, Wandb()) == []
+    for folder in maker.folder.wandb.glob("offline-run-*ldm*"):
+        subprocess.run([sys.executable, "-m", "wandb", "sync", str(folder)], check=True, capture_output=True)
+    assert server.kept("korea-ldm").steps == STEPS
+    assert send(maker) == []
+    assert len(server.runs) == len(ledger(maker)) == 3
+    assert server.kept("korea-ldm").steps == STEPS
+
+
+def test_a_retried_run_goes_on_where_its_failure_was_published(tmp_path: Path, server: WandbServer) -> None:
+    maker = Maker.of(tmp_path / "outputs", cultures=("korea",), variants=("ldm",), seeds=(0,))
+    maker.fail(maker.configs[0])
+    assert send(maker) == []
+    run = server.kept("korea-ldm")
+    assert (run.state, run.steps[-1], run.summary["failure"]) == ("failed", 7, "the loss became NaN")
+    maker.run(maker.configs[0]).failure.unlink()
+    maker.finish()
+    assert send(maker) == []
+    assert (run.state, run.steps, run.summary["status"]) == ("finished", STEPS, "done")
+
+    other = Maker.of(tmp_path / "elsewhere", "another", cultures=("korea",), variants=("ldm",), seeds=(0,))
+    shutil.copytree(maker.folder.runs, other.folder.runs)
+    assert send(other) == []
+    assert len([name for name in server.runs if name.startswith("korea-ldm")]) == 2, "each study has its own"
+
+
+def test_a_run_that_is_being_mirrored_is_left_alone(maker: Maker, server: WandbServer) -> None:
+    run_id = maker.run(maker.configs[1]).run_id
+    held = Claim.take(maker.folder.sending(run_id))
+    (note,) = send(maker)
+    held.release()
+    assert note.startswith(f"{run_id} was left alone") and len(server.runs) == len(ledger(maker)) == 2
+    assert send(maker) == []
+    assert server.kept("korea-ldm").steps == STEPS

@@ -1,0 +1,55 @@
+"""Every command of docs/wandb.md does what it says, against a server on this machine; long ones are shortened."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wandb_server import serving
+
+from .conftest import Maker
+
+PAGE = (Path(__file__).parents[2] / "docs" / "wandb.md").read_text()
+COMMANDS = list(
+    dict.fromkeys(re.findall(r"^ {4}python -m (scoft_hpc\.\S.*?)(?: +#.*)?$", PAGE, re.MULTILINE))
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With one small study, all done."""
+    path = tmp_path_factory.mktemp("reader")
+    Maker.of(path / "outputs", cultures=("korea",), variants=("ldm",), seeds=(0,)).finish()
+    return path
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_command(words: str, folder: Path) -> None:
+    module, *rest = shlex.split(words)
+    short = ["plan=only"] if module.endswith("sweep") else []
+    with serving() as server:
+        own = {"WANDB_CONFIG_DIR": str(folder), "OMP_NUM_THREADS": "1", **server.environment}
+        ended = subprocess.run(
+            [sys.executable, "-m", module, *rest, *short],
+            cwd=folder,
+            env={**os.environ, **own},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr and "note:" not in ended.stdout
+    if "gather --wandb online" in words:
+        assert len(server.runs) == 2
+    if "--tensorboard" in words:
+        assert list(folder.glob("outputs/*/tensorboard/*/*tfevents*"))
+
+
+def test_all_commands_are_found() -> None:
+    assert len(COMMANDS) == PAGE.count("    python -m scoft_hpc.") > 7
