@@ -86,7 +86,10 @@ def measure_plot(study: Study, measure: Measure) -> str:
         axes.set_xticks(range(len(variants)), variants)
         axes.set_xlim(-0.5, len(variants) - 0.5)
         low, high = measure.bounds
-        axes.set_ylim(low, high * 1.02 if math.isfinite(high) else axes.get_ylim()[1] * 1.08)
+        drawn = axes.get_ylim()
+        axes.set_ylim(
+            low if math.isfinite(low) else drawn[0], high * 1.02 if math.isfinite(high) else drawn[1] * 1.08
+        )
         return _svg(figure, f"m-{measure.name}")
 
 
