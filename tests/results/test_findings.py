@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from copy import deepcopy
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -106,9 +107,15 @@ def test_digits_show_a_tenth_of_what_matters(found: Findings) -> None:
     assert [found.digits(name) for name in ("default_style", "clip_score", "fid")] == [2, 3, 0]
 
 
-def test_warnings_are_passed_on(found: Findings) -> None:
+def test_warnings_are_passed_on_with_the_variants_that_they_are_of(found: Findings) -> None:
     assert found.warning("kid") is None
-    assert "biased" in (found.warning("fid") or "")
+    assert found.warning("fid") == "FID of 6 images is biased beyond use."
+    doubted = deepcopy(found.study.runs)
+    for run in doubted:
+        if run.variant in ("mp", "mpc"):
+            run.scores["metrics"]["kid"]["warning"] = "Judged by its own network."
+    told = findings(replace(found.study, runs=doubted))
+    assert told.warning("kid") == "mp, mpc: Judged by its own network."
 
 
 def test_half_a_study_and_none(make: Callable[..., Maker]) -> None:

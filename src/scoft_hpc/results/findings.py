@@ -82,9 +82,16 @@ class Findings:
         return min(max(round(1 - math.log10(worth)), 0), 5) if worth else 2
 
     def warning(self, measure: str) -> str | None:
-        """Why the measure should not be trusted as it stands, as the first run that has reason to says it."""
-        told = (run.scores.get("metrics", {}).get(measure, {}).get("warning") for run in self.study.runs)
-        return next((str(warning) for warning in told if warning), None)
+        """Why the measure should not be trusted as it stands, as the runs say it, and of which variants."""
+        told: dict[str, list[str]] = {}
+        for run in self.study.runs:
+            if warning := run.scores.get("metrics", {}).get(measure, {}).get("warning"):
+                told.setdefault(str(warning), []).append(run.variant)
+        lines = []
+        for text, variants in told.items():
+            names = list(dict.fromkeys(variants))
+            lines.append(text if len(names) == len(self.variants) else f"{', '.join(names)}: {text}")
+        return " ".join(lines) or None
 
     @cached_property
     def _table(self) -> dict[tuple[str, str], Finding]:
