@@ -1,0 +1,58 @@
+"""Numbers as the report writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scoft_hpc.results.statistics import Estimate
+
+NONE = "–"
+
+
+def decimals(values: Iterable[float]) -> int:
+    """So many that the largest of the values shows two digits: 2 for shares, more for small distances."""
+    largest = max(map(abs, values), default=1.0)
+    return next((n for n, least in ((0, 100), (1, 10), (2, 0.1), (3, 0.01)) if largest >= least), 4)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Without the leading zero: .62, 1.00, −.07."""
+    if value is None:
+        return NONE
+    text = f"{abs(value):,.{digits}f}"
+    zero = float(text.replace(",", "")) == 0
+    text = text[1:] if text.startswith("0.") else text
+    return f"−{text}" if value < 0 and not zero else text
+
+
+def signed(value: float, digits: int = 2) -> str:
+    text = number(value, digits)
+    return text if text.startswith("−") or not text.strip(".0") else f"+{text}"
+
+
+def interval(estimate: Estimate, digits: int = 2) -> str:
+    """`.12 to .34`; empty where nothing was repeated that could give one."""
+    return (
+        "" if estimate.half is None else f"{number(estimate.low, digits)} to {number(estimate.high, digits)}"
+    )
+
+
+def p_value(p: float | None) -> str:
+    """Three decimals without the leading zero, and never none at all."""
+    if p is None:
+        return NONE
+    return "< .001" if p < 0.001 else number(p, 3)
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return NONE
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def listed(words: Iterable[str]) -> str:
+    """`a, b and c`."""
+    *others, last = list(words) or [""]
+    return f"{', '.join(others)} and {last}" if others else last
