@@ -104,7 +104,6 @@ def test_pairs_share_culture_seed_and_sample() -> None:
     these: Values = {("a", 0): {"x": 1.0, "y": 0.0}, ("a", 1): {"x": 1.0}, ("b", 0): {"x": 1.0}}
     those: Values = {("a", 0): {"x": 0.25, "z": 1.0}}
     assert paired(these, those) == {("a", 0): {"x": 0.75}}
-    assert paired(these, those, any_seed=True) == {("a", 0): {"x": 0.75}, ("a", 1): {"x": 0.75}}
     assert paired({("a", 0): {"x": 1.0}}, {("a", 0): {"y": 0.5}}) == {("a", 0): {"": 0.5}}
 
 

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from scoft_hpc.results import study, table
+from scoft_hpc.results.measures import MEASURES
 
 from .conftest import Maker
 
@@ -35,7 +36,7 @@ def test_csv_has_a_row_for_every_planned_run(copied: Maker, tmp_path: Path) -> N
     assert list(rows) == [run.run_id for run in found.runs]
     assert list(next(iter(rows.values()))) == [
         *("study", "culture", "variant", "seed", "run_id", "status", "seconds"),
-        *("in_style", "default_style", "subject", "memorization", "diversity"),
+        *MEASURES,
     ]
     unfinished = rows[copied.run(planned).run_id]
     assert (unfinished["status"], unfinished["in_style"], unfinished["seconds"]) == ("planned", "", "")

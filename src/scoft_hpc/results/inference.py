@@ -19,7 +19,7 @@ never by the values:
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoft_hpc.results.measures import Measure
-from scoft_hpc.results.statistics import CONFIDENCE, Estimate, Values, mean, paired, values
-from scoft_hpc.results.study import BASE, Study
+from scoft_hpc.results.statistics import CONFIDENCE, Estimate, Values, mean, of_difference, paired, values
+from scoft_hpc.results.study import Study
 
 Key = TypeVar("Key", bound=Hashable)
 LEVEL = 1 - CONFIDENCE
@@ -80,20 +80,17 @@ class Comparison:
 
 
 def comparisons(
-    study: Study, measures: Iterable[Measure], reference: str
+    study: Study, measures: Sequence[Measure], reference: str
 ) -> dict[tuple[str, str], Comparison]:
     """(measure's name, variant) -> every other variant against `reference`, paired; all of them are one family."""
-    measures = list(measures)
-    bound = {measure.name: measure.bounds[1] for measure in measures}
     family = {
-        (measure.name, variant): paired(
-            values(study, measure, variant), values(study, measure, reference), any_seed=reference == BASE
-        )
+        (measure.name, variant): paired(values(study, measure, variant), values(study, measure, reference))
         for measure in measures
         for variant in study.variants
         if variant != reference
     }
-    return compare(family, bounds={key: (-bound[key[0]], bound[key[0]]) for key in family})
+    bounds = {(m.name, v): of_difference(m) for m in measures for v in study.variants}
+    return compare(family, bounds={key: bounds[key] for key in family})
 
 
 def compare(

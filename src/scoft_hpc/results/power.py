@@ -52,13 +52,21 @@ class Components:
 
 @dataclass(frozen=True)
 class Needed:
-    """Units to show a difference: `total`, seeds a culture or cultures, of which `more` are missing.
+    """Units to show a difference: `total` of them, of which `more` are missing; both None where no number is enough.
 
-    Both are None where no number is enough: with the cultures that there are, seeds only take out the seeds' part.
+    `of` is "seeds", a culture, or "cultures", with as many seeds each as now.
     """
 
     total: int | None
     more: int | None
+    of: str = "seeds"
+
+    @property
+    def text(self) -> str:
+        """Such as `4 more seeds`."""
+        if self.more is None:
+            return f"more than {MOST:,} {self.of}"
+        return f"{self.more} more {self.of if self.more != 1 else self.of[:-1]}" if self.more else "none"
 
 
 def components(found: Values) -> Components:
@@ -72,6 +80,14 @@ def components(found: Values) -> Components:
         of_means = float(np.var([culture.mean() for culture in cultures], ddof=1))
         between = max(0.0, of_means - (seeds or 0.0) * inverse)
     return Components(between, seeds, len(cultures), 1 / inverse)
+
+
+def needed(found: Components, difference: float, *, level: float = LEVEL) -> Needed | None:
+    """Seeds, or cultures where no number of seeds is enough or a single one does not tell; None where neither does."""
+    seeds = seeds_needed(found, difference, level=level)
+    if seeds is not None and seeds.total is not None:
+        return seeds
+    return cultures_needed(found, difference, level=level) or seeds
 
 
 def power(error: float, difference: float, units: int, *, level: float = LEVEL) -> float:
@@ -109,7 +125,7 @@ def seeds_needed(
     have = math.ceil(found.n_seeds - 1e-9)
     least = 2 if found.cultures is None else 1
     total = bisect_left(range(MOST + 1), enough, lo=least, key=reached)
-    return _needed(total, have)
+    return _needed(total, have, "seeds")
 
 
 def cultures_needed(
@@ -123,8 +139,8 @@ def cultures_needed(
     def reached(number: int) -> float:
         return power(math.sqrt(variance / number), difference, number, level=level)
 
-    return _needed(bisect_left(range(MOST + 1), enough, lo=2, key=reached), found.n_cultures)
+    return _needed(bisect_left(range(MOST + 1), enough, lo=2, key=reached), found.n_cultures, "cultures")
 
 
-def _needed(total: int, have: int) -> Needed:
-    return Needed(None, None) if total > MOST else Needed(total, max(0, total - have))
+def _needed(total: int, have: int, of: str) -> Needed:
+    return Needed(None, None, of) if total > MOST else Needed(total, max(0, total - have), of)

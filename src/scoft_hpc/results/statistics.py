@@ -22,10 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoft_hpc.results.measures import Measure
-from scoft_hpc.results.study import BASE, Study
+from scoft_hpc.results.study import Run, Study
 
 DRAWS = 4000
 CONFIDENCE = 0.95
+ROWS = {"sample": "samples", "prompt": "prompts", "neutral": "neutral"}
+"""Where scores.json keeps the values of a measure's units."""
 
 Values = Mapping[tuple[str, int], Mapping[str, float]]
 """(culture, seed) -> sample name -> value. Samples of one name share prompt and starting noise across variants."""
@@ -53,55 +55,56 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
 
-def values(study: Study, measure: Measure, variant: str) -> Values:
-    """What the variant's scored runs have of a measure; runs without it are left out."""
-    found: dict[tuple[str, int], dict[str, float]] = {}
-    for run in study.of(variant=variant):
-        per_sample = {}
-        if measure.of_sample is not None:
-            per_sample = {
-                str(sample["file"]): value
-                for sample in run.samples
-                if (value := measure.of_sample(sample)) is not None
-            }
+def values(study: Study, measure: Measure, variant: str, *, culture: str | None = None) -> Values:
+    """What the variant's scored runs have of a measure, of one culture or of all; runs without it are left out."""
+    found: dict[tuple[str, int], Mapping[str, float]] = {}
+    for run in study.of(culture=culture, variant=variant):
         whole = run.metric(measure.name)
-        if per_sample:
-            found[run.culture, run.seed] = per_sample
+        if units := of_units(run, measure):
+            found[run.culture, run.seed] = units
         elif whole is not None:
             found[run.culture, run.seed] = {"": whole}
     return found
 
 
-def level(study: Study, measure: Measure, variant: str) -> Estimate | None:
-    """A variant's mean; None where nothing is scored yet."""
-    return mean(values(study, measure, variant), bounds=measure.bounds)
+def of_units(run: Run, measure: Measure) -> Mapping[str, float]:
+    """The values of a run's samples or prompts, by a name that other variants' runs share; {} of a set's measure.
+
+    A prompt goes by its place: baselines may word it in another way.
+    """
+    rows = run.scores.get(ROWS.get(measure.unit, ""), [])
+    return {
+        str(row.get("file", f"prompt {place}")): float(value)
+        for place, row in enumerate(rows)
+        if (value := row.get(measure.name)) is not None
+    }
+
+
+def level(study: Study, measure: Measure, variant: str, *, culture: str | None = None) -> Estimate | None:
+    """A variant's mean, of one culture or of all; None where nothing is scored yet."""
+    return mean(values(study, measure, variant, culture=culture), bounds=measure.bounds)
 
 
 def contrast(study: Study, measure: Measure, variant: str, reference: str) -> Estimate | None:
     """What `variant` has more than `reference`, paired; None where no pair is there yet."""
-    pairs = paired(
-        values(study, measure, variant), values(study, measure, reference), any_seed=reference == BASE
-    )
-    return mean(pairs, bounds=(-measure.bounds[1], measure.bounds[1]))
+    pairs = paired(values(study, measure, variant), values(study, measure, reference))
+    return mean(pairs, bounds=of_difference(measure))
 
 
-def paired(these: Values, those: Values, *, any_seed: bool = False) -> Values:
-    """Differences over the same (culture, seed) and the same samples.
+def of_difference(measure: Measure) -> tuple[float, float]:
+    """The least and the greatest value that a difference can take."""
+    low, high = measure.bounds
+    return low - high, high - low
 
-    With `any_seed`, a culture whose one run of `those` has another seed is paired as well: an untrained model has
-    no training seed.
-    """
+
+def paired(these: Values, those: Values) -> Values:
+    """Differences over the same (culture, seed) and the same samples or prompts."""
     differences: dict[tuple[str, int], dict[str, float]] = {}
-    for (culture, seed), one in these.items():
-        other = those.get((culture, seed))
-        if other is None and any_seed:
-            candidates = [found for (name, _), found in those.items() if name == culture]
-            other = candidates[0] if len(candidates) == 1 else None
-        if other is None:
-            continue
-        shared = {name: one[name] - other[name] for name in one if name in other}
-        # Runs that were sampled differently can still be compared by their means.
-        differences[culture, seed] = shared or {"": _mean(one) - _mean(other)}
+    for key, one in these.items():
+        if other := those.get(key):
+            shared = {name: one[name] - other[name] for name in one if name in other}
+            # Runs that were sampled differently can still be compared by their means.
+            differences[key] = shared or {"": _mean(one) - _mean(other)}
     return differences
 
 

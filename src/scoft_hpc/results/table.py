@@ -31,11 +31,20 @@ class Row:
     run_id: str
     status: str
     seconds: float | None
-    in_style: float | None
     default_style: float | None
+    in_style: float | None
     subject: float | None
+    clip_score: float | None
+    kid: float | None
+    cmmd: float | None
+    fid: float | None
+    base_distance: float | None
     memorization: float | None
+    copies: float | None
     diversity: float | None
+    vendi: float | None
+    neutral_kid: float | None
+    neutral_clip_score: float | None
 
 
 def rows(study: Study) -> list[Row]:
