@@ -11,9 +11,10 @@ import pytest
 
 from scoft_hpc import gather
 from scoft_hpc.config.schema import WandbMode
-from scoft_hpc.results import costs, report, study
+from scoft_hpc.results import costs, study
 from scoft_hpc.results.costs import Cost
 from scoft_hpc.results.gather import gather as gather_study
+from scoft_hpc.results.report import page as report
 from scoft_hpc.runs import atomic
 
 from .conftest import Maker

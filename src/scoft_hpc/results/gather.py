@@ -7,7 +7,8 @@ from pathlib import Path
 
 from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.errors import LaunchError
-from scoft_hpc.results import publish, report, study, table
+from scoft_hpc.results import publish, study, table
+from scoft_hpc.results.report import page
 from scoft_hpc.results.study import Study
 from scoft_hpc.results.table import Row
 from scoft_hpc.runs.layout import StudyDir
@@ -36,7 +37,7 @@ def gather(folder: StudyDir, mode: WandbMode | None = None) -> Gathered:
     rows = table.rows(found)
     try:
         table.write_csv(folder.results, rows)
-        report.write(folder.report, found)
+        page.write(folder.report, found)
         notes = [*found.notes, *publish.publish(found, rows, _settings(found, mode))]
     except OSError as error:
         raise LaunchError(

@@ -1,4 +1,7 @@
-"""Sample grids: a row a variant, the same prompt and starting noise down each column."""
+"""Sample grids: a row a variant, the same prompt and starting noise down each column.
+
+A prompt goes by its place, which stands in the names of its samples (`p03-s01.png`): baselines may word it otherwise.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ PANELS = 3
 """Samples shown of a prompt: the first in the open, the others to be unfolded."""
 SEEDS = 4
 """Further seeds shown."""
+Sample = dict[str, Any]
 SAID = {"in-style": ", in style", "default": ", default style", "other": ", another style"}
 
 
@@ -67,19 +71,20 @@ def grid(study: Study, culture: str) -> Grid | None:
     if not by_seed:
         return None
     (seed, runs), *others = by_seed.items()
-    prompts = list(dict.fromkeys(s["prompt"] for run in runs for s in run.samples))[:COLUMNS]
     front = front_of(runs)
     between = [run for run in runs if run not in front]
-    depth = max(len(_of_prompt(run, prompt)) for run in runs for prompt in prompts)
+    prompts = _prompts(front[-1].samples)
+    places = list(prompts)
+    depth = max(len(found) for run in runs for found in _by_place(run.samples).values())
     return Grid(
         culture,
         seed,
-        prompts,
-        given=_given(front[-1], prompts),
-        front=[_line(run, prompts, 0) for run in front],
-        between=[_line(run, prompts, 0) for run in between],
-        more=[[_line(run, prompts, n) for run in [*front, *between]] for n in range(1, min(depth, PANELS))],
-        seeds=[(s, [_line(run, prompts, 0) for run in front_of(found)]) for s, found in others[:SEEDS]],
+        list(prompts.values()),
+        given=_given(front[-1], list(prompts.values())),
+        front=[_line(run, places, 0) for run in front],
+        between=[_line(run, places, 0) for run in between],
+        more=[[_line(run, places, n) for run in [*front, *between]] for n in range(1, min(depth, PANELS))],
+        seeds=[(s, [_line(run, places, 0) for run in front_of(found)]) for s, found in others[:SEEDS]],
     )
 
 
@@ -89,10 +94,9 @@ def neutral(study: Study, culture: str) -> Grid | None:
         runs = [run for run in _drawn(study, culture, seed) if run.scores.get("neutral")]
         front = front_of(runs)
         if len(front) > 1:
-            rows = front[-1].scores["neutral"]
-            prompts = list(dict.fromkeys(str(row["prompt"]) for row in rows))[:COLUMNS]
-            lines = [_line(run, prompts, 0, run.scores["neutral"]) for run in front]
-            return Grid(culture, seed, prompts, [], lines, [], [], [])
+            prompts = _prompts(front[-1].scores["neutral"])
+            lines = [_line(run, list(prompts), 0, run.scores["neutral"]) for run in front]
+            return Grid(culture, seed, list(prompts.values()), [], lines, [], [], [])
     return None
 
 
@@ -132,25 +136,37 @@ def _one_a_variant(study: Study, culture: str) -> list[Run]:
     return [first[variant] for variant in study.variants if variant in first]
 
 
-def _of_prompt(run: Run, prompt: str, rows: Sequence[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
-    return [s for s in (run.samples if rows is None else rows) if s["prompt"] == prompt]
+def _by_place(rows: Sequence[Sample]) -> dict[str, list[Sample]]:
+    """The samples of each prompt, under the prompt's place (`p03`)."""
+    found: dict[str, list[Sample]] = {}
+    for row in rows:
+        found.setdefault(Path(row["file"]).name.partition("-")[0], []).append(row)
+    return found
 
 
-def _line(run: Run, prompts: list[str], n: int, rows: Sequence[dict[str, Any]] | None = None) -> Line:
+def _prompts(rows: Sequence[Sample]) -> dict[str, str]:
+    """The words of each column's prompt by its place."""
+    return {place: str(found[0]["prompt"]) for place, found in list(_by_place(rows).items())[:COLUMNS]}
+
+
+def _line(run: Run, places: Sequence[str], n: int, rows: Sequence[Sample] | None = None) -> Line:
     """The run's `n`-th sample of each prompt; of `rows`, where others than the run's samples are meant."""
     known = [s for s in run.samples if s.get("default_style") is not None and rows is None]
     note = f"{sum(s['default_style'] for s in known)} of {len(known)} in default style" if known else ""
-    cells = []
-    for prompt in prompts:
-        found = _of_prompt(run, prompt, rows)
-        sample = found[n] if n < len(found) else None
-        verdict = _verdict(sample) if sample else ""
-        uri = pictures.data_uri(pictures.sample(run.folder, sample["file"])) if sample else None
-        cells.append(Cell(uri, f"{run.variant}: {prompt}{SAID.get(verdict, '')}", verdict))
-    return Line(run.variant, note, cells)
+    by_place = _by_place(run.samples if rows is None else rows)
+    return Line(run.variant, note, [_cell(run, place, by_place.get(place, [])[n:]) for place in places])
 
 
-def _verdict(sample: dict[str, Any]) -> str:
+def _cell(run: Run, place: str, found: Sequence[Sample]) -> Cell:
+    """The first of what was found; a gap where nothing was."""
+    if not found:
+        return Cell(None, f"{run.variant}: {place}")
+    sample, verdict = found[0], _verdict(found[0])
+    uri = pictures.data_uri(pictures.sample(run.folder, sample["file"]))
+    return Cell(uri, f"{run.variant}: {sample['prompt']}{SAID.get(verdict, '')}", verdict)
+
+
+def _verdict(sample: Sample) -> str:
     if sample.get("in_style") is None:
         return ""
     return "in-style" if sample["in_style"] else "default" if sample["default_style"] else "other"

@@ -10,9 +10,14 @@ NONE = "–"
 
 
 def decimals(values: Iterable[float]) -> int:
-    """So many that the largest of the values shows two digits: 2 for shares, more for small distances."""
-    largest = max(map(abs, values), default=1.0)
-    return next((n for n, least in ((0, 100), (1, 10), (2, 0.1), (3, 0.01)) if largest >= least), 4)
+    """So many that the largest of the values shows two digits, and so does how far they lie apart: 2 for shares."""
+    found = list(values)
+    largest, apart = max(map(abs, found), default=1.0), max(found, default=1.0) - min(found, default=0.0)
+    return max(_decimals(largest), _decimals(2 * apart) if apart > 0 else 0)
+
+
+def _decimals(size: float) -> int:
+    return next((n for n, least in ((0, 100), (1, 10), (2, 0.1), (3, 0.01)) if size >= least), 4)
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -50,6 +55,11 @@ def duration(seconds: float | None) -> str:
     if seconds < 90:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def moment(iso: str) -> str:
+    """A time of a plan, `2026-11-22T16:00:00+00:00`, for people."""
+    return f"{iso[:10]}, {iso[11:16]} UTC" if iso.endswith("+00:00") else iso
 
 
 def listed(words: Iterable[str]) -> str:

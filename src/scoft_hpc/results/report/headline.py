@@ -9,12 +9,19 @@ from itertools import groupby
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.inference import Comparison
 from scoft_hpc.results.measures import Measure
-from scoft_hpc.results.report.formats import decimals
+from scoft_hpc.results.power import MOST, Needed
+from scoft_hpc.results.report.formats import NONE, decimals
 from scoft_hpc.results.statistics import Estimate
 from scoft_hpc.results.study import Study
 
-GROUPS = {"truth": "The truth, known in the toy world alone"}
-"""Headings of groups of measures that need more than their name."""
+GROUPS = {
+    "truth": "The truth, known in the toy world alone",
+    "culture fidelity": "Fidelity to the culture, distance from the base",
+    "distance from base": "Fidelity to the culture, distance from the base",
+    "memorization": "Memorization and diversity",
+    "diversity": "Memorization and diversity",
+}
+"""Headings that say more than the group's name, or that groups share."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,8 @@ class Block:
 def groups(found: Findings) -> list[Group]:
     """The measures in their groups, each with all variants, greyed against the first reference."""
     return [
-        Group(GROUPS.get(name, name.capitalize()), [_line(found, measure) for measure in measures])
-        for name, measures in groupby(found.measures, key=lambda m: m.group)
+        Group(title, [_line(found, measure) for measure in measures])
+        for title, measures in groupby(found.measures, key=lambda m: GROUPS.get(m.group, m.group.capitalize()))
     ]
 
 
@@ -110,8 +117,15 @@ def _rows(found: Findings, measure: Measure, reference: str) -> Iterator[Differe
     for variant in found.variants:
         comparison = found.of(variant, measure.name).against.get(reference)
         if comparison is not None:
-            needed = found.needed(variant, reference, measure.name)
-            yield Difference(variant, comparison, "–" if needed is None else needed.text)
+            yield Difference(variant, comparison, _needed(found.needed(variant, reference, measure.name)))
+
+
+def _needed(needed: Needed | None) -> str:
+    if needed is None:
+        return NONE
+    if needed.more is None:
+        return f"> {MOST:,} {needed.of}"
+    return f"{needed.more:,} {needed.of if needed.more != 1 else needed.of[:-1]}" if needed.more else "none"
 
 
 def _size(study: Study, measure: Measure) -> str:

@@ -89,8 +89,8 @@ def held(found: Findings) -> str:
         ]
         if all_of_them:
             hold = sum(c.holds for c in all_of_them)
-            sentences.append(f"of those from {reference} {hold} of {len(all_of_them)}")
-    return f"Of the differences, {formats.listed(sentences)} hold." if sentences else ""
+            sentences.append(f"{hold} of {len(all_of_them)} from {reference}")
+    return f"Differences that hold: {formats.listed(sentences)}." if sentences else ""
 
 
 def _about(study: Study) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    named = (formats.number, formats.signed, formats.interval, formats.p_value, formats.duration)
+    named = (formats.number, formats.signed, formats.interval, formats.p_value, formats.duration, formats.moment)
     environment.filters.update({function.__name__: function for function in named}, amount=costs.amount)
     environment.globals.update(colours=svg.COLOURS, lanes=svg.LANES)
     return environment
