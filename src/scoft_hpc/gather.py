@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from scoft_hpc.config.schema import RunConfig, WandbMode
 from scoft_hpc.errors import ConfigError, LaunchError, ScoftError
+from scoft_hpc.results.findings import findings
 from scoft_hpc.results.gather import Gathered, gather
 from scoft_hpc.runs.layout import STUDY, StudyDir, studies
 from scoft_hpc.runs.record import Status
@@ -46,13 +47,12 @@ def show(gathered: Gathered) -> None:
     console = Console(highlight=False)
     tables = [
         table.run_table(gathered.rows),
-        table.bias_table(gathered.study),
-        table.summary_table(gathered.study),
+        *table.bias_tables(gathered.study),
+        *table.summary_tables(findings(gathered.study)),
     ]
     for each in tables:
-        if each is not None:
-            console.print()
-            console.print(each)
+        console.print()
+        console.print(each)
     console.print()
     reasons: dict[str, list[str]] = {}
     for run in gathered.study.runs:

@@ -5,6 +5,7 @@ The terminal's tables, the report, the exports and W&B all take their numbers fr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,6 +73,12 @@ class Findings:
         """The difference from `reference` that is worth seeing; None where there is no level to measure it by."""
         level = self.of(reference, measure).level
         return (MEASURES[measure].worth(level.value) or None) if level is not None else None
+
+    def digits(self, measure: str) -> int:
+        """Decimals that show a tenth of the difference worth seeing."""
+        levels = [level.value for v in self.variants if (level := self.of(v, measure).level) is not None]
+        worth = MEASURES[measure].worth(max(map(abs, levels), default=0.0))
+        return min(max(round(1 - math.log10(worth)), 0), 5) if worth else 2
 
     @cached_property
     def _table(self) -> dict[tuple[str, str], Finding]:
