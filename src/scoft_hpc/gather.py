@@ -45,10 +45,11 @@ def show(gathered: Gathered) -> None:
     from scoft_hpc.results import costs, table
 
     console = Console(highlight=False)
+    found = findings(gathered.study)
     tables = [
         table.run_table(gathered.rows),
         *table.bias_tables(gathered.study),
-        *table.summary_tables(findings(gathered.study)),
+        *table.summary_tables(found),
     ]
     for each in tables:
         console.print()
@@ -61,6 +62,9 @@ def show(gathered: Gathered) -> None:
     for reason, names in reasons.items():
         rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         _say(console, f"{', '.join(names[:SHOWN])}{rest} failed: {reason}")
+    for measure in found.measures:
+        if warning := found.warning(measure.name):
+            _say(console, f"{measure.title}: {warning}")
     for note in gathered.notes:
         _say(console, f"note: {note}")
     if gathered.study.costs:

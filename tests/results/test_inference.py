@@ -154,7 +154,7 @@ def test_what_cannot_be_told_is_not_told() -> None:
 def test_a_study_is_one_family(finished: Maker) -> None:
     found = study.read(finished.folder)
     measures = [MEASURES["default_style"], MEASURES["in_style"]]
-    family = comparisons(found, measures, "base")
+    family = comparisons(found, measures, ["ldm", "m", "mp", "mpc"], "base")
     assert list(family) == [(m.name, v) for m in measures for v in ("ldm", "m", "mp", "mpc")]
     one = family["default_style", "mpc"]
     assert one.difference.value < 0

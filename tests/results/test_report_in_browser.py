@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from scoft_hpc.config.schema import Data, Gradient, RunConfig, Variant
 from scoft_hpc.data.key import folder_of
 from scoft_hpc.results import study
+from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page as report
 from scoft_hpc.toy import world
 
@@ -71,7 +72,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         negatives.mkdir(parents=True)
         for i, image in enumerate(sorted(images.iterdir())):
             shutil.copyfile(image, negatives / f"{i:05d}-0.png")
-    report.write(maker.folder.report, study.read(maker.folder))
+    report.write(maker.folder.report, findings(study.read(maker.folder)))
     return maker.folder.report
 
 
@@ -157,7 +158,9 @@ def test_a_picture_is_enlarged_by_keyboard(browser: Browser, path: Path) -> None
         assert [words.partition(" in korea")[0] for words in said] == start
         page.keyboard.press("Escape")
         assert not dialog.is_visible()
-        assert page.evaluate("document.activeElement.firstElementChild.alt").startswith("mpc: a house in korea")
+        assert page.evaluate("document.activeElement.firstElementChild.alt").startswith(
+            "mpc: a house in korea"
+        )
         page.keyboard.press("Space")
         assert dialog.is_visible()
         page.keyboard.press("Enter")  # the button that closes has the focus
@@ -205,7 +208,7 @@ def test_many_variants_with_long_names_have_room(browser: Browser, tmp_path: Pat
     culture = "a_culture_whose_name_is_longer_than_most_that_there_are"
     configs = [replace(plain, culture=culture, objective=one) for one in objectives]
     maker = Maker.planned(tmp_path / ("long_name_" * 7), configs, samples=1, steps=2).finish()
-    report.write(maker.folder.report, study.read(maker.folder))
+    report.write(maker.folder.report, findings(study.read(maker.folder)))
     with visit(browser, maker.folder.report, **size(width)) as visited:
         visited.page.evaluate(UNFOLD)
         assert visited.page.evaluate(BEYOND) == []

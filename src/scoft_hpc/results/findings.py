@@ -27,8 +27,9 @@ class Finding:
 
     Attributes:
         level: its mean; None where nothing is scored.
-        against: reference variant -> the paired comparison with it; without an entry where no pair is there. Holm's
-            correction is over all measures and variants that are held against that reference.
+        against: reference variant -> the paired comparison with it; without an entry where no pair is there, and of a
+            reference with a later one: `ldm` against `base` says it. Holm's correction is over all measures and
+            variants that are held against that reference.
         best: whether no other variant has a better mean; never where neither end is better, or where it is alone.
     """
 
@@ -80,9 +81,20 @@ class Findings:
         worth = MEASURES[measure].worth(max(map(abs, levels), default=0.0))
         return min(max(round(1 - math.log10(worth)), 0), 5) if worth else 2
 
+    def warning(self, measure: str) -> str | None:
+        """Why the measure should not be trusted as it stands, as the first run that has reason to says it."""
+        told = (run.scores.get("metrics", {}).get(measure, {}).get("warning") for run in self.study.runs)
+        return next((str(warning) for warning in told if warning), None)
+
     @cached_property
     def _table(self) -> dict[tuple[str, str], Finding]:
-        compared = {r: inference.comparisons(self.study, self.measures, r) for r in self.references}
+        others = {
+            r: [v for v in self.variants if v not in self.references[: i + 1]]
+            for i, r in enumerate(self.references)
+        }
+        compared = {
+            r: inference.comparisons(self.study, self.measures, others[r], r) for r in self.references
+        }
         table = {}
         for measure in self.measures:
             levels = {v: statistics.level(self.study, measure, v) for v in self.variants}

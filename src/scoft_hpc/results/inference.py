@@ -81,14 +81,13 @@ class Comparison:
 
 
 def comparisons(
-    study: Study, measures: Sequence[Measure], reference: str
+    study: Study, measures: Sequence[Measure], variants: Sequence[str], reference: str
 ) -> dict[tuple[str, str], Comparison]:
-    """(measure's name, variant) -> every other variant against `reference`, paired; all of them are one family."""
+    """(measure's name, variant) -> the variant against `reference`, paired; all of them are one family."""
     family = {
         (measure.name, variant): paired(values(study, measure, variant), values(study, measure, reference))
         for measure in measures
-        for variant in study.variants
-        if variant != reference
+        for variant in variants
     }
     bounds = {measure.name: of_difference(measure) for measure in measures}
     return compare(family, bounds={key: bounds[key[0]] for key in family})

@@ -56,11 +56,13 @@ def escape(text: str) -> str:
 
 def _caption(found: Findings) -> str:
     study, reference = found.study, escape(found.references[0] if found.references else "")
-    return (
+    what = (
         f"{escape(study.name)}: means over {len(found.cultures)} cultures and {len(study.seeds)} seeds, with 95\\,\\% "
         f"intervals. Bold: the best of its line. Grey: no difference from {reference} that holds after Holm's "
         f"correction ($p > .05$)."
     )
+    warnings = [f"{m.title}: {warning}" for m in found.measures if (warning := found.warning(m.name))]
+    return " ".join([what, *map(escape, warnings)])
 
 
 def _body(found: Findings) -> Iterator[str]:

@@ -13,6 +13,7 @@ from scoft_hpc.results.findings import Finding, Findings
 from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.study import Study
 from scoft_hpc.runs.atomic import replacing, write_text
+from scoft_hpc.runs.record import Status
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -139,10 +140,12 @@ def summary_tables(found: Findings) -> list[Table]:
         v: max(len(v), *(len(text) for (variant, _), (text, _) in cells.items() if variant == v)) + 1
         for v in found.variants
     }
-    tables = []
+    tables: list[Table] = []
     for variants in _fitting(widths, WIDTH - max(map(len, heads)) - 1):
         title = f"Means ± half of the 95 % interval; * best, † differs from {reference}"
         lines = _table("" if tables else title, "", *(escape(v) for v in variants), left=1, space=0)
+        lines.add_row("runs done", *(f"{_done(found.study, v)}  " for v in variants))
+        lines.add_section()
         for head, before, measure in zip(heads, [None, *found.measures], found.measures, strict=False):
             if before is not None and before.group != measure.group:
                 lines.add_section()
@@ -162,6 +165,11 @@ def _cell(finding: Finding, reference: str, digits: int) -> tuple[str, str]:
     marks = ("*" if finding.best else " ") + ("†" if holds else " ")
     style = ("bold " if finding.best else "") + ("dim" if compared is not None and not holds else "")
     return number(finding.level.value, digits) + half + marks, style.strip()
+
+
+def _done(study: Study, variant: str) -> str:
+    runs = list(study.of(variant=variant))
+    return f"{sum(run.status is Status.done for run in runs)}/{len(runs)}"
 
 
 def _fitting(widths: Mapping[str, int], room: int) -> list[list[str]]:
@@ -188,7 +196,7 @@ def bias_tables(study: Study) -> list[Table]:
     }
     if all("–" in share for share in shares.values()):
         return []
-    tables = []
+    tables: list[Table] = []
     room = WIDTH - max(map(len, study.cultures)) - 2
     for variants in _fitting({v: max(len(v), len(".00 / .00")) + 2 for v in study.variants}, room):
         title = "" if tables else "Default style / in style, by culture"

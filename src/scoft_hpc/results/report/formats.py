@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-
-from scoft_hpc.results.statistics import Estimate
+from typing import Protocol
 
 NONE = "–"
+
+
+class Interval(Protocol):
+    """A mean or a correlation: what has two ends, infinite where there are none."""
+
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
 
 
 def decimals(values: Iterable[float]) -> int:
@@ -35,11 +45,11 @@ def signed(value: float, digits: int = 2) -> str:
     return text if text.startswith("−") or not text.strip(".0") else f"+{text}"
 
 
-def interval(estimate: Estimate, digits: int = 2) -> str:
+def interval(found: Interval, digits: int = 2) -> str:
     """`.12 to .34`; empty where nothing was repeated that could give one."""
-    return (
-        "" if estimate.half is None else f"{number(estimate.low, digits)} to {number(estimate.high, digits)}"
-    )
+    if not math.isfinite(found.high - found.low):
+        return ""
+    return f"{number(found.low, digits)} to {number(found.high, digits)}"
 
 
 def p_value(p: float | None) -> str:

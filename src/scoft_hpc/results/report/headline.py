@@ -72,9 +72,13 @@ class Block:
 
 def groups(found: Findings) -> list[Group]:
     """The measures in their groups, each with all variants, greyed against the first reference."""
+
+    def title(measure: Measure) -> str:
+        return GROUPS.get(measure.group, measure.group.capitalize())
+
     return [
-        Group(title, [_line(found, measure) for measure in measures])
-        for title, measures in groupby(found.measures, key=lambda m: GROUPS.get(m.group, m.group.capitalize()))
+        Group(heading, [_line(found, measure) for measure in measures])
+        for heading, measures in groupby(found.measures, key=title)
     ]
 
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scoft_hpc.results import costs, grids
-from scoft_hpc.results.findings import Findings, findings
+from scoft_hpc.results.findings import Findings
+from scoft_hpc.results.measures import Measure
 from scoft_hpc.results.report import formats, headline, made, svg
 from scoft_hpc.results.report.forest import forest
 from scoft_hpc.results.report.heat import heats
 from scoft_hpc.results.study import BASE, Study
 from scoft_hpc.results.table import rows
+from scoft_hpc.results.tracking import Tracking, tracking
 from scoft_hpc.runs.atomic import write_text
 from scoft_hpc.runs.record import Status
 
@@ -34,6 +37,7 @@ SECTIONS = {
     "cultures": ("Levels by culture", "heats"),
     "neutral": ("What was forgotten", "neutral"),
     "training": ("Training", "loss_plots"),
+    "trust": ("How far each metric can be trusted", "tracking"),
     "runs": ("Runs", "rows"),
     "cost": ("What it cost", "costs"),
     "made": ("How it was made", "made"),
@@ -42,15 +46,14 @@ SECTIONS = {
 """id: (title, what it shows), in their order on the page."""
 
 
-def write(path: Path, study: Study) -> None:
-    write_text(path, render(study))
+def write(path: Path, found: Findings) -> None:
+    write_text(path, render(found))
 
 
-def render(study: Study) -> str:
+def render(found: Findings) -> str:
     """The report as HTML; whatever the study's files say is escaped."""
     environment = _environment()
-    found = findings(study)
-    content = {**_about(study), **_shown(study, found), "lead": lead(found), "held": held(found)}
+    content = {**_about(found.study), **_shown(found), "lead": lead(found), "held": held(found)}
     script = environment.get_template("enlarge.js").render()
     return environment.get_template("page.html.j2").render(
         **content,
@@ -113,8 +116,9 @@ def _about(study: Study) -> dict[str, Any]:
     }
 
 
-def _shown(study: Study, found: Findings) -> dict[str, Any]:
+def _shown(found: Findings) -> dict[str, Any]:
     """Tables, plots and pictures."""
+    study = found.study
     blocks = {reference: headline.differences(found, reference) for reference in found.references}
     return {
         "groups": headline.groups(found) if found.measures else [],
@@ -126,11 +130,23 @@ def _shown(study: Study, found: Findings) -> dict[str, Any]:
             if (drawn := forest(found, measure, found.references[0])) is not None
         ],
         "heats": heats(found),
-        "loss_plots": [(title, drawn) for t, title in svg.TERMS.items() if (drawn := svg.loss_plot(study, t))],
-        "trained": [(i, v) for i, v in enumerate(study.variants) if any(r.curves for r in study.of(variant=v))],
+        "loss_plots": [(title, plot) for t, title in svg.TERMS.items() if (plot := svg.loss_plot(study, t))],
+        "trained": [
+            (i, v) for i, v in enumerate(study.variants) if any(r.curves for r in study.of(variant=v))
+        ],
         "grids": [grid for culture in study.cultures if (grid := grids.grid(study, culture)) is not None],
-        "neutral": [grid for culture in study.cultures if (grid := grids.neutral(study, culture)) is not None],
+        "tracking": _tracking(study),
+        "neutral": [
+            grid for culture in study.cultures if (grid := grids.neutral(study, culture)) is not None
+        ],
     }
+
+
+def _tracking(study: Study) -> list[tuple[Measure, list[Tracking]]]:
+    """Each metric with how it tracks the truths; one that nothing can be said of is left out."""
+    by_metric = groupby(tracking(study), key=lambda one: one.metric)
+    told = [(metric, list(some)) for metric, some in by_metric]
+    return [(metric, some) for metric, some in told if any(one.overall or one.within for one in some)]
 
 
 def _count(study: Study, variant: str) -> str:
@@ -149,7 +165,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    named = (formats.number, formats.signed, formats.interval, formats.p_value, formats.duration, formats.moment)
+    named = (
+        formats.number,
+        formats.signed,
+        formats.interval,
+        formats.p_value,
+        formats.duration,
+        formats.moment,
+    )
     environment.filters.update({function.__name__: function for function in named}, amount=costs.amount)
     environment.globals.update(colours=svg.COLOURS, lanes=svg.LANES)
     return environment

@@ -51,15 +51,15 @@ def loss_plot(study: Study, term: str) -> str | None:
             lanes = [run.curves[term] for run in study.of(variant=variant) if term in run.curves]
             if not lanes:
                 continue
-            style = {"color": f"#0002{i % COLOURS:02x}", "linestyle": DASHES[i % len(DASHES)]}
+            colour, dashes = f"#0002{i % COLOURS:02x}", DASHES[i % len(DASHES)]
             for x, y in lanes[:LANES] if len(lanes) > 1 else ():
-                axes.plot(x, y, color=style["color"], linewidth=0.5, alpha=0.35)
+                axes.plot(x, y, color=colour, linewidth=0.5, alpha=0.35)
             longest = max(lanes, key=lambda lane: lane[0][-1])[0]
             heights = np.array([np.interp(longest, x, y, right=math.nan) for x, y in lanes])
             seen = ~np.isnan(heights).all(axis=0)
-            means.append((longest[seen], np.nanmean(heights[:, seen], axis=0), style))
-        for x, mean, style in means:  # above all lanes
-            axes.plot(x, mean, linewidth=1.5, **style)
+            means.append((longest[seen], np.nanmean(heights[:, seen], axis=0), colour, dashes))
+        for x, mean, colour, dashes in means:  # above all lanes
+            axes.plot(x, mean, linewidth=1.5, color=colour, linestyle=dashes)
         axes.set_xlabel("step", color=MUTED, labelpad=1)
         return _svg(figure, f"l-{term}") if means else None
 
