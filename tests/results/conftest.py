@@ -55,12 +55,16 @@ class Maker:
             for variant in variants
             for seed in seeds
         )
-        maker = cls(StudyDir(output / name), configs, **numbers)
+        return cls.planned(output / name, configs, **numbers)
+
+    @classmethod
+    def planned(cls, folder: Path, configs: Sequence[RunConfig], **numbers: int) -> Maker:
+        maker = cls(StudyDir(folder), tuple(configs), **numbers)
         atomic.write_json(
             maker.folder.plan,
             {
                 "version": 1,
-                "study": name,
+                "study": folder.name,
                 "ablation": "loss_terms",
                 "created": "2026-11-22T16:00:00+00:00",
                 "scoft_hpc": "0.1.0",
@@ -188,6 +192,9 @@ class Maker:
             }
             for p in range(self.prompts)
         ]
+        run.neutral.mkdir(exist_ok=True)
+        for p, row in enumerate(neutral):
+            shutil.copyfile(run.samples / f"p{p:02d}-s00.png", run.path / row["file"])
         metrics: dict[str, dict[str, Any]] = {}
         for group in (rows, prompts, neutral):
             for name in group[0]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.errors import LaunchError
-from scoft_hpc.results import latex, markdown, publish, report, study, table
+from scoft_hpc.results import latex, markdown, publish, study, table
 from scoft_hpc.results.findings import findings
+from scoft_hpc.results.report import page
 from scoft_hpc.results.study import Study
 from scoft_hpc.results.table import Row
 from scoft_hpc.runs.layout import StudyDir
@@ -41,7 +42,7 @@ def gather(folder: StudyDir, mode: WandbMode | None = None) -> Gathered:
         found = findings(read)
         latex.write(folder.latex, found)
         markdown.write(folder.markdown, found)
-        report.write(folder.report, read)
+        page.write(folder.report, found)
         notes = [*read.notes, *publish.publish(read, rows, _settings(read, mode))]
     except OSError as error:
         raise LaunchError(

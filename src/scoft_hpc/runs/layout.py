@@ -59,6 +59,11 @@ class RunDir:
         return self.path / "samples"
 
     @property
+    def neutral(self) -> Path:
+        """Samples of prompts that name no culture."""
+        return self.path / "neutral"
+
+    @property
     def scores(self) -> Path:
         return self.path / "scores.json"
 
