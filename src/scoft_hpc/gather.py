@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from scoft_hpc.config.schema import RunConfig, WandbMode
 from scoft_hpc.errors import ConfigError, LaunchError, ScoftError
 from scoft_hpc.results import tensorboard
+from scoft_hpc.results.findings import findings
 from scoft_hpc.results.gather import Gathered, gather
 from scoft_hpc.runs.layout import STUDY, StudyDir, studies
 from scoft_hpc.runs.record import Status
@@ -45,15 +46,15 @@ def show(gathered: Gathered) -> None:
     from scoft_hpc.results import costs, table
 
     console = Console(highlight=False)
+    found = findings(gathered.study)
     tables = [
         table.run_table(gathered.rows),
-        table.bias_table(gathered.study),
-        table.summary_table(gathered.study),
+        *table.bias_tables(gathered.study),
+        *table.summary_tables(found),
     ]
     for each in tables:
-        if each is not None:
-            console.print()
-            console.print(each)
+        console.print()
+        console.print(each)
     console.print()
     reasons: dict[str, list[str]] = {}
     for run in gathered.study.runs:
@@ -62,6 +63,9 @@ def show(gathered: Gathered) -> None:
     for reason, names in reasons.items():
         rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         _say(console, f"{', '.join(names[:SHOWN])}{rest} failed: {reason}")
+    for measure in found.measures:
+        if warning := found.warning(measure.name):
+            _say(console, f"{measure.title}: {warning}")
     for note in gathered.notes:
         _say(console, f"note: {note}")
     if gathered.study.costs:

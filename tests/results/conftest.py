@@ -55,12 +55,16 @@ class Maker:
             for variant in variants
             for seed in seeds
         )
-        maker = cls(StudyDir(output / name), configs, **numbers)
+        return cls.planned(output / name, configs, **numbers)
+
+    @classmethod
+    def planned(cls, folder: Path, configs: Sequence[RunConfig], **numbers: int) -> Maker:
+        maker = cls(StudyDir(folder), tuple(configs), **numbers)
         atomic.write_json(
             maker.folder.plan,
             {
                 "version": 1,
-                "study": name,
+                "study": folder.name,
                 "ablation": "loss_terms",
                 "created": "2026-11-22T16:00:00+00:00",
                 "scoft_hpc": "0.1.0",
@@ -136,9 +140,13 @@ class Maker:
         journal.close()
 
     def score(self, config: RunConfig) -> None:
-        """The style of a sample is decided by noise that all variants share: common random numbers."""
+        """Scores of version 2, with every metric that there can be: those that need held-out images of toy data only.
+
+        The style of a sample is decided by noise that all variants share: common random numbers.
+        """
         run, shared, own = self.run(config), _rng(config, "shared"), _rng(config, "own")
         rate = DEFAULT_RATE[config.variant.name]
+        left = 0.85 - rate  # of the base's bias
         toy = config.data.name == "toy"
         rows: list[dict[str, Any]] = []
         run.samples.mkdir(parents=True, exist_ok=True)
@@ -157,22 +165,54 @@ class Maker:
                     "default_style": style == 0,
                     "subject": bool(own.random() < 0.9),
                 }
-                near = {"nearest_train": float(own.random()), "nearest_held_out": float(own.random())}
+                held_out = {"memorization": float(own.random()), "copies": float(own.random() < 0.06)}
                 rows.append(
                     {
                         "file": f"samples/p{p:02d}-s{s:02d}.png",
                         "prompt": text.replace("korea", config.culture),
                         **(truth if toy else dict.fromkeys(truth)),
-                        **(near if toy else {**near, "nearest_held_out": None}),
+                        **(held_out if toy else {}),
+                        "clip_score": 0.7 + 0.05 * draw + 0.02 * float(own.normal()),
+                        "base_distance": left * (0.5 + 0.5 * float(own.random())),
                     }
                 )
-        metrics = {"diversity": {"value": 0.2 + 0.1 * float(own.random()), "n": len(rows)}}
+        prompts = [
+            {
+                "prompt": rows[p * self.samples]["prompt"],
+                "diversity": 0.2 + 0.1 * float(own.random()),
+                "vendi": 1.2 + 0.3 * float(own.random()),
+            }
+            for p in range(self.prompts)
+        ]
+        neutral = [
+            {
+                "file": f"neutral/p{p:02d}-s00.png",
+                "prompt": f"a {scenes.SUBJECTS[p]}",
+                "neutral_clip_score": 0.75 - 0.05 * left + 0.02 * float(own.normal()),
+            }
+            for p in range(self.prompts)
+        ]
+        run.neutral.mkdir(exist_ok=True)
+        for p, row in enumerate(neutral):
+            shutil.copyfile(run.samples / f"p{p:02d}-s00.png", run.path / row["file"])
+        metrics: dict[str, dict[str, Any]] = {}
+        for group in (rows, prompts, neutral):
+            for name in group[0]:
+                found = [
+                    row[name] for row in group if name not in ("file", "prompt") and row[name] is not None
+                ]
+                if found:
+                    metrics[name] = {"value": sum(found) / len(found), "n": len(rows)}
+        metrics["neutral_kid"] = {"value": 0.1 * left * float(own.random()), "n": self.prompts}
         if toy:
-            for name in ("in_style", "default_style", "subject"):
-                metrics[name] = {"value": sum(row[name] for row in rows) / len(rows), "n": len(rows)}
-            closer = [row["nearest_train"] < row["nearest_held_out"] for row in rows]
-            metrics["memorization"] = {"value": sum(closer) / len(closer), "n": len(closer)}
-        atomic.write_json(run.scores, {"run_id": run.run_id, "metrics": metrics, "samples": rows})
+            sets = {"n": len(rows), "references": 28}
+            metrics["kid"] = {**sets, "value": 0.1 * rate + 0.02 * float(own.normal()), "error": 0.02}
+            metrics["cmmd"] = {**sets, "value": rate + 0.1 * float(own.normal())}
+            warning = f"FID of {len(rows)} images is biased beyond use."
+            metrics["fid"] = {**sets, "value": 60 + 30 * rate + float(own.normal()), "warning": warning}
+        networks = {name: {"name": "toy", "digest": "n" * 16} for name in ("features", "clip")}
+        head = {"version": 2, "run_id": run.run_id, "networks": networks, "metrics": metrics}
+        atomic.write_json(run.scores, {**head, "samples": rows, "prompts": prompts, "neutral": neutral})
 
     def provenance(self, config: RunConfig) -> None:
         versions = {"scoft_hpc": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "diffusers": "0.42.0"}

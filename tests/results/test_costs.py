@@ -11,9 +11,11 @@ import pytest
 
 from scoft_hpc import gather
 from scoft_hpc.config.schema import WandbMode
-from scoft_hpc.results import costs, report, study
+from scoft_hpc.results import costs, study
 from scoft_hpc.results.costs import Cost
+from scoft_hpc.results.findings import findings
 from scoft_hpc.results.gather import gather as gather_study
+from scoft_hpc.results.report import page as report
 from scoft_hpc.runs import atomic
 
 from .conftest import Maker
@@ -66,7 +68,7 @@ def read(maker: Maker) -> dict[str, Cost]:
 
 def test_a_study_that_slurm_never_had_has_no_cost(finished: Maker) -> None:
     assert study.read(finished.folder).costs == {}
-    assert "What it cost" not in report.render(study.read(finished.folder))
+    assert "What it cost" not in report.render(findings(study.read(finished.folder)))
 
 
 def test_stages_by_hand(make: Callable[..., Maker]) -> None:

@@ -31,6 +31,8 @@ def test_everything_is_written(copied: Maker) -> None:
     with gathered.results.open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 20
     assert gathered.report.read_text().endswith("</html>\n")
+    for path in (copied.folder.parquet, copied.folder.latex, copied.folder.markdown):
+        assert path.stat().st_size > 1000
 
 
 def test_planned_mode_is_the_default(small: Maker) -> None:

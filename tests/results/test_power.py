@@ -86,7 +86,7 @@ def test_one_culture_needs_the_textbooks_number() -> None:
 def test_seeds_alone_cannot_always_be_enough() -> None:
     """Cultures that differ this much leave a floor that no number of seeds goes below."""
     assert seeds_needed(KNOWN, 0.2) == Needed(None, None)
-    assert cultures_needed(KNOWN, 0.0) == Needed(None, None)
+    assert cultures_needed(KNOWN, 0.0) == Needed(None, None, "cultures")
     assert seeds_needed(Components(0.1, None, 5, 1), 0.2) is None
 
 
@@ -99,7 +99,7 @@ def test_a_stricter_level_needs_more() -> None:
 
 def test_no_spread_needs_the_least() -> None:
     still = Components(cultures=0.0, seeds=0.0, n_cultures=4, n_seeds=2)
-    assert cultures_needed(still, 0.1) == Needed(total=2, more=0)
+    assert cultures_needed(still, 0.1) == Needed(total=2, more=0, of="cultures")
     assert seeds_needed(still, 0.1) == Needed(total=1, more=0)
 
 

@@ -6,69 +6,58 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from scoft_hpc.results import study
 from scoft_hpc.results.measures import MEASURES
-from scoft_hpc.results.statistics import Values, contrast, level, mean, paired
+from scoft_hpc.results.statistics import Values, contrast, interval, level, mean, of_units, paired, values
+from scoft_hpc.runs import atomic
 
 from .conftest import Maker
 
 
-def simulate(
-    rng: np.random.Generator,
-    cultures: int,
-    seeds: int,
-    samples: int,
-    spread: tuple[float, float, float],
-    centre: float,
-) -> Values:
-    """Normal values with the given standard deviations between cultures, seeds and samples."""
-    found: dict[tuple[str, int], dict[str, float]] = {}
-    for c in range(cultures):
-        culture = centre + rng.normal(0, spread[0])
-        for s in range(seeds):
-            run = culture + rng.normal(0, spread[1]) + rng.normal(0, spread[2], samples)
-            found[f"c{c:02d}", s] = {str(k): float(v) for k, v in enumerate(run)}
-    return found
+def test_without_bounds_the_interval_is_students() -> None:
+    for means in np.random.default_rng(0).normal(0.3, 1, (5, 4)):
+        expected = stats.ttest_1samp(means, 0).confidence_interval()
+        assert interval(means) == pytest.approx((expected.low, expected.high))
+        far = interval(means, (-1e4, 1e4))  # bounds that are far away do not matter
+        assert far == pytest.approx((expected.low, expected.high), rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("cultures", "seeds", "samples", "spread"),
-    [
-        (20, 3, 12, (0.1, 0.05, 0.5)),
-        (20, 1, 24, (0.0, 0.0, 0.5)),
-        (8, 3, 24, (0.3, 0.05, 0.1)),
-        (5, 3, 24, (0.1, 0.05, 0.5)),
-        (1, 6, 24, (0.0, 0.1, 0.3)),
-        (1, 1, 24, (0.0, 0.0, 0.5)),
-    ],
-    ids=["many", "samples only", "cultures differ", "five", "one culture", "one run"],
-)
-def test_95_percent_intervals_cover_about_95_percent(
-    cultures: int, seeds: int, samples: int, spread: tuple[float, float, float]
-) -> None:
-    """The mean that the interval is to cover is the population's: of cultures, or of what was repeated of one."""
-    rng, studies, hits = np.random.default_rng(7), 500, 0
-    for i in range(studies):
-        centre = float(rng.normal())
-        estimate = mean(simulate(rng, cultures, seeds, samples, spread, centre), draws=800, seed=i)
-        assert estimate is not None
-        hits += estimate.low <= centre <= estimate.high
-    assert 0.92 <= hits / studies <= 0.98  # ± 3 standard errors of 500 studies at .95
+def test_a_runs_share_has_wilsons_interval() -> None:
+    """As statistics packages have it, with Student's quantile in place of the normal's."""
+    n, k = 4000, 400
+    run = {str(i): float(i < k) for i in range(n)}
+    estimate = mean({("a", 0): run}, bounds=(0, 1))
+    expected = stats.binomtest(k, n).proportion_ci(method="wilson")
+    assert estimate is not None
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high), abs=2e-5)
 
 
-def test_no_difference_is_found_where_there_is_none() -> None:
-    """Also with a strong effect of the culture on both sides, which pairing takes out."""
-    rng, studies, found = np.random.default_rng(3), 300, 0
-    for i in range(studies):
-        base = simulate(rng, 8, 2, 6, (1.0, 0.0, 0.1), 0.0)
-        other = {key: {k: v + rng.normal(0, 0.2) for k, v in run.items()} for key, run in base.items()}
-        estimate = mean(paired(other, base), draws=800, seed=i)
-        assert estimate is not None
-        assert estimate.half is not None
-        assert estimate.half < 0.3
-        found += estimate.holds
-    assert found / studies <= 0.08
+def test_no_sample_of_a_share_still_has_an_interval() -> None:
+    """0 of 5 times 24: up to t² / (n + t²), with Student's t of four degrees of freedom."""
+    none = {(c, s): {str(i): 0.0 for i in range(24)} for c in "abcde" for s in range(2)}
+    none["a", 1]["x"] = 0.0  # two seeds that do not agree sample by sample: they stay two
+    estimate, t = mean(none, bounds=(0, 1)), 2.776445
+    assert estimate is not None
+    assert (estimate.value, estimate.low) == (0.0, 0.0)
+    assert estimate.high == pytest.approx(t**2 / (5 * 24 + 0.5 + t**2), rel=1e-5)
+    all_of_them = {key: dict.fromkeys(run, 1.0) for key, run in none.items()}
+    mirrored = mean(all_of_them, bounds=(0, 1))
+    assert mirrored is not None
+    assert (mirrored.low, mirrored.high) == pytest.approx((1 - estimate.high, 1.0))
+    as_numbers = mean(none, bounds=(-1, 1))
+    assert as_numbers is not None
+    assert as_numbers.half is None
+
+
+def test_seeds_of_an_untrained_model_are_one_run() -> None:
+    run = {"x": 0.25, "y": 0.5, "z": 0.9}
+    one, three = mean({("a", 0): run}), mean({("a", s): run for s in range(3)})
+    assert one == three
+    assert one is not None
+    assert one.half is not None
+    assert (one.cultures, one.runs, one.samples) == (1, 1, 3)
 
 
 def test_every_culture_and_every_seed_counts_alike() -> None:
@@ -80,7 +69,8 @@ def test_every_culture_and_every_seed_counts_alike() -> None:
 
 
 def test_same_numbers_give_the_same_interval() -> None:
-    found = simulate(np.random.default_rng(0), 5, 2, 8, (0.1, 0.1, 0.1), 0.0)
+    drawn = np.random.default_rng(0).normal(0, 0.1, (5, 2, 8))
+    found = {("abcde"[c], s): dict(zip("abcdefgh", drawn[c, s], strict=True)) for c, s in np.ndindex(5, 2)}
     assert mean(found) == mean(dict(reversed(found.items())))
 
 
@@ -92,11 +82,13 @@ def test_nothing_and_one_number_have_no_interval() -> None:
         assert (estimate.value, estimate.half, estimate.holds) == (0.3, None, False)
 
 
-def test_bounds_are_kept() -> None:
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (0.0, math.inf)])
+def test_bounds_are_kept(bounds: tuple[float, float]) -> None:
     found = {(c, 0): {"": v} for c, v in zip("abcde", (0, 0, 0.1, 0, 0.05), strict=True)}
-    estimate = mean(found, bounds=(0, 1))
+    estimate, free = mean(found, bounds=bounds), mean(found)
     assert estimate is not None
-    assert estimate.low == 0
+    assert free is not None
+    assert free.low < 0 <= estimate.low < estimate.value < estimate.high
     assert math.isclose(estimate.value, 0.03)
 
 
@@ -104,8 +96,44 @@ def test_pairs_share_culture_seed_and_sample() -> None:
     these: Values = {("a", 0): {"x": 1.0, "y": 0.0}, ("a", 1): {"x": 1.0}, ("b", 0): {"x": 1.0}}
     those: Values = {("a", 0): {"x": 0.25, "z": 1.0}}
     assert paired(these, those) == {("a", 0): {"x": 0.75}}
-    assert paired(these, those, any_seed=True) == {("a", 0): {"x": 0.75}, ("a", 1): {"x": 0.75}}
     assert paired({("a", 0): {"x": 1.0}}, {("a", 0): {"y": 0.5}}) == {("a", 0): {"": 0.5}}
+
+
+def test_each_unit_has_its_own_rows(finished: Maker) -> None:
+    """A sample goes by its file, a prompt by its place: other variants may word it in another way."""
+    run = study.read(finished.folder).runs[0]
+    assert list(of_units(run, MEASURES["clip_score"])) == [sample["file"] for sample in run.samples]
+    assert list(of_units(run, MEASURES["diversity"])) == ["prompt 0", "prompt 1", "prompt 2"]
+    assert next(iter(of_units(run, MEASURES["neutral_clip_score"]))) == "neutral/p00-s00.png"
+    assert of_units(run, MEASURES["kid"]) == {}
+
+
+def test_scores_of_version_1_are_read(copied: Maker) -> None:
+    """Two distances a sample, and diversity of the run as a whole."""
+    for config in copied.configs:
+        run = copied.run(config)
+        rows = [
+            {"file": "samples/p00-s00.png", "in_style": True, "nearest_train": 0.1, "nearest_held_out": 0.2},
+            {"file": "samples/p00-s01.png", "in_style": None, "nearest_train": 0.1, "nearest_held_out": 0.1},
+            {
+                "file": "samples/p00-s02.png",
+                "in_style": False,
+                "nearest_train": 0.1,
+                "nearest_held_out": None,
+            },
+        ]
+        metrics = {"memorization": {"value": 0.5, "n": 2}, "diversity": {"value": 0.25, "n": 3}}
+        atomic.write_json(run.scores, {"run_id": run.run_id, "metrics": metrics, "samples": rows})
+    found = study.read(copied.folder)
+    first, second, _ = (row["file"] for row in rows)
+    key = ("korea", 0)
+    assert values(found, MEASURES["memorization"], "mpc")[key] == {first: 1.0, second: 0.0}
+    assert values(found, MEASURES["in_style"], "mpc")[key] == {first: 1.0, rows[2]["file"]: 0.0}
+    assert values(found, MEASURES["diversity"], "mpc", culture="korea") == {
+        key: {"": 0.25},
+        ("korea", 1): {"": 0.25},
+    }
+    assert values(found, MEASURES["kid"], "mpc") == {}
 
 
 def test_samples_give_the_runs_own_metrics(finished: Maker) -> None:

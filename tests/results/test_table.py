@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 from rich.console import Console
 
 from scoft_hpc.results import study, table
+from scoft_hpc.results.findings import findings
+from scoft_hpc.results.measures import MEASURES
 
 from .conftest import Maker
 
@@ -35,7 +40,7 @@ def test_csv_has_a_row_for_every_planned_run(copied: Maker, tmp_path: Path) -> N
     assert list(rows) == [run.run_id for run in found.runs]
     assert list(next(iter(rows.values()))) == [
         *("study", "culture", "variant", "seed", "run_id", "status", "seconds"),
-        *("in_style", "default_style", "subject", "memorization", "diversity"),
+        *MEASURES,
     ]
     unfinished = rows[copied.run(planned).run_id]
     assert (unfinished["status"], unfinished["in_style"], unfinished["seconds"]) == ("planned", "", "")
@@ -52,21 +57,78 @@ def test_hostile_names_stay_one_field(make: Callable[..., Maker], tmp_path: Path
     assert "[red]" in "\n".join(printed(table.run_table(table.rows(found))))
 
 
+def test_parquet_has_the_same_rows_with_their_types(copied: Maker, tmp_path: Path) -> None:
+    unfinished = copied.run(copied.find("korea", "ldm", 1))
+    for path in (unfinished.result, unfinished.scores):
+        path.unlink()
+    rows = table.rows(study.read(copied.folder))
+    table.write_parquet(tmp_path / "results.parquet", rows)
+    content = parquet.read_table(tmp_path / "results.parquet")
+    assert content.to_pylist() == [asdict(row) for row in rows]
+    types = {name: str(content.schema.field(name).type) for name in content.column_names}
+    assert types == {
+        **dict.fromkeys(("study", "culture", "variant", "run_id", "status"), "string"),
+        "seed": "int64",
+        **dict.fromkeys(("seconds", *MEASURES), "double"),
+    }
+    assert content["kid"].null_count == 1
+
+
 def test_terminal_tables_fit_80_columns_and_show_every_run(finished: Maker) -> None:
     found = study.read(finished.folder)
     lines = printed(table.run_table(table.rows(found)))
     assert sum(" done " in line for line in lines) == 20
-    bias = table.bias_table(found)
-    assert bias is not None
-    for line in lines + printed(table.summary_table(found)) + printed(bias):
+    assert "default" in lines[1] and "KID" in lines[1] and "Vendi" not in lines[1]
+    for each in (*table.bias_tables(found), *table.summary_tables(findings(found))):
+        lines += printed(each)
+    for line in lines:
         assert len(line) <= 80
         assert "…" not in line
 
 
-def test_measures_without_a_value_have_no_column(make: Callable[..., Maker]) -> None:
+def test_summary_has_a_line_a_measure_with_its_marks(finished: Maker) -> None:
+    read = study.read(finished.folder)
+    runs = (replace(run, culture=f"{run.culture} {run.seed}", seed=0) for run in read.runs)
+    found = findings(replace(read, runs=tuple(runs)))  # four cultures, of which something can hold
+    (summary,) = table.summary_tables(found)
+    lines = printed(summary)
+    assert lines[0].startswith("Means")
+    assert lines[1].split() == found.variants
+    assert lines[3].split() == ["runs", "done", *["4/4"] * 5]
+    stars = daggers = 0
+    for measure in found.measures:
+        (line,) = (
+            line for line in lines if line.startswith(f"{measure.short} {measure.arrow}".rstrip() + " ")
+        )
+        assert line.count("*") == sum(found.of(v, measure.name).best for v in found.variants)
+        against = [found.of(v, measure.name).against for v in found.variants]
+        assert line.count("†") == sum(a["base"].holds for a in against if "base" in a)
+        stars, daggers = stars + line.count("*"), daggers + line.count("†")
+    assert stars >= 8
+    assert daggers > 0
+
+
+def test_many_variants_go_below_each_other(finished: Maker) -> None:
+    found = study.read(finished.folder)
+    long = {run.variant: f"{run.variant} objective.distance=dino" for run in found.runs}
+    wide = replace(found, runs=tuple(replace(run, variant=long[run.variant]) for run in found.runs))
+    tables = [*table.summary_tables(findings(wide)), *table.bias_tables(wide)]
+    assert len(tables) == 3 + 3
+    lines = [line for each in tables for line in printed(each)]
+    heads = " ".join(line for line in lines if "dino" in line and "differs from" not in line)
+    assert sorted(re.findall(r"\w+ objective.distance=dino", heads)) == sorted(2 * list(long.values()))
+    for line in lines + printed(table.run_table(table.rows(wide))):
+        assert len(line) <= 80
+        assert "…" not in line
+
+
+def test_a_study_without_scores_has_no_summary(make: Callable[..., Maker]) -> None:
     found = study.read(make().folder)
-    assert [str(column.header) for column in table.summary_table(found).columns] == ["variant", "done"]
-    assert table.bias_table(found) is None
+    assert table.summary_tables(findings(found)) == []
+    assert table.bias_tables(found) == []
+    assert [str(column.header) for column in table.run_table(table.rows(found)).columns] == [
+        *("culture", "variant", "seed", "status", "sec"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -75,3 +137,10 @@ def test_measures_without_a_value_have_no_column(make: Callable[..., Maker]) -> 
 )
 def test_number(value: float | None, text: str) -> None:
     assert table.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"), [(0.6249, 3, ".625"), (85.4, 0, "85"), (-0.0004, 3, ".000"), (0.2, 0, "0")]
+)
+def test_number_of_digits(value: float, digits: int, text: str) -> None:
+    assert table.number(value, digits) == text

@@ -1,4 +1,4 @@
-"""From run folders to results: the table, results.csv, the report and W&B, from disk alone and at any time."""
+"""From run folders to results: tables for people and programs, the report and W&B, from disk alone and at any time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.errors import ConfigError, LaunchError
-from scoft_hpc.results import publish, report, study, table, tensorboard
+from scoft_hpc.results import latex, markdown, publish, study, table, tensorboard
+from scoft_hpc.results.findings import findings
+from scoft_hpc.results.report import page
 from scoft_hpc.results.study import Study
 from scoft_hpc.results.table import Row
 from scoft_hpc.runs.layout import StudyDir
@@ -25,27 +27,31 @@ class Gathered:
 
 
 def gather(folder: StudyDir, mode: WandbMode | None = None, events: bool | None = None) -> Gathered:
-    """Read the study as far as it got, write results.csv and report.html, publish to W&B.
+    """Read the study as far as it got, write results.csv and .parquet, table.tex, report.md and .html, publish to W&B.
 
     With `events` TensorBoard's event files too. `mode` and `events` None are as the study was planned.
 
     Raises:
         LaunchError: if there is no plan to read, or the study's folder cannot be written to.
     """
-    found = study.read(folder)
-    rows = table.rows(found)
+    read = study.read(folder)
+    rows = table.rows(read)
     try:
         table.write_csv(folder.results, rows)
-        report.write(folder.report, found)
-        notes = [*found.notes, *publish.publish(found, rows, wandb_settings(found, mode))]
-        if wants_events(found, events):
-            notes += _write_events(found)
+        table.write_parquet(folder.parquet, rows)
+        found = findings(read)
+        latex.write(folder.latex, found)
+        markdown.write(folder.markdown, found)
+        page.write(folder.report, found)
+        notes = [*read.notes, *publish.publish(read, rows, wandb_settings(read, mode))]
+        if wants_events(read, events):
+            notes += _write_events(read)
     except OSError as error:
         raise LaunchError(
             f"the results cannot be written to {folder.path} ({error.strerror}: {error.filename}); "
             f"make room or give yourself the right to write there, and gather again."
         ) from None
-    return Gathered(found, rows, folder.results, folder.report, notes)
+    return Gathered(read, rows, folder.results, folder.report, notes)
 
 
 def _write_events(found: Study) -> list[str]:

@@ -1,20 +1,27 @@
-"""Sample grids: a row a variant, the same prompt and starting noise down each column."""
+"""Sample grids: a row a variant, the same prompt and starting noise down each column.
+
+A prompt goes by its place, which stands in the names of its samples (`p03-s01.png`): baselines may word it otherwise.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scoft_hpc.results import pictures
+from scoft_hpc.config.schema import Variant
+from scoft_hpc.results import pairs, pictures
 from scoft_hpc.results.study import Run, Study
 
 COLUMNS = 8
 """Prompts shown of a culture."""
 PANELS = 3
 """Samples shown of a prompt: the first in the open, the others to be unfolded."""
+SEEDS = 4
+"""Further seeds shown."""
+Sample = dict[str, Any]
+SAID = {"in-style": ", in style", "default": ", default style", "other": ", another style"}
 
 
 @dataclass(frozen=True)
@@ -33,38 +40,64 @@ class Line:
     cells: list[Cell]
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One sample of each prompt."""
-
-    lines: list[Line]
+Panel = list[Line]
+"""Lines under the same prompts."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A culture's panels; `pairs` are training images with, where there are any, the negatives drawn for them."""
+    """A culture's pictures of one seed, a column a prompt.
+
+    Attributes:
+        given: training images with, where there are any, the negatives beside them.
+        front: the base and the fullest variant, first sample of each prompt; between: the other variants.
+        more: all variants' further samples, a panel each.
+        seeds: the base and the fullest variant of each further seed.
+    """
 
     culture: str
+    seed: int
     prompts: list[str]
-    pairs: list[Line]
-    panels: list[Panel]
+    given: Panel
+    front: Panel
+    between: Panel
+    more: list[Panel]
+    seeds: list[tuple[int, Panel]]
 
 
 def grid(study: Study, culture: str) -> Grid | None:
     """The culture's grid, of its lowest seed; None where nothing has been drawn yet."""
-    runs = _one_a_variant(study, culture)
-    if not runs:
+    by_seed = {seed: found for seed in study.seeds if (found := _drawn(study, culture, seed))}
+    if not by_seed:
         return None
-    prompts = list(dict.fromkeys(s["prompt"] for run in runs for s in run.samples))[:COLUMNS]
-    by_prompt = {
-        run.run_id: {p: [s for s in run.samples if s["prompt"] == p] for p in prompts} for run in runs
-    }
-    depth = max((len(found) for columns in by_prompt.values() for found in columns.values()), default=0)
-    panels = [
-        Panel([_line(run, [_nth(by_prompt[run.run_id][p], n) for p in prompts], prompts) for run in runs])
-        for n in range(min(depth, PANELS))
-    ]
-    return Grid(culture, prompts, _pairs(study, runs[0], prompts), panels)
+    (seed, runs), *others = by_seed.items()
+    front = front_of(runs)
+    between = [run for run in runs if run not in front]
+    prompts = _prompts(front[-1].samples)
+    places = list(prompts)
+    depth = max(len(found) for run in runs for found in _by_place(run.samples).values())
+    return Grid(
+        culture,
+        seed,
+        list(prompts.values()),
+        given=_given(front[-1], list(prompts.values())),
+        front=[_line(run, places, 0) for run in front],
+        between=[_line(run, places, 0) for run in between],
+        more=[[_line(run, places, n) for run in [*front, *between]] for n in range(1, min(depth, PANELS))],
+        seeds=[(s, [_line(run, places, 0) for run in front_of(found)]) for s, found in others[:SEEDS]],
+    )
+
+
+def neutral(study: Study, culture: str) -> Grid | None:
+    """The base and the fullest variant under prompts that name no culture; None where there are none."""
+    for seed in study.seeds:
+        runs = [run for run in _drawn(study, culture, seed) if run.scores.get("neutral")]
+        front = front_of(runs)
+        if len(front) > 1:
+            prompts = _prompts(front[-1].scores["neutral"])
+            lines = [_line(run, list(prompts), 0, run.scores["neutral"]) for run in front]
+            return Grid(culture, seed, list(prompts.values()), [], lines, [], [], [])
+    return None
 
 
 def sample_files(study: Study, culture: str) -> list[tuple[str, list[Path]]]:
@@ -77,6 +110,23 @@ def sample_files(study: Study, culture: str) -> list[tuple[str, list[Path]]]:
     return sheets
 
 
+def front_of(runs: Sequence[Run]) -> list[Run]:
+    """The untrained base and the run with the most terms in its loss: what a reader compares first."""
+    if not runs:
+        return []
+    ranks = [Variant[run.config["variant"]] for run in runs]
+    order = list(Variant)
+    fullest = runs[max(range(len(runs)), key=lambda i: order.index(ranks[i]))]
+    base = next((run for run, rank in zip(runs, ranks, strict=True) if rank is Variant.base), fullest)
+    return [base, fullest] if base is not fullest else [fullest]
+
+
+def _drawn(study: Study, culture: str, seed: int) -> list[Run]:
+    """The culture's runs of a seed that have samples, in the variants' order."""
+    runs = [run for run in study.of(culture=culture) if run.seed == seed and run.samples]
+    return sorted(runs, key=lambda run: study.variants.index(run.variant))
+
+
 def _one_a_variant(study: Study, culture: str) -> list[Run]:
     """Each variant's scored run of the lowest seed."""
     first: dict[str, Run] = {}
@@ -86,74 +136,60 @@ def _one_a_variant(study: Study, culture: str) -> list[Run]:
     return [first[variant] for variant in study.variants if variant in first]
 
 
-def _nth(found: list[dict[str, Any]], n: int) -> dict[str, Any] | None:
-    return found[n] if n < len(found) else None
+def _by_place(rows: Sequence[Sample]) -> dict[str, list[Sample]]:
+    """The samples of each prompt, under the prompt's place (`p03`)."""
+    found: dict[str, list[Sample]] = {}
+    for row in rows:
+        found.setdefault(Path(row["file"]).name.partition("-")[0], []).append(row)
+    return found
 
 
-def _line(run: Run, chosen: list[dict[str, Any] | None], prompts: list[str]) -> Line:
-    known = [s for s in run.samples if s.get("default_style") is not None]
+def _prompts(rows: Sequence[Sample]) -> dict[str, str]:
+    """The words of each column's prompt by its place."""
+    return {place: str(found[0]["prompt"]) for place, found in list(_by_place(rows).items())[:COLUMNS]}
+
+
+def _line(run: Run, places: Sequence[str], n: int, rows: Sequence[Sample] | None = None) -> Line:
+    """The run's `n`-th sample of each prompt; of `rows`, where others than the run's samples are meant."""
+    known = [s for s in run.samples if s.get("default_style") is not None and rows is None]
     note = f"{sum(s['default_style'] for s in known)} of {len(known)} in default style" if known else ""
-    cells = []
-    for sample, prompt in zip(chosen, prompts, strict=True):
-        verdict = _verdict(sample) if sample else ""
-        said = {"in-style": ", in style", "default": ", default style", "other": ", another style"}.get(
-            verdict, ""
-        )
-        uri = pictures.data_uri(pictures.sample(run.folder, sample["file"])) if sample else None
-        cells.append(Cell(uri, f"{run.variant}: {prompt}{said}", verdict))
-    return Line(run.variant, note, cells)
+    by_place = _by_place(run.samples if rows is None else rows)
+    return Line(run.variant, note, [_cell(run, place, by_place.get(place, [])[n:]) for place in places])
 
 
-def _verdict(sample: dict[str, Any]) -> str:
+def _cell(run: Run, place: str, found: Sequence[Sample]) -> Cell:
+    """The first of what was found; a gap where nothing was."""
+    if not found:
+        return Cell(None, f"{run.variant}: {place}")
+    sample, verdict = found[0], _verdict(found[0])
+    uri = pictures.data_uri(pictures.sample(run.folder, sample["file"]))
+    return Cell(uri, f"{run.variant}: {sample['prompt']}{SAID.get(verdict, '')}", verdict)
+
+
+def _verdict(sample: Sample) -> str:
     if sample.get("in_style") is None:
         return ""
     return "in-style" if sample["in_style"] else "default" if sample["default_style"] else "other"
 
 
-def _pairs(study: Study, run: Run, prompts: list[str]) -> list[Line]:
-    """A training image for each column, of the same caption where there is one, and the negative drawn for it."""
-    found = list(_training(study, run))
-    if not found:
+def _given(run: Run, prompts: list[str]) -> Panel:
+    """A training image for each column, of the same caption where there is one, and the negative beside it."""
+    chosen = list(_for_each(pairs.of_run(run), prompts))
+    if not chosen:
         return []
-    chosen: list[tuple[str, Path, Path | None]] = []
-    for prompt in prompts:
-        free = [pair for pair in found if pair not in chosen]
-        if free:
-            chosen.append(next((pair for pair in free if pair[0] == prompt), free[0]))
-    images = [Cell(pictures.data_uri(image), f"training image: {text}") for text, image, _ in chosen]
-    lines = [Line("training", "what the culture's set shows", images)]
+    images = [Cell(pictures.data_uri(p.image), f"training image: {p.caption}") for p in chosen]
     negatives = [
-        Cell(pictures.data_uri(negative) if negative else None, f"negative: {text}")
-        for text, _, negative in chosen
+        Cell(pictures.data_uri(p.negative) if p.negative else None, f"negative: {p.caption}") for p in chosen
     ]
+    lines = [Line("training", "what the culture’s set shows", images)]
     if any(cell.uri for cell in negatives):
-        lines.append(Line("negative", "what the base drew for the same caption", negatives))
+        lines.append(Line("negative", "what the training moves away from", negatives))
     return lines
 
 
-def _training(study: Study, run: Run) -> Iterator[tuple[str, Path, Path | None]]:
-    """(caption, image, negative or None) of the culture's pairs, if its folder can be seen from here."""
-    data, output = run.config.get("data", {}), study.folder.path.parent
-    roots = [Path(data["root"])] if data.get("root") else sorted((output / "data").glob("*"))
-    folder = next((root / run.culture for root in roots if (root / run.culture / "train").is_dir()), None)
-    if folder is None:
-        return
-    caches = sorted((output / "cache").glob(f"{run.culture}-*/negatives"))
-    drawn = (
-        caches[0] if len(caches) == 1 else None
-    )  # several: made under other settings, and not told apart here
-    try:
-        lines = (folder / "train" / "metadata.jsonl").read_text().splitlines()
-        rows = [json.loads(line) for line in lines if line.strip()]
-        for i, row in enumerate(rows):
-            image = folder / "train" / row["file_name"]
-            given = row.get("negative_imgpath") or []
-            negative = folder / given[0] if given else drawn / f"{i:05d}-0.png" if drawn else None
-            if _inside(image, folder) and (negative is None or given == [] or _inside(negative, folder)):
-                yield str(row["text"]), image, negative
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # the pictures are an ornament here: a broken set has been refused when the study was planned
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+def _for_each(found: list[pairs.Pair], prompts: list[str]) -> Iterator[pairs.Pair]:
+    free = list(found)
+    for prompt in prompts[: len(found)]:
+        pair = next((pair for pair in free if pair.caption == prompt), free[0])
+        free.remove(pair)
+        yield pair

@@ -1,25 +1,18 @@
 """Whether a difference between two variants holds: effect size, p-value, and Holm's correction over a family.
 
-The unit is the highest level that was repeated, as in `scoft_hpc.results.statistics`: a culture's mean difference
-where there are several cultures, else a seed's, else a sample's. What is claimed reaches as far as that unit does:
-from samples of one run, nothing follows for another run. All runs of a study draw the same prompts, so nothing
-here speaks for other prompts either.
+The units are those of the interval beside it (`scoft_hpc.results.statistics.units`): cultures, else seeds, else
+samples. What is claimed reaches as far as they do: from samples of one run, nothing follows for another run.
 
-The p-value is two-sided and comes from one of two tests, chosen by the number of units and the size of the family,
-never by the values:
-
-- `sign flips`: if the two variants do not differ, each unit's difference may as well have had the other sign. Of all
-  2^n patterns of signs, p is the share whose mean lies at least as far from zero as the one found (Fisher, "The
-  Design of Experiments", 1935, section 21). Exact for any symmetric distribution, but never below 2^(1-n): five
-  units cannot give less than .0625.
-- `t`: Student's paired test, where sign flips could not get below the level after correction, or are too many to
-  count. It leans on normal differences, and few units cannot show whether they are.
+The p-value is that of Student's paired t test, two-sided. It leans on normal differences, and few units cannot show
+whether they are; how often it finds a difference where there is none, also of shares near 0, is counted in
+docs/statistics.md. A test of signs would lean on less, but five units cannot give it a p below .0625, and less still
+after a correction.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -27,13 +20,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoft_hpc.results.measures import Measure
-from scoft_hpc.results.statistics import CONFIDENCE, Estimate, Values, mean, paired, values
-from scoft_hpc.results.study import BASE, Study
+from scoft_hpc.results.statistics import (
+    CONFIDENCE,
+    UNBOUNDED,
+    Estimate,
+    Values,
+    agree,
+    mean,
+    nest,
+    of_difference,
+    paired,
+    units,
+    values,
+)
+from scoft_hpc.results.study import Study
 
 Key = TypeVar("Key", bound=Hashable)
 LEVEL = 1 - CONFIDENCE
-MOST_FLIPPED = 20
-"""Units beyond which the patterns of signs are not all counted."""
 MOST_T = 1000.0
 """Where the noncentral t is as good as its limit, and its inversion no longer ends in reasonable time."""
 
@@ -60,8 +63,7 @@ class Comparison:
         over: "cultures", "seeds" or "samples": what the units are.
         units: how many there are.
         effect: None below three units, or where they all agree.
-        p: uncorrected; None where the units cannot tell (one unit, or a t test of units that all agree).
-        test: "sign flips" or "t"; None where p is.
+        p: uncorrected; None where the units cannot tell: one alone, or all of them agree.
         corrected: p after Holm's correction over the family; None where p is.
     """
 
@@ -70,7 +72,6 @@ class Comparison:
     units: int
     effect: Effect | None
     p: float | None
-    test: str | None
     corrected: float | None
 
     @property
@@ -80,20 +81,16 @@ class Comparison:
 
 
 def comparisons(
-    study: Study, measures: Iterable[Measure], reference: str
+    study: Study, measures: Sequence[Measure], variants: Sequence[str], reference: str
 ) -> dict[tuple[str, str], Comparison]:
-    """(measure's name, variant) -> every other variant against `reference`, paired; all of them are one family."""
-    measures = list(measures)
-    bound = {measure.name: measure.bounds[1] for measure in measures}
+    """(measure's name, variant) -> the variant against `reference`, paired; all of them are one family."""
     family = {
-        (measure.name, variant): paired(
-            values(study, measure, variant), values(study, measure, reference), any_seed=reference == BASE
-        )
+        (measure.name, variant): paired(values(study, measure, variant), values(study, measure, reference))
         for measure in measures
-        for variant in study.variants
-        if variant != reference
+        for variant in variants
     }
-    return compare(family, bounds={key: (-bound[key[0]], bound[key[0]]) for key in family})
+    bounds = {measure.name: of_difference(measure) for measure in measures}
+    return compare(family, bounds={key: bounds[key[0]] for key in family})
 
 
 def compare(
@@ -105,10 +102,10 @@ def compare(
         family: differences as `scoft_hpc.results.statistics.paired` gives them.
         bounds: the least and the greatest value that a difference can take, where there are any.
     """
-    family = {key: found for key, found in family.items() if any(found.values())}
     alone = {
-        key: _compare(found, (bounds or {}).get(key, (-math.inf, math.inf)), len(family))
+        key: _compare(found, (bounds or {}).get(key, UNBOUNDED))
         for key, found in family.items()
+        if any(found.values())
     }
     corrected = holm({key: found.p for key, found in alone.items() if found.p is not None})
     return {key: replace(found, corrected=corrected.get(key)) for key, found in alone.items()}
@@ -125,39 +122,13 @@ def holm(ps: Mapping[Key, float]) -> dict[Key, float]:
     return {key: corrected[key] for key in ps}
 
 
-def units(found: Values) -> tuple[str, NDArray[np.float64]]:
-    """What the highest repeated level is, and its units' values [n]."""
-    cultures = list(runs(found).values())
-    if len(cultures) > 1:
-        return "cultures", np.array([culture.mean() for culture in cultures])
-    if cultures and len(cultures[0]) > 1:
-        return "seeds", cultures[0]
-    return "samples", np.array([value for samples in found.values() for value in samples.values()])
+def t_test(differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Two-sided p of the mean of `differences` [..., n] by Student's t, n - 1 degrees of freedom, [...].
 
-
-def runs(found: Values) -> dict[str, NDArray[np.float64]]:
-    """culture -> its runs' means [seeds]."""
-    cultures: dict[str, list[float]] = {}
-    for (culture, _), samples in sorted(found.items()):
-        if samples:
-            cultures.setdefault(culture, []).append(float(np.mean(list(samples.values()))))
-    return {culture: np.array(means) for culture, means in cultures.items()}
-
-
-def sign_flips(differences: NDArray[np.float64]) -> float:
-    """Two-sided p of the mean of `differences` [n]: the share of all patterns of signs at least as far from zero."""
-    sums = differences[:1]  # the first sign is held: a pattern and its mirror image are equally far
-    for value in differences[1:]:
-        sums = np.concatenate([sums + value, sums - value])
-    rounding = 1e-9 * float(np.abs(differences).sum())
-    return float(np.mean(np.abs(sums) >= abs(differences.sum()) - rounding))
-
-
-def t_test(differences: NDArray[np.float64]) -> float:
-    """Two-sided p of the mean of `differences` [n] by Student's t, n - 1 degrees of freedom; they must not agree."""
+    n is at least 2, and they must not all agree."""
     from scipy.special import stdtr
 
-    return float(2 * stdtr(len(differences) - 1, -abs(_t(differences))))
+    return np.asarray(2 * stdtr(differences.shape[-1] - 1, -np.abs(_t(differences))))
 
 
 def hedges(differences: NDArray[np.float64]) -> Effect | None:
@@ -166,33 +137,25 @@ def hedges(differences: NDArray[np.float64]) -> Effect | None:
     from scipy.special import gammaln
 
     n = len(differences)
-    if n < 3 or _agree(differences):
+    if n < 3 or agree(differences):
         return None
-    t, df = _t(differences), n - 1
+    t, df = float(_t(differences)), n - 1
     unbiased = math.exp(gammaln(df / 2) - gammaln((df - 1) / 2)) / math.sqrt(df / 2)
     low, high = _noncentrality(t, df)
     return Effect(unbiased * t / math.sqrt(n), low / math.sqrt(n), high / math.sqrt(n))
 
 
-def _compare(found: Values, bounds: tuple[float, float], family: int) -> Comparison:
-    over, differences = units(found)
-    difference, n = mean(found, bounds=bounds), len(differences)
+def _compare(found: Values, bounds: tuple[float, float]) -> Comparison:
+    counted, difference = units(nest(found)), mean(found, bounds=bounds)
     assert difference is not None  # there is a value
-    p, test = None, None
-    if n <= MOST_FLIPPED and 2.0 ** (1 - n) <= LEVEL / family:
-        p, test = sign_flips(differences), "sign flips"
-    elif n > 1 and not _agree(differences):
-        p, test = t_test(differences), "t"
-    return Comparison(difference, over, n, hedges(differences), p, test, corrected=None)
+    means = counted.means
+    p = float(t_test(means)) if len(means) > 1 and not agree(means) else None
+    return Comparison(difference, counted.over, len(means), hedges(means), p, corrected=None)
 
 
-def _agree(differences: NDArray[np.float64]) -> bool:
-    """Whether the units differ by rounding alone, which says nothing of how far units lie apart."""
-    return bool(np.ptp(differences) <= 1e-12 * np.abs(differences).max())
-
-
-def _t(differences: NDArray[np.float64]) -> float:
-    return float(differences.mean() / differences.std(ddof=1) * math.sqrt(len(differences)))
+def _t(differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    error = differences.std(axis=-1, ddof=1) / math.sqrt(differences.shape[-1])
+    return np.asarray(differences.mean(axis=-1) / error)
 
 
 def _noncentrality(t: float, df: int) -> tuple[float, float]:

@@ -19,8 +19,9 @@ THUMBNAIL = 160
 
 
 def sample(run: RunDir, file: str) -> Path:
-    """The file of a sample that scores.json names, which never leads out of the run's samples."""
-    return run.samples / Path(file).name
+    """The file of a sample that scores.json names, which never leads out of the run's folders of samples."""
+    folder = run.neutral if Path(file).parts[:1] == (run.neutral.name,) else run.samples
+    return folder / Path(file).name
 
 
 def data_uri(path: Path) -> str | None:

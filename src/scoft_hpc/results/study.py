@@ -198,10 +198,22 @@ def _read_run(folder: RunDir, entry: dict[str, Any], notes: list[str]) -> Run:
         folder=folder,
         status=record.status(folder),
         result=_read_json(folder.result, notes),
-        scores=_read_json(folder.scores, notes),
+        scores=_as_version_2(_read_json(folder.scores, notes)),
         failure=_read_json(folder.failure, notes),
         provenance=_read_json(folder.provenance, notes),
     )
+
+
+def _as_version_2(scores: dict[str, Any]) -> dict[str, Any]:
+    """Scores with every sample's values under the metrics' names; version 1 had a sample's two distances."""
+    if scores.get("version", 1) > 1:
+        return scores
+    samples = [dict(sample) for sample in scores.get("samples", [])]
+    for sample in samples:
+        train, held_out = sample.pop("nearest_train", None), sample.pop("nearest_held_out", None)
+        if train is not None and held_out is not None:
+            sample["memorization"] = float(train < held_out)
+    return {**scores, "samples": samples} if samples else scores
 
 
 def _read_json(path: Path, notes: list[str]) -> dict[str, Any]:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scoft_hpc.results.findings import Finding, Findings
 from scoft_hpc.results.measures import MEASURES
-from scoft_hpc.results.statistics import Estimate, level
 from scoft_hpc.results.study import Study
-from scoft_hpc.runs.atomic import write_text
+from scoft_hpc.runs.atomic import replacing, write_text
+from scoft_hpc.runs.record import Status
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+WIDTH = 80
+"""Of a terminal."""
+HEADLINE = ("default_style", "in_style", "subject", "kid", "clip_score", "memorization", "diversity")
+"""What is told of a single run, the first first."""
 STATUS_STYLE = {"done": "green", "failed": "bold red", "lost": "red", "running": "cyan"}
 
 
@@ -31,11 +36,20 @@ class Row:
     run_id: str
     status: str
     seconds: float | None
-    in_style: float | None
     default_style: float | None
+    in_style: float | None
     subject: float | None
+    clip_score: float | None
+    kid: float | None
+    cmmd: float | None
+    fid: float | None
+    base_distance: float | None
     memorization: float | None
+    copies: float | None
     diversity: float | None
+    vendi: float | None
+    neutral_kid: float | None
+    neutral_clip_score: float | None
 
 
 def rows(study: Study) -> list[Row]:
@@ -64,11 +78,28 @@ def write_csv(path: Path, table: Sequence[Row]) -> None:
     write_text(path, text.getvalue())
 
 
+def write_parquet(path: Path, table: Sequence[Row]) -> None:
+    """The rows of results.csv with their types: text, whole and real numbers; None is null."""
+    import pyarrow
+    from pyarrow import parquet
+
+    types = {"str": pyarrow.string(), "int": pyarrow.int64(), "float | None": pyarrow.float64()}
+    schema = pyarrow.schema([(field.name, types[str(field.type)]) for field in fields(Row)])
+    content = pyarrow.Table.from_pylist([asdict(row) for row in table], schema=schema)
+    with replacing(path) as temporary:
+        parquet.write_table(content, temporary)
+
+
 def run_table(table: Sequence[Row]) -> Table:
-    """A line a run, at most 80 columns wide."""
+    """A line a run, with as many of the headline measures as 80 columns hold."""
     from rich.markup import escape
 
-    measured = [m for m in MEASURES.values() if any(getattr(row, m.name) is not None for row in table)]
+    names = [max((len(str(getattr(row, n))) for row in table), default=0) for n in ("culture", "variant")]
+    measured, room = [], WIDTH - sum(max(7, name) + 2 for name in names) - len("seed  running  1234.5")
+    for measure in (MEASURES[name] for name in HEADLINE):
+        room -= max(len(measure.short), 4) + 2
+        if room >= 0 and any(getattr(row, measure.name) is not None for row in table):
+            measured.append(measure)
     lines = _table(
         "Runs", "culture", "variant", "seed", "status", "sec", *(m.short for m in measured), left=2
     )
@@ -79,7 +110,7 @@ def run_table(table: Sequence[Row]) -> Table:
             lines.add_section()
         lines.add_row(
             escape(row.culture) if new else "",
-            row.variant,
+            escape(row.variant),
             str(row.seed),
             f"[{STATUS_STYLE.get(row.status, 'dim')}]{row.status}[/]",
             "–" if row.seconds is None else f"{row.seconds:.1f}",
@@ -88,52 +119,102 @@ def run_table(table: Sequence[Row]) -> Table:
     return lines
 
 
-def summary_table(study: Study) -> Table:
-    """A line a variant: each measure's mean over cultures and seeds, ± half of its 95 % interval."""
-    measured = [m for m in MEASURES.values() if any(run.metric(m.name) is not None for run in study.runs)]
-    heads = (f"{m.short} {m.arrow}".strip() for m in measured)
-    lines = _table(
-        "Variants, over cultures and seeds (± half of the 95 % interval)", "variant", "done", *heads, left=1
-    )
-    for variant in study.variants:
-        runs = list(study.of(variant=variant))
-        cells = []
-        for measure in measured:
-            estimate = level(study, measure, variant)
-            cells.append("–" if estimate is None else _plus_minus(estimate))
-        done = sum(run.status.value == "done" for run in runs)
-        lines.add_row(variant, f"{done}/{len(runs)}", *cells)
-    return lines
+def summary_tables(found: Findings) -> list[Table]:
+    """A line a measure, a column a variant: means over cultures and seeds; several tables where one is too wide.
 
-
-def bias_table(study: Study) -> Table | None:
-    """A line a culture: `default style / in style` of each variant; None where that truth is not known."""
+    A star is the best of its line; a dagger differs from the first reference after Holm's correction, and what does
+    not is dim.
+    """
     from rich.markup import escape
 
-    lines = _table("Default style / in style, by culture", "culture", *study.variants, left=1)
-    known = False
-    for culture in study.cultures:
-        cells = []
-        for variant in study.variants:
-            runs = list(study.of(culture=culture, variant=variant))
-            pair = [_average([run.metric(name) for run in runs]) for name in ("default_style", "in_style")]
-            known = known or None not in pair
-            cells.append(" / ".join(number(value) for value in pair))
-        lines.add_row(escape(culture), *cells)
-    return lines if known else None
+    if not found.measures:
+        return []
+    reference = found.references[0]
+    cells = {
+        (variant, m.name): _cell(found.of(variant, m.name), reference, found.digits(m.name))
+        for variant in found.variants
+        for m in found.measures
+    }
+    heads = [f"{m.short} {m.arrow}".rstrip() for m in found.measures]
+    widths = {
+        v: max(len(v), *(len(text) for (variant, _), (text, _) in cells.items() if variant == v)) + 1
+        for v in found.variants
+    }
+    tables: list[Table] = []
+    for variants in _fitting(widths, WIDTH - max(map(len, heads)) - 1):
+        title = f"Means ± half of the 95 % interval; * best, † differs from {reference}"
+        lines = _table("" if tables else title, "", *(escape(v) for v in variants), left=1, space=0)
+        lines.add_row("runs done", *(f"{_done(found.study, v)}  " for v in variants))
+        lines.add_section()
+        for head, before, measure in zip(heads, [None, *found.measures], found.measures, strict=False):
+            if before is not None and before.group != measure.group:
+                lines.add_section()
+            styled = (cells[variant, measure.name] for variant in variants)
+            lines.add_row(head, *(f"[{style}]{text}[/]" if style else text for text, style in styled))
+        tables.append(lines)
+    return tables
 
 
-def number(value: float | None) -> str:
-    """Two decimals without the leading zero: .62, 1.00, –.07."""
+def _cell(finding: Finding, reference: str, digits: int) -> tuple[str, str]:
+    """A mean with its marks, and its style."""
+    if finding.level is None:
+        return "–", ""
+    compared = finding.against.get(reference)
+    holds = compared is not None and compared.holds
+    half = "" if finding.level.half is None else f" ±{number(finding.level.half, digits)}"
+    marks = ("*" if finding.best else " ") + ("†" if holds else " ")
+    style = ("bold " if finding.best else "") + ("dim" if compared is not None and not holds else "")
+    return number(finding.level.value, digits) + half + marks, style.strip()
+
+
+def _done(study: Study, variant: str) -> str:
+    runs = list(study.of(variant=variant))
+    return f"{sum(run.status is Status.done for run in runs)}/{len(runs)}"
+
+
+def _fitting(widths: Mapping[str, int], room: int) -> list[list[str]]:
+    """The names in blocks that fit; one at least in each."""
+    blocks: list[list[str]] = []
+    for name, width in widths.items():
+        if not blocks or sum(widths[other] for other in blocks[-1]) + width > room:
+            blocks.append([])
+        blocks[-1].append(name)
+    return blocks
+
+
+def bias_tables(study: Study) -> list[Table]:
+    """A line a culture: `default style / in style` of each variant; none where that truth is not known."""
+    from rich.markup import escape
+
+    shares = {
+        (culture, variant): " / ".join(
+            number(_average([run.metric(name) for run in study.of(culture=culture, variant=variant)]))
+            for name in ("default_style", "in_style")
+        )
+        for culture in study.cultures
+        for variant in study.variants
+    }
+    if all("–" in share for share in shares.values()):
+        return []
+    tables: list[Table] = []
+    room = WIDTH - max(map(len, study.cultures)) - 2
+    for variants in _fitting({v: max(len(v), len(".00 / .00")) + 2 for v in study.variants}, room):
+        title = "" if tables else "Default style / in style, by culture"
+        lines = _table(title, "culture", *map(escape, variants), left=1)
+        for culture in study.cultures:
+            lines.add_row(escape(culture), *(shares[culture, variant] for variant in variants))
+        tables.append(lines)
+    return tables
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """So many decimals without the leading zero: .62, 1.00, −.07."""
     if value is None:
         return "–"
-    text = f"{abs(value):.2f}"
+    text = f"{abs(value):.{digits}f}"
+    negative = value < 0 and float(text) != 0
     text = text[1:] if text.startswith("0.") else text
-    return f"−{text}" if value < 0 and text != ".00" else text
-
-
-def _plus_minus(estimate: Estimate) -> str:
-    return number(estimate.value) + ("" if estimate.half is None else f" ±{number(estimate.half)}")
+    return f"−{text}" if negative else text
 
 
 def _average(found: Sequence[float | None]) -> float | None:
@@ -141,8 +222,8 @@ def _average(found: Sequence[float | None]) -> float | None:
     return sum(present) / len(present) if present else None
 
 
-def _table(title: str, *columns: str, left: int) -> Table:
-    """Columns to the left for names, to the right for numbers."""
+def _table(title: str, *columns: str, left: int, space: int = 1) -> Table:
+    """Columns to the left for names, to the right for numbers, with one `space` and one more between them."""
     from rich import box
     from rich.table import Table
 
@@ -152,7 +233,7 @@ def _table(title: str, *columns: str, left: int) -> Table:
         title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=(0, space, 0, 0),
         header_style="dim",
     )
     for i, column in enumerate(columns):

@@ -121,8 +121,23 @@ class StudyDir:
         return self.path / "results.csv"
 
     @property
+    def parquet(self) -> Path:
+        """The same rows as `results`, with their types."""
+        return self.path / "results.parquet"
+
+    @property
+    def latex(self) -> Path:
+        """The headline table for a paper."""
+        return self.path / "table.tex"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
+
+    @property
+    def markdown(self) -> Path:
+        """The report's numbers for a repository or an issue."""
+        return self.path / "report.md"
 
     @property
     def wandb(self) -> Path:

@@ -1,0 +1,134 @@
+"""What a study found: every variant under every measure, held against the baselines, computed once for all readers.
+
+The terminal's tables, the report, the exports and W&B all take their numbers from here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from scoft_hpc.results import inference, power, statistics
+from scoft_hpc.results.inference import Comparison
+from scoft_hpc.results.measures import MEASURES, Measure
+from scoft_hpc.results.power import Needed
+from scoft_hpc.results.statistics import Estimate
+from scoft_hpc.results.study import BASE, Study
+
+REFERENCES = (BASE, "ldm")
+"""The variants that others are held against: the base, and plain fine-tuning."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One variant under one measure, pooled over cultures and seeds.
+
+    Attributes:
+        level: its mean; None where nothing is scored.
+        against: reference variant -> the paired comparison with it; without an entry where no pair is there, and of a
+            reference with a later one: `ldm` against `base` says it. Holm's correction is over all measures and
+            variants that are held against that reference.
+        best: whether no other variant has a better mean; never where neither end is better, or where it is alone.
+    """
+
+    level: Estimate | None
+    against: Mapping[str, Comparison]
+    best: bool
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All findings of a study.
+
+    Attributes:
+        measures: those that some run has a value of.
+        references: `base` and `ldm` where the study has them, else its first variant.
+    """
+
+    study: Study
+    measures: list[Measure]
+    variants: list[str]
+    cultures: list[str]
+    references: list[str]
+
+    def of(self, variant: str, measure: str) -> Finding:
+        return self._table[variant, measure]
+
+    def by_culture(self, culture: str, variant: str, measure: str) -> Estimate | None:
+        """A variant's mean in one culture; its interval speaks of other seeds, or of other samples of a single run."""
+        return statistics.level(self.study, MEASURES[measure], variant, culture=culture)
+
+    def needed(self, variant: str, reference: str, measure: str) -> Needed | None:
+        """What more it takes to see a difference of `worth` between two variants: seeds, or cultures where no number
+        of seeds is enough; None where the study cannot tell how far its runs lie apart."""
+        one = MEASURES[measure]
+        pairs = statistics.paired(
+            *(statistics.values(self.study, one, name) for name in (variant, reference))
+        )
+        worth = self.worth(reference, measure)
+        return power.needed(power.components(pairs), worth) if pairs and worth else None
+
+    def worth(self, reference: str, measure: str) -> float | None:
+        """The difference from `reference` that is worth seeing; None where there is no level to measure it by."""
+        level = self.of(reference, measure).level
+        return (MEASURES[measure].worth(level.value) or None) if level is not None else None
+
+    def digits(self, measure: str) -> int:
+        """Decimals that show a tenth of the difference worth seeing."""
+        levels = [level.value for v in self.variants if (level := self.of(v, measure).level) is not None]
+        worth = MEASURES[measure].worth(max(map(abs, levels), default=0.0))
+        return min(max(round(1 - math.log10(worth)), 0), 5) if worth else 2
+
+    def warning(self, measure: str) -> str | None:
+        """Why the measure should not be trusted as it stands, as the runs say it, and of which variants."""
+        told: dict[str, list[str]] = {}
+        for run in self.study.runs:
+            if warning := run.scores.get("metrics", {}).get(measure, {}).get("warning"):
+                told.setdefault(str(warning), []).append(run.variant)
+        lines = []
+        for text, variants in told.items():
+            names = list(dict.fromkeys(variants))
+            lines.append(text if len(names) == len(self.variants) else f"{', '.join(names)}: {text}")
+        return " ".join(lines) or None
+
+    @cached_property
+    def _table(self) -> dict[tuple[str, str], Finding]:
+        others = {
+            r: [v for v in self.variants if v not in self.references[: i + 1]]
+            for i, r in enumerate(self.references)
+        }
+        compared = {
+            r: inference.comparisons(self.study, self.measures, others[r], r) for r in self.references
+        }
+        table = {}
+        for measure in self.measures:
+            levels = {v: statistics.level(self.study, measure, v) for v in self.variants}
+            best = _best(measure, levels)
+            for variant, level in levels.items():
+                key = (measure.name, variant)
+                against = {r: found[key] for r, found in compared.items() if key in found}
+                table[variant, measure.name] = Finding(level, against, variant in best)
+        return table
+
+
+def findings(study: Study) -> Findings:
+    """What the study's files say so far; nothing is computed before it is asked for."""
+    variants = study.variants
+    return Findings(
+        study=study,
+        measures=[m for m in MEASURES.values() if any(run.metric(m.name) is not None for run in study.runs)],
+        variants=variants,
+        cultures=study.cultures,
+        references=[name for name in REFERENCES if name in variants] or variants[:1],
+    )
+
+
+def _best(measure: Measure, levels: Mapping[str, Estimate | None]) -> set[str]:
+    found = {
+        variant: badness
+        for variant, level in levels.items()
+        if level is not None and (badness := measure.badness(level.value)) is not None
+    }
+    return {v for v, badness in found.items() if badness == min(found.values())} if len(found) > 1 else set()

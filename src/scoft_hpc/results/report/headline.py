@@ -1,0 +1,154 @@
+"""The report's tables of findings: variants under every measure, and each difference from a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from scoft_hpc.results.findings import Findings
+from scoft_hpc.results.inference import Comparison
+from scoft_hpc.results.measures import Measure
+from scoft_hpc.results.power import MOST, Needed
+from scoft_hpc.results.report.formats import NONE, decimals
+from scoft_hpc.results.statistics import Estimate
+from scoft_hpc.results.study import Study
+
+GROUPS = {
+    "truth": "The truth, known in the toy world alone",
+    "culture fidelity": "Fidelity to the culture, distance from the base",
+    "distance from base": "Fidelity to the culture, distance from the base",
+    "memorization": "Memorization and diversity",
+    "diversity": "Memorization and diversity",
+}
+"""Headings that say more than the group's name, or that groups share."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A variant's mean; `same` where no difference from the reference holds after Holm's correction."""
+
+    variant: str
+    level: Estimate | None
+    best: bool
+    same: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """A measure of all variants; `size` is what a run's number rests on, `warnings` what its metric warned of."""
+
+    measure: Measure
+    digits: int
+    size: str
+    warnings: list[str]
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Group:
+    title: str
+    lines: list[Line]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`needed` says how many seeds or cultures more would show the difference that is worth seeing."""
+
+    variant: str
+    comparison: Comparison
+    needed: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """All variants' differences from a reference under one measure; `worth` is the difference worth seeing."""
+
+    measure: Measure
+    digits: int
+    worth: float | None
+    rows: list[Difference]
+
+
+def groups(found: Findings) -> list[Group]:
+    """The measures in their groups, each with all variants, greyed against the first reference."""
+
+    def title(measure: Measure) -> str:
+        return GROUPS.get(measure.group, measure.group.capitalize())
+
+    return [
+        Group(heading, [_line(found, measure) for measure in measures])
+        for heading, measures in groupby(found.measures, key=title)
+    ]
+
+
+def differences(found: Findings, reference: str) -> list[Block]:
+    """A block a measure; measures under which nothing is compared with the reference are left out."""
+    blocks = []
+    for measure in found.measures:
+        rows = list(_rows(found, measure, reference))
+        if rows:
+            worth = found.worth(reference, measure.name)
+            blocks.append(Block(measure, digits(found, measure), worth, rows))
+    return blocks
+
+
+def digits(found: Findings, measure: Measure) -> int:
+    """Decimals that tell the variants apart."""
+    levels = (found.of(variant, measure.name).level for variant in found.variants)
+    return decimals(level.value for level in levels if level is not None)
+
+
+def _line(found: Findings, measure: Measure) -> Line:
+    reference = found.references[0]
+    cells = []
+    for variant in found.variants:
+        finding = found.of(variant, measure.name)
+        comparison = finding.against.get(reference)
+        cells.append(
+            Cell(variant, finding.level, finding.best, comparison is not None and not comparison.holds)
+        )
+    return Line(
+        measure,
+        digits(found, measure),
+        _size(found.study, measure),
+        _warnings(found.study, measure),
+        cells,
+    )
+
+
+def _rows(found: Findings, measure: Measure, reference: str) -> Iterator[Difference]:
+    for variant in found.variants:
+        comparison = found.of(variant, measure.name).against.get(reference)
+        if comparison is not None:
+            yield Difference(variant, comparison, _needed(found.needed(variant, reference, measure.name)))
+
+
+def _needed(needed: Needed | None) -> str:
+    if needed is None:
+        return NONE
+    if needed.more is None:
+        return f"> {MOST:,} {needed.of}"
+    return f"{needed.more:,} {needed.of if needed.more != 1 else needed.of[:-1]}" if needed.more else "none"
+
+
+def _size(study: Study, measure: Measure) -> str:
+    """Such as `24 samples a run, held against 28 images`."""
+    metrics = [m for run in study.runs if (m := run.scores.get("metrics", {}).get(measure.name)) is not None]
+    units = {"sample": "samples", "set": "samples", "prompt": "prompts", "neutral": "samples"}[measure.unit]
+    words = [
+        f"{_range([m[key] for m in metrics if m.get(key) is not None])} {name}"
+        for key, name in (("n", f"{units} a run"), ("references", "images"))
+        if any(m.get(key) is not None for m in metrics)
+    ]
+    return ", held against ".join(words)
+
+
+def _range(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _warnings(study: Study, measure: Measure) -> list[str]:
+    metrics = [run.scores.get("metrics", {}).get(measure.name) or {} for run in study.runs]
+    return list(dict.fromkeys(str(m["warning"]) for m in metrics if m.get("warning")))

@@ -1,0 +1,53 @@
+"""Culture by variant: every measure that has a better end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scoft_hpc.results.findings import Findings
+from scoft_hpc.results.measures import Measure
+from scoft_hpc.results.report.headline import digits
+
+Cell = tuple[float, float]
+"""A mean, and how good it is, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Heat:
+    measure: Measure
+    digits: int
+    lines: list[tuple[str, list[Cell | None]]]
+
+
+def heats(found: Findings) -> list[Heat]:
+    return [_heat(found, measure) for measure in found.measures if measure.better != "neither"]
+
+
+def _heat(found: Findings, measure: Measure) -> Heat:
+    levels = {
+        (c, v): e.value
+        for c in found.cultures
+        for v in found.variants
+        if (e := found.by_culture(c, v, measure.name)) is not None
+    }
+    good = dict(zip(levels, _goodness(measure, list(levels.values())), strict=True))
+    return Heat(
+        measure,
+        digits(found, measure),
+        [
+            (c, [(levels[c, v], good[c, v]) if (c, v) in levels else None for v in found.variants])
+            for c in found.cultures
+        ],
+    )
+
+
+def _goodness(measure: Measure, levels: Sequence[float]) -> list[float]:
+    """From the worst to the best that a share can be; of other measures, from the worst to the best that is there."""
+    bad = [measure.badness(level) or 0.0 for level in levels]
+    ends = [measure.badness(end) or 0.0 for end in (*measure.bounds, *([0.5] if measure.goal else []))]
+    if not all(map(math.isfinite, ends)) or measure.bounds != (0.0, 1.0):
+        ends = bad
+    least, span = min(ends, default=0.0), max(ends, default=0.0) - min(ends, default=0.0)
+    return [1 - (b - least) / span if span else 0.5 for b in bad]

@@ -1,0 +1,105 @@
+"""How a study was made: its code, machines, data and settings, as its runs recorded them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from scoft_hpc.results.report.formats import listed
+from scoft_hpc.results.study import Study
+
+CODE = ("scoft_hpc", "commit", "program")
+MACHINES = ("host", "device")
+ELSEWHERE = ("dirty", "data_digest", "model_digest")
+
+Entries = list[tuple[str, str]]
+
+
+def made(study: Study) -> list[tuple[str, Entries]]:
+    """Headed lists of (name, value)."""
+    records = [run.provenance for run in study.runs if run.provenance]
+    known = dict(_shared(records))
+    code = [(_named(name), known.pop(name)) for name in CODE if name in known]
+    machines = [(_named(name), known.pop(name)) for name in MACHINES if name in known]
+    others = [(_named(name), value) for name, value in known.items() if name not in ELSEWHERE]
+    data = [(culture, _data_digest(study, culture)) for culture in study.cultures]
+    networks = [*_models(records), *_networks(study)]
+    return [
+        (title, entries)
+        for title, entries in (
+            ("Code", [*code, *_dirty(records)]),
+            ("Machines", machines),
+            ("Versions", others),
+            ("Data, by its content", data),
+            ("Networks, by their content", networks),
+        )
+        if entries
+    ]
+
+
+def changed_code(study: Study) -> str:
+    """Which runs' code was not what their commit says; empty if all was, or none tells."""
+    dirty = [run for run in study.runs if run.provenance.get("dirty")]
+    if not dirty:
+        return ""
+    return f"{len(dirty)} of {len(study.runs)} runs were made by code with changes that are in no commit."
+
+
+def settings(study: Study) -> Iterator[tuple[str, str, bool]]:
+    """(name, value, whether it is not the default) of every setting, over the runs that share it."""
+    from scoft_hpc.config.compose import to_mapping
+    from scoft_hpc.config.schema import RunConfig, flat
+
+    default = dict(flat(to_mapping(RunConfig())))
+    named = ("culture", "variant", "seed", "data.digest")
+    for key, value in _shared({k: v for k, v in flat(run.config) if k not in named} for run in study.runs):
+        yield key, value, value != str(default.get(key))
+
+
+def _named(name: str) -> str:
+    return name.replace("_", "-") if name == "scoft_hpc" else name.replace("_", " ")
+
+
+def _dirty(records: Sequence[dict[str, Any]]) -> Entries:
+    found = {record.get("dirty") for record in records}
+    said = {True: "changed since that commit", False: "as in that commit"}
+    told = [said[state] for state in (True, False) if state in found]
+    return [("working tree", listed(told) + (", by run" if len(told) > 1 else ""))] if told else []
+
+
+def _data_digest(study: Study, culture: str) -> str:
+    """What the plan froze, or else what the job found."""
+    for run in study.of(culture=culture):
+        found = run.config.get("data", {}).get("digest") or run.provenance.get("data_digest")
+        if found:
+            return str(found)
+    return "–"
+
+
+def _models(records: Sequence[dict[str, Any]]) -> Entries:
+    found = dict(_shared({"": record.get("model_digest")} for record in records))
+    return [("base model", value) for value in found.values()]
+
+
+def _networks(study: Study) -> Entries:
+    """What the scores were taken with."""
+    found = _shared(
+        {
+            use: " ".join(str(network[key]) for key in ("name", "digest") if network.get(key))
+            for use, network in run.scores.get("networks", {}).items()
+            if network
+        }
+        for run in study.runs
+    )
+    return [(f"scores: {use}", value) for use, value in found]
+
+
+def _shared(records: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Each key with its values over all records, most of which agree."""
+    together: dict[str, dict[str, None]] = {}
+    for record in records:
+        for key, value in record.items():
+            if value is not None:
+                together.setdefault(key, {})[str(value)] = None
+    for key, found in together.items():
+        yield key, ", ".join(found)

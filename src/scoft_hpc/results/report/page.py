@@ -1,0 +1,178 @@
+"""report.html: a study in one file that needs no network, in light and dark, on a phone and on paper.
+
+A section is a template of its own below `templates/sections/`, named after its place in `SECTIONS`; one that has
+nothing to show is left out, of the contents too.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scoft_hpc.results import costs, grids
+from scoft_hpc.results.findings import Findings
+from scoft_hpc.results.measures import Measure
+from scoft_hpc.results.report import formats, headline, made, svg
+from scoft_hpc.results.report.forest import forest
+from scoft_hpc.results.report.heat import heats
+from scoft_hpc.results.study import BASE, Study
+from scoft_hpc.results.table import rows
+from scoft_hpc.results.tracking import Tracking, tracking
+from scoft_hpc.runs.atomic import write_text
+from scoft_hpc.runs.record import Status
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+UNFINISHED = (Status.planned, Status.queued, Status.running, Status.lost)
+SECTIONS = {
+    "variants": ("Variants", "groups"),
+    "samples": ("Samples", "grids"),
+    "differences": ("Differences", "differences"),
+    "forests": ("Differences by culture", "forests"),
+    "cultures": ("Levels by culture", "heats"),
+    "neutral": ("What was forgotten", "neutral"),
+    "training": ("Training", "loss_plots"),
+    "trust": ("How far each metric can be trusted", "tracking"),
+    "runs": ("Runs", "rows"),
+    "cost": ("What it cost", "costs"),
+    "made": ("How it was made", "made"),
+    "glossary": ("How to read the numbers", "groups"),
+}
+"""id: (title, what it shows), in their order on the page."""
+
+
+def write(path: Path, found: Findings) -> None:
+    write_text(path, render(found))
+
+
+def render(found: Findings) -> str:
+    """The report as HTML; whatever the study's files say is escaped."""
+    environment = _environment()
+    content = {**_about(found.study), **_shown(found), "lead": lead(found), "held": held(found)}
+    script = environment.get_template("enlarge.js").render()
+    return environment.get_template("page.html.j2").render(
+        **content,
+        found=found,
+        sections=[(name, title) for name, (title, shown) in SECTIONS.items() if content[shown]],
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def lead(found: Findings) -> str:
+    """The one sentence to take away; empty where the truth is not known or nothing is scored."""
+    measure = "default_style"
+    if measure not in [m.name for m in found.measures]:
+        return ""
+    levels = {v: e for v in found.variants if (e := found.of(v, measure).level) is not None}
+    base = levels.pop(BASE, None)
+    if base is None:
+        return ""
+    text = f"The base model draws its default style in {base.value:.0%} of its samples"
+    if not levels:
+        return text + "."
+    best = min(levels, key=lambda variant: levels[variant].value)
+    return text + f"; fine-tuned, {best} does so least, in {levels[best].value:.0%}."
+
+
+def held(found: Findings) -> str:
+    """How many of the differences hold, from each reference; empty where there are none."""
+    sentences = []
+    for reference in found.references:
+        all_of_them = [
+            c
+            for measure in found.measures
+            for variant in found.variants
+            if (c := found.of(variant, measure.name).against.get(reference)) is not None
+        ]
+        if all_of_them:
+            hold = sum(c.holds for c in all_of_them)
+            sentences.append(f"{hold} of {len(all_of_them)} from {reference}")
+    return f"Differences that hold: {formats.listed(sentences)}." if sentences else ""
+
+
+def _about(study: Study) -> dict[str, Any]:
+    """What was run, and how far it came."""
+    return {
+        "study": study,
+        "command": " ".join(["python -m scoft_hpc.sweep", *map(shlex.quote, study.plan.get("words", []))]),
+        "rows": rows(study),
+        "failures": [run for run in study.runs if run.status is Status.failed],
+        "unfinished": [run for run in study.runs if run.status in UNFINISHED],
+        "done": sum(run.status is Status.done for run in study.runs),
+        "samples": sum(len(run.samples) for run in study.runs),
+        "seconds": sum(run.seconds or 0.0 for run in study.runs),
+        "cost": costs.total(study.costs),
+        "costs": costs.lines(study.costs),
+        "toy": any(run.config.get("data", {}).get("name") == "toy" for run in study.runs),
+        "made": made.made(study),
+        "changed_code": made.changed_code(study),
+        "settings": list(made.settings(study)),
+    }
+
+
+def _shown(found: Findings) -> dict[str, Any]:
+    """Tables, plots and pictures."""
+    study = found.study
+    blocks = {reference: headline.differences(found, reference) for reference in found.references}
+    return {
+        "groups": headline.groups(found) if found.measures else [],
+        "counts": {v: _count(study, v) for v in study.variants},
+        "differences": {reference: some for reference, some in blocks.items() if some},
+        "forests": [
+            (drawn, headline.digits(found, measure))
+            for measure in found.measures
+            if (drawn := forest(found, measure, found.references[0])) is not None
+        ],
+        "heats": heats(found),
+        "loss_plots": [(title, plot) for t, title in svg.TERMS.items() if (plot := svg.loss_plot(study, t))],
+        "trained": [
+            (i, v) for i, v in enumerate(study.variants) if any(r.curves for r in study.of(variant=v))
+        ],
+        "grids": [grid for culture in study.cultures if (grid := grids.grid(study, culture)) is not None],
+        "tracking": _tracking(study),
+        "neutral": [
+            grid for culture in study.cultures if (grid := grids.neutral(study, culture)) is not None
+        ],
+    }
+
+
+def _tracking(study: Study) -> list[tuple[Measure, list[Tracking]]]:
+    """Each metric with how it tracks the truths; one that nothing can be said of is left out."""
+    by_metric = groupby(tracking(study), key=lambda one: one.metric)
+    told = [(metric, list(some)) for metric, some in by_metric]
+    return [(metric, some) for metric, some in told if any(one.overall or one.within for one in some)]
+
+
+def _count(study: Study, variant: str) -> str:
+    runs = list(study.of(variant=variant))
+    return f"{sum(run.status is Status.done for run in runs)} of {len(runs)}"
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("scoft_hpc.results.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    named = (
+        formats.number,
+        formats.signed,
+        formats.interval,
+        formats.p_value,
+        formats.duration,
+        formats.moment,
+    )
+    environment.filters.update({function.__name__: function for function in named}, amount=costs.amount)
+    environment.globals.update(colours=svg.COLOURS, lanes=svg.LANES)
+    return environment

@@ -1,0 +1,139 @@
+"""All findings of a study, as its readers ask for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from scoft_hpc.results import study
+from scoft_hpc.results.findings import Findings, findings
+from scoft_hpc.results.measures import MEASURES
+from scoft_hpc.results.power import components, cultures_needed, seeds_needed
+from scoft_hpc.results.statistics import contrast, level, paired, values
+from scoft_hpc.results.table import Row
+from scoft_hpc.runs import atomic
+
+from .conftest import Maker
+
+
+@pytest.fixture(scope="module")
+def found(finished: Maker) -> Findings:
+    return findings(study.read(finished.folder))
+
+
+def test_every_measure_is_described_and_is_a_column_of_the_results() -> None:
+    assert [field.name for field in fields(Row)][7:] == list(MEASURES)
+    for name, measure in MEASURES.items():
+        assert measure.name == name
+        assert measure.matters > 0
+        assert measure.bounds[0] < measure.bounds[1]
+        assert measure.meaning.endswith(".")
+    for narrow in ("title", "short"):
+        assert len({getattr(m, narrow) for m in MEASURES.values()}) == len(MEASURES)
+    groups = [m.group for m in MEASURES.values()]
+    assert sorted(groups, key=groups.index) == groups  # a group stands together
+
+
+def test_levels_comparisons_and_references(found: Findings) -> None:
+    assert found.measures == list(MEASURES.values())
+    assert found.references == ["base", "ldm"]
+    measure = MEASURES["default_style"]
+    one = found.of("mpc", "default_style")
+    assert one.level == level(found.study, measure, "mpc")
+    assert list(one.against) == ["base", "ldm"]
+    for reference, compared in one.against.items():
+        assert compared.difference == contrast(found.study, measure, "mpc", reference)
+        assert (compared.over, compared.units) == ("cultures", 2)
+    assert list(found.of("ldm", "default_style").against) == ["base"]
+    assert found.of("base", "default_style").against == {}
+
+
+def test_a_reference_has_one_family_for_the_correction(found: Findings) -> None:
+    """The smallest p of a family is multiplied by how many there are."""
+    for reference, variants in (("base", 4), ("ldm", 3)):
+        family = [
+            compared
+            for v in found.variants
+            for m in found.measures
+            if (compared := found.of(v, m.name).against.get(reference)) and compared.p is not None
+        ]
+        least = min(family, key=lambda compared: compared.p or 0.0)
+        assert len(family) <= variants * len(MEASURES)
+        assert least.corrected == pytest.approx(min(1.0, len(family) * (least.p or 0.0)))
+
+
+def test_the_best_is_the_best_of_its_end(found: Findings) -> None:
+    for measure in found.measures:
+        means = {v: found.of(v, measure.name).level for v in found.variants}
+        best = [v for v in found.variants if found.of(v, measure.name).best]
+        distance = {v: mean.value for v, mean in means.items() if mean is not None}
+        if measure.better == "neither":
+            assert best == []
+            continue
+        if measure.better == "half":
+            distance = {v: abs(value - 0.5) for v, value in distance.items()}
+        extreme = (max if measure.better == "higher" else min)(distance.values())
+        assert best == [v for v in found.variants if distance[v] == extreme]
+
+
+def test_a_culture_alone_speaks_of_its_seeds(found: Findings) -> None:
+    estimate = found.by_culture("korea", "mpc", "kid")
+    runs = [run.metric("kid") for run in found.study.of(culture="korea", variant="mpc")]
+    assert estimate is not None
+    assert estimate.value == pytest.approx(np.mean([value for value in runs if value is not None]))
+    assert (estimate.cultures, estimate.runs, estimate.samples) == (1, 2, 2)
+    assert found.by_culture("atlantis", "mpc", "kid") is None
+
+
+def test_what_more_it_takes(found: Findings) -> None:
+    """Seeds where they can be enough, else cultures; distances of no fixed scale by a share of the reference's."""
+    pairs = [values(found.study, MEASURES["kid"], v) for v in ("mpc", "base")]
+    base = found.of("base", "kid").level
+    assert base is not None
+    assert found.worth("base", "kid") == pytest.approx(0.2 * base.value)
+    told, spread = found.needed("mpc", "base", "kid"), components(paired(*pairs))
+    assert told in (seeds_needed(spread, 0.2 * base.value), cultures_needed(spread, 0.2 * base.value))
+    assert found.worth("base", "default_style") == 0.1
+    assert found.worth("base", "neutral_kid") is None  # of nothing, there is no share
+    assert found.needed("mpc", "base", "neutral_kid") is None
+
+
+def test_digits_show_a_tenth_of_what_matters(found: Findings) -> None:
+    assert [found.digits(name) for name in ("default_style", "clip_score", "fid")] == [2, 3, 0]
+
+
+def test_warnings_are_passed_on_with_the_variants_that_they_are_of(found: Findings) -> None:
+    assert found.warning("kid") is None
+    assert found.warning("fid") == "FID of 6 images is biased beyond use."
+    doubted = deepcopy(found.study.runs)
+    for run in doubted:
+        if run.variant in ("mp", "mpc"):
+            run.scores["metrics"]["kid"]["warning"] = "Judged by its own network."
+    told = findings(replace(found.study, runs=doubted))
+    assert told.warning("kid") == "mp, mpc: Judged by its own network."
+
+
+def test_half_a_study_and_none(make: Callable[..., Maker]) -> None:
+    """Measures without a value are left out; a variant without a run has no level; references are what there is."""
+    maker = make(variants=("m", "mpc"))
+    nothing = findings(study.read(maker.folder))
+    assert nothing.measures == []
+    assert nothing.references == ["m"]
+    maker.finish(maker.find("korea", "mpc", 0))
+    run = maker.run(maker.find("korea", "mpc", 0))
+    scores = json.loads(run.scores.read_text())
+    del scores["metrics"]["kid"]
+    atomic.write_json(run.scores, scores)
+    found = findings(study.read(maker.folder))
+    assert "kid" not in [m.name for m in found.measures]
+    assert found.of("m", "clip_score").level is None
+    alone = found.of("mpc", "clip_score")
+    assert alone.level is not None
+    assert (alone.against, alone.best) == ({}, False)
+    assert found.needed("mpc", "m", "clip_score") is None
+    assert found.digits("clip_score") == 3
