@@ -8,7 +8,7 @@ sending loses nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,13 +49,13 @@ def propose(
         trials: all so far, each with its value or as failed; `lower`: whether less of it is better.
     """
     study = _study(space, trials, lower, sampler, _mixed(seed, len(trials)))
-    tried = {_word(trial.values): trial.value for trial in trials}
+    tried = {_word(space, trial.values): trial.value for trial in trials}
     found: list[Values] = []
     repeated = 0
     while len(found) < count and repeated < PATIENCE:
         asked = study.ask(_distributions(space))
         values = {name: _value(part, asked.params[name]) for name, part in space.items()}
-        word = _word(values)
+        word = _word(space, values)
         repeated = repeated + 1 if word in tried else 0
         if not repeated:
             found.append(values)
@@ -127,8 +127,9 @@ def _param(part: Range | Choice, value: Any) -> Any:
     return next(literal(own) for own in part.values if own == value) if isinstance(part, Choice) else value
 
 
-def _word(values: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={literal(values[name])}" for name in sorted(values))
+def _word(space: Space, values: Values) -> str:
+    """Equal for equal values, whether proposed or read from a run's config."""
+    return " ".join(f"{name}={literal(_param(part, values[name]))}" for name, part in space.items())
 
 
 def _mixed(*numbers: int) -> int:
