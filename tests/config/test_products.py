@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scoft_hpc.config import compose
+from scoft_hpc.config import compose, products
 from scoft_hpc.config.commands import Ablation
 from scoft_hpc.config.products import product
 from scoft_hpc.errors import ConfigError
@@ -71,3 +72,16 @@ def test_what_is_no_ablation_is_told_with_the_options(word: str) -> None:
 def test_several_without_brackets_are_told_how() -> None:
     with pytest.raises(ConfigError, match=r"'ablation=\[negatives,lora_rank\]'"):
         composed("ablation=negatives,lora_rank")
+
+
+def test_a_named_study_may_multiply_and_a_word_wins_over_it(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "ablation").mkdir(exist_ok=True)
+        (tmp_path / "ablation" / f"{name}.yaml").write_text(f"axes: {{lora.rank: [{len(name)}]}}")
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "both.yaml").write_text("defaults:\n  - override /ablation: [a, b]\nstudy: x\n")
+    assert products.as_options(["sweep=both"], tmp_path) == ["sweep=both", "ablation=a+b"]
+    assert products.as_options(["sweep=both", "ablation=a"], tmp_path) == ["sweep=both", "ablation=a"]
+    assert products.as_options(["sweep=other", "seed=1"], tmp_path) == ["sweep=other", "seed=1"]
+    with pytest.raises(ConfigError, match="there is no c; there are a, b"):
+        products.as_options(["ablation=[a,c]"], tmp_path)

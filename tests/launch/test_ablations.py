@@ -184,5 +184,5 @@ def test_a_named_study_with_another_ablation_narrows_it(output: Path) -> None:
 def test_every_named_study_can_be_chosen() -> None:
     names = sorted(path.stem for path in (compose.config_folder().parent / "sweeps").glob("*.yaml"))
     assert compose.groups("sweep")["sweep"] == names
-    with pytest.raises(ConfigError, match="sweep is one of paper, smoke; did you mean paper"):
+    with pytest.raises(ConfigError, match="sweep is one of paper, smoke, tune; did you mean paper"):
         compose.compose("sweep", ["sweep=papr"])
