@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 
 from scoft_hpc.config.check import check_launching, check_output
 from scoft_hpc.config.cluster import Scheduler
-from scoft_hpc.config.commands import PlanMode, SweepConfig
+from scoft_hpc.config.commands import Budget, PlanMode, SweepConfig
 from scoft_hpc.config.compose import command
 from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError
 from scoft_hpc.gather import show
-from scoft_hpc.launch import announce, fits, pack, remote, store, tables
+from scoft_hpc.launch import announce, batch, fits, pack, remote, store, tables, tuned, tuning
 from scoft_hpc.launch.coming import Request, coming
 from scoft_hpc.launch.drive import follow, send
 from scoft_hpc.launch.local import DOOR
@@ -30,10 +31,13 @@ from scoft_hpc.launch.pack import Pack
 from scoft_hpc.launch.plan import Plan, make
 from scoft_hpc.launch.resources import Slot, lanes_of, slots
 from scoft_hpc.launch.study import launch_claim, log_of, near
+from scoft_hpc.launch.trials import Trial
+from scoft_hpc.launch.tuning import Outcome
 from scoft_hpc.results import study as results
 from scoft_hpc.results import table
 from scoft_hpc.results.gather import Gathered, gather
-from scoft_hpc.runs import claim
+from scoft_hpc.results.measures import MEASURES
+from scoft_hpc.runs import claim, record
 from scoft_hpc.runs.layout import StudyDir
 from scoft_hpc.runs.record import Status
 
@@ -54,6 +58,8 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
         raise ConfigError.of(faults)
     check_output(config.output)
     console = Console()
+    if any(entry is not None for entry in config.tune.space.values()):
+        return _tune(console, config, words, door)
     plan = make(config, words)
     study = StudyDir(plan.output / plan.study)
     store.check(study, plan)
@@ -87,6 +93,82 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
         _say(console, f"stopped; {done} of {len(plan.runs)} runs are done. The same command continues.")
         return CTRL_C
     return _finish(console, study, gather(study, config.wandb.mode, config.tensorboard), ending.told)
+
+
+def _tune(console: Console, config: SweepConfig, words: Sequence[str], door: str) -> int:
+    """Search for settings, round by round; end with the trials, the best of them and what to do with it."""
+    measure = config.tune.measure or ("default_style" if config.data.name == "toy" else "kid")
+    search = tuning.of(config, words, measure, lower=_lower(measure))
+
+    def send_round(config: SweepConfig, study: StudyDir, plan: Plan) -> Outcome:
+        if config.cluster.scheduler is Scheduler.slurm:
+            return _round_to_slurm(console, config, study, plan)
+        return _round_here(console, config, study, plan, door)
+
+    def tell(found: Sequence[Trial]) -> None:
+        _say(console, tuned.progress_line(search, found))
+
+    _say_all(console, tuned.space_lines(search))
+    outcome = tuning.run(search, send_round, tell)
+    found = search.trials()
+    if outcome is Outcome.shown:
+        return 0
+    if outcome is Outcome.stopped:
+        _say(console, "stopped; the same command continues.")
+        return CTRL_C
+    if found:
+        console.print("", tuned.trials_table(search, found), "")
+    if outcome is Outcome.away:
+        _say(console, f"round {found[-1].round} is on its way; when it is over, the same command goes on.")
+        return 0
+    _say_all(console, tuned.ending_lines(search, found))
+    return RunError.exit_code if any(trial.value is None for trial in found) else 0
+
+
+def _lower(measure: str) -> bool:
+    """Whether less of the measure is better."""
+    arrows = {name: one.arrow for name, one in MEASURES.items() if one.arrow in ("↓", "↑")}
+    if measure not in arrows:
+        raise ConfigError(
+            f"tune.measure={measure}: expected one of which more or less is better: {', '.join(arrows)}."
+        )
+    return arrows[measure] == "↓"
+
+
+def _round_here(console: Console, config: SweepConfig, study: StudyDir, plan: Plan, door: str) -> Outcome:
+    """Send a search's round on this machine and watch it to its end; a run that was lost counts as failed."""
+    unfinished = [run for run in plan.runs if not study.run(run.run_id).result.exists()]
+    fits.require(unfinished, plan.output, config.cluster)
+    places = slots(config.device, config.cluster.jobs, config.threads, len(unfinished))
+    lanes = lanes_of([run.config for run in plan.runs], config.cluster)
+    if config.plan is PlanMode.only:
+        _print_plan(console, study, plan, pack.pack(unfinished, len(places), lanes))
+        return Outcome.shown
+    _say(console, f"round {plan.study}: {len(unfinished)} runs; {_places(places)}")
+    ending = send(study, plan, places, lanes, console, door)
+    if ending.stopped:
+        return Outcome.stopped
+    for run in plan.runs:
+        folder = study.run(run.run_id)
+        if not folder.ended:
+            told = ending.told.get(run.run_id, "its job ended without a word")
+            record.write_failure(folder, "job", told, record.step(folder))
+    return Outcome.over
+
+
+def _round_to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan) -> Outcome:
+    """Send what is missing of a search's round, if anything is, and return."""
+    earlier = sum(one.spent() for other in tuning.earlier(study) for one in batch.read_all(other))
+    if config.budget.su is not None:
+        config = replace(config, budget=Budget(max(0.0, config.budget.su - earlier)))
+    request = Request(config.cluster, limit=config.budget.su)
+    seen = remote.look(study, plan.runs, request)
+    at_work = any(state.alive for state in seen.states.values())
+    if study.plan.exists() and not at_work and not coming(study, plan.runs, seen, request).runs:
+        return Outcome.over
+    fits.require(plan.runs, plan.output, config.cluster)
+    _to_slurm(console, config, study, plan)
+    return Outcome.shown if config.plan is PlanMode.only else Outcome.away
 
 
 def _to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan) -> int:

@@ -63,7 +63,7 @@ def test_multirun_runs_each_and_makes_no_folders_of_its_own(tmp_path: Path) -> N
         ("python -m scoft_hpc.train objective=", "objective=official objective=triplet"),
         ("/venv/bin/python3.12 -m scoft_hpc.train culture=korea vari", "variant="),
         ("scoft-hpc train objective.grad", "objective.gradient="),
-        ("scoft-hpc sweep sweep=", "sweep=paper sweep=smoke"),
+        ("scoft-hpc sweep sweep=", "sweep=paper sweep=smoke sweep=tune"),
     ],
 )
 def test_tab_completion(tmp_path: Path, line: str, expected: str) -> None:

@@ -73,6 +73,7 @@ def test_science_matters(change: dict[str, object]) -> None:
 
 TRAINED = {Variant.ldm, Variant.m, Variant.mp, Variant.mpc}
 ROLLED = {Variant.mp, Variant.mpc}
+FULL = {Variant.mpc}
 USED_BY = {
     "objective.w_ldm": TRAINED,
     "objective.w_m": TRAINED - {Variant.ldm},
@@ -90,11 +91,11 @@ USED_BY = {
         ),
         ROLLED,
     ),
-    **{f"objective.{name}": {Variant.mpc} for name in ("form", "triplet_lambda", "triplet_margin")},
+    **dict.fromkeys(("objective.form", "objective.triplet_lambda", "objective.triplet_margin"), FULL),
     "data.random_flip": TRAINED,
 }
 """The variants whose runs depend on a setting; of one that is not named here: all of its group."""
-GROUPS = {"data.negatives.": {Variant.mpc}, "lora.": TRAINED, "train.": TRAINED, "": set(Variant)}
+GROUPS = {"data.negatives.": FULL, "lora.": TRAINED, "train.": TRAINED, "": set(Variant)}
 EFFECTIVE = {"objective.form": Form.triplet, "train.steps": None}
 """What no setting is without effect under."""
 

@@ -15,6 +15,7 @@ from PIL import Image
 from scoft_hpc.config import compose
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.nodes import settings
+from scoft_hpc.data.key import folder_of
 from scoft_hpc.errors import ConfigError, DataError
 from scoft_hpc.launch.pack import pack
 from scoft_hpc.launch.plan import Plan, Run, make
@@ -137,9 +138,27 @@ def test_the_base_is_scored_once_beside_all_sizes_of_the_data(output: Path) -> N
 
 
 def test_a_product_of_two_ablations(output: Path) -> None:
-    words = ["ablation=objective_form", "ablation.axes={lora.rank: [4, 8]}", "culture=korea"]
-    plan = planned(output, *words)
-    assert Counter(run.config.variant.name for run in plan.runs) == {"base": 1, "mpc": 4 * 2}
+    plan = planned(output, "ablation=[objective_form,lora_rank]", "culture=korea")
+    assert Counter(run.config.variant.name for run in plan.runs) == {"base": 1, "mpc": 4 * 4}
+    assert plan.study == "objective_form-lora_rank-korea-toy"
+    by_words = ["ablation=objective_form", "ablation.axes={lora.rank: [4, 8, 16, 64]}", "culture=korea"]
+    assert {run.run_id for run in plan.runs} == {run.run_id for run in planned(output, *by_words).runs}
+
+
+def test_a_run_that_several_combinations_come_to_is_one_row(output: Path) -> None:
+    """L_C's rollout is nothing to ldm and m: each is one run beside those of every length."""
+    plan = planned(output, "ablation=[loss_terms,rollout_steps]", "culture=korea", "seed=[0,1]")
+    assert Counter(run.config.variant.name for run in plan.runs) == {
+        "base": 2, "ldm": 2, "m": 2, "mp": 8, "mpc": 8,
+    }  # fmt: skip
+
+
+def test_the_row_without_negatives_has_the_cache_of_one_with_them(output: Path) -> None:
+    """So that no negatives are drawn for it alone."""
+    words = ("ablation.axes={data.negatives.source: [txt2img]}", "culture=korea")
+    plan = planned(output, "ablation=negatives", *words)
+    folders = {run.config.variant.name: folder_of(run.config, "") for run in reversed(plan.runs)}
+    assert folders["mp"] == folders["mpc"]
 
 
 def test_one_run_shared_by_two_ablations_has_one_id(output: Path) -> None:
@@ -203,5 +222,5 @@ def test_a_named_study_with_another_ablation_narrows_it(output: Path) -> None:
 def test_every_named_study_can_be_chosen() -> None:
     names = sorted(path.stem for path in (compose.config_folder().parent / "sweeps").glob("*.yaml"))
     assert compose.groups("sweep")["sweep"] == names
-    with pytest.raises(ConfigError, match="sweep is one of paper, smoke; did you mean paper"):
+    with pytest.raises(ConfigError, match="sweep is one of paper, smoke, tune; did you mean paper"):
         compose.compose("sweep", ["sweep=papr"])

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from changed import changed
+from scoft_hpc.config import compose
+from scoft_hpc.config.identity import run_id
+from scoft_hpc.config.schema import Form, RunConfig, Variant
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.results import study
 from scoft_hpc.runs.layout import StudyDir
@@ -91,6 +95,55 @@ def test_runs_of_one_variant_are_told_apart_by_their_settings(make: Callable[...
         plan["runs"].append(other)
     folder.plan.write_text(json.dumps(plan))
     assert study.read(folder).variants == ["mpc gradient=first", "mpc gradient=last"]
+
+
+def planned(make: Callable[..., Maker], *configs: RunConfig) -> list[str]:
+    """The variants of a study of these runs."""
+    maker = make(variants=("base",), seeds=(0,))
+    plan = json.loads(maker.folder.plan.read_text())
+    plan["runs"] = [
+        {
+            "run_id": run_id(config),
+            "culture": config.culture,
+            "variant": config.variant.name,
+            "seed": config.seed,
+            "config": compose.to_mapping(config),
+        }
+        for config in configs
+    ]
+    maker.folder.plan.write_text(json.dumps(plan))
+    return study.read(maker.folder).variants
+
+
+def test_a_row_is_named_by_as_few_settings_as_tell_it_apart_and_by_none_that_it_does_not_use(
+    make: Callable[..., Maker],
+) -> None:
+    mpc, mp = RunConfig(), RunConfig(variant=Variant.mp)
+    triplet = [{"objective.form": Form.triplet, "objective.triplet_margin": margin} for margin in (0.2, 0.5)]
+    sizes = [{"data.pairs": 4, "data.digest": "a"}, {"data.pairs": None, "data.digest": "b"}]
+    assert planned(make, *(changed(mpc, size) for size in sizes)) == ["mpc pairs=4", "mpc pairs=null"]
+    assert planned(make, mp, mpc, *(changed(mpc, form) for form in triplet)) == [
+        "mp",
+        "mpc form=official",
+        "mpc form=triplet triplet_margin=0.2",
+        "mpc form=triplet triplet_margin=0.5",
+    ]
+    shares = [{"objective.w_ldm": w, "objective.w_m": 1 - w} for w in (0.75, 0.5)]
+    assert planned(make, *(changed(mpc, share) for share in shares)) == ["mpc w_ldm=0.75", "mpc w_ldm=0.5"]
+
+
+def test_settings_of_one_last_name_are_told_in_full(make: Callable[..., Maker]) -> None:
+    configs = [
+        changed(RunConfig(), {"train.steps": a, "evaluation.steps": b}) for a in (1, 2) for b in (1, 2)
+    ]
+    assert planned(make, *configs)[0] == "mpc train.steps=1 evaluation.steps=1"
+
+
+def test_weights_in_two_folders_are_told_apart_by_the_folder(make: Callable[..., Maker]) -> None:
+    configs = [
+        changed(RunConfig(), {"objective.digest": d, "objective.distance_path": f"/{d}"}) for d in "ab"
+    ]
+    assert planned(make, *configs) == ["mpc distance_path=/a", "mpc distance_path=/b"]
 
 
 @pytest.mark.parametrize(

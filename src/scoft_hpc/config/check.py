@@ -96,8 +96,17 @@ LAUNCHING: dict[str, Rule] = {
     "cluster.max_array": _at_least(1),
     "cluster.warn_seconds": _at_least(1),
     "budget.su": _at_least(0),
+    "tune.trials": _at_least(1),
+    "tune.parallel": _at_least(1),
+    "tune.seed": _at_least(0),
 }
 """The same for a study as a whole."""
+
+
+def of_setting(name: str, value: Any) -> str | None:
+    """What the setting must be in words, if it cannot have this value of its type."""
+    holds, expected = RULES.get(name, (lambda _: True, ""))
+    return expected if value is not None and not holds(value) else None
 
 
 def check(config: RunConfig) -> list[str]:

@@ -125,6 +125,32 @@ class Budget:
     su: float | None = None
 
 
+class Sampler(Enum):
+    """Who proposes a trial's values: Optuna's tree-structured Parzen estimator, or chance."""
+
+    tpe = "tpe"
+    random = "random"
+
+
+@dataclass(frozen=True)
+class Tune:
+    """A search for settings, in rounds of trials that are ordinary studies; none where `space` is empty.
+
+    Attributes:
+        space: setting -> {low, high, log} or a list of values; null: not searched after all.
+        trials: altogether. parallel: in a round.
+        measure: a run's metric, averaged over cultures and seeds; None: default_style in the toy world, else kid.
+        seed: of the proposals.
+    """
+
+    space: dict[str, Any] = field(default_factory=dict)
+    trials: int = 16
+    parallel: int = 4
+    measure: str | None = None
+    sampler: Sampler = Sampler.tpe
+    seed: int = 0
+
+
 @dataclass(frozen=True)
 class SweepConfig(RunConfig):
     """A study: `culture` is a name, a list or `all`; `seed` a number or a list."""
@@ -135,3 +161,4 @@ class SweepConfig(RunConfig):
     plan: PlanMode = PlanMode.run
     cluster: Cluster = field(default_factory=Cluster)
     budget: Budget = Budget()
+    tune: Tune = Tune()

@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 from yaml import nodes as yaml_nodes
 
-from scoft_hpc.config import explain, nodes
+from scoft_hpc.config import explain, nodes, products
 from scoft_hpc.config.commands import PrepareConfig, RewriteConfig, SweepConfig
 from scoft_hpc.config.schema import RunConfig, plain
 from scoft_hpc.errors import ConfigError, ScoftError
@@ -90,6 +90,7 @@ def compose(name: str, overrides: Sequence[str]) -> Any:
     if faults := explain.faults(schema, groups(name), words):
         raise ConfigError.of(faults)
     _register()
+    words = products.as_options(words, config_folder())
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         try:
             return to_config(hydra.compose(name, overrides=words), schema)
@@ -191,7 +192,8 @@ def _hydra_main(name: str, task: Callable[[Any], int], words: Sequence[str]) -> 
     if "COMP_LINE" in os.environ:  # the line to complete: Hydra takes only its first word for the program
         os.environ["COMP_LINE"] = re.sub(LAUNCHER, "program ", os.environ["COMP_LINE"])
     _register()
-    before, sys.argv = sys.argv, [sys.argv[0], *(explain.readable(schema, word) for word in words)]
+    own = products.as_options([explain.readable(schema, word) for word in words], config_folder())
+    before, sys.argv = sys.argv, [sys.argv[0], *own]
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=name)(run)()
     finally:

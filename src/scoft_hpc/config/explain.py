@@ -21,6 +21,9 @@ from scoft_hpc.config.schema import RunConfig
 Groups = Mapping[str, Sequence[str]]
 """The config groups of a command, each with the names of its options."""
 
+LISTS = ("ablation",)
+"""Groups of which several options can be chosen at once."""
+
 KINDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -111,8 +114,10 @@ def _faults(schema: type[RunConfig], groups: Groups, override: Override) -> Iter
     elif override.is_sweep_override():
         yield f"several values; expected {_one(groups, key, names.get(key), word)}."
     elif key in groups:
-        if not isinstance(override.value(), str) or override.value() not in groups[key]:
-            yield f"{key} is one of {_options(groups[key], override.value())}"
+        value = override.value()
+        for one in value if key in LISTS and isinstance(value, list) and value else [value]:
+            if not isinstance(one, str) or one not in groups[key]:
+                yield f"{key} is one of {_options(groups[key], one)}"
     elif not takes(hint := _hint(names, key), override.value()):
         yield f"expected {_expected(key, hint, override.value())}"
 
@@ -147,6 +152,8 @@ def _bare(schema: type[RunConfig], word: str) -> str:
 
 
 def _one(groups: Groups, key: str, hint: Any, word: str) -> str:
+    if key in LISTS:
+        return f"one of {', '.join(groups[key])}, or several in brackets and quotes, '{key}=[{word.partition('=')[2]}]'"
     if key in groups:
         return f"one of {', '.join(groups[key])}, or --multirun to run one after the other"
     if hint is Any or typing.get_origin(hint) is tuple or hint is None:

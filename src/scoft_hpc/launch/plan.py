@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scoft_hpc.config import check, compose
+from scoft_hpc.config import check, compose, products
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.schema import Data, Evaluation, RunConfig, Variant
@@ -221,7 +221,7 @@ def _manifests(
 
 
 def _study_name(*parts: str) -> str:
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts)).lstrip("_.-")
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts).replace(products.SIGN, "-")).lstrip("_.-")
     return name[:81] or "study"
 
 

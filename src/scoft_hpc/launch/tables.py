@@ -31,7 +31,7 @@ STYLES = {
 def plan_table(runs: Sequence[Run], packs: Sequence[Pack]) -> Table:
     """A line a culture: its runs, their training updates, and the packs they go to."""
     home = {run.run_id: n for n, pack in enumerate(packs, start=1) for run in pack.runs}
-    table = _table("culture", "variants", "seeds", "runs", "updates", "packs", left=2)
+    table = new_table("culture", "variants", "seeds", "runs", "updates", "packs", left=2)
     for culture in dict.fromkeys(run.config.culture for run in runs):
         some = [run for run in runs if run.config.culture == culture]
         numbers = sorted({home[run.run_id] for run in some if run.run_id in home})
@@ -48,7 +48,7 @@ def plan_table(runs: Sequence[Run], packs: Sequence[Pack]) -> Table:
 
 def pack_table(packs: Sequence[Pack]) -> Table:
     """A line a pack: what runs together in one job, and its share of the work."""
-    table = _table("pack", "lanes", "share of work", "cultures", left=0)
+    table = new_table("pack", "lanes", "share of work", "cultures", left=0)
     table.columns[-1].justify = "left"
     table.columns[-1].no_wrap = False
     total = sum(pack.cost for pack in packs)
@@ -62,7 +62,7 @@ def pack_table(packs: Sequence[Pack]) -> Table:
 def status_table(lanes: Sequence[Lane]) -> Table:
     """Culture by variant: the state of the runs there, with the step where one trains."""
     variants = list(dict.fromkeys(lane.variant for lane in lanes))
-    table = _table("culture", *variants, left=1 + len(variants))
+    table = new_table("culture", *variants, left=1 + len(variants))
     for culture in dict.fromkeys(lane.culture for lane in lanes):
         cells = [[n for n in lanes if n.culture == culture and n.variant == v] for v in variants]
         table.add_row(culture, *map(_cell, cells))
@@ -120,7 +120,7 @@ def _word(lane: Lane) -> str:
     return word(lane) if lane.status is Status.lost else state(lane)
 
 
-def _table(*columns: str, left: int) -> Table:
+def new_table(*columns: str, left: int) -> Table:
     """The first `left` columns hold words, the others numbers."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
     for i, column in enumerate(columns):

@@ -6,6 +6,7 @@ moment is read as far as it got.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from scoft_hpc.config.schema import flat
+from scoft_hpc.config.identity import unused, without
+from scoft_hpc.config.schema import RunConfig, flat, science
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.results import costs, curves
 from scoft_hpc.results.costs import Cost
@@ -153,29 +155,25 @@ def _read_plan(folder: StudyDir) -> dict[str, Any]:
 
 
 def _arms(entries: list[dict[str, Any]]) -> dict[str, str]:
-    """What each run counts as a variant: its own name, with the settings in which runs of one name differ.
+    """What each run counts as a variant: its own name, with as many settings as tell runs of one name apart.
 
     An ablation of other settings than the loss terms has several runs a (culture, variant, seed), such as
-    `mpc gradient=first` and `mpc gradient=last`.
+    `mpc gradient=first` and `mpc gradient=last`. A run that stands for several combinations, as `ldm` does for those
+    of another feature distance, is named by none of them.
     """
-    settings = {entry["run_id"]: dict(flat(entry["config"])) for entry in entries}
-    together: dict[tuple[Any, ...], list[str]] = {}
-    for entry in entries:
-        together.setdefault((entry["culture"], _row(entry), entry["seed"]), []).append(entry["run_id"])
-    differing = sorted(
-        {
-            key
-            for ids in together.values()
-            for key in settings[ids[0]]
-            if not key.endswith(".digest")  # beside it stands what it is the digest of
-            and any(settings[other].get(key) != settings[ids[0]][key] for other in ids)
-        }
-    )
     names = {}
-    for entry in entries:
-        ids = together[entry["culture"], _row(entry), entry["seed"]]
-        told = [f"{key.split('.')[-1]}={settings[entry['run_id']].get(key)}" for key in differing]
-        names[entry["run_id"]] = " ".join([_row(entry), *told]) if len(ids) > 1 else _row(entry)
+    for row in dict.fromkeys(map(_row, entries)):
+        own = [entry for entry in entries if _row(entry) == row]
+        settings = {entry["run_id"]: _telling(entry["config"]) for entry in own}
+        chosen = _apart(own, settings)
+        ends = [key.split(".")[-1] for key in chosen]
+        for run, values in settings.items():
+            told = [
+                f"{end if ends.count(end) == 1 else key}={'null' if values[key] is None else values[key]}"
+                for key, end in zip(chosen, ends, strict=True)
+                if key in values
+            ]
+            names[run] = " ".join([row, *told])
     return names
 
 
@@ -186,6 +184,35 @@ def _row(entry: dict[str, Any]) -> str:
         return f"images of {Path(images).name}"
     prompting = evaluation.get("prompting", "asked")
     return str(entry["variant"]) if prompting == "asked" else f"{entry['variant']} {prompting}"
+
+
+def _apart(entries: list[dict[str, Any]], settings: dict[str, dict[str, Any]]) -> list[str]:
+    """The first settings that together tell apart all runs of one (culture, seed), where any do."""
+
+    def parts(keys: list[str]) -> int:
+        found = {
+            (entry["culture"], entry["seed"], *(str(settings[entry["run_id"]].get(key)) for key in keys))
+            for entry in entries
+        }
+        return len(found)
+
+    chosen: list[str] = []
+    for key in dict.fromkeys(key for values in settings.values() for key in values):
+        if parts(chosen) == len(entries):
+            break
+        if parts([*chosen, key]) > parts(chosen):
+            chosen.append(key)
+    return chosen
+
+
+def _telling(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a run depends on by their dotted names, those that a person would name it by first."""
+    with contextlib.suppress(KeyError, TypeError):  # planned by another version
+        config = without(config, unused(config))
+    found = dict(flat(config))
+    science_of_today = dict(flat(science(RunConfig())))
+    spoken = [key for key in found if key in science_of_today and key.split(".")[-1] != "digest"]
+    return {key: found[key] for key in [*spoken, *found]}
 
 
 def _read_run(folder: RunDir, entry: dict[str, Any], notes: list[str]) -> Run:

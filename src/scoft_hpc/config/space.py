@@ -1,0 +1,157 @@
+"""What a search may try: `tune.space`, read and checked, all faults at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from scoft_hpc.config import check
+from scoft_hpc.config.nodes import settings, takes
+from scoft_hpc.config.schema import RunConfig, flat, science
+from scoft_hpc.errors import ConfigError
+
+FORM = "{low: …, high: …, log: true}, or a list of values"
+KEYS = {"low", "high", "log"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included; `log`: small and large ones alike. `whole`: integers only."""
+
+    low: float
+    high: float
+    log: bool
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of these values, as plain data."""
+
+    values: tuple[Any, ...]
+
+
+Space = dict[str, Range | Choice]
+
+
+def read(given: Mapping[str, Any], words: Sequence[str]) -> Space:
+    """The space that `given` describes; `words` are the command line's, whose settings are not searched.
+
+    Raises:
+        ConfigError: with every fault of every entry.
+    """
+    searched = {name: entry for name, entry in given.items() if entry is not None}
+    faults = [fault for name, entry in searched.items() for fault in _faults(name, entry)]
+    fixed = {word.lstrip("+").partition("=")[0]: word for word in words}
+    faults += [
+        f"`{fixed[name]}`: tune.space searches {name}; leave out one of the two (tune.space={{{name}: null}})."
+        for name in searched
+        if name in fixed
+    ]
+    if faults:
+        raise ConfigError.of(faults)
+    return {name: _part(name, entry) for name, entry in searched.items()}
+
+
+def _part(name: str, entry: Any) -> Range | Choice:
+    if isinstance(entry, list):
+        return Choice(tuple(entry))
+    whole = int in _kinds(name)
+    return Range(entry["low"], entry["high"], entry.get("log", False), whole)
+
+
+def _faults(name: str, entry: Any) -> Iterator[str]:
+    """What is wrong with one entry; of a name that cannot be searched, that alone."""
+    where = f"tune.space: {name}"
+    if name not in settings(RunConfig):
+        near = difflib.get_close_matches(name, _searchable(), n=1)
+        yield f"{where} is not a setting{f'; did you mean {near[0]}?' if near else '; `--cfg job` prints all.'}"
+    elif dataclasses.is_dataclass(settings(RunConfig)[name]):
+        below = [known for known in _searchable() if known.startswith(f"{name}.")]
+        few = f": {', '.join(below[:3])}, …" if below else ""
+        yield f"{where} is a group of settings; name those to search in full{few}."
+    elif name not in _searchable():
+        yield f"{where} is not searched: {_why_not(name)}."
+    elif isinstance(entry, dict):
+        yield from _range_faults(where, name, entry)
+    elif isinstance(entry, list):
+        yield from _choice_faults(where, name, entry)
+    else:
+        yield f"{where}: {entry}; expected {FORM}."
+
+
+def _range_faults(where: str, name: str, entry: dict[str, Any]) -> Iterator[str]:
+    kinds, ends = _kinds(name), {key: entry.get(key) for key in ("low", "high")}
+    if not kinds & {int, float}:
+        yield f"{where} is no number, so it has no low and high; expected a list of values."
+        return
+    if unknown := sorted(set(entry) - KEYS):
+        yield f"{where}: there is no {', '.join(unknown)}; expected {FORM}."
+    if not isinstance(entry.get("log", False), bool):
+        yield f"{where}: log={entry['log']}; expected true or false."
+    wrong = [f"{key}={value}" for key, value in ends.items() if not _is_number(value, kinds)]
+    if wrong:
+        kind = "whole numbers" if int in kinds else "numbers"
+        yield f"{where}: {', '.join(wrong)}; expected {kind}, as {FORM}."
+        return
+    low, high = entry["low"], entry["high"]
+    if low >= high:
+        yield f"{where}: low={low} is not below high={high}."
+    if entry.get("log") is True and low <= 0:
+        yield f"{where}: log=true needs a low above 0, not {low}."
+    for key, value in ends.items():
+        if expected := check.of_setting(name, value):
+            yield f"{where}: {key}={value}; expected {expected}."
+
+
+def _choice_faults(where: str, name: str, entry: list[Any]) -> Iterator[str]:
+    hint = settings(RunConfig)[name]
+    if len({repr(value) for value in entry}) < 2:
+        yield f"{where}: {entry}; expected two values or more to choose from."
+    for value in entry:
+        if not takes(hint, value):
+            names = [member.name for kind in _kinds(name) if issubclass(kind, Enum) for member in kind]
+            yield f"{where}: {value} is none of its values{': ' * bool(names)}{', '.join(names)}."
+        elif expected := check.of_setting(name, value):
+            yield f"{where}: {value}; expected {expected}."
+
+
+def _is_number(value: Any, kinds: set[type]) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int if float not in kinds else (int, float))
+
+
+def _kinds(name: str) -> set[type]:
+    """The types of a setting, without None."""
+    hint = settings(RunConfig)[name]
+    kinds = typing.get_args(hint) if type(None) in typing.get_args(hint) else (hint,)
+    return {kind for kind in kinds if isinstance(kind, type) and kind is not type(None)}
+
+
+REFUSED: tuple[tuple[Callable[[str], bool], str], ...] = (
+    (lambda name: name in ("culture", "seed"), "a trial is all cultures and seeds that are asked for"),
+    (
+        lambda name: name == "variant",
+        "which terms help is an ablation's question; a search is of one variant",
+    ),
+    (
+        lambda name: name.startswith("evaluation."),
+        "it decides how a trial is scored, not how well it is trained",
+    ),
+    (lambda name: name.endswith((".digest", ".name")), "the plan fills it in"),
+)
+
+
+def _why_not(name: str) -> str:
+    told = next((why for holds, why in REFUSED if holds(name)), None)
+    return told or "it says where and how a run is made, not what it computes"
+
+
+def _searchable() -> list[str]:
+    """The settings that a search may try: of the science half, but for those that REFUSED names."""
+    names = dict(flat(science(RunConfig())))
+    return [name for name in names if not any(holds(name) for holds, _ in REFUSED)]

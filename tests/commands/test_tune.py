@@ -1,0 +1,137 @@
+"""`scoft-hpc sweep sweep=tune` from words to exit code: with a door that trains nothing, and once with the real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scoft_hpc import status, sweep
+from scoft_hpc.config import compose
+from scoft_hpc.launch import proposals
+from scoft_hpc.launch.study import read
+from scoft_hpc.runs.layout import StudyDir
+
+DOORS = Path(__file__).parents[1] / "launch"
+
+
+@pytest.fixture
+def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A search of four trials, two a round, whose jobs find the doors."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(DOORS), *(entry for entry in sys.path if entry)]))
+    monkeypatch.setenv("COLUMNS", "200")
+    return [
+        "sweep=tune",
+        "culture=korea",
+        "train.steps=5",
+        f"output={tmp_path}",
+        "cluster.jobs=1",
+        "tune.trials=4",
+        "tune.parallel=2",
+    ]
+
+
+def run(words: list[str], door: str = "scoring_door") -> int:
+    return compose.command("sweep", lambda config: sweep.sweep(config, words, door=door), words)
+
+
+def test_it_ends_with_the_trials_the_best_and_how_to_report_it(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run([*words, "plan=only"]) == 0
+    text = capsys.readouterr().out
+    assert "search tune: 4 trials in rounds of 2, for the least default_style" in text
+    assert "train.lr: 3e-05 to 0.003, by orders of magnitude" in text
+    assert "study tune-r01: 2 runs, 2 to do in 1 pack; nothing was sent" in text
+    assert not list(tmp_path.glob("tune*"))
+    assert run(words) == 0
+    text = capsys.readouterr().out
+    assert "round 1 is over: 2 of 4 trials; best so far train.lr=" in text
+    best = re.search(r"^best: trial (\d), (.*)$", text, flags=re.MULTILINE)
+    assert best is not None and "Do not report it" in text
+    (command,) = re.findall(r"^  python -m scoft_hpc\.sweep (.*)$", text, flags=re.MULTILINE)
+    assert best[2] in command and "'seed=[0,1,2]'" in command
+    report = shlex.split(command)
+    planned = compose.command("sweep", lambda c: sweep.sweep(c, report), [*report, "plan=only"])
+    assert planned == 0 and "study tune-reported: 15 runs" in capsys.readouterr().out
+    assert run(words) == 0
+    again = capsys.readouterr().out
+    assert best[0] in again and "is over" not in again and "round tune" not in again
+    monkeypatch.setattr("sys.argv", ["status", "tune-r01", "--output", str(tmp_path)])
+    assert status.main() == 0, "a round is a study to every other command"
+    assert "2 done" in capsys.readouterr().out
+
+
+def test_a_failed_trial_is_told_and_the_same_command_tries_it_again(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run([*words, "plan=only"])
+    monkeypatch.setenv("DOOR_CRASH", "korea-mpc")
+    assert run(words) == 4
+    text = capsys.readouterr().out
+    assert "trial 1 failed: korea-mpc-s1000-" in text and "exit code 1" in text
+    assert "no trial has a value" in text and not (tmp_path / "tune-r02").exists()
+    monkeypatch.delenv("DOOR_CRASH")
+    assert run(words) == 0
+    assert "best: trial" in capsys.readouterr().out
+
+
+def test_mistakes_are_told_before_anything_is_made(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run([*words, "tune.measure=memorization"]) == 2
+    assert "tune.measure=memorization: expected one of which" in capsys.readouterr().err
+    assert run([*words, "tune.space={train.lrr: [1, 2], lora.rank: 3}"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 3
+    monkeypatch.setattr(proposals, "find_spec", lambda name: None)
+    assert run(words) == 2
+    assert "pip install 'scoft-hpc[tune]'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_that_was_killed_goes_on_with_the_same_trials(words: list[str], tmp_path: Path) -> None:
+    program = (
+        "import sys; from scoft_hpc import sweep; from scoft_hpc.config import compose; w = sys.argv[1:]; "
+    )
+    program += "compose.command('sweep', lambda c: sweep.sweep(c, w, door='scoring_door'), w)"
+    first = StudyDir(tmp_path / "tune-r01")
+    started = first.path / "started.txt"
+    slow = {**os.environ, "DOOR_PACE": "0.3"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *words], env=slow, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not started.exists() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    planned = {entry["run_id"] for entry in read(first)["runs"]}
+    assert run(words) == 0
+    assert {entry["run_id"] for entry in read(first)["runs"]} == planned
+    assert all(first.run(name).result.exists() for name in planned)
+    assert [path.name for path in sorted(tmp_path.glob("tune-r*"))] == ["tune-r01", "tune-r02"]
+
+
+def test_the_real_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A round of two real trials, of the variant that trains fastest."""
+    words = [
+        "sweep=tune", "culture=korea", "variant=ldm", "train.steps=2", "data.pairs=4", "data.negatives.steps=1",
+        "evaluation.prompts=2", "evaluation.samples=1", "evaluation.steps=2", f"output={tmp_path}",
+        "tune.trials=2", "tune.parallel=2", "tune.space={objective.w_c: null}", "cluster.jobs=1",
+    ]  # fmt: skip
+    assert compose.command("sweep", lambda config: sweep.sweep(config, words), words) == 0
+    first = StudyDir(tmp_path / "tune-r01")
+    for entry in read(first)["runs"]:
+        assert first.run(entry["run_id"]).lora.exists()
+        scores = json.loads(first.run(entry["run_id"]).scores.read_text())
+        assert "default_style" in scores["metrics"]
+    assert "2 of 2 trials" in capsys.readouterr().out and (tmp_path / "tune" / "optuna.journal").exists()
