@@ -123,6 +123,6 @@ def _from_folder(folder: Path, dtype: torch.dtype, pickle: bool) -> Parts:
     )
 
 
-def _network(kind: Any, folder: Path, pickle: bool, **dtype: torch.dtype) -> Any:
+def _network(kind: Any, folder: Path, pickle: bool, **settings: Any) -> Any:
     pickled = pickle and any(path.suffix == ".bin" for path in weights.weight_files(folder))
-    return load_network(kind, folder, pickled=pickled, **dtype)
+    return load_network(kind, folder, pickled=pickled, **settings)
