@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from pathlib import Path
 
 import pytest
 
 from changed import changed
 from scoft_hpc.config import check, compose, nodes
-from scoft_hpc.config.schema import Prompting, RunConfig, Variant
+from scoft_hpc.config.schema import Prompting, RunConfig, Variant, WandbMode
 from scoft_hpc.errors import ConfigError
 
 TOY = changed(RunConfig(), {"objective.distance": "toy", "objective.w_vgg": 0.0})
@@ -139,3 +140,12 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
         ConfigError, match=r"output=/proc/x cannot be written to: .*choose one with output=DIR"
     ):
         check.check_output(Path("/proc/x"))
+
+
+def test_live_curves_need_a_network_and_event_files_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _check({"wandb.live": True, "wandb.mode": WandbMode.online, "tensorboard": True}) == []
+    (fault,) = _check({"wandb.live": True})
+    assert "wandb.mode=offline" in fault and "add wandb.mode=online" in fault
+    monkeypatch.setitem(sys.modules, "tensorboard", None)  # as where it is not installed
+    (fault,) = _check({"tensorboard": True})
+    assert "pip install 'scoft-hpc[tensorboard]'" in fault

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from scoft_hpc import sweep
+from scoft_hpc.config import compose
 from wandb_server import serving
 
 from .conftest import Maker
@@ -32,11 +34,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("words", COMMANDS)
 def test_command(words: str, folder: Path) -> None:
     module, *rest = shlex.split(words)
-    short = ["plan=only"] if module.endswith("sweep") else []
+    if module == "scoft_hpc.sweep":
+        asked = [*rest, "plan=only", f"output={folder / 'planned'}"]
+        assert compose.command("sweep", lambda config: sweep.sweep(config, asked), asked) == 0
+        return
     with serving() as server:
         own = {"WANDB_CONFIG_DIR": str(folder), "OMP_NUM_THREADS": "1", **server.environment}
         ended = subprocess.run(
-            [sys.executable, "-m", module, *rest, *short],
+            [sys.executable, "-m", module, *rest],
             cwd=folder,
             env={**os.environ, **own},
             capture_output=True,
