@@ -44,7 +44,7 @@ class DinoEmbedding(nn.Module):
 
 
 class ToyEmbedding(nn.Module):
-    """The mean patch token of the toy world's own CLIP: a network that no run is trained towards.
+    """The class token of the toy world's own CLIP before its projection: a network that no run is trained towards.
 
     Args:
         folder: a CLIPModel as transformers saves it.
@@ -57,8 +57,8 @@ class ToyEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = images.resize(images.unit_range(x, clamp=True), self.network.config.image_size).clamp(0, 1)
-        tokens: Tensor = self.network(pixel_values=self.normalize(x)).last_hidden_state
-        return tokens[:, 1:].mean(1)
+        features: Tensor = self.network(pixel_values=self.normalize(x)).pooler_output
+        return features
 
 
 class Clip(nn.Module):
