@@ -29,7 +29,8 @@ def read(folder: Path) -> EventAccumulator:
 
 
 def series(read: EventAccumulator, name: str) -> tuple[list[int], list[float]]:
-    events = read.Tensors(name)
+    """In the order of steps: files of one second and process are read in the order of their numbers' letters."""
+    events = sorted(read.Tensors(name), key=lambda event: event.step)
     return [event.step for event in events], [float(make_ndarray(event.tensor_proto)) for event in events]
 
 
