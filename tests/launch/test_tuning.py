@@ -186,6 +186,12 @@ def test_a_search_never_changes(begin: Callable[..., Search], word: str, told: s
     assert told in str(caught.value) and "study=NAME" in str(caught.value)
 
 
+def test_what_never_began_may_change(begin: Callable[..., Search]) -> None:
+    with pytest.raises(CrashError):
+        run(begin(), Sender(before=True))
+    assert run(begin("tune.seed=3", "tune.trials=2"), Sender())[0] is Outcome.over
+
+
 def test_what_is_no_search_is_refused(begin: Callable[..., Search], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"ablation=lora_rank beside tune\.space"):
         begin("ablation=lora_rank")

@@ -118,9 +118,10 @@ def run(search: Search, send: Send, told: Callable[[Sequence[Trial]], None]) -> 
     hold = Claim.take(launch_claim(search.folder))
     try:
         with repeating(hold.beat, BEAT_SECONDS):
-            if not search.record.exists():
-                atomic.write_json(search.record, _settings(search))
             return _rounds(search, send, lambda found: _keep(search, found, told))
+    except OSError as error:
+        where = error.filename or search.folder.path
+        raise LaunchError(f"{where}: {error.strerror}. Mend this and start again.") from None
     finally:
         hold.release()
 
@@ -190,6 +191,8 @@ def _round(
     store.check(study, planned)
     if all(study.run(run.run_id).result.exists() for run in planned.runs) and study.plan.exists():
         return Outcome.over
+    if not study.plan.exists():
+        atomic.write_json(search.record, _settings(search))
     outcome = send(search.config, study, planned)
     if outcome is Outcome.over:
         told(search.trials())
@@ -241,8 +244,8 @@ def _settings(search: Search) -> dict[str, Any]:
 
 
 def _require_same(search: Search) -> None:
-    """Raise LaunchError, telling what differs, if the search on disk is of other settings."""
-    if not search.record.exists():
+    """Raise LaunchError, telling what differs, if the rounds on disk were searched under other settings."""
+    if not trials.rounds(search.output, search.name):
         return
     try:
         there = json.loads(search.record.read_text())
