@@ -12,9 +12,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scoft_hpc.results import study
+from scoft_hpc.results.formats import number
 from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.study import Study
-from scoft_hpc.results.table import number
 from scoft_hpc.results.tracking import TRUTH, Correlation, Tracking, tracking
 from scoft_hpc.runs.layout import StudyDir
 

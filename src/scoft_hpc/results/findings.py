@@ -5,12 +5,11 @@ The terminal's tables, the report, the exports and W&B all take their numbers fr
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from scoft_hpc.results import inference, power, statistics
+from scoft_hpc.results import formats, inference, power, statistics
 from scoft_hpc.results.inference import Comparison
 from scoft_hpc.results.measures import MEASURES, Measure
 from scoft_hpc.results.power import Needed
@@ -76,22 +75,18 @@ class Findings:
         return (MEASURES[measure].worth(level.value) or None) if level is not None else None
 
     def digits(self, measure: str) -> int:
-        """Decimals that show a tenth of the difference worth seeing."""
-        levels = [level.value for v in self.variants if (level := self.of(v, measure).level) is not None]
-        worth = MEASURES[measure].worth(max(map(abs, levels), default=0.0))
-        return min(max(round(1 - math.log10(worth)), 0), 5) if worth else 2
+        """Decimals that tell the variants' means apart."""
+        levels = (self.of(variant, measure).level for variant in self.variants)
+        return formats.decimals(level.value for level in levels if level is not None)
 
-    def warning(self, measure: str) -> str | None:
+    def warnings(self, measure: str) -> list[str]:
         """Why the measure should not be trusted as it stands, as the runs say it, and of which variants."""
-        told: dict[str, list[str]] = {}
+        told: dict[str, dict[str, None]] = {}
         for run in self.study.runs:
             if warning := run.scores.get("metrics", {}).get(measure, {}).get("warning"):
-                told.setdefault(str(warning), []).append(run.variant)
-        lines = []
-        for text, variants in told.items():
-            names = list(dict.fromkeys(variants))
-            lines.append(text if len(names) == len(self.variants) else f"{', '.join(names)}: {text}")
-        return " ".join(lines) or None
+                told.setdefault(str(warning), {})[run.variant] = None
+        everywhere = len(self.variants)
+        return [text if len(of) == everywhere else f"{', '.join(of)}: {text}" for text, of in told.items()]
 
     @cached_property
     def _table(self) -> dict[tuple[str, str], Finding]:
@@ -121,8 +116,14 @@ def findings(study: Study) -> Findings:
         measures=[m for m in MEASURES.values() if any(run.metric(m.name) is not None for run in study.runs)],
         variants=variants,
         cultures=study.cultures,
-        references=[name for name in REFERENCES if name in variants] or variants[:1],
+        references=_references(variants) or variants[:1],
     )
+
+
+def _references(variants: Sequence[str]) -> list[str]:
+    """Of several arms of one name, such as `base prompting=asked` and `base prompting=named`, the first."""
+    firsts = {variant.split(" ")[0]: variant for variant in reversed(variants)}
+    return [firsts[name] for name in REFERENCES if name in firsts]
 
 
 def _best(measure: Measure, levels: Mapping[str, Estimate | None]) -> set[str]:
