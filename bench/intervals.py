@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import correlations
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
@@ -206,29 +207,32 @@ def main() -> None:
     ]
     family, families = 20, studies // 2
     found = [(s.name, [false_positives(s, c, families, family) for c in CULTURES]) for s in NULLS]
-    for scenario, columns in covered:
-        print(scenario.name, *(" ".join(one.text for one in column) for column in columns), sep=" | ")
-    for name, rates in found:
-        print(name, *(f"{100 * one:.1f} {100 * after:.1f}" for one, after in rates), sep=" | ")
+    correlated = [
+        (world.name, count, correlations.coverage(world, count, studies // 8))
+        for world in correlations.WORLDS
+        for count in CULTURES
+    ]
     environment = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True
     )
-    PAGE.write_text(
-        environment.get_template("statistics.md.j2").render(
-            cultures=CULTURES,
-            methods=list(METHODS),
-            covered=covered,
-            found=found,
-            studies=studies,
-            families=families,
-            family=family,
-            seeds=SEEDS,
-            prompts=PROMPTS,
-            samples=SAMPLES,
-            error=100 * np.sqrt(0.05 * 0.95 / studies),
-            family_error=100 * np.sqrt(0.05 * 0.95 / families),
-        )
+    numbers = {"studies": studies, "families": families, "correlated_studies": studies // 8}
+    errors = [100 * np.sqrt(0.05 * 0.95 / number) for number in numbers.values()]
+    page = environment.get_template("statistics.md.j2").render(
+        **numbers,
+        **dict(zip(("error", "family_error", "correlated_error"), errors, strict=True)),
+        family=family,
+        cultures=CULTURES,
+        seeds=SEEDS,
+        prompts=PROMPTS,
+        samples=SAMPLES,
+        covered=covered,
+        found=found,
+        correlated=correlated,
+        correlation_methods=correlations.METHODS,
     )
+    PAGE.write_text(page)
+    tables = [line for line in page.splitlines() if line.startswith("|") and "---" not in line]
+    print(*tables, sep="\n")
     print(f"written: {PAGE}")
 
 

@@ -17,9 +17,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from scoft_hpc.results import statistics, study
-from scoft_hpc.results.measures import MEASURES, Measure
-from scoft_hpc.results.statistics import Estimate
+from scoft_hpc.results import study
+from scoft_hpc.results.findings import findings
+from scoft_hpc.results.inference import compare
+from scoft_hpc.results.measures import Measure
+from scoft_hpc.results.statistics import Estimate, of_difference, paired, values
 from scoft_hpc.results.study import Study
 from scoft_hpc.runs.layout import StudyDir
 
@@ -58,15 +60,24 @@ def page(found: Study) -> str:
         values = [run.metric(measure) for run in found.of(culture=culture, variant=variant)]
         return f"{sum(v for v in values if v is not None) / len(values):.2f}"
 
+    told = findings(found)
+    family = {
+        (m.name, one, other): paired(values(found, m, one), values(found, m, other))
+        for m in told.measures
+        for one, other in CONTRASTS
+    }
+    bounds = {m.name: of_difference(m) for m in told.measures}
+    compared = compare(family, bounds={key: bounds[key[0]] for key in family})
+
     def level(measure: Measure, variant: str) -> str:
-        return _told(statistics.level(found, measure, variant))
+        return _told(told.of(variant, measure.name).level, told.digits(measure.name))
 
     def contrast(measure: Measure, variant: str, reference: str) -> str:
-        estimate = statistics.contrast(found, measure, variant, reference)
-        text = _told(estimate, "+")
-        return (
-            f"**{text}**" if estimate is not None and estimate.half is not None and estimate.holds else text
-        )
+        comparison = compared.get((measure.name, variant, reference))
+        if comparison is None:
+            return "–"
+        text = _told(comparison.difference, told.digits(measure.name), "+")
+        return f"**{text}**" if comparison.holds else text
 
     config, provenance = found.runs[-1].config, found.runs[0].provenance
     environment = Environment(
@@ -85,7 +96,7 @@ def page(found: Study) -> str:
         objective=config["objective"],
         torch=provenance["torch"],
         model=provenance["model_digest"][:8],
-        measures=list(MEASURES.values()),
+        measures=told.measures,
         contrasts=CONTRASTS,
         level=level,
         contrast=contrast,
@@ -93,12 +104,12 @@ def page(found: Study) -> str:
     )
 
 
-def _told(estimate: Estimate | None, sign: str = "") -> str:
+def _told(estimate: Estimate | None, digits: int, sign: str = "") -> str:
     if estimate is None:
         return "–"
-    text = f"{estimate.value:{sign}.2f}"
+    text = f"{estimate.value:{sign}.{digits}f}"
     if estimate.half is not None:
-        text += f" ({estimate.low:{sign}.2f} … {estimate.high:{sign}.2f})"
+        text += f" ({estimate.low:{sign}.{digits}f} … {estimate.high:{sign}.{digits}f})"
     return text.replace("-", "−")
 
 

@@ -63,7 +63,7 @@ def show(gathered: Gathered) -> None:
         rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         _say(console, f"{', '.join(names[:SHOWN])}{rest} failed: {reason}")
     for measure in found.measures:
-        if warning := found.warning(measure.name):
+        for warning in found.warnings(measure.name):
             _say(console, f"{measure.title}: {warning}")
     for note in gathered.notes:
         _say(console, f"note: {note}")

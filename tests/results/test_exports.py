@@ -9,7 +9,7 @@ import pytest
 
 from scoft_hpc.results import latex, markdown, study
 from scoft_hpc.results.findings import Findings, findings
-from scoft_hpc.results.table import number
+from scoft_hpc.results.formats import number, p_value, signed
 
 from .conftest import Maker
 
@@ -93,9 +93,9 @@ def test_markdown_has_every_finding(found: Findings) -> None:
     compared = found.of("mpc", "kid").against["base"]
     (line,) = (line for line in against.splitlines() if line.startswith("| KID ↓ | mpc |"))
     cells = line.strip("| ").split(" | ")
-    assert cells[2].strip("*").startswith(markdown.signed(compared.difference.value, found.digits("kid")))
+    assert cells[2].strip("*").startswith(signed(compared.difference.value, found.digits("kid")))
     assert cells[2].startswith("**") == compared.holds
-    assert cells[4:7] == ["2 cultures", markdown.p_value(compared.p), markdown.p_value(compared.corrected)]
+    assert cells[4:7] == ["2 cultures", p_value(compared.p), p_value(compared.corrected)]
     needed = found.needed("mpc", "base", "kid")
     assert needed is not None
     assert cells[7].endswith(f": {needed.text}")
@@ -133,11 +133,11 @@ def test_markdown_names_what_is_not_done(copied: Maker) -> None:
     assert f"- `{copied.run(planned).run_id}` planned\n" in text
 
 
-@pytest.mark.parametrize(("p", "text"), [(None, "–"), (0.0312, ".031"), (0.0004, "<.001"), (1.0, "1.000")])
+@pytest.mark.parametrize(("p", "text"), [(None, "–"), (0.0312, ".031"), (0.0004, "< .001"), (1.0, "1.000")])
 def test_p_values_are_told_as_in_papers(p: float | None, text: str) -> None:
-    assert markdown.p_value(p) == text
+    assert p_value(p) == text
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.1, "+.10"), (-0.1, "−.10"), (0.001, ".00")])
 def test_differences_have_a_sign(value: float, text: str) -> None:
-    assert markdown.signed(value, 2) == text
+    assert signed(value, 2) == text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from copy import deepcopy
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from scoft_hpc.results import study
 from scoft_hpc.results.findings import Findings, findings
 from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.power import components, cultures_needed, seeds_needed
-from scoft_hpc.results.statistics import contrast, level, paired, values
+from scoft_hpc.results.statistics import level, mean, paired, values
 from scoft_hpc.results.table import Row
 from scoft_hpc.runs import atomic
 
@@ -46,7 +47,8 @@ def test_levels_comparisons_and_references(found: Findings) -> None:
     assert one.level == level(found.study, measure, "mpc")
     assert list(one.against) == ["base", "ldm"]
     for reference, compared in one.against.items():
-        assert compared.difference == contrast(found.study, measure, "mpc", reference)
+        pairs = paired(values(found.study, measure, "mpc"), values(found.study, measure, reference))
+        assert compared.difference == mean(pairs, bounds=(-1.0, 1.0))
         assert (compared.over, compared.units) == ("cultures", 2)
     assert list(found.of("ldm", "default_style").against) == ["base"]
     assert found.of("base", "default_style").against == {}
@@ -102,13 +104,19 @@ def test_what_more_it_takes(found: Findings) -> None:
     assert found.needed("mpc", "base", "neutral_kid") is None
 
 
-def test_digits_show_a_tenth_of_what_matters(found: Findings) -> None:
-    assert [found.digits(name) for name in ("default_style", "clip_score", "fid")] == [2, 3, 0]
+def test_digits_tell_the_variants_apart(found: Findings) -> None:
+    assert [found.digits(name) for name in ("default_style", "clip_score", "fid")] == [2, 3, 1]
 
 
-def test_warnings_are_passed_on(found: Findings) -> None:
-    assert found.warning("kid") is None
-    assert "biased" in (found.warning("fid") or "")
+def test_warnings_are_passed_on_with_the_variants_that_they_are_of(found: Findings) -> None:
+    assert found.warnings("kid") == []
+    assert found.warnings("fid") == ["FID of 6 images is biased beyond use."]
+    doubted = deepcopy(found.study.runs)
+    for run in doubted:
+        if run.variant in ("mp", "mpc"):
+            run.scores["metrics"]["kid"]["warning"] = "Judged by its own network."
+    told = findings(replace(found.study, runs=doubted))
+    assert told.warnings("kid") == ["mp, mpc: Judged by its own network."]
 
 
 def test_half_a_study_and_none(make: Callable[..., Maker]) -> None:
@@ -129,4 +137,4 @@ def test_half_a_study_and_none(make: Callable[..., Maker]) -> None:
     assert alone.level is not None
     assert (alone.against, alone.best) == ({}, False)
     assert found.needed("mpc", "m", "clip_score") is None
-    assert found.digits("clip_score") == 3
+    assert found.digits("clip_score") == 2

@@ -10,7 +10,16 @@ from scipy import stats
 
 from scoft_hpc.results import study
 from scoft_hpc.results.measures import MEASURES
-from scoft_hpc.results.statistics import Values, contrast, interval, level, mean, of_units, paired, values
+from scoft_hpc.results.statistics import (
+    Values,
+    interval,
+    level,
+    mean,
+    of_difference,
+    of_units,
+    paired,
+    values,
+)
 from scoft_hpc.runs import atomic
 
 from .conftest import Maker
@@ -79,7 +88,7 @@ def test_nothing_and_one_number_have_no_interval() -> None:
     for found in ({("a", 0): {"": 0.3}}, {("a", 0): {"": 0.3}, ("b", 0): {"": 0.3}}):
         estimate = mean(found, bounds=(0, 1))
         assert estimate is not None
-        assert (estimate.value, estimate.half, estimate.holds) == (0.3, None, False)
+        assert (estimate.value, estimate.half) == (0.3, None)
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (0.0, math.inf)])
@@ -147,12 +156,12 @@ def test_samples_give_the_runs_own_metrics(finished: Maker) -> None:
             assert estimate.value == pytest.approx(np.mean([m for m in metrics if m is not None]))
 
 
-def test_contrast_is_the_difference_of_levels(finished: Maker) -> None:
+def test_a_paired_difference_is_the_difference_of_levels(finished: Maker) -> None:
     found, measure = study.read(finished.folder), MEASURES["default_style"]
-    levels = {variant: level(found, measure, variant) for variant in ("base", "mpc")}
-    estimate = contrast(found, measure, "mpc", "base")
-    assert estimate is not None
-    assert levels["mpc"] is not None
-    assert levels["base"] is not None
-    assert estimate.value == pytest.approx(levels["mpc"].value - levels["base"].value)
+    one, other = (level(found, measure, variant) for variant in ("mpc", "base"))
+    estimate = mean(
+        paired(*(values(found, measure, v) for v in ("mpc", "base"))), bounds=of_difference(measure)
+    )
+    assert estimate is not None and one is not None and other is not None
+    assert estimate.value == pytest.approx(one.value - other.value)
     assert -1 <= estimate.low < estimate.value < 0

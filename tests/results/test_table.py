@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 from rich.console import Console
 
-from scoft_hpc.results import study, table
+from scoft_hpc.results import formats, study, table
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.measures import MEASURES
 
@@ -136,11 +136,11 @@ def test_a_study_without_scores_has_no_summary(make: Callable[..., Maker]) -> No
     [(None, "–"), (0.62, ".62"), (1.0, "1.00"), (-0.074, "−.07"), (-0.001, ".00"), (0.999, "1.00")],
 )
 def test_number(value: float | None, text: str) -> None:
-    assert table.number(value) == text
+    assert formats.number(value) == text
 
 
 @pytest.mark.parametrize(
     ("value", "digits", "text"), [(0.6249, 3, ".625"), (85.4, 0, "85"), (-0.0004, 3, ".000"), (0.2, 0, "0")]
 )
 def test_number_of_digits(value: float, digits: int, text: str) -> None:
-    assert table.number(value, digits) == text
+    assert formats.number(value, digits) == text

@@ -5,12 +5,11 @@ The terminal's tables, the report, the exports and W&B all take their numbers fr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from scoft_hpc.results import inference, power, statistics
+from scoft_hpc.results import formats, inference, power, statistics
 from scoft_hpc.results.inference import Comparison
 from scoft_hpc.results.measures import MEASURES, Measure
 from scoft_hpc.results.power import Needed
@@ -76,15 +75,18 @@ class Findings:
         return (MEASURES[measure].worth(level.value) or None) if level is not None else None
 
     def digits(self, measure: str) -> int:
-        """Decimals that show a tenth of the difference worth seeing."""
-        levels = [level.value for v in self.variants if (level := self.of(v, measure).level) is not None]
-        worth = MEASURES[measure].worth(max(map(abs, levels), default=0.0))
-        return min(max(round(1 - math.log10(worth)), 0), 5) if worth else 2
+        """Decimals that tell the variants' means apart."""
+        levels = (self.of(variant, measure).level for variant in self.variants)
+        return formats.decimals(level.value for level in levels if level is not None)
 
-    def warning(self, measure: str) -> str | None:
-        """Why the measure should not be trusted as it stands, as the first run that has reason to says it."""
-        told = (run.scores.get("metrics", {}).get(measure, {}).get("warning") for run in self.study.runs)
-        return next((str(warning) for warning in told if warning), None)
+    def warnings(self, measure: str) -> list[str]:
+        """Why the measure should not be trusted as it stands, as the runs say it, and of which variants."""
+        told: dict[str, dict[str, None]] = {}
+        for run in self.study.runs:
+            if warning := run.scores.get("metrics", {}).get(measure, {}).get("warning"):
+                told.setdefault(str(warning), {})[run.variant] = None
+        everywhere = len(self.variants)
+        return [text if len(of) == everywhere else f"{', '.join(of)}: {text}" for text, of in told.items()]
 
     @cached_property
     def _table(self) -> dict[tuple[str, str], Finding]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scoft_hpc.results.findings import Finding, Findings
+from scoft_hpc.results.formats import number
 from scoft_hpc.results.measures import Measure
-from scoft_hpc.results.table import number
 from scoft_hpc.runs.atomic import write_text
 
 ESCAPED = {c: f"\\{c}" for c in "&%$#_{}"} | {
@@ -61,7 +61,7 @@ def _caption(found: Findings) -> str:
         f"intervals. Bold: the best of its line. Grey: no difference from {reference} that holds after Holm's "
         f"correction ($p > .05$)."
     )
-    warnings = [f"{m.title}: {warning}" for m in found.measures if (warning := found.warning(m.name))]
+    warnings = [f"{m.title}: {warning}" for m in found.measures for warning in found.warnings(m.name)]
     return " ".join([what, *map(escape, warnings)])
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from scoft_hpc.results import costs
 from scoft_hpc.results.findings import Findings
+from scoft_hpc.results.formats import number, p_value, signed
 from scoft_hpc.results.inference import Comparison
 from scoft_hpc.results.measures import Measure
 from scoft_hpc.results.statistics import Estimate
 from scoft_hpc.results.study import Study
-from scoft_hpc.results.table import HEADLINE, number
+from scoft_hpc.results.table import HEADLINE
 from scoft_hpc.runs.atomic import write_text
 from scoft_hpc.runs.record import Status
 
@@ -66,7 +67,7 @@ def _headline(found: Findings) -> Iterator[str]:
         lines.append([_name(m), *cells])
     yield from _table(["", *map(_text, found.variants)], lines)
     for m in found.measures:
-        if warning := found.warning(m.name):
+        for warning in found.warnings(m.name):
             yield ""
             yield f"{m.title}: {_text(warning)}"
 
@@ -172,16 +173,6 @@ def _meanings(found: Findings) -> Iterator[str]:
     yield ""
     for m in found.measures:
         yield f"- **{_name(m)}**: {m.meaning}"
-
-
-def signed(value: float, digits: int) -> str:
-    text = number(value, digits)
-    return text if text.startswith("−") or float(text) == 0 else f"+{text}"
-
-
-def p_value(p: float | None) -> str:
-    """As papers give it: .031, or <.001."""
-    return "–" if p is None else "<.001" if p < 0.0005 else number(p, 3)
 
 
 def _name(measure: Measure) -> str:

@@ -47,11 +47,6 @@ class Measure:
         """The value to come near to, where that is neither end."""
         return 0.5 if self.better == "half" else None
 
-    @property
-    def share(self) -> bool:
-        """Whether it is a share of samples."""
-        return self.unit == "sample" and self.bounds == (0.0, 1.0)
-
     def badness(self, value: float) -> float | None:
         """A number that is the lower the better; None where neither end is better."""
         return {"lower": value, "higher": -value, "half": abs(value - 0.5), "neither": None}[self.better]

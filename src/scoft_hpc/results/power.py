@@ -62,10 +62,10 @@ class Needed:
 
     @property
     def text(self) -> str:
-        """Such as `4 more seeds`."""
+        """Those that are missing, such as `4 seeds`."""
         if self.more is None:
-            return f"more than {MOST:,} {self.of}"
-        return f"{self.more} more {self.of if self.more != 1 else self.of[:-1]}" if self.more else "none"
+            return f"> {MOST:,} {self.of}"
+        return f"{self.more:,} {self.of if self.more != 1 else self.of[:-1]}" if self.more else "none"
 
 
 def components(found: Values) -> Components:

@@ -47,11 +47,6 @@ class Estimate:
         """Half of the interval's width; None where there is none: nothing was repeated, or all of it agrees."""
         return (self.high - self.low) / 2 if math.isfinite(self.high - self.low) else None
 
-    @property
-    def holds(self) -> bool:
-        """Whether the interval leaves zero out: of a difference, whether there is one."""
-        return self.low > 0 or self.high < 0
-
 
 @dataclass(frozen=True)
 class Units:
@@ -97,12 +92,6 @@ def of_units(run: Run, measure: Measure) -> Mapping[str, float]:
 def level(study: Study, measure: Measure, variant: str, *, culture: str | None = None) -> Estimate | None:
     """A variant's mean, of one culture or of all; None where nothing is scored yet."""
     return mean(values(study, measure, variant, culture=culture), bounds=measure.bounds)
-
-
-def contrast(study: Study, measure: Measure, variant: str, reference: str) -> Estimate | None:
-    """What `variant` has more than `reference`, paired; None where no pair is there yet."""
-    pairs = paired(values(study, measure, variant), values(study, measure, reference))
-    return mean(pairs, bounds=of_difference(measure))
 
 
 def of_difference(measure: Measure) -> tuple[float, float]:

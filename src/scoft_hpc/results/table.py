@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoft_hpc.results.findings import Finding, Findings
+from scoft_hpc.results.formats import number
 from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.study import Study
 from scoft_hpc.runs.atomic import replacing, write_text
@@ -205,16 +206,6 @@ def bias_tables(study: Study) -> list[Table]:
             lines.add_row(escape(culture), *(shares[culture, variant] for variant in variants))
         tables.append(lines)
     return tables
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """So many decimals without the leading zero: .62, 1.00, −.07."""
-    if value is None:
-        return "–"
-    text = f"{abs(value):.{digits}f}"
-    negative = value < 0 and float(text) != 0
-    text = text[1:] if text.startswith("0.") else text
-    return f"−{text}" if negative else text
 
 
 def _average(found: Sequence[float | None]) -> float | None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from scoft_hpc.results.findings import Findings
+from scoft_hpc.results.formats import NONE
 from scoft_hpc.results.inference import Comparison
 from scoft_hpc.results.measures import Measure
-from scoft_hpc.results.power import MOST, Needed
-from scoft_hpc.results.report.formats import NONE, decimals
 from scoft_hpc.results.statistics import Estimate
 from scoft_hpc.results.study import Study
 
@@ -89,14 +88,8 @@ def differences(found: Findings, reference: str) -> list[Block]:
         rows = list(_rows(found, measure, reference))
         if rows:
             worth = found.worth(reference, measure.name)
-            blocks.append(Block(measure, digits(found, measure), worth, rows))
+            blocks.append(Block(measure, found.digits(measure.name), worth, rows))
     return blocks
-
-
-def digits(found: Findings, measure: Measure) -> int:
-    """Decimals that tell the variants apart."""
-    levels = (found.of(variant, measure.name).level for variant in found.variants)
-    return decimals(level.value for level in levels if level is not None)
 
 
 def _line(found: Findings, measure: Measure) -> Line:
@@ -110,9 +103,9 @@ def _line(found: Findings, measure: Measure) -> Line:
         )
     return Line(
         measure,
-        digits(found, measure),
+        found.digits(measure.name),
         _size(found.study, measure),
-        _warnings(found.study, measure),
+        found.warnings(measure.name),
         cells,
     )
 
@@ -121,15 +114,8 @@ def _rows(found: Findings, measure: Measure, reference: str) -> Iterator[Differe
     for variant in found.variants:
         comparison = found.of(variant, measure.name).against.get(reference)
         if comparison is not None:
-            yield Difference(variant, comparison, _needed(found.needed(variant, reference, measure.name)))
-
-
-def _needed(needed: Needed | None) -> str:
-    if needed is None:
-        return NONE
-    if needed.more is None:
-        return f"> {MOST:,} {needed.of}"
-    return f"{needed.more:,} {needed.of if needed.more != 1 else needed.of[:-1]}" if needed.more else "none"
+            needed = found.needed(variant, reference, measure.name)
+            yield Difference(variant, comparison, NONE if needed is None else needed.text)
 
 
 def _size(study: Study, measure: Measure) -> str:
@@ -147,8 +133,3 @@ def _size(study: Study, measure: Measure) -> str:
 def _range(numbers: list[int]) -> str:
     low, high = min(numbers), max(numbers)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _warnings(study: Study, measure: Measure) -> list[str]:
-    metrics = [run.scores.get("metrics", {}).get(measure.name) or {} for run in study.runs]
-    return list(dict.fromkeys(str(m["warning"]) for m in metrics if m.get("warning")))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.measures import Measure
-from scoft_hpc.results.report.headline import digits
 
 Cell = tuple[float, float]
 """A mean, and how good it is, from 0 to 1."""
@@ -35,7 +34,7 @@ def _heat(found: Findings, measure: Measure) -> Heat:
     good = dict(zip(levels, _goodness(measure, list(levels.values())), strict=True))
     return Heat(
         measure,
-        digits(found, measure),
+        found.digits(measure.name),
         [
             (c, [(levels[c, v], good[c, v]) if (c, v) in levels else None for v in found.variants])
             for c in found.cultures

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from scoft_hpc.results.report.formats import listed
+from scoft_hpc.results.formats import listed
 from scoft_hpc.results.study import Study
 
 CODE = ("scoft_hpc", "commit", "program")

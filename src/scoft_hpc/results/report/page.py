@@ -13,10 +13,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scoft_hpc.results import costs, grids
+from scoft_hpc.results import costs, formats, grids
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.measures import Measure
-from scoft_hpc.results.report import formats, headline, made, svg
+from scoft_hpc.results.report import headline, made, svg
 from scoft_hpc.results.report.forest import forest
 from scoft_hpc.results.report.heat import heats
 from scoft_hpc.results.study import BASE, Study
@@ -125,7 +125,7 @@ def _shown(found: Findings) -> dict[str, Any]:
         "counts": {v: _count(study, v) for v in study.variants},
         "differences": {reference: some for reference, some in blocks.items() if some},
         "forests": [
-            (drawn, headline.digits(found, measure))
+            (drawn, found.digits(measure.name))
             for measure in found.measures
             if (drawn := forest(found, measure, found.references[0])) is not None
         ],

@@ -1,0 +1,42 @@
+"""docs/toy-metrics.md, as it is written from a study whose truth is known."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+
+import tracking as bench
+
+from scoft_hpc.results.measures import MEASURES
+from scoft_hpc.results.tracking import Correlation, Tracking
+
+
+def of(low: float, high: float, expected: int | None) -> Tracking:
+    one = Correlation((low + high) / 2, low, high, runs=12, cultures=3, over="cultures")
+    return Tracking(MEASURES["kid"], MEASURES["in_style"], one, one, expected)
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        (of(-0.9, -0.2, -1), "yes"),
+        (of(0.2, 0.9, -1), "the other way round"),
+        (of(0.2, 0.9, 1), "yes"),
+        (of(-0.2, 0.9, 1), "cannot be told"),
+        (of(0.2, 0.9, None), "–"),
+        (of(float("-inf"), float("inf"), 1), "cannot be told"),
+        (Tracking(MEASURES["kid"], MEASURES["in_style"], None, None, -1), "–"),
+    ],
+)
+def test_a_verdict_is_about_the_sign_that_a_good_metric_has(found: Tracking, verdict: str) -> None:
+    assert bench.verdict(found) == verdict
+
+
+def test_a_correlation_is_told_with_its_interval() -> None:
+    assert bench.told(of(-0.9, -0.2, -1).within) == "−.55 (−.90 … −.20)"
+    assert bench.told(None) == "–"
+    assert bench.told(Correlation(0.5, float("-inf"), float("inf"), 4, 1, "runs")) == ".50"
