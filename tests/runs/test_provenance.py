@@ -36,7 +36,8 @@ def committed(code: Path) -> str:
 
 
 def test_code_as_it_was_committed(checkout: Path) -> None:
-    assert provenance.commit() == {"commit": committed(checkout), "dirty": False}
+    commit = committed(checkout)
+    assert provenance.commit() == {"commit": commit, "dirty": False}
 
 
 def test_code_changed_since(checkout: Path) -> None:
