@@ -127,12 +127,12 @@ def _tune(console: Console, config: SweepConfig, words: Sequence[str], door: str
 
 def _lower(measure: str) -> bool:
     """Whether less of the measure is better."""
-    arrows = {name: one.arrow for name, one in MEASURES.items() if one.arrow in ("↓", "↑")}
-    if measure not in arrows:
+    ends = {name: one.better for name, one in MEASURES.items() if one.better in ("lower", "higher")}
+    if measure not in ends:
         raise ConfigError(
-            f"tune.measure={measure}: expected one of which more or less is better: {', '.join(arrows)}."
+            f"tune.measure={measure}: expected one of which more or less is better: {', '.join(ends)}."
         )
-    return arrows[measure] == "↓"
+    return ends[measure] == "lower"
 
 
 def _round_here(console: Console, config: SweepConfig, study: StudyDir, plan: Plan, door: str) -> Outcome:
