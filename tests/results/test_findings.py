@@ -54,6 +54,13 @@ def test_levels_comparisons_and_references(found: Findings) -> None:
     assert found.of("base", "default_style").against == {}
 
 
+def test_of_several_arms_of_a_reference_the_first_is_it(finished: Maker) -> None:
+    read = study.read(finished.folder)
+    names = {"base": "base prompting=asked", "ldm": "base prompting=named", "m": "ldm"}
+    runs = (replace(run, variant=names.get(run.variant, run.variant)) for run in read.runs)
+    assert findings(replace(read, runs=tuple(runs))).references == ["base prompting=asked", "ldm"]
+
+
 def test_a_reference_has_one_family_for_the_correction(found: Findings) -> None:
     """The smallest p of a family is multiplied by how many there are."""
     for reference, variants in (("base", 4), ("ldm", 3)):

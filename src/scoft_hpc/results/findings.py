@@ -5,7 +5,7 @@ The terminal's tables, the report, the exports and W&B all take their numbers fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -116,8 +116,14 @@ def findings(study: Study) -> Findings:
         measures=[m for m in MEASURES.values() if any(run.metric(m.name) is not None for run in study.runs)],
         variants=variants,
         cultures=study.cultures,
-        references=[name for name in REFERENCES if name in variants] or variants[:1],
+        references=_references(variants) or variants[:1],
     )
+
+
+def _references(variants: Sequence[str]) -> list[str]:
+    """Of several arms of one name, such as `base prompting=asked` and `base prompting=named`, the first."""
+    firsts = {variant.split(" ")[0]: variant for variant in reversed(variants)}
+    return [firsts[name] for name in REFERENCES if name in firsts]
 
 
 def _best(measure: Measure, levels: Mapping[str, Estimate | None]) -> set[str]:
