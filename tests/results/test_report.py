@@ -137,7 +137,7 @@ def test_plots_follow_the_page(html: str) -> None:
 
 
 def test_a_study_of_which_nothing_ran(make: Callable[..., Maker]) -> None:
-    page = Page(report.render(study.read(make().folder)))
+    page = Page(report.render(findings(study.read(make().folder))))
     assert "20 not finished" in page.text
     assert page.of("img") == []
 

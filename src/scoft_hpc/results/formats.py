@@ -20,10 +20,10 @@ class Interval(Protocol):
 
 
 def decimals(values: Iterable[float]) -> int:
-    """So many that the largest of the values shows two digits, and so does how far they lie apart: 2 for shares."""
+    """So many that the largest of the values shows two digits and the values are told apart; 2 for most shares."""
     found = list(values)
     largest, apart = max(map(abs, found), default=1.0), max(found, default=1.0) - min(found, default=0.0)
-    return max(_decimals(largest), _decimals(2 * apart) if apart > 0 else 0)
+    return max(_decimals(largest), _decimals(5 * apart) if apart > 0 else 0)
 
 
 def _decimals(size: float) -> int:
