@@ -19,8 +19,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scoft_hpc.results.inference import LEVEL
 from scoft_hpc.results.statistics import Values, nest
@@ -95,16 +97,23 @@ def power(error: float, difference: float, units: int, *, level: float = LEVEL) 
     Both tails of the noncentral t, as the normal's tails averaged over what the standard deviation may be found as:
     scipy's own is not a number for the tail on the other side.
     """
-    from scipy.special import chdtri, ndtr, stdtrit
+    from scipy.special import ndtr, stdtrit
 
     if units < 2:
         return 0.0
     if error == 0:
         return float(difference != 0)
     df, shift = units - 1, abs(difference) / error
-    found = np.sqrt(chdtri(df, (np.arange(QUANTILES) + 0.5) / QUANTILES) / df)
-    needed = stdtrit(df, 1 - level / 2) * found
+    needed = stdtrit(df, 1 - level / 2) * _deviations(df)
     return float(np.mean(ndtr(shift - needed) + ndtr(-shift - needed)))
+
+
+@lru_cache(maxsize=256)
+def _deviations(df: int) -> NDArray[np.float64]:
+    """What a standard deviation of 1 is found as, in equal shares [QUANTILES]; a search asks for the same again."""
+    from scipy.special import chdtri
+
+    return np.asarray(np.sqrt(chdtri(df, (np.arange(QUANTILES) + 0.5) / QUANTILES) / df))
 
 
 def seeds_needed(
