@@ -30,7 +30,7 @@ def data_uri(path: Path) -> str | None:
     if image is None:
         return None
     content = io.BytesIO()
-    image.save(content, format="WEBP", quality=92)
+    image.save(content, format="WEBP", quality=72 if max(image.size) == THUMBNAIL else 92)
     return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode()
 
 
