@@ -23,7 +23,7 @@ def decimals(values: Iterable[float]) -> int:
     """So many that the largest of the values shows two digits and the values are told apart; 2 for most shares."""
     found = list(values)
     largest, apart = max(map(abs, found), default=1.0), max(found, default=1.0) - min(found, default=0.0)
-    return max(_decimals(largest), _decimals(5 * apart) if apart > 0 else 0)
+    return max(_decimals(largest or 1.0), _decimals(5 * apart) if apart > 0 else 0)
 
 
 def _decimals(size: float) -> int:
