@@ -1,9 +1,9 @@
 """What each term of the loss adds in the toy world: runs the study and writes docs/toy-results.md.
 
-    python bench/toy_results.py [--seeds 3] [--output outputs]
+    python bench/toy_results.py [--output outputs]
 
-The study is `ablation=loss_terms` over all cultures in the settings that ship, whatever comes out. A finished study
-is only read, so that the page can be written again in seconds.
+The study is `sweep=paper` in the settings that ship, whatever comes out. A finished study is only read, so that the
+page can be written again in seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scoft_hpc.results.statistics import Estimate, of_difference, paired, values
 from scoft_hpc.results.study import Study
 from scoft_hpc.runs.layout import StudyDir
 
-NAME = "toy-results"
+NAME = "paper"
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "toy-results.md"
 CONTRASTS = (("ldm", "base"), ("m", "ldm"), ("mp", "m"), ("mpc", "mp"), ("mpc", "m"), ("mpc", "base"))
@@ -35,17 +35,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", type=Path, default=Path("outputs"))
     asked = parser.parse_args()
-    seeds = ",".join(map(str, range(asked.seeds)))
-    words = [
-        "culture=all",
-        "ablation=loss_terms",
-        f"seed=[{seeds}]",
-        f"study={NAME}",
-        f"output={asked.output}",
-    ]
+    words = [f"sweep={NAME}", f"output={asked.output}"]
     code = subprocess.run([sys.executable, "-m", "scoft_hpc.sweep", *words]).returncode
     if code == 0:
         PAGE.write_text(page(study.read(StudyDir(asked.output.absolute() / NAME))))
