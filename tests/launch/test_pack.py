@@ -121,3 +121,9 @@ def test_a_variant_costs_more_the_more_it_computes() -> None:
     assert cost(run(replace(TOY, variant=Variant.mp))) == cost(run(replace(TOY, variant=Variant.mpc)))
     rare = replace(TOY, variant=Variant.mpc, objective=replace(TOY.objective, every=1000))
     assert cost(run(rare)) == pytest.approx(cost(run(replace(TOY, variant=Variant.m))), rel=0.02)
+
+
+def test_where_lanes_are_too_few_each_job_gets_as_many_packs() -> None:
+    packs = pack(study(seeds=3), jobs=2, lanes=32)
+    assert len(packs) == 4, "three would leave one job idle while the other takes the last"
+    assert packs[0].cost / packs[-1].cost < 1.3

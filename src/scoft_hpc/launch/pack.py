@@ -49,7 +49,8 @@ class Pack:
 def pack(runs: Sequence[Run], jobs: int, lanes: int | None) -> list[Pack]:
     """Split `runs` into packs of at most `lanes` lanes for `jobs` jobs, the costliest first.
 
-    Runs of one culture and seed share their data and stay together, but for the few that balance the jobs.
+    Runs of one culture and seed share their data and stay together, but for the few that balance the jobs. Where the
+    lanes do not hold a job's share at once, its packs go round after round: as many to each job.
     """
     groups = _shareable(runs)
     costs = {run.run_id: cost(run) for run in runs}
@@ -57,7 +58,9 @@ def pack(runs: Sequence[Run], jobs: int, lanes: int | None) -> list[Pack]:
     packs: list[Pack] = []
     for group in groups:
         share = sum(costs[run.run_id] for run in group) / total
-        count = max(round(jobs * share), 1, math.ceil(len(group) / lanes) if lanes else 1)
+        own = max(round(jobs * share), 1)
+        rounds = math.ceil(len(group) / (own * lanes)) if lanes else 1
+        count = own * rounds
         packs += _split(group, min(count, len(group)), lanes, costs)
     return sorted(packs, key=lambda p: -p.cost)
 
