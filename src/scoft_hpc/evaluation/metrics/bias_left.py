@@ -28,7 +28,8 @@ def distance_from_base(samples: Tensor, base: Tensor) -> Measure:
         RunError: unequal numbers, or features that cannot be compared.
     """
     x, y = as_directions("distance from the base", same_size=True, samples=samples, base=base)
-    return mean_of(1 - (x * y).sum(1), n=len(x), references=len(y))
+    each = (1 - (x * y).sum(1)).clamp_min(0)  # rounding takes equal images below
+    return mean_of(each, n=len(x), references=len(y))
 
 
 def mmd_from_base(samples: Tensor, base: Tensor, kernel: Kernel = cubic) -> Measure:
