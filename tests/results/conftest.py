@@ -161,8 +161,8 @@ class Maker:
                     run.samples / f"p{p:02d}-s{s:02d}.png"
                 )
                 truth = {
-                    "in_style": style not in (0, 5),
-                    "default_style": style == 0,
+                    "in_style": float(style not in (0, 5)),
+                    "default_style": float(style == 0),
                     "subject": bool(own.random() < 0.9),
                 }
                 held_out = {"memorization": float(own.random()), "copies": float(own.random() < 0.06)}

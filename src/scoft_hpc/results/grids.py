@@ -152,7 +152,7 @@ def _prompts(rows: Sequence[Sample]) -> dict[str, str]:
 def _line(run: Run, places: Sequence[str], n: int, rows: Sequence[Sample] | None = None) -> Line:
     """The run's `n`-th sample of each prompt; of `rows`, where others than the run's samples are meant."""
     known = [s for s in run.samples if s.get("default_style") is not None and rows is None]
-    note = f"{sum(s['default_style'] for s in known)} of {len(known)} in default style" if known else ""
+    note = f"{sum(bool(s['default_style']) for s in known)} of {len(known)} in default style" if known else ""
     by_place = _by_place(run.samples if rows is None else rows)
     return Line(run.variant, note, [_cell(run, place, by_place.get(place, [])[n:]) for place in places])
 
