@@ -145,3 +145,15 @@ def test_half_a_study_and_none(make: Callable[..., Maker]) -> None:
     assert (alone.against, alone.best) == ({}, False)
     assert found.needed("mpc", "m", "clip_score") is None
     assert found.digits("clip_score") == 2
+
+
+def test_runs_that_different_networks_judged_are_told_of(copied: Maker) -> None:
+    told = findings(study.read(copied.folder))
+    assert told.warnings("kid") == []
+    told.study.runs[3].scores["networks"]["features"] = {"name": "dino", "digest": "d" * 16}
+    (warning,) = told.warnings("kid")
+    assert (
+        "different networks: dino (dddddddd), toy (nnnnnnnn)" in warning and "scoft_hpc.evaluate" in warning
+    )
+    assert told.warnings("cmmd") == [], "another network's"
+    assert told.warnings("in_style") == []

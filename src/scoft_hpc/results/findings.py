@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from scoft_hpc.config.schema import METRICS
 from scoft_hpc.results import formats, inference, power, statistics
 from scoft_hpc.results.inference import Comparison
 from scoft_hpc.results.measures import MEASURES, Measure
@@ -86,7 +87,21 @@ class Findings:
             if warning := run.scores.get("metrics", {}).get(measure, {}).get("warning"):
                 told.setdefault(str(warning), {})[run.variant] = None
         everywhere = len(self.variants)
-        return [text if len(of) == everywhere else f"{', '.join(of)}: {text}" for text, of in told.items()]
+        texts = [text if len(of) == everywhere else f"{', '.join(of)}: {text}" for text, of in told.items()]
+        return texts + self._judges(measure)
+
+    def _judges(self, measure: str) -> list[str]:
+        """That the runs were judged by different networks, whose numbers do not compare."""
+        network = METRICS.get(measure)
+        found = {
+            (judge["name"], judge["digest"])
+            for run in self.study.runs
+            if run.metric(measure) is not None and (judge := run.scores.get("networks", {}).get(network))
+        }
+        if len(found) < 2:
+            return []
+        named = ", ".join(f"{name} ({digest[:8]})" for name, digest in sorted(found))
+        return [f"Runs were judged by different networks: {named}. Score them anew: scoft_hpc.evaluate."]
 
     @cached_property
     def _table(self) -> dict[tuple[str, str], Finding]:
