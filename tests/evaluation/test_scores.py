@@ -36,7 +36,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def subject(world: Path, tmp_path: Path) -> Subject:
     config: RunConfig = compose.compose(
-        "train", [f"output={world}", "culture=mexico", "evaluation.samples=2"]
+        "train", [f"output={world}", "culture=mexico", "evaluation.samples=2", "evaluation.neutral=8"]
     )
     found = manifest.read(source.locate(config.data, world), "mexico", None)
     return Subject(RunDir(tmp_path / "run"), replace(config, output=str(tmp_path)), found, 0)
