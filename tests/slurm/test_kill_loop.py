@@ -160,8 +160,15 @@ def at_once(study: StudyDir) -> Counter[str]:
 
 @pytest.fixture
 def quiet_study(tmp_path: Path) -> StudyDir:
-    """The same study, on this machine and left in peace."""
-    command = [sys.executable, "-m", "scoft_hpc.sweep", *WORDS, f"output={tmp_path / 'quiet'}"]
+    """The same study in the same packs, which bit for bit asks for: on this machine, a job each, left in peace."""
+    command = [
+        sys.executable,
+        "-m",
+        "scoft_hpc.sweep",
+        *WORDS,
+        "cluster.jobs=5",
+        f"output={tmp_path / 'quiet'}",
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return StudyDir(tmp_path / "quiet" / "s")
