@@ -12,8 +12,8 @@ from scoft_hpc import sweep
 from scoft_hpc.config import compose
 
 DOCS = Path(__file__).parents[1] / "docs"
-ELSEWHERE = ("DIR", "/nets/")
-"""What stands for folders of the reader's own."""
+ELSEWHERE = ("DIR", "/nets/", "mydata", "images/")
+"""What stands for folders and files of the reader's own."""
 
 
 def commands(page: str) -> list[list[str]]:

@@ -66,7 +66,7 @@ def test_a_named_study_narrows_a_product_too() -> None:
 def test_what_is_no_ablation_is_told_with_the_options(word: str) -> None:
     with pytest.raises(ConfigError) as caught:
         composed(word)
-    assert f"`{word}`: ablation is one of contrastive_cadence, data_size" in str(caught.value)
+    assert f"`{word}`: ablation is one of baselines, contrastive_cadence" in str(caught.value)
 
 
 def test_several_without_brackets_are_told_how() -> None:
