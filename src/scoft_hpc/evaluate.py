@@ -8,11 +8,12 @@ Words of `scoring` replace what the study was planned with; scores.json, the tab
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from scoft_hpc.config import check, compose
-from scoft_hpc.config.schema import RunConfig, Scoring
+from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import ConfigError, RunError, ScoftError
 from scoft_hpc.gather import show
 from scoft_hpc.launch import select
@@ -45,7 +46,7 @@ def _main() -> int:
     return RunError.exit_code if faults else 0
 
 
-def _score(runs: Sequence[RunDir], changes: dict[str, object], device: str) -> list[str]:
+def _score(runs: Sequence[RunDir], changes: dict[str, Any], device: str) -> list[str]:
     """Score each run; what keeps one from being scored is told, and its old scores stay."""
     from scoft_hpc.evaluation.evidence import Judges
     from scoft_hpc.evaluation.generate import Subject
@@ -72,7 +73,7 @@ def _score(runs: Sequence[RunDir], changes: dict[str, object], device: str) -> l
     return faults
 
 
-def _changes(words: Sequence[str]) -> dict[str, object]:
+def _changes(words: Sequence[str]) -> dict[str, Any]:
     """The fields of `scoring` that the words give, checked as any settings are.
 
     Raises:
@@ -91,9 +92,8 @@ def _changes(words: Sequence[str]) -> dict[str, object]:
     return {name: getattr(scoring, name) for name in names}
 
 
-def _changed(config: RunConfig, changes: dict[str, object]) -> RunConfig:
-    scoring: Scoring = replace(config.scoring, **changes)  # type: ignore[arg-type]
-    return replace(config, scoring=scoring)
+def _changed(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
+    return replace(config, scoring=replace(config.scoring, **changes))
 
 
 def _ids(choice: Choice) -> Iterator[str]:
