@@ -27,7 +27,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from scoft_hpc.config import compose, memory
-from scoft_hpc.config.schema import Precision, RunConfig, plain
+from scoft_hpc.config.plain import plain
+from scoft_hpc.config.schema import Precision, RunConfig
 from scoft_hpc.data import images
 from scoft_hpc.data.cache import Culture, Targets
 from scoft_hpc.features.toy import ToyDistance

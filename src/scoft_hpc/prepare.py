@@ -22,7 +22,8 @@ from rich.console import Console
 from scoft_hpc.config import check
 from scoft_hpc.config.commands import CaptionSource, PrepareConfig, SweepConfig
 from scoft_hpc.config.compose import command
-from scoft_hpc.config.schema import Data, NegativeSource, RunConfig, plain
+from scoft_hpc.config.plain import plain
+from scoft_hpc.config.schema import Data, NegativeSource, RunConfig
 from scoft_hpc.data import captions, documents, manifest, source
 from scoft_hpc.data.documents import Written
 from scoft_hpc.data.manifest import Manifest

@@ -26,7 +26,8 @@ from yaml import nodes as yaml_nodes
 
 from scoft_hpc.config import explain, nodes, products
 from scoft_hpc.config.commands import PrepareConfig, RewriteConfig, SweepConfig
-from scoft_hpc.config.schema import RunConfig, plain
+from scoft_hpc.config.plain import plain
+from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import ConfigError, ScoftError
 
 Config = TypeVar("Config", bound=RunConfig)

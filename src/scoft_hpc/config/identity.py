@@ -12,7 +12,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
-from scoft_hpc.config.schema import Form, NegativeSource, Prompting, RunConfig, Variant, plain, science
+from scoft_hpc.config.plain import plain, science
+from scoft_hpc.config.schema import Form, NegativeSource, Prompting, RunConfig, Variant
 
 TRAINING = ("objective", "lora", "train", "data.negatives", "data.random_flip")
 ROLLOUT = (

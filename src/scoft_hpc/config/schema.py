@@ -6,9 +6,7 @@ half (fields made with `infra`) decides where and how, and is not.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -137,6 +135,7 @@ class Model:
         shrink: of `random` (or a single file of such a model): the layers' widths are divided by it.
         pickle: whether weights in pickle form may be loaded.
         compile: whether the U-Net goes through torch.compile.
+        gflop: of a U-Net pass over one sample; None: Stable Diffusion 1.x's, for the price.
     """
 
     name: str = "toy"
@@ -149,9 +148,7 @@ class Model:
     compile: bool = infra(False)
     resolution: int = 512
     precision: Precision = Precision.fp32
-    gflop: float | None = infra(
-        None
-    )  # of a U-Net pass over one sample; None: Stable Diffusion 1.x's, for the price
+    gflop: float | None = infra(None)
     digest: str = ""  # of the weights; filled in by the plan
 
 
@@ -322,32 +319,3 @@ class RunConfig:
     save_seconds: float = infra(60.0)
     wandb: Wandb = field(default=Wandb(), metadata=INFRA)
     tensorboard: bool = infra(False)  # event files too, while the jobs run and when results are gathered
-
-
-def science(value: Any) -> Any:
-    """The science half of a dataclass as plain JSON data: infra fields left out, enums by name."""
-    return plain(value, whole=False)
-
-
-def plain(value: Any, whole: bool = True) -> Any:
-    """A dataclass as plain JSON data, enums by name; without its infra fields unless `whole`."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            f.name: plain(getattr(value, f.name), whole)
-            for f in dataclasses.fields(value)
-            if whole or not f.metadata.get("infra")
-        }
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, (list, tuple)):
-        return [plain(v, whole) for v in value]
-    return value
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested plain settings as (`train.lr`, value)."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value

@@ -12,7 +12,8 @@ from typing import Any
 
 from scoft_hpc.config import check
 from scoft_hpc.config.nodes import settings, takes
-from scoft_hpc.config.schema import RunConfig, flat, science
+from scoft_hpc.config.plain import flat, science
+from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import ConfigError
 
 FORM = "{low: …, high: …, log: true}, or a list of values"

@@ -6,7 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from scoft_hpc.config.schema import RunConfig, science
+from scoft_hpc.config.plain import science
+from scoft_hpc.config.schema import RunConfig
 
 VERSION = 3
 """Of what a cache holds."""

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoft_hpc.config.schema import RunConfig, Variant, science
+from scoft_hpc.config.plain import science
+from scoft_hpc.config.schema import RunConfig, Variant
 from scoft_hpc.data.manifest import Manifest
 from scoft_hpc.evaluation import neutral
 from scoft_hpc.evaluation.drawing import Image, draw

@@ -12,7 +12,8 @@ from itertools import groupby
 from typing import Any
 
 from scoft_hpc.config.identity import UNUSED, without
-from scoft_hpc.config.schema import RunConfig, Variant, science
+from scoft_hpc.config.plain import science
+from scoft_hpc.config.schema import RunConfig, Variant
 from scoft_hpc.launch.plan import Run
 
 MAY_DIFFER = {

@@ -11,7 +11,8 @@ from typing import Any
 
 from scoft_hpc import __version__
 from scoft_hpc.config import compose
-from scoft_hpc.config.schema import RunConfig, flat, science
+from scoft_hpc.config.plain import flat, science
+from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.plan import Plan, Run
 from scoft_hpc.launch.study import VERSION, near, read

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from scoft_hpc.config.schema import flat
+from scoft_hpc.config.plain import flat
 from scoft_hpc.launch.study import read
 from scoft_hpc.runs import record
 from scoft_hpc.runs.layout import RunDir, StudyDir

@@ -18,7 +18,8 @@ from scoft_hpc.config import compose
 from scoft_hpc.config import space as spaces
 from scoft_hpc.config.commands import Ablation, PlanMode, SweepConfig
 from scoft_hpc.config.nodes import settings
-from scoft_hpc.config.schema import RunConfig, flat, plain, science
+from scoft_hpc.config.plain import flat, plain, science
+from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.config.space import Space
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch import plan, proposals, store, trials

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config.identity import unused, without
-from scoft_hpc.config.schema import RunConfig, flat, science
+from scoft_hpc.config.plain import flat, science
+from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.results import costs, curves
 from scoft_hpc.results.costs import Cost

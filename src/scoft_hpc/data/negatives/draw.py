@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scoft_hpc.config.schema import Model, Negatives, science
+from scoft_hpc.config.plain import science
+from scoft_hpc.config.schema import Model, Negatives
 from scoft_hpc.data import images
 from scoft_hpc.data.manifest import Pair
 from scoft_hpc.data.negatives.registry import SOURCES

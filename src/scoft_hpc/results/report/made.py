@@ -48,7 +48,8 @@ def changed_code(study: Study) -> str:
 def settings(study: Study) -> Iterator[tuple[str, str, bool]]:
     """(name, value, whether it is not the default) of every setting, over the runs that share it."""
     from scoft_hpc.config.compose import to_mapping
-    from scoft_hpc.config.schema import RunConfig, flat
+    from scoft_hpc.config.plain import flat
+    from scoft_hpc.config.schema import RunConfig
 
     default = dict(flat(to_mapping(RunConfig())))
     named = ("culture", "variant", "seed", "data.digest")
