@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeVar
 
 Page = Callable[["Handler"], None]
 
@@ -69,9 +70,16 @@ class Server(ThreadingHTTPServer):
         return sum(asked == path for asked, _ in self.asked)
 
 
+def serving() -> contextlib.AbstractContextManager[Server]:
+    return running(Server())
+
+
+Running = TypeVar("Running", bound=ThreadingHTTPServer)
+
+
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    server = Server()
+def running(server: Running) -> Iterator[Running]:
+    """The server at work in a thread of its own, and gone after the block."""
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

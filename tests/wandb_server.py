@@ -12,10 +12,12 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from loopback import running
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 ENTITY = "somebody"
@@ -282,14 +284,5 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(text)
 
 
-@contextlib.contextmanager
-def serving() -> Iterator[WandbServer]:
-    server = WandbServer()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def serving() -> contextlib.AbstractContextManager[WandbServer]:
+    return running(WandbServer())
