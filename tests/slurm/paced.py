@@ -47,21 +47,22 @@ def execute(paths: Sequence[Path]) -> int:
         if _orders(runs[0]).get("deaf"):
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
-        claims = {}
+        claims, saved = {}, {}
         for run in runs:
             claims[run] = Claim.take(run.claim)
             held.callback(claims[run].release)
+            saved[run] = record.progress(run)  # before the note: a test may then free a zombie, which saves
             record.start_attempt(run)
             _note(run, "started.txt")
         if len(runs) > _orders(runs[0]).get("lanes", len(runs)):
             for run in runs:
                 record.write_failure(run, "gpu memory", f"{len(runs)} lanes do not fit", 0)
             return RunError.exit_code
-        return max(_train(run, claims[run], stop) for run in runs)
+        return max(_train(run, claims[run], saved[run], stop) for run in runs)
 
 
-def _train(run: RunDir, claim: Claim, stop: Stop) -> int:
-    steps, saved = compose.load(run.config).train.steps or 0, record.progress(run)
+def _train(run: RunDir, claim: Claim, saved: int, stop: Stop) -> int:
+    steps = compose.load(run.config).train.steps or 0
     sys.stderr.write(f"{run.run_id} goes on from step {saved}\n")
     journal, started = Journal(run.metrics, saved), time.monotonic()
     for step in range(saved + 1, steps + 1):
