@@ -89,6 +89,47 @@ class RunDir:
 
 
 @dataclass(frozen=True)
+class SurveyDir:
+    """`<output>/<study>/survey/`: people's judgements of a study's samples."""
+
+    path: Path
+
+    @property
+    def file(self) -> Path:
+        """What is asked of whom and how it will be analysed, written by a person."""
+        return self.path / "survey.yaml"
+
+    @property
+    def pages(self) -> Path:
+        """The pages with the key to which system drew which image; never served."""
+        return self.path / "pages.json"
+
+    @property
+    def images(self) -> Path:
+        """The images as raters get them, under opaque names."""
+        return self.path / "images"
+
+    @property
+    def secret(self) -> Path:
+        """Signs links and forms; only its owner may read it."""
+        return self.path / "secret"
+
+    @property
+    def database(self) -> Path:
+        """The answers, where no other database is named."""
+        return self.path / "answers.db"
+
+    @property
+    def exports(self) -> Path:
+        return self.path / "exports"
+
+    @property
+    def results(self) -> Path:
+        """What the analysis found; the study's report shows it."""
+        return self.path / "results.json"
+
+
+@dataclass(frozen=True)
 class StudyDir:
     """`<output>/<study>/`."""
 
@@ -147,6 +188,10 @@ class StudyDir:
     def tensorboard(self) -> Path:
         """Event files, a folder a run."""
         return self.path / "tensorboard"
+
+    @property
+    def survey(self) -> SurveyDir:
+        return SurveyDir(self.path / "survey")
 
     def sending(self, run_id: str) -> Path:
         """The claim of whoever sends the run's curves to W&B or TensorBoard: one at a time."""

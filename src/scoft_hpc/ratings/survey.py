@@ -1,0 +1,96 @@
+"""The survey file: what is asked of whom, and how it will be analysed, fixed before the first answer.
+
+`survey.yaml` lies beside the pages; its digest is frozen into `pages.json`, so that a change after the first answer is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+QUESTIONS = ("match", "culture", "stereotype", "offence")
+"""Of the paper's study (section 5.1): rank 1 is the best match to the description, the best representation of the
+culture, the least stereotypical by one's own knowledge, the least offensive to oneself."""
+
+
+@dataclass(frozen=True)
+class Ethics:
+    """The approval's reference; without one the survey is a pilot, which is served on this machine alone."""
+
+    reference: str = ""
+    pilot: bool = False
+
+
+@dataclass(frozen=True)
+class Question:
+    """One of `QUESTIONS`, whose words are in the catalogues, or one with words of its own.
+
+    Attributes:
+        text: language -> wording, of a question that is not in the catalogues.
+        reversed_text: language -> the same turned round, for attention pages.
+    """
+
+    name: str
+    text: Mapping[str, str] = field(default_factory=dict)
+    reversed_text: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Primary:
+    """The one comparison on which the survey's claim rests."""
+
+    question: str = "culture"
+    system: str = "mpc"
+    against: str = "base"
+    alpha: float = 0.05
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Rules, fixed beforehand, by which a rater is left out of the analysis.
+
+    Attributes:
+        consistency: Kendall's tau between a page and its repeat (or its mirror, of a reversed page), averaged over the
+            attention pages, below which a rater is left out.
+        seconds: median time of an answer below which a rater is left out.
+        answered: share of their pages with an answer below which a rater is left out.
+        affiliations: only raters who describe themselves so are analysed; empty: all.
+    """
+
+    consistency: float = 0.0
+    seconds: float = 2.0
+    answered: float = 0.5
+    affiliations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A survey of a study's samples.
+
+    Attributes:
+        systems: the variants whose images a page sets side by side, two to eight.
+        quotas: culture -> the number of raters that is wanted.
+        pages: how many a rater is asked, besides `attention` pages.
+        languages: of the catalogues, the first is shown first.
+        rate: whether 1–5 ratings are asked beside ranks.
+        blur: whether images are blurred until clicked.
+        seed: of every random order.
+        small: a cell of fewer raters than this is suppressed in exports.
+    """
+
+    title: str
+    study: str
+    systems: tuple[str, ...]
+    quotas: Mapping[str, int]
+    contact: str = ""
+    ethics: Ethics = field(default_factory=Ethics)
+    questions: tuple[Question, ...] = tuple(map(Question, QUESTIONS))
+    primary: Primary = field(default_factory=Primary)
+    exclusion: Exclusion = field(default_factory=Exclusion)
+    pages: int = 12
+    attention: int = 2
+    languages: tuple[str, ...] = ("en", "ar")
+    rate: bool = True
+    blur: bool = True
+    seed: int = 0
+    small: int = 5
