@@ -1,6 +1,7 @@
 """The survey file: what is asked of whom, and how it will be analysed, fixed before the first answer.
 
-`survey.yaml` lies beside the pages; its digest is frozen into `pages.json`, so that a change after the first answer is seen.
+`survey.yaml` lies beside the pages; its digest is frozen into `pages.json`, so that a
+change after the first answer is seen.
 """
 
 from __future__ import annotations
