@@ -13,6 +13,9 @@ QUESTIONS = ("match", "culture", "stereotype", "offence")
 """Of the paper's study (section 5.1): rank 1 is the best match to the description, the best representation of the
 culture, the least stereotypical by one's own knowledge, the least offensive to oneself."""
 
+AFFILIATIONS = ("member", "lived", "other", "described", "unsaid")
+"""How raters describe their tie to the culture; `described`: in words of their own."""
+
 
 @dataclass(frozen=True)
 class Ethics:
