@@ -84,9 +84,16 @@ class Store:
         return {culture: max(0, quota - taken[culture]) for culture, quota in self._survey.quotas.items()}
 
     def enroll(
-        self, culture: str, affiliation: str, own_words: str, language: str, consent: str, blur: bool
+        self,
+        culture: str,
+        affiliation: str,
+        own_words: str,
+        language: str,
+        consent: str,
+        blur: bool,
+        id: str | None = None,  # noqa: A002
     ) -> Rater:
-        """A new rater with all of their tasks.
+        """A new rater with all of their tasks; with an `id` that is enrolled already, that rater as they are.
 
         Raises:
             Full: if the culture's quota is met.
@@ -95,13 +102,15 @@ class Store:
         check_rater(self._survey, culture, affiliation, own_words, language, consent)
         with self._database.write() as connection:
             number = 1 + int(connection.scalar(select(tables.survey.c.last_number).with_for_update()) or 0)
+            if id is not None and (enrolled := self._rater(connection, id)):
+                return enrolled
             slots = self._slots(connection, culture)
             if len(slots) >= self._survey.quotas[culture]:
                 raise Full(f"{culture}: there are as many raters as are wanted.")
             connection.execute(update(tables.survey).values(last_number=number))
             words = own_words if affiliation == "described" else ""
             rater = Rater(
-                secrets.token_hex(16), number, culture, affiliation, words, language, consent, bool(blur)
+                id or secrets.token_hex(16), number, culture, affiliation, words, language, consent, bool(blur)
             )
             slot = next(slot for slot in range(len(slots) + 1) if slot not in slots)
             more = {"slot": slot, "active": self._hour(), "paid": False}
@@ -289,6 +298,11 @@ class Store:
             )
         else:
             connection.execute(update(tables.survey).values(identity=identity))
+
+    def _rater(self, connection: Connection, id: str) -> Rater | None:  # noqa: A002
+        columns = [tables.raters.c[name] for name in Rater.__dataclass_fields__]
+        row = connection.execute(select(*columns).where(tables.raters.c.id == id)).mappings().first()
+        return None if row is None else Rater(**row)
 
     def _slots(self, connection: Connection, culture: str) -> set[int]:
         """The slots of the culture's raters who count: finished ones, and those who answered lately."""
