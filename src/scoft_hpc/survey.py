@@ -30,7 +30,7 @@ NEEDED = (
     "fastapi",
     "itsdangerous",
     "krippendorff",
-    "multipart",
+    "python_multipart",
     "psycopg",
     "sqlalchemy",
     "uvicorn",

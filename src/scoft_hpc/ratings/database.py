@@ -101,6 +101,12 @@ def url_of(folder: SurveyDir, word: str | None = None) -> str:
     return word or os.environ.get(VARIABLE) or f"sqlite:///{folder.database.absolute()}"
 
 
+def exists(url: str) -> bool:
+    """False where opening it would make a new SQLite file."""
+    place = parse(url)
+    return place.get_backend_name() != "sqlite" or Path(str(place.database)).exists()
+
+
 def parse(url: str) -> URL:
     """The URL with the driver that is used here.
 

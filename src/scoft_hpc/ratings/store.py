@@ -32,7 +32,7 @@ from scoft_hpc.ratings.database import Database, upsert
 from scoft_hpc.ratings.judgements import Judgement, Kind, Participant
 from scoft_hpc.ratings.orders import Task
 from scoft_hpc.ratings.pages import Page
-from scoft_hpc.ratings.survey import Survey
+from scoft_hpc.ratings.survey import Survey, digest
 
 STALE_HOURS = 48
 """A rater who has not finished and gave no answer for so long leaves the place to another; they may still come back."""
@@ -256,6 +256,11 @@ class Store:
         with self._database.write() as connection:
             return connection.execute(delete(tables.payments)).rowcount
 
+    def changed(self) -> bool:
+        """Whether the survey's file says anything else than when its first rater began."""
+        with self._database.read() as connection:
+            return connection.scalar(select(tables.survey.c.digest)) != digest(self._survey)
+
     def progress(self) -> list[Progress]:
         """How far each culture is, in the survey's order."""
         with self._database.read() as connection:
@@ -286,18 +291,20 @@ class Store:
     def _settle(self, connection: Connection, url: str) -> None:
         """Make the database this survey's, unless raters of another one are in it."""
         names = [picture.name for page in self._pages.values() for picture in page.pictures]
-        identity = hashlib.sha256("/".join([self._survey.study, *sorted(names)]).encode()).hexdigest()
+        questions = [question.name for question in self._survey.questions]
+        identity = hashlib.sha256("/".join([self._survey.study, *sorted(questions), *sorted(names)]).encode())
+        row = {"identity": identity.hexdigest(), "digest": digest(self._survey)}
         found = connection.scalar(select(tables.survey.c.identity).with_for_update())
         if found is None:
-            connection.execute(insert(tables.survey).values(id=1, identity=identity, last_number=0))
-        elif found != identity and connection.scalar(select(func.count()).select_from(tables.raters)):
+            connection.execute(insert(tables.survey).values(id=1, last_number=0, **row))
+        elif not connection.scalar(select(func.count()).select_from(tables.raters)):
+            connection.execute(update(tables.survey).values(row))
+        elif found != row["identity"]:
             raise ConfigError(
-                f"the database {database.shown(url)} holds the answers of another survey, or of other pages; expected "
-                f"an empty one or this survey's. Name another with database=URL or ${database.VARIABLE}, or restore "
-                f"the pages.json that these raters answered."
+                f"the database {database.shown(url)} holds answers to another survey, or to other pages or questions; "
+                f"expected an empty one or this survey's. Name another with database=URL or ${database.VARIABLE}, or "
+                f"restore the pages.json and the questions that its raters answered."
             )
-        else:
-            connection.execute(update(tables.survey).values(identity=identity))
 
     def _rater(self, connection: Connection, id: str) -> Rater | None:  # noqa: A002
         columns = [tables.raters.c[name] for name in Rater.__dataclass_fields__]

@@ -27,9 +27,11 @@ survey = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("identity", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
     Column("last_number", Integer, nullable=False),
 )
-"""One row: which survey's pages the answers are about, and the last rater's number. Its lock serialises enrolments."""
+"""One row: which pages and questions the answers are about, the survey file's digest when the first rater began, and
+the last rater's number. Its lock serialises enrolments."""
 
 raters = Table(
     "raters",
