@@ -1,0 +1,116 @@
+"""Who somebody is: signed links and cookies, the token of every form, and the researcher's token.
+
+There are no accounts: a rater's random id, signed, is all that leads to their answers. Each use has a salt of its own, so
+that what was signed for one cannot serve as another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from itsdangerous import BadSignature, Signer, TimestampSigner
+
+from scoft_hpc.errors import ConfigError
+
+DAY = 24 * 3600
+SESSION_AGE = 90 * DAY
+VISIT_AGE = DAY
+ADMIN_AGE = DAY // 2
+LEAST = 32
+"""Bytes of a secret."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Somebody who has not enrolled yet, under the id that they will have; `consent`: to which text, or empty."""
+
+    id: str
+    consent: str = ""
+
+
+class Links:
+    """Signs and reads what raters carry. `address` is the survey's own, such as https://survey.example.org."""
+
+    def __init__(self, secret: bytes, address: str) -> None:
+        self.address = address.rstrip("/")
+        self.secure = self.address.startswith("https://")
+        self._resume = Signer(secret, salt="resume", digest_method=hashlib.sha256)
+        self._form = Signer(secret, salt="form", digest_method=hashlib.sha256)
+        self._session = TimestampSigner(secret, salt="session", digest_method=hashlib.sha256)
+        self._visit = TimestampSigner(secret, salt="visit", digest_method=hashlib.sha256)
+        self._admin = TimestampSigner(secret, salt="admin", digest_method=hashlib.sha256)
+        self.admin_token = hmac.digest(secret, b"the researcher's token", "sha256").hex()[:40]
+
+    def resume(self, rater: str) -> str:
+        """A rater's personal link; it does not expire."""
+        return f"{self.address}/resume/{self._resume.sign(rater).decode()}"
+
+    def resumed(self, token: str) -> str | None:
+        """The rater of a link's token, or None if we did not sign it."""
+        return _unsigned(self._resume, token)
+
+    def session(self, rater: str) -> str:
+        return self._session.sign(rater).decode()
+
+    def rater(self, cookie: str) -> str | None:
+        """The rater of a session's cookie, or None if it is forged or has expired."""
+        return _unsigned(self._session, cookie, SESSION_AGE)
+
+    def visit(self, visit: Visit) -> str:
+        return self._visit.sign(f"{visit.id} {visit.consent}").decode()
+
+    def visiting(self, cookie: str) -> Visit | None:
+        found = _unsigned(self._visit, cookie, VISIT_AGE)
+        return None if found is None else Visit(*found.split(" ", 1))
+
+    def form(self, holder: str) -> str:
+        """The token of the forms that the holder of an id gets."""
+        return self._form.get_signature(holder).decode()
+
+    def owns(self, holder: str, token: str) -> bool:
+        return hmac.compare_digest(self.form(holder).encode(), token.encode())
+
+    def admin(self) -> str:
+        return self._admin.sign("admin").decode()
+
+    def is_admin(self, cookie: str) -> bool:
+        return _unsigned(self._admin, cookie, ADMIN_AGE) is not None
+
+    def opens_admin(self, token: str) -> bool:
+        return hmac.compare_digest(self.admin_token.encode(), token.strip().encode())
+
+
+def newcomer() -> Visit:
+    return Visit(secrets.token_hex(16))
+
+
+def secret(path: Path) -> bytes:
+    """What `survey make` drew at random for this survey.
+
+    Raises:
+        ConfigError: if it cannot be read, is too short, or others may read it.
+    """
+    try:
+        found, mode = path.read_bytes().strip(), path.stat().st_mode
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}. It holds what signs raters' links; `survey make` writes it."
+        ) from None
+    if mode & 0o077:
+        raise ConfigError(f"{path} may be read by others (mode {mode & 0o777:o}): chmod 600 {path}")
+    if len(found) < LEAST:
+        raise ConfigError(f"{path} holds {len(found)} bytes; expected at least {LEAST}, at random.")
+    return found
+
+
+def _unsigned(signer: Signer, token: str, age: int | None = None) -> str | None:
+    try:
+        if isinstance(signer, TimestampSigner):
+            return signer.unsign(token, max_age=age).decode()
+        return signer.unsign(token).decode()
+    except (BadSignature, ValueError):
+        return None
