@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from types import TracebackType
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -14,57 +16,27 @@ from scoft_hpc.errors import RatingError
 
 @dataclass
 class Form:
-    """A form of a page.
-
-    Attributes:
-        fields: name -> values that are sent if nothing is changed: hidden ones, texts, and what is checked or selected.
-        options: name -> the values that a radio, a checkbox or a selection may take.
-        buttons: the (name, value) of each button, in the page's order.
-    """
+    """A form of a page; `fields`: name -> what is sent if nothing is changed."""
 
     action: str
-    method: str
     fields: dict[str, list[str]] = field(default_factory=dict)
-    options: dict[str, list[str]] = field(default_factory=dict)
-    buttons: list[tuple[str, str]] = field(default_factory=list)
 
 
 class _Reader(HTMLParser):
+    """The forms of a page, which all post."""
+
     def __init__(self) -> None:
         super().__init__()
         self.forms: list[Form] = []
-        self.links: list[str] = []
-        self._select = ""
 
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
-        if tag == "a":
-            self.links.append(found.get("href", ""))
-        elif tag == "form":
-            self.forms.append(Form(found.get("action", ""), found.get("method", "get").lower()))
-        elif self.forms:
-            self._field(tag, found)
-
-    def handle_startendtag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-
-    def _field(self, tag: str, found: Mapping[str, str]) -> None:
-        form, name, value = self.forms[-1], found.get("name", ""), found.get("value", "")
-        kind = found.get("type", "submit" if tag == "button" else "text")
-        if tag == "select":
-            self._select = name
-        elif tag == "option":
-            form.options.setdefault(self._select, []).append(value)
-            if "selected" in found:
-                form.fields[self._select] = [value]
-        elif tag in ("input", "button") and kind == "submit":
-            form.buttons.append((name, value))
-        elif tag == "input" and kind in ("radio", "checkbox"):
-            form.options.setdefault(name, []).append(value or "on")
-            if "checked" in found:
-                form.fields.setdefault(name, []).append(value or "on")
-        elif tag in ("input", "textarea") and name:
-            form.fields.setdefault(name, []).append(value)
+        if tag == "form":
+            self.forms.append(Form(found["action"]))
+        elif tag in ("input", "textarea") and self.forms and "name" in found:
+            chosen = found.get("type") not in ("radio", "checkbox") or "checked" in found
+            if chosen:
+                self.forms[-1].fields.setdefault(found["name"], []).append(found.get("value", ""))
 
 
 @dataclass(frozen=True)
@@ -75,18 +47,23 @@ class Seen:
     status: int
     text: str
     forms: Sequence[Form]
-    links: Sequence[str]
 
-    def form(self, button: str) -> Form:
-        """The form that has a button of this name.
+    @property
+    def path(self) -> str:
+        return urlsplit(self.url).path
+
+    def form(self, action: str) -> Form:
+        """The form that goes to this path.
 
         Raises:
             RatingError: if there is none.
         """
         for form in self.forms:
-            if any(name == button for name, _ in form.buttons):
+            if form.action == action:
                 return form
-        raise RatingError(f"{self.url} has no form with a button {button!r}.")
+        title = re.search("<title>(.*?)</title>", self.text, re.DOTALL)
+        what = title[1].strip() if title else "a page without a title"
+        raise RatingError(f"{self.url} has no form for {action}; it answered {self.status}, {what}.")
 
 
 class Browser:
@@ -94,9 +71,7 @@ class Browser:
 
     def __init__(self, address: str, language: str = "en", timeout: float = 30.0) -> None:
         headers = {"Accept-Language": language}
-        self._client = httpx.Client(
-            base_url=address, follow_redirects=True, timeout=timeout, headers=headers, trust_env=False
-        )
+        self._client = httpx.Client(base_url=address, timeout=timeout, headers=headers, trust_env=False)
 
     def __enter__(self) -> Browser:
         return self
@@ -107,21 +82,22 @@ class Browser:
         self._client.close()
 
     def get(self, url: str) -> Seen:
-        return _seen(self._client.get(url))
+        return self.follow(self._client.get(url))
 
-    def submit(self, page: Seen, form: Form, changes: Mapping[str, str | Sequence[str]] | None = None) -> Seen:
-        """Send the form with these changes; a value of "" or an empty list takes a field out."""
+    def submit(self, page: Seen, form: Form, changes: Mapping[str, str | Sequence[str]]) -> Seen:
+        """Send the form, and see where it leads."""
+        return self.follow(self.send(page, form, changes))
+
+    def send(self, page: Seen, form: Form, changes: Mapping[str, str | Sequence[str]]) -> httpx.Response:
+        """Send the form with these changes: the first response, which says whether it was taken."""
         fields = {name: list(values) for name, values in form.fields.items()}
-        for name, value in (changes or {}).items():
-            fields[name] = [value] if isinstance(value, str) and value else list(value)
-        url = httpx.URL(page.url).join(form.action)
-        if form.method == "get":
-            return _seen(self._client.get(url, params=fields))
-        return _seen(self._client.post(url, data=fields))
+        for name, value in changes.items():
+            fields[name] = [value] if isinstance(value, str) else list(value)
+        return self._client.post(httpx.URL(page.url).join(form.action), data=fields)
 
-
-def _seen(response: httpx.Response) -> Seen:
-    reader = _Reader()
-    if "html" in response.headers.get("content-type", ""):
+    def follow(self, response: httpx.Response) -> Seen:
+        while response.next_request is not None:
+            response = self._client.send(response.next_request)
+        reader = _Reader()
         reader.feed(response.text)
-    return Seen(str(response.url), response.status_code, response.text, reader.forms, reader.links)
+        return Seen(str(response.url), response.status_code, response.text, reader.forms)

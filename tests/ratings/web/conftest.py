@@ -65,7 +65,9 @@ def make_pages(images: Path) -> tuple[Page, ...]:
                 name = f"{chance.getrandbits(128):032x}.png"
                 draw(images / name, chance)
                 pictures.append(Picture(name, system, f"{culture}-{system}-s0", f"{number}.png"))
-            pages.append(Page(f"{culture}-{number}", culture, f"{prompt} in {culture}", 0, 0, tuple(pictures)))
+            pages.append(
+                Page(f"{culture}-{number}", culture, f"{prompt} in {culture}", 0, 0, tuple(pictures))
+            )
     return tuple(pages)
 
 
@@ -120,7 +122,9 @@ class Person:
 
     def send(self, path: str = "", **fields: str | list[str]) -> httpx.Response:
         """Send the form of the page that is open; a field's underscore stands for its dash."""
-        given = {name if name == "own_words" else name.replace("_", "-"): value for name, value in fields.items()}
+        given = {
+            name if name == "own_words" else name.replace("_", "-"): value for name, value in fields.items()
+        }
         body = {"csrf": self.token(), **given}
         self.page = self.client.post(path or self.page.url.path, data=body, follow_redirects=True)
         return self.page

@@ -145,9 +145,7 @@ def moved(given: Given, task: Task, move: str) -> Given:
     return replace(given, ranks={**ranks, picture: new})
 
 
-def _numbers(
-    form: Form, task: Task, what: str, span: tuple[int, int], faults: list[Fault]
-) -> dict[str, int]:
+def _numbers(form: Form, task: Task, what: str, span: tuple[int, int], faults: list[Fault]) -> dict[str, int]:
     numbers = {}
     for i, name in enumerate(task.order, 1):
         value = form.one(f"{what}-{i}")

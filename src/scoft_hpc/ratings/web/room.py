@@ -100,9 +100,7 @@ class Visitor:
 
     def page(self, template: str, status: int = 200, holder: str = "", **content: Any) -> HTMLResponse:
         """A page in the visitor's language; `holder` is the id that its forms belong to."""
-        return page(
-            self.room, self.catalogue, template, status, csrf=self.room.links.form(holder), **content
-        )
+        return page(self.room, self.catalogue, template, status, csrf=self.room.links.form(holder), **content)
 
     def keep(self, response: Response, name: str, value: str, age: int) -> None:
         response.set_cookie(
@@ -117,9 +115,7 @@ class Visitor:
         self.keep(response, "visit", self.room.links.visit(visit), VISIT_AGE)
 
 
-def page(
-    room: Room, words: Catalogue, template: str, status: int = 200, **content: Any
-) -> HTMLResponse:
+def page(room: Room, words: Catalogue, template: str, status: int = 200, **content: Any) -> HTMLResponse:
     text = room.templates.get_template(template).render(
         say=words.say, words=words, survey=room.survey, style_version=room.style_version, **content
     )

@@ -150,7 +150,9 @@ def _url_faults(url: str) -> list[str]:
     if parts.path or parts.query or parts.fragment or parts.username:
         return [f"url={url} has more than a host and a port: {example}."]
     if parts.scheme == "http" and not _loopback(parts.hostname):
-        return [f"url={url} would send raters' links in the clear: {example}, with a proxy that speaks https before it."]
+        return [
+            f"url={url} would send raters' links in the clear: {example}, with a proxy that speaks https before it."
+        ]
     return []
 
 
