@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoft_hpc.ratings.analysis.answers import Answers, Array
+from scoft_hpc.ratings.analysis.rankings import Rankings, Array
 from scoft_hpc.results.statistics import CONFIDENCE
 
 
@@ -27,7 +27,7 @@ class Agreement:
     high: float
 
 
-def agreement(found: Answers) -> Agreement | None:
+def agreement(found: Rankings) -> Agreement | None:
     """None where α is not defined: no picture ranked by two, or every picture given one and the same rank."""
     given = _given(found)
     whole = given.sum(axis=0)
@@ -50,7 +50,7 @@ def agreement(found: Answers) -> Agreement | None:
     return Agreement(alpha, alpha - half, min(alpha + half, 1.0))
 
 
-def _given(found: Answers) -> Array:
+def _given(found: Rankings) -> Array:
     """How often each rater gave each rank to each picture, [raters, pages × systems, ranks]: 1, 1.5, 2 …"""
     systems = len(found.systems)
     values = np.zeros((len(found.raters), len(found.pages), systems, 2 * systems - 1))

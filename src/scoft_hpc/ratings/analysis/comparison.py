@@ -17,7 +17,7 @@ from itertools import product
 
 import numpy as np
 
-from scoft_hpc.ratings.analysis.answers import Array, Index
+from scoft_hpc.ratings.analysis.rankings import Array, Index
 from scoft_hpc.ratings.analysis.rates import Tally
 from scoft_hpc.ratings.analysis.resampling import expand
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from scoft_hpc.ratings.analysis.answers import Array, mean_ranks
+from scoft_hpc.ratings.analysis.rankings import Array, mean_ranks
 from scoft_hpc.ratings.judgements import Judgement, Kind
 
 

@@ -18,7 +18,7 @@ from itertools import combinations
 
 import numpy as np
 
-from scoft_hpc.ratings.analysis.answers import Answers, Array, Index
+from scoft_hpc.ratings.analysis.rankings import Rankings, Array, Index
 
 PENALTY = 1e-2
 
@@ -42,7 +42,7 @@ class NoisyBradleyTerry:
     left: Array
 
 
-def pairs(found: Answers) -> Pairs:
+def pairs(found: Rankings) -> Pairs:
     """All pairs of each ranking that do not tie."""
     columns = []
     for k, (i, j) in enumerate(combinations(range(len(found.systems)), 2)):

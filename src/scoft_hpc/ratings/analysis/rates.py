@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoft_hpc.ratings.analysis.answers import Answers, Array, Index
+from scoft_hpc.ratings.analysis.rankings import Rankings, Array, Index
 from scoft_hpc.ratings.analysis.resampling import Resamples, expand, expit, logit, spread
 
 
@@ -31,7 +31,7 @@ class Rate:
     high: Array
 
 
-def wins(found: Answers, reference: str) -> Tally:
+def wins(found: Rankings, reference: str) -> Tally:
     """Of each system against `reference`, [raters, systems]; ½ of nothing in the reference's own column."""
     other = found.ranks[:, [found.systems.index(reference)]]
     won = (found.ranks < other) + 0.5 * (found.ranks == other)

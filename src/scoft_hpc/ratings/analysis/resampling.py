@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoft_hpc.ratings.analysis.answers import Array, Index
+from scoft_hpc.ratings.analysis.rankings import Array, Index
 from scoft_hpc.results.statistics import CONFIDENCE
 
 RESAMPLES = 1000

@@ -24,7 +24,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from scoft_hpc.ratings.analysis.answers import Answers, Array
+from scoft_hpc.ratings.analysis.rankings import Rankings, Array
 from scoft_hpc.results.statistics import CONFIDENCE
 
 LABELS = 2
@@ -43,7 +43,7 @@ class Skills:
     vote: NDArray[np.int8]
 
 
-def keyed_by_page(found: Answers) -> NDArray[np.int8]:
+def keyed_by_page(found: Rankings) -> NDArray[np.int8]:
     """Labels [raters, pages × pairs]: 1 where the first of the pair is better, −1 the second, 0 none given."""
     pairs = list(combinations(range(len(found.systems)), 2))
     labels = np.zeros((len(found.raters), len(found.pages), len(pairs)), dtype=np.int8)
@@ -51,7 +51,7 @@ def keyed_by_page(found: Answers) -> NDArray[np.int8]:
     return labels.reshape(len(found.raters), -1)
 
 
-def as_published(found: Answers) -> NDArray[np.int8]:
+def as_published(found: Rankings) -> NDArray[np.int8]:
     """Labels [raters, pairs] whose tasks know no page: of a rater's rows the last that tells a pair apart counts."""
     pairs = list(combinations(range(len(found.systems)), 2))
     labels = np.zeros((len(found.raters), len(pairs)), dtype=np.int8)
@@ -80,7 +80,7 @@ def skills(labels: NDArray[np.int8]) -> Skills:
 
 
 def accuracy_interval(
-    found: Answers, rng: np.random.Generator, count: int = RESAMPLES
+    found: Rankings, rng: np.random.Generator, count: int = RESAMPLES
 ) -> tuple[Array, Array]:
     """95 % interval of each rater's accuracy [raters], keyed by page, over pages drawn again with all that was said of
     them: other pages like these, judged by these raters. Student's t of the resamples' deviation."""
@@ -100,7 +100,7 @@ def accuracy_interval(
     return np.clip(value - half, 0, 1), np.clip(value + half, 0, 1)
 
 
-def shares(found: Answers, vote: NDArray[np.int8]) -> Mapping[str, float]:
+def shares(found: Rankings, vote: NDArray[np.int8]) -> Mapping[str, float]:
     """Of the pairs that a system is in and that are decided, the share it wins; without one that is in none."""
     pairs = list(combinations(range(len(found.systems)), 2))
     votes = vote.reshape(-1, len(pairs))

@@ -29,7 +29,7 @@ from itertools import combinations
 
 import numpy as np
 
-from scoft_hpc.ratings.analysis.answers import Answers, Array
+from scoft_hpc.ratings.analysis.rankings import Rankings, Array
 from scoft_hpc.ratings.analysis.resampling import Resamples, expand, expit, logit, spread
 
 PRIOR = 1.0
@@ -64,7 +64,7 @@ class Worths:
     best: Array
 
 
-def worths(found: Answers, resamples: Resamples) -> Worths:
+def worths(found: Rankings, resamples: Resamples) -> Worths:
     """Worths with intervals over raters; cultures, where there are several, count alike."""
     counted = counts(found)
     size = counted.chosen.sum(axis=1)
@@ -91,7 +91,7 @@ def worths(found: Answers, resamples: Resamples) -> Worths:
     )
 
 
-def counts(found: Answers) -> Counts:
+def counts(found: Rankings) -> Counts:
     """What each rater's rankings add to the likelihood."""
     systems = len(found.systems)
     patterns, of = np.unique(np.nan_to_num(found.ranks), axis=0, return_inverse=True)

@@ -15,7 +15,7 @@ Index = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class Answers:
+class Rankings:
     """The rankings of one question, a row each.
 
     Attributes:
@@ -40,18 +40,18 @@ class Answers:
         """The culture of each rater as a number from 0, [raters]."""
         return places(self.cultures, tuple(dict.fromkeys(self.cultures)))
 
-    def of(self, culture: str) -> Answers:
+    def of(self, culture: str) -> Rankings:
         """Those of one culture's raters."""
         return self._rows(np.array([self.cultures[r] == culture for r in self.rater], dtype=bool))
 
-    def by(self, raters: Collection[int]) -> Answers:
+    def by(self, raters: Collection[int]) -> Rankings:
         """Those of some raters."""
         return self._rows(np.array([self.raters[r] in raters for r in self.rater], dtype=bool))
 
-    def _rows(self, chosen: NDArray[np.bool_]) -> Answers:
+    def _rows(self, chosen: NDArray[np.bool_]) -> Rankings:
         left, rater = np.unique(self.rater[chosen], return_inverse=True)
         shown, page = np.unique(self.page[chosen], return_inverse=True)
-        return Answers(
+        return Rankings(
             self.systems,
             self.ranks[chosen],
             rater,
@@ -62,7 +62,7 @@ class Answers:
         )
 
 
-def answers(judgements: Iterable[Judgement], question: str, systems: Sequence[str]) -> Answers:
+def rankings(judgements: Iterable[Judgement], question: str, systems: Sequence[str]) -> Rankings:
     """The rankings of pages asked for their own sake; "cannot judge", repeats and reversed pages are left out.
 
     Of systems that a survey does not name, and of pages with a single picture, nothing is said.
@@ -74,7 +74,7 @@ def answers(judgements: Iterable[Judgement], question: str, systems: Sequence[st
     ]
     cultures = {one.rater: one.culture for one, _ in asked}
     raters, pages = tuple(sorted(cultures)), tuple(sorted({one.page for one, _ in asked}))
-    return Answers(
+    return Rankings(
         tuple(systems),
         np.array([ranks for _, ranks in asked]).reshape(len(asked), len(systems)),
         places([one.rater for one, _ in asked], raters),
