@@ -4,7 +4,10 @@
     ├── ConfigError   2   a setting is unknown, of the wrong type, or does not fit another
     ├── DataError     2   a culture's folder, row or image cannot be used
     ├── LaunchError   3   a study cannot be planned, written or sent
-    └── RunError      4   a run failed while it trained, generated or was scored
+    ├── RunError      4   a run failed while it trained, generated or was scored
+    └── RatingError   5   a survey cannot be drawn or answered as it stands
+        ├── Full          a culture has as many raters as are wanted
+        └── Gone          the rater has withdrawn
 
 A message has three parts: what was found, what was expected (with the options), what to do next.
 """
@@ -41,6 +44,18 @@ class LaunchError(ScoftError):
 
 class RunError(ScoftError):
     exit_code = 4
+
+
+class RatingError(ScoftError):
+    exit_code = 5
+
+
+class Full(RatingError):  # noqa: N818
+    pass
+
+
+class Gone(RatingError):  # noqa: N818
+    pass
 
 
 INTERRUPTED = 75

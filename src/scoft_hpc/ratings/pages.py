@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from scoft_hpc.errors import RatingError
+from scoft_hpc.runs import atomic
+from scoft_hpc.runs.layout import SurveyDir
+
+VERSION = 1
+"""Of what pages.json holds."""
 
 
 @dataclass(frozen=True)
@@ -25,3 +35,36 @@ class Page:
     seed: int
     sample: int
     pictures: tuple[Picture, ...]
+
+
+def write(file: Path, study: str, pages: Sequence[Page]) -> None:
+    """Write the key; once it is there, the survey can be served."""
+    content = {"version": VERSION, "study": study, "pages": [asdict(page) for page in pages]}
+    atomic.write_json(file, content)
+
+
+def read(folder: SurveyDir) -> tuple[Page, ...]:
+    """The pages that were drawn.
+
+    Raises:
+        RatingError: if there are none, or they cannot be read.
+    """
+    again = "`scoft-hpc survey make` draws them"
+    try:
+        content = json.loads(folder.pages.read_text(encoding="utf-8"))
+        if content["version"] != VERSION:
+            raise RatingError(
+                f"{folder.pages} is of version {content['version']}; this scoft-hpc reads version {VERSION}: read it "
+                f"with the one that wrote it."
+            )
+        pages = tuple(
+            Page(**{**page, "pictures": tuple(Picture(**one) for one in page["pictures"])})
+            for page in content["pages"]
+        )
+    except FileNotFoundError:
+        raise RatingError(f"no pages have been drawn in {folder.path}; {again}.") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RatingError(f"{folder.pages} cannot be read ({error!r}); {again} anew.") from None
+    if not pages:
+        raise RatingError(f"{folder.pages} holds no pages; {again} anew.")
+    return pages

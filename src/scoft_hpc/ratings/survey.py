@@ -1,19 +1,29 @@
 """The survey file: what is asked of whom, and how it will be analysed, fixed before the first answer.
 
-`survey.yaml` lies beside the pages; its digest is frozen into `pages.json`, so that a
-change after the first answer is seen.
+`survey_file` reads and writes it. The database keeps its digest as it was for the first rater, so that a later change
+is seen.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+
+from pydantic import ConfigDict, with_config
 
 QUESTIONS = ("match", "culture", "stereotype", "offence")
 """Of the paper's study (section 5.1): rank 1 is the best match to the description, the best representation of the
 culture, the least stereotypical by one's own knowledge, the least offensive to oneself."""
 
+AFFILIATIONS = ("member", "lived", "other", "described", "unsaid")
+"""How raters describe their tie to the culture; `described`: in words of their own."""
 
+STRICT = ConfigDict(extra="forbid")
+
+
+@with_config(STRICT)
 @dataclass(frozen=True)
 class Ethics:
     """The approval's reference; without one the survey is a pilot, which is served on this machine alone."""
@@ -21,7 +31,13 @@ class Ethics:
     reference: str = ""
     pilot: bool = False
 
+    @property
+    def stated(self) -> bool:
+        """Nobody is asked before it is."""
+        return self.pilot or bool(self.reference.strip())
 
+
+@with_config(STRICT)
 @dataclass(frozen=True)
 class Question:
     """One of `QUESTIONS`, whose words are in the catalogues, or one with words of its own.
@@ -36,6 +52,7 @@ class Question:
     reversed_text: Mapping[str, str] = field(default_factory=dict)
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class Primary:
     """The one comparison on which the survey's claim rests."""
@@ -46,6 +63,7 @@ class Primary:
     alpha: float = 0.05
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class Exclusion:
     """Rules, fixed beforehand, by which a rater is left out of the analysis.
@@ -64,6 +82,7 @@ class Exclusion:
     affiliations: tuple[str, ...] = ()
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class Survey:
     """A survey of a study's samples.
@@ -95,3 +114,9 @@ class Survey:
     blur: bool = True
     seed: int = 0
     small: int = 5
+
+
+def digest(survey: Survey) -> str:
+    """Of all that the file says, comments aside."""
+    words = json.dumps(asdict(survey), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(words.encode()).hexdigest()

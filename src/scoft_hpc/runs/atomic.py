@@ -14,21 +14,22 @@ from typing import Any, TypeVar
 
 STALE_PAUSES = (0.1, 1.0, 5.0)
 """Seconds before each new try where a network file system has lost track of a file."""
+OWNER_ONLY = 0o600
 
 T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what the block leaves there replaces `path` in one step.
 
-    The mode follows the umask, whatever the writer chose. If the block raises, nothing changes.
+    Without a `mode` it follows the umask, whatever the writer chose. If the block raises, nothing changes.
     """
     _make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_umask() if mode is None else mode)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -55,6 +56,13 @@ def write_bytes(path: Path, content: bytes) -> None:
             temporary.write_bytes(content)
 
     retrying(write)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """For the owner's eyes only, the temporary file too."""
+    with replacing(path, OWNER_ONLY) as temporary:
+        temporary.touch(OWNER_ONLY)
+        temporary.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:

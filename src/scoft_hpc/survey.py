@@ -1,0 +1,176 @@
+"""People judge a study's images: pages drawn, a web application for raters, and what they found.
+
+    python -m scoft_hpc.survey make    [STUDY] [systems=base,m,mp,mpc] [culture=korea,china] [pages=12] [raters=10]
+    python -m scoft_hpc.survey serve   [STUDY] [port=8000] [database=URL]
+    python -m scoft_hpc.survey results [STUDY] [database=URL]
+    python -m scoft_hpc.survey demo    [raters=51]
+
+`make` draws pages and writes survey/survey.yaml beside them, to be read and filled in; `serve` asks the raters;
+`results` analyses, writes the exports and the report's chapter; `demo` does all three with simulated raters.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.launch import select
+from scoft_hpc.ratings.asked import Asked
+from scoft_hpc.runs.layout import STUDY, StudyDir
+
+NEEDED = (
+    "babel",
+    "choix",
+    "fastapi",
+    "itsdangerous",
+    "krippendorff",
+    "python_multipart",
+    "psycopg",
+    "sqlalchemy",
+    "uvicorn",
+)
+"""What the extra brings."""
+DEMO = "survey-demo"
+"""The demo's study, if no other is named."""
+DATABASE = "a SQLAlchemy URL, sqlite:////local/disk/answers.db or postgresql://…; else $SCOFT_SURVEY_DATABASE"
+
+
+@dataclass(frozen=True)
+class Verb:
+    """`room` is the module, with a function of the verb's own name; `words` its settings, each with what it says."""
+
+    room: str
+    summary: str
+    words: Mapping[str, str]
+
+
+VERBS = {
+    "make": Verb(
+        "scoft_hpc.ratings.make",
+        "Draw the survey's pages from a study's samples, and write survey.yaml to be filled in.",
+        {
+            "systems": "the variants that a page sets side by side, two to eight (base,m,mp,mpc where there are these)",
+            "pages": "how many a rater is asked (12)",
+            "raters": "wanted of each culture (10)",
+            "ethics": "the approval's reference; without it nor pilot=true, `serve` refuses",
+            "pilot": "true: a trial without approval, served on this machine alone",
+            "seed": "of every random order (0)",
+            "database": DATABASE,
+        },
+    ),
+    "serve": Verb(
+        "scoft_hpc.ratings.web.serve",
+        "Ask the raters: the web application.",
+        {
+            "host": "the address to listen at (127.0.0.1)",
+            "port": "the port to listen at (8000)",
+            "url": "the address that raters use, where a proxy stands before it: https://survey.example.edu",
+            "database": DATABASE,
+        },
+    ),
+    "results": Verb(
+        "scoft_hpc.ratings.analysis.command",
+        "What the raters found: tables, exports and the report's chapter.",
+        {"database": DATABASE},
+    ),
+    "demo": Verb(
+        "scoft_hpc.ratings.demo",
+        "A survey of the toy study from pages to results, with simulated raters of known skill.",
+        {"raters": "simulated, over all cultures (51)", "seed": "of their answers (0)", "database": DATABASE},
+    ),
+}
+
+
+def main() -> int:
+    return select.answer(lambda: _main(sys.argv[1:]))
+
+
+def _main(words: Sequence[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_usage(), file=sys.stdout if words else sys.stderr)
+        return 0 if words else 2
+    name, *rest = words
+    if name not in VERBS:
+        near = difflib.get_close_matches(name, VERBS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise ConfigError(f"survey has no verb {name!r}{hint} It has {', '.join(VERBS)}.")
+    asked = _asked(name, VERBS[name], rest)
+    _require_extra()
+    work: Callable[[Asked], int] = getattr(importlib.import_module(VERBS[name].room), name)
+    return work(asked)
+
+
+def _asked(name: str, verb: Verb, words: Sequence[str]) -> Asked:
+    """The words read: the verb's own by their names, the rest as all commands have them."""
+    own = {}
+    rest = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and key in verb.words:
+            own[key] = value
+        else:
+            rest.append(word)
+    _check_keys(name, verb, rest)
+    settings = "\n".join(f"  {key + '=…':<12}{text}" for key, text in verb.words.items())
+    parser = select.parser(f"survey {name}", f"{verb.summary}\n\nsettings:\n{settings}")
+    if name == "demo":
+        return _demo(Path(parser.parse_args(rest).output), parser.parse_args(rest).words, own)
+    choice = select.choose(parser, rest)
+    cultures = dict.fromkeys(str(entry["culture"]) for entry in choice.chosen)
+    return Asked(choice.study, tuple(cultures), own)
+
+
+def _check_keys(name: str, verb: Verb, words: Sequence[str]) -> None:
+    """All settings at once that neither the verb nor every command has."""
+    known = [*verb.words, "study", "output", "culture"]
+    faults = []
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if equals and not word.startswith("-") and key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(known)}."
+            faults.append(f"`{word}`: survey {name} has no setting `{key}`{hint}")
+    if faults:
+        raise ConfigError.of(faults)
+
+
+def _demo(output: Path, words: Sequence[str], own: Mapping[str, str]) -> Asked:
+    """The demo makes its own study where there is none."""
+    given = {key: value for key, equals, value in (word.partition("=") for word in words) if equals}
+    names = [word for word in words if "=" not in word] + [given[key] for key in ("study",) if key in given]
+    name = names[0] if names else DEMO
+    if len(names) > 1 or not STUDY.fullmatch(name):
+        raise ConfigError(f"survey demo: expected one study's name, such as {DEMO}, not {' '.join(names)!r}.")
+    return Asked(StudyDir(Path(given.get("output", output)).absolute() / name), (), own)
+
+
+def _require_extra() -> None:
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"a survey needs what is not installed ({', '.join(missing)}); install it with "
+            f"`pip install 'scoft-hpc[survey]'`."
+        )
+
+
+def _usage() -> str:
+    lines = [f"  {name:<10}{verb.summary}" for name, verb in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: scoft-hpc survey VERB [STUDY] [words]",
+            "",
+            *lines,
+            "",
+            "scoft-hpc survey VERB --help tells more of one.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
