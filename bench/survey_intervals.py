@@ -150,7 +150,9 @@ def percentiles(found: Rankings, rng: np.random.Generator) -> tuple[Array, Array
         members = np.flatnonzero(strata == stratum)
         n = len(members)
         weights[:, members] = rng.multinomial(n, np.full(n, 1 / n), size=len(weights))
-    low, high = np.quantile(worths.fit(weights @ counted.chosen, weights @ counted.sets), [0.025, 0.975], axis=0)
+    low, high = np.quantile(
+        worths.fit(weights @ counted.chosen, weights @ counted.sets), [0.025, 0.975], axis=0
+    )
     return low, high
 
 
@@ -202,7 +204,9 @@ def main() -> None:
             yield (
                 of.name,
                 _cells(
-                    lambda r, c, of=of: " / ".join(f"{100 * x:.1f}" for x in false_positives(of, r, c, surveys))
+                    lambda r, c, of=of: " / ".join(
+                        f"{100 * x:.1f}" for x in false_positives(of, r, c, surveys)
+                    )
                 ),
             )
 

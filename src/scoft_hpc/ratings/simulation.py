@@ -108,8 +108,7 @@ class World:
 
     def mean(self, question: str) -> Mapping[str, float]:
         """System -> θ, the mean over cultures."""
-        of = {s: float(np.mean([self.worths[c][question][s] for c in self.cultures])) for s in self.systems}
-        return of
+        return {s: float(np.mean([self.worths[c][question][s] for c in self.cultures])) for s in self.systems}
 
 
 def world(
@@ -124,7 +123,7 @@ def world(
     """Systems' worths rise in their order, from the first to the last by `apart`; cultures differ by `spread`."""
     rng = np.random.default_rng(seed)
     mean = np.linspace(-apart / 2, apart / 2, len(systems))
-    worths = {}
+    worths: dict[str, dict[str, dict[str, float]]] = {}
     for culture in cultures:
         worths[culture] = {}
         for question in questions:
@@ -133,7 +132,9 @@ def world(
     return World(tuple(systems), tuple(cultures), tuple(questions), worths)
 
 
-def raters(true: World, quotas: Mapping[str, int], *, spammers: int = 0, seed: int = 0) -> list[SimulatedRater]:
+def raters(
+    true: World, quotas: Mapping[str, int], *, spammers: int = 0, seed: int = 0
+) -> list[SimulatedRater]:
     """A survey's raters, numbered from 1: skills from 0.4 to 1.8, every tenth leaves half-way, the last ones spam."""
     rng = np.random.default_rng([seed, 1])
     cultures = [culture for culture, quota in quotas.items() for _ in range(quota)]
@@ -184,7 +185,8 @@ def survey_of(
     true: World, of: Sequence[SimulatedRater], *, pages: int = 12, pool: int = 24
 ) -> tuple[list[Participant], list[Judgement]]:
     """Everybody's answers: `pages` of a culture's `pool`, in turn, then one repeated and one reversed."""
-    people, said = [], []
+    people: list[Participant] = []
+    said: list[Judgement] = []
     for rater in of:
         start = rater.number * 5
         shown = [f"{rater.culture}-{(start + k) % pool:02d}" for k in range(min(pages, pool))]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoft_hpc.ratings.analysis.rankings import Rankings, Array
+from scoft_hpc.ratings.analysis.rankings import Array, Rankings
 from scoft_hpc.results.statistics import CONFIDENCE
 
 

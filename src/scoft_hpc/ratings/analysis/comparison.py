@@ -28,7 +28,9 @@ FLIPS = 1 << 14
 def sign_flip(tally: Tally, strata: Index, rng: np.random.Generator, flips: int = FLIPS) -> Array:
     """p of each of a tally's comparisons [...]; NaN where nobody has compared anything or all of it is ties."""
     size = tally.of.reshape(len(strata), -1).sum(axis=1)
-    net = expand(np.ones((1, len(strata))), strata, size).T * (2 * tally.won - tally.of).reshape(len(strata), -1)
+    net = expand(np.ones((1, len(strata))), strata, size).T * (2 * tally.won - tally.of).reshape(
+        len(strata), -1
+    )
     exact = 2 ** min(len(strata), 60) <= flips
     signs = (
         np.array(list(product((1.0, -1.0), repeat=len(strata))))

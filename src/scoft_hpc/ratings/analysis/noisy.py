@@ -12,13 +12,12 @@ turn to be left on every other page, so that q says nothing of systems.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from scoft_hpc.ratings.analysis.rankings import Rankings, Array, Index
+from scoft_hpc.ratings.analysis.rankings import Array, Index, Rankings
 
 PENALTY = 1e-2
 

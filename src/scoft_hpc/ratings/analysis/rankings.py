@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ Index = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Rankings:
-    """The rankings of one question, a row each.
+    """Rankings, a row each.
 
     Attributes:
         systems: the columns.
@@ -62,15 +62,20 @@ class Rankings:
         )
 
 
-def rankings(judgements: Iterable[Judgement], question: str, systems: Sequence[str]) -> Rankings:
+def rankings(
+    judgements: Iterable[Judgement], systems: Sequence[str], question: str | None = None
+) -> Rankings:
     """The rankings of pages asked for their own sake; "cannot judge", repeats and reversed pages are left out.
 
-    Of systems that a survey does not name, and of pages with a single picture, nothing is said.
+    Of all questions, where none is named: then a page is a page under a question. Of systems that a survey does not
+    name, and of pages with a single picture, nothing is said.
     """
     asked = [
-        (one, ranks)
+        (one if question else replace(one, page=f"{one.page} {one.question}"), ranks)
         for one in judgements
-        if one.question == question and one.kind is Kind.asked and (ranks := mean_ranks(one, systems)) is not None
+        if question in (None, one.question)
+        and one.kind is Kind.asked
+        and (ranks := mean_ranks(one, systems)) is not None
     ]
     cultures = {one.rater: one.culture for one, _ in asked}
     raters, pages = tuple(sorted(cultures)), tuple(sorted({one.page for one, _ in asked}))

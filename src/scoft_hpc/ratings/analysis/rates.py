@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoft_hpc.ratings.analysis.rankings import Rankings, Array, Index
+from scoft_hpc.ratings.analysis.rankings import Array, Index, Rankings
 from scoft_hpc.ratings.analysis.resampling import Resamples, expand, expit, logit, spread
 
 

@@ -72,7 +72,7 @@ def expand(weights: Array, strata: Index, size: Array) -> Array:
     mean = size.sum() / max(len(of), 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = np.where(total > 0, mean / total, 0.0)
-    return weights * (factor @ of)
+    return np.asarray(weights * (factor @ of))
 
 
 def logit(share: Array) -> Array:

@@ -24,7 +24,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from scoft_hpc.ratings.analysis.rankings import Rankings, Array
+from scoft_hpc.ratings.analysis.rankings import Array, Rankings
 from scoft_hpc.results.statistics import CONFIDENCE
 
 LABELS = 2
@@ -68,7 +68,9 @@ def skills(labels: NDArray[np.int8]) -> Skills:
     shared = np.abs(given) @ np.abs(given).T
     np.fill_diagonal(shared, 0)
     met = shared > 0
-    covariance = np.where(met, given @ given.T / np.maximum(shared, 1), 0.0)  # of two labels: agree less disagree
+    covariance = np.where(
+        met, given @ given.T / np.maximum(shared, 1), 0.0
+    )  # of two labels: agree less disagree
     size = _rank_one(np.abs(covariance), met, tasks)
     skill = size * _signs(covariance)
     room = 1 / np.sqrt(tasks)
@@ -83,7 +85,8 @@ def accuracy_interval(
     found: Rankings, rng: np.random.Generator, count: int = RESAMPLES
 ) -> tuple[Array, Array]:
     """95 % interval of each rater's accuracy [raters], keyed by page, over pages drawn again with all that was said of
-    them: other pages like these, judged by these raters. Student's t of the resamples' deviation."""
+    them: other pages like these, judged by these raters. Student's t of the resamples' deviation; 0 to 1 where pages
+    do not differ."""
     from scipy.special import stdtrit
 
     labels = keyed_by_page(found)
@@ -95,7 +98,8 @@ def accuracy_interval(
         skills(by_page[:, rng.integers(pages, size=pages)].reshape(len(labels), -1)).accuracy
         for _ in range(count)
     ]
-    half = stdtrit(pages - 1, (1 + CONFIDENCE) / 2) * np.std(drawn, axis=0)
+    deviation = np.std(drawn, axis=0)
+    half = stdtrit(pages - 1, (1 + CONFIDENCE) / 2) * np.where(deviation > 1e-12, deviation, np.inf)
     value = skills(labels).accuracy
     return np.clip(value - half, 0, 1), np.clip(value + half, 0, 1)
 

@@ -29,7 +29,7 @@ from itertools import combinations
 
 import numpy as np
 
-from scoft_hpc.ratings.analysis.rankings import Rankings, Array
+from scoft_hpc.ratings.analysis.rankings import Array, Rankings
 from scoft_hpc.ratings.analysis.resampling import Resamples, expand, expit, logit, spread
 
 PRIOR = 1.0
@@ -169,7 +169,8 @@ def _covariance(theta: Array, sets: Array) -> Array:
     """Of worths [systems], if every choice were independent."""
     none, with_ties = _with_ties(np.zeros_like(theta), sets)
     _, curvature = _derivatives(theta, none, with_ties)
-    return np.linalg.pinv(curvature, hermitian=True)
+    # The inverse but for a shift of all worths, which the ones stand for.
+    return np.asarray(np.linalg.inv(curvature + 1.0) - 1 / len(theta) ** 2, dtype=np.float64)
 
 
 def _first(theta: Array) -> Array:
@@ -181,4 +182,4 @@ def _slopes(theta: Array) -> Array:
     """Of the log odds of being first in the worths, [systems, systems]."""
     weight = np.exp(theta - theta.max())
     others = weight * (1 - np.eye(len(theta)))
-    return np.eye(len(theta)) - others / others.sum(axis=1, keepdims=True)
+    return np.asarray(np.eye(len(theta)) - others / others.sum(axis=1, keepdims=True))
