@@ -7,9 +7,10 @@ too small by (n − 1) / n. Cultures with a single rater, who cannot be drawn fr
 strata).
 
 Intervals are Student's t of the resamples' standard deviation, with as many degrees of freedom as there are raters more
-than strata: percentiles of resamples of a handful of raters cover too seldom. The standard deviation is not let below
-that of the model in which every page is another rater's: of few raters either can come out too small by chance, and
-unanimous ones have none (Angrist and Pischke, Mostly Harmless Econometrics, 2009, section 8.2.3). How often they
+than strata: percentiles of resamples of a handful of raters cover too seldom. None is shorter than that of the model in
+which every answer is another rater's, whose standard deviation rests on answers and so takes the normal's quantile: of
+few raters the resamples' can come out too small by chance, and unanimous ones have none (after Angrist and Pischke,
+Mostly Harmless Econometrics, 2009, section 8.2.3, who take the greater of the two deviations). How often they
 cover: docs/survey-analysis.md.
 """
 
@@ -51,17 +52,18 @@ def resample(strata: Index, rng: np.random.Generator, count: int = RESAMPLES) ->
 
 
 def spread(values: Array, replicates: Array, floor: Array, freedom: int) -> tuple[Array, Array]:
-    """95 % interval of values [...] from replicates [resamples, ...], whose deviation is at least `floor` [...].
+    """95 % interval of values [...] from replicates [resamples, ...] and the model's standard deviation `floor` [...].
 
     Returns:
         Low and high [...], infinite where there are no degrees of freedom.
     """
-    from scipy.special import stdtrit
+    from scipy.special import ndtri, stdtrit
 
     if freedom < 1:
         return np.full_like(values, -np.inf), np.full_like(values, np.inf)
-    error = np.maximum(np.sqrt(np.mean((replicates - replicates.mean(axis=0)) ** 2, axis=0)), floor)
-    half = stdtrit(freedom, (1 + CONFIDENCE) / 2) * error
+    deviation = np.sqrt(np.mean((replicates - replicates.mean(axis=0)) ** 2, axis=0))
+    tail = (1 + CONFIDENCE) / 2
+    half = np.maximum(stdtrit(freedom, tail) * deviation, ndtri(tail) * floor)
     return values - half, values + half
 
 
