@@ -121,7 +121,14 @@ class Primary:
     @property
     def sentence(self) -> str:
         """What came out, in plain words."""
-        one = self.test
+        return self._sentence(self.test)
+
+    @property
+    def everybody_sentence(self) -> str:
+        """What would have come out without exclusions."""
+        return self._sentence(self.everybody)
+
+    def _sentence(self, one: Test) -> str:
         asked = title(one.question).lower()
         if one.wins is None or one.p is None or one.raters < self.least:
             few = (

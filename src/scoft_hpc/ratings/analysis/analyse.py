@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -45,7 +46,7 @@ def analyse(
     """Everything; the metrics' part where there is a study to read them from."""
     present = {one.rater for one in participants}
     said = [one for one in judgements if one.rater in present]
-    excluded = exclude(survey, participants, said)
+    excluded = exclude(survey, participants, said, Counter(page.culture for page in pages) or None)
     kept = [one for one in said if one.rater in excluded.kept]
     tables = tuple(_tables(survey, kept))
     tau = sorted(consistency(said, survey.systems).values())

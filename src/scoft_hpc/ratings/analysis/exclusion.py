@@ -32,8 +32,15 @@ class Excluded:
         return frozenset().union(*self.reasons.values())
 
 
-def exclude(survey: Survey, participants: Sequence[Participant], judgements: Sequence[Judgement]) -> Excluded:
-    """Apply the rules. A rater without an attention page answered twice is not judged by consistency."""
+def exclude(
+    survey: Survey,
+    participants: Sequence[Participant],
+    judgements: Sequence[Judgement],
+    drawn: Mapping[str, int] | None = None,
+) -> Excluded:
+    """Apply the rules. A rater without an attention page answered twice is not judged by consistency,
+    nor one whose times are not known by seconds. `drawn`: how many pages each culture has, where that is known.
+    """
     rules = survey.exclusion
     of: dict[int, list[Judgement]] = {one.rater: [] for one in participants}
     for judgement in judgements:
@@ -47,9 +54,10 @@ def exclude(survey: Survey, participants: Sequence[Participant], judgements: Seq
             broken["silent"].add(one.rater)
         if rules.affiliations and one.affiliation not in rules.affiliations:
             broken["affiliation"].add(one.rater)
-        if given and _answered(survey, given) < rules.answered:
+        if given and _answered(survey, given, (drawn or {}).get(one.culture)) < rules.answered:
             broken["answered"].add(one.rater)
-        if given and float(np.median([j.seconds for j in given])) < rules.seconds:
+        known = [j.seconds for j in given if j.seconds > 0]
+        if known and float(np.median(known)) < rules.seconds:
             broken["seconds"].add(one.rater)
         if tau.get(one.rater, 1.0) < rules.consistency:
             broken["consistency"].add(one.rater)
@@ -58,7 +66,8 @@ def exclude(survey: Survey, participants: Sequence[Participant], judgements: Seq
     return Excluded(frozenset(of) - found.out, reasons)
 
 
-def _answered(survey: Survey, given: Sequence[Judgement]) -> float:
+def _answered(survey: Survey, given: Sequence[Judgement], drawn: int | None) -> float:
     """The share of asked pages × questions with an answer, "cannot judge" being one."""
     asked = {(j.page, j.question) for j in given if j.kind is Kind.asked}
-    return len(asked) / (survey.pages * len(survey.questions))
+    pages = survey.pages if drawn is None else min(survey.pages, drawn)
+    return len(asked) / (pages * len(survey.questions))
