@@ -134,7 +134,7 @@ class Primary:
             few = (
                 "nobody answered"
                 if one.raters == 0
-                else f"{_raters(one.raters)}, of whom {self.least} are needed"
+                else f"{raters(one.raters)}, of whom {self.least} are needed"
             )
             reason = few if one.raters < self.least else "every comparison was a tie"
             return f"Whether people prefer {one.system} to {one.against} ({asked}) cannot be told: {reason}."
@@ -146,7 +146,7 @@ class Primary:
             if one.p <= self.alpha
             else f"It is not shown that people prefer {one.system} to {one.against}, or the other way round ({asked})"
         )
-        return f"{verdict}: it won {share}, {_raters(one.raters)}, p {_p(one.p)}."
+        return f"{verdict}: it won {share}, {raters(one.raters)}, p {_p(one.p)}."
 
 
 @dataclass(frozen=True)
@@ -300,7 +300,8 @@ def spread(shares: Iterable[float]) -> list[tuple[float, float]]:
     return [(1 + i / 2, share) for i, share in enumerate(shares)]
 
 
-def _raters(count: int) -> str:
+def raters(count: int) -> str:
+    """`1 rater`, `5 raters`."""
     return "1 rater" if count == 1 else f"{count} raters"
 
 

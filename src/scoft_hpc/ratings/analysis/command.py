@@ -57,6 +57,10 @@ def results(asked: Asked) -> int:
     if changed:
         note = "the survey file has changed since the first rater came: what follows from it was not fixed beforehand"
         console.print(f"note: {note}.", markup=False, soft_wrap=True)
-    for name, path in (("results", folder.results), ("exports", folder.exports), ("report", asked.study.report)):
+    for name, path in (
+        ("results", folder.results),
+        ("exports", folder.exports),
+        ("report", asked.study.report),
+    ):
         console.print(f"{name:<9}{path}", markup=False, soft_wrap=True)
     return 0 if exported else 1

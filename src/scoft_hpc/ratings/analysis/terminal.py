@@ -47,7 +47,9 @@ def questions(found: People) -> Iterator[Lines]:
     for question in found.questions:
         table = found.table(question)
         name = f"{title(question)}: {_size(table)}"
-        lines = _lines(name, "system", "mean rank", "worth", "", "best", f"beats {found.against}", "", "p, Holm")
+        lines = _lines(
+            name, "system", "mean rank", "worth", "", "best", f"beats {found.against}", "", "p, Holm"
+        )
         tests = {one.system: one for one in found.tests if one.question == question}
         for one in table.standings:
             test = tests.get(one.system)

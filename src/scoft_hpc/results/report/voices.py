@@ -21,7 +21,7 @@ RULES = {
 }
 WIDE = 0.42
 """Half of the widest violin, where two systems are 1 apart."""
-BLUR = 0.3
+BLUR = 0.4
 """Standard deviation, in ranks, by which a violin smooths them."""
 
 
@@ -38,6 +38,7 @@ class Line:
 class Question:
     """`plot` is None where nobody is told of; `heat` has a line a culture: its table and (mean rank, goodness)."""
 
+    name: str
     title: str
     size: str
     lines: list[Line]
@@ -77,7 +78,7 @@ def voices(found: People, variants: Sequence[str]) -> Voices:
 
 def crowd(found: People) -> str:
     """How many answered, and who was left out by which rule."""
-    where = formats.listed(f"{one.raters} {one.culture}" for one in found.crowds)
+    where = formats.listed(f"{one.culture} {one.raters}" for one in found.crowds)
     text = f"{found.raters} raters ({where}); {found.analysed} analysed."
     if found.out:
         reasons = formats.listed(f"{count} {RULES.get(rule, rule)}" for rule, count in found.excluded.items())
@@ -109,19 +110,17 @@ def _question(found: People, question: str, colours: dict[str, int]) -> Question
         ranks = {one.system: one.rank for one in table.standings}
         cells = [(ranks[s], (worst - ranks[s]) / (worst - 1)) if s in ranks else None for s in found.systems]
         heat.append((table, cells))
-    told = [table for table in (pooled, *cultures) if table.standings]
+    shown = (pooled, *cultures) if len(cultures) > 1 else (pooled,)
+    told = [table for table in shown if table.standings]
     unable = f", {pooled.unable} times “cannot judge”" if pooled.unable else ""
     return Question(
+        question,
         people.title(question),
-        f"{_count(pooled.raters)}, {pooled.rankings:,} rankings{unable}; {agreement(pooled)}",
+        f"{people.raters(pooled.raters)}, {pooled.rankings:,} rankings{unable}; {agreement(pooled)}",
         _lines(found, pooled) if pooled.standings else [],
         violins(question, told, found.systems, colours) if told else None,
         heat if len(cultures) > 1 else [],
     )
-
-
-def _count(raters: int) -> str:
-    return "1 rater" if raters == 1 else f"{raters} raters"
 
 
 def _lines(found: People, table: Table) -> list[Line]:
@@ -165,20 +164,17 @@ def _cell(one: Standing, what: str) -> tuple[str, str]:
     return write(value.value), people.interval(value)
 
 
-def violins(
-    question: str, tables: Sequence[Table], systems: Sequence[str], colours: dict[str, int]
-) -> str:
+def violins(question: str, tables: Sequence[Table], systems: Sequence[str], colours: dict[str, int]) -> str:
     """How often each rank was given: a row a culture, a violin a system with a dot at its mean; rank 1 is on top."""
     worst, name = len(systems), f"v-{question}"
-    step = worst + 1.2
+    step = worst + 1.5
     grid = np.linspace(0.6, worst + 0.4, 40)
-    with svg.plane(name, 0.62 + 0.95 * len(tables)) as (figure, axes):
+    with svg.plane(name, 0.62 + 1.0 * len(tables)) as (figure, axes):
         ticks: list[tuple[float, str]] = []
         for row, table in enumerate(tables):
             offset = row * step
             ticks += [(offset + 1, "1"), (offset + worst, str(worst))]
-            label = table.culture or "all cultures"
-            axes.text(-0.62, offset + 0.15, label, color=svg.INK, fontsize=9, va="bottom")
+            axes.text(-0.62, offset + 0.15, table.culture or "all", color=svg.INK, fontsize=9, va="bottom")
             for one in table.standings:
                 x, colour = list(systems).index(one.system), f"#0002{colours[one.system] % svg.COLOURS:02x}"
                 width = _density(one, grid)
