@@ -26,7 +26,6 @@ from scoft_hpc.runs.layout import STUDY, StudyDir
 
 NEEDED = (
     "babel",
-    "choix",
     "fastapi",
     "itsdangerous",
     "krippendorff",

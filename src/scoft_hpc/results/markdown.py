@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from scoft_hpc.results import costs
+from scoft_hpc.results import costs, people
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.formats import number, p_value, signed
 from scoft_hpc.results.inference import Comparison
 from scoft_hpc.results.measures import Measure
+from scoft_hpc.results.people import People
+from scoft_hpc.results.report import voices
 from scoft_hpc.results.statistics import Estimate
 from scoft_hpc.results.study import Study
 from scoft_hpc.results.table import HEADLINE
@@ -28,6 +30,8 @@ def write(path: Path, found: Findings) -> None:
 
 def render(found: Findings) -> str:
     sections = [_head(found.study), _headline(found), *(_against(found, r) for r in found.references)]
+    if found.study.people is not None:
+        sections += [_people(found.study.people), _people_by_culture(found.study.people)]
     sections += [_by_culture(found), _failures(found.study), _made(found.study), _meanings(found)]
     return "\n\n".join("\n".join(lines) for section in sections if (lines := list(section))) + "\n"
 
@@ -106,6 +110,54 @@ def _comparison(
     yield p_value(compared.corrected)
     needed, worth = found.needed(variant, reference, m.name), found.worth(reference, m.name)
     yield "–" if needed is None else f"{number(worth, digits)}: {needed.text}"
+
+
+def _people(said: People) -> Iterator[str]:
+    """What raters say of the systems, a table a question."""
+    yield "## What people say"
+    yield ""
+    yield _text(said.primary.sentence)
+    yield ""
+    yield _text(voices.crowd(said))
+    if told := voices.alone(said):
+        yield ""
+        yield _text(told)
+    tests = {(one.question, one.system): one for one in said.tests}
+    for question in said.questions:
+        table = said.table(question)
+        yield ""
+        yield f"**{_text(people.title(question))}**: {people.raters(table.raters)}, {voices.agreement(table)}"
+        yield ""
+        head = ["", "mean rank", "worth", "put first", f"beats {_text(said.against)}", "the best", "p, Holm"]
+        lines = []
+        for one in table.standings:
+            test = tests.get((question, one.system))
+            numbers = [_number(one.worth, signed), _number(one.first), _number(one.wins)]
+            p = p_value(test.corrected if test else None)
+            lines.append([_text(one.system), number(one.rank), *numbers, number(one.best), p])
+        yield from _table(head, lines)
+
+
+def _people_by_culture(said: People) -> Iterator[str]:
+    question = said.primary.test.question
+    if len(said.of(question)) < 2:
+        return
+    yield f"**{_text(people.title(question))}**: mean ranks by culture"
+    yield ""
+    lines = []
+    for table in said.of(question):
+        ranks = {one.system: number(one.rank) for one in table.standings}
+        cells = [ranks.get(s, "–") for s in said.systems]
+        size = str(table.raters) if ranks else people.too_few(table.raters)
+        lines.append([_text(table.culture), size, *cells, voices.agreement(table)])
+    yield from _table(["culture", "raters", *map(_text, said.systems), "agreement"], lines)
+
+
+def _number(found: people.Number | None, write: Callable[[float], str] = number) -> str:
+    if found is None:
+        return "–"
+    ends = f" [{number(found.low)}, {number(found.high)}]" if found.told else ""
+    return write(found.value) + ends
 
 
 def _by_culture(found: Findings) -> Iterator[str]:

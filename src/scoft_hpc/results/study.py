@@ -18,9 +18,10 @@ from scoft_hpc.config.identity import unused, without
 from scoft_hpc.config.plain import flat, science
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import LaunchError
-from scoft_hpc.results import costs, curves
+from scoft_hpc.results import costs, curves, people
 from scoft_hpc.results.costs import Cost
 from scoft_hpc.results.curves import Curve
+from scoft_hpc.results.people import People
 from scoft_hpc.runs import journal, record
 from scoft_hpc.runs.layout import RUN_ID, RunDir, StudyDir
 from scoft_hpc.runs.record import Status
@@ -81,13 +82,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Study:
-    """A plan and its runs, in the plan's order: by culture, variant and seed; `costs` by stage, if Slurm had it."""
+    """A plan and its runs, in the plan's order: by culture, variant and seed; `costs` by stage, if Slurm had it;
+    `people` is what raters said of its samples, if they were asked."""
 
     folder: StudyDir
     plan: dict[str, Any]
     runs: tuple[Run, ...]
     costs: dict[str, Cost]
     notes: tuple[str, ...]
+    people: People | None = None
 
     @property
     def name(self) -> str:
@@ -131,7 +134,8 @@ def read(folder: StudyDir) -> Study:
         for entry in plan["runs"]
     )
     spent = costs.read(folder, notes)
-    return Study(folder, plan, runs, spent, tuple(notes))
+    said = people.read(folder.survey, notes)
+    return Study(folder, plan, runs, spent, tuple(notes), said)
 
 
 def _read_plan(folder: StudyDir) -> dict[str, Any]:

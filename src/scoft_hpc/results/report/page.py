@@ -13,10 +13,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scoft_hpc.results import costs, formats, grids
+from scoft_hpc.results import costs, formats, grids, people
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.measures import Measure
-from scoft_hpc.results.report import headline, made, svg
+from scoft_hpc.results.report import headline, made, svg, voices
 from scoft_hpc.results.report.forest import forest
 from scoft_hpc.results.report.heat import heats
 from scoft_hpc.results.study import BASE, Study
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 UNFINISHED = (Status.planned, Status.queued, Status.running, Status.lost)
 SECTIONS = {
     "variants": ("Variants", "groups"),
+    "people": ("What people say", "voices"),
     "samples": ("Samples", "grids"),
     "differences": ("Differences", "differences"),
     "forests": ("Differences by culture", "forests"),
@@ -122,6 +123,7 @@ def _shown(found: Findings) -> dict[str, Any]:
     blocks = {reference: headline.differences(found, reference) for reference in found.references}
     return {
         "groups": headline.groups(found) if found.measures else [],
+        "voices": None if study.people is None else voices.voices(study.people, study.variants),
         "counts": {v: _count(study, v) for v in study.variants},
         "differences": {reference: some for reference, some in blocks.items() if some},
         "forests": [
@@ -174,5 +176,6 @@ def _environment() -> Environment:
         formats.moment,
     )
     environment.filters.update({function.__name__: function for function in named}, amount=costs.amount)
+    environment.filters.update(too_few=people.too_few, of_raters=people.interval, title_of=people.title)
     environment.globals.update(colours=svg.COLOURS, lanes=svg.LANES)
     return environment

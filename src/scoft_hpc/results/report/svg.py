@@ -37,7 +37,7 @@ TERMS = {
 }
 
 INK, MUTED, RULE = "#000001", "#000002", "#000003"
-"""Stand-ins that matplotlib takes for colours and `_svg` turns into variables."""
+"""Stand-ins that matplotlib takes for colours and `markup` turns into variables."""
 VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)"} | {
     f"#0002{i:02x}": f"var(--variant-{i})" for i in range(COLOURS)
 }
@@ -45,7 +45,7 @@ VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)"} | {
 
 def loss_plot(study: Study, term: str) -> str | None:
     """A thin line a run (a lane), and over them each variant's mean, in steps of training; None if no run has it."""
-    with _axes(f"l-{term}") as (figure, axes):
+    with plane(f"l-{term}") as (figure, axes):
         means = []
         for i, variant in enumerate(study.variants):
             lanes = [run.curves[term] for run in study.of(variant=variant) if term in run.curves]
@@ -61,17 +61,18 @@ def loss_plot(study: Study, term: str) -> str | None:
         for x, mean, colour, dashes in means:  # above all lanes
             axes.plot(x, mean, linewidth=1.5, color=colour, linestyle=dashes)
         axes.set_xlabel("step", color=MUTED, labelpad=1)
-        return _svg(figure, f"l-{term}") if means else None
+        return markup(figure, f"l-{term}") if means else None
 
 
 @contextmanager
-def _axes(name: str) -> Iterator[tuple[Figure, Axes]]:
+def plane(name: str, height: float = 2.5) -> Iterator[tuple[Figure, Axes]]:
+    """Axes of the page's look, `height` inches high with their labels; `name` is the drawing's own on the page."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9}):
-        figure = Figure(figsize=(3.9, 2.5))
-        axes = figure.add_axes((0.12, 0.17, 0.86, 0.79))
+        figure = Figure(figsize=(3.9, height))
+        axes = figure.add_axes((0.12, 0.425 / height, 0.86, 1 - 0.525 / height))
         figure.patch.set_visible(False)
         axes.patch.set_visible(False)
         axes.spines[["top", "right", "left"]].set_visible(False)
@@ -82,7 +83,8 @@ def _axes(name: str) -> Iterator[tuple[Figure, Axes]]:
         yield figure, axes
 
 
-def _svg(figure: Figure, name: str) -> str:
+def markup(figure: Figure, name: str) -> str:
+    """The drawing as an element of the page, in its colours."""
     content = io.StringIO()
     figure.savefig(content, format="svg", metadata={"Date": None})
     text = content.getvalue()

@@ -1,0 +1,217 @@
+"""How often the intervals of a survey's analysis cover and its test finds what is not there: the tables of
+docs/survey-analysis.md, printed.
+
+    python bench/survey_intervals.py [--surveys 1000]
+
+Raters are drawn from a population with a known truth, which is the analysis of 3,000 of them. The draws are seeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoft_hpc.ratings.analysis import agreement, comparison, rates, worths
+from scoft_hpc.ratings.analysis.rankings import Rankings
+from scoft_hpc.ratings.analysis.resampling import Resamples, resample, spread
+from scoft_hpc.results.inference import LEVEL, t_test
+
+Array = NDArray[np.float64]
+
+PAGES, POOL = 12, 24
+"""Pages of a rater, out of a culture's."""
+RATERS = ((2, 1), (3, 1), (5, 1), (10, 1), (2, 5), (10, 5))
+"""(raters of a culture, cultures)."""
+SYSTEMS = ("base", "m", "mp", "mpc")
+CROWD = 3000
+SHOWN = ("worth", "worth, t alone", "worth, percentiles", "first", "win", "alpha")
+
+
+@dataclass(frozen=True)
+class Population:
+    """Raters: `theta` is the worth of each system, `taste` how far (standard deviation) a rater's own worths lie from
+    it, `page` how far a page's do; the skill of a rater is between `skills`; utilities nearer than `tie` tie."""
+
+    name: str
+    theta: tuple[float, ...]
+    taste: float
+    page: float = 0.5
+    skills: tuple[float, float] = (0.5, 1.5)
+    tie: float = 0.1
+
+
+POPULATIONS = (
+    Population("raters alike", (-1.0, -0.3, 0.3, 1.0), 0.0),
+    Population("raters differ", (-1.0, -0.3, 0.3, 1.0), 0.5),
+    Population("raters differ widely", (-1.0, -0.3, 0.3, 1.0), 1.5),
+    Population("one nearly always wins", (-1.5, -1.0, -0.5, 3.0), 0.5),
+)
+NULLS = (
+    Population("raters alike", (0.0, 0.0, 0.0, 0.0), 0.0, page=0.0),
+    Population("raters differ", (0.0, 0.0, 0.0, 0.0), 0.5, page=0.0),
+    Population("raters differ widely", (0.0, 0.0, 0.0, 0.0), 1.5, page=0.0),
+    Population("mostly ties", (0.0, 0.0, 0.0, 0.0), 0.5, page=0.0, tie=2.5),
+)
+"""Pages favour nobody: the test speaks of other raters of the same pages."""
+
+
+def draw(of: Population, rng: np.random.Generator, raters: int, cultures: int) -> Rankings:
+    """What so many raters of each culture say; pages are the population's, the same in every survey."""
+    count, systems = raters * cultures, len(of.theta)
+    pages = of.page * np.random.default_rng(7).normal(size=(POOL, systems))
+    page = (rng.integers(POOL, size=(count, 1)) + np.arange(PAGES)) % POOL
+    own = np.array(of.theta) + of.taste * rng.normal(size=(count, 1, systems)) + pages[page]
+    utility = rng.uniform(*of.skills, size=(count, 1, 1)) * own + rng.gumbel(size=(count, PAGES, systems))
+    ranks = tied(utility.reshape(-1, systems), of.tie)
+    of_page = page + POOL * (np.arange(count) // raters)[:, None]  # every culture has its own
+    shown, at = np.unique(of_page, return_inverse=True)
+    return Rankings(
+        SYSTEMS,
+        ranks,
+        np.repeat(np.arange(count), PAGES),
+        at.reshape(-1),
+        tuple(range(count)),
+        tuple(str(i // raters) for i in range(count)),
+        tuple(map(str, shown)),
+    )
+
+
+def tied(utility: Array, tie: float) -> Array:
+    """Mean ranks [n, systems] of utilities, of which neighbours nearer than `tie` tie."""
+    order = np.argsort(-utility, axis=1)
+    falls = -np.diff(np.take_along_axis(utility, order, axis=1), axis=1) > tie
+    group = np.concatenate([np.zeros((len(utility), 1), dtype=int), falls.cumsum(axis=1)], axis=1)
+    ranks = np.empty_like(utility)
+    better = (group[:, None, :] < group[:, :, None]).sum(axis=2)
+    alike = (group[:, None, :] == group[:, :, None]).sum(axis=2)
+    np.put_along_axis(ranks, order, better + (alike + 1) / 2, axis=1)
+    return ranks
+
+
+@dataclass(frozen=True)
+class Truth:
+    worth: Array
+    first: Array
+    win: Array
+    alpha: float
+
+
+def truth(of: Population) -> Truth:
+    """What the analysis says of a crowd."""
+    crowd = draw(of, np.random.default_rng(1), CROWD, 1)
+    once = Resamples(np.ones((1, CROWD)), 0)
+    found = worths.worths(crowd, once)
+    win = rates.rate(rates.wins(crowd, "base"), crowd.strata, once).value
+    few = [agreement.agreement(draw(of, np.random.default_rng(k), 60, 1)) for k in range(20)]
+    return Truth(found.worth, found.first, win, float(np.mean([one.alpha for one in few if one is not None])))
+
+
+def covered(of: Population, raters: int, cultures: int, surveys: int) -> dict[str, float]:
+    """Of so many surveys the share whose interval holds the truth, by what is estimated; the mean over systems."""
+    true, rng = truth(of), np.random.default_rng(2)
+    hits: dict[str, list[float]] = {}
+
+    def count(name: str, low: Array, high: Array, value: Array) -> None:
+        hits.setdefault(name, []).append(float(((low <= value) & (value <= high)).mean()))
+
+    for _ in range(surveys):
+        found = draw(of, rng, raters, cultures)
+        resamples = resample(found.strata, rng, 300)
+        one = worths.worths(found, resamples)
+        count("worth", one.worth_low, one.worth_high, true.worth)
+        count("first", one.first_low, one.first_high, true.first)
+        win = rates.rate(rates.wins(found, "base"), found.strata, resamples)
+        count("win", win.low[1:], win.high[1:], true.win[1:])
+        count("worth, t alone", *alone(found, resamples), true.worth)
+        count("worth, percentiles", *percentiles(found, rng), true.worth)
+        if (alike := agreement.agreement(found)) is not None and np.isfinite(alike.low):
+            count("alpha", *map(np.array, (alike.low, alike.high, true.alpha)))
+    return {name: float(np.mean(found)) for name, found in hits.items()}
+
+
+def alone(found: Rankings, resamples: Resamples) -> tuple[Array, Array]:
+    """Student's t of the resamples of worths, however small their deviation."""
+    counted = worths.counts(found)
+    drawn = worths.fit(resamples.weights @ counted.chosen, resamples.weights @ counted.sets)
+    value = worths.fit(counted.chosen.sum(0, keepdims=True), counted.sets.sum(0, keepdims=True))[0]
+    return spread(value, drawn, np.zeros_like(value), resamples.freedom)
+
+
+def percentiles(found: Rankings, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Those of worths of as many raters drawn again: the plain bootstrap of clusters."""
+    counted = worths.counts(found)
+    strata = found.strata
+    weights = np.zeros((300, len(strata)))
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        n = len(members)
+        weights[:, members] = rng.multinomial(n, np.full(n, 1 / n), size=len(weights))
+    low, high = np.quantile(
+        worths.fit(weights @ counted.chosen, weights @ counted.sets), [0.025, 0.975], axis=0
+    )
+    return low, high
+
+
+def false_positives(of: Population, raters: int, cultures: int, surveys: int) -> tuple[float, float]:
+    """Shares of comparisons with base in which sign flips, and Student's t of raters' net wins, find a difference."""
+    rng = np.random.default_rng(3)
+    flips, t = [], []
+    for _ in range(surveys):
+        found = draw(of, rng, raters, cultures)
+        tally = rates.wins(found, "base")
+        flips.append(comparison.sign_flip(tally, found.strata, rng, 2000)[1:])
+        net = (2 * tally.won - tally.of)[:, 1:].T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t.append(t_test(net))
+    return float(np.mean(np.array(flips) <= LEVEL)), float(np.mean(np.array(t) <= LEVEL))
+
+
+def _table(head: str, lines: Iterator[tuple[str, list[str]]]) -> None:
+    print(f"\n| {head} | " + " | ".join(f"{c} × {r}" for r, c in RATERS) + " |")
+    print("|---" * (len(RATERS) + 1) + "|")
+    for name, cells in lines:
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def _cells(one: Callable[[int, int], str]) -> list[str]:
+    return [one(raters, cultures) for raters, cultures in RATERS]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--surveys", type=int, default=1000)
+    surveys = parser.parse_args().surveys
+
+    def coverages() -> Iterator[tuple[str, list[str]]]:
+        for of in POPULATIONS:
+            found = [covered(of, raters, cultures, surveys) for raters, cultures in RATERS]
+            for name in SHOWN:
+                yield (
+                    f"{of.name}: {name}",
+                    [f"{100 * one[name]:.1f}" if name in one else "–" for one in found],
+                )
+
+    _table("cultures × raters", coverages())
+
+    def errors() -> Iterator[tuple[str, list[str]]]:
+        for of in NULLS:
+            yield (
+                of.name,
+                _cells(
+                    lambda r, c, of=of: " / ".join(
+                        f"{100 * x:.1f}" for x in false_positives(of, r, c, surveys)
+                    )
+                ),
+            )
+
+    _table("sign flips / Student's t", errors())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,309 @@
+"""What people said of a study's samples, as `survey results` left it in results.json.
+
+The analysis itself is in `scoft_hpc.ratings.analysis`, above this room; whoever shows its numbers reads them here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from scoft_hpc.results.formats import number
+from scoft_hpc.runs.atomic import write_text
+from scoft_hpc.runs.layout import SurveyDir
+
+VERSION = 1
+POOLED = ""
+"""The culture of what is told of all cultures together."""
+TITLES = {
+    "match": "Match to the description",
+    "culture": "Representation of the culture",
+    "stereotype": "Least stereotypical",
+    "offence": "Least offensive",
+}
+
+
+@dataclass(frozen=True)
+class Number:
+    """An estimate with its 95 % interval; None at both ends where too few raters tell."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def told(self) -> bool:
+        return self.low is not None and self.high is not None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A system in the eyes of the raters of one culture, or of all, under one question.
+
+    Attributes:
+        rank: the mean rank, ties sharing the mean of their places.
+        shares: of its mean ranks 1, 1.5, 2, … how often each was given.
+        worth: its Plackett–Luce worth, centred at 0.
+        first: the probability of being put first.
+        best: in what share of resamples no system has a higher worth; None where none can be drawn.
+        wins: how often it wins against the reference, a tie being half a win; None of the reference itself.
+        rating: the mean of 1 to 5; None where none was asked.
+        offended: the share of its pictures that offended whoever looked.
+    """
+
+    system: str
+    rank: float
+    shares: tuple[float, ...]
+    worth: Number
+    first: Number
+    best: float | None
+    wins: Number | None
+    rating: float | None
+    offended: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """One question in one culture (`POOLED`: in all).
+
+    `standings` is empty where too few raters answered to tell of them without telling who said what, or none did;
+    `unable` of the answers were "cannot judge"; `agreement` is Krippendorff's α.
+    """
+
+    question: str
+    culture: str
+    raters: int
+    rankings: int
+    unable: int
+    agreement: Number | None
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True)
+class Test:
+    """A system held against another under one question, over all cultures.
+
+    p is of a sign-flip test over raters; `corrected` after Holm's over the family, None of the primary comparison and
+    where there is no p.
+    """
+
+    __test__ = False
+
+    question: str
+    system: str
+    against: str
+    raters: int
+    wins: Number | None
+    p: float | None
+    corrected: float | None
+
+    @property
+    def holds(self) -> bool:
+        return self.corrected is not None and self.corrected <= 0.05
+
+
+@dataclass(frozen=True)
+class Primary:
+    """The comparison on which the survey's claim rests: with the exclusions, and with everybody."""
+
+    alpha: float
+    test: Test
+    everybody: Test
+
+    @property
+    def least(self) -> int:
+        """So many raters can reach p ≤ alpha by flips of their signs."""
+        return 1 + math.ceil(-math.log2(self.alpha))
+
+    @property
+    def sentence(self) -> str:
+        """What came out, in plain words."""
+        return self._sentence(self.test)
+
+    @property
+    def everybody_sentence(self) -> str:
+        """What would have come out without exclusions."""
+        return self._sentence(self.everybody)
+
+    def _sentence(self, one: Test) -> str:
+        asked = title(one.question).lower()
+        if one.wins is None or one.p is None or one.raters < self.least:
+            few = (
+                "nobody answered"
+                if one.raters == 0
+                else f"{raters(one.raters)}, of whom {self.least} are needed"
+            )
+            reason = few if one.raters < self.least else "every comparison was a tie"
+            return f"Whether people prefer {one.system} to {one.against} ({asked}) cannot be told: {reason}."
+        share = f"{100 * one.wins.value:.0f} % of comparisons"
+        if one.wins.told:
+            share += f" (95 % interval {100 * (one.wins.low or 0):.0f} to {100 * (one.wins.high or 0):.0f})"
+        verdict = (
+            f"People {'prefer' if one.wins.value > 0.5 else 'do not prefer'} {one.system} to {one.against} ({asked})"
+            if one.p <= self.alpha
+            else f"It is not shown that people prefer {one.system} to {one.against}, or the other way round ({asked})"
+        )
+        return f"{verdict}: it won {share}, {raters(one.raters)}, p {_p(one.p)}."
+
+
+@dataclass(frozen=True)
+class Skill:
+    """How often a rater's preference is the one that good raters share (M-MSR, keyed by page), by number."""
+
+    rater: int
+    culture: str
+    accuracy: Number
+
+
+@dataclass(frozen=True)
+class Vote:
+    """A system under one question once raters count by their skill: the share of page pairs that it wins by weighted
+    majority, and its noisy Bradley–Terry score, centred at 0."""
+
+    question: str
+    system: str
+    majority: float | None
+    noisy: float | None
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """How an automatic metric goes with people under one question.
+
+    Attributes:
+        pairs: of single pictures: how often it prefers what a rater prefers, ½ is chance; None of a metric of sets.
+        within: Spearman's correlation with worths over a culture's systems, averaged over cultures.
+        overall: the same over all cultures' systems together.
+        kendall: τ_b of the latter.
+        points: how many (culture, system) there are.
+    """
+
+    question: str
+    metric: str
+    pairs: Number | None
+    within: Number | None
+    overall: Number | None
+    kendall: float | None
+    points: int
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """A culture's raters: asked for, who gave consent, and who is analysed."""
+
+    culture: str
+    quota: int
+    raters: int
+    analysed: int
+
+
+@dataclass(frozen=True)
+class People:
+    """All that `survey results` found.
+
+    Attributes:
+        against: the reference system of `tests` and wins.
+        excluded: rule -> how many raters break it; `out`: how many are left out, who may break several.
+        consistency: quartiles of raters' mean τ between a page and its repeat, before exclusions; empty without any.
+        small: of fewer raters a culture's own table is not told.
+    """
+
+    title: str
+    questions: tuple[str, ...]
+    systems: tuple[str, ...]
+    against: str
+    crowds: tuple[Crowd, ...]
+    primary: Primary
+    tables: tuple[Table, ...]
+    tests: tuple[Test, ...]
+    excluded: dict[str, int]
+    out: int
+    consistency: tuple[float, ...]
+    skills: tuple[Skill, ...]
+    votes: tuple[Vote, ...]
+    tracked: tuple[Tracked, ...]
+    small: int
+
+    @property
+    def raters(self) -> int:
+        return sum(one.raters for one in self.crowds)
+
+    @property
+    def analysed(self) -> int:
+        return sum(one.analysed for one in self.crowds)
+
+    def table(self, question: str, culture: str = POOLED) -> Table:
+        return next(one for one in self.tables if (one.question, one.culture) == (question, culture))
+
+    def of(self, question: str) -> list[Table]:
+        """The cultures' own tables."""
+        return [one for one in self.tables if one.question == question and one.culture != POOLED]
+
+
+def title(question: str) -> str:
+    """For people; of a question that is not the paper's, its name."""
+    return TITLES.get(question, question.replace("_", " ").capitalize())
+
+
+def finite(value: float, low: float = -math.inf, high: float = math.inf) -> Number:
+    """With an interval if both of its ends are finite."""
+    both = math.isfinite(low) and math.isfinite(high)
+    return Number(float(value), float(low) if both else None, float(high) if both else None)
+
+
+def write(path: Path, found: People) -> None:
+    write_text(path, json.dumps({"version": VERSION, **asdict(found)}, indent=1, allow_nan=False) + "\n")
+
+
+def read(folder: SurveyDir, notes: list[str]) -> People | None:
+    """None where no survey was analysed, or results.json cannot be read, which becomes a note."""
+    from pydantic import TypeAdapter, ValidationError
+
+    again = "`scoft-hpc survey results` writes it anew"
+    try:
+        content = json.loads(folder.results.read_text(encoding="utf-8"))
+        version = content.pop("version")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        notes.append(f"{folder.results} cannot be read and is left out ({error!r}); {again}.")
+        return None
+    if version != VERSION:
+        notes.append(
+            f"{folder.results} is of version {version!r} and left out; version {VERSION} is read. {again}."
+        )
+        return None
+    try:
+        return TypeAdapter(People).validate_python(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"]))
+        notes.append(f"{folder.results} is left out ({place}: {fault['msg']}); {again}.")
+        return None
+
+
+def interval(found: Number, digits: int = 2) -> str:
+    """`.12 to .34`; empty where there is none."""
+    return f"{number(found.low, digits)} to {number(found.high, digits)}" if found.told else ""
+
+
+def too_few(raters: int) -> str:
+    """In place of numbers."""
+    return "nobody answered" if raters == 0 else f"too few raters ({raters})"
+
+
+def spread(shares: Iterable[float]) -> list[tuple[float, float]]:
+    """(mean rank, share), as `Standing.shares` has them."""
+    return [(1 + i / 2, share) for i, share in enumerate(shares)]
+
+
+def raters(count: int) -> str:
+    """`1 rater`, `5 raters`."""
+    return "1 rater" if count == 1 else f"{count} raters"
+
+
+def _p(p: float) -> str:
+    return "< .001" if p < 0.001 else f"= {number(p, 3)}"
