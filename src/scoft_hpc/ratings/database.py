@@ -131,7 +131,7 @@ def shown(url: str) -> str:
 
 
 def _check_disk(file: Path) -> None:
-    folder = nearest(file.absolute().parent)
+    folder = nearest(file.resolve().parent)
     mount = mount_of(folder, MOUNTS)
     if mount.kind in SHARED:
         raise ConfigError(
