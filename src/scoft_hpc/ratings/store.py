@@ -110,7 +110,14 @@ class Store:
             connection.execute(update(tables.survey).values(last_number=number))
             words = own_words if affiliation == "described" else ""
             rater = Rater(
-                id or secrets.token_hex(16), number, culture, affiliation, words, language, consent, bool(blur)
+                id or secrets.token_hex(16),
+                number,
+                culture,
+                affiliation,
+                words,
+                language,
+                consent,
+                bool(blur),
             )
             slot = next(slot for slot in range(len(slots) + 1) if slot not in slots)
             more = {"slot": slot, "active": self._hour(), "paid": False}

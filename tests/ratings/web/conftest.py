@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -38,9 +39,11 @@ class World:
     pages: tuple[Page, ...]
     url: str = ""
     key: dict[str, str] = field(default_factory=dict)
+    clients: list[httpx.Client] = field(default_factory=list)
 
-    def client(self, **settings: object) -> httpx.Client:
-        return httpx.Client(base_url=self.url, **settings)  # type: ignore[arg-type]
+    def client(self, **settings: Any) -> httpx.Client:
+        self.clients.append(httpx.Client(base_url=self.url, **settings))
+        return self.clients[-1]
 
 
 def draw(file: Path, chance: random.Random) -> None:
@@ -65,7 +68,9 @@ def make_pages(images: Path) -> tuple[Page, ...]:
                 name = f"{chance.getrandbits(128):032x}.png"
                 draw(images / name, chance)
                 pictures.append(Picture(name, system, f"{culture}-{system}-s0", f"{number}.png"))
-            pages.append(Page(f"{culture}-{number}", culture, f"{prompt} in {culture}", 0, 0, tuple(pictures)))
+            pages.append(
+                Page(f"{culture}-{number}", culture, f"{prompt} in {culture}", 0, 0, tuple(pictures))
+            )
     return tuple(pages)
 
 
@@ -120,7 +125,9 @@ class Person:
 
     def send(self, path: str = "", **fields: str | list[str]) -> httpx.Response:
         """Send the form of the page that is open; a field's underscore stands for its dash."""
-        given = {name if name == "own_words" else name.replace("_", "-"): value for name, value in fields.items()}
+        given = {
+            name if name == "own_words" else name.replace("_", "-"): value for name, value in fields.items()
+        }
         body = {"csrf": self.token(), **given}
         self.page = self.client.post(path or self.page.url.path, data=body, follow_redirects=True)
         return self.page
@@ -141,7 +148,12 @@ def enrolled(world: World, culture: str = "korea", **fields: str) -> Person:
 
 
 @pytest.fixture
-def rater(world: World) -> Iterator[Person]:
-    person = enrolled(world)
-    with person.client:
-        yield person
+def rater(world: World) -> Person:
+    return enrolled(world)
+
+
+@pytest.fixture(autouse=True)
+def close_clients(world: World) -> Iterator[None]:
+    yield
+    while world.clients:
+        world.clients.pop().close()
