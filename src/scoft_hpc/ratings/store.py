@@ -6,27 +6,24 @@ write takes the lock before it reads, in PostgreSQL by locking the rater's or th
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import (
     Connection,
     RowMapping,
     delete,
-    func,
     insert,
     not_,
     or_,
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError
 
-from scoft_hpc.errors import ConfigError, Full, Gone
-from scoft_hpc.ratings import database, orders, readings, tables
+from scoft_hpc.errors import Full, Gone
+from scoft_hpc.ratings import identity, orders, readings, tables
 from scoft_hpc.ratings.answers import LONGEST_WORD, Given, Progress, Rater, check, check_rater, check_text
 from scoft_hpc.ratings.database import Database, upsert
 from scoft_hpc.ratings.judgements import Judgement, Kind, Participant
@@ -62,16 +59,10 @@ class Store:
                 the answers of another survey.
         """
         store = cls(survey, pages, Database.at(url))
-        try:
-            with store._database.write() as connection:
-                database.make_tables(connection)
-                store._settle(connection, url)
-        except DBAPIError as error:
-            reason = str(error.orig).strip().splitlines()[0]
-            raise ConfigError(
-                f"the survey's database {database.shown(url)} cannot be used: {reason}. Start or repair it, or name "
-                f"another with database=URL or ${database.VARIABLE}."
-            ) from None
+        with ExitStack() as stack:
+            stack.callback(store.close)
+            identity.settle(store._database, survey, pages, url)
+            stack.pop_all()
         return store
 
     def close(self) -> None:
@@ -294,24 +285,6 @@ class Store:
             if active != self._hour():
                 connection.execute(update(tables.raters).where(mine).values(active=self._hour()))
             yield connection
-
-    def _settle(self, connection: Connection, url: str) -> None:
-        """Make the database this survey's, unless raters of another one are in it."""
-        names = [picture.name for page in self._pages.values() for picture in page.pictures]
-        questions = [question.name for question in self._survey.questions]
-        identity = hashlib.sha256("/".join([self._survey.study, *sorted(questions), *sorted(names)]).encode())
-        row = {"identity": identity.hexdigest(), "digest": digest(self._survey)}
-        found = connection.scalar(select(tables.survey.c.identity).with_for_update())
-        if found is None:
-            connection.execute(insert(tables.survey).values(id=1, last_number=0, **row))
-        elif not connection.scalar(select(func.count()).select_from(tables.raters)):
-            connection.execute(update(tables.survey).values(row))
-        elif found != row["identity"]:
-            raise ConfigError(
-                f"the database {database.shown(url)} holds answers to another survey, or to other pages or questions; "
-                f"expected an empty one or this survey's. Name another with database=URL or ${database.VARIABLE}, or "
-                f"restore the pages.json and the questions that its raters answered."
-            )
 
     def _rater(self, connection: Connection, id: str) -> Rater | None:  # noqa: A002
         columns = [tables.raters.c[name] for name in Rater.__dataclass_fields__]
