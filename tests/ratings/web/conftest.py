@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -38,9 +39,11 @@ class World:
     pages: tuple[Page, ...]
     url: str = ""
     key: dict[str, str] = field(default_factory=dict)
+    clients: list[httpx.Client] = field(default_factory=list)
 
-    def client(self, **settings: object) -> httpx.Client:
-        return httpx.Client(base_url=self.url, **settings)  # type: ignore[arg-type]
+    def client(self, **settings: Any) -> httpx.Client:
+        self.clients.append(httpx.Client(base_url=self.url, **settings))
+        return self.clients[-1]
 
 
 def draw(file: Path, chance: random.Random) -> None:
@@ -145,7 +148,12 @@ def enrolled(world: World, culture: str = "korea", **fields: str) -> Person:
 
 
 @pytest.fixture
-def rater(world: World) -> Iterator[Person]:
-    person = enrolled(world)
-    with person.client:
-        yield person
+def rater(world: World) -> Person:
+    return enrolled(world)
+
+
+@pytest.fixture(autouse=True)
+def close_clients(world: World) -> Iterator[None]:
+    yield
+    while world.clients:
+        world.clients.pop().close()

@@ -27,7 +27,7 @@ def overview(here: Here, deleted: str = "") -> Response:
         "admin.html.j2",
         holder=HOLDER,
         progress=here.room.store.progress(),
-        room=here.room.store.room(),
+        places=here.room.store.room(),
         payments=len(here.room.store.payments()),
         address=here.room.links.address,
         deleted=deleted == "yes",

@@ -19,7 +19,7 @@ from scoft_hpc.errors import Gone
 from scoft_hpc.ratings.store import Store
 from scoft_hpc.ratings.survey import Survey
 from scoft_hpc.ratings.web import admin, rater, tasks
-from scoft_hpc.ratings.web.headers import KEPT, Headers
+from scoft_hpc.ratings.web.headers import HEADERS, KEPT, Headers
 from scoft_hpc.ratings.web.links import Links
 from scoft_hpc.ratings.web.room import Here, Room, Visitor
 
@@ -74,6 +74,8 @@ def refuse(request: Request, error: Exception) -> Response:
     known = status in (400, 403, 404, 405, 413, 415, 422) and "session" in request.cookies
     response = here.page("refused.html.j2", status, key=key, known=known)
     response.headers.update(getattr(error, "headers", None) or {})
+    if status == 500:  # what Starlette answers outside of all middleware
+        response.headers.update({**HEADERS, "Cache-Control": "no-store"})
     return response
 
 

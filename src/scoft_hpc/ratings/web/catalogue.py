@@ -1,7 +1,7 @@
 """What raters read, in their language: message catalogues, and the words of a question.
 
-A catalogue is a YAML file of `key: sentence`; `{name}` in a sentence is filled in as plain text, and numbers are written as
-the language writes them. All catalogues have the same keys.
+A catalogue is a YAML file of `key: sentence`; `{name}` in a sentence is filled in as plain text, numbers are written
+as the language writes them. All catalogues have the same keys.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Catalogue:
 
     def wording(self, question: Question, culture: str, turned: bool = False) -> Wording:
         """How `question` is put; `turned` round, rank 1 is the worst."""
-        own = not f"question.{question.name}" in self.messages
+        own = f"question.{question.name}" not in self.messages
         key = "question.own" if own else f"question.{question.name}"
         best = self.say(f"{key}.reversed.best" if turned else f"{key}.best")
         low, high = self.say(f"{key}.low"), self.say(f"{key}.high")

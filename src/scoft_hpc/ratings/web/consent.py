@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 
 from scoft_hpc.ratings.survey import Survey
@@ -32,10 +33,7 @@ class Consent:
 def consent(catalogue: Catalogue, survey: Survey) -> Consent:
     """What `survey` asks consent to, in the catalogue's language."""
     say = catalogue.say
-    sections = tuple(
-        Section(say(f"consent.{part}.title"), (say(f"consent.{part}"),))
-        for part in ("what", "risk", "data", "rights")
-    )
+    sections = _sections(catalogue, survey)
     questions = tuple(catalogue.wording(question, GAP).text for question in survey.questions)
     approval = (
         say("consent.ethics", reference=survey.ethics.reference)
@@ -47,3 +45,14 @@ def consent(catalogue: Catalogue, survey: Survey) -> Consent:
     shown = [survey.title, [[one.title, *one.paragraphs] for one in sections], questions, notes]
     digest = hashlib.sha256(json.dumps(shown, ensure_ascii=False).encode()).hexdigest()[:12]
     return Consent(sections, questions, notes, f"{catalogue.language}-{digest}")
+
+
+def _sections(catalogue: Catalogue, survey: Survey) -> tuple[Section, ...]:
+    """The survey's own text, or the catalogue's."""
+    own = survey.consent.get(catalogue.language, "").strip()
+    if own:
+        return (Section("", tuple(re.split(r"\n\s*\n", own))),)
+    parts = ("what", "risk", "data", "rights")
+    return tuple(
+        Section(catalogue.say(f"consent.{part}.title"), (catalogue.say(f"consent.{part}"),)) for part in parts
+    )

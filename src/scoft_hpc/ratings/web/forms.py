@@ -32,7 +32,7 @@ OFFENCE = "offence"
 class Fault:
     """Something to put right: the id of the field, and the sentence's key with what fills it."""
 
-    field: str
+    at: str
     key: str
     values: Mapping[str, object] = field(default_factory=dict)
 
@@ -124,7 +124,7 @@ def shown(form: Form) -> str:
 
 
 def moved(given: Given, task: Task, move: str) -> Given:
-    """`given` with a picture moved a rank: `up-2` moves the second one towards rank 1, changing places with those there.
+    """`given` with a picture moved a rank: `up-2` moves the second one towards 1, changing places with those there.
 
     Pictures without a rank first get the last ones, as they are laid out.
 

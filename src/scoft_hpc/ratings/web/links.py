@@ -1,7 +1,7 @@
 """Who somebody is: signed links and cookies, the token of every form, and the researcher's token.
 
-There are no accounts: a rater's random id, signed, is all that leads to their answers. Each use has a salt of its own, so
-that what was signed for one cannot serve as another.
+There are no accounts: a rater's random id, signed, is all that leads to their answers. Each use has a salt of its own,
+so that what was signed for one cannot serve as another.
 """
 
 from __future__ import annotations

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, HTTPException
 from starlette.responses import Response
 
 from scoft_hpc.errors import Full
+from scoft_hpc.ratings.answers import Rater
 from scoft_hpc.ratings.survey import AFFILIATIONS
 from scoft_hpc.ratings.web.forms import LONGEST, PAYMENT, Fault, Filled, Form, takes
 from scoft_hpc.ratings.web.links import SESSION_AGE, Visit, newcomer
@@ -144,16 +147,19 @@ def leave(here: Here, form: Filled) -> Response:
 
 @router.get("/end")
 def end(here: Here, payment: str = "") -> Response:
-    return _end(here, payment)
+    rater = here.rater()
+    return _end(here, rater, payment) if here.room.open_place(rater) is None else see("/pages")
 
 
 @router.post("/payment", openapi_extra=takes("csrf", "payment"))
 def pay(here: Here, form: Filled) -> Response:
     rater = here.rater()
     here.check(form, rater.id)
+    if here.room.open_place(rater) is not None:
+        return see("/pages")
     code = form.one("payment")
     if not PAYMENT.fullmatch(code):
-        return _end(here, "", [Fault("payment", "end.payment.wrong", {"most": 64})], code)
+        return _end(here, rater, "", [Fault("payment", "end.payment.wrong", {"most": 64})], code)
     kept = here.room.store.pay(rater, code)
     return see(f"/end?payment={'kept' if kept else 'taken'}")
 
@@ -192,7 +198,7 @@ def _consented(room: Room, visit: Visit) -> bool:
     return visit.consent in [one.version for one in room.consents.values()]
 
 
-def _languages(here: Visitor, back: str) -> dict[str, object]:
+def _languages(here: Visitor, back: str) -> dict[str, Any]:
     return {"languages": list(here.room.catalogues.values()), "back": back}
 
 
@@ -224,8 +230,9 @@ def _join(
     )
 
 
-def _end(here: Visitor, payment: str, faults: list[Fault] | None = None, code: str = "") -> Response:
-    rater = here.rater()
+def _end(
+    here: Visitor, rater: Rater, payment: str, faults: list[Fault] | None = None, code: str = ""
+) -> Response:
     tasks = {task.position: task for task in here.room.tasks(rater)}
     skipped = [(p + 1, path_of(p, tasks[p].questions[0])) for p in sorted(here.room.store.skipped(rater))]
     return here.page(

@@ -54,6 +54,14 @@ class Room:
             undefined=StrictUndefined,
         )
 
+    def open_place(self, rater: Rater) -> tuple[int, str] | None:
+        """The rater's first (position, question) that is neither answered nor skipped."""
+        answers, skipped = self.store.answers(rater), self.store.skipped(rater)
+        for place in screens(self.tasks(rater)):
+            if place[0] not in skipped and (place not in answers or answers[place].draft):
+                return place
+        return None
+
 
 @dataclass(frozen=True)
 class Visitor:
@@ -100,7 +108,15 @@ class Visitor:
 
     def page(self, template: str, status: int = 200, holder: str = "", **content: Any) -> HTMLResponse:
         """A page in the visitor's language; `holder` is the id that its forms belong to."""
-        return page(self.room, self.catalogue, template, status, csrf=self.room.links.form(holder), **content)
+        text = self.room.templates.get_template(template).render(
+            say=self.catalogue.say,
+            words=self.catalogue,
+            survey=self.room.survey,
+            style_version=self.room.style_version,
+            csrf=self.room.links.form(holder),
+            **content,
+        )
+        return HTMLResponse(text, status)
 
     def keep(self, response: Response, name: str, value: str, age: int) -> None:
         response.set_cookie(
@@ -113,13 +129,6 @@ class Visitor:
 
     def keep_visit(self, response: Response, visit: Visit) -> None:
         self.keep(response, "visit", self.room.links.visit(visit), VISIT_AGE)
-
-
-def page(room: Room, words: Catalogue, template: str, status: int = 200, **content: Any) -> HTMLResponse:
-    text = room.templates.get_template(template).render(
-        say=words.say, words=words, survey=room.survey, style_version=room.style_version, **content
-    )
-    return HTMLResponse(text, status)
 
 
 def see(path: str) -> RedirectResponse:

@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -52,7 +52,7 @@ def serve(asked: Asked) -> int:
     folder = asked.study.survey
     survey, pages = survey_file.load(folder)
     address = address_of(asked.words)
-    if faults := [*_ethics(survey, address)]:
+    if faults := list(_ethics(survey, address)):
         raise ConfigError.of(faults)
     secret = links.secret(folder.secret)
     store = Store.open(survey, pages, database.url_of(folder, asked.words.get("database")))
@@ -150,24 +150,23 @@ def _url_faults(url: str) -> list[str]:
     if parts.path or parts.query or parts.fragment or parts.username:
         return [f"url={url} has more than a host and a port: {example}."]
     if parts.scheme == "http" and not _loopback(parts.hostname):
-        return [
-            f"url={url} would send raters' links in the clear: {example}, with a proxy that speaks https before it."
-        ]
+        return [f"url={url} would send raters' links in the clear: expected https, by a proxy before it."]
     return []
 
 
-def _ethics(survey: Survey, address: Address) -> list[str]:
-    if not survey.ethics.reference and not survey.ethics.pilot:
-        return [
+def _ethics(survey: Survey, address: Address) -> Iterator[str]:
+    if survey.ethics.reference:
+        return
+    if not survey.ethics.pilot:
+        yield (
             "the survey file names no ethics approval: write its reference as `ethics: {reference: …}`, or "
             "`ethics: {pilot: true}` for a trial on this machine alone."
-        ]
-    if not survey.ethics.reference and not address.local:
-        return [
-            f"a pilot is served on this machine alone, not at {address.host} as {address.url}: leave out host= and url=, "
-            f"or write the approval's reference into the survey file, as `ethics: {{reference: …}}`."
-        ]
-    return []
+        )
+    if not address.local:
+        yield (
+            f"a survey without approval is served on this machine alone, not at {address.host} as {address.url}: "
+            "leave out host= and url=, or write the reference into the survey file, as `ethics: {reference: …}`."
+        )
 
 
 def _loopback(host: str) -> bool:

@@ -41,21 +41,15 @@ class Screen:
 @router.get("/pages")
 def next_page(here: Here) -> Response:
     """The first question that is neither answered nor skipped."""
-    rater = here.rater()
-    answers, skipped = here.room.store.answers(rater), here.room.store.skipped(rater)
-    for position, question in screens(here.room.tasks(rater)):
-        given = answers.get((position, question))
-        if position not in skipped and (given is None or given.draft):
-            return see(path_of(position, question))
-    return see("/end")
+    place = here.room.open_place(here.rater())
+    return see("/end" if place is None else path_of(*place))
 
 
 @router.get("/pages/{number}/{question}")
 def show(here: Here, number: str, question: str, shown: str = "") -> Response:
     screen = _screen(here, number, question)
     here.room.store.seen(screen.rater, screen.task.position)
-    given = here.room.store.answers(screen.rater).get(screen.place)
-    return _page(here, screen, given, "".join(letter for letter in LETTERS if letter in shown))
+    return _page(here, screen, None, "".join(letter for letter in LETTERS if letter in shown))
 
 
 @router.post("/pages/{number}/{question}", openapi_extra=takes(*answer_fields(MOST_PICTURES)))
@@ -117,10 +111,10 @@ def _save(here: Visitor, screen: Screen, given: Given) -> None:
 
 
 def _save_unconfirmed(here: Visitor, screen: Screen, given: Given) -> None:
-    """Keep what a button other than the one to save has sent: as a draft, unless it fits a confirmed answer before it."""
+    """Keep what a button other than the one to save has sent: as a draft, unless it changes a confirmed answer."""
     before = here.room.store.answers(screen.rater).get(screen.place)
-    confirmed = before is not None and not before.draft
-    if confirmed and before.cannot_judge and not given.ranks:
+    confirmed = before if before and not before.draft else None
+    if confirmed and confirmed.cannot_judge and not given.ranks:
         _save(here, screen, replace(given, ratings={}, cannot_judge=True, draft=False))
     elif given.ranks or given.ratings or given.offended:
         whole = given.ranks.keys() == set(screen.task.order)
@@ -150,6 +144,7 @@ def _query(shown: str) -> str:
 def _page(
     here: Visitor, screen: Screen, given: Given | None, shown: str, faults: list[Fault] | None = None
 ) -> Response:
+    """The question's page with what was just given, or else with what is kept."""
     task, rater = screen.task, screen.rater
     tasks = here.room.tasks(rater)
     answers, skipped = here.room.store.answers(rater), here.room.store.skipped(rater)
@@ -165,7 +160,7 @@ def _page(
             here.room.questions[screen.question], here.catalogue.culture(task.page.culture), screen.turned
         ),
         turned=screen.turned,
-        given=given or Given({}, {}, {}, draft=True),
+        given=given or answers.get(screen.place) or Given({}, {}, {}, draft=True),
         blur=rater.blur,
         shown=shown,
         rates=range(RATINGS[0], RATINGS[1] + 1) if _rates(here, screen) else (),
