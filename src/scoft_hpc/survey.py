@@ -83,7 +83,12 @@ VERBS = {
     "demo": Verb(
         "scoft_hpc.ratings.demo",
         "A survey of the toy study from pages to results, with simulated raters of known skill.",
-        {"raters": "simulated, over all cultures (51)", "seed": "of their answers (0)", "database": DATABASE},
+        {
+            "raters": "simulated, over all cultures (51)",
+            "pages": "that each is asked (12)",
+            "seed": "of their answers (0)",
+            "database": DATABASE,
+        },
     ),
 }
 

@@ -45,8 +45,7 @@ class Person:
         """Enrol and answer to the end, however often the server goes away."""
         with Browser(address) as browser:
             visit = _insisting(lambda: Visit.join(browser, culture))
-            link = visit.link
-            self.id = link.rpartition("/")[2].partition(".")[0]
+            link, self.id = visit.link, visit.rater
             while True:
                 try:
                     visit.seen = browser.get(link)

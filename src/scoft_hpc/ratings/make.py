@@ -54,7 +54,7 @@ def make(asked: Asked) -> int:
 
 def _new(asked: Asked, words: Mapping[str, Any], study: Study) -> Survey:
     """The survey of the words, the rest by default."""
-    systems = words.get("systems") or _default_systems(study)
+    systems = words.get("systems") or default_systems(study)
     against = BASE if BASE in systems else systems[0]
     wanted = words.get("pages", Survey.pages)
     return Survey(
@@ -71,7 +71,12 @@ def _new(asked: Asked, words: Mapping[str, Any], study: Study) -> Survey:
     )
 
 
-def _default_systems(study: Study) -> tuple[str, ...]:
+def default_systems(study: Study) -> tuple[str, ...]:
+    """The paper's four where the study has them, else all its variants.
+
+    Raises:
+        ConfigError: if these are too many, or too few.
+    """
     if set(PAPERS) <= set(study.variants):
         return PAPERS
     least, most = survey_file.SYSTEMS

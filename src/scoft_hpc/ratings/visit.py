@@ -49,6 +49,11 @@ class Visit:
             raise RatingError(f"{self.seen.url} shows no personal link.")
         return found[1]
 
+    @property
+    def rater(self) -> str:
+        """Whose link it is: the rater's id."""
+        return self.link.rpartition("/")[2].partition(".")[0]
+
     def go_on(self) -> None:
         """Open what is to be answered next, or the end."""
         self.seen = self.browser.get("/pages")
