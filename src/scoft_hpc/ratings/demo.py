@@ -108,9 +108,7 @@ def _finished(folder: StudyDir) -> bool:
     return folder.plan.exists() and all(run.folder.result.exists() for run in studies.read(folder).runs)
 
 
-def _write_survey(
-    study: Study, folder: SurveyDir, quotas: Mapping[str, int], words: Mapping[str, str]
-) -> None:
+def _write_survey(study: Study, folder: SurveyDir, quotas: Mapping[str, int], wanted: int) -> None:
     """The survey file of the demo, unless it is there.
 
     Raises:

@@ -109,8 +109,8 @@ def _truth(study: Study, culture: str, system: str, measure: str) -> float:
 def win(rater: SimulatedRater, question: str, system: str, against: str) -> float:
     """How often the rater puts `system` before `against`, a tie being half a win.
 
-    Utilities differ by the skill × the worths' difference and a logistic noise, the difference of two Gumbel ones; ties are
-    taken as those of two systems alone.
+    Utilities differ by the skill × the worths' difference and a logistic noise, the difference of two Gumbel ones. Ties
+    are taken as those of two systems alone.
     """
     if rater.spams:
         return 0.5
