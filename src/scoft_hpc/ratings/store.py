@@ -208,6 +208,7 @@ class Store:
                 table = tables.withdrawals
                 row = {"count": table.c.count + 1}
                 upsert(connection, table, {"culture": rater.culture}, {"count": 1}, row)
+        self._database.purge()
         for key in [key for key in list(self._sights) if key[0] == rater.id]:
             self._sights.pop(key, None)
 
@@ -236,7 +237,9 @@ class Store:
     def forget_payments(self) -> int:
         """Delete the payment ids; their number."""
         with self._database.write() as connection:
-            return connection.execute(delete(tables.payments)).rowcount
+            count = connection.execute(delete(tables.payments)).rowcount
+        self._database.purge()
+        return count
 
     def changed(self) -> bool:
         """Whether the survey's file says anything else than when its first rater began."""

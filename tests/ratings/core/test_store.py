@@ -233,14 +233,14 @@ def test_who_withdraws_leaves_nothing_but_a_count(store: Store, url: str, tmp_pa
     ):
         with pytest.raises(Gone, match="withdrawn"):
             act()
-    store.close()
-    if url.startswith("sqlite"):  # not even in the file's free pages
-        left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    if url.startswith("sqlite"):  # not even in the file's free pages or in its log
+        left = b"".join(path.read_bytes() for path in tmp_path.glob("answers.db*"))
+        assert left.startswith(b"SQLite format 3")
         assert b"xyzzy" not in left
         assert leaves.id.encode() not in left
 
 
-def test_payment_ids_stand_apart_and_can_be_forgotten(store: Store, url: str) -> None:
+def test_payment_ids_stand_apart_and_can_be_forgotten(store: Store, url: str, tmp_path: Path) -> None:
     first, second = enroll(store), enroll(store)
     assert store.pay(first, " zebra ")
     assert not store.pay(first, "other")
@@ -254,6 +254,8 @@ def test_payment_ids_stand_apart_and_can_be_forgotten(store: Store, url: str) ->
     engine.dispose()
     assert store.forget_payments() == 2
     assert store.payments() == []
+    if url.startswith("sqlite"):
+        assert b"aardvark" not in b"".join(path.read_bytes() for path in tmp_path.glob("answers.db*"))
 
 
 def test_no_fine_time_and_no_address_is_kept(store: Store, url: str) -> None:
