@@ -6,6 +6,7 @@ write takes the lock before it reads, in PostgreSQL by locking the rater's or th
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,9 @@ from scoft_hpc.ratings.survey import Survey, digest
 
 STALE_HOURS = 48
 """A rater who has not finished and gave no answer for so long leaves the place to another; they may still come back."""
+
+MOST_PAGES = 1 << 20
+ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Store:
@@ -116,6 +120,8 @@ class Store:
 
     def rater(self, id: str) -> Rater | None:  # noqa: A002
         """None: there is none, or they have withdrawn."""
+        if not ID.fullmatch(id):
+            return None
         columns = [tables.raters.c[name] for name in Rater.__dataclass_fields__]
         with self._database.read() as connection:
             row = connection.execute(select(*columns).where(tables.raters.c.id == id)).mappings().first()
@@ -283,7 +289,7 @@ class Store:
     def _one_task(self, connection: Connection, rater: Rater, position: int) -> Task:
         table = tables.tasks
         found = select(table).where(table.c.rater == rater.id, table.c.position == position)
-        row = connection.execute(found).mappings().first()
+        row = connection.execute(found).mappings().first() if 0 <= position < MOST_PAGES else None
         if row is None:
             raise ValueError(f"there is no page {position}")
         return self._task(row)

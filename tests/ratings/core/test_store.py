@@ -65,7 +65,8 @@ def test_a_rater_is_found_by_the_id_alone_and_can_change_language_and_blur(store
     rater = enroll(store, affiliation="described", own_words="my <b>grandmother</b>; DROP TABLE raters --")
     assert store.rater(rater.id) == rater
     assert store.rater("0" * 32) is None
-    assert store.rater("' OR 1=1 --") is None
+    for odd in ("' OR 1=1 --", "\0", "", "x" * 10**6, "\ud800", rater.id.upper() + "\n"):
+        assert store.rater(odd) is None
     changed = store.change(rater, language="ar", blur=False)
     assert changed == replace(rater, language="ar", blur=False) == store.rater(rater.id)
     assert store.change(rater) == changed
@@ -183,6 +184,8 @@ def test_what_no_form_sends_is_refused_and_nothing_is_kept(store: Store, survey:
     refused = [
         (99, "match", whole, "no page 99"),
         (-1, "match", whole, "no page -1"),
+        (10**30, "match", whole, "no page 1000"),
+        (0, "\0", whole, "not asked"),
         (0, "beauty", whole, "not asked 'beauty'"),
         (0, "match", ranked(other), "no such picture"),
         (0, "match", Given({name: 1}, {}, {}), "ranks every picture"),
