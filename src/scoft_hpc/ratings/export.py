@@ -121,8 +121,8 @@ def write(
 def suppressed(participants: Iterable[Participant], small: int) -> set[tuple[str, str, str]]:
     """The cells (culture, affiliation, language) whose raters are exported without the latter two.
 
-    Those of fewer than `small` raters; and of the same culture the next smallest ones, until they are
-    `small` raters together, so of two cells or more, or the whole culture: else its total would tell a cell's number.
+    Those of fewer than `small` raters, and the next smallest ones of the culture until `small` raters or all are hidden
+    together: these are two cells or more, so that what is left of the culture's total tells no cell's number.
     """
     sizes = Counter((one.culture, one.affiliation, one.language) for one in participants)
     hidden: set[tuple[str, str, str]] = set()
