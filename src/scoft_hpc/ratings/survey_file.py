@@ -113,6 +113,11 @@ def _faults(
         yield from _range(f"quotas.{culture}", quota, 1, 100_000)
     if not survey.quotas:
         yield f"quotas: none; expected a number of raters for some of {', '.join(cultures)}."
+    yield from _each_of("consent", survey.consent, survey.languages)
+    if survey.consent and (
+        missing := [one for one in survey.languages if not survey.consent.get(one, "").strip()]
+    ):
+        yield f"consent: none in {', '.join(missing)}; expected a text in every language, or none at all."
     yield from _questions(survey)
     yield from _primary(survey)
     rules = survey.exclusion

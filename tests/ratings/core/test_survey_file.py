@@ -24,6 +24,7 @@ def test_what_is_written_is_read_again(survey: Survey, tmp_path: Path) -> None:
         survey,
         title='Häuser: "schön" # {x} \U0001f3e0',
         contact="who@example.edu",
+        consent={"ar": "أوافق.\n\nنعم {x}"},
         ethics=Ethics("IRB: #7", False),
         exclusion=Exclusion(affiliations=("member", "lived"), seconds=1.5),
         languages=("ar",),
@@ -128,6 +129,16 @@ def test_a_question_of_ones_own_has_words_in_every_language_and_both_ways_round(
     assert faults(replace(asked, languages=("en", "fr"))) == [
         "questions: beauty has no text in fr.",
         "questions: beauty has no reversed_text in fr.",
+    ]
+
+
+def test_consent_is_of_ones_own_in_every_language_or_in_none(survey: Survey) -> None:
+    assert faults(replace(survey, consent={"en": "Yes.", "ar": "نعم"})) == []
+    assert faults(replace(survey, consent={"en": "Yes.", "ar": " "})) == [
+        "consent: none in ar; expected a text in every language, or none at all."
+    ]
+    assert faults(replace(survey, consent={"en": "Yes.", "ar": "نعم", "fr": "Oui"})) == [
+        "consent: 'fr'; expected one of en, ar."
     ]
 
 
