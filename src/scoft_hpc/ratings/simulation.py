@@ -3,8 +3,8 @@
 A rater sees a picture's utility: skill × worth of its system for their culture and question, plus noise of a
 standard Gumbel distribution. Ordered by utility, pictures are a Plackett–Luce ranking with worths skill × θ, so skill
 is an inverse temperature (Yellott, J. Math. Psychol. 15, 1977). Utilities nearer than `tie` tie. Asked once more, a
-rater sees the same noise and a little of another's (`WAVER`); one who spams draws anew; one who is not `attentive` ranks
-as if the question were not turned round.
+rater sees the same noise and a little of another's (`WAVER`); one who spams draws anew; one who is not `attentive`
+ranks as if the question were not turned round.
 
 Everything follows from names and seeds: the same rater gives the same answer to the same page in any order and process.
 """
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from scoft_hpc.ratings.judgements import Judgement, Kind, Participant
 
+SKILLS = (0.4, 1.8)
+"""From the least to the greatest, all alike often."""
 WAVER = 0.3
 """Standard deviation of what changes in a rater's mind between two sights of a page."""
 
@@ -135,7 +137,7 @@ def world(
 def raters(
     true: World, quotas: Mapping[str, int], *, spammers: int = 0, seed: int = 0
 ) -> list[SimulatedRater]:
-    """A survey's raters, numbered from 1: skills from 0.4 to 1.8, every tenth leaves half-way, the last ones spam."""
+    """A survey's raters, numbered from 1: skills among `SKILLS`, every tenth leaves half-way, the last ones spam."""
     rng = np.random.default_rng([seed, 1])
     cultures = [culture for culture, quota in quotas.items() for _ in range(quota)]
     found = []
@@ -145,13 +147,33 @@ def raters(
                 number,
                 culture,
                 true.worths[culture],
-                skill=float(rng.uniform(0.4, 1.8)),
+                skill=float(rng.uniform(*SKILLS)),
                 leaves_after=7 if number % 10 == 0 else None,
                 spams=number > len(cultures) - spammers,
                 seed=seed,
             )
         )
     return found
+
+
+def crowd_worths(true: World, question: str, cultures: Sequence[str], count: int = 40_000) -> Mapping[str, float]:
+    """System -> the worth that an analysis of countless raters as `raters` has them would find, cultures alike.
+
+    It is less than the mean skill times θ: who sees worse says little, however much the others see.
+    """
+    from scoft_hpc.ratings.analysis import worths
+    from scoft_hpc.ratings.analysis.rankings import Rankings, mean_ranks_of
+
+    rng = np.random.default_rng(0)
+    theta = np.array([[true.worths[c][question][s] for s in true.systems] for c in cultures])
+    own = theta[np.arange(count) % len(cultures)]
+    skill = rng.uniform(*SKILLS, size=(count, 1))
+    utility = skill * own + rng.gumbel(size=own.shape)
+    ranks = mean_ranks_of(np.array([_ranks(row, SimulatedRater.tie) for row in utility], dtype=np.float64))
+    one = np.zeros(count, dtype=np.intp)
+    counted = worths.counts(Rankings(true.systems, ranks, one, one, (1,), ("",), ("",)))
+    (found,) = worths.fit(counted.chosen, counted.sets)
+    return dict(zip(true.systems, found.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
