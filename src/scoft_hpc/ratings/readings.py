@@ -81,7 +81,7 @@ def progress(connection: Connection, survey: Survey) -> list[Progress]:
     seconds: dict[str, list[float]] = {}
     for culture, spent in connection.execute(confirmed):
         seconds.setdefault(culture, []).append(spent)
-    gone: dict[str, int] = dict(connection.execute(select(tables.withdrawals)).tuples().all())
+    gone: dict[str, int] = {row[0]: row[1] for row in connection.execute(select(tables.withdrawals))}
     return [
         Progress(
             culture=culture,

@@ -6,27 +6,25 @@ write takes the lock before it reads, in PostgreSQL by locking the rater's or th
 
 from __future__ import annotations
 
-import hashlib
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import (
     Connection,
     RowMapping,
     delete,
-    func,
     insert,
     not_,
     or_,
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError
 
-from scoft_hpc.errors import ConfigError, Full, Gone
-from scoft_hpc.ratings import database, orders, readings, tables
+from scoft_hpc.errors import Full, Gone
+from scoft_hpc.ratings import identity, orders, readings, tables
 from scoft_hpc.ratings.answers import LONGEST_WORD, Given, Progress, Rater, check, check_rater, check_text
 from scoft_hpc.ratings.database import Database, upsert
 from scoft_hpc.ratings.judgements import Judgement, Kind, Participant
@@ -36,6 +34,9 @@ from scoft_hpc.ratings.survey import Survey, digest
 
 STALE_HOURS = 48
 """A rater who has not finished and gave no answer for so long leaves the place to another; they may still come back."""
+
+MOST_PAGES = 1 << 20
+ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Store:
@@ -62,16 +63,10 @@ class Store:
                 the answers of another survey.
         """
         store = cls(survey, pages, Database.at(url))
-        try:
-            with store._database.write() as connection:
-                database.make_tables(connection)
-                store._settle(connection, url)
-        except DBAPIError as error:
-            reason = str(error.orig).strip().splitlines()[0]
-            raise ConfigError(
-                f"the survey's database {database.shown(url)} cannot be used: {reason}. Start or repair it, or name "
-                f"another with database=URL or ${database.VARIABLE}."
-            ) from None
+        with ExitStack() as stack:
+            stack.callback(store.close)
+            identity.settle(store._database, survey, pages, url)
+            stack.pop_all()
         return store
 
     def close(self) -> None:
@@ -125,6 +120,8 @@ class Store:
 
     def rater(self, id: str) -> Rater | None:  # noqa: A002
         """None: there is none, or they have withdrawn."""
+        if not ID.fullmatch(id):
+            return None
         columns = [tables.raters.c[name] for name in Rater.__dataclass_fields__]
         with self._database.read() as connection:
             row = connection.execute(select(*columns).where(tables.raters.c.id == id)).mappings().first()
@@ -217,6 +214,7 @@ class Store:
                 table = tables.withdrawals
                 row = {"count": table.c.count + 1}
                 upsert(connection, table, {"culture": rater.culture}, {"count": 1}, row)
+        self._database.purge()
         for key in [key for key in list(self._sights) if key[0] == rater.id]:
             self._sights.pop(key, None)
 
@@ -245,7 +243,9 @@ class Store:
     def forget_payments(self) -> int:
         """Delete the payment ids; their number."""
         with self._database.write() as connection:
-            return connection.execute(delete(tables.payments)).rowcount
+            count = connection.execute(delete(tables.payments)).rowcount
+        self._database.purge()
+        return count
 
     def changed(self) -> bool:
         """Whether the survey's file says anything else than when its first rater began."""
@@ -279,24 +279,6 @@ class Store:
                 connection.execute(update(tables.raters).where(mine).values(active=self._hour()))
             yield connection
 
-    def _settle(self, connection: Connection, url: str) -> None:
-        """Make the database this survey's, unless raters of another one are in it."""
-        names = [picture.name for page in self._pages.values() for picture in page.pictures]
-        questions = [question.name for question in self._survey.questions]
-        identity = hashlib.sha256("/".join([self._survey.study, *sorted(questions), *sorted(names)]).encode())
-        row = {"identity": identity.hexdigest(), "digest": digest(self._survey)}
-        found = connection.scalar(select(tables.survey.c.identity).with_for_update())
-        if found is None:
-            connection.execute(insert(tables.survey).values(id=1, last_number=0, **row))
-        elif not connection.scalar(select(func.count()).select_from(tables.raters)):
-            connection.execute(update(tables.survey).values(row))
-        elif found != row["identity"]:
-            raise ConfigError(
-                f"the database {database.shown(url)} holds answers to another survey, or to other pages or questions; "
-                f"expected an empty one or this survey's. Name another with database=URL or ${database.VARIABLE}, or "
-                f"restore the pages.json and the questions that its raters answered."
-            )
-
     def _slots(self, connection: Connection, culture: str) -> set[int]:
         """The slots of the culture's raters who count: finished ones, and those who answered lately."""
         table = tables.raters
@@ -307,7 +289,7 @@ class Store:
     def _one_task(self, connection: Connection, rater: Rater, position: int) -> Task:
         table = tables.tasks
         found = select(table).where(table.c.rater == rater.id, table.c.position == position)
-        row = connection.execute(found).mappings().first()
+        row = connection.execute(found).mappings().first() if 0 <= position < MOST_PAGES else None
         if row is None:
             raise ValueError(f"there is no page {position}")
         return self._task(row)

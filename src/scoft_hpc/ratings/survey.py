@@ -92,6 +92,7 @@ class Survey:
         quotas: culture -> the number of raters that is wanted.
         pages: how many a rater is asked, besides `attention` pages.
         languages: of the catalogues, the first is shown first.
+        consent: language -> the consent page's text, empty lines between paragraphs; else the catalogue's.
         rate: whether 1–5 ratings are asked beside ranks.
         blur: whether images are blurred until clicked.
         seed: of every random order.
@@ -103,6 +104,7 @@ class Survey:
     systems: tuple[str, ...]
     quotas: Mapping[str, int]
     contact: str = ""
+    consent: Mapping[str, str] = field(default_factory=dict)
     ethics: Ethics = field(default_factory=Ethics)
     questions: tuple[Question, ...] = tuple(map(Question, QUESTIONS))
     primary: Primary = field(default_factory=Primary)
