@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +101,7 @@ class Truth:
     alpha: float
 
 
+@cache
 def truth(of: Population) -> Truth:
     """What the analysis says of a crowd."""
     crowd = draw(of, np.random.default_rng(1), CROWD, 1)

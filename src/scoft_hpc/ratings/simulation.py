@@ -49,6 +49,7 @@ class SimulatedRater:
         leaves_after: pages they answer before they drop out; None: all.
         offence: how often a picture of the worst system offends them.
         spams: whether they rank without looking.
+        pictures: how far (standard deviation) a picture's own worth lies from its system's, to all raters of a seed.
     """
 
     number: int
@@ -61,6 +62,7 @@ class SimulatedRater:
     offence: float = 0.03
     attentive: bool = True
     spams: bool = False
+    pictures: float = 0.0
     seed: int = 0
 
     def answer(self, systems: Mapping[str, str], question: str, kind: Kind, page: str) -> Said:
@@ -73,6 +75,7 @@ class SimulatedRater:
             return Said({}, {}, {}, True, 5.0)
         pictures = sorted(systems, key=lambda name: systems[name])
         worth = np.array([self.worths[question][systems[name]] for name in pictures])
+        worth += self.pictures * _common(self.seed, question, page).normal(size=len(pictures))
         utility = self._utility(worth, question, page, kind, rng)
         turned = kind is Kind.reversed and self.attentive
         ranks = _ranks(-utility if turned else utility, self.tie)
@@ -97,6 +100,11 @@ class SimulatedRater:
 
     def _rng(self, *names: str) -> np.random.Generator:
         return np.random.default_rng([self.seed, self.number, zlib.crc32("/".join(names).encode())])
+
+
+def _common(seed: int, *names: str) -> np.random.Generator:
+    """What all raters share; they are numbered from 1."""
+    return np.random.default_rng([seed, 0, zlib.crc32("/".join(names).encode())])
 
 
 @dataclass(frozen=True)
@@ -156,7 +164,9 @@ def raters(
     return found
 
 
-def crowd_worths(true: World, question: str, cultures: Sequence[str], count: int = 40_000) -> Mapping[str, float]:
+def crowd_worths(
+    true: World, question: str, cultures: Sequence[str], count: int = 40_000
+) -> Mapping[str, float]:
     """System -> the worth that an analysis of countless raters as `raters` has them would find, cultures alike.
 
     It is less than the mean skill times θ: who sees worse says little, however much the others see.

@@ -111,7 +111,9 @@ def test_of_a_culture_with_few_pages_no_more_is_asked_than_it_has() -> None:
     assert exclude(SURVEY, [person(1)], answers, {"korea": 2}).kept == {1}
 
 
-def test_spammers_are_found_and_the_primary_comparison_is_told_with_and_without_them(simulated: Simulated) -> None:
+def test_spammers_are_found_and_the_primary_comparison_is_told_with_and_without_them(
+    simulated: Simulated,
+) -> None:
     spam = {rater.number for rater in simulated.raters if rater.spams}
     assert exclude(simulated.survey, simulated.people, simulated.said).out == spam
     assert simulated.found.out == len(spam)

@@ -32,7 +32,9 @@ def test_wins_count_ties_half_and_leave_out_what_a_page_does_not_show() -> None:
 
 def test_a_rate_has_its_share_and_unanimous_raters_have_an_interval() -> None:
     tally = Tally(np.array([10.0, 10, 10]), np.array([10.0, 10, 10]))
-    one = rates.rate(tally, np.zeros(3, dtype=int), resample(np.zeros(3, dtype=int), np.random.default_rng(0)))
+    one = rates.rate(
+        tally, np.zeros(3, dtype=int), resample(np.zeros(3, dtype=int), np.random.default_rng(0))
+    )
     assert one.value == 1 == one.high
     least = 30.5 / 0.5 * math.exp(-1.96 * math.sqrt(1 / 30.5 + 1 / 0.5))
     assert one.low == pytest.approx(least / (1 + least), abs=1e-4)
@@ -85,7 +87,9 @@ def test_ties_alone_tell_nothing() -> None:
     assert np.isnan(comparison.sign_flip(tally, np.zeros(8, dtype=int), np.random.default_rng(0)))
 
 
-def test_holm_is_over_questions_and_systems_and_the_primary_comparison_stands_apart(simulated: Simulated) -> None:
+def test_holm_is_over_questions_and_systems_and_the_primary_comparison_stands_apart(
+    simulated: Simulated,
+) -> None:
     found = simulated.found
     assert len(found.tests) == 4 * 3 - 1
     assert ("culture", "mpc") not in {(one.question, one.system) for one in found.tests}

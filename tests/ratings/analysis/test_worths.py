@@ -89,7 +89,10 @@ def test_ties_are_the_mean_over_the_orders_that_they_leave_open() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.lists(st.integers(1, 4), min_size=4, max_size=4), min_size=1, max_size=12), st.permutations(range(4)))
+@given(
+    st.lists(st.lists(st.integers(1, 4), min_size=4, max_size=4), min_size=1, max_size=12),
+    st.permutations(range(4)),
+)
 def test_they_are_finite_centred_and_follow_the_systems(rows: list[list[int]], order: list[int]) -> None:
     ranks = mean_ranks_of(np.array(rows, dtype=float))
     theta = fitted(ranks)

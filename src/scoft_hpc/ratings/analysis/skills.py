@@ -28,8 +28,9 @@ from scoft_hpc.ratings.analysis.rankings import Array, Rankings
 from scoft_hpc.results.statistics import CONFIDENCE
 
 LABELS = 2
-RESAMPLES = 200
-STEPS, TOLERANCE = 10_000, 1e-10
+RESAMPLES = 100
+STEPS, TOLERANCE = 500, 1e-10
+"""Of completing the matrix, which takes tens; where trimming goes round in a circle it ends somewhere on it."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,7 @@ def accuracy_interval(
         return np.zeros(len(labels)), np.ones(len(labels))
     by_page = labels.reshape(len(labels), pages, -1)
     drawn = [
-        estimate(by_page[:, rng.integers(pages, size=pages)].reshape(len(labels), -1))
-        for _ in range(count)
+        estimate(by_page[:, rng.integers(pages, size=pages)].reshape(len(labels), -1)) for _ in range(count)
     ]
     deviation = np.std(drawn, axis=0) * (LABELS - 1) / LABELS
     half = stdtrit(pages - 1, (1 + CONFIDENCE) / 2) * np.where(deviation > 1e-12, deviation, np.inf)
