@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import choix
 import numpy as np
@@ -72,7 +72,7 @@ def slow(ranks: np.ndarray) -> np.ndarray:
             open_to = [
                 order
                 for order in permutations(range(systems))
-                if all(row[a] <= row[b] for a, b in zip(order, order[1:], strict=False))
+                if all(row[a] <= row[b] for a, b in pairwise(order))
             ]
             total += sum(log_likelihood(theta, order) for order in open_to) / len(open_to)
         for i, j in permutations(range(systems), 2):

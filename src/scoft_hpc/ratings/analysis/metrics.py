@@ -153,7 +153,8 @@ def _of_raters(
     z, again = _fisher(np.array(told.value)), _fisher(correlations)
     # So few systems have a coarse correlation: without a floor, resamples of one order would have no interval.
     low, high = spread(z, again, np.array(1 / np.sqrt(max(len(at) - 3, 1))), resamples.freedom)
-    return Correlation(told.value, float(np.tanh(low)), float(np.tanh(high)), told.runs, 1, "raters")
+    ends = min(float(np.tanh(low)), told.value), max(float(np.tanh(high)), told.value)
+    return Correlation(told.value, *ends, told.runs, 1, "raters")
 
 
 def _fisher(value: Array) -> Array:
