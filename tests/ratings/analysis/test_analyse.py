@@ -37,7 +37,7 @@ def some(simulated: Simulated, raters: set[int], **changes: object) -> People:
 
 
 def test_the_same_answers_give_the_same_bytes_in_any_order(simulated: Simulated, tmp_path: Path) -> None:
-    few = {1, 2, 3, 12, 13, 14}
+    few = {1, 2, 3}
     once = some(simulated, few)
     survey, who = simulated.survey, [one for one in simulated.people if one.rater in few]
     again = analyse(survey, who, [one for one in reversed(simulated.said) if one.rater in few])
@@ -45,7 +45,7 @@ def test_the_same_answers_give_the_same_bytes_in_any_order(simulated: Simulated,
         people.write(tmp_path / name, found)
     assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text()
     other = analyse(replace(survey, seed=1), who, [one for one in simulated.said if one.rater in few])
-    assert other.table("culture").standings[0].worth != once.table("culture").standings[0].worth
+    assert other != once, "the seed decides what is drawn"
     assert other.table("culture").standings[0].rank == once.table("culture").standings[0].rank
 
 
