@@ -124,6 +124,20 @@ def test_a_skill_has_an_interval_over_pages() -> None:
     assert (high - low < 0.4).all()
 
 
+def test_the_interval_of_a_skill_holds_the_chance_of_being_right() -> None:
+    """Of 80 raters of one coin, ten a survey: 95 of a hundred."""
+    hits = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        chance = rng.uniform(0.6, 0.95, 10)
+        better = (rng.random((10, 40)) < chance[:, None]) == (rng.random(40) < 0.5)
+        ranks = np.stack([np.where(better, 1, 2), np.where(better, 2, 1)], axis=-1).reshape(-1, 2)
+        found = of_ranks(ranks.tolist(), np.repeat(np.arange(10), 40).tolist(), pages=list(range(40)) * 10)
+        low, high = skills.accuracy_interval(found, rng, 40)
+        hits += list((low <= chance) & (chance <= high))
+    assert np.mean(hits) >= 0.88
+
+
 def test_noisy_bradley_terry_has_the_right_slope() -> None:
     found, _ = some(0, pages=5)
     compared = noisy.pairs(found)
