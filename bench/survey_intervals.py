@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoft_hpc.ratings.analysis import agreement, comparison, rates, worths
-from scoft_hpc.ratings.analysis.rankings import Rankings
+from scoft_hpc.ratings.analysis.rankings import Rankings, mean_ranks_of
 from scoft_hpc.ratings.analysis.resampling import Resamples, resample, spread
 from scoft_hpc.results.inference import LEVEL, t_test
 
@@ -28,6 +29,8 @@ RATERS = ((2, 1), (3, 1), (5, 1), (10, 1), (2, 5), (10, 5))
 """(raters of a culture, cultures)."""
 SYSTEMS = ("base", "m", "mp", "mpc")
 CROWD = 3000
+SELDOM = 4
+"""α takes its time: it is looked at in every so many surveys."""
 SHOWN = ("worth", "worth, t alone", "worth, percentiles", "first", "win", "alpha")
 
 
@@ -86,10 +89,8 @@ def tied(utility: Array, tie: float) -> Array:
     falls = -np.diff(np.take_along_axis(utility, order, axis=1), axis=1) > tie
     group = np.concatenate([np.zeros((len(utility), 1), dtype=int), falls.cumsum(axis=1)], axis=1)
     ranks = np.empty_like(utility)
-    better = (group[:, None, :] < group[:, :, None]).sum(axis=2)
-    alike = (group[:, None, :] == group[:, :, None]).sum(axis=2)
-    np.put_along_axis(ranks, order, better + (alike + 1) / 2, axis=1)
-    return ranks
+    np.put_along_axis(ranks, order, group, axis=1)
+    return mean_ranks_of(ranks)
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Truth:
     alpha: float
 
 
+@cache
 def truth(of: Population) -> Truth:
     """What the analysis says of a crowd."""
     crowd = draw(of, np.random.default_rng(1), CROWD, 1)
@@ -118,7 +120,7 @@ def covered(of: Population, raters: int, cultures: int, surveys: int) -> dict[st
     def count(name: str, low: Array, high: Array, value: Array) -> None:
         hits.setdefault(name, []).append(float(((low <= value) & (value <= high)).mean()))
 
-    for _ in range(surveys):
+    for survey in range(surveys):
         found = draw(of, rng, raters, cultures)
         resamples = resample(found.strata, rng, 300)
         one = worths.worths(found, resamples)
@@ -128,7 +130,8 @@ def covered(of: Population, raters: int, cultures: int, surveys: int) -> dict[st
         count("win", win.low[1:], win.high[1:], true.win[1:])
         count("worth, t alone", *alone(found, resamples), true.worth)
         count("worth, percentiles", *percentiles(found, rng), true.worth)
-        if (alike := agreement.agreement(found)) is not None and np.isfinite(alike.low):
+        alike = agreement.agreement(found) if survey % SELDOM == 0 else None
+        if alike is not None and np.isfinite(alike.low):
             count("alpha", *map(np.array, (alike.low, alike.high, true.alpha)))
     return {name: float(np.mean(found)) for name, found in hits.items()}
 

@@ -31,7 +31,6 @@ NEEDED = (
     "itsdangerous",
     "krippendorff",
     "psycopg",
-    "pydantic",
     "python_multipart",
     "sqlalchemy",
     "uvicorn",

@@ -17,6 +17,11 @@ from PIL import Image
 
 from scoft_hpc.config import compose, identity
 from scoft_hpc.config.schema import Data, RunConfig, Variant
+from scoft_hpc.ratings import simulation
+from scoft_hpc.ratings.analysis.analyse import analyse
+from scoft_hpc.ratings.pages import Page, Picture
+from scoft_hpc.ratings.survey import Survey
+from scoft_hpc.results import people, study
 from scoft_hpc.runs import atomic, record
 from scoft_hpc.runs.journal import Journal
 from scoft_hpc.runs.layout import RunDir, StudyDir
@@ -219,6 +224,24 @@ class Maker:
         place = {"host": "somewhere", "device": "cpu", "commit": "0123456789ab"}
         digests = {"data_digest": "d" * 16, "model_digest": "m" * 16}
         atomic.write_json(self.run(config).provenance, {**versions, **place, **digests})
+
+
+def ask(maker: Maker, systems: Sequence[str]) -> None:
+    """Let six simulated raters of each culture answer about the first seed's samples, and leave results.json."""
+    read = study.read(maker.folder)
+    drawn = []
+    for culture in read.cultures:
+        runs = {run.variant: run for run in reversed(list(read.of(culture=culture)))}
+        for k, sample in enumerate(runs[systems[0]].samples):
+            file = str(sample["file"])
+            shown = tuple(Picture(f"{k}{s}", s, runs[s].run_id, file) for s in systems)
+            drawn.append(Page(f"{culture}-{k:02d}", culture, str(sample["prompt"]), 0, 0, shown))
+    quotas = dict.fromkeys(read.cultures, 6)
+    survey = Survey("People", read.name, tuple(systems), quotas, pages=4)
+    true = simulation.world(systems, read.cultures, [one.name for one in survey.questions])
+    raters = simulation.raters(true, quotas, spammers=1)
+    people_of, said = simulation.survey_of(true, raters, pages=4, pool=4)
+    people.write(maker.folder.survey.results, analyse(survey, people_of, said, read, drawn))
 
 
 def _rng(config: RunConfig, purpose: str) -> np.random.Generator:

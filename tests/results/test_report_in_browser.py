@@ -20,7 +20,7 @@ from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page as report
 from scoft_hpc.toy import world
 
-from .conftest import Maker
+from .conftest import Maker, ask
 from .test_costs import attempt, send
 
 WIDTHS = (390, 768, 1280)
@@ -59,7 +59,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a study that has something in every section: negatives, a failure, seeds, costs."""
+    """The report of a study that has something in every section: people, negatives, a failure, seeds, costs."""
     output = tmp_path_factory.mktemp("browser")
     data = Data(root=str(output / "data"), digest="d" * 16)
     maker = Maker.of(output, variants=("base", "ldm", "mpc"), data=data)
@@ -72,6 +72,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         negatives.mkdir(parents=True)
         for i, image in enumerate(sorted(images.iterdir())):
             shutil.copyfile(image, negatives / f"{i:05d}-0.png")
+    ask(maker, ("base", "ldm", "mpc"))
     report.write(maker.folder.report, findings(study.read(maker.folder)))
     return maker.folder.report
 

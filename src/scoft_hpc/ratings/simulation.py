@@ -3,8 +3,8 @@
 A rater sees a picture's utility: skill × worth of its system for their culture and question, plus noise of a
 standard Gumbel distribution. Ordered by utility, pictures are a Plackett–Luce ranking with worths skill × θ, so skill
 is an inverse temperature (Yellott, J. Math. Psychol. 15, 1977). Utilities nearer than `tie` tie. Asked once more, a
-rater sees the same noise and a little of another's (`WAVER`); one who spams draws anew; one who is not `attentive` ranks
-as if the question were not turned round.
+rater sees the same noise and a little of another's (`WAVER`); one who spams draws anew; one who is not `attentive`
+ranks as if the question were not turned round.
 
 Everything follows from names and seeds: the same rater gives the same answer to the same page in any order and process.
 """
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from scoft_hpc.ratings.judgements import Judgement, Kind, Participant
 
+SKILLS = (0.4, 1.8)
+"""From the least to the greatest, all alike often."""
 WAVER = 0.3
 """Standard deviation of what changes in a rater's mind between two sights of a page."""
 
@@ -47,6 +49,7 @@ class SimulatedRater:
         leaves_after: pages they answer before they drop out; None: all.
         offence: how often a picture of the worst system offends them.
         spams: whether they rank without looking.
+        pictures: how far (standard deviation) a picture's own worth lies from its system's, to all raters of a seed.
     """
 
     number: int
@@ -59,6 +62,7 @@ class SimulatedRater:
     offence: float = 0.03
     attentive: bool = True
     spams: bool = False
+    pictures: float = 0.0
     seed: int = 0
 
     def answer(self, systems: Mapping[str, str], question: str, kind: Kind, page: str) -> Said:
@@ -71,6 +75,7 @@ class SimulatedRater:
             return Said({}, {}, {}, True, 5.0)
         pictures = sorted(systems, key=lambda name: systems[name])
         worth = np.array([self.worths[question][systems[name]] for name in pictures])
+        worth += self.pictures * _common(self.seed, question, page).normal(size=len(pictures))
         utility = self._utility(worth, question, page, kind, rng)
         turned = kind is Kind.reversed and self.attentive
         ranks = _ranks(-utility if turned else utility, self.tie)
@@ -95,6 +100,11 @@ class SimulatedRater:
 
     def _rng(self, *names: str) -> np.random.Generator:
         return np.random.default_rng([self.seed, self.number, zlib.crc32("/".join(names).encode())])
+
+
+def _common(seed: int, *names: str) -> np.random.Generator:
+    """What all raters share; they are numbered from 1."""
+    return np.random.default_rng([seed, 0, zlib.crc32("/".join(names).encode())])
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,7 @@ def world(
 def raters(
     true: World, quotas: Mapping[str, int], *, spammers: int = 0, seed: int = 0
 ) -> list[SimulatedRater]:
-    """A survey's raters, numbered from 1: skills from 0.4 to 1.8, every tenth leaves half-way, the last ones spam."""
+    """A survey's raters, numbered from 1: skills among `SKILLS`, every tenth leaves half-way, the last ones spam."""
     rng = np.random.default_rng([seed, 1])
     cultures = [culture for culture, quota in quotas.items() for _ in range(quota)]
     found = []
@@ -145,13 +155,35 @@ def raters(
                 number,
                 culture,
                 true.worths[culture],
-                skill=float(rng.uniform(0.4, 1.8)),
+                skill=float(rng.uniform(*SKILLS)),
                 leaves_after=7 if number % 10 == 0 else None,
                 spams=number > len(cultures) - spammers,
                 seed=seed,
             )
         )
     return found
+
+
+def crowd_worths(
+    true: World, question: str, cultures: Sequence[str], count: int = 40_000
+) -> Mapping[str, float]:
+    """System -> the worth that an analysis of countless raters as `raters` has them would find, cultures alike.
+
+    It is less than the mean skill times θ: who sees worse says little, however much the others see.
+    """
+    from scoft_hpc.ratings.analysis import worths
+    from scoft_hpc.ratings.analysis.rankings import Rankings, mean_ranks_of
+
+    rng = np.random.default_rng(0)
+    theta = np.array([[true.worths[c][question][s] for s in true.systems] for c in cultures])
+    own = theta[np.arange(count) % len(cultures)]
+    skill = rng.uniform(*SKILLS, size=(count, 1))
+    utility = skill * own + rng.gumbel(size=own.shape)
+    ranks = mean_ranks_of(np.array([_ranks(row, SimulatedRater.tie) for row in utility], dtype=np.float64))
+    one = np.zeros(count, dtype=np.intp)
+    counted = worths.counts(Rankings(true.systems, ranks, one, one, (1,), ("",), ("",)))
+    (found,) = worths.fit(counted.chosen, counted.sets)
+    return dict(zip(true.systems, found.tolist(), strict=True))
 
 
 @dataclass(frozen=True)

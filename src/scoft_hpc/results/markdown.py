@@ -133,7 +133,8 @@ def _people(said: People) -> Iterator[str]:
         for one in table.standings:
             test = tests.get((question, one.system))
             numbers = [_number(one.worth, signed), _number(one.first), _number(one.wins)]
-            p = p_value(test.corrected if test else None)
+            main = (question, one.system) == (said.primary.test.question, said.primary.test.system)
+            p = "primary" if main and test is None else p_value(test.corrected if test else None)
             lines.append([_text(one.system), number(one.rank), *numbers, number(one.best), p])
         yield from _table(head, lines)
 

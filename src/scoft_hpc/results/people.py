@@ -25,6 +25,15 @@ TITLES = {
     "offence": "Least offensive",
 }
 
+RULES = {
+    "silent": "gave no answer",
+    "affiliation": "have another tie to the culture than the survey asks for",
+    "answered": "answered too few of their pages",
+    "seconds": "answered faster than anybody can look",
+    "consistency": "answered otherwise when a page came again",
+}
+"""How many raters did what, by the survey file's rules."""
+
 
 @dataclass(frozen=True)
 class Number:

@@ -45,7 +45,10 @@ def analyse(
 ) -> People:
     """Everything; the metrics' part where there is a study to read them from."""
     present = {one.rater for one in participants}
-    said = [one for one in judgements if one.rater in present]
+    said = sorted(
+        (one for one in judgements if one.rater in present),
+        key=lambda j: (j.rater, j.position, j.page, j.question),
+    )
     excluded = exclude(survey, participants, said, Counter(page.culture for page in pages) or None)
     kept = [one for one in said if one.rater in excluded.kept]
     tables = tuple(_tables(survey, kept))

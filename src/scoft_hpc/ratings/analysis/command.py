@@ -29,7 +29,10 @@ def results(asked: Asked) -> int:
             f"survey results is of all cultures, as the survey file says, not of {', '.join(asked.cultures)} alone; "
             f"leave `culture=` out: every culture has a table of its own."
         )
-    survey, pages = survey_file.load(folder)
+    spoken = survey_file.read(
+        folder.file
+    ).languages  # which ones the web application speaks is no matter here
+    survey, pages = survey_file.load(folder, spoken)
     url = database.url_of(folder, asked.words.get("database"))
     if not database.exists(url):
         raise RatingError(

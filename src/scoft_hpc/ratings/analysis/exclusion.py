@@ -10,14 +10,7 @@ import numpy as np
 from scoft_hpc.ratings.analysis.consistency import consistency
 from scoft_hpc.ratings.judgements import Judgement, Kind, Participant
 from scoft_hpc.ratings.survey import Survey
-
-RULES = {
-    "silent": "gave no answer",
-    "affiliation": "described their tie to the culture otherwise than the survey asks for",
-    "answered": "answered too small a share of their pages",
-    "seconds": "answered faster than anybody can look",
-    "consistency": "answered otherwise when a page came again",
-}
+from scoft_hpc.results.people import RULES
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,7 @@
 Over (culture, system): Spearman's correlation of the metric's mean over runs with the worth, within cultures and over
 all of them, with `scoft_hpc.results.tracking`'s intervals over cultures. Every culture has raters of its own, so that
 what raters add to a culture's worths is in how far cultures lie apart. With a single culture nothing else can be drawn
-again than raters: the interval is that of resampled raters' worths (`scoft_hpc.ratings.analysis.resampling`, on Fisher's
-z), and speaks of that culture alone.
+again than raters: the interval is that of resampled raters' worths, on Fisher's z, and speaks of that culture alone.
 
 Over single pictures, where the metric has a value for each: of the pairs of a page that a rater does not tie, how often
 the metric prefers what the rater prefers; the metric's ties are half. The interval is over raters.
@@ -154,7 +153,8 @@ def _of_raters(
     z, again = _fisher(np.array(told.value)), _fisher(correlations)
     # So few systems have a coarse correlation: without a floor, resamples of one order would have no interval.
     low, high = spread(z, again, np.array(1 / np.sqrt(max(len(at) - 3, 1))), resamples.freedom)
-    return Correlation(told.value, float(np.tanh(low)), float(np.tanh(high)), told.runs, 1, "raters")
+    ends = min(float(np.tanh(low)), told.value), max(float(np.tanh(high)), told.value)
+    return Correlation(told.value, *ends, told.runs, 1, "raters")
 
 
 def _fisher(value: Array) -> Array:

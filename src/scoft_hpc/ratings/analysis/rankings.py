@@ -96,12 +96,14 @@ def mean_ranks(one: Judgement, systems: Sequence[str]) -> Array | None:
         return None
     sign = -1.0 if one.kind is Kind.reversed else 1.0
     given = np.array([sign * one.ranks[s] if s in one.ranks else np.nan for s in systems])
-    shown = np.isfinite(given)
-    if shown.sum() < 2:
-        return None
-    better = (given[None, :] < given[:, None]).sum(axis=1)
-    alike = (given[None, :] == given[:, None]).sum(axis=1)
-    return np.where(shown, better + (alike + 1) / 2, np.nan)
+    return mean_ranks_of(given) if np.isfinite(given).sum() > 1 else None
+
+
+def mean_ranks_of(given: Array) -> Array:
+    """Ranks of any kind [..., systems], NaN where not shown, as mean ranks."""
+    better = (given[..., None, :] < given[..., :, None]).sum(axis=-1)
+    alike = (given[..., None, :] == given[..., :, None]).sum(axis=-1)
+    return np.where(np.isfinite(given), better + (alike + 1) / 2, np.nan)
 
 
 def places(found: Sequence[object], among: Sequence[object]) -> Index:

@@ -11,8 +11,8 @@ A ranking is labels: of each pair of a page's pictures, which is the better (M =
 the least number of raters that anybody met, less one. Skills are kept 1 / √tasks off their ends.
 
 **A task is a pair on its page**: `keyed_by_page`. The authors' task key leaves out the prompt, so that a rater's labels
-of one pair of systems overwrite each other and the last row of the file stays: `as_published`, for comparison; a skill is
-then told from as many tasks as there are pairs, whichever rows come last.
+of one pair of systems overwrite each other and the last row of the file stays: `as_published`, for comparison; a skill
+is then told from as many tasks as there are pairs, whichever rows come last.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from scoft_hpc.ratings.analysis.rankings import Array, Rankings
 from scoft_hpc.results.statistics import CONFIDENCE
 
 LABELS = 2
-RESAMPLES = 200
-STEPS, TOLERANCE = 10_000, 1e-10
+RESAMPLES = 100
+STEPS, TOLERANCE = 500, 1e-10
+"""Of completing the matrix, which takes tens; where trimming goes round in a circle it ends somewhere on it."""
 
 
 @dataclass(frozen=True)
@@ -62,23 +63,24 @@ def as_published(found: Rankings) -> NDArray[np.int8]:
 
 def skills(labels: NDArray[np.int8]) -> Skills:
     """Skills and votes from labels [raters, tasks], 1 and −1, 0 where a rater gave none."""
-    told = np.abs(labels).sum(axis=0) > 0
-    tasks = max(int(told.sum()), 1)
-    given = labels.astype(np.float64)
-    shared = np.abs(given) @ np.abs(given).T
-    np.fill_diagonal(shared, 0)
-    met = shared > 0
-    covariance = np.where(
-        met, given @ given.T / np.maximum(shared, 1), 0.0
-    )  # of two labels: agree less disagree
-    size = _rank_one(np.abs(covariance), met, tasks)
-    skill = size * _signs(covariance)
+    tasks = _tasks(labels)
+    skill = estimate(labels)
     room = 1 / np.sqrt(tasks)
     skill = np.clip(skill, -1 / (LABELS - 1) + room, 1 - room) if tasks > 1 else np.zeros_like(skill)
     accuracy = (skill * (LABELS - 1) + 1) / LABELS
     weight = np.log((LABELS - 1) * accuracy / (1 - accuracy))
-    votes = weight @ given
+    votes = weight @ labels
     return Skills(skill, accuracy, weight, np.sign(np.where(np.abs(votes) < 1e-12, 0, votes)).astype(np.int8))
+
+
+def estimate(labels: NDArray[np.int8]) -> Array:
+    """Skills [raters] as the completed matrix has them, which can be beyond 1."""
+    given = labels.astype(np.float64)
+    shared = np.abs(given) @ np.abs(given).T
+    np.fill_diagonal(shared, 0)
+    met = shared > 0
+    covariance = np.where(met, given @ given.T / np.maximum(shared, 1), 0.0)  # agree less disagree: M is 2
+    return _rank_one(np.abs(covariance), met, _tasks(labels)) * _signs(covariance)
 
 
 def accuracy_interval(
@@ -95,10 +97,9 @@ def accuracy_interval(
         return np.zeros(len(labels)), np.ones(len(labels))
     by_page = labels.reshape(len(labels), pages, -1)
     drawn = [
-        skills(by_page[:, rng.integers(pages, size=pages)].reshape(len(labels), -1)).accuracy
-        for _ in range(count)
+        estimate(by_page[:, rng.integers(pages, size=pages)].reshape(len(labels), -1)) for _ in range(count)
     ]
-    deviation = np.std(drawn, axis=0)
+    deviation = np.std(drawn, axis=0) * (LABELS - 1) / LABELS
     half = stdtrit(pages - 1, (1 + CONFIDENCE) / 2) * np.where(deviation > 1e-12, deviation, np.inf)
     value = skills(labels).accuracy
     return np.clip(value - half, 0, 1), np.clip(value + half, 0, 1)
@@ -114,6 +115,11 @@ def shares(found: Rankings, vote: NDArray[np.int8]) -> Mapping[str, float]:
         won[j] += (column < 0).sum()
         of[[i, j]] += (column != 0).sum()
     return {system: float(won[k] / of[k]) for k, system in enumerate(found.systems) if of[k]}
+
+
+def _tasks(labels: NDArray[np.int8]) -> int:
+    """How many have a label."""
+    return max(int((labels != 0).any(axis=0).sum()), 1)
 
 
 def _labels(ranks: Array, pairs: list[tuple[int, int]]) -> NDArray[np.int8]:
@@ -155,7 +161,7 @@ def _reduced(ratios: Array, met: NDArray[np.bool_], own: Array, trim: int, tasks
 def _signs(covariance: Array) -> Array:
     """Signs whose products are those of the covariance, as far as there are such; most are positive.
 
-    The leading eigenvector of the matrix of signs maximises Σ sign(C_ij) s_i s_j over vectors of one length; of one that
+    The leading eigenvector of the matrix of signs maximises Σ sign(C_ij) s_i s_j over vectors of one length; where it
     says nothing of a rater the sign is positive.
     """
     if not covariance.any():

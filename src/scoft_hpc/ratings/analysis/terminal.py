@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from scoft_hpc.ratings.analysis.exclusion import RULES
 from scoft_hpc.results.formats import NONE, number, p_value, signed
 from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.people import Number, People, Table, interval, title, too_few
+from scoft_hpc.results.report import voices
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,7 @@ def show(console: Console, found: People) -> None:
     if found.out:
         console.print(f"With everybody: {found.primary.everybody_sentence}", markup=False)
     console.print()
-    console.print(crowd(found), markup=False)
+    console.print(f"{voices.crowd(found)} {voices.alone(found)}".strip(), markup=False)
     for table in (*questions(found), cultures(found), metrics(found)):
         if table is not None:
             console.print()
@@ -30,20 +30,8 @@ def show(console: Console, found: People) -> None:
     console.print()
 
 
-def crowd(found: People) -> str:
-    """Who answered, who was left out and why, and whether raters agree with themselves."""
-    lines = [f"{found.raters} raters, {found.analysed} analysed."]
-    if found.excluded:
-        reasons = ", ".join(f"{count} {RULES.get(rule, rule)}" for rule, count in found.excluded.items())
-        lines.append(f"Left out by the survey file's rules (some by several): {reasons}.")
-    if found.consistency:
-        low, middle, high = (number(q) for q in found.consistency)
-        lines.append(f"Raters agree with themselves by Kendall's τ {middle} (half of them {low} to {high}).")
-    return "\n".join(lines)
-
-
 def questions(found: People) -> Iterator[Lines]:
-    """A table a question, of all cultures together; ★ beside what differs from the reference after Holm."""
+    """A table a question, of all cultures together."""
     for question in found.questions:
         table = found.table(question)
         name = f"{title(question)}: {_size(table)}"

@@ -12,13 +12,6 @@ from scoft_hpc.results.measures import MEASURES, Measure
 from scoft_hpc.results.people import People, Standing, Table, Tracked
 from scoft_hpc.results.report import svg
 
-RULES = {
-    "silent": "gave no answer",
-    "affiliation": "have another tie to the culture than the survey asks for",
-    "answered": "answered too few of their pages",
-    "seconds": "answered faster than anybody can look",
-    "consistency": "answered otherwise when a page came again",
-}
 WIDE = 0.42
 """Half of the widest violin, where two systems are 1 apart."""
 BLUR = 0.4
@@ -79,9 +72,11 @@ def voices(found: People, variants: Sequence[str]) -> Voices:
 def crowd(found: People) -> str:
     """How many answered, and who was left out by which rule."""
     where = formats.listed(f"{one.culture} {one.raters}" for one in found.crowds)
-    text = f"{found.raters} raters ({where}); {found.analysed} analysed."
+    text = f"{people.raters(found.raters)} ({where}); {found.analysed} analysed."
     if found.out:
-        reasons = formats.listed(f"{count} {RULES.get(rule, rule)}" for rule, count in found.excluded.items())
+        reasons = formats.listed(
+            f"{count} {people.RULES.get(rule, rule)}" for rule, count in found.excluded.items()
+        )
         text += f" {found.out} left out by rules fixed beforehand: {reasons}."
     return text
 
