@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from scipy.stats import binom, spearmanr
+from scipy.stats import spearmanr
 
 from scoft_hpc.errors import RatingError
 from scoft_hpc.ratings.simulation import SimulatedRater, World
@@ -28,8 +28,9 @@ TRUTHS = {
     "offence": ("default_style", -1.5),
 }
 """Question -> the measure that raters go by, and by how much a worth differs between none and all of its samples."""
-DOUBT = 0.001
-"""Fewer intervals that hold the truth than this often by chance, were each to hold it in 95 of 100 cases, disagree."""
+LEAST = 0.8
+"""So many of the 95 % intervals hold the truth at least: the misses of one survey come together, since the same raters
+answer everything."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Recovered:
     @property
     def agrees(self) -> bool:
         held, told = self.held
-        return told > 0 and float(binom.cdf(held, told, 0.95)) > DOUBT and not self.wrong and self.skills > 0
+        return held >= LEAST * told > 0 and not self.wrong and self.skills > 0
 
 
 def world(study: Study, survey: Survey) -> World:
