@@ -106,4 +106,5 @@ def negotiated(header: str, languages: Sequence[str]) -> str:
     matches = [WEIGHED.fullmatch(part) for part in header[:LONGEST].split(",")]
     weighed = [(float(match[2] or 1), match[1]) for match in matches if match]
     preferred = [language for weight, language in sorted(weighed, key=lambda one: -one[0]) if weight]
-    return negotiate_locale(preferred, languages, sep="-") or languages[0]
+    found = negotiate_locale(preferred, languages, sep="-") or ""  # in the header's own spelling
+    return next((one for one in languages if one.lower() == found.lower()), languages[0])
