@@ -47,6 +47,8 @@ class Sender:
             holder = next((h for path, h in self.holders.items() if case.path.startswith(path)), "")
             token = self.world.app.state.room.links.form(holder)  # without it nothing else would be looked at
             case.body = {**case.body, "csrf": token}
+        if "question" in case.path_parameters and self.holders and isinstance(case.body, Mapping):
+            case.path_parameters = {"number": "1", "question": "offence"}
         answer = case.call(base_url=self.world.url, session=self.session, allow_redirects=False)
         assert answer.status_code < 500, (case.method, case.path, case.path_parameters, case.body)
         self.statuses.setdefault(f"{case.method} {case.path}", set()).add(answer.status_code)

@@ -198,6 +198,9 @@ def test_a_reason_that_is_too_long_is_told_and_shown_again(world: World, rater: 
     task = tasks(world, rater)[0]
     rater.open(path_of(task, "offence"))
     refused(rater.send(**RANKS, offended_3="yes", reason_3="é" * 501), 422, "500 characters at most")
+    given = kept(world, rater, task, "offence")
+    assert given is not None
+    assert given.draft
     rater.open(path_of(task, "offence"))
     assert rater.send(**RANKS, offended_3="yes", reason_3="é" * 500).status_code == 200
 
