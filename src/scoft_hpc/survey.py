@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import importlib
 import importlib.util
@@ -30,8 +31,9 @@ NEEDED = (
     "fastapi",
     "itsdangerous",
     "krippendorff",
-    "python_multipart",
     "psycopg",
+    "pydantic",
+    "python_multipart",
     "sqlalchemy",
     "uvicorn",
 )
@@ -117,8 +119,10 @@ def _asked(name: str, verb: Verb, words: Sequence[str]) -> Asked:
         else:
             rest.append(word)
     _check_keys(name, verb, rest)
-    settings = "\n".join(f"  {key + '=…':<12}{text}" for key, text in verb.words.items())
-    parser = select.parser(f"survey {name}", f"{verb.summary}\n\nsettings:\n{settings}")
+    parser = select.parser(f"survey {name}", verb.summary)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    settings = [f"  {key + '=…':<12}{text}" for key, text in verb.words.items()]
+    parser.epilog = "\n".join(["settings:", *settings, "", "Lists are written culture=korea,china."])
     if name == "demo":
         return _demo(Path(parser.parse_args(rest).output), parser.parse_args(rest).words, own)
     choice = select.choose(parser, rest)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
-import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 from scoft_hpc.ratings.pages import Page
 from scoft_hpc.ratings.survey import Survey
@@ -51,7 +50,15 @@ def postgres() -> Iterator[str]:
         )
 
     run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync")
-    run("pg_ctl", "start", "-w", "-l", str(folder / "log"), "-o", f"-k {folder} -c listen_addresses=")
+    run(
+        "pg_ctl",
+        "start",
+        "-w",
+        "-l",
+        str(folder / "log"),
+        "-o",
+        f"-k {folder} -c listen_addresses= -c fsync=off",
+    )
     try:
         yield str(folder)
     finally:
@@ -59,21 +66,15 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
-def new_postgres(postgres: str) -> Iterator[Callable[[], str]]:
-    """Makes an empty database; its URL."""
-    server = create_engine(
-        f"postgresql+psycopg://postgres@/postgres?host={postgres}", isolation_level="AUTOCOMMIT"
-    )
-
-    def make() -> str:
-        name = f"survey_{secrets.token_hex(4)}"
-        with server.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        return f"postgresql://postgres@/{name}?host={postgres}"
-
-    yield make
-    server.dispose()
+@pytest.fixture
+def new_postgres(postgres: str) -> str:
+    """The URL of a database in which there is nothing."""
+    url = f"postgresql://postgres@/postgres?host={postgres}"
+    engine = create_engine(url.replace("postgresql", "postgresql+psycopg", 1), poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    return url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -81,5 +82,5 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Of an empty database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/answers.db"
-    made: str = request.getfixturevalue("new_postgres")()
+    made: str = request.getfixturevalue("new_postgres")
     return made

@@ -125,6 +125,21 @@ def test_mode_follows_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
 
 
+def test_what_is_private_is_so_from_its_first_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes, write = [], Path.write_bytes
+
+    def write_and_look(path: Path, content: bytes) -> int:
+        count = write(path, content)
+        modes.append(stat.S_IMODE(path.stat().st_mode))
+        return count
+
+    monkeypatch.setattr(Path, "write_bytes", write_and_look)
+    atomic.write_private(tmp_path / "secret", b"s")
+    assert modes == [0o600]
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+
+
 def test_new_folders_are_durable_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
     fsync_folder = atomic.fsync_folder

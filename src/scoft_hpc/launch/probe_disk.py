@@ -41,6 +41,14 @@ SHARED = (
     "cifs",
     "9p",
     "fuse.sshfs",
+    "fuse.ceph",
+    "fuse.glusterfs",
+    "gfs2",
+    "glusterfs",
+    "ocfs2",
+    "orangefs",
+    "pvfs2",
+    "smb3",
 )
 """File systems that a cluster's nodes usually share."""
 

@@ -68,6 +68,16 @@ class Database:
         with self._queue, self._writer.begin() as connection:
             yield connection
 
+    def purge(self) -> None:
+        """Leave nothing that was deleted in SQLite's log, as far as nobody reads there at this moment."""
+        if self._engine.dialect.name == "sqlite":
+            with self._queue:
+                connection = self._engine.raw_connection()
+                try:
+                    connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                finally:
+                    connection.close()
+
     def close(self) -> None:
         self._engine.dispose()
 
@@ -131,7 +141,7 @@ def shown(url: str) -> str:
 
 
 def _check_disk(file: Path) -> None:
-    folder = nearest(file.absolute().parent)
+    folder = nearest(file.resolve().parent)
     mount = mount_of(folder, MOUNTS)
     if mount.kind in SHARED:
         raise ConfigError(

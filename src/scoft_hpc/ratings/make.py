@@ -37,6 +37,7 @@ def make(asked: Asked) -> int:
     console = Console(highlight=False, soft_wrap=True)
     study, folder = studies.read(asked.study), asked.study.survey
     url = database.url_of(folder, asked.words.get("database"))
+    database.parse(url)
     words = _values(asked.words)
     survey = _agreed(asked, words, study) if folder.file.exists() else _new(asked, words, study)
     if faults := survey_file.check(survey, study.name, study.variants, study.cultures):

@@ -6,6 +6,7 @@ write takes the lock before it reads, in PostgreSQL by locking the rater's or th
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,9 @@ from scoft_hpc.ratings.survey import Survey, digest
 
 STALE_HOURS = 48
 """A rater who has not finished and gave no answer for so long leaves the place to another; they may still come back."""
+
+MOST_PAGES = 1 << 20
+ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Store:
@@ -132,6 +136,8 @@ class Store:
 
     def rater(self, id: str) -> Rater | None:  # noqa: A002
         """None: there is none, or they have withdrawn."""
+        if not ID.fullmatch(id):
+            return None
         columns = [tables.raters.c[name] for name in Rater.__dataclass_fields__]
         with self._database.read() as connection:
             row = connection.execute(select(*columns).where(tables.raters.c.id == id)).mappings().first()
@@ -224,6 +230,7 @@ class Store:
                 table = tables.withdrawals
                 row = {"count": table.c.count + 1}
                 upsert(connection, table, {"culture": rater.culture}, {"count": 1}, row)
+        self._database.purge()
         for key in [key for key in list(self._sights) if key[0] == rater.id]:
             self._sights.pop(key, None)
 
@@ -252,7 +259,9 @@ class Store:
     def forget_payments(self) -> int:
         """Delete the payment ids; their number."""
         with self._database.write() as connection:
-            return connection.execute(delete(tables.payments)).rowcount
+            count = connection.execute(delete(tables.payments)).rowcount
+        self._database.purge()
+        return count
 
     def changed(self) -> bool:
         """Whether the survey's file says anything else than when its first rater began."""
@@ -301,7 +310,7 @@ class Store:
     def _one_task(self, connection: Connection, rater: Rater, position: int) -> Task:
         table = tables.tasks
         found = select(table).where(table.c.rater == rater.id, table.c.position == position)
-        row = connection.execute(found).mappings().first()
+        row = connection.execute(found).mappings().first() if 0 <= position < MOST_PAGES else None
         if row is None:
             raise ValueError(f"there is no page {position}")
         return self._task(row)

@@ -109,19 +109,25 @@ def _faults(
         yield f"systems: {len(survey.systems)}; expected two to eight of {', '.join(systems)}."
     yield from _each_of("systems", survey.systems, systems)
     yield from _each_of("quotas", survey.quotas, cultures)
-    yield from _range("quotas", survey.quotas.values(), 1, 100_000)
+    for culture, quota in survey.quotas.items():
+        yield from _range(f"quotas.{culture}", quota, 1, 100_000)
     if not survey.quotas:
         yield f"quotas: none; expected a number of raters for some of {', '.join(cultures)}."
+    yield from _each_of("consent", survey.consent, survey.languages)
+    if survey.consent and (
+        missing := [one for one in survey.languages if not survey.consent.get(one, "").strip()]
+    ):
+        yield f"consent: none in {', '.join(missing)}; expected a text in every language, or none at all."
     yield from _questions(survey)
     yield from _primary(survey)
     rules = survey.exclusion
     yield from _each_of("exclusion.affiliations", rules.affiliations, AFFILIATIONS)
-    yield from _range("exclusion.consistency", [rules.consistency], -1, 1)
-    yield from _range("exclusion.seconds", [rules.seconds], 0, 3600)
-    yield from _range("exclusion.answered", [rules.answered], 0, 1)
-    yield from _range("pages", [survey.pages], 1, 500)
-    yield from _range("attention", [survey.attention], 0, survey.pages)
-    yield from _range("small", [survey.small], 1, 1000)
+    yield from _range("exclusion.consistency", rules.consistency, -1, 1)
+    yield from _range("exclusion.seconds", rules.seconds, 0, 3600)
+    yield from _range("exclusion.answered", rules.answered, 0, 1)
+    yield from _range("pages", survey.pages, 1, 500)
+    yield from _range("attention", survey.attention, 0, survey.pages)
+    yield from _range("small", survey.small, 1, 1000)
     yield from _each_of("languages", survey.languages, languages)
     if not survey.languages:
         yield f"languages: none; expected some of {', '.join(languages)}."
@@ -170,10 +176,9 @@ def _each_of(place: str, found: Iterable[str], options: Collection[str]) -> Iter
             yield f"{place}: {word!r} stands there {words.count(word)} times; expected once."
 
 
-def _range(place: str, found: Iterable[float], least: float, most: float) -> Iterator[str]:
-    for number in found:
-        if not least <= number <= most:
-            yield f"{place}: {number}; expected {least} to {most}."
+def _range(place: str, number: float, least: float, most: float) -> Iterator[str]:
+    if not least <= number <= most:
+        yield f"{place}: {number}; expected {least} to {most}."
 
 
 def _options(word: str, options: Collection[str]) -> str:

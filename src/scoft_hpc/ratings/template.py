@@ -17,6 +17,10 @@ TEMPLATE = """\
 title: {title}
 contact: {contact}
 
+# What raters agree to before anything is asked, language by language as your ethics board approved it (each text after
+# "en: |", say); {{}} takes the text that is there already.
+consent: {consent}
+
 # Asking people needs the approval of your ethics board: its reference, which raters see. Without one, `pilot: true`
 # says that this is a trial; it is then served on this machine alone. With neither, nothing is served.
 ethics:
@@ -85,6 +89,7 @@ def text(survey: Survey) -> str:
     values = {
         "title": survey.title,
         "contact": survey.contact,
+        "consent": dict(survey.consent),
         "reference": survey.ethics.reference,
         "pilot": survey.ethics.pilot,
         "study": survey.study,

@@ -65,7 +65,8 @@ def test_a_rater_is_found_by_the_id_alone_and_can_change_language_and_blur(store
     rater = enroll(store, affiliation="described", own_words="my <b>grandmother</b>; DROP TABLE raters --")
     assert store.rater(rater.id) == rater
     assert store.rater("0" * 32) is None
-    assert store.rater("' OR 1=1 --") is None
+    for odd in ("' OR 1=1 --", "\0", "", "x" * 10**6, "\ud800", rater.id.upper() + "\n"):
+        assert store.rater(odd) is None
     changed = store.change(rater, language="ar", blur=False)
     assert changed == replace(rater, language="ar", blur=False) == store.rater(rater.id)
     assert store.change(rater) == changed
@@ -183,6 +184,8 @@ def test_what_no_form_sends_is_refused_and_nothing_is_kept(store: Store, survey:
     refused = [
         (99, "match", whole, "no page 99"),
         (-1, "match", whole, "no page -1"),
+        (10**30, "match", whole, "no page 1000"),
+        (0, "\0", whole, "not asked"),
         (0, "beauty", whole, "not asked 'beauty'"),
         (0, "match", ranked(other), "no such picture"),
         (0, "match", Given({name: 1}, {}, {}), "ranks every picture"),
@@ -233,14 +236,14 @@ def test_who_withdraws_leaves_nothing_but_a_count(store: Store, url: str, tmp_pa
     ):
         with pytest.raises(Gone, match="withdrawn"):
             act()
-    store.close()
-    if url.startswith("sqlite"):  # not even in the file's free pages
-        left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    if url.startswith("sqlite"):  # not even in the file's free pages or in its log
+        left = b"".join(path.read_bytes() for path in sorted(tmp_path.glob("answers.db*")))
+        assert left.startswith(b"SQLite format 3")
         assert b"xyzzy" not in left
         assert leaves.id.encode() not in left
 
 
-def test_payment_ids_stand_apart_and_can_be_forgotten(store: Store, url: str) -> None:
+def test_payment_ids_stand_apart_and_can_be_forgotten(store: Store, url: str, tmp_path: Path) -> None:
     first, second = enroll(store), enroll(store)
     assert store.pay(first, " zebra ")
     assert not store.pay(first, "other")
@@ -254,6 +257,8 @@ def test_payment_ids_stand_apart_and_can_be_forgotten(store: Store, url: str) ->
     engine.dispose()
     assert store.forget_payments() == 2
     assert store.payments() == []
+    if url.startswith("sqlite"):
+        assert b"aardvark" not in b"".join(path.read_bytes() for path in sorted(tmp_path.glob("answers.db*")))
 
 
 def test_no_fine_time_and_no_address_is_kept(store: Store, url: str) -> None:
