@@ -82,6 +82,7 @@ def enrol(page: Page, culture: str = "korea", blur: bool = True) -> None:
     page.locator("[name=affiliation][value=unsaid]").check()
     page.locator("[name=blur]").set_checked(blur)
     page.locator("form .primary").click()
+    page.wait_for_url("**/link")
 
 
 def rank(page: Page, *ranks: int) -> None:
@@ -104,7 +105,7 @@ def test_the_whole_way_with_a_mouse(browser: Browser, world: World) -> None:
         page.get_by_role("radio", name="Korea").check()
         page.get_by_label("I have lived there").check()
         page.get_by_role("button", name="Begin").click()
-        link = page.get_by_label("Your link").input_value()
+        link = page.get_by_role("textbox", name="Your link").input_value()
         page.get_by_role("link", name="Go to the first page").click()
 
         image = page.get_by_role("img", name="Image A")
@@ -114,20 +115,19 @@ def test_the_whole_way_with_a_mouse(browser: Browser, world: World) -> None:
         rank(page, 2, 1, 3)
         page.get_by_role("button", name="Save and go on").click()
         expect(page.get_by_role("alert")).to_be_focused()
-        assert page.get_by_role("alert").get_by_role("listitem").all_inner_texts() == [
-            "Image D has no rank yet."
-        ]
+        expect(page.get_by_role("alert").get_by_role("listitem")).to_have_text(["Image D has no rank yet."])
         expect(page.get_by_role("checkbox", name="Show image A")).to_be_checked()
         rank(page, 2, 1, 3, 3)
         page.get_by_role("button", name="Save and go on").click()
         tasks = world.store.tasks(rater_of(world, page))
+        page.wait_for_url(f"**/pages/1/{tasks[0].questions[1]}*")
         first = answers(world, page)[0, tasks[0].questions[0]]
         assert [first.ranks[name] for name in tasks[0].order] == [2, 1, 3, 3]
         expect(page.get_by_role("checkbox", name="Show image A")).to_be_checked()  # of the same page
 
         page.go_back()
         page.reload()
-        assert "Your answer is kept" in page.inner_text("main")
+        expect(page.get_by_role("main")).to_contain_text("Your answer is kept")
         page.get_by_role("button", name="Save and go on").click()
         page.get_by_role("button", name="Up image C, towards rank 1").click()
         expect(page.get_by_role("button", name="Up image C, towards rank 1")).to_be_focused()
@@ -148,15 +148,15 @@ def test_the_whole_way_with_a_mouse(browser: Browser, world: World) -> None:
                 phone.get_by_role("button", name="Skip this page").click()
             phone.get_by_label("Payment code").fill("A-17")
             phone.get_by_role("button", name="Leave the code").click()
-            assert "Your code is stored" in phone.get_by_role("status").inner_text()
+            expect(phone.get_by_role("status")).to_contain_text("Your code is stored")
         page.goto("/pages")
-        assert page.get_by_role("heading", level=1).inner_text() == "Thank you"
+        expect(page.get_by_role("heading", level=1)).to_have_text("Thank you")
         page.get_by_role("link", name="Withdraw").click()
         page.get_by_role("button", name="Delete everything").click()
-        assert page.get_by_role("heading", level=1).inner_text() == "You have withdrawn"
+        expect(page.get_by_role("heading", level=1)).to_have_text("You have withdrawn")
         page.go_back()
         page.reload()
-        assert "These answers are deleted" in page.inner_text("h1")
+        expect(page.get_by_role("heading", level=1)).to_have_text("These answers are deleted")
 
 
 def tab_to(page: Page, target: str, key: str = "Tab") -> None:
@@ -233,7 +233,7 @@ def test_from_right_to_left(browser: Browser, world: World) -> None:
     with visit(browser, world, locale="ar", viewport=PHONE) as page:
         page.goto("/")
         page.get_by_role("button", name="English").click()
-        assert page.locator("html").get_attribute("dir") == "ltr"
+        expect(page.locator("html")).to_have_attribute("dir", "ltr")
         page.get_by_role("button", name="العربية").click()
         page.get_by_role("link", name="اقرأ ما تعنيه المشاركة").click()
         page.get_by_role("checkbox").check()
@@ -242,6 +242,7 @@ def test_from_right_to_left(browser: Browser, world: World) -> None:
         page.get_by_role("radio", name="أفضّل عدم القول").check()
         page.get_by_role("button", name="ابدأ").click()
         page.get_by_role("link", name="الانتقال إلى الصفحة الأولى").click()
+        page.wait_for_url("**/pages/1/*")
         boxes = [page.get_by_role("img", name=f"الصورة {letter}").bounding_box() for letter in "AB"]
         radios = [page.locator(f"[name=rank-1][value='{number}']").bounding_box() for number in (1, 2)]
         for first, second in (boxes, radios):
@@ -251,6 +252,7 @@ def test_from_right_to_left(browser: Browser, world: World) -> None:
         for i in range(1, 5):
             page.locator(f"[name=rank-{i}][value='1']").check()
         page.get_by_role("button", name="حفظ ومتابعة").click()
+        expect(page.get_by_role("progressbar")).to_have_attribute("value", "1")
         assert rater_of(world, page).language == "ar"
         (given,) = answers(world, page).values()
         assert set(given.ranks.values()) == {1}
