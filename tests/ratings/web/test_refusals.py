@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -10,10 +13,11 @@ import pytest
 from fastapi.testclient import TestClient
 from itsdangerous import TimestampSigner
 
+from scoft_hpc.ratings.survey import Survey
 from scoft_hpc.ratings.web.headers import POLICY
 from scoft_hpc.ratings.web.links import SESSION_AGE, Links
 
-from .conftest import SECRET, Person, World, enrolled
+from .conftest import CULTURES, SECRET, SYSTEMS, Person, World, enrolled, make
 from .test_way import RANKS, kept, path_of, tasks
 
 TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -239,15 +243,23 @@ def test_any_language_header_is_borne(world: World, header: str) -> None:
     assert '<html lang="en" dir="ltr">' in answer.text
 
 
-def test_a_fault_of_ours_is_told_calmly(world: World, rater: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of the program: the real one that Python raises where a table is no table."""
-    monkeypatch.setattr(world.app.state.room, "survey", None)
-    client = TestClient(world.app, base_url=world.url, raise_server_exceptions=False)
-    client.cookies = dict(rater.client.cookies)
-    monkeypatch.setattr(world.app.state.room, "tasks", lambda rater: 1 / 0)
-    monkeypatch.undo()
-    monkeypatch.setattr(world.app.state.room, "tasks", lambda rater: 1 / 0)
-    refused(client.get("/pages/1/match"), 500, "What you saved before is kept")
+@pytest.mark.parametrize(
+    ("damage", "status", "words"),
+    [
+        ("UPDATE tasks SET \"order\" = '['", 500, "It is not your fault. What you saved before is kept"),
+        ("DROP TABLE answers", 503, "Please try again in a moment"),
+    ],
+)
+def test_a_fault_of_ours_is_told_calmly(tmp_path: Path, damage: str, status: int, words: str) -> None:
+    """A database that somebody has damaged."""
+    survey = Survey("Images", "toy", SYSTEMS, dict.fromkeys(CULTURES, 3), pages=2)
+    with closing((made := make(tmp_path, survey, "http://127.0.0.1")).store):
+        rater = made.store.enroll("korea", "member", "", "en", "en-0", True)
+        with closing(sqlite3.connect(tmp_path / "answers.db")) as database, database:
+            database.execute(damage)
+        with TestClient(made.app, raise_server_exceptions=False) as client:
+            client.cookies = {"session": made.app.state.room.links.session(rater.id)}  # type: ignore[assignment]
+            refused(client.get("/pages/1/match"), status, words)
 
 
 def test_cookies_are_kept_from_scripts_and_other_sites(world: World, rater: Person) -> None:

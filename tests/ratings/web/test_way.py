@@ -284,8 +284,11 @@ def test_who_withdraws_is_gone(world: World, rater: Person) -> None:
     old_tab = Person(world.client(cookies=rater.client.cookies), other.page)
     rater.open("/withdraw")
     assert world.store.rater(id) is not None
+    body, cookies = {"csrf": rater.token()}, dict(rater.client.cookies)
     assert rater.send().url.path == "/withdrawn"
     assert world.store.rater(id) is None
+    again = world.client(cookies=cookies).post("/withdraw", data=body)  # a double click
+    assert (again.status_code, again.headers["location"]) == (303, "/withdrawn")
     assert number not in {one.rater for one in world.store.judgements()}
     for device in (other, rater):
         assert device.open("/pages").status_code == 410
