@@ -19,7 +19,7 @@ from scoft_hpc.ratings.web.links import Visit
 
 from .conftest import World, enrolled
 
-EXAMPLES = 3
+EXAMPLES = 2
 """Of each operation, allowed or not, from somebody and nobody."""
 BOUNDED = settings(
     max_examples=EXAMPLES,
@@ -72,7 +72,7 @@ def test_no_answer_is_a_fault_of_ours(world: World, known: bool) -> None:
         session.cookies.update(cookies)
         send = Sender(world, session, holders)
         for operation in sorted(operations, key=lambda one: one.path in LAST):
-            for mode in GenerationMode:
+            for mode in GenerationMode if known else [GenerationMode.POSITIVE]:
                 strategy = operation.as_strategy(generation_mode=mode)
                 with suppress(Unsatisfiable) if mode is GenerationMode.NEGATIVE else nullcontext():
                     BOUNDED(
