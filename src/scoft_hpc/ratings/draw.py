@@ -20,7 +20,7 @@ from scoft_hpc.results.study import Run, Study
 
 SAMPLE = re.compile(r"p(\d+)-s(\d+)\.\w+")
 RATERS_A_PAGE = 5
-"""So many raters or more see each page when the quotas are met: agreement is among those of one page."""
+"""So many raters or more see each page where the quotas allow: agreement is among those of one page."""
 
 
 @dataclass(frozen=True)

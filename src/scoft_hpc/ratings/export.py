@@ -121,8 +121,8 @@ def write(
 def suppressed(participants: Iterable[Participant], small: int) -> set[tuple[str, str, str]]:
     """The cells (culture, affiliation, language) whose raters are exported without the latter two.
 
-    Those of fewer than `small` raters; and of the same culture the next smallest ones, until there are two cells and
-    `small` raters together, or the whole culture: else the culture's total would tell the number in a cell.
+    Those of fewer than `small` raters, and the next smallest ones of the culture until `small` raters or all are hidden
+    together: these are two cells or more, so that what is left of the culture's total tells no cell's number.
     """
     sizes = Counter((one.culture, one.affiliation, one.language) for one in participants)
     hidden: set[tuple[str, str, str]] = set()
@@ -131,8 +131,8 @@ def suppressed(participants: Iterable[Participant], small: int) -> set[tuple[str
         if cells[0][0] >= small:
             continue
         raters = 0
-        for number, (size, cell) in enumerate(cells):
-            if size >= small and number >= 2 and raters >= small:
+        for size, cell in cells:
+            if size >= small and raters >= small:
                 break
             hidden.add(cell)
             raters += size

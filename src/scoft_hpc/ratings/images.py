@@ -1,7 +1,7 @@
 """Images as raters get them: nothing but pixels, all of one size and format, under names that tell nothing.
 
 The side is the longest that every image reaches, at most `LARGEST`; images of a toy world, smaller than `LEGIBLE`,
-are enlarged to it, all by the same factor and without new colours. What is not square lies on grey.
+are enlarged to it or just above, by a whole factor and without new colours. What is not square lies on grey.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def even(image: Image.Image, side: int) -> Image.Image:
     """The picture's pixels in a square of the side, on grey where it is not square."""
     scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    method = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS
+    method = Image.Resampling.NEAREST if scale.is_integer() else Image.Resampling.LANCZOS
     square = Image.new("RGB", (side, side), GREY)  # a new image has none of the old one's metadata
     square.paste(image.resize(size, method), ((side - size[0]) // 2, (side - size[1]) // 2))
     return square

@@ -42,12 +42,18 @@ def make(asked: Asked) -> int:
     survey = _agreed(asked, words, study) if folder.file.exists() else _new(asked, words, study)
     if faults := survey_file.check(survey, study.name, study.variants, study.cultures):
         raise ConfigError.of(faults)
-    drawn = draw(study, survey, _secret(folder))
-    begun = _begun(folder, survey, url, drawn.pages)
-    side = images.write_all(folder.images, drawn.sources)
-    if not folder.file.exists():
-        template.write(folder.file, survey)
-    pages.write(folder.pages, study.name, drawn.pages)  # last: with it the survey can be served
+    try:
+        drawn = draw(study, survey, _secret(folder))
+        begun = _begun(folder, survey, url, drawn.pages)
+        side = images.write_all(folder.images, drawn.sources)
+        if not folder.file.exists():
+            template.write(folder.file, survey)
+        pages.write(folder.pages, study.name, drawn.pages)  # last: with it the survey can be served
+    except OSError as error:
+        raise RatingError(
+            f"{error.filename or folder.path}: {error.strerror or error}. Expected a folder that can be read and "
+            f"written, with room in it."
+        ) from None
     _tell(console, folder, survey, drawn, side, begun)
     return 0
 
@@ -56,6 +62,7 @@ def _new(asked: Asked, words: Mapping[str, Any], study: Study) -> Survey:
     """The survey of the words, the rest by default."""
     systems = words.get("systems") or _default_systems(study)
     against = BASE if BASE in systems else systems[0]
+    others = [system for system in systems if system != against]
     wanted = words.get("pages", Survey.pages)
     return Survey(
         title=f"Images of {study.name}",
@@ -63,7 +70,7 @@ def _new(asked: Asked, words: Mapping[str, Any], study: Study) -> Survey:
         systems=systems,
         quotas=dict.fromkeys(asked.cultures, words.get("raters", RATERS)),
         ethics=Ethics(words.get("ethics", ""), words.get("pilot", False)),
-        primary=Primary(system=[system for system in systems if system != against][-1], against=against),
+        primary=Primary(system=others[-1] if others else against, against=against),
         pages=wanted,
         attention=min(Survey.attention, wanted),
         languages=tuple(sorted(survey_file.catalogues(), key=lambda language: language != "en")),

@@ -64,16 +64,16 @@ def sequence(survey: Survey, pages: Sequence[Page], slot: int) -> tuple[Task, ..
         other = (rows[source] + chance.randrange(1, len(layouts))) % len(layouts)
         shown.insert(after + 1, (asked[source][0], kind, other))
     names = [question.name for question in survey.questions]
-    questions = _in_order(names, slot)
+    questions = tuple(names[i] for i in _row(williams(len(names)), slot))
     return tuple(
         Task(position, page, kind, tuple(page.pictures[i].name for i in layouts[row]), questions)
         for position, (page, kind, row) in enumerate(shown)
     )
 
 
-def _in_order(things: Sequence[str], number: int) -> tuple[str, ...]:
-    rows = williams(len(things))
-    return tuple(things[i] for i in rows[number % len(rows)])
+def _row(rows: Sequence[tuple[int, ...]], slot: int) -> tuple[int, ...]:
+    """Each row once in so many slots, from another one on each time: else it would always meet the same layouts."""
+    return rows[(slot + slot // len(rows)) % len(rows)]
 
 
 def _dealt(survey: Survey, pages: Sequence[Page], slot: int) -> list[tuple[Page, int]]:
@@ -92,8 +92,7 @@ def _dealt(survey: Survey, pages: Sequence[Page], slot: int) -> list[tuple[Page,
                 left.sort(key=held.__contains__)  # nobody is dealt a page twice
             hand.append((left.pop(0), turn))
     hand.sort(key=lambda dealt: pages.index(dealt[0]))
-    rows = williams(size)
-    return [hand[i] for i in rows[slot % len(rows)]]
+    return [hand[i] for i in _row(williams(size), slot)]
 
 
 def _deck(pages: Sequence[Page], chance: random.Random) -> list[Page]:

@@ -37,6 +37,14 @@ def test_small_pixels_stay_sharp_and_what_is_not_square_lies_on_grey() -> None:
     assert (square[64:192].reshape(32, 4, 64, 4, 3) == np.asarray(small)[:, None, :, None]).all()
 
 
+def test_sizes_that_do_not_fit_are_smoothed_not_torn() -> None:
+    ramp = Image.fromarray(np.tile(np.arange(100, dtype=np.uint8) * 2, (100, 1)))
+    even = np.asarray(images.even(ramp.convert("RGB"), 256)).astype(int)
+    assert (
+        np.abs(np.diff(even[128, :, 0])).max() <= 2
+    )  # by nearest pixels every third step would be one of two
+
+
 def test_what_is_transparent_lies_on_white_whatever_the_format(tmp_path: Path) -> None:
     clear = Image.new("RGBA", (300, 300), (255, 0, 0, 0))
     plain = Image.new("RGB", (300, 300), (0, 0, 255))

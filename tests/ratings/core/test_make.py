@@ -192,9 +192,18 @@ def test_all_faults_of_words_are_told_at_once(told: Told, study: StudyDir) -> No
     code, _, err = told("make", "systems=base,mcp", "raters=0")
     assert "systems: 'mcp'; expected one of base, m, mp, mpc; did you mean mp?" in err
     assert "quotas.korea: 0; expected 1 to 100000" in err
+    assert "systems: 'base' stands there 2 times" in told("make", "systems=base,base")[2]
     assert "systems=base: expected two to eight" in told("make", "systems=base")[2]
     assert "sqlite:////local/disk" in told("make", "database=mysql://a:secret@b/c")[2]
     assert not study.survey.path.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told(told: Told, study: StudyDir) -> None:
+    study.survey.path.write_text("in the way")
+    code, _, err = told("make", *SMALL)
+    assert code == 5
+    assert err.startswith(f"error: {study.survey.path}")
+    assert "Expected a folder that can be read and written" in err
 
 
 def test_every_setting_of_the_file_is_one_of_a_survey(told: Told, study: StudyDir) -> None:

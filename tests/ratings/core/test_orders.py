@@ -82,6 +82,19 @@ def test_the_places_of_pages_are_balanced() -> None:
     assert len(places) == 144
 
 
+def test_no_order_goes_with_another() -> None:
+    """All raters see the same twelve pages: sixteen of them meet each layout of a page with each order of questions."""
+    layouts: dict[str, set[tuple[object, ...]]] = {}
+    places: dict[tuple[str, int], set[tuple[str, ...]]] = {}
+    for slot, tasks in enumerate(sequences(replace(SURVEY, attention=0), 12, 48)):
+        for task in tasks:
+            places.setdefault((task.page.id, task.position), set()).add(task.order)
+            if slot < 16:
+                layouts.setdefault(task.page.id, set()).add((task.order, task.questions))
+    assert {len(met) for met in layouts.values()} == {16}
+    assert {len(met) for met in places.values()} == {4}
+
+
 def test_each_rater_sees_different_prompts_as_far_as_there_are() -> None:
     for tasks in sequences(replace(SURVEY, pages=5, attention=0), 20):
         assert (
