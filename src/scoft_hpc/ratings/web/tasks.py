@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
@@ -51,9 +52,11 @@ def next_page(here: Here) -> Response:
 def show(here: Here, number: str, question: str, shown: str = "", missing: str = "") -> Response:
     screen = _screen(here, number, question)
     here.room.store.seen(screen.rater, screen.task.position)
-    given = here.room.store.answers(screen.rater).get(screen.place, NOTHING)
+    answers = here.room.store.answers(screen.rater)
+    given = answers.get(screen.place, NOTHING)
     faults = forms.missing(given, screen.task) if missing and given.draft else []
-    return _page(here, screen, given, "".join(letter for letter in LETTERS if letter in shown), faults)
+    uncovered = "".join(letter for letter in LETTERS if letter in shown)
+    return _page(here, screen, answers, given, uncovered, faults)
 
 
 @router.post("/pages/{number}/{question}", openapi_extra=takes(*answer_fields(MOST_PICTURES)))
@@ -66,7 +69,8 @@ def answer(here: Here, number: str, question: str, form: Filled) -> Response:
         case "save":
             _save(here, screen, given)
             if faults:  # which no browser sends
-                return _page(here, screen, given, shown, faults, 422)
+                answers = here.room.store.answers(screen.rater)
+                return _page(here, screen, answers, given, shown, faults, 422)
             if given.draft:  # seen, not answered at once: a browser could not come back to that page
                 return see(f"{path_of(*screen.place)}{_query(shown, missing='yes')}")
             return see(_beside(here, screen, 1, shown))
@@ -149,11 +153,17 @@ def _query(shown: str, **more: str) -> str:
 
 
 def _page(
-    here: Visitor, screen: Screen, given: Given, shown: str, faults: list[Fault], status: int = 200
+    here: Visitor,
+    screen: Screen,
+    answers: Mapping[tuple[int, str], Given],
+    given: Given,
+    shown: str,
+    faults: list[Fault],
+    status: int = 200,
 ) -> Response:
     task, rater = screen.task, screen.rater
     tasks = here.room.tasks(rater)
-    answers, skipped = here.room.store.answers(rater), here.room.store.skipped(rater)
+    skipped = here.room.store.skipped(rater)
     places = screens(tasks)
     done = [p for p in places if p[0] in skipped or (p in answers and not answers[p].draft)]
     return here.page(
