@@ -167,6 +167,18 @@ def test_a_body_without_end_is_cut_off(world: World, settled: Person) -> None:
     refused(answer, 413, "That is too much")
 
 
+def test_a_form_that_breaks_off_is_no_fault(
+    world: World, settled: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = urlsplit(world.url)
+    head = f"POST /pages/1/match HTTP/1.1\r\nHost: {host.netloc}\r\nContent-Type: {TYPE['Content-Type']}\r\n"
+    with socket.create_connection((str(host.hostname), host.port or 0)) as line:
+        line.sendall(f"{head}Content-Length: 1000\r\n\r\ndo=save".encode())
+    for _ in range(20):  # the server's loop has seen it by now
+        assert settled.client.get("/icon.svg").status_code == 200
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 @pytest.mark.parametrize(
     "fields",
     [
