@@ -50,12 +50,18 @@ class Database:
         place = parse(url)
         if place.get_backend_name() == "sqlite":
             _check_disk(Path(str(place.database)))
-            engine = create_engine(place, pool_size=CONNECTIONS, connect_args={"timeout": BUSY_SECONDS})
+            engine = create_engine(
+                place, pool_size=CONNECTIONS, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True
+            )
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return cls(engine)
         options = {"options": "-c synchronous_commit=on", "connect_timeout": 10}
-        return cls(create_engine(place, pool_size=CONNECTIONS, pool_pre_ping=True, connect_args=options))
+        return cls(
+            create_engine(
+                place, pool_size=CONNECTIONS, pool_pre_ping=True, connect_args=options, hide_parameters=True
+            )
+        )
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -6,6 +6,7 @@ import random
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,15 @@ def enrolled(world: World, culture: str = "korea", **fields: str) -> Person:
 @pytest.fixture
 def rater(world: World) -> Person:
     return enrolled(world)
+
+
+@pytest.fixture(scope="module")
+def settled(world: World) -> Iterator[Person]:
+    """A rater for tests after which all is as before."""
+    person = enrolled(world)
+    world.clients.remove(person.client)
+    with closing(person.client):
+        yield person
 
 
 @pytest.fixture(autouse=True)

@@ -66,7 +66,9 @@ def refuse(request: Request, error: Exception) -> Response:
     """A calm page, in the visitor's language, that says what to do."""
     status = _status(error)
     if status == 503:
-        LOG.error("the survey's database does not answer: %s", error)
+        LOG.error(
+            "the survey's database does not answer: %s", getattr(error, "orig", error)
+        )  # names no rater
     here = Visitor(request, request.app.state.room)
     key = "link" if isinstance(error, HTTPException) and error.detail == "link" else str(status)
     if f"refused.{key}" not in here.catalogue.messages:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 import yaml
@@ -61,7 +61,7 @@ class Catalogue:
         return self.messages[key].format(**filled)
 
     def number(self, value: float) -> str:
-        return format_decimal(value, locale=self.locale, numbering_system="default")
+        return _written(value, self.locale)
 
     def culture(self, name: str) -> str:
         """A culture's name for people."""
@@ -79,6 +79,12 @@ class Catalogue:
             return Wording(text, "", best, low, high)
         text = self.say(f"{key}.reversed" if turned else key, culture=culture)
         return Wording(text, "" if turned else self.say(f"{key}.hint"), best, low, high)
+
+
+@lru_cache(1024)
+def _written(value: float, locale: Locale) -> str:
+    """Babel's way takes as long as the rest of a sentence."""
+    return format_decimal(value, locale=locale, numbering_system="default")
 
 
 @cache
@@ -106,4 +112,5 @@ def negotiated(header: str, languages: Sequence[str]) -> str:
     matches = [WEIGHED.fullmatch(part) for part in header[:LONGEST].split(",")]
     weighed = [(float(match[2] or 1), match[1]) for match in matches if match]
     preferred = [language for weight, language in sorted(weighed, key=lambda one: -one[0]) if weight]
-    return negotiate_locale(preferred, languages, sep="-") or languages[0]
+    found = negotiate_locale(preferred, languages, sep="-") or ""  # in the header's own spelling
+    return next((one for one in languages if one.lower() == found.lower()), languages[0])

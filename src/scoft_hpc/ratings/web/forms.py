@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from urllib.parse import parse_qs
 
 from fastapi import Depends, HTTPException, Request
+from starlette.requests import ClientDisconnect
 
 from scoft_hpc.ratings.answers import RATINGS, Given
 from scoft_hpc.ratings.orders import Task
@@ -72,10 +73,13 @@ async def read(request: Request) -> Form:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != TYPE:
         raise HTTPException(415)
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST:
-            raise HTTPException(413)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LARGEST:
+                raise HTTPException(413)
+    except ClientDisconnect:
+        raise HTTPException(400) from None
     try:
         fields = parse_qs(
             body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
@@ -103,7 +107,7 @@ def answer_fields(pictures: int) -> tuple[str, ...]:
 
 
 def answer(form: Form, task: Task, question: str, rate: bool) -> tuple[Given, list[Fault]]:
-    """What the form says about `question`, as a draft where something is missing or wrong; and what that is.
+    """What the form says about `question`, as a draft where a rank is missing; and what is wrong with it.
 
     Raises:
         HTTPException: 422, for what none of the page's forms could send.
@@ -113,9 +117,13 @@ def answer(form: Form, task: Task, question: str, rate: bool) -> tuple[Given, li
     ranks = _numbers(form, task, "rank", (1, len(task.order)), faults)
     ratings = _numbers(form, task, "rating", RATINGS, faults) if rate else {}
     offended = _offended(form, task, faults) if question == OFFENCE else {}
-    unranked = [i for i, name in enumerate(task.order) if name not in ranks and not form.one(f"rank-{i + 1}")]
-    faults += [Fault(f"rank-{i + 1}", "task.rank.missing", {"letter": LETTERS[i]}) for i in unranked]
-    return Given(ranks, ratings, offended, draft=bool(faults)), faults
+    return Given(ranks, ratings, offended, draft=ranks.keys() != set(task.order) or bool(faults)), faults
+
+
+def missing(given: Given, task: Task) -> list[Fault]:
+    """The ranks that an answer lacks before it can be confirmed."""
+    unranked = [i for i, name in enumerate(task.order) if name not in given.ranks]
+    return [Fault(f"rank-{i + 1}", "task.rank.missing", {"letter": LETTERS[i]}) for i in unranked]
 
 
 def shown(form: Form) -> str:
@@ -126,7 +134,7 @@ def shown(form: Form) -> str:
 def moved(given: Given, task: Task, move: str) -> Given:
     """`given` with a picture moved a rank: `up-2` moves the second one towards 1, changing places with those there.
 
-    Pictures without a rank first get the last ones, as they are laid out.
+    Pictures without a rank first get those that are free, as they are laid out.
 
     Raises:
         HTTPException: 422, for a move that the page does not have.
@@ -137,8 +145,8 @@ def moved(given: Given, task: Task, move: str) -> Given:
     picture, last = task.order[int(match[2]) - 1], len(task.order)
     ranks = dict(given.ranks)
     if ranks.keys() != set(task.order):
-        by_rank = sorted(task.order, key=lambda name: ranks.get(name, last + 1))  # stable: else as laid out
-        ranks = {name: place for place, name in enumerate(by_rank, 1)}
+        free = iter(rank for rank in range(1, last + 1) if rank not in given.ranks.values())
+        ranks = {name: ranks[name] if name in ranks else next(free) for name in task.order}
     old = ranks[picture]
     new = min(last, max(1, old + (-1 if match[1] == "up" else 1)))
     ranks = {name: old if rank == new else rank for name, rank in ranks.items()}

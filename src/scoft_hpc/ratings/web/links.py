@@ -61,11 +61,11 @@ class Links:
         return _unsigned(self._session, cookie, SESSION_AGE)
 
     def visit(self, visit: Visit) -> str:
-        return self._visit.sign(f"{visit.id} {visit.consent}").decode()
+        return self._visit.sign(f"{visit.id}:{visit.consent}").decode()
 
     def visiting(self, cookie: str) -> Visit | None:
         found = _unsigned(self._visit, cookie, VISIT_AGE)
-        return None if found is None else Visit(*found.split(" ", 1))
+        return None if found is None else Visit(*found.split(":", 1))
 
     def form(self, holder: str) -> str:
         """The token of the forms that the holder of an id gets."""

@@ -171,10 +171,15 @@ def ask_to_withdraw(here: Here) -> Response:
 
 @router.post("/withdraw", openapi_extra=takes("csrf"))
 def withdraw(here: Here, form: Filled) -> Response:
-    rater = here.rater()
+    response = see("/withdrawn")
+    try:
+        rater = here.rater()
+    except HTTPException as refusal:
+        if refusal.status_code == 410:  # the second of a double click
+            return response
+        raise
     here.check(form, rater.id)
     here.room.store.withdraw(rater)
-    response = see("/withdrawn")
     here.keep(response, "session", WITHDRAWN, SESSION_AGE)
     return response
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,7 +70,7 @@ class Visitor:
     request: Request
     room: Room
 
-    @property
+    @cached_property
     def catalogue(self) -> Catalogue:
         chosen = self.request.cookies.get("language", "")
         if chosen not in self.room.catalogues:

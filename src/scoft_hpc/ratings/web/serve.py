@@ -25,6 +25,8 @@ from scoft_hpc.runs.stop import Stop
 
 HOST, PORT = "127.0.0.1", "8000"
 BACKLOG = 1024
+IDLE_SECONDS = 75
+"""So long a browser's connection stays open; longer than most take for a page, and than proxies keep theirs."""
 GRACE_SECONDS = 10
 """So long a page under way may take when the server is told to end."""
 
@@ -77,6 +79,7 @@ def settings(app: object) -> uvicorn.Config:
         log_level="warning",
         log_config=None,
         backlog=BACKLOG,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
 

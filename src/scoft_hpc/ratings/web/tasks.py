@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException
 from starlette.responses import Response
@@ -19,6 +21,7 @@ from scoft_hpc.ratings.web.room import Here, Visitor, path_of, screens, see
 
 router = APIRouter()
 MOST_PICTURES = len(LETTERS)
+NOTHING = Given({}, {}, {}, draft=True)
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,14 @@ def next_page(here: Here) -> Response:
 
 
 @router.get("/pages/{number}/{question}")
-def show(here: Here, number: str, question: str, shown: str = "") -> Response:
+def show(here: Here, number: str, question: str, shown: str = "", missing: str = "") -> Response:
     screen = _screen(here, number, question)
     here.room.store.seen(screen.rater, screen.task.position)
-    return _page(here, screen, None, "".join(letter for letter in LETTERS if letter in shown))
+    answers = here.room.store.answers(screen.rater)
+    given = answers.get(screen.place, NOTHING)
+    faults = forms.missing(given, screen.task) if missing and given.draft else []
+    uncovered = "".join(letter for letter in LETTERS if letter in shown)
+    return _page(here, screen, answers, given, uncovered, faults)
 
 
 @router.post("/pages/{number}/{question}", openapi_extra=takes(*answer_fields(MOST_PICTURES)))
@@ -61,8 +68,11 @@ def answer(here: Here, number: str, question: str, form: Filled) -> Response:
     match do:
         case "save":
             _save(here, screen, given)
-            if faults:
-                return _page(here, screen, given, shown, faults)
+            if faults:  # which no browser sends
+                answers = here.room.store.answers(screen.rater)
+                return _page(here, screen, answers, given, shown, faults, 422)
+            if given.draft:  # seen, not answered at once: a browser could not come back to that page
+                return see(f"{path_of(*screen.place)}{_query(shown, missing='yes')}")
             return see(_beside(here, screen, 1, shown))
         case "cannot":
             _save(here, screen, replace(given, ranks={}, ratings={}, cannot_judge=True, draft=False))
@@ -137,22 +147,28 @@ def _after_page(here: Visitor, screen: Screen) -> str:
     return path_of(after, tasks[after].questions[0]) if after < len(tasks) else "/pages"
 
 
-def _query(shown: str) -> str:
-    return f"?shown={shown}" if shown else ""
+def _query(shown: str, **more: str) -> str:
+    words = {**({"shown": shown} if shown else {}), **more}
+    return f"?{urlencode(words)}" if words else ""
 
 
 def _page(
-    here: Visitor, screen: Screen, given: Given | None, shown: str, faults: list[Fault] | None = None
+    here: Visitor,
+    screen: Screen,
+    answers: Mapping[tuple[int, str], Given],
+    given: Given,
+    shown: str,
+    faults: list[Fault],
+    status: int = 200,
 ) -> Response:
-    """The question's page with what was just given, or else with what is kept."""
     task, rater = screen.task, screen.rater
     tasks = here.room.tasks(rater)
-    answers, skipped = here.room.store.answers(rater), here.room.store.skipped(rater)
+    skipped = here.room.store.skipped(rater)
     places = screens(tasks)
     done = [p for p in places if p[0] in skipped or (p in answers and not answers[p].draft)]
     return here.page(
         "task.html.j2",
-        422 if faults else 200,
+        status,
         holder=rater.id,
         task=task,
         path=path_of(*screen.place),
@@ -160,7 +176,7 @@ def _page(
             here.room.questions[screen.question], here.catalogue.culture(task.page.culture), screen.turned
         ),
         turned=screen.turned,
-        given=given or answers.get(screen.place) or Given({}, {}, {}, draft=True),
+        given=given,
         blur=rater.blur,
         shown=shown,
         rates=range(RATINGS[0], RATINGS[1] + 1) if _rates(here, screen) else (),
@@ -174,5 +190,5 @@ def _page(
         first=places[0] == screen.place,
         done=len(done),
         all=len(places),
-        faults=faults or [],
+        faults=faults,
     )

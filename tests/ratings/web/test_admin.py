@@ -1,0 +1,79 @@
+"""The researcher's page: behind its token, with numbers of cultures and payment codes, and no rater."""
+
+from __future__ import annotations
+
+import httpx
+
+from .conftest import Person, World, enrolled
+
+
+def admin(world: World) -> Person:
+    person = Person(world.client(), httpx.Response(200))
+    person.open("/admin")
+    person.page = person.client.post(
+        "/admin/login", data={"token": world.app.state.room.links.admin_token}, follow_redirects=True
+    )
+    return person
+
+
+def test_nothing_without_the_token(world: World) -> None:
+    client = world.client()
+    assert "Token, as the command printed it" in client.get("/admin").text
+    for token in ("", "x" * 40, "é", world.app.state.room.links.admin_token[:-1]):
+        answer = client.post("/admin/login", data={"token": token})
+        assert answer.status_code == 403
+        assert "This is not the token" in answer.text
+    for cookies in ({}, {"admin": "admin"}, {"admin": world.app.state.room.links.session("admin")}):
+        other = world.client(cookies=cookies)
+        assert "<table" not in other.get("/admin").text
+        assert other.get("/admin/payments.csv").status_code == 403
+        for path in ("/admin/payments/forget", "/admin/logout"):
+            form = {"csrf": world.app.state.room.links.form("admin")}
+            assert other.post(path, data=form).status_code == 403
+
+
+def test_the_token_opens_it_until_signed_out(world: World) -> None:
+    researcher = admin(world)
+    assert "<h1>Progress</h1>" in researcher.page.text
+    response = researcher.page.history[0]
+    assert "HttpOnly" in response.headers["set-cookie"]
+    assert "SameSite=strict" in response.headers["set-cookie"]
+    assert "Path=/admin" in response.headers["set-cookie"]
+    researcher.send("/admin/logout")
+    assert "<table" not in researcher.page.text
+
+
+def test_progress_by_culture_and_no_rater(world: World) -> None:
+    person = enrolled(world, "nigeria", own_words="")
+    person.open("/pages")
+    person.send(**{f"rank_{i}": "1" for i in range(1, 5)})
+    page = admin(world).page.text
+    (counted,) = [one for one in world.store.progress() if one.culture == "nigeria"]
+    cells = (
+        counted.quota,
+        counted.quota - counted.enrolled,
+        counted.enrolled,
+        counted.finished,
+        counted.answers,
+    )
+    assert '<th scope="row">nigeria</th>' + "".join(f"<td>{cell}</td>" for cell in cells) in page
+    assert person.id(world) not in page
+
+
+def test_payment_codes_are_downloaded_and_deleted(world: World) -> None:
+    world.store.forget_payments()
+    for code in ("B-2", "-1.A"):
+        person = enrolled(world)
+        found = world.store.rater(person.id(world))
+        assert found is not None
+        world.store.pay(found, code)
+    researcher = admin(world)
+    csv = researcher.client.get("/admin/payments.csv")
+    assert csv.headers["content-type"].startswith("text/csv")
+    assert csv.headers["cache-control"] == "no-store"
+    assert csv.text.split() == ["payment_id", "'-1.A", "B-2"]
+    refused = researcher.client.post("/admin/payments/forget", data={"csrf": "forged"})
+    assert refused.status_code == 403
+    assert len(world.store.payments()) == 2
+    assert "The payment codes are deleted" in researcher.send("/admin/payments/forget").text
+    assert world.store.payments() == []
