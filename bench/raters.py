@@ -2,8 +2,8 @@
 
     python bench/raters.py [--raters 200] [--seconds 60] [--database postgresql://…]
 
-`survey serve` runs as a process of its own on a survey of 512 × 512 images, and so do locust's users, on the same machine:
-each enrols, looks at a page with its images for a while (`THINKING`), answers, and looks at the next.
+`survey serve` runs as a process of its own on a survey of 512 × 512 images, and so do the users of locust, on the same
+machine: each enrols, looks at a page with its images for a while (`THINKING`), answers, and looks at the next.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ if "locust" in sys.modules:  # locust reads this file for its users
             with self.client.post(
                 path, {"csrf": token[1] if token else "", **fields}, name=name, catch_response=True
             ) as response:
-                if response.status_code != 200 or response.request.url.endswith(path) and "/pages" in path:
+                if response.status_code != 200 or (response.request.url.endswith(path) and "/pages" in path):
                     response.failure(f"{response.status_code} {response.url}")
             return response
 
