@@ -31,7 +31,6 @@ NEEDED = (
     "itsdangerous",
     "krippendorff",
     "psycopg",
-    "python_multipart",
     "sqlalchemy",
     "uvicorn",
 )
@@ -80,7 +79,7 @@ VERBS = {
         {"database": DATABASE},
     ),
     "demo": Verb(
-        "scoft_hpc.ratings.demo",
+        "scoft_hpc.ratings.demo.command",
         "A survey of the toy study from pages to results, with simulated raters of known skill.",
         {
             "raters": "simulated, over all cultures (51)",

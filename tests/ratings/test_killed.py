@@ -15,10 +15,10 @@ import httpx
 import pytest
 
 from ratings.serving import Served, made
-from scoft_hpc.ratings.browser import Browser
+from scoft_hpc.ratings.demo.browser import Browser
+from scoft_hpc.ratings.demo.visit import Visit
 from scoft_hpc.ratings.store import Store
 from scoft_hpc.ratings.survey import Ethics, Survey
-from scoft_hpc.ratings.visit import Visit
 from surveys import SYSTEMS, pages_of
 
 RATERS = 60

@@ -17,8 +17,8 @@ from PIL import Image
 
 from scoft_hpc.config import compose, identity
 from scoft_hpc.config.schema import Data, RunConfig, Variant
-from scoft_hpc.ratings import simulation
 from scoft_hpc.ratings.analysis.analyse import analyse
+from scoft_hpc.ratings.demo import simulation
 from scoft_hpc.ratings.pages import Page, Picture
 from scoft_hpc.ratings.survey import Survey
 from scoft_hpc.results import people, study

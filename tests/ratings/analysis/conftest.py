@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scoft_hpc.ratings import simulation
 from scoft_hpc.ratings.analysis.rankings import Rankings
+from scoft_hpc.ratings.demo import simulation
+from scoft_hpc.ratings.demo.simulation import SimulatedRater, World
 from scoft_hpc.ratings.judgements import Judgement, Participant
-from scoft_hpc.ratings.simulation import SimulatedRater, World
 from scoft_hpc.ratings.survey import QUESTIONS, Survey
 from scoft_hpc.results.people import People
 

@@ -12,12 +12,13 @@ import pytest
 from scipy.stats import kendalltau, spearmanr
 
 from results.conftest import Maker
-from scoft_hpc.ratings import database, pages, simulation, survey_file, template
+from scoft_hpc.ratings import database, pages, survey_file, template
 from scoft_hpc.ratings.analysis import metrics
 from scoft_hpc.ratings.analysis.analyse import analyse
 from scoft_hpc.ratings.analysis.rankings import rankings
 from scoft_hpc.ratings.answers import Given
 from scoft_hpc.ratings.asked import Asked
+from scoft_hpc.ratings.demo import simulation
 from scoft_hpc.ratings.pages import Page, Picture
 from scoft_hpc.ratings.store import Store
 from scoft_hpc.ratings.survey import Ethics, Question, Survey

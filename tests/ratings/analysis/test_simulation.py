@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoft_hpc.ratings import simulation
+from scoft_hpc.ratings.demo import simulation
+from scoft_hpc.ratings.demo.simulation import Sheet, SimulatedRater
 from scoft_hpc.ratings.judgements import Kind
-from scoft_hpc.ratings.simulation import Sheet, SimulatedRater
 
 from .conftest import CULTURES, QUOTAS, SYSTEMS
 

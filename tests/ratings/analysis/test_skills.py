@@ -11,10 +11,10 @@ from crowdkit.aggregation import MMSR, NoisyBradleyTerry
 from scipy.optimize import check_grad
 from scipy.stats import spearmanr
 
-from scoft_hpc.ratings import simulation
 from scoft_hpc.ratings.analysis import noisy, skills
 from scoft_hpc.ratings.analysis.rankings import Rankings, rankings
-from scoft_hpc.ratings.simulation import Sheet, SimulatedRater
+from scoft_hpc.ratings.demo import simulation
+from scoft_hpc.ratings.demo.simulation import Sheet, SimulatedRater
 
 from .conftest import SYSTEMS, Simulated, of_ranks
 

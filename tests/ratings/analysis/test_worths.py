@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from scoft_hpc.ratings import simulation
 from scoft_hpc.ratings.analysis import worths
 from scoft_hpc.ratings.analysis.rankings import mean_ranks_of, rankings
 from scoft_hpc.ratings.analysis.resampling import resample
-from scoft_hpc.ratings.simulation import crowd_worths
+from scoft_hpc.ratings.demo import simulation
+from scoft_hpc.ratings.demo.simulation import crowd_worths
 
 from .conftest import CULTURES, QUOTAS, SYSTEMS, Simulated, of_ranks
 

@@ -16,14 +16,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from scoft_hpc.errors import ConfigError, RatingError
-from scoft_hpc.ratings import database, demo_truth, make, simulation, survey_file, template
+from scoft_hpc.ratings import database, make, survey_file, template
 from scoft_hpc.ratings.analysis import command
 from scoft_hpc.ratings.asked import Asked
-from scoft_hpc.ratings.browser import Browser
-from scoft_hpc.ratings.simulation import SimulatedRater
+from scoft_hpc.ratings.demo import simulation, truth
+from scoft_hpc.ratings.demo.browser import Browser
+from scoft_hpc.ratings.demo.simulation import SimulatedRater
+from scoft_hpc.ratings.demo.visit import Visit
 from scoft_hpc.ratings.store import Store
 from scoft_hpc.ratings.survey import Ethics, Exclusion, Primary, Survey
-from scoft_hpc.ratings.visit import Visit
 from scoft_hpc.ratings.web import links, serve
 from scoft_hpc.ratings.web.app import create
 from scoft_hpc.results import people
@@ -57,7 +58,7 @@ def demo(asked: Asked) -> int:
     )
     make.make(room)
     survey, pages = survey_file.load(folder)
-    true = demo_truth.world(study, survey)
+    true = truth.world(study, survey)
     raters = simulation.raters(true, quotas, spammers=words["raters"] // SPAMMERS, seed=words["seed"])
     with closing(Store.open(survey, pages, database.url_of(folder, asked.words.get("database")))) as store:
         if begun := len(store.participants()):
@@ -71,8 +72,8 @@ def demo(asked: Asked) -> int:
         return code
     found = people.read(folder, [])
     assert found is not None
-    compared = demo_truth.compare(found, raters)
-    for told in demo_truth.tables(compared, found.against):
+    compared = truth.compare(found, raters)
+    for told in truth.tables(compared, found.against):
         console.print(told)
     console.print(
         f"try it   python -m scoft_hpc.survey serve {study.name}   {SEATS} place of each culture is left"

@@ -15,7 +15,7 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 from scoft_hpc.errors import RatingError
-from scoft_hpc.ratings.simulation import SimulatedRater, World
+from scoft_hpc.ratings.demo.simulation import SimulatedRater, World
 from scoft_hpc.ratings.survey import Survey
 from scoft_hpc.results.formats import number
 from scoft_hpc.results.people import POOLED, Number, People, interval, title

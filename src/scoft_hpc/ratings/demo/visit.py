@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from scoft_hpc.errors import RatingError
-from scoft_hpc.ratings.browser import Browser, Seen
+from scoft_hpc.ratings.demo.browser import Browser, Seen
 
 PLACE = re.compile(r"/pages/([0-9]+)/([^/]+)")
 PICTURE = re.compile(r'src="/images/([^"]+)"')
