@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 Env = dict[str, str]
-PATIENCE = 60.0  # seconds for a process to answer, or to go
+PATIENCE = 300.0
+"""Seconds for what comes within one or two on a machine at rest: a loaded one may take its time."""
 
 
 def spawn(command: list[str], env: Env, log: Path, stdin: int | None = None) -> int:

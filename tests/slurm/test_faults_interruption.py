@@ -135,7 +135,7 @@ def test_time_limits_before_which_nothing_can_be_saved_come_to_an_end(
     assert study.sweep().code == 0
     for restart in range(3):
         warn(study, restart)
-    study.wait_idle(60)
+    study.wait_idle()
     state = study.state()
     assert (state.status, state.cause) == (Status.failed, "no progress")
     assert "3 attempts in a row saved nothing new; the last one ended on: time limit" in state.note

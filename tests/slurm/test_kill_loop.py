@@ -45,7 +45,7 @@ WORDS = (
 )
 SEED = int(os.environ["KILL_LOOP_SEED"])
 SECONDS = float(os.environ.get("KILL_LOOP_SECONDS", "120"))
-PEACE_SECONDS = 300
+PEACE_SECONDS = 1200
 """How long the study may take after the last kill."""
 
 
@@ -135,7 +135,7 @@ def start(study: StudyDir, *more: str) -> subprocess.Popen[str]:
 def sweep(study: StudyDir) -> None:
     """A person types the command again; Slurm may be away, but nothing may surprise them."""
     launcher = start(study)
-    out, err = launcher.communicate(timeout=400)
+    out, err = launcher.communicate(timeout=900)
     assert launcher.returncode in (0, 3, 4), out + err
     assert "Traceback" not in err, err
 
@@ -169,7 +169,7 @@ def quiet_study(tmp_path: Path) -> StudyDir:
         "cluster.jobs=5",
         f"output={tmp_path / 'quiet'}",
     ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return StudyDir(tmp_path / "quiet" / "s")
 

@@ -38,8 +38,8 @@ def state(cluster: Machine, job: str) -> str:
     return cluster.run("squeue", "-h", "-t", "all", "-j", job, "-o", "%T")
 
 
-def becomes(cluster: Machine, job: str, wanted: str, seconds: float = 90) -> bool:
-    return wait_for(lambda: state(cluster, job) == wanted, seconds)
+def becomes(cluster: Machine, job: str, wanted: str) -> bool:
+    return wait_for(lambda: state(cluster, job) == wanted)
 
 
 def recorded(cluster: Machine, job: str) -> list[str]:

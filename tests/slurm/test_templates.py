@@ -41,7 +41,7 @@ def submit(cluster: Machine, *words: str) -> str:
     return cluster.run("sbatch", "--parsable", *words)
 
 
-def wait(fact: Callable[[], bool], what: Callable[[], str], seconds: float = 300) -> None:
+def wait(fact: Callable[[], bool], what: Callable[[], str], seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not fact():
         assert time.monotonic() < deadline, what()

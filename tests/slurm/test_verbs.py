@@ -19,9 +19,9 @@ from scoft_hpc.runs import record
 from scoft_hpc.runs.layout import StudyDir
 from scoft_hpc.sweep import sweep
 from slurm.machine import Machine
+from slurm.processes import PATIENCE
 from slurm.studies_on_slurm import paced
 
-PATIENCE_SECONDS = 120.0
 WORDS = ("culture=[korea,mexico]", "ablation.axes.variant=[base,ldm]", "cluster=slurm", "cluster.lanes=2")
 WAITING = "cluster.sbatch.begin=now+1hour"
 
@@ -60,7 +60,7 @@ def runs(told: Told, *words: str) -> dict[str, dict[str, Any]]:
 
 
 def until(look: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + PATIENCE
     while not look():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(1.0)
