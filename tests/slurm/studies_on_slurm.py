@@ -153,6 +153,10 @@ class OnSlurm:
     def wait_step(self, step: int) -> None:
         self.wait(lambda: record.step(self.runs[0]) >= step, f"step {step}")
 
+    def wait_saved(self, step: int) -> None:
+        """Of a study of one run; its journal may be ahead of what is saved."""
+        self.wait(lambda: record.progress(self.runs[0]) >= step, f"step {step} to be saved")
+
     def wait_status(self, *wanted: Status) -> None:
         self.wait(lambda: self.state().status in wanted, f"{[status.value for status in wanted]}")
 
@@ -212,7 +216,7 @@ def take_node(cluster: Machine, node: str = "w001") -> str:
         f"--nodelist={node}",
         "--output=/dev/null",
     ]
-    return cluster.run("sbatch", "--parsable", *words, "--wrap=sleep 300")
+    return cluster.run("sbatch", "--parsable", *words, "--wrap=sleep 3600")
 
 
 def on(partition: str, node: str = "w001") -> tuple[str, str]:

@@ -98,7 +98,7 @@ def test_waiting_jobs_are_told_cancelled_and_sent_again(
 def test_a_cancelled_job_has_saved_and_a_retried_one_is_followed_to_its_end(
     cluster: Machine, tmp_path: Path, told: Told
 ) -> None:
-    sent = paced(cluster, tmp_path, variants="ldm,mpc", steps=300, pace=0.3, saves=0)
+    sent = paced(cluster, tmp_path, variants="ldm,mpc", hold=[0], pace=0.3, saves=0)
     assert sent.sweep().code == 0
     until(lambda: runs(told)["korea ldm"]["step"] >= 5)
     text = told(status)
@@ -110,7 +110,7 @@ def test_a_cancelled_job_has_saved_and_a_retried_one_is_followed_to_its_end(
     saved = record.progress(ldm)
     assert saved >= 5, "the job did not save before it ended"
     assert "cancelled (CANCELLED)" in told(why, "korea-ldm")
-    sent.order(pace=0.001)
+    sent.order(hold=[], pace=0.001)
     told(retry)
     text = told(logs, "korea-ldm", "-f")
     assert f"{ldm.run_id} goes on from step {saved}" in text and text.endswith(f"{ldm.run_id}: done.\n")
