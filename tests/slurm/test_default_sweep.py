@@ -68,7 +68,8 @@ def test_the_default_study_survives_a_time_limit_and_ends_in_the_same_table(
         "scontrol", "update", f"jobid={train.job}_0", "TimeLimit=30"
     )  # its next start keeps the limit else
     until(lambda: all(there.run(run).ended for task in train.tasks for run in task), "every run")
-    until(lambda: there.results.exists() and there.report.exists(), "the last job's table")
+    until(lambda: not cluster.run("squeue", "--noheader"), "the end of its jobs")  # after their runs'
+    assert there.results.exists() and there.report.exists()  # the last job made them
     attempts = [attempt for attempt in training(there).attempts if attempt.task == 0]
     *cut_short, last = attempts
     assert cut_short and {(one.code, one.cause) for one in cut_short} == {(75, "time limit")}
