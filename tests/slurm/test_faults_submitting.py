@@ -71,7 +71,9 @@ def test_a_controller_that_comes_back_meanwhile_is_all_that_a_sweep_waits_for(
     study.cluster.kill("slurmctld")
     sleep = time.sleep
 
-    def meanwhile(seconds: float) -> None:  # whoever else sleeps, as one who waits for a child, comes here too
+    def meanwhile(
+        seconds: float,
+    ) -> None:  # whoever else sleeps, as one who waits for a child, comes here too
         if seconds == submit.PAUSES[1]:
             study.cluster.start("slurmctld")
         sleep(seconds)
