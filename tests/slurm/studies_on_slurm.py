@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -205,6 +206,16 @@ def paced(
 
 def real(cluster: Machine, output: Path, *words: str) -> OnSlurm:
     return OnSlurm(cluster, output, (*REAL, *words))
+
+
+def contents(*folders: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file below, though daemons make and remove some meanwhile."""
+    for folder in folders:
+        for base, _, names in os.walk(folder):  # passes over what is gone, as rglob does not
+            for path in (Path(base) / name for name in names):
+                with contextlib.suppress(FileNotFoundError):
+                    if path.is_file():
+                        yield path, path.read_bytes()
 
 
 def take_node(cluster: Machine, node: str = "w001") -> str:
