@@ -41,8 +41,9 @@ def test_suspended_or_held_is_never_done_nor_sent_again(cluster: Machine, tmp_pa
     assert "nothing to send: 1 run still in the queue or at work" in study.sweep().text
     cluster.run("scontrol", "resume", job)
     cluster.run("scontrol", "requeuehold", job)
-    study.wait(lambda: study.state().status is Status.queued, "being held")
-    assert study.state().alive and "nothing to send" in study.sweep().text
+    study.wait(lambda: [entry.state for entry in study.living()] == ["PENDING"], "being held")
+    state = study.state()
+    assert state.status is Status.queued and state.alive and "nothing to send" in study.sweep().text
     cluster.run("scontrol", "release", job)
     study.order(hold=[])
     study.wait_done()
@@ -87,6 +88,8 @@ def test_a_purged_record_is_read_from_accounting_once_a_minute_and_kept(
     urgent = take_node(cluster)
     study.wait_idle()
     cluster.run("scancel", urgent)
+    record = ("sacct", "-X", "-n", "-P", "-j", study.attempts()[0].job, "-o", "state")
+    study.wait(lambda: cluster.run(*record) == "PREEMPTED", "its record")
     cluster.purge_records()
     assert (study.state().status, study.state().cause) == (Status.lost, "preempted")
     asked = study.study.jobs / "accounting.asked"
