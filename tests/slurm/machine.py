@@ -231,9 +231,13 @@ class Machine:
         """Daemons up, nodes ready, no job and no process of one: what a test expects, and leaves."""
         for daemon in DAEMONS:
             self.start(daemon)
-        self.run("scancel", "--user=root", check=False)
-        self._kill(self._is_job)
-        if not wait_for(lambda: self.run("squeue", "-h", check=False) == ""):
+
+        def none_left() -> bool:  # a job that ends may have sent another one since we looked
+            self.run("scancel", "--user=root", check=False)
+            self._kill(self._is_job)
+            return self.run("squeue", "-h", check=False) == ""
+
+        if not wait_for(none_left):
             raise MachineError(f"jobs that do not end:\n{self.run('squeue')}")
         for node in self._unready(NODES):
             self.node_back(node)

@@ -103,16 +103,26 @@ def test_accepted_but_the_client_died_before_it_heard(
     assert_each_run_once(study)
 
 
-@pytest.mark.parametrize("call", ["rename 2", "rename 4", "rename 7", "link 3", "vfork 1"])
+@pytest.mark.parametrize(
+    ("call", "nth", "file"),
+    [
+        ("rename", 2, "plan.json"),
+        ("rename", 3, "batch.json"),
+        ("vfork", 1, ""),  # of sbatch
+        ("rename", 4, "_submission.sh"),  # when sbatch has answered
+        ("link", 2, "job.json"),
+    ],
+)
 def test_killed_at_any_point_of_the_sending_the_same_command_sends_the_rest(
-    study: OnSlurm, call: str
+    study: OnSlurm, tmp_path: Path, call: str, nth: int, file: str
 ) -> None:
-    """By strace, at the writing of the plan, the configs, the batch and its number, and at the start of sbatch."""
-    name, _, nth = call.partition(" ")
-    trace = f"inject={name}:signal=KILL:when={nth}"
-    process = study.start(before=["strace", "-f", "-o", "/dev/null", "-e", f"trace={name}", "-e", trace])
+    """By strace, at the writing of the plan, the batch, its script and its number, and at the start of sbatch."""
+    assert study.sweep("plan=only").code == 0  # the toy's pictures are files too
+    calls, trace = tmp_path / "calls", f"inject={call}:signal=KILL:when={nth}"
+    process = study.start(before=["strace", "-f", "-o", str(calls), "-e", f"trace={call}", "-e", trace])
     said = process.communicate()[0]
     assert process.returncode == -signal.SIGKILL, said
+    assert file in [line for line in calls.read_text().splitlines() if f"{call}(" in line][-1]
     code, text = study.sweep()
     assert code == 0, text
     assert_each_run_once(study)
