@@ -57,7 +57,7 @@ def test_command(words: list[str], folder: Path) -> None:
     verb = words[2].removeprefix("scoft_hpc.")
     more = [] if any(word.startswith("--") for word in words) else SHORT.get(verb, [])
     asked = [*words[1:], *(word for word in more if word not in words)]
-    ended = subprocess.run([sys.executable, *asked], cwd=folder, capture_output=True, text=True, timeout=400)
+    ended = subprocess.run([sys.executable, *asked], cwd=folder, capture_output=True, text=True, timeout=1200)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
 

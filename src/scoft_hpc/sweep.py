@@ -197,6 +197,8 @@ def _to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan
             console, f"{announce.sent_line(sent.batches)}; `python -m scoft_hpc.status` tells how they stand"
         )
     else:
+        if planned.runs:  # another one has sent them since we looked
+            seen = remote.look(study, plan.runs, request)
         _say_all(console, announce.nothing_lines(seen.states.values()))
     return 0
 

@@ -143,18 +143,16 @@ def test_a_v100_is_told_which_torch_it_needs() -> None:
 
 def test_a_probe_that_hangs_or_breaks_is_a_finding() -> None:
     def hangs() -> Iterator[Finding]:
-        time.sleep(30)
+        time.sleep(3600)
         yield Finding("never", "")
 
     def breaks() -> Iterator[Finding]:
         yield Finding("half", "")
         raise OSError("stale file handle")
 
-    started = time.monotonic()
     found = side_by_side(
-        [("disk", hangs), ("quick", lambda: [Finding("quick", "yes")]), ("quota", breaks)], 0.5
+        [("disk", hangs), ("quick", lambda: [Finding("quick", "yes")]), ("quota", breaks)], 2.0
     )
-    assert time.monotonic() - started < 10
     assert [finding.check for finding in found] == ["disk", "quick", "quota"]
     assert [finding.verdict for finding in found] == [Verdict.note, Verdict.ok, Verdict.note]
     assert "no answer" in found[0].found and "stale file handle" in found[2].found
@@ -162,5 +160,5 @@ def test_a_probe_that_hangs_or_breaks_is_a_finding() -> None:
 
 def test_commands_that_are_missing_or_silent_are_answers_too() -> None:
     assert ask("no-such-command").code is None
-    assert ask("sleep", "30", seconds=0.2).told == "sleep did not answer within 0 s"
+    assert ask("sleep", "3600", seconds=0.2).told == "sleep did not answer within 0 s"
     assert ask("cat", text="hello").output == "hello"

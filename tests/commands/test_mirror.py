@@ -36,7 +36,7 @@ def train(output: Path, study: str, *words: str, **environment: str) -> tuple[st
     """A run alone, as a process: the digest of its weights, and what it said."""
     command = [sys.executable, "-m", "scoft_hpc.train", *SHORT, f"study={study}", f"output={output}", *words]
     ended = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=200
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=900
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (result,) = output.glob(f"{study}/runs/*/result.json")
@@ -122,6 +122,6 @@ def test_mistakes_are_explained(
 
 def test_live_needs_online(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "scoft_hpc.train", *SHORT, f"output={tmp_path}", "wandb.live=true"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 2 and "add wandb.mode=online" in ended.stderr
     assert not list(tmp_path.rglob("plan.json"))

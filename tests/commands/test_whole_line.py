@@ -63,7 +63,7 @@ def run(folder: Path, verb: str, *words: str) -> str:
         "scoring.features_path=dino",
     )
     command = [sys.executable, "-m", f"scoft_hpc.{verb}", "culture=quilts", "data.root=data", *words]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400)
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1200)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout + ended.stderr
 

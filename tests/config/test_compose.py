@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -12,8 +13,10 @@ from omegaconf import OmegaConf
 from scoft_hpc.config import compose
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.identity import run_id
+from scoft_hpc.config.plain import literal
 from scoft_hpc.config.schema import Form, Model, NegativeSource, RunConfig, Variant
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.launch.combinations import combinations
 
 
 def _run(*words: str) -> RunConfig:
@@ -57,6 +60,38 @@ def test_sweep() -> None:
     assert isinstance(config, SweepConfig)
     assert list(config.culture) == ["korea", "china"]
     assert config.ablation.axes == {"variant": ["base", "ldm", "m", "mp", "mpc"]}
+
+
+@pytest.mark.parametrize("ablation", compose.options("ablation"))
+def test_settings_beside_the_words_do_what_words_do(ablation: str) -> None:
+    """Hydra composes once for an ablation's arms; each is the config that its words alone would give."""
+    words = ["culture=all", f"ablation={ablation}", "train.lr=1e-3"]
+    for arm in combinations(compose.compose("sweep", words).ablation):
+        alone = [*words, *(f"{axis}={literal(value)}" for axis, value in arm.items())]
+        assert compose.compose("sweep", words, arm) == compose.compose("sweep", alone)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"data": "toy", "culture": ["korea", "no", "1e3"], "data.pairs": None},
+        {"cluster.sbatch": {"nodelist": "w001"}, "output": "~/a b", "train.betas": [0.5, 0.9]},
+        {"train.lr": "0.5", "lora.rank": "8", "study": "null", "objective.w_c": 1},
+        {"train.lr": "fast"},
+        {"train.lrr": 1},
+        {"study": "${oc.env:HOME}"},
+    ],
+)
+def test_settings_of_every_kind_do_what_words_do(settings: dict[str, Any]) -> None:
+    def outcome(words: list[str], beside: dict[str, Any]) -> Any:
+        try:
+            return compose.compose("sweep", ["culture=all", *words], beside)
+        except ConfigError as error:
+            return str(error)
+
+    assert outcome([], settings) == outcome(
+        [f"{key}={literal(value)}" for key, value in settings.items()], {}
+    )
 
 
 @pytest.mark.parametrize("sign", ["", "+", "++"])

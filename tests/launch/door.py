@@ -2,7 +2,8 @@
 
 Environment: DOOR_PACE, seconds a step; DOOR_SAVE, seconds of the save when it is stopped; DOOR_CHECKPOINTS, any word: a
 checkpoint at every step; DOOR_FAIL, DOOR_STOP and DOOR_CRASH, part of the id of a run that fails, stops as after a
-signal, or takes its whole job down. Every start is noted in `<study>/started.txt`, every stop in `stopped.txt`.
+signal, or takes its whole job down; DOOR_HOLD, a step before which runs wait for `<study>/go.txt`, or to be stopped.
+Every start is noted in `<study>/started.txt`, every stop in `stopped.txt`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.runs.stop import Stop
 
 PACE, SAVE = float(os.environ.get("DOOR_PACE", "0.005")), float(os.environ.get("DOOR_SAVE", "0.1"))
+HOLD = int(os.environ.get("DOOR_HOLD", "0"))
 
 
 def execute(paths: Sequence[Path]) -> int:
@@ -43,6 +45,8 @@ def _train(run: RunDir, stop: Stop) -> int:
     first = record.step(run)
     journal = Journal(run.metrics, first)
     for step in range(first + 1, steps + 1):
+        while step == HOLD and not stop.requested and not (run.path.parents[1] / "go.txt").exists():
+            time.sleep(0.02)
         if stop.requested or (step == 3 and _chosen("DOOR_STOP", run)):
             _note(run, "stopped.txt")
             time.sleep(SAVE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -46,11 +47,12 @@ def mirrors(launcher: Launcher) -> set[int]:
 
 
 def test_curves_arrive_while_the_jobs_run(tmp_path: Path, server: WandbServer) -> None:
-    launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", PACE="0.1")
+    launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", HOLD="20")
     until(lambda: any(run.steps and run.state == "running" for run in list(server.runs.values())))
     assert any(not run.ended for run in launcher.runs())
     watching = mirrors(launcher)
     assert len(watching) == 2
+    launcher.go()
     code, output = launcher.end()
     assert code == 0 and launcher.states() == {"done": 4}, output
     assert not any(map(alive, watching))
@@ -65,7 +67,7 @@ def test_curves_arrive_while_the_jobs_run(tmp_path: Path, server: WandbServer) -
 @pytest.mark.parametrize("fault", ["none", "hangs"])
 def test_ctrl_c_ends_the_mirror_too(tmp_path: Path, server: WandbServer, fault: str) -> None:
     server.pause = 60.0 if fault == "hangs" else 0.0
-    launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", PACE="0.5")
+    launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", HOLD="20")
     until(lambda: len(launcher.workers()) == 2 and any(record.step(run) > 2 for run in launcher.runs()))
     until(lambda: len(mirrors(launcher)) == 2)
     watching, workers = mirrors(launcher), launcher.workers()
@@ -77,9 +79,11 @@ def test_ctrl_c_ends_the_mirror_too(tmp_path: Path, server: WandbServer, fault: 
 
 
 def test_a_killed_mirror_changes_nothing(tmp_path: Path, server: WandbServer) -> None:
-    launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", PACE="0.05")
+    launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", HOLD="20")
     until(lambda: mirrors(launcher))
     for pid in mirrors(launcher):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # wandb's service ends by itself
+            os.kill(pid, signal.SIGKILL)
+    launcher.go()
     code, output = launcher.end()
     assert code == 0 and launcher.states() == {"done": 4}, output

@@ -19,7 +19,7 @@ from scoft_hpc.runs.layout import RunDir, StudyDir
 from scoft_hpc.runs.record import Status
 
 HERE = Path(__file__).parent
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 class Launcher:
@@ -30,20 +30,27 @@ class Launcher:
     ) -> None:
         self.study = StudyDir(output / "study")
         path = os.pathsep.join([str(HERE), *(entry for entry in sys.path if entry)])
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "launching.py"), str(output), str(jobs), *cultures],
-            env={**os.environ, "PYTHONPATH": path, **{f"DOOR_{k}": v for k, v in door.items()}},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            # A test runner in the background ignores SIGINT, and children inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
-        )
+        self._said = output / f"said-{time.monotonic_ns()}.txt"
+        with self._said.open("w") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, str(HERE / "launching.py"), str(output), str(jobs), *cultures],
+                env={**os.environ, "PYTHONPATH": path, **{f"DOOR_{k}": v for k, v in door.items()}},
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # A test runner in the background ignores SIGINT, and children inherit that.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+            )
 
     def end(self) -> tuple[int, str]:
-        output, _ = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, output
+        return self.process.wait(PATIENCE), self.said()
+
+    def said(self) -> str:
+        return self._said.read_text()
+
+    def go(self) -> None:
+        """Let the runs that wait go on."""
+        (self.study.path / "go.txt").touch()
 
     def runs(self) -> list[RunDir]:
         return [self.study.run(run["run_id"]) for run in read(self.study)["runs"]]
@@ -75,7 +82,7 @@ def until(condition: Callable[[], object]) -> None:
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
@@ -93,7 +100,7 @@ def test_every_run_is_done_once_and_a_second_launch_sends_nothing(tmp_path: Path
 
 
 def test_ctrl_c_lets_the_jobs_save_and_the_same_command_continues(tmp_path: Path) -> None:
-    first = Launcher(tmp_path, PACE="0.3", SAVE="0.5")
+    first = Launcher(tmp_path, HOLD="4", SAVE="0.5")
     until(lambda: len(first.workers()) == 2 and any(record.step(run) > 2 for run in first.runs()))
     workers = first.workers()
     os.killpg(first.process.pid, signal.SIGINT)  # as a terminal does: to the whole foreground group
@@ -108,14 +115,16 @@ def test_ctrl_c_lets_the_jobs_save_and_the_same_command_continues(tmp_path: Path
 
 
 def test_a_killed_job_leaves_lost_runs_that_are_started_again(tmp_path: Path) -> None:
-    first = Launcher(tmp_path, PACE="0.1")
+    first = Launcher(tmp_path, HOLD="4")
     until(lambda: len(first.workers()) == 2 and all(claim.alive(run.claim) for run in first.runs()))
     victim = min(first.workers())
     mine = {run.run_id for run in first.runs() if getattr(claim.alive(run.claim), "pid", 0) == victim}
     os.kill(victim, signal.SIGKILL)
+    until(lambda: not alive(victim))
+    first.go()
     _, output = first.end()
     lost = {run.run_id for run in first.runs() if record.status(run) is Status.lost}
-    assert lost and lost <= mine
+    assert lost and lost == mine
     assert first.states() == {"done": 4 - len(lost), "lost": len(lost)}
     assert all(f"{name}: its job was killed (SIGKILL)" in output for name in lost)
     again = Launcher(tmp_path)
@@ -148,7 +157,9 @@ def test_a_job_that_breaks_off_before_its_runs_is_told_with_its_log(tmp_path: Pa
 
 
 def test_of_two_launchers_one_sends_and_the_other_follows(tmp_path: Path) -> None:
-    both = [Launcher(tmp_path, PACE="0.05") for _ in range(2)]
+    both = [Launcher(tmp_path, HOLD="4") for _ in range(2)]
+    until(lambda: any("following: " in launcher.said() for launcher in both))
+    both[0].go()
     ends = [launcher.end() for launcher in both]
     assert [code for code, _ in ends] == [0, 0]
     assert sum("following: study is being worked on by" in output for _, output in ends) == 1
@@ -157,14 +168,14 @@ def test_of_two_launchers_one_sends_and_the_other_follows(tmp_path: Path) -> Non
 
 
 def test_after_a_killed_launcher_the_next_waits_for_its_jobs_and_sends_the_rest(tmp_path: Path) -> None:
-    first = Launcher(tmp_path, jobs=1, PACE="0.02")
+    first = Launcher(tmp_path, jobs=1, HOLD="4")
     until(first.workers)
     first.process.kill()
     assert first.process.wait() == -signal.SIGKILL
-    first.process.stdout.close()
-    workers = first.workers()
-    assert workers, "the job goes on without its launcher"
+    assert first.workers(), "the job goes on without its launcher"
     again = Launcher(tmp_path, jobs=1)
+    until(lambda: claim.alive(launch_claim(first.study)) is not None)
+    first.go()
     assert again.end()[0] == 0
     assert again.states() == {"done": 4}
     assert set(again.starts().values()) == {1}, "no run was started by two jobs"
@@ -172,7 +183,7 @@ def test_after_a_killed_launcher_the_next_waits_for_its_jobs_and_sends_the_rest(
 
 @pytest.mark.parametrize("again", [False, True])
 def test_sigterm_stops_too_and_a_second_signal_ends_the_jobs_at_once(tmp_path: Path, again: bool) -> None:
-    first = Launcher(tmp_path, PACE="0.3", SAVE="600" if again else "0.1")
+    first = Launcher(tmp_path, HOLD="4", SAVE="600" if again else "0.1")
     until(lambda: len(first.workers()) == 2)
     workers = first.workers()
     first.process.send_signal(signal.SIGTERM)

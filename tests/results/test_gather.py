@@ -125,5 +125,5 @@ def test_no_torch_and_no_wandb_are_loaded_to_read(small: Maker) -> None:
         "loaded = {'torch', 'wandb', 'hydra', 'diffusers', 'submitit'} & set(sys.modules); "
         "print(loaded, file=sys.stderr); raise SystemExit(code or len(loaded - {'hydra'}))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

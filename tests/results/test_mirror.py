@@ -63,7 +63,7 @@ def send(maker: Maker) -> list[str]:
 
 
 def until(fact: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 300
     while not fact():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from scoft_hpc.config.schema import Wandb, WandbMode
-from scoft_hpc.results import publish, study, table, wandb_session
+from scoft_hpc.results import publish, study, table
 from scoft_hpc.runs import claim
 from scoft_hpc.runs.layout import StudyDir
 
@@ -40,7 +40,7 @@ def logs(maker: Maker) -> dict[str, Path]:
 
 def inspect(path: Path, *flags: str) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *flags, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     if "--summary" in flags:
         return [json.loads(done.stdout)]
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -169,7 +169,7 @@ def test_dead_network_is_told_and_can_be_made_up_for(
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         start = time.monotonic()
         (note,) = send(maker, ONLINE)
-        assert time.monotonic() - start < wandb_session.INIT_SECONDS + 10
+        assert time.monotonic() - start < 85  # by itself wandb waits for 90
     assert "3 of the study's runs" in note
     assert "--wandb online" in note
     assert KEY not in capfd.readouterr().err + note

@@ -46,7 +46,7 @@ def test_command(words: str, folder: Path) -> None:
             env={**os.environ, **own},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr and "note:" not in ended.stdout

@@ -25,7 +25,7 @@ def is_machine(folder: Path) -> bool:
 
 def write(folder: Path, settings: dict[str, int]) -> None:
     """Make the folder's files: configuration, munge's key, GPUs, places for spool, state, logs and process ids."""
-    for name in ("munge", "state", "log", "pids", "dev", *(f"spool/{node}" for node in NODES)):
+    for name in ("munge", "state", "log", "pids", "dev", "tmp", *(f"spool/{node}" for node in NODES)):
         (folder / name).mkdir(parents=True)
     folder.chmod(0o755)  # munged wants everybody to reach its socket
     services = ("slurmctld", "slurmdbd", *NODES)
@@ -52,8 +52,12 @@ def write(folder: Path, settings: dict[str, int]) -> None:
 
 
 def new_database(folder: Path) -> list[str]:
-    """The command that makes an empty database, with root of this machine as its root."""
-    words = ["--no-defaults", "--user=root", f"--datadir={folder}/database", "--skip-test-db"]
+    """The command that makes an empty database, with root of this machine as its root.
+
+    Every mariadbd removes at its start what others have left in its folder for temporary tables, or still use there.
+    """
+    places = [f"--datadir={folder}/database", f"--tmpdir={folder}/tmp"]
+    words = ["--no-defaults", "--user=root", *places, "--skip-test-db"]
     return [
         "mariadb-install-db",
         *words,
@@ -80,7 +84,12 @@ def command(folder: Path, daemon: str) -> list[str]:
             *(f"--{word}={munge / files[word]}" for word in files),
         ]
     if daemon == "mariadbd":
-        files = {"datadir": "database", "socket": "mariadb.socket", "pid-file": "mariadb.pid"}
+        files = {
+            "datadir": "database",
+            "socket": "mariadb.socket",
+            "pid-file": "mariadb.pid",
+            "tmpdir": "tmp",
+        }
         words = ["--no-defaults", "--user=root", "--skip-networking", "--innodb-flush-log-at-trx-commit=0"]
         return ["mariadbd", *words, *(f"--{word}={folder / files[word]}" for word in files)]
     return ["slurmd", "-D", "-N", daemon] if daemon in NODES else [daemon, "-D"]

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, it is of 
 
 from slurm import layout
 from slurm.layout import DAEMONS, MARK, NODES, SBIN, is_machine
-from slurm.processes import Env, alive, environ, kill_all, spawn, wait_for
+from slurm.processes import PATIENCE, Env, alive, environ, kill_all, spawn, wait_for
 
 PACKAGES = "slurm-wlm slurmdbd munge mariadb-server"
 PROGRAMS = (
@@ -67,7 +67,7 @@ class Machine:
         """What Slurm's commands need in their environment, and this process's PATH."""
         return {"SLURM_CONF": str(self.conf), "PATH": f"{os.environ.get('PATH', '')}:{SBIN}"}
 
-    def run(self, *words: str, check: bool = True, seconds: float = 60) -> str:
+    def run(self, *words: str, check: bool = True) -> str:
         """What a Slurm command says, as `run("squeue", "--me")`.
 
         One that fails raises MachineError, or without `check` gives its output and its complaint.
@@ -78,7 +78,7 @@ class Machine:
         done = subprocess.run(
             words,
             env=outside | self.env,
-            timeout=seconds,
+            timeout=PATIENCE,
             text=True,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -101,8 +101,10 @@ class Machine:
                 layout.command(folder, daemon), layout.environment(folder, daemon), layout.log(folder, daemon)
             )
             (folder / "pids" / daemon).write_text(str(pid))
-        wait_for(lambda: self.pid(daemon) is None or self._answers(daemon))
-        if self.pid(daemon) is None or not self._answers(daemon):
+        if (
+            not wait_for(lambda: self.pid(daemon) is None or self._answers(daemon))
+            or self.pid(daemon) is None
+        ):
             raise MachineError(f"{daemon} does not start. {layout.log_tail(folder, daemon)}")
 
     def stop(self, daemon: str) -> None:
@@ -229,9 +231,13 @@ class Machine:
         """Daemons up, nodes ready, no job and no process of one: what a test expects, and leaves."""
         for daemon in DAEMONS:
             self.start(daemon)
-        self.run("scancel", "--user=root", check=False)
-        self._kill(self._is_job)
-        if not wait_for(lambda: self.run("squeue", "-h", check=False) == ""):
+
+        def none_left() -> bool:  # a job that ends may have sent another one since we looked
+            self.run("scancel", "--user=root", check=False)
+            self._kill(self._is_job)
+            return self.run("squeue", "-h", check=False) == ""
+
+        if not wait_for(none_left):
             raise MachineError(f"jobs that do not end:\n{self.run('squeue')}")
         for node in self._unready(NODES):
             self.node_back(node)

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 Env = dict[str, str]
-PATIENCE = 60.0  # seconds for a process to answer, or to go
+PATIENCE = 300.0
+"""Seconds for what comes within one or two on a machine at rest: a loaded one may take its time."""
 
 
 def spawn(command: list[str], env: Env, log: Path, stdin: int | None = None) -> int:
@@ -89,13 +90,22 @@ def connects(address: str | tuple[str, int]) -> bool:
         return connection.connect_ex(address) == 0
 
 
+_kept: list[socket.socket] = []
+
+
 def free_ports(count: int) -> list[int]:
-    """Free ports of 127.0.0.1, below those that the kernel gives to clients: a daemon that is down keeps its own."""
+    """Free ports of 127.0.0.1, below those that the kernel gives to clients: a daemon that is down keeps its own.
+
+    For as long as this process lives nobody else who asks so is given them, while a daemon may listen there: it
+    shares them, as Slurm's do, with who is bound and does not listen.
+    """
     ports: list[int] = []
     for port in random.sample(range(20000, 32000), 1000):
-        with socket.socket() as candidate, contextlib.suppress(OSError):
-            candidate.bind(("127.0.0.1", port))
+        with contextlib.suppress(OSError), socket.socket() as asked:
+            asked.bind(("127.0.0.1", port))
+            asked.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             ports.append(port)
+            _kept.append(asked.dup())
         if len(ports) == count:
             break
     return ports

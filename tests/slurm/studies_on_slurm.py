@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from scoft_hpc.runs import record
 from scoft_hpc.runs.layout import RunDir, StudyDir
 from scoft_hpc.runs.record import Status
 from slurm.machine import Machine
+from slurm.processes import PATIENCE
 
 PACED = Path(__file__).with_name("paced.py")
 
@@ -135,28 +137,32 @@ class OnSlurm:
 
     # Waiting.
 
-    def wait(self, fact: Callable[[], bool], what: str, seconds: float = 90) -> None:
-        end = time.monotonic() + seconds
+    def wait(self, fact: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + PATIENCE
         while not fact():
             if time.monotonic() > end:
                 queue = self.cluster.run("squeue", "--array", "--states=all", check=False)
                 pytest.fail(f"in vain waited for {what}.\n{queue}\n{self.logs()[-3000:]}")
             time.sleep(0.1)
 
-    def wait_done(self, seconds: float = 120) -> None:
-        self.wait(lambda: all(run.result.exists() for run in self.runs), "every run's result", seconds)
+    def wait_done(self) -> None:
+        self.wait(lambda: all(run.result.exists() for run in self.runs), "every run's result")
 
-    def wait_idle(self, seconds: float = 90) -> None:
-        self.wait(lambda: not self.living(), "the jobs to be gone", seconds)
+    def wait_idle(self) -> None:
+        self.wait(lambda: not self.living(), "the jobs to be gone")
 
-    def wait_step(self, step: int, run: int = 0, seconds: float = 60) -> None:
-        self.wait(lambda: record.step(self.runs[run]) >= step, f"step {step}", seconds)
+    def wait_step(self, step: int) -> None:
+        self.wait(lambda: record.step(self.runs[0]) >= step, f"step {step}")
 
-    def wait_status(self, *wanted: Status, seconds: float = 60) -> None:
-        self.wait(lambda: self.state().status in wanted, f"{[status.value for status in wanted]}", seconds)
+    def wait_saved(self, step: int) -> None:
+        """Of a study of one run; its journal may be ahead of what is saved."""
+        self.wait(lambda: record.progress(self.runs[0]) >= step, f"step {step} to be saved")
 
-    def wait_attempts(self, count: int, seconds: float = 90) -> None:
-        self.wait(lambda: len(self.attempts()) >= count, f"attempt {count}", seconds)
+    def wait_status(self, *wanted: Status) -> None:
+        self.wait(lambda: self.state().status in wanted, f"{[status.value for status in wanted]}")
+
+    def wait_attempts(self, count: int) -> None:
+        self.wait(lambda: len(self.attempts()) >= count, f"attempt {count}")
 
     def wait_starts(self, count: int) -> None:
         """Of the paced door, and of the attempts that hold it."""
@@ -202,6 +208,16 @@ def real(cluster: Machine, output: Path, *words: str) -> OnSlurm:
     return OnSlurm(cluster, output, (*REAL, *words))
 
 
+def contents(*folders: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file below, though daemons make and remove some meanwhile."""
+    for folder in folders:
+        for base, _, names in os.walk(folder):  # passes over what is gone, as rglob does not
+            for path in (Path(base) / name for name in names):
+                with contextlib.suppress(FileNotFoundError):
+                    if path.is_file():
+                        yield path, path.read_bytes()
+
+
 def take_node(cluster: Machine, node: str = "w001") -> str:
     """An urgent job that wants the whole node, and preempts what is there."""
     words = [
@@ -211,7 +227,7 @@ def take_node(cluster: Machine, node: str = "w001") -> str:
         f"--nodelist={node}",
         "--output=/dev/null",
     ]
-    return cluster.run("sbatch", "--parsable", *words, "--wrap=sleep 300")
+    return cluster.run("sbatch", "--parsable", *words, "--wrap=sleep 3600")
 
 
 def on(partition: str, node: str = "w001") -> tuple[str, str]:

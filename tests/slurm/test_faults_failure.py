@@ -131,7 +131,7 @@ def test_a_crash_loop_ends_after_so_many_attempts_without_progress_and_keeps_the
 
 def test_requeues_by_slurm_itself_without_progress_come_to_an_end(cluster: Machine, tmp_path: Path) -> None:
     """A site that preempts for ever, a node that is no good: nobody but the next start can count."""
-    study = paced(cluster, tmp_path, saves=0, pace=60.0, tries={"preempted": TRIES})
+    study = paced(cluster, tmp_path, saves=0, pace=3600.0, tries={"preempted": TRIES})
     assert study.sweep().code == 0
     (run,) = study.runs
     starts = 0

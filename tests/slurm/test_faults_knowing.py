@@ -41,8 +41,9 @@ def test_suspended_or_held_is_never_done_nor_sent_again(cluster: Machine, tmp_pa
     assert "nothing to send: 1 run still in the queue or at work" in study.sweep().text
     cluster.run("scontrol", "resume", job)
     cluster.run("scontrol", "requeuehold", job)
-    study.wait(lambda: study.state().status is Status.queued, "being held")
-    assert study.state().alive and "nothing to send" in study.sweep().text
+    study.wait(lambda: [entry.state for entry in study.living()] == ["PENDING"], "being held")
+    state = study.state()
+    assert state.status is Status.queued and state.alive and "nothing to send" in study.sweep().text
     cluster.run("scontrol", "release", job)
     study.order(hold=[])
     study.wait_done()
@@ -81,12 +82,14 @@ def test_without_slurmdbd_the_queue_and_the_files_tell_all(cluster: Machine, tmp
 def test_a_purged_record_is_read_from_accounting_once_a_minute_and_kept(
     cluster: Machine, tmp_path: Path
 ) -> None:
-    study = paced(cluster, tmp_path, *on("preempt-cancel"), steps=100, pace=0.3, deaf=True)
+    study = paced(cluster, tmp_path, *on("preempt-cancel"), hold=[0], deaf=True)
     assert study.sweep().code == 0
     study.wait_step(3)
     urgent = take_node(cluster)
     study.wait_idle()
     cluster.run("scancel", urgent)
+    record = ("sacct", "-X", "-n", "-P", "-j", study.attempts()[0].job, "-o", "state")
+    study.wait(lambda: cluster.run(*record) == "PREEMPTED", "its record")
     cluster.purge_records()
     assert (study.state().status, study.state().cause) == (Status.lost, "preempted")
     asked = study.study.jobs / "accounting.asked"

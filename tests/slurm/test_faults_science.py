@@ -19,7 +19,7 @@ from scoft_hpc.runs.layout import RunDir
 from scoft_hpc.runs.record import Status
 from scoft_hpc.training import checkpoint
 from slurm.machine import Machine
-from slurm.studies_on_slurm import REAL, OnSlurm, on, real, take_node
+from slurm.studies_on_slurm import REAL, OnSlurm, contents, on, real, take_node
 
 STEPS = 90
 WORDS = (f"train.steps={STEPS}", "save_seconds=1.0")
@@ -130,13 +130,6 @@ def test_a_full_disk_leaves_the_last_save_one_clear_message_and_a_run_that_goes_
     assert record.result(run)["lora_sha256"] == undisturbed
 
 
-def content(path: Path) -> bytes:
-    """Empty where a daemon has put a new file in the old one's place meanwhile."""
-    with contextlib.suppress(FileNotFoundError):
-        return path.read_bytes()
-    return b""
-
-
 def test_secrets_are_in_no_file_of_the_study_nor_of_slurm(
     cluster: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,8 +143,8 @@ def test_secrets_are_in_no_file_of_the_study_nor_of_slurm(
     study.wait_done()
     study.wait_idle()
     assert study.study.results.exists() and list(study.study.wandb.iterdir())
-    files = [path for folder in (tmp_path, cluster.folder) for path in folder.rglob("*") if path.is_file()]
+    files = {path: SECRET.encode() in content for path, content in contents(tmp_path, cluster.folder)}
     assert any("job" in path.name for path in files if path.is_relative_to(cluster.folder))
     assert len(files) > 100
-    assert not [path for path in files if SECRET.encode() in content(path)]
+    assert not [path for path, holds in files.items() if holds]
     assert SECRET not in process.stdout + process.stderr

@@ -69,12 +69,12 @@ def test_a_controller_that_comes_back_meanwhile_is_all_that_a_sweep_waits_for(
 ) -> None:
     monkeypatch.setattr(submit, "PAUSES", (0.0, 1.0, 2.0, 4.0, 8.0))
     study.cluster.kill("slurmctld")
-    pauses: list[float] = []
     sleep = time.sleep
 
-    def meanwhile(seconds: float) -> None:
-        pauses.append(seconds)
-        if pauses == [0.0, 1.0]:
+    def meanwhile(
+        seconds: float,
+    ) -> None:  # whoever else sleeps, as one who waits for a child, comes here too
+        if seconds == submit.PAUSES[1]:
             study.cluster.start("slurmctld")
         sleep(seconds)
 
@@ -103,16 +103,26 @@ def test_accepted_but_the_client_died_before_it_heard(
     assert_each_run_once(study)
 
 
-@pytest.mark.parametrize("call", ["rename 2", "rename 4", "rename 7", "link 3", "vfork 1"])
+@pytest.mark.parametrize(
+    ("call", "nth", "file"),
+    [
+        ("rename", 2, "plan.json"),
+        ("rename", 3, "batch.json"),
+        ("vfork", 1, ""),  # of sbatch
+        ("rename", 4, "_submission.sh"),  # when sbatch has answered
+        ("link", 2, "job.json"),
+    ],
+)
 def test_killed_at_any_point_of_the_sending_the_same_command_sends_the_rest(
-    study: OnSlurm, call: str
+    study: OnSlurm, tmp_path: Path, call: str, nth: int, file: str
 ) -> None:
-    """By strace, at the writing of the plan, the configs, the batch and its number, and at the start of sbatch."""
-    name, _, nth = call.partition(" ")
-    trace = f"inject={name}:signal=KILL:when={nth}"
-    process = study.start(before=["strace", "-f", "-o", "/dev/null", "-e", f"trace={name}", "-e", trace])
+    """By strace, at the writing of the plan, the batch, its script and its number, and at the start of sbatch."""
+    assert study.sweep("plan=only").code == 0  # the toy's pictures are files too
+    calls, trace = tmp_path / "calls", f"inject={call}:signal=KILL:when={nth}"
+    process = study.start(before=["strace", "-f", "-o", str(calls), "-e", f"trace={call}", "-e", trace])
     said = process.communicate()[0]
     assert process.returncode == -signal.SIGKILL, said
+    assert file in [line for line in calls.read_text().splitlines() if f"{call}(" in line][-1]
     code, text = study.sweep()
     assert code == 0, text
     assert_each_run_once(study)
@@ -129,8 +139,8 @@ def test_the_same_command_rebuilds_all_from_disk_and_runs_no_finished_work_again
     study.wait(lambda: len(study.living()) == RUNS // 2, "half of them to be done")
     for entry in study.living():
         cluster.run("scancel", "--signal=KILL", "--full", f"{entry.job}_{entry.index}")
-    study.order(hold=[])
     study.wait_idle()
+    study.order(hold=[])  # not before they are dead
     done = {run.run_id: run.result.stat().st_mtime_ns for run in study.runs if run.result.exists()}
     assert len(done) == RUNS // 2
     process = study.start()
@@ -169,7 +179,7 @@ def test_who_sends_is_told_to_the_other_by_name(study: OnSlurm) -> None:
     assert not study.study.jobs.exists()
 
 
-@pytest.mark.parametrize(("age", "code"), [(claim.LEASE_SECONDS + 60, 0), (claim.LEASE_SECONDS - 60, 4)])
+@pytest.mark.parametrize(("age", "code"), [(claim.LEASE_SECONDS * 2, 0), (claim.LEASE_SECONDS / 2, 4)])
 def test_a_stale_lease_of_another_login_node_expires(study: OnSlurm, age: float, code: int) -> None:
     path = launch_claim(study.study)
     path.parent.mkdir()

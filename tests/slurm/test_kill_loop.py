@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from scoft_hpc.errors import INTERRUPTED
 from scoft_hpc.launch import batch, slurm
 from scoft_hpc.launch.batch import TRAIN
 from scoft_hpc.launch.study import read
@@ -45,7 +46,7 @@ WORDS = (
 )
 SEED = int(os.environ["KILL_LOOP_SEED"])
 SECONDS = float(os.environ.get("KILL_LOOP_SECONDS", "120"))
-PEACE_SECONDS = 300
+PEACE_SECONDS = 1200
 """How long the study may take after the last kill."""
 
 
@@ -135,7 +136,7 @@ def start(study: StudyDir, *more: str) -> subprocess.Popen[str]:
 def sweep(study: StudyDir) -> None:
     """A person types the command again; Slurm may be away, but nothing may surprise them."""
     launcher = start(study)
-    out, err = launcher.communicate(timeout=400)
+    out, err = launcher.communicate(timeout=900)
     assert launcher.returncode in (0, 3, 4), out + err
     assert "Traceback" not in err, err
 
@@ -145,7 +146,7 @@ def results(study: StudyDir) -> dict[str, str]:
 
 
 def at_once(study: StudyDir) -> Counter[str]:
-    """How many tasks in the queue hold each run."""
+    """How many tasks in the queue hold each run; one that has come to its end does not, while it sends what is lost."""
     try:
         queue = slurm.queue()
     except slurm.NoAnswerError:
@@ -153,8 +154,9 @@ def at_once(study: StudyDir) -> Counter[str]:
     found: Counter[str] = Counter()
     for one in batch.read_all(study):
         for task, runs in enumerate(one.tasks if one.stage == TRAIN else ()):
-            entry = queue.find(one.job_name, one.job, task)
-            found.update(runs if entry is not None and entry.alive else ())
+            entry, last = queue.find(one.job_name, one.job, task), one.last(task)
+            leaving = last is not None and last.code not in (None, INTERRUPTED)
+            found.update(runs if entry is not None and entry.alive and not leaving else ())
     return found
 
 
@@ -169,7 +171,7 @@ def quiet_study(tmp_path: Path) -> StudyDir:
         "cluster.jobs=5",
         f"output={tmp_path / 'quiet'}",
     ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return StudyDir(tmp_path / "quiet" / "s")
 
@@ -182,7 +184,7 @@ def test_everything_is_killed_and_every_run_is_done_once(
     sweep(study)
     done: dict[str, str] = {}
     end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
+    while time.monotonic() < end or chaos.happened.total() < SECONDS / 20:
         time.sleep(chaos.rng.uniform(1.0, 8.0))
         chaos.strike()
         if chaos.rng.random() < 0.4:
@@ -202,7 +204,6 @@ def test_everything_is_killed_and_every_run_is_done_once(
         assert json.loads(text)["lora_sha256"] == calm[name]["lora_sha256"]
     starts = sum(len(one.attempts) for one in batch.read_all(study))
     sys.stdout.write(f"{starts} starts of tasks in {len(batch.read_all(study))} batches\n")
-    assert chaos.happened.total() >= SECONDS / 20
 
 
 def wait_in_peace(study: StudyDir) -> None:

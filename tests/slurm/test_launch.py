@@ -141,7 +141,7 @@ def configs(study: StudyDir) -> list[dict[str, object]]:
 
 def run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "scoft_hpc.sweep", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=180)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900)
 
 
 def slurm_time(minutes: int) -> str:

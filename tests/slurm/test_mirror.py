@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slurm.machine import Machine
-from slurm.studies_on_slurm import paced
+from slurm.studies_on_slurm import contents, paced
 from wandb_server import KEY, serving
 
 
@@ -25,23 +25,20 @@ def test_a_jobs_curves_are_sent_from_its_node(
         for name, value in {**server.environment, "NETRC": str(login)}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
-        hold = [0] if fault == "none" else []
-        study = paced(cluster, output, "wandb.mode=online", "wandb.live=true", steps=20, hold=hold)
+        study = paced(cluster, output, "wandb.mode=online", "wandb.live=true", steps=20, hold=[0])
         words = [word for word in study.command() if word != "wandb.mode=disabled"]
         sent = subprocess.run(words, capture_output=True, text=True)
         assert sent.returncode == 0, sent.stdout + sent.stderr
+        study.wait(lambda: "mirror: curves of study go to W&B" in study.logs(), "the mirror")
         if fault == "none":
             study.wait(lambda: any(run.steps for run in list(server.runs.values())), "rows at the server")
-            assert not study.runs[0].ended
-            study.order(hold=[])
+        assert not study.runs[0].ended
+        study.order(hold=[])
         study.wait_done()
         study.wait_idle()
     (attempt,) = study.attempts()
     assert attempt.code == 0
-    assert "mirror: curves of study go to W&B" in study.logs()
     if fault == "none":
         (run,) = server.runs.values()
         assert run.steps == list(range(1, len(run.steps) + 1)), "each row once"
-    for folder in (output, cluster.folder):
-        for path in folder.rglob("*"):
-            assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+    assert not [path for path, content in contents(output, cluster.folder) if KEY.encode() in content]

@@ -41,7 +41,7 @@ def submit(cluster: Machine, *words: str) -> str:
     return cluster.run("sbatch", "--parsable", *words)
 
 
-def wait(fact: Callable[[], bool], what: Callable[[], str], seconds: float = 300) -> None:
+def wait(fact: Callable[[], bool], what: Callable[[], str], seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not fact():
         assert time.monotonic() < deadline, what()
@@ -105,10 +105,10 @@ def test_run_saves_when_warned_starts_again_and_obeys_scancel(cluster: Machine, 
     with cluster.hurrying():
         wait(lambda: state() == "RUNNING" and len(steps()) > saved, log)
     assert "Restarts=1 " in cluster.run("scontrol", "show", "job", job)
-    assert steps() == sorted(set(steps()))  # it went on from where it was
+    told = steps()  # once: it trains on
+    assert told == sorted(set(told))  # it went on from where it was
     cluster.run("scancel", job)
     assert outcome(cluster, job, folder).startswith("CANCELLED")
-    time.sleep(1)
     assert cluster.run("squeue", "--noheader") == ""
 
 

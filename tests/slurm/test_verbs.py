@@ -19,9 +19,9 @@ from scoft_hpc.runs import record
 from scoft_hpc.runs.layout import StudyDir
 from scoft_hpc.sweep import sweep
 from slurm.machine import Machine
+from slurm.processes import PATIENCE
 from slurm.studies_on_slurm import paced
 
-PATIENCE_SECONDS = 120.0
 WORDS = ("culture=[korea,mexico]", "ablation.axes.variant=[base,ldm]", "cluster=slurm", "cluster.lanes=2")
 WAITING = "cluster.sbatch.begin=now+1hour"
 
@@ -60,7 +60,7 @@ def runs(told: Told, *words: str) -> dict[str, dict[str, Any]]:
 
 
 def until(look: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + PATIENCE
     while not look():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(1.0)
@@ -98,7 +98,7 @@ def test_waiting_jobs_are_told_cancelled_and_sent_again(
 def test_a_cancelled_job_has_saved_and_a_retried_one_is_followed_to_its_end(
     cluster: Machine, tmp_path: Path, told: Told
 ) -> None:
-    sent = paced(cluster, tmp_path, variants="ldm,mpc", steps=300, pace=0.3, saves=0)
+    sent = paced(cluster, tmp_path, variants="ldm,mpc", hold=[0], pace=0.3, saves=0)
     assert sent.sweep().code == 0
     until(lambda: runs(told)["korea ldm"]["step"] >= 5)
     text = told(status)
@@ -110,7 +110,7 @@ def test_a_cancelled_job_has_saved_and_a_retried_one_is_followed_to_its_end(
     saved = record.progress(ldm)
     assert saved >= 5, "the job did not save before it ended"
     assert "cancelled (CANCELLED)" in told(why, "korea-ldm")
-    sent.order(pace=0.001)
+    sent.order(hold=[], pace=0.001)
     told(retry)
     text = told(logs, "korea-ldm", "-f")
     assert f"{ldm.run_id} goes on from step {saved}" in text and text.endswith(f"{ldm.run_id}: done.\n")

@@ -22,7 +22,7 @@ def test_from_the_doctor_to_the_table(cluster: Machine, tmp_path: Path) -> None:
         verb = words[2].removeprefix("scoft_hpc.")
         account = [word.replace("GRANT", "abc123p") for word in words[1:]]
         command = [sys.executable, *account, *MORE.get(verb, [])]
-        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400)
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1800)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         assert "Traceback" not in ended.stderr
         typed[verb] = ended.stdout

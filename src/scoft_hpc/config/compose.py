@@ -7,12 +7,14 @@ its users expect.
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import hydra
@@ -26,7 +28,7 @@ from yaml import nodes as yaml_nodes
 
 from scoft_hpc.config import explain, nodes, products
 from scoft_hpc.config.commands import PrepareConfig, RewriteConfig, SweepConfig
-from scoft_hpc.config.plain import plain
+from scoft_hpc.config.plain import literal, plain
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import ConfigError, ScoftError
 
@@ -80,23 +82,37 @@ def command(name: str, task: Callable[[Any], int], words: Sequence[str] | None =
         return error.exit_code
 
 
-def compose(name: str, overrides: Sequence[str]) -> Any:
-    """The frozen config `name` under `overrides`.
+def compose(name: str, overrides: Sequence[str], settings: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """The frozen config `name` under `overrides`, and under `settings` (dotted name or config group -> value) besides.
+
+    Hydra composes once for each choice of groups: configs that differ in plain settings alone share it.
 
     Raises:
         ConfigError: naming every override that does not fit, each with the options there are.
     """
-    schema = SCHEMAS[name]
+    schema, own = SCHEMAS[name], groups(name)
+    given = {key: explain.readable(schema, f"{key}={literal(value)}") for key, value in settings.items()}
     words = [explain.readable(schema, word) for word in overrides]
-    if faults := explain.faults(schema, groups(name), words):
+    if faults := explain.faults(schema, own, [*words, *given.values()]):
         raise ConfigError.of(faults)
+    words += [word for key, word in given.items() if key in own]
+    try:
+        node = _composed(name, tuple(products.as_options(words, config_folder())), config_folder())
+        if beside := {key: value for key, value in settings.items() if key not in own}:
+            node = copy.deepcopy(node)
+        for key, value in beside.items():  # as Hydra's own overrides do
+            OmegaConf.update(node, key, value, merge=True, force_add=given[key].startswith("++"))
+        return to_config(node, schema)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"{' '.join((*overrides, *given.values()))}: {_first_line(error)}") from None
+
+
+@functools.lru_cache(maxsize=16)
+def _composed(name: str, words: tuple[str, ...], folder: Path) -> DictConfig:
+    """What Hydra makes of the words. It is shared, and not to be changed."""
     _register()
-    words = products.as_options(words, config_folder())
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        try:
-            return to_config(hydra.compose(name, overrides=words), schema)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(f"{' '.join(overrides)}: {_first_line(error)}") from None
+    with hydra.initialize_config_dir(str(folder), version_base="1.3"):
+        return hydra.compose(name, overrides=list(words))
 
 
 def to_config(node: DictConfig, schema: type[Config]) -> Config:

@@ -1,11 +1,14 @@
-"""Settings as plain JSON data: whole, the science half alone, or flat by their dotted names."""
+"""Settings as plain JSON data (whole, the science half alone, or flat by their dotted names), and as words."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import functools
+import json
+import re
+from collections.abc import Hashable, Iterator, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 
 def science(value: Any) -> Any:
@@ -15,17 +18,22 @@ def science(value: Any) -> Any:
 
 def plain(value: Any, whole: bool = True) -> Any:
     """A dataclass as plain JSON data, enums by name; without its infra fields unless `whole`."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            f.name: plain(getattr(value, f.name), whole)
-            for f in dataclasses.fields(value)
-            if whole or not f.metadata.get("infra")
-        }
+    names = _fields(cast(Hashable, type(value)), whole)
+    if names is not None:
+        return {name: plain(getattr(value, name), whole) for name in names}
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, (list, tuple)):
         return [plain(v, whole) for v in value]
     return value
+
+
+@functools.cache
+def _fields(kind: Hashable, whole: bool) -> tuple[str, ...] | None:
+    """The names of a dataclass's fields; None of any other type. Once a type: a plan asks thousands of times."""
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        return None
+    return tuple(f.name for f in dataclasses.fields(kind) if whole or not f.metadata.get("infra"))
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -35,3 +43,21 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
+
+
+def literal(value: Any) -> str:
+    """A value as a command-line word gives it."""
+    if isinstance(value, str):
+        plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in (
+            "null",
+            "true",
+            "false",
+            "nan",
+            "inf",
+        )
+        return value if plain else json.dumps(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(literal, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{k}:{literal(v)}' for k, v in value.items())}}}"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scoft_hpc.config.commands import Ablation
+from scoft_hpc.config.plain import literal
 from scoft_hpc.errors import ConfigError
 
 Combination = dict[str, Any]
@@ -33,24 +32,6 @@ def combinations(ablation: Ablation, *, narrowed: bool = False) -> list[Combinat
     if not found:
         raise ConfigError("ablation.exclude leaves nothing to run; take an entry out of it.")
     return found
-
-
-def literal(value: Any) -> str:
-    """A value as a command-line word gives it."""
-    if isinstance(value, str):
-        plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in (
-            "null",
-            "true",
-            "false",
-            "nan",
-            "inf",
-        )
-        return value if plain else json.dumps(value)
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(literal, value))}]"
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{k}:{literal(v)}' for k, v in value.items())}}}"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _factors(ablation: Ablation) -> list[list[Combination]]:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from scoft_hpc.config import check, compose, products
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.identity import run_id
+from scoft_hpc.config.plain import literal
 from scoft_hpc.config.schema import Data, Evaluation, RunConfig, Variant
 from scoft_hpc.data import manifest, source
 from scoft_hpc.data.manifest import Manifest
@@ -26,7 +27,7 @@ from scoft_hpc.errors import ConfigError, DataError
 from scoft_hpc.evaluation import gallery, prompts
 from scoft_hpc.features.judge_weights import resolve as resolve_judges
 from scoft_hpc.features.weights import resolve as resolve_networks
-from scoft_hpc.launch.combinations import combinations, literal
+from scoft_hpc.launch.combinations import combinations
 from scoft_hpc.models import weights
 from scoft_hpc.runs.layout import STUDY
 
@@ -125,8 +126,7 @@ def _arms(config: SweepConfig, words: Sequence[str]) -> list[RunConfig]:
         raise ConfigError.of(faults)
     if not axes:
         return [_as_run(config)]
-    own = [[f"{axis}={literal(value)}" for axis, value in one.items()] for one in found]
-    arms = [_collect(faults, lambda c: compose.compose("sweep", [*words, *c]), c) for c in own]
+    arms = [_collect(faults, lambda one: compose.compose("sweep", words, one), one) for one in found]
     if faults:
         raise ConfigError.of(dict.fromkeys(faults))
     return [_as_run(arm) for arm in arms if arm is not None]

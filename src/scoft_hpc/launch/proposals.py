@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scoft_hpc.config.commands import Sampler
+from scoft_hpc.config.plain import literal
 from scoft_hpc.config.space import Choice, Range, Space
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.launch.combinations import literal
 from scoft_hpc.launch.trials import Trial
 from scoft_hpc.runs import atomic
 

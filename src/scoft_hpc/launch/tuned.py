@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
+from scoft_hpc.config.plain import literal
 from scoft_hpc.config.space import Choice, Range
 from scoft_hpc.launch import tuning
-from scoft_hpc.launch.combinations import literal
 from scoft_hpc.launch.tables import new_table
 from scoft_hpc.launch.trials import Trial
 from scoft_hpc.launch.tuning import Search

@@ -18,12 +18,11 @@ from scoft_hpc.config import compose
 from scoft_hpc.config import space as spaces
 from scoft_hpc.config.commands import Ablation, PlanMode, SweepConfig
 from scoft_hpc.config.nodes import settings
-from scoft_hpc.config.plain import flat, plain, science
+from scoft_hpc.config.plain import flat, literal, plain, science
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.config.space import Space
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch import plan, proposals, store, trials
-from scoft_hpc.launch.combinations import literal
 from scoft_hpc.launch.plan import Plan
 from scoft_hpc.launch.study import launch_claim
 from scoft_hpc.launch.trials import Trial
