@@ -35,8 +35,8 @@ NEEDED = (
     "uvicorn",
 )
 """What the extra brings."""
-DEMO = "survey-demo"
-"""The demo's study, if no other is named."""
+DEMO = "loss_terms-all-toy"
+"""The demo's study, if no other is named: that of the default sweep."""
 DATABASE = "a SQLAlchemy URL, sqlite:////local/disk/answers.db or postgresql://…; else $SCOFT_SURVEY_DATABASE"
 
 
