@@ -36,10 +36,11 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in dict.fromkeys(lines)]
 
 
-def on_a_cluster() -> list[list[str]]:
-    """Those of the section that needs one."""
+def elsewhere() -> list[list[str]]:
+    """Those of the section that needs a cluster; and surveys, which `ratings/test_docs_of_surveys.py` makes."""
     assert CLUSTER is not None
-    return commands(CLUSTER[1])
+    surveys = [words for words in commands(README) if words[2] == "scoft_hpc.survey"]
+    return [*commands(CLUSTER[1]), *surveys]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "words", [words for words in commands(README) if words not in on_a_cluster()], ids=" ".join
+    "words", [words for words in commands(README) if words not in elsewhere()], ids=" ".join
 )
 def test_command(words: list[str], folder: Path) -> None:
     verb = words[2].removeprefix("scoft_hpc.")
