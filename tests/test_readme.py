@@ -36,11 +36,15 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in dict.fromkeys(lines)]
 
 
-def elsewhere() -> list[list[str]]:
-    """Those of the section that needs a cluster; and surveys, which `ratings/test_docs_of_surveys.py` makes."""
+def on_a_cluster() -> list[list[str]]:
+    """Those of the section that needs one."""
     assert CLUSTER is not None
-    surveys = [words for words in commands(README) if words[2] == "scoft_hpc.survey"]
-    return [*commands(CLUSTER[1]), *surveys]
+    return commands(CLUSTER[1])
+
+
+def of_surveys() -> list[list[str]]:
+    """Those that need a finished study and somebody who answers: `ratings/test_docs_of_surveys.py` has both."""
+    return [words for words in commands(README) if words[2] == "scoft_hpc.survey"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "words", [words for words in commands(README) if words not in elsewhere()], ids=" ".join
+    "words", [words for words in commands(README) if words not in on_a_cluster() + of_surveys()], ids=" ".join
 )
 def test_command(words: list[str], folder: Path) -> None:
     verb = words[2].removeprefix("scoft_hpc.")
