@@ -20,6 +20,8 @@ from scoft_hpc.ratings.judgements import Kind
 
 from .conftest import World
 
+expect.set_options(timeout=60_000)  # a busy machine takes its time
+
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 NARROW = 320
 WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}

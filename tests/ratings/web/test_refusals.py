@@ -7,6 +7,7 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,6 +16,7 @@ from fastapi.testclient import TestClient
 from itsdangerous import TimestampSigner
 
 from scoft_hpc.ratings.survey import Survey
+from scoft_hpc.ratings.web import links as signed
 from scoft_hpc.ratings.web.app import create
 from scoft_hpc.ratings.web.headers import POLICY
 from scoft_hpc.ratings.web.links import SESSION_AGE, Links, Visit
@@ -90,17 +92,19 @@ def test_a_session_is_signed_and_ends(world: World, rater: Person) -> None:
 def test_a_clock_that_is_set_back_ends_no_session(
     world: World, rater: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    links, now = Links(SECRET, world.url), time.time()
+    now = time.time()
+    links = Links(SECRET, world.url)
     cookies = {
         "session": links.session(rater.id(world)),
         "visit": links.visit(Visit("1" * 32)),
         "admin": links.admin(),
     }
-    monkeypatch.setattr(time, "time", lambda: now - 3600)
+    monkeypatch.setattr(signed, "time", SimpleNamespace(time=lambda: now - 3600))
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: int(now - 3600))
     assert links.rater(cookies["session"]) == rater.id(world)
     assert links.visiting(cookies["visit"]) == Visit("1" * 32)
     assert links.is_admin(cookies["admin"])
-    monkeypatch.setattr(time, "time", lambda: now + SESSION_AGE + 60)
+    monkeypatch.setattr(signed, "time", SimpleNamespace(time=lambda: now + SESSION_AGE + 60))
     assert links.rater(cookies["session"]) is None
     assert links.visiting(cookies["visit"]) is None
     assert not links.is_admin(cookies["admin"])

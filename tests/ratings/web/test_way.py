@@ -12,7 +12,7 @@ from scoft_hpc.ratings.answers import Given
 from scoft_hpc.ratings.judgements import Kind
 from scoft_hpc.ratings.orders import Task
 
-from .conftest import PROMPTS, SYSTEMS, Person, World, enrolled
+from .conftest import PROMPTS, SECONDS, SYSTEMS, Person, World, enrolled
 
 RANKS = {f"rank_{i}": str(i) for i in range(1, 5)}
 
@@ -108,7 +108,10 @@ def test_a_double_click_enrols_and_answers_once(world: World) -> None:
         body = {"csrf": person.token(), "culture": "korea", "affiliation": "lived"}
         cookies = dict(client.cookies)
         answers = list(
-            threads.map(lambda _: httpx.post(f"{world.url}/join", data=body, cookies=cookies), range(6))
+            threads.map(
+                lambda _: httpx.post(f"{world.url}/join", data=body, cookies=cookies, timeout=SECONDS),
+                range(6),
+            )
         )
         assert [one.status_code for one in answers] == [303] * 6
         assert len({world.app.state.room.links.rater(one.cookies["session"]) for one in answers}) == 1
@@ -120,7 +123,10 @@ def test_a_double_click_enrols_and_answers_once(world: World) -> None:
         twice = list(
             threads.map(
                 lambda _: httpx.post(
-                    f"{world.url}{path_of(task, 'culture')}", data=body, cookies=client.cookies
+                    f"{world.url}{path_of(task, 'culture')}",
+                    data=body,
+                    cookies=client.cookies,
+                    timeout=SECONDS,
                 ),
                 range(6),
             )

@@ -64,10 +64,12 @@ def payments(here: Here) -> Response:
     return Response(text.getvalue(), media_type="text/csv", headers=headers)
 
 
-@router.post("/payments/forget", openapi_extra=takes("csrf"))
+@router.post("/payments/forget", openapi_extra=takes("csrf", "sure"))
 def forget_payments(here: Here, form: Filled) -> Response:
     _check(here)
     here.check(form, HOLDER)
+    if form.one("sure") != "yes":  # which no browser leaves out
+        raise HTTPException(422)
     here.room.store.forget_payments()
     return see("/admin?deleted=yes")
 
