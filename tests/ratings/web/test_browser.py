@@ -383,6 +383,21 @@ def test_eight_images_have_room(browser: Browser, world: World) -> None:
             assert page.evaluate(SMALL) == []
 
 
+def test_both_ends_of_every_scale_are_told_to_eyes_and_ears(browser: Browser, world: World) -> None:
+    """Rank 1 is the least offensive image, and rating 1 the most: whoever mixes them up says the opposite."""
+    ends = ["1: least offensive", "1: very offensive", "5: not offensive at all"]
+    with visit(browser, world) as page:
+        let_in(page, world)
+        page.goto("/pages/1/offence")
+        card = page.get_by_role("group", name="Image A")
+        expect(card.get_by_role("group", name=f"Rank ({ends[0]})", exact=True)).to_be_visible()
+        expect(
+            card.get_by_role("group", name=f"Rating (if you like) ({ends[1]}; {ends[2]})", exact=True)
+        ).to_be_visible()
+        for words in ends:
+            expect(card.locator(".ends").get_by_text(words, exact=True)).to_be_visible()
+
+
 def test_who_wants_no_blur_sees_at_once(browser: Browser, world: World) -> None:
     with visit(browser, world) as page:
         let_in(page, world)  # a form without the blur's tick
