@@ -143,13 +143,13 @@ def test_a_killed_writer_loses_no_answer_that_was_acknowledged(store: Store, url
     assert rater is not None
     told: dict[tuple[int, str], int] = {}
     for lines in (1, 17, 60):
-        writer = start(url, rater, 1000)
-        assert writer.stdout is not None
-        go(writer)
-        said = [writer.stdout.readline() for _ in range(lines)]
-        writer.send_signal(signal.SIGKILL)
-        rest, _ = writer.communicate(timeout=60)
-        said += [line for line in rest.splitlines(keepends=True) if line.endswith("\n")]
+        with start(url, rater, 1000) as writer:
+            assert writer.stdout is not None
+            go(writer)
+            said = [writer.stdout.readline() for _ in range(lines)]
+            writer.send_signal(signal.SIGKILL)
+            rest = writer.stdout.readlines()  # `communicate` would lose what was read ahead with the lines before
+        said += [line for line in rest if line.endswith("\n")]
         for line in said:
             position, question, rank = line.split()
             told[int(position), question] = int(rank)
