@@ -148,7 +148,7 @@ def test_a_killed_writer_loses_no_answer_that_was_acknowledged(store: Store, url
             go(writer)
             said = [writer.stdout.readline() for _ in range(lines)]
             writer.send_signal(signal.SIGKILL)
-            rest = writer.stdout.readlines()  # `communicate` would lose what was read ahead with the lines before
+            rest = writer.stdout.readlines()  # `communicate` would lose what is read already
         said += [line for line in rest if line.endswith("\n")]
         for line in said:
             position, question, rank = line.split()
