@@ -37,7 +37,10 @@ NEEDED = (
 """What the extra brings."""
 DEMO = "loss_terms-all-toy"
 """The demo's study, if no other is named: that of the default sweep."""
-DATABASE = "a SQLAlchemy URL, sqlite:////local/disk/answers.db or postgresql://…; else $SCOFT_SURVEY_DATABASE"
+DATABASE = (
+    "a SQLAlchemy URL, sqlite:////local/disk/answers.db or postgresql://…; else $SCOFT_SURVEY_DATABASE, the place for "
+    "one with a password, which the list of processes would show"
+)
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,6 @@ class Served:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/style.css", trust_env=False).status_code == 200
+            return httpx.get(f"{self.url}/style.css", timeout=SECONDS, trust_env=False).status_code == 200
         except httpx.TransportError:
             return False

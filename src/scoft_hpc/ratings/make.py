@@ -72,7 +72,7 @@ def _new(asked: Asked, words: Mapping[str, Any], study: Study) -> Survey:
         ethics=Ethics(words.get("ethics", ""), words.get("pilot", False)),
         primary=Primary(system=others[-1] if others else against, against=against),
         pages=wanted,
-        attention=min(Survey.attention, wanted),
+        attention=max(0, min(Survey.attention, wanted)),
         languages=tuple(sorted(survey_file.catalogues(), key=lambda language: language != "en")),
         seed=words.get("seed", Survey.seed),
     )

@@ -192,7 +192,8 @@ class Store:
     def save(self, rater: Rater, position: int, question: str, given: Given) -> None:
         """Keep the answer, in place of an earlier one; on disk when this returns. A page that was skipped no longer is.
 
-        A confirmed answer that is changed keeps the seconds of the first.
+        A confirmed answer that is changed keeps the seconds of the first. A draft takes the place of none that has
+        ranks: it comes from an older tab.
 
         Raises:
             ValueError: for what cannot be (`answers.check`). Gone: if the rater has withdrawn.
@@ -203,8 +204,11 @@ class Store:
             key = {"rater": rater.id, "position": position, "question": question}
             table = tables.answers
             place = [table.c[name] == value for name, value in key.items()]
-            before = connection.scalar(select(table.c.seconds).where(*place, ~table.c.draft))
-            seconds = before if before is not None else given.seconds or self._since(rater, position)
+            confirmed = select(table.c.seconds, table.c.cannot_judge).where(*place, ~table.c.draft)
+            before = connection.execute(confirmed).first()
+            if given.draft and before and not before.cannot_judge:
+                return
+            seconds = before.seconds if before else given.seconds or self._since(rater, position)
             row = {**vars(given), "seconds": seconds}
             row |= {name: dict(row[name]) for name in ("ranks", "ratings", "offended")}
             upsert(connection, table, key, row)

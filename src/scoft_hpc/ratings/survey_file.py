@@ -126,7 +126,7 @@ def _faults(
     yield from _range("exclusion.seconds", rules.seconds, 0, 3600)
     yield from _range("exclusion.answered", rules.answered, 0, 1)
     yield from _range("pages", survey.pages, 1, 500)
-    yield from _range("attention", survey.attention, 0, survey.pages)
+    yield from _range("attention", survey.attention, 0, max(0, survey.pages))
     yield from _range("small", survey.small, 1, 1000)
     yield from _each_of("languages", survey.languages, languages)
     if not survey.languages:

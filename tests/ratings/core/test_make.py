@@ -194,6 +194,7 @@ def test_all_faults_of_words_are_told_at_once(told: Told, study: StudyDir) -> No
     assert "quotas.korea: 0; expected 1 to 100000" in err
     assert "systems: 'base' stands there 2 times" in told("make", "systems=base,base")[2]
     assert "systems=base: expected two to eight" in told("make", "systems=base")[2]
+    assert told("make", "pages=-3")[2] == "error: pages: -3; expected 1 to 500.\n"
     assert "sqlite:////local/disk" in told("make", "database=mysql://a:secret@b/c")[2]
     assert not study.survey.path.exists()
 

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -144,6 +145,18 @@ def test_drafts_and_skipped_pages_are_not_analysed_and_cannot_judge_has_no_ranks
     assert store.answers(rater)[0, "match"] == ranked(tasks[0], seconds=8.0)
 
 
+def test_a_draft_takes_the_place_of_no_ranks_that_were_confirmed(store: Store) -> None:
+    rater = enroll(store)
+    task = store.tasks(rater)[0]
+    draft = Given({task.order[0]: 2}, {}, {}, draft=True, seconds=1.0)
+    store.save(rater, 0, "match", ranked(task, seconds=3.0))
+    store.save(rater, 0, "match", draft)
+    assert store.answers(rater)[0, "match"] == ranked(task, seconds=3.0)
+    store.save(rater, 0, "culture", Given({}, {}, {}, cannot_judge=True, seconds=2.0))
+    store.save(rater, 0, "culture", draft)  # who could not judge begins to
+    assert store.answers(rater)[0, "culture"] == replace(draft, seconds=2.0)
+
+
 def test_a_repeat_counts_for_the_page_that_it_repeats(store: Store) -> None:
     rater = enroll(store)
     tasks = store.tasks(rater)
@@ -158,7 +171,8 @@ def test_seconds_are_measured_from_the_first_sight_and_then_from_the_answer_befo
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rater, now = enroll(store), [100.0]
-    monkeypatch.setattr(stores.time, "monotonic", lambda: now[0])
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(stores, "time", clock)  # here alone: a server beside this test would sleep for good
     task = store.tasks(rater)[0]
     store.save(rater, 1, "match", ranked(store.tasks(rater)[1]))  # never seen, as after a restart
     for moment in (100.0, 103.0):  # the page is looked at twice

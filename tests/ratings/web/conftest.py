@@ -28,6 +28,8 @@ SYSTEMS = ("base", "m", "mp", "mpc")
 CULTURES = ("korea", "nigeria")
 PROMPTS = ("a house on a hill", "a family having dinner", "a market in the morning", "two boats on a lake")
 SIDE = 96
+SECONDS = 60
+"""That an answer, or the server's end, may take on a machine that is busy."""
 
 
 @dataclass
@@ -43,7 +45,7 @@ class World:
     clients: list[httpx.Client] = field(default_factory=list)
 
     def client(self, **settings: Any) -> httpx.Client:
-        self.clients.append(httpx.Client(base_url=self.url, **settings))
+        self.clients.append(httpx.Client(base_url=self.url, timeout=SECONDS, **settings))
         return self.clients[-1]
 
 
@@ -104,7 +106,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         thread.start()
         yield made
         server.should_exit = True
-        thread.join()
+        thread.join(SECONDS)
+        assert not thread.is_alive(), "the server does not end"
         made.store.close()
 
 

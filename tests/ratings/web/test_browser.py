@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from scoft_hpc.ratings.answers import Given, Rater
 from scoft_hpc.ratings.judgements import Kind
 
-from .conftest import World
+from .conftest import SECONDS, World, enrolled
+
+expect.set_options(timeout=SECONDS * 1000)
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 NARROW = 320
@@ -52,6 +54,7 @@ def visit(browser: Browser, world: World, **settings: Any) -> Iterator[Page]:
     """A person's browser; it asks nobody but the survey, and has nothing to complain of."""
     settings = {"viewport": DESK, "java_script_enabled": False, **settings}
     with browser.new_context(base_url=world.url, **settings) as context:
+        context.set_default_timeout(SECONDS * 1000)
         page = context.new_page()
         asked: list[str] = []
         complaints: list[str] = []
@@ -74,15 +77,28 @@ def answers(world: World, page: Page) -> dict[tuple[int, str], Given]:
     return dict(world.store.answers(rater_of(world, page)))
 
 
-def enrol(page: Page, culture: str = "korea", blur: bool = True) -> None:
+def enrol(page: Page) -> None:
     page.goto("/consent")
     page.locator("#agree").check()
     page.locator(".panel .primary").click()
-    page.locator(f"[name=culture][value={culture}]").check()
+    page.locator("[name=culture][value=korea]").check()
     page.locator("[name=affiliation][value=unsaid]").check()
-    page.locator("[name=blur]").set_checked(blur)
     page.locator("form .primary").click()
     page.wait_for_url("**/link")
+
+
+def let_in(page: Page, world: World, **fields: str) -> None:
+    """Give the browser the cookies of somebody who has just enrolled."""
+    cookies = enrolled(world, **fields).client.cookies.jar
+    page.context.add_cookies(
+        [{"name": one.name, "value": str(one.value), "url": world.url} for one in cookies]
+    )
+
+
+def go(page: Page, button: Locator) -> None:
+    """Click, and be on the page to which it leads, which may be the same one: what is clicked next is there."""
+    with page.expect_navigation():
+        button.click()
 
 
 def rank(page: Page, *ranks: int) -> None:
@@ -113,12 +129,12 @@ def test_the_whole_way_with_a_mouse(browser: Browser, world: World) -> None:
         page.get_by_text("Show image A").click()
         expect(image).to_have_css("filter", "none")
         rank(page, 2, 1, 3)
-        page.get_by_role("button", name="Save and go on").click()
+        go(page, page.get_by_role("button", name="Save and go on"))
         expect(page.get_by_role("alert")).to_be_focused()
         expect(page.get_by_role("alert").get_by_role("listitem")).to_have_text(["Image D has no rank yet."])
         expect(page.get_by_role("checkbox", name="Show image A")).to_be_checked()
         rank(page, 2, 1, 3, 3)
-        page.get_by_role("button", name="Save and go on").click()
+        go(page, page.get_by_role("button", name="Save and go on"))
         tasks = world.store.tasks(rater_of(world, page))
         page.wait_for_url(f"**/pages/1/{tasks[0].questions[1]}*")
         first = answers(world, page)[0, tasks[0].questions[0]]
@@ -128,12 +144,12 @@ def test_the_whole_way_with_a_mouse(browser: Browser, world: World) -> None:
         page.go_back()
         page.reload()
         expect(page.get_by_role("main")).to_contain_text("Your answer is kept")
-        page.get_by_role("button", name="Save and go on").click()
-        page.get_by_role("button", name="Up image C, towards rank 1").click()
+        go(page, page.get_by_role("button", name="Save and go on"))
+        go(page, page.get_by_role("button", name="Up image C, towards rank 1"))
         expect(page.get_by_role("button", name="Up image C, towards rank 1")).to_be_focused()
         expect(page.get_by_role("button", name="Up image C, towards rank 1")).to_be_in_viewport()
-        page.get_by_role("button", name="Save and go on").click()
-        page.get_by_role("button", name="I cannot judge this").click()
+        go(page, page.get_by_role("button", name="Save and go on"))
+        go(page, page.get_by_role("button", name="I cannot judge this"))
         rank(page, 1, 1, 1, 1)
         page.get_by_role("button", name="Save and go on").dblclick()
         page.wait_for_url("**/pages/2/*")
@@ -145,14 +161,14 @@ def test_the_whole_way_with_a_mouse(browser: Browser, world: World) -> None:
         with visit(browser, world, viewport=PHONE) as phone:  # the same rater, on another device
             phone.goto(link)
             for _ in tasks[1:]:
-                phone.get_by_role("button", name="Skip this page").click()
+                go(phone, phone.get_by_role("button", name="Skip this page"))
             phone.get_by_label("Payment code").fill("A-17")
-            phone.get_by_role("button", name="Leave the code").click()
+            go(phone, phone.get_by_role("button", name="Leave the code"))
             expect(phone.get_by_role("status")).to_contain_text("Your code is stored")
         page.goto("/pages")
         expect(page.get_by_role("heading", level=1)).to_have_text("Thank you")
         page.get_by_role("link", name="Withdraw").click()
-        page.get_by_role("button", name="Delete everything").click()
+        go(page, page.get_by_role("button", name="Delete everything"))
         expect(page.get_by_role("heading", level=1)).to_have_text("You have withdrawn")
         page.go_back()
         page.reload()
@@ -265,7 +281,7 @@ def kinds(page: Page, world: World) -> Iterator[str]:
         "consent with a fault": lambda: (page.goto("/consent"), _send_unchecked(page, ".panel .primary")),
         "join with faults": lambda: (
             page.locator("#agree").check(),
-            page.locator(".panel .primary").click(),
+            go(page, page.locator(".panel .primary")),
             _send_unchecked(page, "form .primary"),
         ),
         "link": lambda: enrol(page),
@@ -274,23 +290,23 @@ def kinds(page: Page, world: World) -> Iterator[str]:
             page.locator("[name=offended-1]").check(),
             page.get_by_text("Show image B").click(),
             page.locator("[name=rank-2]").first.check(),
-            page.locator(".actions .primary").click(),
+            go(page, page.locator(".actions .primary")),
         ),
         "turned round": lambda: page.goto(f"/pages/{_turned(world, page)}/culture"),
         "end": lambda: [
-            (page.goto(f"/pages/{i}/match"), page.locator("[value=skip]").click()) for i in range(1, 6)
+            (page.goto(f"/pages/{i}/match"), go(page, page.locator("[value=skip]"))) for i in range(1, 6)
         ],
         "end with a fault": lambda: (
             page.locator("#payment").fill("no code at all"),
-            page.locator(".panel button").click(),
+            go(page, page.locator(".panel button")),
         ),
         "withdraw": lambda: page.goto("/withdraw"),
-        "withdrawn": lambda: page.locator(".grave").click(),
+        "withdrawn": lambda: go(page, page.locator(".grave")),
         "refused": lambda: page.goto("/nowhere"),
         "researcher": lambda: page.goto("/admin"),
         "progress": lambda: (
             page.locator("#token").fill(world.app.state.room.links.admin_token),
-            page.locator(".primary").click(),
+            go(page, page.locator(".primary")),
         ),
     }
     for name, step in steps.items():
@@ -345,14 +361,14 @@ def arabic_kinds(page: Page) -> Iterator[str]:
     enrol(page)
     yield "link"
     page.goto("/pages/1/offence")
-    page.locator(".actions .primary").click()
+    go(page, page.locator(".actions .primary"))
     yield "task with faults"
 
 
 def test_eight_images_have_room(browser: Browser, world: World) -> None:
     """As many as a survey may set side by side: the page of four with its cards doubled."""
     with visit(browser, world, java_script_enabled=True) as page:
-        enrol(page)
+        let_in(page, world, blur="yes")
         page.goto("/pages/1/culture")
         page.evaluate(
             """() => {
@@ -367,9 +383,24 @@ def test_eight_images_have_room(browser: Browser, world: World) -> None:
             assert page.evaluate(SMALL) == []
 
 
+def test_both_ends_of_every_scale_are_told_to_eyes_and_ears(browser: Browser, world: World) -> None:
+    """Rank 1 is the least offensive image, and rating 1 the most: whoever mixes them up says the opposite."""
+    ends = ["1: least offensive", "1: very offensive", "5: not offensive at all"]
+    with visit(browser, world) as page:
+        let_in(page, world)
+        page.goto("/pages/1/offence")
+        card = page.get_by_role("group", name="Image A")
+        expect(card.get_by_role("group", name=f"Rank ({ends[0]})", exact=True)).to_be_visible()
+        expect(
+            card.get_by_role("group", name=f"Rating (if you like) ({ends[1]}; {ends[2]})", exact=True)
+        ).to_be_visible()
+        for words in ends:
+            expect(card.locator(".ends").get_by_text(words, exact=True)).to_be_visible()
+
+
 def test_who_wants_no_blur_sees_at_once(browser: Browser, world: World) -> None:
     with visit(browser, world) as page:
-        enrol(page, blur=False)
+        let_in(page, world)  # a form without the blur's tick
         page.goto("/pages/1/match")
         assert page.locator(".reveal").count() == 0
         expect(page.get_by_role("img", name="Image A")).to_have_css("filter", "none")

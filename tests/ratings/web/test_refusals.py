@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import httpx
@@ -14,8 +16,10 @@ from fastapi.testclient import TestClient
 from itsdangerous import TimestampSigner
 
 from scoft_hpc.ratings.survey import Survey
+from scoft_hpc.ratings.web import links as signed
+from scoft_hpc.ratings.web.app import create
 from scoft_hpc.ratings.web.headers import POLICY
-from scoft_hpc.ratings.web.links import SESSION_AGE, Links
+from scoft_hpc.ratings.web.links import SESSION_AGE, Links, Visit
 
 from .conftest import CULTURES, SECRET, SYSTEMS, Person, World, enrolled, make
 from .test_way import RANKS, kept, path_of, tasks
@@ -85,6 +89,27 @@ def test_a_session_is_signed_and_ends(world: World, rater: Person) -> None:
         assert asked(other) == 401
 
 
+def test_a_clock_that_is_set_back_ends_no_session(
+    world: World, rater: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    links = Links(SECRET, world.url)
+    cookies = {
+        "session": links.session(rater.id(world)),
+        "visit": links.visit(Visit("1" * 32)),
+        "admin": links.admin(),
+    }
+    monkeypatch.setattr(signed, "time", SimpleNamespace(time=lambda: now - 3600))
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: int(now - 3600))
+    assert links.rater(cookies["session"]) == rater.id(world)
+    assert links.visiting(cookies["visit"]) == Visit("1" * 32)
+    assert links.is_admin(cookies["admin"])
+    monkeypatch.setattr(signed, "time", SimpleNamespace(time=lambda: now + SESSION_AGE + 60))
+    assert links.rater(cookies["session"]) is None
+    assert links.visiting(cookies["visit"]) is None
+    assert not links.is_admin(cookies["admin"])
+
+
 def test_a_link_is_signed(world: World, rater: Person) -> None:
     link = urlsplit(world.app.state.room.links.resume(rater.id(world))).path
     session = world.app.state.room.links.session(rater.id(world))
@@ -119,6 +144,14 @@ def test_there_is_nothing_else(world: World, settled: Person, path: str) -> None
     status = int(answer.split(" ", 2)[1])
     assert status in ((404, 400) if "٣" in path else (404,)), answer
     assert status == 400 or "There is nothing here" in answer
+
+
+@pytest.mark.parametrize("path", ["/consent/", "/pages/", "/resume/a.b/", "/admin/", "/images/x.png/"])
+def test_nobody_is_led_to_where_a_request_says_it_is(world: World, path: str) -> None:
+    """A redirect to an address made of the Host header leads elsewhere, and from https to http with a rater's link."""
+    answer = world.client(headers={"Host": "elsewhere.example"}).get(path)
+    refused(answer, 404)
+    assert "location" not in answer.headers
 
 
 def test_images_are_for_those_who_are_asked_about_them(world: World, settled: Person) -> None:
@@ -273,15 +306,31 @@ def test_a_fault_of_ours_is_told_calmly(tmp_path: Path, damage: str, status: int
 
 
 def test_cookies_are_kept_from_scripts_and_other_sites(world: World, rater: Person) -> None:
-    links = Links(SECRET, "https://survey.example.edu")
-    for url, secure in ((world.url, False), (links.address, True)):
-        world.app.state.room.links, before = Links(SECRET, url), world.app.state.room.links
-        answer = world.client().get(urlsplit(links.resume(rater.id(world))).path)
-        world.app.state.room.links = before
-        (session,) = [one for one in answer.headers.get_list("set-cookie") if one.startswith("session=")]
-        assert "HttpOnly" in session
-        assert "SameSite=lax" in session
-        assert ("Secure" in session) == secure
+    path = urlsplit(world.app.state.room.links.resume(rater.id(world))).path
+    answer = world.client().get(path)
+    (session,) = [one for one in answer.headers.get_list("set-cookie") if one.startswith("session=")]
+    assert "HttpOnly" in session
+    assert "SameSite=lax" in session
+    assert "Secure" not in session
+
+
+def test_by_https_no_neighbour_of_the_host_can_set_a_cookie(world: World) -> None:
+    """Another site below example.edu could else plant a visit of its own, and read what its victim says under it."""
+    app = create(world.store, world.survey, Path(), SECRET, "https://survey.example.edu")
+    with TestClient(app, base_url=app.state.room.links.address) as client:
+        person = Person(client, client.get("/consent"))  # type: ignore[arg-type]
+        person.send(agree="yes")
+        person.send(culture="korea", affiliation="member")
+        pages = [person.page, client.post("/admin/login", data={"token": app.state.room.links.admin_token})]
+        pages += [client.get("/pages/1/match"), person.send("/leave"), client.get("/link")]
+        assert [one.status_code for one in pages] == [200, 200, 200, 200, 401]
+        answers = [answer for one in pages for answer in (*one.history, one)]
+        cookies = [one for answer in answers for one in answer.headers.get_list("set-cookie")]
+    assert {one.partition("=")[0] for one in cookies} == {
+        f"__Host-{name}" for name in ("visit", "session", "language", "admin")
+    }
+    for cookie in cookies:  # or a browser takes none of this name, and deletes none
+        assert {"secure", "path=/"} <= set(cookie.lower().split("; "))
 
 
 def test_headers_of_pages_and_images(world: World, rater: Person) -> None:

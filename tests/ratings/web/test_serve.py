@@ -25,7 +25,7 @@ from scoft_hpc.runs import atomic
 from scoft_hpc.runs.layout import StudyDir
 from studies import plan_study
 
-from .conftest import CULTURES, SECRET, SYSTEMS, make_pages
+from .conftest import CULTURES, SECONDS, SECRET, SYSTEMS, make_pages
 
 PILOT = Survey("Images", "a-study", SYSTEMS, dict.fromkeys(CULTURES, 3), ethics=Ethics(pilot=True), pages=2)
 
@@ -65,14 +65,14 @@ def told(process: subprocess.Popen[str]) -> dict[str, str]:
 def test_it_tells_where_it_is_and_ends_when_told(study: StudyDir, number: signal.Signals) -> None:
     with served(study, "port=0") as process:
         lines = told(process)
-        assert httpx.get(lines["raters"]).status_code == 200
         address, token = re.split(r"\s+token ", lines["progress"])
         assert address == lines["raters"] + "admin"
-        with httpx.Client() as client:
+        with httpx.Client(timeout=SECONDS) as client:
+            assert client.get(lines["raters"]).status_code == 200
             answer = client.post(f"{address}/login", data={"token": token}, follow_redirects=True)
             assert "<h1>Progress</h1>" in answer.text
         process.send_signal(number)
-        rest, complaints = process.communicate(timeout=60)
+        rest, complaints = process.communicate(timeout=SECONDS)
         assert (process.returncode, rest, complaints) == (0, "", "")
 
 
@@ -80,7 +80,7 @@ def test_a_busy_port_is_told(study: StudyDir) -> None:
     with listening("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with served(study, f"port={port}") as process:
-            _, complaints = process.communicate(timeout=60)
+            _, complaints = process.communicate(timeout=SECONDS)
     assert process.returncode == LaunchError.exit_code
     assert f"nothing can listen at 127.0.0.1:{port}: Address already in use" in complaints
     assert "Traceback" not in complaints
@@ -88,7 +88,7 @@ def test_a_busy_port_is_told(study: StudyDir) -> None:
 
 def test_a_pilot_stays_on_this_machine(study: StudyDir) -> None:
     with served(study, "host=0.0.0.0", "url=https://survey.example.edu") as process:
-        _, complaints = process.communicate(timeout=60)
+        _, complaints = process.communicate(timeout=SECONDS)
     assert process.returncode == ConfigError.exit_code
     assert "a survey without approval is served on this machine alone, not at 0.0.0.0" in complaints
 

@@ -12,7 +12,7 @@ from scoft_hpc.ratings.answers import Given
 from scoft_hpc.ratings.judgements import Kind
 from scoft_hpc.ratings.orders import Task
 
-from .conftest import PROMPTS, SYSTEMS, Person, World, enrolled
+from .conftest import PROMPTS, SECONDS, SYSTEMS, Person, World, enrolled
 
 RANKS = {f"rank_{i}": str(i) for i in range(1, 5)}
 
@@ -108,7 +108,10 @@ def test_a_double_click_enrols_and_answers_once(world: World) -> None:
         body = {"csrf": person.token(), "culture": "korea", "affiliation": "lived"}
         cookies = dict(client.cookies)
         answers = list(
-            threads.map(lambda _: httpx.post(f"{world.url}/join", data=body, cookies=cookies), range(6))
+            threads.map(
+                lambda _: httpx.post(f"{world.url}/join", data=body, cookies=cookies, timeout=SECONDS),
+                range(6),
+            )
         )
         assert [one.status_code for one in answers] == [303] * 6
         assert len({world.app.state.room.links.rater(one.cookies["session"]) for one in answers}) == 1
@@ -120,7 +123,10 @@ def test_a_double_click_enrols_and_answers_once(world: World) -> None:
         twice = list(
             threads.map(
                 lambda _: httpx.post(
-                    f"{world.url}{path_of(task, 'culture')}", data=body, cookies=client.cookies
+                    f"{world.url}{path_of(task, 'culture')}",
+                    data=body,
+                    cookies=client.cookies,
+                    timeout=SECONDS,
                 ),
                 range(6),
             )
@@ -197,6 +203,24 @@ def test_back_keeps_what_was_begun(world: World, rater: Person) -> None:
     assert given is not None
     assert given.draft
     assert given.ranks == {task.order[0]: 3}
+
+
+@pytest.mark.parametrize("do", ["save", "back", "up-3"])
+def test_an_old_tab_takes_no_answer_back(world: World, rater: Person, do: str) -> None:
+    """It was opened before the answer was given elsewhere, and lacks ranks."""
+    task = tasks(world, rater)[0]
+    second = task.questions[1]
+    rater.open(path_of(task, second))
+    old_tab = Person(rater.client, rater.page)
+    rater.send(rank_1="4", rank_2="3", rank_3="2", rank_4="1")
+    old_tab.send(do=do, rank_1="1")
+    given = kept(world, rater, task, second)
+    assert given is not None
+    assert not given.draft
+    assert [given.ranks[name] for name in task.order] == ([4, 3, 1, 2] if do == "up-3" else [4, 3, 2, 1])
+    if do == "save":
+        assert "Your answer is kept. You may change it" in old_tab.page.text
+        assert old_tab.page.text.count(" checked") == 4
 
 
 def test_who_cannot_judge_says_so_and_may_change_it(world: World, rater: Person) -> None:
@@ -295,8 +319,23 @@ def test_who_withdraws_is_gone(world: World, rater: Person) -> None:
         assert "has withdrawn" in device.page.text
     assert old_tab.send(**RANKS).status_code == 410
     assert old_tab.client.get(f"/images/{task.order[0]}").status_code == 410
+    assert (
+        world.app.state.room.tasks.cache_info().currsize == 0
+    )  # what they told of themselves is in no memory
     assert rater.client.get(world.app.state.room.links.resume(id)).status_code == 410
     assert rater.open("/consent").status_code == 200  # somebody else may begin here
+
+
+def test_who_withdraws_while_a_page_is_made_gets_a_calm_answer(
+    world: World, rater: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = world.store.rater(rater.id(world))
+    assert found is not None
+    with monkeypatch.context() as patched:  # another tab is faster than this one
+        patched.setattr(world.store, "rater", lambda _: found)
+        world.store.withdraw(found)
+        world.app.state.room.tasks.cache_clear()
+        assert [rater.open(path).status_code for path in ("/pages", "/end", "/pages/1/match")] == [410] * 3
 
 
 def test_payment_codes_are_kept_apart(world: World, rater: Person) -> None:

@@ -39,15 +39,7 @@ def login(here: Here, form: Filled) -> Response:
     if not here.room.links.opens_admin(form.one("token")):
         return here.page("admin_login.html.j2", 403, holder=HOLDER, wrong=True)
     response = see("/admin")
-    response.set_cookie(
-        "admin",
-        here.room.links.admin(),
-        max_age=ADMIN_AGE,
-        path="/admin",
-        httponly=True,
-        samesite="strict",
-        secure=here.room.links.secure,
-    )
+    here.keep(response, "admin", here.room.links.admin(), ADMIN_AGE, samesite="strict")
     return response
 
 
@@ -56,7 +48,7 @@ def logout(here: Here, form: Filled) -> Response:
     _check(here)
     here.check(form, HOLDER)
     response = see("/admin")
-    response.delete_cookie("admin", path="/admin")
+    here.drop(response, "admin")
     return response
 
 
@@ -72,16 +64,18 @@ def payments(here: Here) -> Response:
     return Response(text.getvalue(), media_type="text/csv", headers=headers)
 
 
-@router.post("/payments/forget", openapi_extra=takes("csrf"))
+@router.post("/payments/forget", openapi_extra=takes("csrf", "sure"))
 def forget_payments(here: Here, form: Filled) -> Response:
     _check(here)
     here.check(form, HOLDER)
+    if form.one("sure") != "yes":  # which no browser leaves out
+        raise HTTPException(422)
     here.room.store.forget_payments()
     return see("/admin?deleted=yes")
 
 
 def _is_admin(here: Visitor) -> bool:
-    return here.room.links.is_admin(here.request.cookies.get("admin", ""))
+    return here.room.links.is_admin(here.cookie("admin"))
 
 
 def _check(here: Visitor) -> None:

@@ -37,7 +37,13 @@ def create(store: Store, survey: Survey, images: Path, secret: bytes, address: s
     Raises:
         ConfigError: for a language of the survey that has no catalogue.
     """
-    app = FastAPI(title=survey.title, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title=survey.title,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # it would lead to whatever host and scheme the request names
+    )
     app.state.room = Room(store, survey, images, Links(secret, address))
     app.include_router(rater.router)
     app.include_router(tasks.router)
@@ -73,7 +79,7 @@ def refuse(request: Request, error: Exception) -> Response:
     key = "link" if isinstance(error, HTTPException) and error.detail == "link" else str(status)
     if f"refused.{key}" not in here.catalogue.messages:
         key = "400" if status < 500 else "500"
-    known = status in (400, 403, 404, 405, 413, 415, 422) and "session" in request.cookies
+    known = status in (400, 403, 404, 405, 413, 415, 422) and bool(here.cookie("session"))
     response = here.page("refused.html.j2", status, key=key, known=known)
     response.headers.update(getattr(error, "headers", None) or {})
     if status == 500:  # what Starlette answers outside of all middleware

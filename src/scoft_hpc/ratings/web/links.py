@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,12 +39,17 @@ class Links:
     def __init__(self, secret: bytes, address: str) -> None:
         self.address = address.rstrip("/")
         self.secure = self.address.startswith("https://")
+        self._prefix = "__Host-" if self.secure else ""
         self._resume = Signer(secret, salt="resume", digest_method=hashlib.sha256)
         self._form = Signer(secret, salt="form", digest_method=hashlib.sha256)
         self._session = TimestampSigner(secret, salt="session", digest_method=hashlib.sha256)
         self._visit = TimestampSigner(secret, salt="visit", digest_method=hashlib.sha256)
         self._admin = TimestampSigner(secret, salt="admin", digest_method=hashlib.sha256)
         self.admin_token = hmac.digest(secret, b"the researcher's token", "sha256").hex()[:40]
+
+    def cookie(self, name: str) -> str:
+        """What a cookie is called: by https so that no other site of the host's domain can set it (RFC 6265bis)."""
+        return self._prefix + name
 
     def resume(self, rater: str) -> str:
         """A rater's personal link; it does not expire."""
@@ -108,9 +114,11 @@ def secret(path: Path) -> bytes:
 
 
 def _unsigned(signer: Signer, token: str, age: int | None = None) -> str | None:
+    """What was signed, if it is not older than so many seconds; a clock that was set back makes nothing old."""
     try:
         if isinstance(signer, TimestampSigner):
-            return signer.unsign(token, max_age=age).decode()
+            found, signed = signer.unsign(token, return_timestamp=True)
+            return None if age is not None and time.time() - signed.timestamp() > age else found.decode()
         return signer.unsign(token).decode()
     except (BadSignature, ValueError):
         return None

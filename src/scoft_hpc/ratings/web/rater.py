@@ -90,7 +90,7 @@ def join(here: Here, form: Filled) -> Response:
         return _join(here, visit, form, [Fault("culture", "join.culture.full", values)], status=409)
     response = see("/link")
     here.keep_session(response, rater)
-    response.delete_cookie("visit")
+    here.drop(response, "visit")
     return response
 
 
@@ -141,7 +141,7 @@ def leave(here: Here, form: Filled) -> Response:
     if rater:
         here.check(form, rater.id)
     response = see("/")
-    response.delete_cookie("session")
+    here.drop(response, "session")
     return response
 
 
@@ -179,7 +179,7 @@ def withdraw(here: Here, form: Filled) -> Response:
             return response
         raise
     here.check(form, rater.id)
-    here.room.store.withdraw(rater)
+    here.room.withdraw(rater)
     here.keep(response, "session", WITHDRAWN, SESSION_AGE)
     return response
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
+from scoft_hpc.errors import Gone
 from scoft_hpc.ratings.answers import Rater
 from scoft_hpc.ratings.orders import Task
 from scoft_hpc.ratings.store import Store
@@ -44,7 +45,7 @@ class Room:
         self.style = (HERE / "style.css").read_bytes()
         self.icon = (HERE / "icon.svg").read_bytes()
         self.style_version = hashlib.sha256(self.style).hexdigest()[:12]
-        self.tasks = lru_cache(REMEMBERED)(store.tasks)
+        self.tasks = lru_cache(REMEMBERED)(self._tasks)
         self.templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -53,6 +54,18 @@ class Room:
             lstrip_blocks=True,
             undefined=StrictUndefined,
         )
+
+    def _tasks(self, rater: Rater) -> tuple[Task, ...]:
+        """Raises Gone: if the rater has withdrawn, since they were looked for."""
+        found = self.store.tasks(rater)
+        if not found:
+            raise Gone("This rater has withdrawn.")
+        return found
+
+    def withdraw(self, rater: Rater) -> None:
+        """Delete all that is known of the rater, here too."""
+        self.store.withdraw(rater)
+        self.tasks.cache_clear()
 
     def open_place(self, rater: Rater) -> tuple[int, str] | None:
         """The rater's first (position, question) that is neither answered nor skipped."""
@@ -70,9 +83,12 @@ class Visitor:
     request: Request
     room: Room
 
+    def cookie(self, name: str) -> str:
+        return self.request.cookies.get(self.room.links.cookie(name), "")
+
     @cached_property
     def catalogue(self) -> Catalogue:
-        chosen = self.request.cookies.get("language", "")
+        chosen = self.cookie("language")
         if chosen not in self.room.catalogues:
             header = self.request.headers.get("accept-language", "")
             chosen = catalogue.negotiated(header, list(self.room.catalogues))
@@ -80,10 +96,10 @@ class Visitor:
 
     @property
     def visit(self) -> Visit | None:
-        return self.room.links.visiting(self.request.cookies.get("visit", ""))
+        return self.room.links.visiting(self.cookie("visit"))
 
     def rater_if_any(self) -> Rater | None:
-        id = self.room.links.rater(self.request.cookies.get("session", ""))  # noqa: A001
+        id = self.room.links.rater(self.cookie("session"))  # noqa: A001
         return self.room.store.rater(id) if id else None
 
     def rater(self) -> Rater:
@@ -92,7 +108,7 @@ class Visitor:
         Raises:
             HTTPException: 401 where it is nobody's, 410 where its rater has withdrawn.
         """
-        cookie = self.request.cookies.get("session", "")
+        cookie = self.cookie("session")
         id = self.room.links.rater(cookie)  # noqa: A001
         if id is None:
             raise HTTPException(410 if cookie == WITHDRAWN else 401)
@@ -118,10 +134,22 @@ class Visitor:
         )
         return HTMLResponse(text, status)
 
-    def keep(self, response: Response, name: str, value: str, age: int) -> None:
+    def keep(
+        self,
+        response: Response,
+        name: str,
+        value: str,
+        age: int,
+        samesite: Literal["lax", "strict"] = "lax",
+    ) -> None:
+        links = self.room.links
         response.set_cookie(
-            name, value, max_age=age, httponly=True, samesite="lax", secure=self.room.links.secure
+            links.cookie(name), value, max_age=age, httponly=True, samesite=samesite, secure=links.secure
         )
+
+    def drop(self, response: Response, name: str) -> None:
+        links = self.room.links
+        response.delete_cookie(links.cookie(name), httponly=True, samesite="lax", secure=links.secure)
 
     def keep_session(self, response: Response, rater: Rater) -> None:
         self.keep(response, "session", self.room.links.session(rater.id), SESSION_AGE)

@@ -84,6 +84,8 @@ def answer(here: Here, number: str, question: str, form: Filled) -> Response:
             _save_unconfirmed(here, screen, given)
             return see(_beside(here, screen, -1, shown))
         case _:
+            if given.draft and (before := _confirmed(here, screen)) and before.ranks:
+                given = before  # an old tab sends fewer ranks than there are
             _save_unconfirmed(here, screen, forms.moved(given, screen.task, do))
             return see(f"{path_of(*screen.place)}{_query(shown)}#{do}")
 
@@ -122,13 +124,17 @@ def _save(here: Visitor, screen: Screen, given: Given) -> None:
 
 def _save_unconfirmed(here: Visitor, screen: Screen, given: Given) -> None:
     """Keep what a button other than the one to save has sent: as a draft, unless it changes a confirmed answer."""
-    before = here.room.store.answers(screen.rater).get(screen.place)
-    confirmed = before if before and not before.draft else None
+    confirmed = _confirmed(here, screen)
     if confirmed and confirmed.cannot_judge and not given.ranks:
         _save(here, screen, replace(given, ratings={}, cannot_judge=True, draft=False))
     elif given.ranks or given.ratings or given.offended:
         whole = given.ranks.keys() == set(screen.task.order)
         _save(here, screen, replace(given, draft=not (confirmed and whole)))
+
+
+def _confirmed(here: Visitor, screen: Screen) -> Given | None:
+    given = here.room.store.answers(screen.rater).get(screen.place)
+    return None if given is None or given.draft else given
 
 
 def _beside(here: Visitor, screen: Screen, step: int, shown: str) -> str:
