@@ -102,21 +102,22 @@ def _agreed(asked: Asked, words: Mapping[str, Any], study: Study) -> Survey:
         ConfigError: for words that say otherwise.
     """
     survey = survey_file.read(asked.study.survey.file)
+    quotas = set(survey.quotas.values())
     has = {
         "systems": survey.systems,
         "pages": survey.pages,
         "ethics": survey.ethics.reference,
         "pilot": survey.ethics.pilot,
         "seed": survey.seed,
-        "raters": next(iter(set(survey.quotas.values()))) if len(set(survey.quotas.values())) == 1 else None,
+        "raters": quotas.pop() if len(quotas) == 1 else None,
     }
-    faults = [key for key, value in words.items() if value != has[key]]
+    faults = [f"{key}={asked.words[key]}" for key, value in words.items() if value != has[key]]
     if set(asked.cultures) not in ({*study.cultures}, {*survey.quotas}):
-        faults.append("culture")
+        faults.append(f"culture={','.join(asked.cultures)}")
     if faults:
         raise ConfigError(
-            f"{', '.join(faults)}: {asked.study.survey.file} says otherwise, and a person may have changed it. Change "
-            f"it there, or remove it to begin anew."
+            f"{' '.join(faults)}: {asked.study.survey.file} says otherwise; expected the same, or no such word. Change "
+            f"it in the file, or remove the file to begin anew."
         )
     return survey
 

@@ -160,7 +160,7 @@ def test_a_study_file_of_a_person_is_followed_and_never_overwritten(told: Told, 
     assert len(pages.read(study.survey)) == len(list(study.survey.images.iterdir())) / 4 == 4
     code, _, err = told("make", "pages=9", "raters=7", "pilot=true")
     assert code == 2
-    assert "pages, raters, pilot: " in err
+    assert "pages=9 raters=7 pilot=true: " in err
     assert "says otherwise" in err
 
 
