@@ -13,6 +13,7 @@ from results.conftest import Maker
 from scoft_hpc import survey as command
 from scoft_hpc.config.schema import Data
 from scoft_hpc.ratings.database import VARIABLE
+from scoft_hpc.runs import atomic
 from scoft_hpc.runs.layout import StudyDir
 
 Told = Callable[..., tuple[int, str, str]]
@@ -43,6 +44,9 @@ def finished(tmp_path: Path, **data: str) -> StudyDir:
 
 def test_simulated_raters_are_found_out_and_asked_once(told: Told, tmp_path: Path) -> None:
     study = finished(tmp_path)
+    atomic.write_private(
+        study.survey.secret, b"5" * 64
+    )  # pages have their names, and raters their noise, from it
     code, out, err = told(*WORDS)
     assert (code, err) == (0, "")
     assert "0 of them the wrong way round" in out
