@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -37,7 +38,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
 
 
 def run(study: StudyDir, words: list[str]) -> str:
-    """What the command printed; `serve` is told to end once it has said where it is."""
+    """What the command printed; `serve` is told to end once it answers where it says."""
     more = ["port=0"] if words[0] == "serve" else []
     environment = {name: text for name, text in os.environ.items() if name != VARIABLE}
     with subprocess.Popen(
@@ -50,10 +51,16 @@ def run(study: StudyDir, words: list[str]) -> str:
     ) as process:
         assert process.stdout is not None
         lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if line.startswith("ends "):
-                process.send_signal(signal.SIGINT)
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                if line.startswith("ends "):
+                    (address,) = re.findall(r"http://127\.0\.0\.1:\d+", "".join(lines[1:3]))[:1]
+                    assert httpx.get(address, trust_env=False).status_code == 200
+                    process.send_signal(signal.SIGINT)
+        except BaseException:
+            process.kill()
+            raise
     assert process.returncode == 0, "".join(lines)
     return "".join(lines)
 

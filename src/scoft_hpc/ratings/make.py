@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from scoft_hpc.ratings.draw import Drawn, draw
 from scoft_hpc.ratings.pages import Page
 from scoft_hpc.ratings.store import Store
 from scoft_hpc.ratings.survey import Ethics, Primary, Survey
+from scoft_hpc.results import people
 from scoft_hpc.results import study as studies
 from scoft_hpc.results.study import BASE, Study
 from scoft_hpc.runs import atomic
@@ -167,13 +169,12 @@ def _begun(folder: SurveyDir, survey: Survey, url: str, new: Sequence[Page]) -> 
     if not folder.pages.exists() or not database.exists(url):
         return False
     old = pages.read(folder)
-    store = Store.open(survey, old, url)
-    raters = len(store.participants())
-    store.close()
+    with closing(Store.open(survey, old, url)) as store:
+        raters = len(store.participants())
     if raters and old != tuple(new):
         gone, come = len({*old} - {*new}), len({*new} - {*old})
         raise RatingError(
-            f"{raters} raters have begun with other pages: {gone} of {len(old)} would go and {come} would come, since "
+            f"{people.raters(raters)} began with other pages: {gone} of {len(old)} would go and {come} would come, since "
             f"survey.yaml or the study's samples have changed. Their pages stay as they are. To ask about others, "
             f"move {folder.path} away and make a new survey."
         )
