@@ -174,8 +174,8 @@ def _begun(folder: SurveyDir, survey: Survey, url: str, new: Sequence[Page]) -> 
     if raters and old != tuple(new):
         gone, come = len({*old} - {*new}), len({*new} - {*old})
         raise RatingError(
-            f"{people.raters(raters)} began with other pages: {gone} of {len(old)} would go and {come} would come, since "
-            f"survey.yaml or the study's samples have changed. Their pages stay as they are. To ask about others, "
+            f"{people.raters(raters)} began with other pages: {gone} of {len(old)} would go and {come} would come: "
+            f"survey.yaml or the study's samples changed. Their pages stay as they are. To ask about others, "
             f"move {folder.path} away and make a new survey."
         )
     return raters > 0
