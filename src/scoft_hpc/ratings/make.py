@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from scoft_hpc.errors import ConfigError, RatingError
+from scoft_hpc.launch.study import near
 from scoft_hpc.ratings import database, images, pages, survey_file, template
 from scoft_hpc.ratings.asked import Asked
 from scoft_hpc.ratings.draw import Drawn, draw
@@ -205,4 +206,6 @@ def _tell(console: Console, folder: SurveyDir, survey: Survey, drawn: Drawn, sid
             "ethics   not stated: `survey serve` refuses until survey.yaml has the approval's reference, or pilot: "
             "true for a trial on this machine"
         )
-    say(f"next     read and fill in survey.yaml, then: python -m scoft_hpc.survey serve {survey.study}")
+    say(
+        f"next     read and fill in survey.yaml, then: python -m scoft_hpc.survey serve {near(folder.path.parent)}"
+    )

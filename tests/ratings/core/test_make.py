@@ -43,7 +43,7 @@ def test_it_draws_pages_that_are_whole_and_tells_what_comes_next(told: Told, stu
     code, out, _ = told("make", "study=a-study", "pages=4", "raters=20", "ethics=IRB 7")
     assert code == 0, out
     assert "korea: 12 of 12 pages, 20 raters × 4: 6.7 raters a page" in out
-    assert "python -m scoft_hpc.survey serve a-study" in out
+    assert f"python -m scoft_hpc.survey serve {study.path}" in out
     assert "not stated" not in out
     survey, drawn = survey_file.load(study.survey)
     assert survey.systems == ("base", "m", "mp", "mpc")

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from scoft_hpc.errors import ConfigError, RatingError
+from scoft_hpc.launch.study import near
 from scoft_hpc.ratings import database, make, survey_file, template
 from scoft_hpc.ratings.analysis import command
 from scoft_hpc.ratings.asked import Asked
@@ -75,7 +76,7 @@ def demo(asked: Asked) -> int:
     for told in truth.tables(compared, found.against):
         console.print(told)
     console.print(
-        f"try it   python -m scoft_hpc.survey serve {study.name}   {SEATS} place of each culture is left"
+        f"try it   python -m scoft_hpc.survey serve {near(asked.study.path)}   {SEATS} place of each culture is left"
     )
     return 0 if compared.agrees else RatingError.exit_code
 
