@@ -98,9 +98,9 @@ def main() -> int:
 
 
 def _measure(folder: Path, raters: int, seconds: int, database: str) -> list[dict[str, str]]:
-    from ratings.serving import Served, made
+    from ratings.serving import Served
     from scoft_hpc.ratings.survey import Ethics, Survey
-    from surveys import SYSTEMS, pages_of
+    from surveys import SYSTEMS, made, pages_of
 
     quotas = dict.fromkeys(CULTURES, 100 * raters)
     survey = Survey("Images", "a-study", SYSTEMS, quotas, ethics=Ethics(pilot=True))

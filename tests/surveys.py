@@ -1,8 +1,21 @@
-"""Pages of a survey, made by hand."""
+"""Surveys, made by hand: their pages, and the folder that `survey make` leaves."""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from scoft_hpc.ratings import pages as keys
+from scoft_hpc.ratings import template
 from scoft_hpc.ratings.pages import Page, Picture
+from scoft_hpc.ratings.survey import Survey
+from scoft_hpc.results.study import Study
+from scoft_hpc.runs import atomic
+from scoft_hpc.runs.layout import StudyDir
+from studies import plan_study
 
 SYSTEMS = ("base", "m", "mp", "mpc")
 
@@ -26,3 +39,29 @@ def pages_of(*cultures: str, number: int = 20, systems: tuple[str, ...] = SYSTEM
         for culture in cultures
         for i in range(number)
     )
+
+
+def pages_from(study: Study, systems: Sequence[str]) -> tuple[Page, ...]:
+    """A page of each sample that the first seed's runs of a study were scored by."""
+    found = []
+    for culture in study.cultures:
+        runs = {run.variant: run for run in reversed(list(study.of(culture=culture)))}
+        for k, sample in enumerate(runs[systems[0]].samples):
+            file = str(sample["file"])
+            shown = tuple(Picture(f"{culture}{k}{s}", s, runs[s].run_id, file) for s in systems)
+            found.append(Page(f"{culture}-{k:02d}", culture, str(sample["prompt"]), 0, 0, shown))
+    return tuple(found)
+
+
+def made(output: Path, survey: Survey, pages: Sequence[Page]) -> StudyDir:
+    """The study of a survey, nothing of it trained, and its survey folder as `survey make` leaves it."""
+    study = plan_study(output, list(survey.quotas), name=survey.study)
+    folder = study.survey
+    folder.images.mkdir(parents=True)
+    for page in pages:
+        for picture in page.pictures:
+            Image.new("RGB", (8, 8)).save(folder.images / picture.name)
+    atomic.write_private(folder.secret, secrets.token_hex(32).encode())
+    template.write(folder.file, survey)
+    keys.write(folder.pages, survey.study, pages)
+    return study

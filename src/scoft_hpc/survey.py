@@ -38,9 +38,13 @@ NEEDED = (
 DEMO = "loss_terms-all-toy"
 """The demo's study, if no other is named: that of the default sweep."""
 DATABASE = (
-    "a SQLAlchemy URL, sqlite:////local/disk/answers.db or postgresql://…; else $SCOFT_SURVEY_DATABASE, the place for "
-    "one with a password, which the list of processes would show"
+    "sqlite:////local/disk/answers.db or postgresql://… (else $SCOFT_SURVEY_DATABASE, the place for one with a "
+    "password, which the list of processes would show; else survey/answers.db)"
 )
+CULTURE = "culture"
+"""A setting of `make` that is read as all commands read it."""
+STUDY_WORDS = "STUDY (its name or folder; by default the latest), study=…, output=…, or a setting"
+DEMO_WORDS = f"STUDY (its name, {DEMO} by default; made if it is not there), study=…, output=…, or a setting"
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,11 @@ VERBS = {
         "scoft_hpc.ratings.make",
         "Draw the survey's pages from a study's samples, and write survey.yaml to be filled in.",
         {
+            CULTURE: "whose raters are asked, as culture=korea,china (all of the study)",
             "systems": "the variants that a page sets side by side, two to eight (base,m,mp,mpc where there are these)",
             "pages": "how many a rater is asked (12)",
             "raters": "wanted of each culture (10)",
-            "ethics": "the approval's reference; without it nor pilot=true, `serve` refuses",
+            "ethics": "the approval's reference; with neither it nor pilot=true, `serve` refuses",
             "pilot": "true: a trial without approval, served on this machine alone",
             "seed": "of every random order (0)",
             "database": DATABASE,
@@ -115,29 +120,36 @@ def _main(words: Sequence[str]) -> int:
 
 def _asked(name: str, verb: Verb, words: Sequence[str]) -> Asked:
     """The words read: the verb's own by their names, the rest as all commands have them."""
+    _check_keys(name, verb, words)
     own = {}
     rest = []
     for word in words:
         key, equals, value = word.partition("=")
-        if equals and key in verb.words:
+        if equals and key in verb.words and key != CULTURE:
             own[key] = value
         else:
             rest.append(word)
-    _check_keys(name, verb, rest)
-    parser = select.parser(f"survey {name}", verb.summary)
+    parser = select.parser(f"survey {name}", verb.summary, DEMO_WORDS if name == "demo" else STUDY_WORDS)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    settings = [f"  {key + '=…':<12}{text}" for key, text in verb.words.items()]
-    parser.epilog = "\n".join(["settings:", *settings, "", "Lists are written culture=korea,china."])
+    parser.epilog = "\n".join(
+        ["settings:", *(f"  {key + '=…':<12}{text}" for key, text in verb.words.items())]
+    )
     if name == "demo":
-        return _demo(Path(parser.parse_args(rest).output), parser.parse_args(rest).words, own)
+        flags = parser.parse_intermixed_args(rest)
+        return _demo(Path(flags.output), flags.words, own)
     choice = select.choose(parser, rest)
     cultures = dict.fromkeys(str(entry["culture"]) for entry in choice.chosen)
+    if len(choice.chosen) < sum(entry["culture"] in cultures for entry in choice.entries):
+        raise ConfigError(
+            f"survey {name} is about a whole study, not about single runs; expected one study's name, such as "
+            f"{choice.study.name}."
+        )
     return Asked(choice.study, tuple(cultures), own)
 
 
 def _check_keys(name: str, verb: Verb, words: Sequence[str]) -> None:
-    """All settings at once that neither the verb nor every command has."""
-    known = [*verb.words, "study", "output", "culture"]
+    """All settings at once that the verb does not have."""
+    known = [*verb.words, "study", "output"]
     faults = []
     for word in words:
         key, equals, _ = word.partition("=")
@@ -152,7 +164,7 @@ def _check_keys(name: str, verb: Verb, words: Sequence[str]) -> None:
 def _demo(output: Path, words: Sequence[str], own: Mapping[str, str]) -> Asked:
     """The demo makes its own study where there is none."""
     given = {key: value for key, equals, value in (word.partition("=") for word in words) if equals}
-    names = [word for word in words if "=" not in word] + [given[key] for key in ("study",) if key in given]
+    names = [word for word in words if "=" not in word] + ([given["study"]] if "study" in given else [])
     name = names[0] if names else DEMO
     if len(names) > 1 or not STUDY.fullmatch(name):
         raise ConfigError(f"survey demo: expected one study's name, such as {DEMO}, not {' '.join(names)!r}.")

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import random
-import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
-from PIL import Image
 
-from scoft_hpc.ratings import pages as keys
-from scoft_hpc.ratings import template
-from scoft_hpc.ratings.pages import Page
-from scoft_hpc.ratings.survey import Survey
-from scoft_hpc.runs import atomic
 from scoft_hpc.runs.layout import StudyDir
-from studies import plan_study
 
 SECONDS = 120
 """That a server may take to answer at first."""
-
-
-def made(output: Path, survey: Survey, pages: Sequence[Page]) -> StudyDir:
-    """The study of a survey, and its survey folder as `survey make` leaves it."""
-    study = plan_study(output, list(survey.quotas), name=survey.study)
-    folder = study.survey
-    folder.images.mkdir(parents=True)
-    for page in pages:
-        for picture in page.pictures:
-            Image.new("RGB", (8, 8)).save(folder.images / picture.name)
-    atomic.write_private(folder.secret, secrets.token_hex(32).encode())
-    template.write(folder.file, survey)
-    keys.write(folder.pages, survey.study, pages)
-    return study
 
 
 @dataclass

@@ -6,20 +6,22 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
 
-from ratings.serving import Served, made
+from ratings.serving import Served
+from scoft_hpc.ratings import survey_file
 from scoft_hpc.ratings.demo.browser import Browser
 from scoft_hpc.ratings.demo.visit import Visit
 from scoft_hpc.ratings.store import Store
 from scoft_hpc.ratings.survey import Ethics, Survey
-from surveys import SYSTEMS, pages_of
+from surveys import SYSTEMS, made, pages_of
 
 RATERS = 60
 KILLS = 3
@@ -66,20 +68,18 @@ class Person:
         visit.follow(response)
 
 
-def _insisting(join: object) -> Visit:
+def _insisting(join: Callable[[], Visit]) -> Visit:
     while True:
         try:
-            return join()  # type: ignore[operator]
+            return join()
         except httpx.TransportError:
             time.sleep(PAUSE)
 
 
 @pytest.fixture
 def served(tmp_path: Path, url: str) -> Iterator[Served]:
-    survey = Survey(
-        title="Images", study="a-study", systems=SYSTEMS, quotas={"china": RATERS, "korea": RATERS},
-        ethics=Ethics(pilot=True), pages=1, attention=1,
-    )  # fmt: skip
+    quotas = {"china": RATERS, "korea": RATERS}
+    survey = Survey("Images", "a-study", SYSTEMS, quotas, ethics=Ethics(pilot=True), pages=1, attention=1)
     server = Served(made(tmp_path, survey, pages_of("china", "korea", number=6)), url)
     server.start()
     yield server
@@ -110,11 +110,8 @@ def test_no_answer_is_lost_or_doubled(served: Served, url: str) -> None:
 
 
 def _compare(served: Served, url: str, people: list[Person]) -> None:
-    from scoft_hpc.ratings import survey_file
-
     survey, pages = survey_file.load(served.study.survey)
-    store = Store.open(survey, pages, url)
-    try:
+    with closing(Store.open(survey, pages, url)) as store:
         assert len(store.participants()) == RATERS  # nor is a rater doubled whose enrolment was not answered
         for person in people:
             rater = store.rater(person.id)
@@ -126,5 +123,3 @@ def _compare(served: Served, url: str, people: list[Person]) -> None:
                 assert kept[place].ranks in [ranks for ranks, _ in attempts[last:]]
                 assert not kept[place].draft
         assert len(store.judgements()) == sum(len(person.sent) for person in people)
-    finally:
-        store.close()

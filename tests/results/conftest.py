@@ -19,13 +19,13 @@ from scoft_hpc.config import compose, identity
 from scoft_hpc.config.schema import Data, RunConfig, Variant
 from scoft_hpc.ratings.analysis.analyse import analyse
 from scoft_hpc.ratings.demo import simulation
-from scoft_hpc.ratings.pages import Page, Picture
 from scoft_hpc.ratings.survey import Survey
 from scoft_hpc.results import people, study
 from scoft_hpc.runs import atomic, record
 from scoft_hpc.runs.journal import Journal
 from scoft_hpc.runs.layout import RunDir, StudyDir
 from scoft_hpc.toy import scenes, world
+from surveys import pages_from
 
 TERMS = {"ldm": "", "m": "m", "mp": "mp", "mpc": "mpc"}
 DEFAULT_RATE = {"base": 0.85, "ldm": 0.5, "m": 0.45, "mp": 0.3, "mpc": 0.25}
@@ -229,13 +229,7 @@ class Maker:
 def ask(maker: Maker, systems: Sequence[str]) -> None:
     """Let six simulated raters of each culture answer about the first seed's samples, and leave results.json."""
     read = study.read(maker.folder)
-    drawn = []
-    for culture in read.cultures:
-        runs = {run.variant: run for run in reversed(list(read.of(culture=culture)))}
-        for k, sample in enumerate(runs[systems[0]].samples):
-            file = str(sample["file"])
-            shown = tuple(Picture(f"{k}{s}", s, runs[s].run_id, file) for s in systems)
-            drawn.append(Page(f"{culture}-{k:02d}", culture, str(sample["prompt"]), 0, 0, shown))
+    drawn = pages_from(read, systems)
     quotas = dict.fromkeys(read.cultures, 6)
     survey = Survey("People", read.name, tuple(systems), quotas, pages=4)
     true = simulation.world(systems, read.cultures, [one.name for one in survey.questions])

@@ -24,6 +24,10 @@ PLANNED = ("culture", "variant", "seed")
 """What the plan says of a run, and so what it can be chosen by before anything is looked at."""
 
 KEYS = ("study", "output", *PLANNED, "state")
+WORDS = (
+    "STUDY (its name or folder; by default the latest), RUN (its id or the beginning of it), or "
+    + " ".join(f"{key}=…" for key in KEYS)
+)
 SHOWN = 8
 """So many options are named; the rest is counted."""
 
@@ -96,20 +100,14 @@ def answer(work: Callable[[], int]) -> int:
         return BROKEN_PIPE
 
 
-def parser(verb: str, summary: str) -> argparse.ArgumentParser:
-    """What all commands have in common; flags of its own a command adds itself."""
+def parser(verb: str, summary: str, words: str = WORDS) -> argparse.ArgumentParser:
+    """What all commands have in common; flags of its own a command adds itself. `words` says which it takes."""
     made = argparse.ArgumentParser(
         prog=f"scoft-hpc {verb}",
         description=summary,
         epilog="Lists are written culture=korea,china. States: " + ", ".join(_states()) + ".",
     )
-    made.add_argument(
-        "words",
-        nargs="*",
-        metavar="WORD",
-        help="STUDY (its name or folder; by default the latest), RUN (its id or the beginning of it), or "
-        + " ".join(f"{key}=…" for key in KEYS),
-    )
+    made.add_argument("words", nargs="*", metavar="WORD", help=words)
     made.add_argument("--output", default="outputs", metavar="DIR", help="where the studies lie (outputs)")
     return made
 

@@ -147,6 +147,11 @@ def shown(url: str) -> str:
 
 
 def _check_disk(file: Path) -> None:
+    """Make sure that there is a file on a local disk that its owner alone may read.
+
+    Raises:
+        ConfigError: if it would lie on a network file system, or cannot be written.
+    """
     folder = nearest(file.resolve().parent)
     mount = mount_of(folder, MOUNTS)
     if mount.kind in SHARED:
@@ -159,7 +164,10 @@ def _check_disk(file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))  # its owner's alone
     except OSError as error:
-        raise ConfigError(f"the survey's database {file} cannot be written: {error.strerror}.") from None
+        raise ConfigError(
+            f"the survey's database {file} cannot be written: {error.strerror}. Expected a folder of yours with room "
+            f"in it; name another file with database=sqlite:////local/disk/answers.db or ${VARIABLE}."
+        ) from None
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

@@ -7,7 +7,6 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -103,8 +102,8 @@ def write(
     pages: Sequence[Page],
     participants: Sequence[Participant],
     judgements: Sequence[Judgement],
-) -> list[Path]:
-    """Write the files into `SurveyDir.exports` and return them: answers (twice), pages, raters and the codebook."""
+) -> None:
+    """Write the files into `SurveyDir.exports`: answers (twice), pages, raters and the codebook."""
     answers = list(_answers(judgements, survey))
     made = {
         "answers.csv": _csv(ANSWERS, answers),
@@ -115,7 +114,6 @@ def write(
     }
     for name, content in made.items():
         atomic.write_bytes(folder.exports / name, content)
-    return [folder.exports / name for name in made]
 
 
 def suppressed(participants: Iterable[Participant], small: int) -> set[tuple[str, str, str]]:

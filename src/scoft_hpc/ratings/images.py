@@ -47,14 +47,17 @@ def write_all(folder: Path, sources: Mapping[str, Path]) -> int:
     """Write the image of each name, and remove all others; the side in pixels.
 
     Raises:
-        RatingError: if an image cannot be read any more.
+        RatingError: if an image cannot be read any more. OSError: if the folder cannot be written to.
     """
     side = side_of(sources.values())
     for name in sorted(sources):  # in the names' order: a folder's own order would tell the systems'
         try:
             image = even(_open(sources[name]), side)
         except BROKEN as error:
-            raise RatingError(f"{sources[name]} cannot be read any more: {error}") from None
+            raise RatingError(
+                f"{sources[name]} cannot be read any more ({error}); expected the sample as it was drawn: "
+                f"`scoft-hpc survey make` again leaves its page out."
+            ) from None
         with atomic.replacing(folder / name) as temporary:
             image.save(temporary, format="PNG")
             os.utime(temporary, (MOMENT, MOMENT))

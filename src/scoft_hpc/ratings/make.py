@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from rich.console import Console
 
 from scoft_hpc.errors import ConfigError, RatingError
+from scoft_hpc.launch.study import near
 from scoft_hpc.ratings import database, images, pages, survey_file, template
 from scoft_hpc.ratings.asked import Asked
 from scoft_hpc.ratings.draw import Drawn, draw
 from scoft_hpc.ratings.pages import Page
 from scoft_hpc.ratings.store import Store
 from scoft_hpc.ratings.survey import Ethics, Primary, Survey
+from scoft_hpc.results import people
 from scoft_hpc.results import study as studies
 from scoft_hpc.results.study import BASE, Study
 from scoft_hpc.runs import atomic
@@ -102,21 +105,22 @@ def _agreed(asked: Asked, words: Mapping[str, Any], study: Study) -> Survey:
         ConfigError: for words that say otherwise.
     """
     survey = survey_file.read(asked.study.survey.file)
+    quotas = set(survey.quotas.values())
     has = {
         "systems": survey.systems,
         "pages": survey.pages,
         "ethics": survey.ethics.reference,
         "pilot": survey.ethics.pilot,
         "seed": survey.seed,
-        "raters": next(iter(set(survey.quotas.values()))) if len(set(survey.quotas.values())) == 1 else None,
+        "raters": quotas.pop() if len(quotas) == 1 else None,
     }
-    faults = [key for key, value in words.items() if value != has[key]]
+    faults = [f"{key}={asked.words[key]}" for key, value in words.items() if value != has[key]]
     if set(asked.cultures) not in ({*study.cultures}, {*survey.quotas}):
-        faults.append("culture")
+        faults.append(f"culture={','.join(asked.cultures)}")
     if faults:
         raise ConfigError(
-            f"{', '.join(faults)}: {asked.study.survey.file} says otherwise, and a person may have changed it. Change "
-            f"it there, or remove it to begin anew."
+            f"{' '.join(faults)}: {asked.study.survey.file} says otherwise; expected the same, or no such word. Change "
+            f"it in the file, or remove the file to begin anew."
         )
     return survey
 
@@ -166,14 +170,13 @@ def _begun(folder: SurveyDir, survey: Survey, url: str, new: Sequence[Page]) -> 
     if not folder.pages.exists() or not database.exists(url):
         return False
     old = pages.read(folder)
-    store = Store.open(survey, old, url)
-    raters = len(store.participants())
-    store.close()
+    with closing(Store.open(survey, old, url)) as store:
+        raters = len(store.participants())
     if raters and old != tuple(new):
         gone, come = len({*old} - {*new}), len({*new} - {*old})
         raise RatingError(
-            f"{raters} raters have begun with other pages: {gone} of {len(old)} would go and {come} would come, since "
-            f"survey.yaml or the study's samples have changed. Their pages stay as they are. To ask about others, "
+            f"{people.raters(raters)} began with other pages: {gone} of {len(old)} would go and {come} would come: "
+            f"survey.yaml or the study's samples changed. Their pages stay as they are. To ask about others, "
             f"move {folder.path} away and make a new survey."
         )
     return raters > 0
@@ -203,4 +206,6 @@ def _tell(console: Console, folder: SurveyDir, survey: Survey, drawn: Drawn, sid
             "ethics   not stated: `survey serve` refuses until survey.yaml has the approval's reference, or pilot: "
             "true for a trial on this machine"
         )
-    say(f"next     read and fill in survey.yaml, then: python -m scoft_hpc.survey serve {survey.study}")
+    say(
+        f"next     read and fill in survey.yaml, then: python -m scoft_hpc.survey serve {near(folder.path.parent)}"
+    )

@@ -12,19 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
-from sqlalchemy import (
-    Connection,
-    RowMapping,
-    delete,
-    insert,
-    not_,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Connection, RowMapping, delete, select, update
 
-from scoft_hpc.errors import Full, Gone
-from scoft_hpc.ratings import identity, orders, readings, tables
+from scoft_hpc.errors import Gone
+from scoft_hpc.ratings import enrolment, identity, readings, tables
 from scoft_hpc.ratings.answers import LONGEST_WORD, Given, Progress, Rater, check, check_rater, check_text
 from scoft_hpc.ratings.database import Database, upsert
 from scoft_hpc.ratings.judgements import Judgement, Kind, Participant
@@ -32,10 +23,8 @@ from scoft_hpc.ratings.orders import Task
 from scoft_hpc.ratings.pages import Page
 from scoft_hpc.ratings.survey import Survey, digest
 
-STALE_HOURS = 48
-"""A rater who has not finished and gave no answer for so long leaves the place to another; they may still come back."""
-
 MOST_PAGES = 1 << 20
+"""No rater has so many; a greater number may be none that a database takes."""
 ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -50,9 +39,8 @@ class Store:
         self._pages = {page.id: page for page in pages}
         self._database = base
         self._clock = clock
-        self._sights: dict[
-            tuple[str, int], float
-        ] = {}  # in memory alone: no fine time is kept beside a rater
+        # In memory alone: no fine time is kept beside a rater.
+        self._sights: dict[tuple[str, int], float] = {}
 
     @classmethod
     def open(cls, survey: Survey, pages: Sequence[Page], url: str) -> Store:
@@ -75,7 +63,10 @@ class Store:
     def room(self) -> Mapping[str, int]:
         """Culture -> places left: finished and active raters count, stale ones do not."""
         with self._database.read() as connection:
-            taken = {culture: len(self._slots(connection, culture)) for culture in self._survey.quotas}
+            taken = {
+                culture: len(enrolment.slots(connection, culture, self._hour()))
+                for culture in self._survey.quotas
+            }
         return {culture: max(0, quota - taken[culture]) for culture, quota in self._survey.quotas.items()}
 
     def enroll(
@@ -95,53 +86,25 @@ class Store:
             ValueError: for words that the survey does not have.
         """
         check_rater(self._survey, culture, affiliation, own_words, language, consent)
+        newcomer = Rater(
+            id=id or secrets.token_hex(16),
+            number=0,
+            culture=culture,
+            affiliation=affiliation,
+            own_words=own_words if affiliation == "described" else "",
+            language=language,
+            consent=consent,
+            blur=bool(blur),
+        )
         with self._database.write() as connection:
-            number = 1 + int(connection.scalar(select(tables.survey.c.last_number).with_for_update()) or 0)
-            if id is not None and (enrolled := self._rater(connection, id)):
-                return enrolled
-            slots = self._slots(connection, culture)
-            if len(slots) >= self._survey.quotas[culture]:
-                raise Full(f"{culture}: there are as many raters as are wanted.")
-            connection.execute(update(tables.survey).values(last_number=number))
-            words = own_words if affiliation == "described" else ""
-            rater = Rater(
-                id or secrets.token_hex(16),
-                number,
-                culture,
-                affiliation,
-                words,
-                language,
-                consent,
-                bool(blur),
-            )
-            slot = next(slot for slot in range(len(slots) + 1) if slot not in slots)
-            more = {"slot": slot, "active": self._hour(), "paid": False}
-            connection.execute(insert(tables.raters).values(**vars(rater), **more))
-            pages = [page for page in self._pages.values() if page.culture == culture]
-            rows = [
-                {
-                    "rater": rater.id,
-                    "position": task.position,
-                    "page": task.page.id,
-                    "kind": task.kind.value,
-                    "order": list(task.order),
-                    "questions": list(task.questions),
-                    "asked": len(task.questions),
-                    "skipped": False,
-                }
-                for task in orders.sequence(self._survey, pages, slot)
-            ]
-            connection.execute(insert(tables.tasks), rows)
-        return rater
+            return enrolment.enrol(connection, self._survey, self._pages.values(), newcomer, self._hour())
 
     def rater(self, id: str) -> Rater | None:  # noqa: A002
         """None: there is none, or they have withdrawn."""
         if not ID.fullmatch(id):
             return None
-        columns = [tables.raters.c[name] for name in Rater.__dataclass_fields__]
         with self._database.read() as connection:
-            row = connection.execute(select(*columns).where(tables.raters.c.id == id)).mappings().first()
-        return None if row is None else Rater(**row)
+            return enrolment.rater(connection, id)
 
     def change(self, rater: Rater, *, language: str | None = None, blur: bool | None = None) -> Rater:
         """The rater with another language or blur.
@@ -298,18 +261,6 @@ class Store:
             if active != self._hour():
                 connection.execute(update(tables.raters).where(mine).values(active=self._hour()))
             yield connection
-
-    def _rater(self, connection: Connection, id: str) -> Rater | None:  # noqa: A002
-        columns = [tables.raters.c[name] for name in Rater.__dataclass_fields__]
-        row = connection.execute(select(*columns).where(tables.raters.c.id == id)).mappings().first()
-        return None if row is None else Rater(**row)
-
-    def _slots(self, connection: Connection, culture: str) -> set[int]:
-        """The slots of the culture's raters who count: finished ones, and those who answered lately."""
-        table = tables.raters
-        late = table.c.active < self._hour() - STALE_HOURS
-        counts = or_(not_(late), not_(readings.unfinished()))
-        return set(connection.scalars(select(table.c.slot).where(table.c.culture == culture, counts)))
 
     def _one_task(self, connection: Connection, rater: Rater, position: int) -> Task:
         table = tables.tasks

@@ -51,7 +51,10 @@ def read(file: Path) -> Survey:
             f"there is no {file}; `scoft-hpc survey make` draws the pages and writes it."
         ) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file} cannot be read: {' '.join(str(error).split())}") from None
+        raise ConfigError(
+            f"{file} cannot be read: {' '.join(str(error).split())}. Expected YAML as `scoft-hpc survey make` wrote "
+            f"it; a text with a ?, a : or a # in it stands in quotes."
+        ) from None
     if not isinstance(content, dict):
         raise ConfigError(f"{file} holds no settings; remove it, and `scoft-hpc survey make` writes it anew.")
     asked = content.get("questions")

@@ -44,7 +44,7 @@ attention: {attention}
 #   culture     which represents the culture best, artefacts aside
 #   stereotype  which is the least stereotypical, by one's own knowledge
 #   offence     which is the least offensive to oneself
-# A question of your own is written {{name: …, text: {{en: …}}, reversed_text: {{en: …}}}}, in every language below.
+# A question of your own is written {{name: …, text: {{en: "…"}}, reversed_text: {{en: "…"}}}}, in every language below.
 questions: {questions}
 
 # Whether each image is also rated from 1 to 5, and whether images are blurred until they are clicked.

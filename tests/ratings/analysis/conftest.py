@@ -15,8 +15,8 @@ from scoft_hpc.ratings.demo.simulation import SimulatedRater, World
 from scoft_hpc.ratings.judgements import Judgement, Participant
 from scoft_hpc.ratings.survey import QUESTIONS, Survey
 from scoft_hpc.results.people import People
+from surveys import SYSTEMS
 
-SYSTEMS = ("base", "m", "mp", "mpc")
 CULTURES = ("china", "india", "korea", "mexico", "nigeria")
 QUOTAS = dict(zip(CULTURES, (11, 10, 10, 10, 10), strict=True))
 

@@ -19,7 +19,7 @@ from scoft_hpc.ratings.analysis.rankings import rankings
 from scoft_hpc.ratings.answers import Given
 from scoft_hpc.ratings.asked import Asked
 from scoft_hpc.ratings.demo import simulation
-from scoft_hpc.ratings.pages import Page, Picture
+from scoft_hpc.ratings.pages import Page
 from scoft_hpc.ratings.store import Store
 from scoft_hpc.ratings.survey import Ethics, Question, Survey
 from scoft_hpc.results import markdown, study
@@ -27,6 +27,7 @@ from scoft_hpc.results.findings import findings
 from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.report import page as report
 from scoft_hpc.results.study import Study
+from surveys import pages_from
 
 from .conftest import SYSTEMS
 
@@ -48,18 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Maker:
 
 @pytest.fixture(scope="module")
 def drawn(made: Maker) -> tuple[Page, ...]:
-    """A page of each sample; of a culture `china` rated by no more than two raters."""
-    read = study.read(made.folder)
-    found = []
-    for culture in CULTURES:
-        runs = {run.variant: run for run in read.of(culture=culture)}
-        for k, sample in enumerate(runs["base"].samples):
-            shown = tuple(
-                Picture(f"{culture}{k}{system}", system, runs[system].run_id, str(sample["file"]))
-                for system in SYSTEMS
-            )
-            found.append(Page(f"{culture}-{k:02d}", culture, str(sample["prompt"]), 0, 0, shown))
-    return tuple(found)
+    return pages_from(study.read(made.folder), SYSTEMS)
 
 
 @pytest.fixture(scope="module")
@@ -223,14 +213,10 @@ def test_a_broken_results_file_is_a_note_and_the_study_is_read(asked: Study, tmp
     assert any("survey results" in note for note in read.notes)
 
 
-def test_results_refuses_a_choice_of_cultures_and_a_survey_that_nobody_began(
-    made: Maker, asked: Study, tmp_path: Path
-) -> None:
-    from scoft_hpc.errors import ConfigError, RatingError
+def test_results_of_a_survey_that_nobody_began_are_refused(made: Maker, asked: Study, tmp_path: Path) -> None:
+    from scoft_hpc.errors import RatingError
     from scoft_hpc.ratings.analysis.command import results
 
-    with pytest.raises(ConfigError, match="of all cultures"):
-        results(Asked(made.folder, ("korea",), {}))
     nowhere = f"sqlite:///{tmp_path / 'none.db'}"
     with pytest.raises(RatingError, match="no answers yet"):
         results(Asked(made.folder, CULTURES, {"database": nowhere}))

@@ -86,6 +86,17 @@ def test_a_mistyped_verb_or_word_is_told_with_what_was_meant(told: Told) -> None
     assert "did you mean korea?" in told("make", "culture=Korea")[2]
 
 
+def test_cultures_are_chosen_when_pages_are_drawn_and_runs_never(told: Told) -> None:
+    for verb in ("serve", "results"):
+        code, _, err = told(verb, "culture=korea")
+        assert code == 2
+        assert f"survey {verb} has no setting `culture`" in err
+    code, _, err = told("make", "korea-mpc")
+    assert code == 2
+    assert "survey make is about a whole study, not about single runs" in err
+    assert "has no setting `variant`" in told("make", "variant=m")[2]
+
+
 def test_each_room_gets_the_study_the_cultures_and_its_own_words(
     told: Told, study: StudyDir, heard: list[tuple[str, Asked]]
 ) -> None:

@@ -14,21 +14,8 @@ from scoft_hpc.ratings.survey import Survey
 from scoft_hpc.runs.layout import SurveyDir
 
 KINDS = (
-    *(
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "lustre",
-        "gpfs",
-        "ceph",
-        "fuse.ceph",
-        "fuse.sshfs",
-        "beegfs",
-        "panfs",
-        "wekafs",
-    ),
-    *("orangefs", "pvfs2", "afs", "9p", "glusterfs", "fuse.glusterfs", "ocfs2", "gfs2"),
+    *("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "ceph", "fuse.ceph", "fuse.sshfs", "beegfs"),
+    *("panfs", "wekafs", "orangefs", "pvfs2", "afs", "9p", "glusterfs", "fuse.glusterfs", "ocfs2", "gfs2"),
 )
 
 

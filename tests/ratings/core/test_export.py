@@ -141,9 +141,7 @@ def test_no_small_group_can_be_told_from_what_is_published(
         own = {cell[1:]: count for cell, count in cells.items() if cell[0] == culture}
         behind = [count for cell, count in own.items() if cell not in published]
         assert hidden == sum(behind)
-        if (
-            hidden and published
-        ):  # what is left of the culture's total is no cell's own number, and not a few people's
+        if hidden and published:  # what is left of the total is no cell's own number, nor a few people's
             assert len(behind) >= 2
             assert hidden >= small
         if all(count >= small for count in own.values()):

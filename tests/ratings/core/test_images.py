@@ -40,9 +40,8 @@ def test_small_pixels_stay_sharp_and_what_is_not_square_lies_on_grey() -> None:
 def test_sizes_that_do_not_fit_are_smoothed_not_torn() -> None:
     ramp = Image.fromarray(np.tile(np.arange(100, dtype=np.uint8) * 2, (100, 1)))
     even = np.asarray(images.even(ramp.convert("RGB"), 256)).astype(int)
-    assert (
-        np.abs(np.diff(even[128, :, 0])).max() <= 2
-    )  # by nearest pixels every third step would be one of two
+    # By nearest pixels every third step would be one of two.
+    assert np.abs(np.diff(even[128, :, 0])).max() <= 2
 
 
 def test_what_is_transparent_lies_on_white_whatever_the_format(tmp_path: Path) -> None:

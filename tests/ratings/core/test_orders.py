@@ -97,9 +97,8 @@ def test_no_order_goes_with_another() -> None:
 
 def test_each_rater_sees_different_prompts_as_far_as_there_are() -> None:
     for tasks in sequences(replace(SURVEY, pages=5, attention=0), 20):
-        assert (
-            len({task.page.prompt for task in tasks}) >= 4
-        )  # a hand may take the end of one deck and another's start
+        # A hand may take the end of one deck and another's start.
+        assert len({task.page.prompt for task in tasks}) >= 4
 
 
 @given(

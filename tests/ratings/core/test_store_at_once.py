@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from pathlib import Path
@@ -162,9 +162,8 @@ def test_a_killed_writer_loses_no_answer_that_was_acknowledged(store: Store, url
 
 
 def test_two_processes_may_open_an_empty_database_at_once(url: str) -> None:
-    open_one: Callable[[int], Store] = lambda _: Store.open(SURVEY, PAGES, url)  # noqa: E731
     with ThreadPoolExecutor(6) as threads:
-        opened = list(threads.map(open_one, range(6)))
+        opened = list(threads.map(lambda _: Store.open(SURVEY, PAGES, url), range(6)))
     assert rows(url, "SELECT id FROM survey") == [(1,)]
     for store in opened:
         store.close()

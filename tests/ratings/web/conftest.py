@@ -22,9 +22,9 @@ from scoft_hpc.ratings.store import Store
 from scoft_hpc.ratings.survey import Ethics, Survey
 from scoft_hpc.ratings.web.app import create
 from scoft_hpc.ratings.web.serve import listening, settings
+from surveys import SYSTEMS
 
 SECRET = b"for tests alone, and long enough to sign with"
-SYSTEMS = ("base", "m", "mp", "mpc")
 CULTURES = ("korea", "nigeria")
 PROMPTS = ("a house on a hill", "a family having dinner", "a market in the morning", "two boats on a lake")
 SIDE = 96

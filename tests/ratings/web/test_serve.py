@@ -17,15 +17,13 @@ import httpx
 import pytest
 
 from scoft_hpc.errors import ConfigError, LaunchError
-from scoft_hpc.ratings import pages, template
 from scoft_hpc.ratings.survey import Ethics, Survey
 from scoft_hpc.ratings.web import links
 from scoft_hpc.ratings.web.serve import Address, _ethics, address_of, listening
-from scoft_hpc.runs import atomic
 from scoft_hpc.runs.layout import StudyDir
-from studies import plan_study
+from surveys import SYSTEMS, made, pages_of
 
-from .conftest import CULTURES, SECONDS, SECRET, SYSTEMS, make_pages
+from .conftest import CULTURES, SECONDS, SECRET
 
 PILOT = Survey("Images", "a-study", SYSTEMS, dict.fromkeys(CULTURES, 3), ethics=Ethics(pilot=True), pages=2)
 
@@ -33,12 +31,7 @@ PILOT = Survey("Images", "a-study", SYSTEMS, dict.fromkeys(CULTURES, 3), ethics=
 @pytest.fixture
 def study(tmp_path: Path) -> StudyDir:
     """A study whose pages are drawn."""
-    study = plan_study(tmp_path, list(CULTURES))
-    study.survey.path.mkdir()
-    pages.write(study.survey.pages, study.name, make_pages(study.survey.images))
-    template.write(study.survey.file, PILOT)
-    atomic.write_private(study.survey.secret, SECRET)
-    return study
+    return made(tmp_path, PILOT, pages_of(*CULTURES, number=4))
 
 
 @contextmanager

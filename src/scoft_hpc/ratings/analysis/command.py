@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from rich.console import Console
 
-from scoft_hpc.errors import ConfigError, RatingError
+from scoft_hpc.errors import RatingError
 from scoft_hpc.ratings import database, export, survey_file
 from scoft_hpc.ratings.analysis import terminal
 from scoft_hpc.ratings.analysis.analyse import analyse
@@ -20,33 +22,23 @@ def results(asked: Asked) -> int:
     """Everything that the answers say so far; at any time, also while raters answer.
 
     Raises:
-        ConfigError: for a choice of cultures, or a survey file that cannot be used.
+        ConfigError: for a survey file that cannot be used.
         RatingError: if nobody can have answered yet, or the study's folder cannot be written to.
     """
     study, folder = studies.read(asked.study), asked.study.survey
-    if set(asked.cultures) != set(study.cultures):
-        raise ConfigError(
-            f"survey results is of all cultures, as the survey file says, not of {', '.join(asked.cultures)} alone; "
-            f"leave `culture=` out: every culture has a table of its own."
-        )
-    spoken = survey_file.read(
-        folder.file
-    ).languages  # which ones the web application speaks is no matter here
+    spoken = survey_file.read(folder.file).languages  # no matter here which the web application speaks
     survey, pages = survey_file.load(folder, spoken)
     url = database.url_of(folder, asked.words.get("database"))
     if not database.exists(url):
         raise RatingError(
             f"there are no answers yet ({database.shown(url)} is not there); `scoft-hpc survey serve` asks raters."
         )
-    store = Store.open(survey, pages, url)
-    try:
+    with closing(Store.open(survey, pages, url)) as store:
         participants, judgements, changed = store.participants(), store.judgements(), store.changed()
-    finally:
-        store.close()
     found = analyse(survey, participants, judgements, study, pages)
     try:
         people.write(folder.results, found)
-        exported = export.write(folder, survey, pages, participants, judgements)
+        export.write(folder, survey, pages, participants, judgements)
         told = findings(studies.read(asked.study))
         markdown.write(asked.study.markdown, told)
         page.write(asked.study.report, told)
@@ -66,4 +58,4 @@ def results(asked: Asked) -> int:
         ("report", asked.study.report),
     ):
         console.print(f"{name:<9}{path}", markup=False, soft_wrap=True)
-    return 0 if exported else 1
+    return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,13 +42,7 @@ class Rankings:
 
     def of(self, culture: str) -> Rankings:
         """Those of one culture's raters."""
-        return self._rows(np.array([self.cultures[r] == culture for r in self.rater], dtype=bool))
-
-    def by(self, raters: Collection[int]) -> Rankings:
-        """Those of some raters."""
-        return self._rows(np.array([self.raters[r] in raters for r in self.rater], dtype=bool))
-
-    def _rows(self, chosen: NDArray[np.bool_]) -> Rankings:
+        chosen = np.array([self.cultures[r] == culture for r in self.rater], dtype=bool)
         left, rater = np.unique(self.rater[chosen], return_inverse=True)
         shown, page = np.unique(self.page[chosen], return_inverse=True)
         return Rankings(

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from scoft_hpc.errors import ConfigError, RatingError
+from scoft_hpc.launch.study import near
 from scoft_hpc.ratings import database, make, survey_file, template
 from scoft_hpc.ratings.analysis import command
 from scoft_hpc.ratings.asked import Asked
@@ -33,7 +34,8 @@ from scoft_hpc.results.study import Study
 from scoft_hpc.runs.layout import StudyDir, SurveyDir
 
 TITLE = "A demo with simulated raters"
-DEFAULTS = {"raters": 51, "pages": 12, "seed": 0}
+NUMBERS = {"raters": (51, 1, 5000), "pages": (12, 1, 500), "seed": (0, 0, 2**31)}
+"""Each setting's default, least and greatest number."""
 SPAMMERS = 16
 """One in so many ranks without looking."""
 AT_ONCE = 8
@@ -46,17 +48,16 @@ def demo(asked: Asked) -> int:
 
     Raises:
         ConfigError: for words that cannot be, or a study that is no toy.
-        RatingError: if the study's runs failed, or it has a survey that is none of the demo's.
+        RatingError: if the study's runs failed, or it has a survey of people, or a demo of other words.
     """
     console = Console(highlight=False, soft_wrap=True)
-    words = {name: _number(asked.words, name) for name in DEFAULTS}
+    words = _numbers(asked.words)
     study, folder = _study(asked), asked.study.survey
     quotas = _shared_out(words["raters"], study.cultures)
-    _write_survey(study, folder, quotas, words["pages"])
-    room = Asked(
-        asked.study, tuple(study.cultures), {k: v for k, v in asked.words.items() if k == "database"}
-    )
-    make.make(room)
+    _write_survey(study, folder, quotas, words)
+    database_word = {key: value for key, value in asked.words.items() if key == "database"}
+    whole = Asked(asked.study, tuple(study.cultures), database_word)
+    make.make(whole)
     survey, pages = survey_file.load(folder)
     true = truth.world(study, survey)
     raters = simulation.raters(true, quotas, spammers=words["raters"] // SPAMMERS, seed=words["seed"])
@@ -68,21 +69,26 @@ def demo(asked: Asked) -> int:
         else:
             with _served(store, survey, folder) as address:
                 _ask(console, address, raters, store)
-    if code := command.results(room):
-        return code
+    command.results(whole)
     found = people.read(folder, [])
     assert found is not None
     compared = truth.compare(found, raters)
     for told in truth.tables(compared, found.against):
         console.print(told)
     console.print(
-        f"try it   python -m scoft_hpc.survey serve {study.name}   {SEATS} place of each culture is left"
+        f"try it   python -m scoft_hpc.survey serve {near(asked.study.path)}   {SEATS} place of each culture is left"
     )
     return 0 if compared.agrees else RatingError.exit_code
 
 
 def _shared_out(raters: int, cultures: Sequence[str]) -> dict[str, int]:
-    """51 raters of five cultures: 11, 10, 10, 10, 10."""
+    """51 raters of five cultures: 11, 10, 10, 10, 10.
+
+    Raises:
+        ConfigError: for fewer raters than cultures.
+    """
+    if raters < len(cultures):
+        raise ConfigError(f"raters={raters}: expected one of each of {len(cultures)} cultures at least.")
     each, more = divmod(raters, len(cultures))
     return {culture: each + (i < more) for i, culture in enumerate(cultures)}
 
@@ -109,19 +115,14 @@ def _finished(folder: StudyDir) -> bool:
     return folder.plan.exists() and all(run.folder.result.exists() for run in studies.read(folder).runs)
 
 
-def _write_survey(study: Study, folder: SurveyDir, quotas: Mapping[str, int], wanted: int) -> None:
+def _write_survey(
+    study: Study, folder: SurveyDir, quotas: Mapping[str, int], words: Mapping[str, int]
+) -> None:
     """The survey file of the demo, unless it is there.
 
     Raises:
-        RatingError: if the study has a survey that is none of the demo's.
+        RatingError: if the study has a survey that is none of the demo's, or the demo's of other words.
     """
-    if folder.file.exists():
-        if survey_file.read(folder.file).title != TITLE:
-            raise RatingError(
-                f"{folder.path} is a survey of people, which simulated raters have no part in; name another study "
-                f"of the toy world, or none: scoft-hpc survey demo."
-            )
-        return
     systems = make.default_systems(study)
     survey = Survey(
         title=TITLE,
@@ -130,12 +131,26 @@ def _write_survey(study: Study, folder: SurveyDir, quotas: Mapping[str, int], wa
         quotas={culture: number + SEATS for culture, number in quotas.items()},
         ethics=Ethics(pilot=True),
         primary=Primary(system=systems[-1], against=systems[0]),
-        pages=wanted,
-        attention=min(Survey.attention, wanted),
+        pages=words["pages"],
+        attention=min(Survey.attention, words["pages"]),
         exclusion=Exclusion(consistency=-1.0, seconds=0.0, answered=0.0),  # simulated raters take no time
+        seed=words["seed"],
     )
-    folder.path.mkdir(parents=True, exist_ok=True)
-    template.write(folder.file, survey)
+    if not folder.file.exists():
+        folder.path.mkdir(parents=True, exist_ok=True)
+        template.write(folder.file, survey)
+        return
+    there = survey_file.read(folder.file)
+    if there.title != TITLE:
+        raise RatingError(
+            f"{folder.path} is a survey of people, which simulated raters have no part in; name another study "
+            f"of the toy world, or none: scoft-hpc survey demo."
+        )
+    if (there.quotas, there.pages, there.seed) != (survey.quotas, survey.pages, survey.seed):
+        raise RatingError(
+            f"{folder.path} is a demo with other raters, pages or seed; give the same words as then, or remove it "
+            f"to begin anew."
+        )
 
 
 @contextmanager
@@ -184,8 +199,18 @@ def _answer(rater: SimulatedRater, visit: Visit, store: Store) -> None:
             visit.follow(visit.save(said.ranks, said.ratings, said.offended))
 
 
-def _number(words: Mapping[str, str], name: str) -> int:
-    text = words.get(name, "")
-    if text and not (text.isascii() and text.isdecimal()):
-        raise ConfigError(f"{name}={text}: expected a whole number, such as {name}={DEFAULTS[name]}.")
-    return int(text) if text else DEFAULTS[name]
+def _numbers(words: Mapping[str, str]) -> dict[str, int]:
+    """The demo's settings.
+
+    Raises:
+        ConfigError: for those that cannot be, all at once.
+    """
+    texts = {name: words.get(name, str(default)) for name, (default, _, _) in NUMBERS.items()}
+    faults = [
+        f"{name}={text}: expected a whole number from {least} to {most}, such as {name}={default}."
+        for (name, text), (default, least, most) in zip(texts.items(), NUMBERS.values(), strict=True)
+        if not (text.isascii() and text.isdecimal() and least <= int(text[:11]) <= most)
+    ]
+    if faults:
+        raise ConfigError.of(faults)
+    return {name: int(text) for name, text in texts.items()}

@@ -40,6 +40,11 @@ class Address:
     url: str
 
     @property
+    def listens(self) -> str:
+        """The URL without a proxy."""
+        return f"http://{_bracketed(self.host)}:{self.port}"
+
+    @property
     def local(self) -> bool:
         return _loopback(self.host) and _loopback(urlsplit(self.url).hostname or "")
 
@@ -103,7 +108,7 @@ def address_of(words: Mapping[str, str]) -> Address:
         faults += _url_faults(url)
     if faults:
         raise ConfigError.of(faults)
-    return Address(host, int(port), url or f"http://{_bracketed(host)}:{port}")
+    return Address(host, int(port), url or Address(host, int(port), "").listens)
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -185,9 +190,11 @@ def _bracketed(host: str) -> str:
 
 def _tell(survey: Survey, address: Address, token: str) -> None:
     console = Console(highlight=False, soft_wrap=True)
+    proxy = {} if address.url == address.listens else {"proxy": f"passes that on to {address.listens}"}
     lines = {
         "survey": survey.title,
         "raters": f"{address.url}/",
+        **proxy,
         "progress": f"{address.url}/admin   token {token}",
         "ends": "with Ctrl-C; every answer is kept as it is given",
     }
