@@ -68,7 +68,7 @@ def test_a_survey_of_people_is_none_for_simulated_raters(told: Told, tmp_path: P
     study = finished(tmp_path)
     study.survey.path.mkdir()
     study.survey.file.write_text(
-        "{title: People, study: survey-demo, systems: [base, mpc], quotas: {korea: 1}}"
+        f"{{title: People, study: {command.DEMO}, systems: [base, mpc], quotas: {{korea: 1}}}}"
     )
     code, _, err = told(*WORDS)
     assert code == 5
@@ -98,4 +98,4 @@ def test_of_another_world_nobody_knows_the_truth(told: Told, tmp_path: Path) -> 
     finished(tmp_path, name="ccub")
     code, _, err = told(*WORDS)
     assert code == 2
-    assert "survey-demo is no study of the toy world" in err
+    assert f"{command.DEMO} is no study of the toy world" in err
