@@ -120,7 +120,9 @@ def test_a_raters_skill_is_told_of_where_the_culture_is(simulated: Simulated) ->
 def test_people_who_prefer_the_reference_are_said_to(simulated: Simulated) -> None:
     down = {system: 1 + k for k, system in enumerate(SYSTEMS)}
     found = some(simulated, set(range(1, 9)), ranks=down)
-    assert found.primary.sentence.startswith("People prefer base to mpc (representation of the culture): mpc won 0 %")
+    assert found.primary.sentence.startswith(
+        "People prefer base to mpc (representation of the culture): mpc won 0 %"
+    )
 
 
 def test_one_culture_is_enough(simulated: Simulated) -> None:

@@ -85,7 +85,9 @@ def test_a_culture_with_a_single_rater_beside_others_is_not_taken_for_certain() 
     strata = np.array([0] * 4 + [1] * 6 + [2])
     drawn = resample(strata, np.random.default_rng(0), 500).weights
     assert drawn[:, 10].std() > 0.5
-    assert drawn[:, :4].sum(axis=1) + drawn[:, 10] == pytest.approx(np.full(500, 5)), "with the smallest other"
+    assert drawn[:, :4].sum(axis=1) + drawn[:, 10] == pytest.approx(np.full(500, 5)), (
+        "with the smallest other"
+    )
 
 
 @pytest.mark.parametrize("sizes", [(2, 40), (12, 10, 11, 9, 1), (1, 1, 1, 10, 10)])

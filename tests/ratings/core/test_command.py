@@ -99,7 +99,10 @@ def test_each_room_gets_the_study_the_cultures_and_its_own_words(
         ("scoft_hpc.ratings.make", Asked(study, ("mexico",), {"pages": "3", "ethics": "IRB=7"})),
         ("scoft_hpc.ratings.web.serve", Asked(study, both, {"port": "9", "database": "sqlite:////x?a=b"})),
         ("scoft_hpc.ratings.analysis.command", Asked(study, both, {})),
-        ("scoft_hpc.ratings.demo.command", Asked(StudyDir(study.path.parent / "survey-demo"), (), {"raters": "51"})),
+        (
+            "scoft_hpc.ratings.demo.command",
+            Asked(StudyDir(study.path.parent / "survey-demo"), (), {"raters": "51"}),
+        ),
         ("scoft_hpc.ratings.demo.command", Asked(StudyDir(study.path.parent / "mine"), (), {"seed": "2"})),
     ]
 

@@ -151,7 +151,8 @@ def _mean(values: Iterable[tuple[str, Array | float]]) -> Array:
     by_culture: dict[str, list[Array | float]] = {}
     for culture, value in values:
         by_culture.setdefault(culture, []).append(value)
-    return np.asarray(np.mean([np.mean(some, axis=0) for some in by_culture.values()], axis=0))
+    means = [np.mean(np.array(some, dtype=np.float64), axis=0) for some in by_culture.values()]
+    return np.asarray(np.mean(means, axis=0))
 
 
 def _share(resamples: Resamples, value: float, low: float, high: float) -> Number:

@@ -51,8 +51,12 @@ def demo(asked: Asked) -> int:
     console = Console(highlight=False, soft_wrap=True)
     words = {name: _number(asked.words, name) for name in DEFAULTS}
     study, folder = _study(asked), asked.study.survey
+    if words["raters"] < len(study.cultures):
+        raise ConfigError(
+            f"raters={words['raters']}: expected one of each culture at least, {len(study.cultures)}."
+        )
     quotas = _shared_out(words["raters"], study.cultures)
-    _write_survey(study, folder, quotas, words["pages"])
+    _write_survey(study, folder, quotas, words)
     room = Asked(
         asked.study, tuple(study.cultures), {k: v for k, v in asked.words.items() if k == "database"}
     )
@@ -109,17 +113,28 @@ def _finished(folder: StudyDir) -> bool:
     return folder.plan.exists() and all(run.folder.result.exists() for run in studies.read(folder).runs)
 
 
-def _write_survey(study: Study, folder: SurveyDir, quotas: Mapping[str, int], wanted: int) -> None:
+def _write_survey(
+    study: Study, folder: SurveyDir, quotas: Mapping[str, int], words: Mapping[str, int]
+) -> None:
     """The survey file of the demo, unless it is there.
 
     Raises:
         RatingError: if the study has a survey that is none of the demo's.
+        ConfigError: if it has the demo of other raters, whose answers have another truth.
     """
+    quotas = {culture: number + SEATS for culture, number in quotas.items()}
     if folder.file.exists():
-        if survey_file.read(folder.file).title != TITLE:
+        there = survey_file.read(folder.file)
+        if there.title != TITLE:
             raise RatingError(
                 f"{folder.path} is a survey of people, which simulated raters have no part in; name another study "
                 f"of the toy world, or none: scoft-hpc survey demo."
+            )
+        if (there.quotas, there.pages, there.seed) != (quotas, words["pages"], words["seed"]):
+            raters = sum(there.quotas.values()) - SEATS * len(there.quotas)
+            raise ConfigError(
+                f"{folder.path} holds a demo with raters={raters} pages={there.pages} seed={there.seed}; say so again, "
+                f"or remove the folder for another."
             )
         return
     systems = make.default_systems(study)
@@ -127,12 +142,14 @@ def _write_survey(study: Study, folder: SurveyDir, quotas: Mapping[str, int], wa
         title=TITLE,
         study=study.name,
         systems=systems,
-        quotas={culture: number + SEATS for culture, number in quotas.items()},
+        quotas=quotas,
         ethics=Ethics(pilot=True),
         primary=Primary(system=systems[-1], against=systems[0]),
-        pages=wanted,
-        attention=min(Survey.attention, wanted),
-        exclusion=Exclusion(consistency=-1.0, seconds=0.0, answered=0.0),  # simulated raters take no time
+        pages=words["pages"],
+        attention=min(Survey.attention, words["pages"]),
+        seed=words["seed"],
+        # Nobody: simulated raters take no time, and what is true is true of all of them.
+        exclusion=Exclusion(consistency=-1.0, seconds=0.0, answered=0.0),
     )
     folder.path.mkdir(parents=True, exist_ok=True)
     template.write(folder.file, survey)
