@@ -220,6 +220,7 @@ class People:
         excluded: rule -> how many raters break it; `out`: how many are left out, who may break several.
         consistency: quartiles of raters' mean τ between a page and its repeat, before exclusions; empty without any.
         small: of fewer raters a culture's own table is not told.
+        fixed: whether the survey file is as it was when the first rater came.
     """
 
     title: str
@@ -237,6 +238,7 @@ class People:
     votes: tuple[Vote, ...]
     tracked: tuple[Tracked, ...]
     small: int
+    fixed: bool = True
 
     @property
     def raters(self) -> int:

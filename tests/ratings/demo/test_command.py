@@ -1,4 +1,4 @@
-"""The demo's whole way: pages are made, simulated raters come over HTTP, and what is found is held against the truth."""
+"""The demo's whole way: pages, simulated raters who come over HTTP, and what is found beside the truth."""
 
 from __future__ import annotations
 

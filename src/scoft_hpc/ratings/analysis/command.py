@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.console import Console
 
 from scoft_hpc.errors import ConfigError, RatingError
@@ -43,7 +45,7 @@ def results(asked: Asked) -> int:
         participants, judgements, changed = store.participants(), store.judgements(), store.changed()
     finally:
         store.close()
-    found = analyse(survey, participants, judgements, study, pages)
+    found = replace(analyse(survey, participants, judgements, study, pages), fixed=not changed)
     try:
         people.write(folder.results, found)
         exported = export.write(folder, survey, pages, participants, judgements)

@@ -6,7 +6,7 @@ bootstrap whose variance has no bias for a mean (Rao and Wu, J. Amer. Statist. A
 too small by (n − 1) / n. Cultures with a single rater, who cannot be drawn from, are one stratum together, and one that
 has no fellow is with the smallest other culture (collapsed strata: what cultures differ by is taken for noise).
 
-Intervals are Student's t of the resamples' standard deviation: percentiles of resamples of a handful of raters cover too
+Intervals are Student's t of the resamples' standard deviation: percentiles of resamples of few raters cover too
 seldom. Cultures count alike, so a culture of n raters brings 1 / n of a rater's variance, known with n − 1 degrees of
 freedom, and the sum has as many as Satterthwaite (Biometrics 2, 1946) says: raters less cultures where all have as many
 raters, and hardly more than the smallest has where it is much smaller. No interval is shorter than that of the model in

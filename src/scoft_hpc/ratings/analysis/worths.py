@@ -4,9 +4,9 @@ A ranking is a sequence of choices: the best of all, the best of what is left, a
 probability exp θ_i / Σ_{j∈A} exp θ_j (Plackett, Appl. Statist. 24, 1975; Luce 1959). θ is the *worth*, centred at 0;
 exp θ_i / Σ exp θ_j over all systems is how often i would be put *first*.
 
-**Ties.** A ranking with ties speaks for each of the orders that it leaves open, in equal parts: it counts with the mean
-of their log likelihoods, as a tie counts half a win and half a loss. (Not with the likelihood of the tie, which would be
-the log of their sum, and need a model of when people tie.) Of a group that ties, the sets still to choose from are the
+**Ties.** A ranking with ties speaks for each of the orders that it leaves open, in equal parts: it counts as the mean
+of their log likelihoods, as a tie counts half a win and half a loss. (It is not the likelihood of the tie, which is the
+log of their sum and needs a model of when people tie.) Of a group that ties, the sets still to choose from are the
 later systems and a subset of the group, every subset of one size alike: so this mean is, without approximation,
 
     ℓ(θ) = Σ_i w_i θ_i − Σ_A n_A log Σ_{j∈A} exp θ_j

@@ -77,7 +77,7 @@ class Recovered:
 
     @property
     def agrees(self) -> bool:
-        """Whether intervals hold what they should, no order is wrong, and skills, where told, rise with the true ones."""
+        """Whether intervals hold what they should, no order is wrong, and skills, where told, rise with the truth."""
         enough = (held >= LEAST * told for held, told in (tally(self.wins), tally(self.skills)))
         return all(enough) and tally(self.wins)[1] > 0 and not self.wrong and not self.order <= 0
 
@@ -136,7 +136,7 @@ def _outright(rater: SimulatedRater, question: str, system: str, against: str) -
 def accuracies(raters: Sequence[SimulatedRater]) -> Array:
     """What M-MSR says of raters of one culture [raters] after countless pages.
 
-    It is not how often they are right: pairs are not equally hard, so raters are not of one coin, as M-MSR has them, and
+    It is not how often they are right: pairs are not equally hard, so raters are not of one coin as M-MSR has them, and
     the skills that explain how they agree are root mean squares rather than means.
     """
     systems, questions = list(raters[0].worths[next(iter(raters[0].worths))]), list(raters[0].worths)
