@@ -149,12 +149,12 @@ def test_holm_is_over_questions_and_systems_and_the_primary_comparison_stands_ap
 @pytest.mark.parametrize("null", survey_intervals.NULLS, ids=lambda one: one.name)
 def test_what_is_not_there_is_found_at_most_at_the_level(null: survey_intervals.Population) -> None:
     """Of 3 × 60 comparisons: 5 % and the simulation's own error, threefold."""
-    flips, _ = survey_intervals.false_positives(null, 10, 1, 60)
+    flips, _ = survey_intervals.false_positives(null, (10,), 60)
     assert flips <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 60)
 
 
 def test_intervals_cover_and_percentiles_of_few_raters_do_not() -> None:
-    found = survey_intervals.covered(survey_intervals.POPULATIONS[1], 5, 1, 60)
+    found = survey_intervals.covered(survey_intervals.POPULATIONS[1], (5,), 60)
     for name in ("worth", "first", "win"):
         assert found[name] >= 0.93
     assert found["worth, percentiles"] < 0.92
