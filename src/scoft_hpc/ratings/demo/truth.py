@@ -224,7 +224,7 @@ def tables(recovered: Recovered, against: str) -> Iterator[Table | str]:
             mark = "misses" if one.holds is False else ""
             lines.add_row(*place, number(one.true), number(one.found.value), interval(one.found), mark)
     yield lines
-    yield f"{_of(recovered.wins)} intervals hold the truth, of single cultures and of all (95 in 100 should)."
+    yield f"{_of(recovered.wins)} intervals hold the truth, of single cultures and of all (95 in 100 should at least)."
     yield f"{recovered.apart} pairs of systems are told apart, {recovered.wrong} of them the wrong way round."
     if recovered.skills:
         yield (
