@@ -212,14 +212,17 @@ def test_a_survey_file_that_changed_is_not_said_to_be_fixed_beforehand(
     fixed = "fixed before the first answer"
     assert fixed in asked.folder.report.read_text()
     file = asked.folder.survey.file
-    before = file.read_text()
+    kept = {
+        path: path.read_bytes()
+        for path in (file, asked.folder.survey.results, asked.folder.report, asked.folder.markdown)
+    }
     template.write(file, replace(survey, exclusion=replace(survey.exclusion, consistency=0.99)))
     try:
         assert results(Asked(asked.folder, CULTURES, {})) == 0
         html, text = asked.folder.report.read_text(), asked.folder.markdown.read_text()
     finally:
-        file.write_text(before)
-        assert results(Asked(asked.folder, CULTURES, {})) == 0
+        for path, content in kept.items():
+            path.write_bytes(content)
     assert fixed not in html and "fixed beforehand:" not in html
     for told in (html, text):
         assert "The survey file has changed since the first rater came" in told

@@ -14,7 +14,7 @@ from scoft_hpc.ratings.asked import Asked
 from scoft_hpc.ratings.demo import truth
 from scoft_hpc.ratings.demo.command import demo
 
-WORDS = {"raters": "12", "pages": "4", "seed": "2"}
+WORDS = {"raters": "10", "pages": "3", "seed": "2"}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
 
 @pytest.fixture(scope="module")
 def shown(maker: Maker) -> Iterator[int]:
-    """What a demo with twelve raters ends with."""
+    """What a demo with ten raters ends with."""
     yield demo(Asked(maker.folder, (), WORDS))
 
 
@@ -38,8 +38,8 @@ def again(maker: Maker, **words: str) -> int:
 def test_it_ends_well_and_leaves_a_survey_with_a_place_for_a_person(maker: Maker, shown: int) -> None:
     assert shown == 0
     survey = survey_file.read(maker.folder.survey.file)
-    assert survey.quotas == {"korea": 7, "mexico": 7}
-    assert (survey.pages, survey.seed) == (4, 2)
+    assert survey.quotas == {"korea": 6, "mexico": 6}
+    assert (survey.pages, survey.seed) == (3, 2)
     assert "What people say" in maker.folder.report.read_text()
 
 
@@ -50,7 +50,7 @@ def test_asked_again_nobody_answers_twice(
     capsys.readouterr()
     assert again(maker) == shown
     told = capsys.readouterr().out
-    assert "12 raters have answered already" in told
+    assert "10 raters have answered already" in told
     assert "of 24 intervals hold the truth" in told.replace("\n", " ")
     assert maker.folder.survey.results.read_bytes() == before
 
@@ -64,12 +64,12 @@ def test_a_survey_that_does_not_agree_with_the_truth_is_no_success(
     assert again(maker) == RatingError.exit_code
 
 
-@pytest.mark.parametrize("words", [{"seed": "3"}, {"raters": "13"}, {"pages": "2"}])
+@pytest.mark.parametrize("words", [{"seed": "3"}, {"raters": "11"}, {"pages": "2"}])
 def test_answers_of_other_raters_are_not_held_against_these(
     maker: Maker, shown: int, words: dict[str, str]
 ) -> None:
     assert shown == 0
-    with pytest.raises(ConfigError, match="raters=12 pages=4 seed=2"):
+    with pytest.raises(ConfigError, match="raters=10 pages=3 seed=2"):
         again(maker, **words)
 
 
