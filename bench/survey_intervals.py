@@ -9,7 +9,7 @@ Raters are drawn from a population with a known truth, which is the analysis of 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -25,8 +25,9 @@ Array = NDArray[np.float64]
 
 PAGES, POOL = 12, 24
 """Pages of a rater, out of a culture's."""
-RATERS = ((2, 1), (3, 1), (5, 1), (10, 1), (2, 5), (10, 5))
-"""(raters of a culture, cultures)."""
+RATERS = ((2,), (3,), (5,), (10,), (2,) * 5, (10,) * 5)
+UNEQUAL = ((2, 40), (12, 10, 11, 9, 2), (12, 10, 11, 9, 1), (1, 1, 1, 10, 10), (1,) * 5)
+"""The raters of each culture."""
 SYSTEMS = ("base", "m", "mp", "mpc")
 CROWD = 3000
 SELDOM = 4
@@ -62,15 +63,16 @@ NULLS = (
 """Pages favour nobody: the test speaks of other raters of the same pages."""
 
 
-def draw(of: Population, rng: np.random.Generator, raters: int, cultures: int) -> Rankings:
+def draw(of: Population, rng: np.random.Generator, sizes: Sequence[int]) -> Rankings:
     """What so many raters of each culture say; pages are the population's, the same in every survey."""
-    count, systems = raters * cultures, len(of.theta)
+    count, systems = sum(sizes), len(of.theta)
+    culture = np.repeat(np.arange(len(sizes)), sizes)
     pages = of.page * np.random.default_rng(7).normal(size=(POOL, systems))
     page = (rng.integers(POOL, size=(count, 1)) + np.arange(PAGES)) % POOL
     own = np.array(of.theta) + of.taste * rng.normal(size=(count, 1, systems)) + pages[page]
     utility = rng.uniform(*of.skills, size=(count, 1, 1)) * own + rng.gumbel(size=(count, PAGES, systems))
     ranks = tied(utility.reshape(-1, systems), of.tie)
-    of_page = page + POOL * (np.arange(count) // raters)[:, None]  # every culture has its own
+    of_page = page + POOL * culture[:, None]  # every culture has its own
     shown, at = np.unique(of_page, return_inverse=True)
     return Rankings(
         SYSTEMS,
@@ -78,7 +80,7 @@ def draw(of: Population, rng: np.random.Generator, raters: int, cultures: int) -
         np.repeat(np.arange(count), PAGES),
         at.reshape(-1),
         tuple(range(count)),
-        tuple(str(i // raters) for i in range(count)),
+        tuple(map(str, culture)),
         tuple(map(str, shown)),
     )
 
@@ -104,15 +106,15 @@ class Truth:
 @cache
 def truth(of: Population) -> Truth:
     """What the analysis says of a crowd."""
-    crowd = draw(of, np.random.default_rng(1), CROWD, 1)
+    crowd = draw(of, np.random.default_rng(1), (CROWD,))
     once = Resamples(np.ones((1, CROWD)), 0)
     found = worths.worths(crowd, once)
     win = rates.rate(rates.wins(crowd, "base"), crowd.strata, once).value
-    few = [agreement.agreement(draw(of, np.random.default_rng(k), 60, 1)) for k in range(20)]
+    few = [agreement.agreement(draw(of, np.random.default_rng(k), (60,))) for k in range(20)]
     return Truth(found.worth, found.first, win, float(np.mean([one.alpha for one in few if one is not None])))
 
 
-def covered(of: Population, raters: int, cultures: int, surveys: int) -> dict[str, float]:
+def covered(of: Population, sizes: Sequence[int], surveys: int) -> dict[str, float]:
     """Of so many surveys the share whose interval holds the truth, by what is estimated; the mean over systems."""
     true, rng = truth(of), np.random.default_rng(2)
     hits: dict[str, list[float]] = {}
@@ -121,7 +123,7 @@ def covered(of: Population, raters: int, cultures: int, surveys: int) -> dict[st
         hits.setdefault(name, []).append(float(((low <= value) & (value <= high)).mean()))
 
     for survey in range(surveys):
-        found = draw(of, rng, raters, cultures)
+        found = draw(of, rng, sizes)
         resamples = resample(found.strata, rng, 300)
         one = worths.worths(found, resamples)
         count("worth", one.worth_low, one.worth_high, true.worth)
@@ -159,12 +161,12 @@ def percentiles(found: Rankings, rng: np.random.Generator) -> tuple[Array, Array
     return low, high
 
 
-def false_positives(of: Population, raters: int, cultures: int, surveys: int) -> tuple[float, float]:
+def false_positives(of: Population, sizes: Sequence[int], surveys: int) -> tuple[float, float]:
     """Shares of comparisons with base in which sign flips, and Student's t of raters' net wins, find a difference."""
     rng = np.random.default_rng(3)
     flips, t = [], []
     for _ in range(surveys):
-        found = draw(of, rng, raters, cultures)
+        found = draw(of, rng, sizes)
         tally = rates.wins(found, "base")
         flips.append(comparison.sign_flip(tally, found.strata, rng, 2000)[1:])
         net = (2 * tally.won - tally.of)[:, 1:].T
@@ -173,15 +175,15 @@ def false_positives(of: Population, raters: int, cultures: int, surveys: int) ->
     return float(np.mean(np.array(flips) <= LEVEL)), float(np.mean(np.array(t) <= LEVEL))
 
 
-def _table(head: str, lines: Iterator[tuple[str, list[str]]]) -> None:
-    print(f"\n| {head} | " + " | ".join(f"{c} × {r}" for r, c in RATERS) + " |")
-    print("|---" * (len(RATERS) + 1) + "|")
+def _table(head: str, columns: Sequence[Sequence[int]], lines: Iterator[tuple[str, list[str]]]) -> None:
+    print(f"\n| {head} | " + " | ".join(map(_size, columns)) + " |")
+    print("|---" * (len(columns) + 1) + "|")
     for name, cells in lines:
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
-def _cells(one: Callable[[int, int], str]) -> list[str]:
-    return [one(raters, cultures) for raters, cultures in RATERS]
+def _size(sizes: Sequence[int]) -> str:
+    return f"{len(sizes)} × {sizes[0]}" if len(set(sizes)) == 1 else ", ".join(map(str, sizes))
 
 
 def main() -> None:
@@ -191,29 +193,31 @@ def main() -> None:
     parser.add_argument("--surveys", type=int, default=1000)
     surveys = parser.parse_args().surveys
 
-    def coverages() -> Iterator[tuple[str, list[str]]]:
-        for of in POPULATIONS:
-            found = [covered(of, raters, cultures, surveys) for raters, cultures in RATERS]
-            for name in SHOWN:
+    def coverages(
+        populations: Sequence[Population], columns: Sequence[Sequence[int]], shown: Sequence[str]
+    ) -> Iterator[tuple[str, list[str]]]:
+        for of in populations:
+            found = [covered(of, sizes, surveys) for sizes in columns]
+            for name in shown:
                 yield (
                     f"{of.name}: {name}",
                     [f"{100 * one[name]:.1f}" if name in one else "–" for one in found],
                 )
 
-    _table("cultures × raters", coverages())
+    _table("cultures × raters", RATERS, coverages(POPULATIONS, RATERS, SHOWN))
+    _table("raters of each culture", UNEQUAL, coverages(POPULATIONS[2:3], UNEQUAL, ("worth", "first", "win")))
 
     def errors() -> Iterator[tuple[str, list[str]]]:
         for of in NULLS:
             yield (
                 of.name,
-                _cells(
-                    lambda r, c, of=of: " / ".join(
-                        f"{100 * x:.1f}" for x in false_positives(of, r, c, surveys)
-                    )
-                ),
+                [
+                    " / ".join(f"{100 * x:.1f}" for x in false_positives(of, sizes, surveys))
+                    for sizes in RATERS
+                ],
             )
 
-    _table("sign flips / Student's t", errors())
+    _table("sign flips / Student's t", RATERS, errors())
 
 
 if __name__ == "__main__":

@@ -131,6 +131,7 @@ def _faults(
     yield from _range("pages", survey.pages, 1, 500)
     yield from _range("attention", survey.attention, 0, max(0, survey.pages))
     yield from _range("small", survey.small, 1, 1000)
+    yield from _range("seed", survey.seed, 0, 2**63 - 1)
     yield from _each_of("languages", survey.languages, languages)
     if not survey.languages:
         yield f"languages: none; expected some of {', '.join(languages)}."

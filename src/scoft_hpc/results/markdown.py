@@ -118,6 +118,12 @@ def _people(said: People) -> Iterator[str]:
     yield ""
     yield _text(said.primary.sentence)
     yield ""
+    if said.out:
+        yield _text(f"With everybody: {said.primary.everybody_sentence}")
+        yield ""
+    if not said.fixed:
+        yield "The survey file has changed since the first rater came: what follows from it was not fixed beforehand."
+        yield ""
     yield _text(voices.crowd(said))
     if told := voices.alone(said):
         yield ""

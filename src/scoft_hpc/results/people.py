@@ -57,7 +57,7 @@ class Standing:
         shares: of its mean ranks 1, 1.5, 2, … how often each was given.
         worth: its Plackett–Luce worth, centred at 0.
         first: the probability of being put first.
-        best: in what share of resamples no system has a higher worth; None where none can be drawn.
+        best: in what share of resamples no system has a higher worth; None where too few raters tell.
         wins: how often it wins against the reference, a tie being half a win; None of the reference itself.
         rating: the mean of 1 to 5; None where none was asked.
         offended: the share of its pictures that offended whoever looked.
@@ -150,12 +150,14 @@ class Primary:
         share = f"{100 * one.wins.value:.0f} % of comparisons"
         if one.wins.told:
             share += f" (95 % interval {100 * (one.wins.low or 0):.0f} to {100 * (one.wins.high or 0):.0f})"
+        pair = (one.system, one.against)
+        better, worse = pair if one.wins.value > 0.5 else reversed(pair)
         verdict = (
-            f"People {'prefer' if one.wins.value > 0.5 else 'do not prefer'} {one.system} to {one.against} ({asked})"
+            f"People prefer {better} to {worse} ({asked})"
             if one.p <= self.alpha
             else f"It is not shown that people prefer {one.system} to {one.against}, or the other way round ({asked})"
         )
-        return f"{verdict}: it won {share}, {raters(one.raters)}, p {_p(one.p)}."
+        return f"{verdict}: {one.system} won {share}, {raters(one.raters)}, p {_p(one.p)}."
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,7 @@ class People:
         excluded: rule -> how many raters break it; `out`: how many are left out, who may break several.
         consistency: quartiles of raters' mean τ between a page and its repeat, before exclusions; empty without any.
         small: of fewer raters a culture's own table is not told.
+        fixed: whether the survey file is as it was when the first rater came.
     """
 
     title: str
@@ -235,6 +238,7 @@ class People:
     votes: tuple[Vote, ...]
     tracked: tuple[Tracked, ...]
     small: int
+    fixed: bool = True
 
     @property
     def raters(self) -> int:

@@ -47,6 +47,23 @@ def test_alpha_is_that_of_the_table_of_raters_and_pictures() -> None:
     assert found.low < found.alpha < found.high
 
 
+def test_cultures_of_two_raters_are_in_the_interval() -> None:
+    """Without either of two the culture's pairs are gone: both say the same, which is not that they tell nothing."""
+    rng, held = np.random.default_rng(0), []
+    rater, page = np.repeat(np.arange(12), 6), np.tile(np.arange(6), 12)
+    sizes = (2, 2, 2, 2, 4)
+    of = np.repeat(np.arange(5), sizes)
+    for _ in range(60):
+        worths = np.array([0, 0.7, 1.4]) + rng.normal(size=(12, 3))
+        utility = worths[rater] + rng.gumbel(size=(72, 3))
+        ranks = np.argsort(np.argsort(-utility, axis=1), axis=1) + 1
+        found = agreement(of_ranks(ranks.tolist(), rater, [str(c) for c in of], page + 6 * of[rater]))
+        assert found is not None
+        held.append((found.alpha, found.low, found.high))
+    alpha, low, high = np.array(held).T
+    assert ((low <= alpha.mean()) & (alpha.mean() <= high)).mean() >= 0.88
+
+
 def test_unanimous_raters_agree_without_an_interval_and_flat_ones_cannot_be_told() -> None:
     raters, pages = [0, 0, 1, 1, 2, 2], [0, 1] * 3
     alike = agreement(of_ranks([[1, 2, 3]] * 6, raters, pages=pages))

@@ -86,6 +86,45 @@ def test_few_raters_are_told_of_in_words(simulated: Simulated, raters: set[int],
         assert one.worth.told == (len(raters) > 1)
 
 
+def test_of_two_raters_nobody_says_which_system_is_the_best(simulated: Simulated) -> None:
+    """Their resamples are four, and two who agree would be sure."""
+    assert {one.best for one in some(simulated, {1, 2}).table("culture").standings} == {None}
+    assert None not in {one.best for one in some(simulated, {1, 2, 3}).table("culture").standings}
+
+
+def test_in_means_over_all_cultures_each_counts_alike(simulated: Simulated) -> None:
+    """Eleven raters of one culture put mpc first and base last, two of another the other way round."""
+    up = {system: 4 - k for k, system in enumerate(SYSTEMS)}
+    down = {system: 1 + k for k, system in enumerate(SYSTEMS)}
+    who = [one for one in simulated.people if one.culture == "china" or one.rater in (12, 13)]
+    said = [
+        replace(one, ranks=ranks, ratings={s: 6 - r for s, r in ranks.items()}, offended=offended)
+        for one in simulated.said
+        if one.rater in {one.rater for one in who}
+        for ranks, offended in [(up, frozenset()) if one.culture == "china" else (down, frozenset({"mpc"}))]
+    ]
+    rules = replace(simulated.survey, exclusion=Exclusion(-1.0, 0.0, 0.0))
+    standings = {one.system: one for one in analyse(rules, who, said).table("culture").standings}
+    assert [standings[s].rank for s in SYSTEMS] == pytest.approx([2.5] * 4)
+    assert standings["mpc"].worth.value == pytest.approx(standings["base"].worth.value, abs=1e-6)
+    assert [standings[s].rating for s in SYSTEMS] == pytest.approx([3.5] * 4)
+    assert standings["mpc"].offended == pytest.approx(0.5)
+    assert standings["mpc"].shares == pytest.approx((0.5, 0, 0, 0, 0, 0, 0.5))
+
+
+def test_a_raters_skill_is_told_of_where_the_culture_is(simulated: Simulated) -> None:
+    assert some(simulated, {1, 2, 3, 4}).skills == (), "below `small`"
+    assert [one.rater for one in some(simulated, {1, 2, 3, 4, 5}).skills] == [1, 2, 3, 4, 5]
+
+
+def test_people_who_prefer_the_reference_are_said_to(simulated: Simulated) -> None:
+    down = {system: 1 + k for k, system in enumerate(SYSTEMS)}
+    found = some(simulated, set(range(1, 9)), ranks=down)
+    assert found.primary.sentence.startswith(
+        "People prefer base to mpc (representation of the culture): mpc won 0 %"
+    )
+
+
 def test_one_culture_is_enough(simulated: Simulated) -> None:
     found = some(simulated, set(range(1, 12)))
     assert "People prefer mpc to base" in found.primary.sentence

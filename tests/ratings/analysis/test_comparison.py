@@ -53,9 +53,53 @@ def test_raters_are_drawn_within_their_cultures_and_single_ones_together() -> No
     assert drawn.weights[:, :2].sum(axis=1) == pytest.approx(np.full(500, 2))
     assert drawn.weights[:, 2:5].sum(axis=1) == pytest.approx(np.full(500, 3))
     assert drawn.weights[:, 5:].sum(axis=1) == pytest.approx(np.full(500, 2))
-    assert drawn.freedom == 1 + 2 + 1
     assert resample(np.array([0]), np.random.default_rng(0)).freedom == 0
     assert resample(np.zeros(0, dtype=int), np.random.default_rng(0)).freedom == 0
+
+
+@pytest.mark.parametrize(
+    ("sizes", "freedom"),
+    [
+        ((10,) * 5, 45),  # raters less cultures
+        ((2, 40), (1 / 2 + 1 / 40) ** 2 / (1 / 4 + 1 / 1600 / 39)),
+        ((1,) * 5, 4),
+        ((1, 10), 1.1**2 / (1 + 0.01 / 9)),
+        ((2, 3, 1, 1), (1 / 2 + 1 / 3 + 2) ** 2 / (1 / 4 + 1 / 9 / 2 + 4)),
+    ],
+)
+def test_the_smallest_culture_has_the_say_in_the_degrees_of_freedom(
+    sizes: tuple[int, ...], freedom: float
+) -> None:
+    strata = np.repeat(np.arange(len(sizes)), sizes)
+    assert resample(strata, np.random.default_rng(0), 2).freedom == pytest.approx(freedom)
+
+
+def test_single_raters_of_five_cultures_have_the_standard_error_of_their_mean() -> None:
+    values, strata = np.array([1.0, 4, 2, 8, 5]), np.arange(5)
+    weights = resample(strata, np.random.default_rng(0), 50_000).weights
+    mean = expand(weights, strata, np.full(5, 12.0)) @ values / 5
+    assert mean.std() == pytest.approx(values.std(ddof=1) / math.sqrt(5), rel=0.02)
+
+
+def test_a_culture_with_a_single_rater_beside_others_is_not_taken_for_certain() -> None:
+    strata = np.array([0] * 4 + [1] * 6 + [2])
+    drawn = resample(strata, np.random.default_rng(0), 500).weights
+    assert drawn[:, 10].std() > 0.5
+    assert drawn[:, :4].sum(axis=1) + drawn[:, 10] == pytest.approx(np.full(500, 5)), (
+        "with the smallest other"
+    )
+
+
+@pytest.mark.parametrize("sizes", [(2, 40), (12, 10, 11, 9, 1), (1, 1, 1, 10, 10)])
+def test_intervals_cover_where_cultures_have_unequal_numbers_of_raters(sizes: tuple[int, ...]) -> None:
+    """Of raters' own chances to prefer a system, .2 to .8, twelve comparisons each."""
+    strata, rng = np.repeat(np.arange(len(sizes)), sizes), np.random.default_rng(0)
+    held = []
+    for _ in range(150):
+        won = rng.binomial(12, rng.uniform(0.2, 0.8, len(strata))).astype(float)
+        one = rates.rate(Tally(won, np.full(len(strata), 12.0)), strata, resample(strata, rng, 200))
+        held.append(one.low <= 0.5 <= one.high)
+    assert np.mean(held) >= 0.92
 
 
 def test_cultures_are_weighed_to_one_size() -> None:
@@ -105,12 +149,12 @@ def test_holm_is_over_questions_and_systems_and_the_primary_comparison_stands_ap
 @pytest.mark.parametrize("null", survey_intervals.NULLS, ids=lambda one: one.name)
 def test_what_is_not_there_is_found_at_most_at_the_level(null: survey_intervals.Population) -> None:
     """Of 3 × 60 comparisons: 5 % and the simulation's own error, threefold."""
-    flips, _ = survey_intervals.false_positives(null, 10, 1, 60)
+    flips, _ = survey_intervals.false_positives(null, (10,), 60)
     assert flips <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 60)
 
 
 def test_intervals_cover_and_percentiles_of_few_raters_do_not() -> None:
-    found = survey_intervals.covered(survey_intervals.POPULATIONS[1], 5, 1, 60)
+    found = survey_intervals.covered(survey_intervals.POPULATIONS[1], (5,), 60)
     for name in ("worth", "first", "win"):
         assert found[name] >= 0.93
     assert found["worth, percentiles"] < 0.92

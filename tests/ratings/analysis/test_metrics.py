@@ -194,6 +194,31 @@ def test_the_report_escapes_what_a_survey_says(asked: Study) -> None:
     assert html.count("<script>") == 1
 
 
+def test_a_survey_file_that_changed_is_not_said_to_be_fixed_beforehand(
+    made: Maker, asked: Study, survey: Survey, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from scoft_hpc.ratings.analysis.command import results
+
+    fixed = "fixed before the first answer"
+    assert fixed in asked.folder.report.read_text()
+    file = asked.folder.survey.file
+    kept = {
+        path: path.read_bytes()
+        for path in (file, asked.folder.survey.results, asked.folder.report, asked.folder.markdown)
+    }
+    template.write(file, replace(survey, exclusion=replace(survey.exclusion, consistency=0.99)))
+    try:
+        assert results(Asked(asked.folder, CULTURES, {})) == 0
+        html, text = asked.folder.report.read_text(), asked.folder.markdown.read_text()
+    finally:
+        for path, content in kept.items():
+            path.write_bytes(content)
+    assert fixed not in html and "fixed beforehand:" not in html
+    for told in (html, text):
+        assert "The survey file has changed since the first rater came" in told
+        assert "With everybody: " in told
+
+
 def test_without_a_survey_the_report_has_no_chapter(asked: Study) -> None:
     assert 'id="people"' not in report.render(findings(replace(asked, people=None)))
     assert "What people say" not in markdown.render(findings(replace(asked, people=None)))

@@ -45,6 +45,25 @@ def test_crowdkit_finds_the_same_skills_and_labels(seed: int, given: float, foes
     assert found.vote[voted.index].tolist() == voted.tolist()
 
 
+@pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
+@pytest.mark.parametrize(("raters", "alike"), [(12, 6), (13, 2)])
+def test_where_ours_and_crowdkits_come_to_rest_apart_crowdkits_own_starts_do(raters: int, alike: int) -> None:
+    """Of six sets of labels: what trimming leaves of some numbers of raters has several ends, and crowd-kit starts
+    anywhere."""
+    same = 0
+    for seed in range(6):
+        labels = labels_of(seed, raters=raters)
+        ours = np.abs(skills.skills(labels).weight)
+        theirs = [
+            np.abs(MMSR(random_state=start).fit(as_rows(labels)).skills_.sort_index().to_numpy())
+            for start in range(3)
+        ]
+        ours = np.where(theirs[0] == 0, 0, ours)  # a rater of whom its eigenvector says nothing
+        same += np.allclose(ours, theirs[0], atol=1e-5)
+        assert np.abs(ours - theirs[0]).max() <= max(1e-5, 8 * np.ptp(theirs, axis=0).max())
+    assert same == alike
+
+
 def test_raters_in_bad_faith_have_negative_skills() -> None:
     found = skills.skills(labels_of(4, raters=12, foes=3))
     assert (found.skill[:3] < -0.4).all()

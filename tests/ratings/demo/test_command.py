@@ -13,6 +13,7 @@ from results.conftest import Maker
 from scoft_hpc import survey as command
 from scoft_hpc.config.schema import Data
 from scoft_hpc.ratings.database import VARIABLE
+from scoft_hpc.ratings.demo import truth
 from scoft_hpc.runs import atomic
 from scoft_hpc.runs.layout import StudyDir
 
@@ -42,11 +43,13 @@ def finished(tmp_path: Path, **data: str) -> StudyDir:
     return Maker.of(tmp_path, command.DEMO, variants=variants, seeds=(0,), data=world).finish().folder
 
 
-def test_simulated_raters_are_found_out_and_asked_once(told: Told, tmp_path: Path) -> None:
+def test_simulated_raters_are_found_out_and_asked_once(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study = finished(tmp_path)
     atomic.write_private(
         study.survey.secret, b"5" * 64
-    )  # pages have their names, and raters their noise, from it
+    )  # whence pages have their names, and raters their noise
     code, out, err = told(*WORDS)
     assert (code, err) == (0, "")
     assert "0 of them the wrong way round" in out
@@ -59,9 +62,16 @@ def test_simulated_raters_are_found_out_and_asked_once(told: Told, tmp_path: Pat
     assert code == 0
     assert "12 raters have answered already" in out
     assert study.survey.results.read_bytes() == found
-    code, _, err = told(*WORDS, "seed=1")
-    assert code == 5
-    assert "is a demo with other raters, pages or seed; give the same words as then, or remove it" in err
+    for other in ("seed=1", "raters=11", "pages=3"):  # whose truth is another
+        code, _, err = told(*WORDS, other)
+        assert code == 2
+        assert (
+            "holds a demo with raters=12 pages=4 seed=0; give these words again, or remove the folder" in err
+        )
+    opposite = {question: (measure, -slope) for question, (measure, slope) in truth.TRUTHS.items()}
+    monkeypatch.setattr(truth, "TRUTHS", opposite)
+    code, out, _ = told(*WORDS)
+    assert code == 5  # a survey that does not agree with the truth is no success
 
 
 def test_a_survey_of_people_is_none_for_simulated_raters(told: Told, tmp_path: Path) -> None:

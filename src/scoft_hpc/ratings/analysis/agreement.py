@@ -40,7 +40,9 @@ def agreement(found: Rankings) -> Agreement | None:
     for stratum in np.unique(strata):
         left = [value for value, s in zip(without, strata, strict=True) if s == stratum and value is not None]
         if len(left) > 1:
-            variance += (len(left) - 1) / len(left) * float(np.sum((np.array(left) - np.mean(left)) ** 2))
+            # Without either of two raters the culture's pairs are gone, so that both say the same.
+            middle = np.mean(left) if len(left) > 2 else alpha
+            variance += (len(left) - 1) / len(left) * float(np.sum((np.array(left) - middle) ** 2))
             freedom += len(left) - 1
     if freedom < 2 or variance < 1e-18:
         return Agreement(alpha, -np.inf, np.inf)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from scoft_hpc.ratings.analysis import comparison, metrics, noisy, rates, skills
 from scoft_hpc.ratings.analysis.agreement import agreement
 from scoft_hpc.ratings.analysis.consistency import consistency
 from scoft_hpc.ratings.analysis.exclusion import Excluded, exclude
-from scoft_hpc.ratings.analysis.rankings import Rankings, rankings
+from scoft_hpc.ratings.analysis.rankings import Array, Rankings, rankings
 from scoft_hpc.ratings.analysis.resampling import Resamples, resample
 from scoft_hpc.ratings.judgements import Judgement, Kind, Participant
 from scoft_hpc.ratings.pages import Page
@@ -117,32 +117,42 @@ def _table(
 def _standings(
     survey: Survey, question: str, culture: str, found: Rankings, said: Sequence[Judgement]
 ) -> Iterator[Standing]:
-    """Of the systems that some page showed."""
+    """Of the systems that some page showed; cultures count alike in all of it."""
     resamples = resample(found.strata, _rng(survey, "worths", question, culture))
     worth = worths.worths(found, resamples)
     against = reference(survey)
     win = rates.rate(rates.wins(found, against), found.strata, resamples)
     for k, system in enumerate(found.systems):
         ranks = found.ranks[:, k]
-        ranks = ranks[np.isfinite(ranks)]
-        if not len(ranks):
+        shown = np.flatnonzero(np.isfinite(ranks))
+        if not len(shown):
             continue
-        levels = np.bincount(np.rint(2 * ranks - 2).astype(np.intp), minlength=2 * len(found.systems) - 1)
-        ratings = [j.ratings[system] for j in said if system in j.ratings]
+        levels = np.eye(2 * len(found.systems) - 1)[np.rint(2 * ranks[shown] - 2).astype(np.intp)]
+        shares = _mean((found.cultures[found.rater[i]], row) for i, row in zip(shown, levels, strict=True))
+        rated = [j for j in said if system in j.ratings]
         seen = [j for j in said if j.ranks is not None and system in j.ranks]
         yield Standing(
             system=system,
-            rank=float(ranks.mean()),
-            shares=tuple(float(share) for share in levels / levels.sum()),
+            rank=float(shares @ (1 + np.arange(len(shares)) / 2)),
+            shares=tuple(shares.tolist()),
             worth=finite(worth.worth[k], worth.worth_low[k], worth.worth_high[k]),
             first=_share(resamples, worth.first[k], worth.first_low[k], worth.first_high[k]),
-            best=float(worth.best[k]) if resamples.freedom else None,
+            best=float(worth.best[k]) if np.isfinite(worth.best[k]) else None,
             wins=None
             if system == against or not np.isfinite(win.value[k])
             else _share(resamples, win.value[k], win.low[k], win.high[k]),
-            rating=float(np.mean(ratings)) if ratings else None,
-            offended=sum(system in j.offended for j in seen) / len(seen),
+            rating=float(_mean((j.culture, j.ratings[system]) for j in rated)) if rated else None,
+            offended=float(_mean((j.culture, system in j.offended) for j in seen)),
         )
+
+
+def _mean(values: Iterable[tuple[str, Array | float]]) -> Array:
+    """Of (culture, value): the mean over cultures of their means."""
+    by_culture: dict[str, list[Array | float]] = {}
+    for culture, value in values:
+        by_culture.setdefault(culture, []).append(value)
+    means = [np.mean(np.array(some, dtype=np.float64), axis=0) for some in by_culture.values()]
+    return np.asarray(np.mean(means, axis=0))
 
 
 def _share(resamples: Resamples, value: float, low: float, high: float) -> Number:
@@ -187,12 +197,12 @@ def _test(survey: Survey, question: str, system: str, against: str, judgements: 
 
 
 def _skills(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Skill]:
-    """Over all questions, culture by culture: raters of different cultures share no page. Two raters alone cannot tell
-    who of them is good."""
+    """Over all questions, culture by culture: raters of different cultures share no page. Of few raters nobody is told
+    of, and two alone cannot tell who of them is good."""
     everything = rankings(judgements, survey.systems)
     for culture in survey.quotas:
         found = everything.of(culture)
-        if len(found.raters) < 3:
+        if len(found.raters) < max(survey.small, 3):
             continue
         accuracy = skills.skills(skills.keyed_by_page(found)).accuracy
         low, high = skills.accuracy_interval(found, _rng(survey, "skills", culture))

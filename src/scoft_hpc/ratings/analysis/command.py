@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -35,7 +36,7 @@ def results(asked: Asked) -> int:
         )
     with closing(Store.open(survey, pages, url)) as store:
         participants, judgements, changed = store.participants(), store.judgements(), store.changed()
-    found = analyse(survey, participants, judgements, study, pages)
+    found = replace(analyse(survey, participants, judgements, study, pages), fixed=not changed)
     try:
         people.write(folder.results, found)
         export.write(folder, survey, pages, participants, judgements)

@@ -80,7 +80,12 @@ def estimate(labels: NDArray[np.int8]) -> Array:
     np.fill_diagonal(shared, 0)
     met = shared > 0
     covariance = np.where(met, given @ given.T / np.maximum(shared, 1), 0.0)  # agree less disagree: M is 2
-    return _rank_one(np.abs(covariance), met, _tasks(labels)) * _signs(covariance)
+    return complete(covariance, met, _tasks(labels))
+
+
+def complete(covariance: Array, met: NDArray[np.bool_], tasks: int) -> Array:
+    """Skills [raters] whose products are the covariance [raters, raters] where raters `met`, nobody themselves."""
+    return _rank_one(np.abs(covariance), met, tasks) * _signs(covariance)
 
 
 def accuracy_interval(

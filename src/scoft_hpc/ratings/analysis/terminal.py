@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from rich.table import Table as Lines
 
 
+LEGEND = (
+    "Rank 1 is the best; worth: Plackett–Luce’s log odds, centred at 0; best: the share of resampled surveys in which "
+    "no system is better; beats {against}: share of comparisons, a tie is half; α: Krippendorff’s, 0 is chance. "
+    "Intervals of 95 % speak of other raters, and cultures count alike."
+)
+
+
 def show(console: Console, found: People) -> None:
     """Print it all."""
     console.print()
@@ -23,10 +30,15 @@ def show(console: Console, found: People) -> None:
         console.print(f"With everybody: {found.primary.everybody_sentence}", markup=False)
     console.print()
     console.print(f"{voices.crowd(found)} {voices.alone(found)}".strip(), markup=False)
-    for table in (*questions(found), cultures(found), metrics(found)):
-        if table is not None:
+    for table in questions(found):
+        console.print()
+        console.print(table)
+    console.print()
+    console.print(LEGEND.format(against=found.against), markup=False)
+    for more in (cultures(found), metrics(found)):
+        if more is not None:
             console.print()
-            console.print(table)
+            console.print(more)
     console.print()
 
 

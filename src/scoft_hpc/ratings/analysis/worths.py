@@ -4,9 +4,10 @@ A ranking is a sequence of choices: the best of all, the best of what is left, a
 probability exp θ_i / Σ_{j∈A} exp θ_j (Plackett, Appl. Statist. 24, 1975; Luce 1959). θ is the *worth*, centred at 0;
 exp θ_i / Σ exp θ_j over all systems is how often i would be put *first*.
 
-**Ties.** A ranking with ties speaks for each of the orders that it leaves open, in equal parts: its log likelihood is
-their mean, as a tie counts half a win and half a loss. Of a group that ties, the sets still to choose from are the
-later systems and a subset of the group, every subset of one size alike. So the log likelihood of all rankings is
+**Ties.** A ranking with ties speaks for each of the orders that it leaves open, in equal parts: it counts as the mean
+of their log likelihoods, as a tie counts half a win and half a loss. (It is not the likelihood of the tie, which is the
+log of their sum and needs a model of when people tie.) Of a group that ties, the sets still to choose from are the
+later systems and a subset of the group, every subset of one size alike: so this mean is, without approximation,
 
     ℓ(θ) = Σ_i w_i θ_i − Σ_A n_A log Σ_{j∈A} exp θ_j
 
@@ -34,6 +35,8 @@ from scoft_hpc.ratings.analysis.resampling import Resamples, expand, expit, logi
 
 PRIOR = 1.0
 """How many ties each pair of systems is given."""
+LEAST_FREEDOM = 2
+"""Of two raters alike a quarter of the surveys would be sure of the best of four systems that are as good [ours]."""
 STEPS, TOLERANCE = 200, 1e-9
 
 
@@ -52,7 +55,8 @@ class Worths:
     Attributes:
         worth: θ. Of a system that no page shows it is nearly 0 and means nothing.
         first: the probability of being put first.
-        best: the share of resamples in which no system has a higher worth; NaN where there are none.
+        best: the share of resamples in which no system has a higher worth; NaN below two degrees of freedom, where
+            resamples are so few that they agree by chance.
     """
 
     worth: Array
@@ -87,7 +91,7 @@ def worths(found: Rankings, resamples: Resamples) -> Worths:
         _first(theta),
         expit(first_low),
         expit(first_high),
-        best if resamples.freedom else np.full_like(best, np.nan),
+        best if resamples.freedom >= LEAST_FREEDOM else np.full_like(best, np.nan),
     )
 
 

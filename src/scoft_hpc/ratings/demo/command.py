@@ -47,8 +47,8 @@ def demo(asked: Asked) -> int:
     """Do it all; 0 if what was found agrees with the truth.
 
     Raises:
-        ConfigError: for words that cannot be, or a study that is no toy.
-        RatingError: if the study's runs failed, or it has a survey of people, or a demo of other words.
+        ConfigError: for words that cannot be or that an earlier demo was not of, or a study that is no toy.
+        RatingError: if the study's runs failed, or it has a survey of people.
     """
     console = Console(highlight=False, soft_wrap=True)
     words = _numbers(asked.words)
@@ -121,7 +121,8 @@ def _write_survey(
     """The survey file of the demo, unless it is there.
 
     Raises:
-        RatingError: if the study has a survey that is none of the demo's, or the demo's of other words.
+        RatingError: if the study has a survey that is none of the demo's.
+        ConfigError: if it has the demo of other raters, whose answers have another truth.
     """
     systems = make.default_systems(study)
     survey = Survey(
@@ -133,7 +134,8 @@ def _write_survey(
         primary=Primary(system=systems[-1], against=systems[0]),
         pages=words["pages"],
         attention=min(Survey.attention, words["pages"]),
-        exclusion=Exclusion(consistency=-1.0, seconds=0.0, answered=0.0),  # simulated raters take no time
+        # Nobody: simulated raters take no time, and what is true is true of all of them.
+        exclusion=Exclusion(consistency=-1.0, seconds=0.0, answered=0.0),
         seed=words["seed"],
     )
     if not folder.file.exists():
@@ -147,9 +149,10 @@ def _write_survey(
             f"of the toy world, or none: scoft-hpc survey demo."
         )
     if (there.quotas, there.pages, there.seed) != (survey.quotas, survey.pages, survey.seed):
-        raise RatingError(
-            f"{folder.path} is a demo with other raters, pages or seed; give the same words as then, or remove it "
-            f"to begin anew."
+        raters = sum(there.quotas.values()) - SEATS * len(there.quotas)
+        raise ConfigError(
+            f"{folder.path} holds a demo with raters={raters} pages={there.pages} seed={there.seed}; give these words "
+            f"again, or remove the folder for another."
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations, permutations
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -15,6 +16,8 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 from scoft_hpc.errors import RatingError
+from scoft_hpc.ratings.analysis.rankings import Array
+from scoft_hpc.ratings.analysis.skills import complete
 from scoft_hpc.ratings.demo.simulation import SimulatedRater, World
 from scoft_hpc.ratings.survey import Survey
 from scoft_hpc.results.formats import number
@@ -30,18 +33,20 @@ TRUTHS = {
 """Question -> the measure that raters go by, and by how much a worth differs between none and all of its samples."""
 LEAST = 0.8
 """So many of the 95 % intervals hold the truth at least: the misses of one survey come together, since the same raters
-answer everything."""
+answer everything [ours]."""
+COUNTLESS = 1 << 30
+"""Tasks."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A system under a question in a culture: how often it truly wins against the reference, and what was found."""
+    """A number that is known beside what was found; of a system under a question in a culture, or of a rater."""
 
-    question: str
-    culture: str
-    system: str
     true: float
     found: Number
+    question: str = ""
+    culture: str = POOLED
+    system: str = ""
 
     @property
     def holds(self) -> bool | None:
@@ -56,26 +61,31 @@ class Recovered:
     """Truth beside what was found.
 
     Attributes:
+        wins: how often each system wins against the reference.
         apart: pairs of systems, over all questions, whose order the survey tells with confidence; `wrong` of them it
             tells the wrong way round.
-        skills: Spearman's correlation of raters' true skills with the ones found, culture by culture, averaged.
+        skills: of each rater whose skill is told.
+        order: Spearman's correlation of raters' true skills with the ones found, culture by culture, averaged; NaN
+            where none are told.
     """
 
     wins: tuple[Compared, ...]
     apart: int
     wrong: int
-    skills: float
-
-    @property
-    def held(self) -> tuple[int, int]:
-        """So many intervals hold the truth, of so many."""
-        told = [one.holds for one in self.wins if one.holds is not None]
-        return sum(told), len(told)
+    skills: tuple[Compared, ...]
+    order: float
 
     @property
     def agrees(self) -> bool:
-        held, told = self.held
-        return held >= LEAST * told > 0 and not self.wrong and self.skills > 0
+        """Whether intervals hold what they should, no order is wrong, and skills, where told, rise with the truth."""
+        enough = (held >= LEAST * told for held, told in (tally(self.wins), tally(self.skills)))
+        return all(enough) and tally(self.wins)[1] > 0 and not self.wrong and not self.order <= 0
+
+
+def tally(compared: Sequence[Compared]) -> tuple[int, int]:
+    """So many intervals hold the truth, of so many."""
+    told = [one.holds for one in compared if one.holds is not None]
+    return sum(told), len(told)
 
 
 def world(study: Study, survey: Survey) -> World:
@@ -113,51 +123,84 @@ def win(rater: SimulatedRater, question: str, system: str, against: str) -> floa
     Utilities differ by the skill × the worths' difference and a logistic noise, the difference of two Gumbel ones. Ties
     are taken as those of two systems alone.
     """
-    if rater.spams:
-        return 0.5
-    d = rater.skill * (rater.worths[question][system] - rater.worths[question][against])
-    return sum(1 / (1 + math.exp(-(d + shift))) for shift in (-rater.tie, rater.tie)) / 2
+    outright, lost = _outright(rater, question, system, against), _outright(rater, question, against, system)
+    return (1 + outright - lost) / 2
+
+
+def _outright(rater: SimulatedRater, question: str, system: str, against: str) -> float:
+    """How often it is put before, ties being none."""
+    worths, skill = rater.worths[question], 0.0 if rater.spams else rater.skill
+    return 1 / (1 + math.exp(rater.tie - skill * (worths[system] - worths[against])))
+
+
+def accuracies(raters: Sequence[SimulatedRater]) -> Array:
+    """What M-MSR says of raters of one culture [raters] after countless pages.
+
+    It is not how often they are right: pairs are not equally hard, so raters are not of one coin as M-MSR has them, and
+    the skills that explain how they agree are root mean squares rather than means.
+    """
+    systems, questions = list(raters[0].worths[next(iter(raters[0].worths))]), list(raters[0].worths)
+    pairs = [(q, a, b) for q in questions for a, b in combinations(systems, 2)]
+    wins = np.array([[_outright(one, *pair) for pair in pairs] for one in raters])
+    losses = np.array([[_outright(one, q, b, a) for q, a, b in pairs] for one in raters])
+    better, told = wins - losses, wins + losses
+    met = ~np.eye(len(raters), dtype=bool)
+    covariance = np.where(met, better @ better.T / (told @ told.T), 0.0)
+    return (1 + np.clip(complete(covariance, met, COUNTLESS), -1, 1)) / 2
 
 
 def compare(found: People, raters: Sequence[SimulatedRater]) -> Recovered:
-    """The survey's win rates, orders and skills beside the raters' own."""
+    """The survey's win rates, orders and skills beside the raters' own. Nobody may be excluded: a survey does not say
+    whom it left out."""
     apart = list(_apart(found, raters))
     return Recovered(
         wins=tuple(_wins(found, raters)),
         apart=len(apart),
         wrong=apart.count(False),
-        skills=_skills(found, raters),
+        skills=tuple(_skills(found, raters)),
+        order=_order(found, raters),
     )
 
 
 def _wins(found: People, raters: Sequence[SimulatedRater]) -> Iterator[Compared]:
     """Of each culture, and of all, in which cultures count alike."""
-    cultures = [crowd.culture for crowd in found.crowds]
     for table in found.tables:
+        some = [one for one in raters if table.culture in (POOLED, one.culture)]
         for one in table.standings:
-            if one.wins is not None:
-                of = cultures if table.culture == POOLED else [table.culture]
-                true = [_win(raters, culture, table.question, one.system, found.against) for culture in of]
-                yield Compared(table.question, table.culture, one.system, float(np.mean(true)), one.wins)
+            if one.wins is not None and some:
+                true = _win(some, table.question, one.system, found.against)
+                yield Compared(true, one.wins, table.question, table.culture, one.system)
 
 
-def _win(raters: Sequence[SimulatedRater], culture: str, question: str, system: str, against: str) -> float:
-    own = [rater for rater in raters if rater.culture == culture]
-    return float(np.mean([win(rater, question, system, against) for rater in own]))
+def _win(raters: Sequence[SimulatedRater], question: str, system: str, against: str) -> float:
+    """The mean over cultures of their raters' mean."""
+    by_culture: dict[str, list[float]] = {}
+    for rater in raters:
+        by_culture.setdefault(rater.culture, []).append(win(rater, question, system, against))
+    return float(np.mean([np.mean(some) for some in by_culture.values()]))
 
 
 def _apart(found: People, raters: Sequence[SimulatedRater]) -> Iterator[bool]:
     """Of each pair whose worths' intervals over all cultures do not meet: whether it is the right way round."""
     for question in found.questions:
-        standings = found.table(question).standings
-        for one in standings:
-            for other in standings:
-                if (one.worth.low or -math.inf) > (other.worth.high or math.inf):
-                    yield float(np.mean([win(r, question, one.system, other.system) for r in raters])) > 0.5
+        for one, other in permutations(found.table(question).standings, 2):
+            low, high = one.worth.low, other.worth.high
+            if low is not None and high is not None and low > high:
+                yield _win(raters, question, one.system, other.system) > 0.5
 
 
-def _skills(found: People, raters: Sequence[SimulatedRater]) -> float:
+def _skills(found: People, raters: Sequence[SimulatedRater]) -> Iterator[Compared]:
     """Raters enrolled in their order, so a rater's number is the simulation's."""
+    by_number = {one.number: one for one in raters}
+    for culture in dict.fromkeys(one.culture for one in found.skills):
+        some = [one for one in found.skills if one.culture == culture and one.rater in by_number]
+        if some:
+            true = accuracies([by_number[one.rater] for one in some])
+            for value, one in zip(true, some, strict=True):
+                yield Compared(float(value), one.accuracy, culture=culture)
+
+
+def _order(found: People, raters: Sequence[SimulatedRater]) -> float:
     true = {rater.number: 0.0 if rater.spams else rater.skill for rater in raters}
     correlations = []
     for culture in dict.fromkeys(one.culture for one in found.skills):
@@ -181,7 +224,17 @@ def tables(recovered: Recovered, against: str) -> Iterator[Table | str]:
             mark = "misses" if one.holds is False else ""
             lines.add_row(*place, number(one.true), number(one.found.value), interval(one.found), mark)
     yield lines
-    held, told = recovered.held
-    yield f"{held} of {told} intervals hold the truth, of single cultures and of all (95 in 100 should)."
+    yield f"{_of(recovered.wins)} intervals hold the truth, of single cultures and of all (95 in 100 should at least)."
     yield f"{recovered.apart} pairs of systems are told apart, {recovered.wrong} of them the wrong way round."
-    yield f"Raters' skills as found go with the true ones by Spearman's {number(recovered.skills)}, within cultures."
+    if recovered.skills:
+        yield (
+            f"{_of(recovered.skills)} intervals of raters' skills hold the true one; skills as found go with the true "
+            f"ones by Spearman's {number(recovered.order)}, within cultures."
+        )
+    else:
+        yield "Raters' skills are not told: every culture has too few."
+
+
+def _of(compared: Sequence[Compared]) -> str:
+    held, told = tally(compared)
+    return f"{held} of {told}"

@@ -77,7 +77,8 @@ def crowd(found: People) -> str:
         reasons = formats.listed(
             f"{count} {people.RULES.get(rule, rule)}" for rule, count in found.excluded.items()
         )
-        text += f" {found.out} left out by rules fixed beforehand: {reasons}."
+        rules = "rules fixed beforehand" if found.fixed else "the survey file’s rules"
+        text += f" {found.out} left out by {rules}: {reasons}."
     return text
 
 
@@ -86,7 +87,10 @@ def alone(found: People) -> str:
     if not found.consistency:
         return ""
     low, middle, high = (formats.number(q) for q in found.consistency)
-    return f"Shown a page again, raters agree with themselves: Kendall’s τ {middle}, half of them from {low} to {high}."
+    return (
+        f"Shown a page again, raters rank it as before by Kendall’s τ {middle}, half of them from {low} to {high} "
+        f"(1: alike, 0: chance)."
+    )
 
 
 def agreement(table: Table) -> str:
