@@ -67,7 +67,7 @@ def run(study: StudyDir, words: list[str]) -> str:
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_a_command_works(words: list[str], study: StudyDir, request: pytest.FixtureRequest) -> None:
-    if words[0] == "demo":  # which demo/test_command.py takes to its end
+    if words[0] == "demo":  # which demo/test_whole_way.py takes to its end
         asked = command._asked("demo", command.VERBS["demo"], words[1:])
         assert asked.study.name in PAGE or asked.study.name == command.DEMO
         return
