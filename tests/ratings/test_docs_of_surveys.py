@@ -1,4 +1,4 @@
-"""Every command of docs/survey.md does what it says, in its order, on a study that is finished."""
+"""Every command of docs/survey.md and every survey of the README does what it says, in order, on a finished study."""
 
 from __future__ import annotations
 
@@ -24,16 +24,27 @@ from scoft_hpc.runs.layout import StudyDir
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "survey.md").read_text()
 STUDY = "loss_terms-all-toy"
-COMMANDS = [
-    shlex.split(line)
-    for line in re.findall(r"^ {4}python -m scoft_hpc\.survey (.*)$", PAGE, flags=re.MULTILINE)
-]
+README = (DOCS.parent / "README.md").read_text()
+
+
+def commands(text: str) -> list[list[str]]:
+    lines = re.findall(r"^ {4}python -m scoft_hpc\.survey (.*)$", text, flags=re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+COMMANDS = commands(PAGE)
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
     """What one command has made is there for the next."""
     output = tmp_path_factory.mktemp("reader") / "outputs"
+    return Maker.of(output, STUDY, variants=("base", "m", "mp", "mpc"), seeds=(0,)).finish().folder
+
+
+@pytest.fixture(scope="module")
+def another(tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
+    output = tmp_path_factory.mktemp("another") / "outputs"
     return Maker.of(output, STUDY, variants=("base", "m", "mp", "mpc"), seeds=(0,)).finish().folder
 
 
@@ -56,7 +67,7 @@ def run(study: StudyDir, words: list[str]) -> str:
                 lines.append(line)
                 if line.startswith("ends "):
                     (address,) = re.findall(r"http://127\.0\.0\.1:\d+", "".join(lines[1:3]))[:1]
-                    assert httpx.get(address, trust_env=False).status_code == 200
+                    assert httpx.get(address, timeout=60, trust_env=False).status_code == 200
                     process.send_signal(signal.SIGINT)
         except BaseException:
             process.kill()
@@ -83,6 +94,12 @@ def test_a_command_works(words: list[str], study: StudyDir, request: pytest.Fixt
     if words[0] == "results":
         assert study.survey.results.exists()
         assert "What people say" in study.report.read_text()
+
+
+@pytest.mark.parametrize("words", commands(README), ids=" ".join)
+def test_a_command_of_the_readme_works(words: list[str], another: StudyDir) -> None:
+    if words != ["demo"]:  # which CI runs as it stands
+        assert run(another, words)
 
 
 def test_the_page_has_a_command_of_each_verb_and_its_links_lead_somewhere() -> None:

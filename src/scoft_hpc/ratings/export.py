@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
@@ -38,7 +40,7 @@ class Column:
 
 KINDS = ", ".join(kind.value for kind in Kind)
 ANSWERS = (
-    Column("rater", pa.int32(), "number of the rater within the survey"),
+    Column("rater", pa.int32(), "number of the rater in these files, drawn at random"),
     Column("culture", pa.string(), "community whose images the rater was asked about"),
     Column(
         "page", pa.string(), "the page's id, in pages.csv; a repeat has the id of the page that it repeats"
@@ -72,7 +74,7 @@ PAGES = (
     Column("image", pa.string(), "the image as raters got it, in images/"),
 )
 RATERS = (
-    Column("rater", pa.int32(), "number of the rater within the survey"),
+    Column("rater", pa.int32(), "number of the rater in these files, drawn at random"),
     Column("culture", pa.string(), "community whose images the rater was asked about"),
     Column(
         "affiliation",
@@ -104,12 +106,15 @@ def write(
     judgements: Sequence[Judgement],
 ) -> None:
     """Write the files into `SurveyDir.exports`: answers (twice), pages, raters and the codebook."""
-    answers = list(_answers(judgements, survey))
+    numbers = _numbers(participants, folder.secret.read_bytes())
+    people = sorted((replace(one, rater=numbers[one.rater]) for one in participants), key=attrgetter("rater"))
+    said = sorted((replace(one, rater=numbers[one.rater]) for one in judgements), key=attrgetter("rater"))
+    answers = list(_answers(said, survey))
     made = {
         "answers.csv": _csv(ANSWERS, answers),
         "answers.parquet": _parquet(ANSWERS, answers),
         "pages.csv": _csv(PAGES, _pages(pages)),
-        "raters.csv": _csv(RATERS, _raters(participants, survey.small)),
+        "raters.csv": _csv(RATERS, _raters(people, survey.small)),
         "codebook.md": _codebook(survey).encode(),
     }
     for name, content in made.items():
@@ -135,6 +140,15 @@ def suppressed(participants: Iterable[Participant], small: int) -> set[tuple[str
             hidden.add(cell)
             raters += size
     return hidden
+
+
+def _numbers(participants: Iterable[Participant], secret: bytes) -> dict[int, int]:
+    """Numbers in an order that only the secret gives: the survey's own would tell who came first."""
+    drawn = sorted(
+        (one.rater for one in participants),
+        key=lambda number: hashlib.sha256(secret + b"%d" % number).digest(),
+    )
+    return {number: place for place, number in enumerate(drawn, 1)}
 
 
 def neutral(cell: Cell) -> Cell:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scoft_hpc.ratings import export
 from scoft_hpc.ratings.answers import Given
 from scoft_hpc.ratings.export import SUPPRESSED, neutral, suppressed
-from scoft_hpc.ratings.judgements import Participant
+from scoft_hpc.ratings.judgements import Judgement, Kind, Participant
 from scoft_hpc.ratings.pages import Page
 from scoft_hpc.ratings.store import Store
 from scoft_hpc.ratings.survey import AFFILIATIONS, Survey
@@ -42,6 +42,7 @@ def exports(survey: Survey, pages: tuple[Page, ...], tmp_path: Path) -> Path:
         store.save(one, 0, "match", answer)
         store.save(one, 0, "culture", Given({}, {}, {}, cannot_judge=True))
     store.withdraw(gone)
+    SurveyDir(tmp_path).secret.write_text("something random")
     export.write(SurveyDir(tmp_path), survey, pages, store.participants(), store.judgements())
     store.close()
     return SurveyDir(tmp_path).exports
@@ -70,6 +71,25 @@ def test_words_of_raters_and_those_who_withdrew_are_nowhere(exports: Path) -> No
         assert b"xyzzy" not in file.read_bytes()
     assert [row["rater"] for row in read(exports / "raters.csv")] == ["1"]
     assert {row["rater"] for row in read(exports / "answers.csv")} == {"1"}
+
+
+def test_no_export_tells_who_came_first(survey: Survey, pages: tuple[Page, ...], tmp_path: Path) -> None:
+    came = [Participant(number, "china", f"tie-{number}", "en", True) for number in range(1, 31)]
+    ranks = dict.fromkeys(survey.systems, 1)
+    said = [Judgement(one.rater, "china", f"page-{one.rater}", 0, Kind.asked, "match", ranks) for one in came]
+    folder = SurveyDir(tmp_path)
+    folder.secret.write_text("something random")
+    export.write(folder, replace(survey, small=1), pages, came, said)
+    shown = [row["affiliation"] for row in read(folder.exports / "raters.csv")]
+    assert sorted(shown) == sorted(one.affiliation for one in came)
+    assert shown != [one.affiliation for one in came]
+    numbers = {
+        row["page"].replace("page", "tie"): row["rater"] for row in read(folder.exports / "answers.csv")
+    }
+    assert numbers == {row["affiliation"]: row["rater"] for row in read(folder.exports / "raters.csv")}
+    before = (folder.exports / "answers.csv").read_bytes()
+    export.write(folder, replace(survey, small=1), pages, came, said)
+    assert (folder.exports / "answers.csv").read_bytes() == before
 
 
 def test_no_cell_is_a_formula_but_parquet_has_the_words_as_they_are(exports: Path) -> None:
