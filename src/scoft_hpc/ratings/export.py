@@ -16,15 +16,13 @@ import pyarrow.parquet as pq
 
 from scoft_hpc.ratings.judgements import Judgement, Kind, Participant
 from scoft_hpc.ratings.pages import Page
+from scoft_hpc.ratings.spreadsheets import Cell, neutral
 from scoft_hpc.ratings.survey import AFFILIATIONS, Survey
 from scoft_hpc.runs import atomic
 from scoft_hpc.runs.layout import SurveyDir
 
 SUPPRESSED = "suppressed"
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet would run a cell that begins so; an apostrophe before it makes it text."""
 
-Cell = str | int | float | bool | None
 Row = dict[str, Cell]
 
 
@@ -149,11 +147,6 @@ def _numbers(participants: Iterable[Participant], secret: bytes) -> dict[int, in
         key=lambda number: hashlib.sha256(secret + b"%d" % number).digest(),
     )
     return {number: place for place, number in enumerate(drawn, 1)}
-
-
-def neutral(cell: Cell) -> Cell:
-    """The cell so that no spreadsheet takes it for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULAS) else cell
 
 
 def _answers(judgements: Iterable[Judgement], survey: Survey) -> Iterator[Row]:

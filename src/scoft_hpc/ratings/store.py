@@ -60,7 +60,7 @@ class Store:
     def close(self) -> None:
         self._database.close()
 
-    def room(self) -> Mapping[str, int]:
+    def places(self) -> Mapping[str, int]:
         """Culture -> places left: finished and active raters count, stale ones do not."""
         with self._database.read() as connection:
             taken = {
@@ -69,7 +69,7 @@ class Store:
             }
         return {culture: max(0, quota - taken[culture]) for culture, quota in self._survey.quotas.items()}
 
-    def enroll(
+    def enrol(
         self,
         culture: str,
         affiliation: str,

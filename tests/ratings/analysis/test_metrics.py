@@ -79,7 +79,7 @@ def asked(made: Maker, drawn: tuple[Page, ...], survey: Survey) -> Iterator[Stud
     store = Store.open(survey, drawn, database.url_of(folder))
     for number, (culture, quota) in enumerate(survey.quotas.items()):
         for k in range(quota):
-            rater = store.enroll(culture, "member", "", "en", "v1", False)
+            rater = store.enrol(culture, "member", "", "en", "v1", False)
             person = simulation.SimulatedRater(
                 10 * number + k + 1, culture, true.worths[culture], offence=0.3
             )

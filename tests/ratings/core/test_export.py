@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from scoft_hpc.ratings import export
 from scoft_hpc.ratings.answers import Given
-from scoft_hpc.ratings.export import SUPPRESSED, neutral, suppressed
+from scoft_hpc.ratings.export import SUPPRESSED, suppressed
 from scoft_hpc.ratings.judgements import Judgement, Kind, Participant
 from scoft_hpc.ratings.pages import Page
+from scoft_hpc.ratings.spreadsheets import neutral
 from scoft_hpc.ratings.store import Store
 from scoft_hpc.ratings.survey import AFFILIATIONS, Survey
 from scoft_hpc.runs.layout import SurveyDir
@@ -33,7 +34,7 @@ def exports(survey: Survey, pages: tuple[Page, ...], tmp_path: Path) -> Path:
     """Of two raters, one of whom has withdrawn."""
     pages = (replace(pages[0], prompt='=HYPERLINK("http://x","a, b")'), *pages[1:])
     store = Store.open(survey, pages, f"sqlite:///{tmp_path}/answers.db")
-    rater, gone = (store.enroll("china", "described", "xyzzy words", "en", "v1", True) for _ in range(2))
+    rater, gone = (store.enrol("china", "described", "xyzzy words", "en", "v1", True) for _ in range(2))
     for one in (gone, rater):
         task = store.tasks(one)[0]
         names = {picture.system: picture.name for picture in task.page.pictures}

@@ -33,9 +33,9 @@ def open_store(study: StudyDir) -> Store:
     return Store.open(survey, drawn, f"sqlite:///{study.survey.database}")
 
 
-def enroll(study: StudyDir) -> None:
+def enrol(study: StudyDir) -> None:
     store = open_store(study)
-    store.enroll("korea", "member", "", "en", "v1", True)
+    store.enrol("korea", "member", "", "en", "v1", True)
     store.close()
 
 
@@ -171,7 +171,7 @@ def test_pages_that_raters_have_begun_with_stay(told: Told, study: StudyDir) -> 
     open_store(study).close()
     edit(study, seed=1, pages=4)
     assert told("make")[0] == 0  # nobody has begun
-    enroll(study)
+    enrol(study)
     code, out, _ = told("make")
     assert code == 0
     assert "raters have begun; their pages are as they were" in out

@@ -31,9 +31,9 @@ def store(survey: Survey, pages: tuple[Page, ...], url: str) -> Iterator[Store]:
     opened.close()
 
 
-def enroll(store: Store, culture: str = "korea", **words: Any) -> Rater:
+def enrol(store: Store, culture: str = "korea", **words: Any) -> Rater:
     asked = {"affiliation": "member", "own_words": "", "language": "en", "consent": "v1", "blur": True}
-    return store.enroll(culture, **{**asked, **words})
+    return store.enrol(culture, **{**asked, **words})
 
 
 def ranked(task: Task, *ranks: int, **more: Any) -> Given:
@@ -51,19 +51,19 @@ def finish(store: Store, rater: Rater) -> None:
 def test_a_rater_gets_the_sequence_of_the_first_free_slot(
     store: Store, survey: Survey, pages: tuple[Page, ...]
 ) -> None:
-    raters = [enroll(store) for _ in range(3)]
+    raters = [enrol(store) for _ in range(3)]
     assert [rater.number for rater in raters] == [1, 2, 3]
     assert len({rater.id for rater in raters}) == 3
     korea = [page for page in pages if page.culture == "korea"]
     assert [store.tasks(rater) for rater in raters] == [sequence(survey, korea, slot) for slot in range(3)]
     store.withdraw(raters[1])
-    heir = enroll(store)
+    heir = enrol(store)
     assert heir.number == 4
     assert store.tasks(heir) == sequence(survey, korea, 1)
 
 
 def test_a_rater_is_found_by_the_id_alone_and_can_change_language_and_blur(store: Store) -> None:
-    rater = enroll(store, affiliation="described", own_words="my <b>grandmother</b>; DROP TABLE raters --")
+    rater = enrol(store, affiliation="described", own_words="my <b>grandmother</b>; DROP TABLE raters --")
     assert store.rater(rater.id) == rater
     assert store.rater("0" * 32) is None
     for odd in ("' OR 1=1 --", "\0", "", "x" * 10**6, "\ud800", rater.id.upper() + "\n"):
@@ -76,7 +76,7 @@ def test_a_rater_is_found_by_the_id_alone_and_can_change_language_and_blur(store
 
 
 def test_own_words_are_kept_of_those_who_describe_themselves_alone(store: Store) -> None:
-    assert enroll(store, affiliation="unsaid", own_words="typed and taken back").own_words == ""
+    assert enrol(store, affiliation="unsaid", own_words="typed and taken back").own_words == ""
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,12 @@ def test_a_rater_whom_the_survey_does_not_ask_for_is_refused(
     store: Store, words: dict[str, str], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
-        enroll(store, **words)
+        enrol(store, **words)
     assert store.participants() == []
 
 
 def test_an_answer_replaces_the_one_before_and_systems_are_put_back(store: Store) -> None:
-    rater = enroll(store)
+    rater = enrol(store)
     task = store.tasks(rater)[0]
     first, second = task.order[:2]
     given = Given(dict.fromkeys(task.order, 1), {first: 5}, {second: "a reason"}, seconds=7.5)
@@ -126,7 +126,7 @@ def test_an_answer_replaces_the_one_before_and_systems_are_put_back(store: Store
 
 
 def test_drafts_and_skipped_pages_are_not_analysed_and_cannot_judge_has_no_ranks(store: Store) -> None:
-    rater = enroll(store)
+    rater = enrol(store)
     tasks = store.tasks(rater)
     store.save(rater, 0, "match", Given({tasks[0].order[0]: 2}, {}, {}, draft=True, seconds=4.0))
     store.save(rater, 1, "match", Given({}, {}, {}, cannot_judge=True))
@@ -146,7 +146,7 @@ def test_drafts_and_skipped_pages_are_not_analysed_and_cannot_judge_has_no_ranks
 
 
 def test_a_draft_takes_the_place_of_no_ranks_that_were_confirmed(store: Store) -> None:
-    rater = enroll(store)
+    rater = enrol(store)
     task = store.tasks(rater)[0]
     draft = Given({task.order[0]: 2}, {}, {}, draft=True, seconds=1.0)
     store.save(rater, 0, "match", ranked(task, seconds=3.0))
@@ -158,7 +158,7 @@ def test_a_draft_takes_the_place_of_no_ranks_that_were_confirmed(store: Store) -
 
 
 def test_a_repeat_counts_for_the_page_that_it_repeats(store: Store) -> None:
-    rater = enroll(store)
+    rater = enrol(store)
     tasks = store.tasks(rater)
     again = next(task for task in tasks if task.kind is Kind.reversed)
     store.save(rater, again.position, "offence", ranked(again, 4, 3, 2, 1))
@@ -170,7 +170,7 @@ def test_a_repeat_counts_for_the_page_that_it_repeats(store: Store) -> None:
 def test_seconds_are_measured_from_the_first_sight_and_then_from_the_answer_before(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rater, now = enroll(store), [100.0]
+    rater, now = enrol(store), [100.0]
     clock = SimpleNamespace(monotonic=lambda: now[0])
     monkeypatch.setattr(stores, "time", clock)  # here alone: a server beside this test would sleep for good
     task = store.tasks(rater)[0]
@@ -191,7 +191,7 @@ def test_seconds_are_measured_from_the_first_sight_and_then_from_the_answer_befo
 
 
 def test_what_no_form_sends_is_refused_and_nothing_is_kept(store: Store, survey: Survey) -> None:
-    rater = enroll(store)
+    rater = enrol(store)
     tasks = store.tasks(rater)
     whole, name = ranked(tasks[0]), tasks[0].order[0]
     other = next(task for task in tasks if task.page != tasks[0].page)
@@ -223,7 +223,7 @@ def test_what_no_form_sends_is_refused_and_nothing_is_kept(store: Store, survey:
 
 def test_without_ratings_there_are_none(survey: Survey, pages: tuple[Page, ...], tmp_path: Path) -> None:
     store = Store.open(replace(survey, rate=False), pages, f"sqlite:///{tmp_path}/a.db")
-    rater = enroll(store)
+    rater = enrol(store)
     given = ranked(store.tasks(rater)[0])
     with pytest.raises(ValueError, match="no ratings"):
         store.save(rater, 0, "match", replace(given, ratings={next(iter(given.ranks)): 3}))
@@ -231,7 +231,7 @@ def test_without_ratings_there_are_none(survey: Survey, pages: tuple[Page, ...],
 
 
 def test_who_withdraws_leaves_nothing_but_a_count(store: Store, url: str, tmp_path: Path) -> None:
-    stays, leaves = enroll(store), enroll(store, affiliation="described", own_words="xyzzy-own-words")
+    stays, leaves = enrol(store), enrol(store, affiliation="described", own_words="xyzzy-own-words")
     task = store.tasks(leaves)[0]
     store.save(leaves, 0, "match", replace(ranked(task), offended={task.order[0]: "xyzzy-reason"}))
     store.seen(leaves, 0)
@@ -258,12 +258,12 @@ def test_who_withdraws_leaves_nothing_but_a_count(store: Store, url: str, tmp_pa
 
 
 def test_payment_ids_stand_apart_and_can_be_forgotten(store: Store, url: str, tmp_path: Path) -> None:
-    first, second = enroll(store), enroll(store)
+    first, second = enrol(store), enrol(store)
     assert store.pay(first, " zebra ")
     assert not store.pay(first, "other")
     assert store.pay(second, "aardvark")
     with pytest.raises(ValueError, match="empty"):
-        store.pay(enroll(store), " ")
+        store.pay(enrol(store), " ")
     assert store.payments() == ["aardvark", "zebra"]
     engine = create_engine(parse(url))
     assert [column["name"] for column in inspect(engine).get_columns("payments")] == ["id"]
@@ -276,7 +276,7 @@ def test_payment_ids_stand_apart_and_can_be_forgotten(store: Store, url: str, tm
 
 
 def test_no_fine_time_and_no_address_is_kept(store: Store, url: str) -> None:
-    rater = enroll(store)
+    rater = enrol(store)
     store.seen(rater, 0)
     store.save(rater, 0, "match", ranked(store.tasks(rater)[0]))
     engine = create_engine(parse(url))
@@ -299,26 +299,26 @@ def test_a_quota_counts_who_has_finished_or_is_at_it(
     now = [0.0]
     Store.open(survey, pages, url).close()
     store = Store(survey, pages, Database.at(url), clock=lambda: now[0] * 3600)
-    finished, active, stale = (enroll(store, "china") for _ in range(3))
-    assert store.room() == {"china": 0, "korea": 5}
+    finished, active, stale = (enrol(store, "china") for _ in range(3))
+    assert store.places() == {"china": 0, "korea": 5}
     with pytest.raises(Full, match="china"):
-        enroll(store, "china")
+        enrol(store, "china")
     finish(store, finished)
     now[0] = 47.9
     store.save(active, 0, "match", ranked(store.tasks(active)[0]))
     now[0] = 49.5
-    assert store.room()["china"] == 1
-    heir = enroll(store, "china")
+    assert store.places()["china"] == 1
+    heir = enrol(store, "china")
     assert store.tasks(heir) == store.tasks(stale)
-    assert store.room()["china"] == 0
+    assert store.places()["china"] == 0
     store.skip(stale, 0)  # comes back after all
-    assert store.room()["china"] == 0
+    assert store.places()["china"] == 0
     assert store.rater(stale.id) == stale
     store.close()
 
 
 def test_progress_and_participants_tell_who_has_finished(store: Store, survey: Survey) -> None:
-    done, begun = enroll(store), enroll(store, language="ar", affiliation="lived")
+    done, begun = enrol(store), enrol(store, language="ar", affiliation="lived")
     finish(store, done)
     for task in store.tasks(begun)[1:]:
         store.skip(begun, task.position)
@@ -341,13 +341,13 @@ def test_a_database_of_another_survey_is_refused_once_it_has_raters(
     others = pages_of("china", "korea", number=3)
     Store.open(survey, others, url).close()  # nobody has begun
     Store.open(survey, pages_of("china", "korea"), url).close()
-    enroll(store)
+    enrol(store)
     with pytest.raises(ConfigError, match="another survey"):
         Store.open(survey, others, url)
     with pytest.raises(ConfigError, match="or questions"):
         Store.open(replace(survey, questions=survey.questions[:2]), pages_of("china", "korea"), url)
     again = Store.open(replace(survey, quotas={"korea": 9}), pages_of("china", "korea"), url)
-    assert again.room() == {"korea": 8}
+    assert again.places() == {"korea": 8}
     assert again.changed()
     assert not store.changed()
     again.close()

@@ -34,9 +34,9 @@ def store(url: str) -> Iterator[Store]:
     opened.close()
 
 
-def enroll(store: Store, culture: str = "korea") -> Rater | None:
+def enrol(store: Store, culture: str = "korea") -> Rater | None:
     try:
-        return store.enroll(culture, "member", "", "en", "v1", True)
+        return store.enrol(culture, "member", "", "en", "v1", True)
     except Full:
         return None
 
@@ -69,17 +69,17 @@ def rows(url: str, question: str) -> list[tuple[object, ...]]:
 def test_thirty_at_once_never_overshoot_the_quota(store: Store, url: str) -> None:
     other = Store.open(SURVEY, PAGES, url)  # as a second process would have it
     with ThreadPoolExecutor(30) as threads:
-        found = list(threads.map(lambda i: enroll((store, other)[i % 2], "china"), range(30)))
+        found = list(threads.map(lambda i: enrol((store, other)[i % 2], "china"), range(30)))
     raters = [rater for rater in found if rater]
     assert sorted(rater.number for rater in raters) == [1, 2, 3]
-    assert store.room()["china"] == other.room()["china"] == 0
+    assert store.places()["china"] == other.places()["china"] == 0
     assert rows(url, "SELECT slot FROM raters ORDER BY slot") == [(0,), (1,), (2,)]
     assert {len(store.tasks(rater)) for rater in raters} == {14}
     other.close()
 
 
 def test_one_answer_saved_by_many_at_once_is_kept_once(store: Store, url: str) -> None:
-    rater, other = enroll(store), Store.open(SURVEY, PAGES, url)
+    rater, other = enrol(store), Store.open(SURVEY, PAGES, url)
     assert rater is not None
     task = store.tasks(rater)[0]
     together = threading.Barrier(8)
@@ -99,7 +99,7 @@ def test_one_answer_saved_by_many_at_once_is_kept_once(store: Store, url: str) -
 
 
 def test_who_withdraws_while_others_save_leaves_nothing_behind(store: Store, url: str) -> None:
-    rater, other = enroll(store), Store.open(SURVEY, PAGES, url)
+    rater, other = enrol(store), Store.open(SURVEY, PAGES, url)
     assert rater is not None
     tasks, saved, refused = store.tasks(rater), threading.Event(), []
 
@@ -127,7 +127,7 @@ def test_who_withdraws_while_others_save_leaves_nothing_behind(store: Store, url
 
 
 def test_two_processes_write_and_nothing_is_lost_or_doubled(store: Store, url: str) -> None:
-    raters = [enroll(store), enroll(store)]
+    raters = [enrol(store), enrol(store)]
     writers = [start(url, rater, 1) for rater in raters if rater]
     for writer in writers:
         go(writer)
@@ -139,7 +139,7 @@ def test_two_processes_write_and_nothing_is_lost_or_doubled(store: Store, url: s
 
 
 def test_a_killed_writer_loses_no_answer_that_was_acknowledged(store: Store, url: str) -> None:
-    rater = enroll(store)
+    rater = enrol(store)
     assert rater is not None
     told: dict[tuple[int, str], int] = {}
     for lines in (1, 17, 60):

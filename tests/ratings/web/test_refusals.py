@@ -297,7 +297,7 @@ def test_a_fault_of_ours_is_told_calmly(tmp_path: Path, damage: str, status: int
     """A database that somebody has damaged."""
     survey = Survey("Images", "toy", SYSTEMS, dict.fromkeys(CULTURES, 3), pages=2)
     with closing((made := make(tmp_path, survey, "http://127.0.0.1")).store):
-        rater = made.store.enroll("korea", "member", "", "en", "en-0", True)
+        rater = made.store.enrol("korea", "member", "", "en", "en-0", True)
         with closing(sqlite3.connect(tmp_path / "answers.db")) as database, database:
             database.execute(damage)
         with TestClient(made.app, raise_server_exceptions=False) as client:

@@ -8,6 +8,7 @@ import io
 from fastapi import APIRouter, HTTPException
 from starlette.responses import Response
 
+from scoft_hpc.ratings.spreadsheets import neutral
 from scoft_hpc.ratings.web.forms import Filled, takes
 from scoft_hpc.ratings.web.links import ADMIN_AGE
 from scoft_hpc.ratings.web.room import Here, Visitor, see
@@ -15,8 +16,6 @@ from scoft_hpc.ratings.web.room import Here, Visitor, see
 router = APIRouter(prefix="/admin")
 HOLDER = "admin"
 """Whose forms these are: no rater's id is this word."""
-FORMULA = ("=", "+", "-", "@")
-"""How a cell begins that a spreadsheet would compute."""
 
 
 @router.get("")
@@ -27,7 +26,7 @@ def overview(here: Here, deleted: str = "") -> Response:
         "admin.html.j2",
         holder=HOLDER,
         progress=here.room.store.progress(),
-        places=here.room.store.room(),
+        places=here.room.store.places(),
         payments=len(here.room.store.payments()),
         address=here.room.links.address,
         deleted=deleted == "yes",
@@ -59,7 +58,7 @@ def payments(here: Here) -> Response:
     writer = csv.writer(text)
     writer.writerow(["payment_id"])
     for code in here.room.store.payments():
-        writer.writerow([f"'{code}" if code.startswith(FORMULA) else code])
+        writer.writerow([neutral(code)])
     headers = {"Content-Disposition": 'attachment; filename="payments.csv"'}
     return Response(text.getvalue(), media_type="text/csv", headers=headers)
 

@@ -22,7 +22,7 @@ SWITCHING = ("/", "/consent")
 @router.get("/")
 def welcome(here: Here) -> Response:
     rater = here.rater_if_any()
-    places = rater is not None or any(here.room.store.room().values())
+    places = rater is not None or any(here.room.store.places().values())
     holder = rater.id if rater else ""
     return here.page("welcome.html.j2", holder=holder, rater=rater, places=places, **_languages(here, "/"))
 
@@ -82,7 +82,7 @@ def join(here: Here, form: Filled) -> Response:
         return _join(here, visit, form, faults)
     language, blur = here.catalogue.language, form.one("blur") == "yes"
     try:
-        rater = here.room.store.enroll(
+        rater = here.room.store.enrol(
             culture, affiliation, own_words, language, visit.consent, blur, id=visit.id
         )
     except Full:
@@ -227,7 +227,7 @@ def _join(
         "join.html.j2",
         status if faults else 200,
         holder=visit.id,
-        cultures=[culture for culture, places in here.room.store.room().items() if places],
+        cultures=[culture for culture, places in here.room.store.places().items() if places],
         affiliations=AFFILIATIONS,
         form=form,
         most=LONGEST,
