@@ -300,6 +300,7 @@ def kinds(page: Page, world: World) -> Iterator[str]:
             page.locator("#payment").fill("no code at all"),
             go(page, page.locator(".panel button")),
         ),
+        "another's link": lambda: page.goto(world.app.state.room.links.resume(enrolled(world).id(world))),
         "withdraw": lambda: page.goto("/withdraw"),
         "withdrawn": lambda: go(page, page.locator(".grave")),
         "refused": lambda: page.goto("/nowhere"),

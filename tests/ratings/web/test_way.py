@@ -282,6 +282,18 @@ def test_the_link_goes_on_on_another_device(world: World, rater: Person) -> None
         assert page.history[0].headers["referrer-policy"] == "no-referrer"
 
 
+def test_a_link_takes_over_no_session_unasked(world: World, rater: Person) -> None:
+    mine, theirs = rater.id(world), enrolled(world).id(world)
+    link = world.app.state.room.links.resume(theirs)
+    assert rater.open(link).status_code == 409
+    assert rater.client.post(link, data={"csrf": "forged"}).status_code == 403
+    assert rater.id(world) == mine
+    rater.open(link)
+    assert rater.send().url.path.startswith("/pages/")
+    assert rater.id(world) == theirs
+    assert rater.open(link).url.path.startswith("/pages/")  # one's own asks nothing
+
+
 def test_settings_are_kept_and_travel_with_the_link(world: World, rater: Person) -> None:
     assert rater.page.text.count('<html lang="en" dir="ltr">') == 1
     page = rater.send("/settings", language="ar")

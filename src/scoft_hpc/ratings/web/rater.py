@@ -102,9 +102,23 @@ def resume(here: Here, token: str) -> Response:
     rater = here.room.store.rater(id)
     if rater is None:
         raise HTTPException(410)
-    response = see("/pages")
-    here.keep_session(response, rater)
-    return response
+    present = here.rater_if_any()
+    if present and present.id != rater.id:  # or a link in a mail would make one answer as another
+        return here.page("resume.html.j2", 409, holder=present.id, token=token)
+    return _resumed(here, rater)
+
+
+@router.post("/resume/{token}", openapi_extra=takes("csrf"))
+def resume_in_place_of_another(here: Here, token: str, form: Filled) -> Response:
+    present = here.rater()
+    here.check(form, present.id)
+    id = here.room.links.resumed(token)  # noqa: A001
+    if id is None:
+        raise HTTPException(404, "link")
+    rater = here.room.store.rater(id)
+    if rater is None:
+        raise HTTPException(410)
+    return _resumed(here, rater)
 
 
 @router.get("/link")
@@ -187,6 +201,12 @@ def withdraw(here: Here, form: Filled) -> Response:
 @router.get("/withdrawn")
 def withdrawn(here: Here) -> Response:
     return here.page("withdrawn.html.j2")
+
+
+def _resumed(here: Visitor, rater: Rater) -> Response:
+    response = see("/pages")
+    here.keep_session(response, rater)
+    return response
 
 
 def _visit(here: Visitor, form: Form) -> Visit:
