@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -104,7 +105,8 @@ def write(
     judgements: Sequence[Judgement],
 ) -> None:
     """Write the files into `SurveyDir.exports`: answers (twice), pages, raters and the codebook."""
-    numbers = _numbers(participants, folder.secret.read_bytes())
+    kept = folder.secret.exists()  # or else raters have other numbers each time
+    numbers = _numbers(participants, folder.secret.read_bytes() if kept else secrets.token_bytes(32))
     people = sorted((replace(one, rater=numbers[one.rater]) for one in participants), key=attrgetter("rater"))
     said = sorted((replace(one, rater=numbers[one.rater]) for one in judgements), key=attrgetter("rater"))
     answers = list(_answers(said, survey))
