@@ -18,6 +18,8 @@ from results.conftest import Maker
 from scoft_hpc.results import people
 
 QUESTIONS = 4
+PATIENCE = 120_000
+"""Milliseconds that a page may take on a machine that is busy."""
 PAGES = 3
 
 
@@ -46,6 +48,7 @@ class Person:
             base_url=address,
             java_script_enabled=False,
         )
+        self._context.set_default_timeout(PATIENCE)
         self.page: Page = self._context.pages[0]
 
     def join(self, culture: str) -> str:
