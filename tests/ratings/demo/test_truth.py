@@ -25,7 +25,7 @@ from scoft_hpc.results.people import Number
 SYSTEMS = ("base", "m", "mpc")
 WORTHS = {"culture": {"base": -0.8, "m": 0.1, "mpc": 0.7}, "match": {"base": 0.2, "m": 0.0, "mpc": -0.2}}
 HOLDS, MISSES = Compared(0.5, Number(0.5, 0.4, 0.6)), Compared(0.7, Number(0.5, 0.4, 0.6))
-GOOD = Recovered((HOLDS,) * 5, 3, 0, (HOLDS,) * 5, 0.5)
+GOOD = Recovered((HOLDS,) * 5, 6, 3, 0, (HOLDS,) * 5, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,7 @@ def test_a_survey_of_the_raters_agrees_and_of_others_does_not(simulated: Simulat
         {"wins": (HOLDS,) * 3 + (MISSES,) * 2},
         {"wins": (Compared(0.5, Number(0.5)),)},
         {"wrong": 1},
+        {"wrong": 2, "pairs": 24},
         {"skills": (HOLDS,) * 3 + (MISSES,) * 2},
         {"order": 0.0},
     ],
@@ -98,6 +99,9 @@ def test_what_does_not_agree(changes: dict[str, object]) -> None:
     assert GOOD.agrees
     assert replace(GOOD, skills=(), order=math.nan).agrees, (
         "too few raters to tell a skill of contradict nothing"
+    )
+    assert replace(GOOD, wrong=1, pairs=24).agrees, (
+        "of systems that are alike, one order in twenty goes wrong"
     )
     assert not replace(GOOD, **changes).agrees  # type: ignore[arg-type]
 

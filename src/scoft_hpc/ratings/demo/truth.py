@@ -62,14 +62,15 @@ class Recovered:
 
     Attributes:
         wins: how often each system wins against the reference.
-        apart: pairs of systems, over all questions, whose order the survey tells with confidence; `wrong` of them it
-            tells the wrong way round.
+        pairs: of systems, over all questions; of `apart` of them the survey tells the order with confidence, and of
+            `wrong` the wrong way round.
         skills: of each rater whose skill is told.
         order: Spearman's correlation of raters' true skills with the ones found, culture by culture, averaged; NaN
             where none are told.
     """
 
     wins: tuple[Compared, ...]
+    pairs: int
     apart: int
     wrong: int
     skills: tuple[Compared, ...]
@@ -77,9 +78,14 @@ class Recovered:
 
     @property
     def agrees(self) -> bool:
-        """Whether intervals hold what they should, no order is wrong, and skills, where told, rise with the truth."""
+        """Whether intervals hold what they should, orders are right, and skills, where told, rise with the truth.
+
+        One order in twenty may be wrong: systems can truly be alike, and an interval of 95 % misses as often.
+        """
         enough = (held >= LEAST * told for held, told in (tally(self.wins), tally(self.skills)))
-        return all(enough) and tally(self.wins)[1] > 0 and not self.wrong and not self.order <= 0
+        return (
+            all(enough) and tally(self.wins)[1] > 0 and self.wrong <= self.pairs // 20 and not self.order <= 0
+        )
 
 
 def tally(compared: Sequence[Compared]) -> tuple[int, int]:
@@ -155,6 +161,7 @@ def compare(found: People, raters: Sequence[SimulatedRater]) -> Recovered:
     apart = list(_apart(found, raters))
     return Recovered(
         wins=tuple(_wins(found, raters)),
+        pairs=sum(math.comb(len(found.table(question).standings), 2) for question in found.questions),
         apart=len(apart),
         wrong=apart.count(False),
         skills=tuple(_skills(found, raters)),
