@@ -6,8 +6,8 @@
     ├── LaunchError   3   a study cannot be planned, written or sent
     ├── RunError      4   a run failed while it trained, generated or was scored
     └── RatingError   5   a survey cannot be drawn or answered as it stands
-        ├── Full          a culture has as many raters as are wanted
-        └── Gone          the rater has withdrawn
+        ├── FullError     a culture has as many raters as are wanted
+        └── GoneError     the rater has withdrawn
 
 A message has three parts: what was found, what was expected (with the options), what to do next.
 """
@@ -50,11 +50,11 @@ class RatingError(ScoftError):
     exit_code = 5
 
 
-class Full(RatingError):  # noqa: N818
+class FullError(RatingError):
     pass
 
 
-class Gone(RatingError):  # noqa: N818
+class GoneError(RatingError):
     pass
 
 

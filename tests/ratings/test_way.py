@@ -4,7 +4,6 @@ killed half-way and whose rater goes on by the link, `results`, and the report's
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Playwright, sync_playwright
 
+from browsers import ARGUMENTS, program
 from ratings.serving import Served
 from results.conftest import Maker
 from scoft_hpc.results import people
@@ -39,12 +39,11 @@ class Person:
     """Somebody with a browser of their own, a process that can be killed."""
 
     def __init__(self, playwright: Playwright, address: str, profile: Path) -> None:
-        program = shutil.which("chromium") or shutil.which("google-chrome") or ""
         self._profile = profile
         self._context = playwright.chromium.launch_persistent_context(
             profile,
-            executable_path=program,
-            args=["--no-sandbox"],
+            executable_path=program(),
+            args=ARGUMENTS,
             base_url=address,
             java_script_enabled=False,
         )

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, insert, not_, or_, select, update
 
-from scoft_hpc.errors import Full
+from scoft_hpc.errors import FullError
 from scoft_hpc.ratings import orders, readings, tables
 from scoft_hpc.ratings.answers import Rater
 from scoft_hpc.ratings.orders import Task
@@ -28,14 +28,14 @@ def enrol(connection: Connection, survey: Survey, pages: Iterable[Page], newcome
         hour: the present one, since 1970.
 
     Raises:
-        Full: if the culture's quota is met.
+        FullError: if the culture's quota is met.
     """
     number = 1 + int(connection.scalar(select(tables.survey.c.last_number).with_for_update()) or 0)
     if enrolled := rater(connection, newcomer.id):
         return enrolled
     taken = slots(connection, newcomer.culture, hour)
     if len(taken) >= survey.quotas[newcomer.culture]:
-        raise Full(f"{newcomer.culture}: there are as many raters as are wanted.")
+        raise FullError(f"{newcomer.culture}: there are as many raters as are wanted.")
     slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
     made = replace(newcomer, number=number)
     connection.execute(update(tables.survey).values(last_number=number))
@@ -46,10 +46,10 @@ def enrol(connection: Connection, survey: Survey, pages: Iterable[Page], newcome
     return made
 
 
-def rater(connection: Connection, id: str) -> Rater | None:  # noqa: A002
+def rater(connection: Connection, rater_id: str) -> Rater | None:
     """None: there is none, or they have withdrawn."""
     columns = [tables.raters.c[name] for name in Rater.__dataclass_fields__]
-    row = connection.execute(select(*columns).where(tables.raters.c.id == id)).mappings().first()
+    row = connection.execute(select(*columns).where(tables.raters.c.id == rater_id)).mappings().first()
     return None if row is None else Rater(**row)
 
 

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import Connection, RowMapping, delete, select, update
 
-from scoft_hpc.errors import Gone
+from scoft_hpc.errors import GoneError
 from scoft_hpc.ratings import enrolment, identity, readings, tables
 from scoft_hpc.ratings.answers import LONGEST_WORD, Given, Progress, Rater, check, check_rater, check_text
 from scoft_hpc.ratings.database import Database, upsert
@@ -77,17 +77,17 @@ class Store:
         language: str,
         consent: str,
         blur: bool,
-        id: str | None = None,  # noqa: A002
+        rater_id: str | None = None,
     ) -> Rater:
-        """A new rater with all of their tasks; with an `id` that is enrolled already, that rater as they are.
+        """A new rater with all of their tasks; with a `rater_id` that is enrolled already, that rater as they are.
 
         Raises:
-            Full: if the culture's quota is met.
+            FullError: if the culture's quota is met.
             ValueError: for words that the survey does not have.
         """
         check_rater(self._survey, culture, affiliation, own_words, language, consent)
         newcomer = Rater(
-            id=id or secrets.token_hex(16),
+            id=rater_id or secrets.token_hex(16),
             number=0,
             culture=culture,
             affiliation=affiliation,
@@ -99,18 +99,18 @@ class Store:
         with self._database.write() as connection:
             return enrolment.enrol(connection, self._survey, self._pages.values(), newcomer, self._hour())
 
-    def rater(self, id: str) -> Rater | None:  # noqa: A002
+    def rater(self, rater_id: str) -> Rater | None:
         """None: there is none, or they have withdrawn."""
-        if not ID.fullmatch(id):
+        if not ID.fullmatch(rater_id):
             return None
         with self._database.read() as connection:
-            return enrolment.rater(connection, id)
+            return enrolment.rater(connection, rater_id)
 
     def change(self, rater: Rater, *, language: str | None = None, blur: bool | None = None) -> Rater:
         """The rater with another language or blur.
 
         Raises:
-            ValueError: for a language that the survey does not have. Gone: if they have withdrawn.
+            ValueError: for a language that the survey does not have. GoneError: if they have withdrawn.
         """
         if language is not None and language not in self._survey.languages:
             raise ValueError(f"the survey has no language {language!r}")
@@ -121,7 +121,7 @@ class Store:
                 connection.execute(update(tables.raters).where(tables.raters.c.id == rater.id).values(values))
         changed = self.rater(rater.id)
         if changed is None:
-            raise Gone("This rater has withdrawn.")
+            raise GoneError("This rater has withdrawn.")
         return changed
 
     def tasks(self, rater: Rater) -> tuple[Task, ...]:
@@ -159,7 +159,7 @@ class Store:
         ranks: it comes from an older tab.
 
         Raises:
-            ValueError: for what cannot be (`answers.check`). Gone: if the rater has withdrawn.
+            ValueError: for what cannot be (`answers.check`). GoneError: if the rater has withdrawn.
         """
         with self._writing(rater) as connection:
             task = self._one_task(connection, rater, position)
@@ -183,7 +183,7 @@ class Store:
         """Pass over a page, or come back to it; its answers stay and are left out while it is skipped.
 
         Raises:
-            ValueError: if there is no such page. Gone: if the rater has withdrawn.
+            ValueError: if there is no such page. GoneError: if the rater has withdrawn.
         """
         with self._writing(rater) as connection:
             self._one_task(connection, rater, position)
@@ -205,7 +205,7 @@ class Store:
         """Take an id to pay, with nothing that leads to the rater; False if one of theirs was taken before.
 
         Raises:
-            ValueError: for an id that cannot be kept. Gone: if the rater has withdrawn.
+            ValueError: for an id that cannot be kept. GoneError: if the rater has withdrawn.
         """
         check_text("payment id", payment_id, LONGEST_WORD)
         if not payment_id.strip():
@@ -257,7 +257,7 @@ class Store:
         with self._database.write() as connection:
             active = connection.scalar(select(tables.raters.c.active).where(mine).with_for_update())
             if active is None:
-                raise Gone("This rater has withdrawn.")
+                raise GoneError("This rater has withdrawn.")
             if active != self._hour():
                 connection.execute(update(tables.raters).where(mine).values(active=self._hour()))
             yield connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from .conftest import SYSTEMS, Simulated
 
 
 def text(found: People) -> str:
-    console = Console(width=80, highlight=False, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console = Console(width=80, highlight=False, record=True, file=io.StringIO())
     terminal.show(console, found)
     console.file.close()
     return console.export_text()

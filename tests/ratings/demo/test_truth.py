@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 
@@ -130,7 +131,7 @@ def test_the_world_is_what_the_runs_were_scored_with_and_one_without_scores_is_n
 
 
 def test_the_tables_fit_a_terminal(simulated: Simulated) -> None:
-    console = Console(width=80, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console = Console(width=80, record=True, quiet=False, file=io.StringIO())
     for told in truth.tables(truth.compare(simulated.found, simulated.raters), "base"):
         console.print(told)
     console.file.close()

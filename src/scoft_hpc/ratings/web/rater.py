@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException
 from starlette.responses import Response
 
-from scoft_hpc.errors import Full
+from scoft_hpc.errors import FullError
 from scoft_hpc.ratings.answers import Rater
 from scoft_hpc.ratings.survey import AFFILIATIONS
 from scoft_hpc.ratings.web.forms import LONGEST, PAYMENT, Fault, Filled, Form, takes
@@ -83,9 +83,9 @@ def join(here: Here, form: Filled) -> Response:
     language, blur = here.catalogue.language, form.one("blur") == "yes"
     try:
         rater = here.room.store.enrol(
-            culture, affiliation, own_words, language, visit.consent, blur, id=visit.id
+            culture, affiliation, own_words, language, visit.consent, blur, rater_id=visit.id
         )
-    except Full:
+    except FullError:
         values = {"culture": here.catalogue.culture(culture)}
         return _join(here, visit, form, [Fault("culture", "join.culture.full", values)], status=409)
     response = see("/link")
@@ -96,12 +96,7 @@ def join(here: Here, form: Filled) -> Response:
 
 @router.get("/resume/{token}")
 def resume(here: Here, token: str) -> Response:
-    id = here.room.links.resumed(token)  # noqa: A001
-    if id is None:
-        raise HTTPException(404, "link")
-    rater = here.room.store.rater(id)
-    if rater is None:
-        raise HTTPException(410)
+    rater = _of_link(here, token)
     present = here.rater_if_any()
     if present and present.id != rater.id:  # or a link in a mail would make one answer as another
         return here.page("resume.html.j2", 409, holder=present.id, token=token)
@@ -112,12 +107,7 @@ def resume(here: Here, token: str) -> Response:
 def resume_in_place_of_another(here: Here, token: str, form: Filled) -> Response:
     present = here.rater()
     here.check(form, present.id)
-    id = here.room.links.resumed(token)  # noqa: A001
-    if id is None:
-        raise HTTPException(404, "link")
-    rater = here.room.store.rater(id)
-    if rater is None:
-        raise HTTPException(410)
+    rater = _of_link(here, token)
     return _resumed(here, rater)
 
 
@@ -201,6 +191,16 @@ def withdraw(here: Here, form: Filled) -> Response:
 @router.get("/withdrawn")
 def withdrawn(here: Here) -> Response:
     return here.page("withdrawn.html.j2")
+
+
+def _of_link(here: Visitor, token: str) -> Rater:
+    rater_id = here.room.links.resumed(token)
+    if rater_id is None:
+        raise HTTPException(404, "link")
+    rater = here.room.store.rater(rater_id)
+    if rater is None:
+        raise HTTPException(410)
+    return rater
 
 
 def _resumed(here: Visitor, rater: Rater) -> Response:

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
-from scoft_hpc.errors import Gone
+from scoft_hpc.errors import GoneError
 from scoft_hpc.ratings.answers import Rater
 from scoft_hpc.ratings.orders import Task
 from scoft_hpc.ratings.store import Store
@@ -56,10 +56,10 @@ class Room:
         )
 
     def _tasks(self, rater: Rater) -> tuple[Task, ...]:
-        """Raises Gone: if the rater has withdrawn, since they were looked for."""
+        """Raises GoneError: if the rater has withdrawn, since they were looked for."""
         found = self.store.tasks(rater)
         if not found:
-            raise Gone("This rater has withdrawn.")
+            raise GoneError("This rater has withdrawn.")
         return found
 
     def withdraw(self, rater: Rater) -> None:
@@ -99,8 +99,8 @@ class Visitor:
         return self.room.links.visiting(self.cookie("visit"))
 
     def rater_if_any(self) -> Rater | None:
-        id = self.room.links.rater(self.cookie("session"))  # noqa: A001
-        return self.room.store.rater(id) if id else None
+        rater_id = self.room.links.rater(self.cookie("session"))
+        return self.room.store.rater(rater_id) if rater_id else None
 
     def rater(self) -> Rater:
         """Whose session it is.
@@ -109,10 +109,10 @@ class Visitor:
             HTTPException: 401 where it is nobody's, 410 where its rater has withdrawn.
         """
         cookie = self.cookie("session")
-        id = self.room.links.rater(cookie)  # noqa: A001
-        if id is None:
+        rater_id = self.room.links.rater(cookie)
+        if rater_id is None:
             raise HTTPException(410 if cookie == WITHDRAWN else 401)
-        rater = self.room.store.rater(id)
+        rater = self.room.store.rater(rater_id)
         if rater is None:
             raise HTTPException(410)
         return rater

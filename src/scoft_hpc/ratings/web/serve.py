@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 from rich.console import Console
+from starlette.types import ASGIApp
 
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.ratings import database, survey_file
@@ -73,10 +74,10 @@ def serve(asked: Asked) -> int:
     return 0
 
 
-def settings(app: object) -> uvicorn.Config:
+def settings(app: ASGIApp) -> uvicorn.Config:
     """How uvicorn serves it: nothing about a visitor is logged, believed or told."""
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -150,7 +151,7 @@ def _url_faults(url: str) -> list[str]:
     example = "expected the address alone, as url=https://survey.example.edu"
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 (it is read when it is asked for)
+        _ = parts.port  # which is read when it is asked for
     except ValueError:
         return [f"url={url} cannot be read: {example}."]
     if parts.scheme not in ("http", "https") or not parts.hostname:
