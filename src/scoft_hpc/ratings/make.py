@@ -17,8 +17,8 @@ from scoft_hpc.ratings.draw import Drawn, draw
 from scoft_hpc.ratings.pages import Page
 from scoft_hpc.ratings.store import Store
 from scoft_hpc.ratings.survey import Ethics, Primary, Survey
-from scoft_hpc.results import people
 from scoft_hpc.results import study as studies
+from scoft_hpc.results import wording
 from scoft_hpc.results.study import BASE, Study
 from scoft_hpc.runs import atomic
 from scoft_hpc.runs.layout import SurveyDir
@@ -175,7 +175,7 @@ def _begun(folder: SurveyDir, survey: Survey, url: str, new: Sequence[Page]) -> 
     if raters and old != tuple(new):
         gone, come = len({*old} - {*new}), len({*new} - {*old})
         raise RatingError(
-            f"{people.raters(raters)} began with other pages: {gone} of {len(old)} would go and {come} would come: "
+            f"{wording.raters(raters)} began with other pages: {gone} of {len(old)} would go and {come} would come: "
             f"survey.yaml or the study's samples changed. Their pages stay as they are. To ask about others, "
             f"move {folder.path} away and make a new survey."
         )

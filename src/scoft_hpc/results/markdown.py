@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from scoft_hpc.results import costs, people
+from scoft_hpc.results import costs, people, wording
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.formats import number, p_value, signed
 from scoft_hpc.results.inference import Comparison
@@ -132,7 +132,7 @@ def _people(said: People) -> Iterator[str]:
     for question in said.questions:
         table = said.table(question)
         yield ""
-        yield f"**{_text(people.title(question))}**: {people.raters(table.raters)}, {voices.agreement(table)}"
+        yield f"**{_text(wording.title(question))}**: {wording.raters(table.raters)}, {voices.agreement(table)}"
         yield ""
         head = ["", "mean rank", "worth", "put first", f"beats {_text(said.against)}", "the best", "p, Holm"]
         lines = []
@@ -149,13 +149,13 @@ def _people_by_culture(said: People) -> Iterator[str]:
     question = said.primary.test.question
     if len(said.of(question)) < 2:
         return
-    yield f"**{_text(people.title(question))}**: mean ranks by culture"
+    yield f"**{_text(wording.title(question))}**: mean ranks by culture"
     yield ""
     lines = []
     for table in said.of(question):
         ranks = {one.system: number(one.rank) for one in table.standings}
         cells = [ranks.get(s, "–") for s in said.systems]
-        size = str(table.raters) if ranks else people.too_few(table.raters)
+        size = str(table.raters) if ranks else wording.too_few(table.raters)
         lines.append([_text(table.culture), size, *cells, voices.agreement(table)])
     yield from _table(["culture", "raters", *map(_text, said.systems), "agreement"], lines)
 

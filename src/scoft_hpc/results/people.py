@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from scoft_hpc.results import wording
 from scoft_hpc.results.formats import number
 from scoft_hpc.runs.atomic import write_text
 from scoft_hpc.runs.layout import SurveyDir
@@ -18,21 +19,6 @@ from scoft_hpc.runs.layout import SurveyDir
 VERSION = 1
 POOLED = ""
 """The culture of what is told of all cultures together."""
-TITLES = {
-    "match": "Match to the description",
-    "culture": "Representation of the culture",
-    "stereotype": "Least stereotypical",
-    "offence": "Least offensive",
-}
-
-RULES = {
-    "silent": "gave no answer",
-    "affiliation": "have another tie to the culture than the survey asks for",
-    "answered": "answered too few of their pages",
-    "seconds": "answered faster than anybody can look",
-    "consistency": "answered otherwise when a page came again",
-}
-"""How many raters did what, by the survey file's rules."""
 
 
 @dataclass(frozen=True)
@@ -138,12 +124,12 @@ class Primary:
         return self._sentence(self.everybody)
 
     def _sentence(self, one: Test) -> str:
-        asked = title(one.question).lower()
+        asked = wording.title(one.question).lower()
         if one.wins is None or one.p is None or one.raters < self.least:
             few = (
                 "nobody answered"
                 if one.raters == 0
-                else f"{raters(one.raters)}, of whom {self.least} are needed"
+                else f"{wording.raters(one.raters)}, of whom {self.least} are needed"
             )
             reason = few if one.raters < self.least else "every comparison was a tie"
             return f"Whether people prefer {one.system} to {one.against} ({asked}) cannot be told: {reason}."
@@ -157,7 +143,9 @@ class Primary:
             if one.p <= self.alpha
             else f"It is not shown that people prefer {one.system} to {one.against}, or the other way round ({asked})"
         )
-        return f"{verdict}: {one.system} won {share}, {raters(one.raters)}, p {_p(one.p)}."
+        return (
+            f"{verdict}: {one.system} won {share}, {wording.raters(one.raters)}, p {wording.p_value(one.p)}."
+        )
 
 
 @dataclass(frozen=True)
@@ -256,11 +244,6 @@ class People:
         return [one for one in self.tables if one.question == question and one.culture != POOLED]
 
 
-def title(question: str) -> str:
-    """For people; of a question that is not the paper's, its name."""
-    return TITLES.get(question, question.replace("_", " ").capitalize())
-
-
 def finite(value: float, low: float = -math.inf, high: float = math.inf) -> Number:
     """With an interval if both of its ends are finite."""
     both = math.isfinite(low) and math.isfinite(high)
@@ -303,20 +286,6 @@ def interval(found: Number, digits: int = 2) -> str:
     return f"{number(found.low, digits)} to {number(found.high, digits)}" if found.told else ""
 
 
-def too_few(raters: int) -> str:
-    """In place of numbers."""
-    return "nobody answered" if raters == 0 else f"too few raters ({raters})"
-
-
 def spread(shares: Iterable[float]) -> list[tuple[float, float]]:
     """(mean rank, share), as `Standing.shares` has them."""
     return [(1 + i / 2, share) for i, share in enumerate(shares)]
-
-
-def raters(count: int) -> str:
-    """`1 rater`, `5 raters`."""
-    return "1 rater" if count == 1 else f"{count} raters"
-
-
-def _p(p: float) -> str:
-    return "< .001" if p < 0.001 else f"= {number(p, 3)}"

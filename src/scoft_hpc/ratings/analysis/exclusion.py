@@ -10,7 +10,7 @@ import numpy as np
 from scoft_hpc.ratings.analysis.consistency import consistency
 from scoft_hpc.ratings.judgements import Judgement, Kind, Participant
 from scoft_hpc.ratings.survey import Survey
-from scoft_hpc.results.people import RULES
+from scoft_hpc.results.wording import RULES
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from scoft_hpc.results.formats import NONE, number, p_value, signed
 from scoft_hpc.results.measures import MEASURES
-from scoft_hpc.results.people import Number, People, Table, interval, title, too_few
+from scoft_hpc.results.people import Number, People, Table, interval
 from scoft_hpc.results.report import voices
+from scoft_hpc.results.wording import title, too_few
 
 if TYPE_CHECKING:
     from rich.console import Console

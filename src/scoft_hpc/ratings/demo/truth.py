@@ -21,8 +21,9 @@ from scoft_hpc.ratings.analysis.skills import complete
 from scoft_hpc.ratings.demo.simulation import SimulatedRater, World
 from scoft_hpc.ratings.survey import Survey
 from scoft_hpc.results.formats import number
-from scoft_hpc.results.people import POOLED, Number, People, interval, title
+from scoft_hpc.results.people import POOLED, Number, People, interval
 from scoft_hpc.results.study import Study
+from scoft_hpc.results.wording import title
 
 TRUTHS = {
     "match": ("subject", 3.0),

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scoft_hpc.results import costs, formats, grids, people
+from scoft_hpc.results import costs, formats, grids, people, wording
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.measures import Measure
 from scoft_hpc.results.report import headline, made, svg, voices
@@ -176,6 +176,6 @@ def _environment() -> Environment:
         formats.moment,
     )
     environment.filters.update({function.__name__: function for function in named}, amount=costs.amount)
-    environment.filters.update(too_few=people.too_few, of_raters=people.interval, title_of=people.title)
+    environment.filters.update(too_few=wording.too_few, of_raters=people.interval, title_of=wording.title)
     environment.globals.update(colours=svg.COLOURS, lanes=svg.LANES)
     return environment

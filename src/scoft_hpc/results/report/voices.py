@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoft_hpc.results import formats, people
+from scoft_hpc.results import formats, people, wording
 from scoft_hpc.results.measures import MEASURES, Measure
 from scoft_hpc.results.people import People, Standing, Table, Tracked
 from scoft_hpc.results.report import svg
@@ -72,10 +72,10 @@ def voices(found: People, variants: Sequence[str]) -> Voices:
 def crowd(found: People) -> str:
     """How many answered, and who was left out by which rule."""
     where = formats.listed(f"{one.culture} {one.raters}" for one in found.crowds)
-    text = f"{people.raters(found.raters)} ({where}); {found.analysed} analysed."
+    text = f"{wording.raters(found.raters)} ({where}); {found.analysed} analysed."
     if found.out:
         reasons = formats.listed(
-            f"{count} {people.RULES.get(rule, rule)}" for rule, count in found.excluded.items()
+            f"{count} {wording.RULES.get(rule, rule)}" for rule, count in found.excluded.items()
         )
         rules = "rules fixed beforehand" if found.fixed else "the survey file’s rules"
         text += f" {found.out} left out by {rules}: {reasons}."
@@ -114,8 +114,8 @@ def _question(found: People, question: str, colours: dict[str, int]) -> Question
     unable = f", {pooled.unable} times “cannot judge”" if pooled.unable else ""
     return Question(
         question,
-        people.title(question),
-        f"{people.raters(pooled.raters)}, {pooled.rankings:,} rankings{unable}; {agreement(pooled)}",
+        wording.title(question),
+        f"{wording.raters(pooled.raters)}, {pooled.rankings:,} rankings{unable}; {agreement(pooled)}",
         _lines(found, pooled) if pooled.standings else [],
         violins(question, told, found.systems, colours) if told else None,
         heat if len(cultures) > 1 else [],
