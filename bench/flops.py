@@ -24,8 +24,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from scoft_hpc.config.schema import RunConfig
-from scoft_hpc.features.toy import ToyDistance
 from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.training.loop import gradients
 
 MICRO_STEPS = 20

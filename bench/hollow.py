@@ -21,13 +21,13 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from scoft_hpc.config.schema import Architecture, Lora, Objective, RunConfig, Train, Variant
 from scoft_hpc.data.cache import Culture, Targets
 from scoft_hpc.diffusion.schedule import Schedule
-from scoft_hpc.features.toy import ToyDistance
-from scoft_hpc.features.vgg import VggDistance, vgg16_features
-from scoft_hpc.models.architecture import configs
+from scoft_hpc.inputs.checkpoints.architecture import configs
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.models.parts import PADS
 from scoft_hpc.models.random import tokenizer
+from scoft_hpc.perceptual.toy import ToyDistance
+from scoft_hpc.perceptual.vgg import VggDistance, vgg16_features
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.step import LaneTerms, Network
 

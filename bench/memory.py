@@ -29,9 +29,9 @@ from torch.utils._pytree import tree_leaves
 
 from scoft_hpc.config import memory
 from scoft_hpc.config.schema import Architecture, Model, Objective, Precision, RunConfig, Train, Variant
-from scoft_hpc.features.toy import ToyDistance
 from scoft_hpc.models.base import DTYPES, Base, load_base
 from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
 from scoft_hpc.training.step import LaneTerms, Network

@@ -98,8 +98,8 @@ def main() -> int:
 
 
 def _measure(folder: Path, raters: int, seconds: int, database: str) -> list[dict[str, str]]:
-    from ratings.serving import Served
-    from scoft_hpc.ratings.survey import Ethics, Survey
+    from human_eval.serving import Served
+    from scoft_hpc.human_eval.survey import Ethics, Survey
     from surveys import SYSTEMS, made, pages_of
 
     quotas = dict.fromkeys(CULTURES, 100 * raters)

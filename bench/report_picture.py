@@ -18,7 +18,7 @@ from playwright.sync_api import sync_playwright
 from scoft_hpc.results import study
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page as report
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.study.paths import StudyDir
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "report.png"
 WIDTH = 1040

@@ -16,9 +16,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from scoft_hpc.ratings.analysis import agreement, comparison, rates, worths
-from scoft_hpc.ratings.analysis.rankings import Rankings, mean_ranks_of
-from scoft_hpc.ratings.analysis.resampling import Resamples, resample, spread
+from scoft_hpc.human_eval.analysis import agreement, comparison, rates, worths
+from scoft_hpc.human_eval.analysis.rankings import Rankings, mean_ranks_of
+from scoft_hpc.human_eval.analysis.resampling import Resamples, resample, spread
 from scoft_hpc.results.inference import LEVEL, t_test
 
 Array = NDArray[np.float64]

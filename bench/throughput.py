@@ -31,10 +31,10 @@ from scoft_hpc.config.plain import plain
 from scoft_hpc.config.schema import Precision, RunConfig
 from scoft_hpc.data import images
 from scoft_hpc.data.cache import Culture, Targets
-from scoft_hpc.features.toy import ToyDistance
-from scoft_hpc.models import weights
+from scoft_hpc.inputs.checkpoints import base_model
 from scoft_hpc.models.base import Base, load_base
 from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
 from scoft_hpc.training.step import LaneTerms, Network
@@ -85,7 +85,7 @@ class Contender:
 
 def contenders(config: RunConfig, device: torch.device) -> tuple[list[Contender], int]:
     """The loops on one frozen base, and the bytes that they share."""
-    base = load_base(replace(config.model, path=weights.resolve(config.model).path), device)
+    base = load_base(replace(config.model, path=base_model.resolve(config.model).path), device)
     s = Network("toy", ToyDistance().to(device))
     vgg = Network("vgg", hollow.vgg().to(device)) if config.objective.w_vgg else None
     culture, examples = material(base, s, config.model.resolution)

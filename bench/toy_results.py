@@ -23,7 +23,7 @@ from scoft_hpc.results.inference import compare
 from scoft_hpc.results.measures import Measure
 from scoft_hpc.results.statistics import Estimate, of_difference, paired, values
 from scoft_hpc.results.study import Study
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.study.paths import StudyDir
 
 NAME = "paper"
 HERE = Path(__file__).resolve().parent

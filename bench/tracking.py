@@ -16,7 +16,7 @@ from scoft_hpc.results.formats import number
 from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.study import Study
 from scoft_hpc.results.tracking import TRUTH, Correlation, Tracking, tracking
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.study.paths import StudyDir
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "toy-metrics.md"

@@ -9,12 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from scoft_hpc.config.cluster import Cluster, Scheduler, to_plain
-from scoft_hpc.launch import batch, slurm
-from scoft_hpc.launch.batch import TRAIN, Attempt, Batch
-from scoft_hpc.launch.slurm import Entry, Queue
-from scoft_hpc.launch.study import read
-from scoft_hpc.runs.claim import user
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.launch.slurm import client
+from scoft_hpc.launch.slurm.client import Entry, Queue
+from scoft_hpc.study import job_array
+from scoft_hpc.study.job_array import TRAIN, Attempt, Batch
+from scoft_hpc.study.lease import user
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.plan_file import read
 
 HOST, NAME = "w001", "a-study.batch"
 
@@ -42,17 +43,17 @@ def send(
         cluster=to_plain(Cluster(name="slurm", scheduler=Scheduler.slurm)),
         by_hand=True,
     )
-    batch.write(study, sent)
+    job_array.write(study, sent)
     if job is not None:
-        batch.record_job(batch.folder_of(study, sent.name), job)
-    return batch.read(batch.folder_of(study, sent.name))
+        job_array.record_job(job_array.folder_of(study, sent.name), job)
+    return job_array.read(job_array.folder_of(study, sent.name))
 
 
 def attempt(study: StudyDir, sent: Batch, task: int, restart: int = 0, **ending: object) -> Attempt:
     """An attempt that began half an hour ago; `ending` as for `Attempt`."""
     values = {"started": time.time() - 1800, "progress": dict.fromkeys(sent.tasks[task], 0), **ending}
     made = Attempt(task=task, restart=restart, job=f"{sent.job}_{task}", host=HOST, **values)
-    batch.write_attempt(batch.folder_of(study, sent.name), made)
+    job_array.write_attempt(job_array.folder_of(study, sent.name), made)
     return made
 
 
@@ -68,18 +69,18 @@ class Slurm:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._patch = patch
         self.cancelled: list[str] = []
-        patch.setattr(slurm, "cancel", self.cancelled.extend)
+        patch.setattr(client, "cancel", self.cancelled.extend)
         self.holds()
 
     def holds(self, *lines: Entry) -> None:
-        self._patch.setattr(slurm, "queue", lambda users=(): Queue(lines))
-        self._patch.setattr(slurm, "accounting", lambda jobs: {})
+        self._patch.setattr(client, "queue", lambda users=(): Queue(lines))
+        self._patch.setattr(client, "accounting", lambda jobs: {})
 
     def is_silent(self) -> None:
         def silence(*words: object) -> Queue:
-            raise slurm.NoAnswerError("Slurm does not answer: unable to contact slurmctld.")
+            raise client.NoAnswerError("Slurm does not answer: unable to contact slurmctld.")
 
-        self._patch.setattr(slurm, "queue", silence)
+        self._patch.setattr(client, "queue", silence)
 
 
 def ask(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.schema import RunConfig, Train, Variant
-from scoft_hpc.launch import store
-from scoft_hpc.launch.plan import Plan, Run
-from scoft_hpc.runs import atomic, record
-from scoft_hpc.runs.claim import Claim
-from scoft_hpc.runs.journal import STEP, Journal
-from scoft_hpc.runs.layout import RunDir, StudyDir
+from scoft_hpc.launch.planning import plan_store
+from scoft_hpc.launch.planning.plan import Plan, Run
+from scoft_hpc.study import atomic, run_status
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.metrics_log import STEP, Journal
+from scoft_hpc.study.paths import RunDir, StudyDir
 
 STEPS = 40
 
@@ -28,21 +28,21 @@ def plan_study(output: Path, cultures: list[str], seeds: int = 1, name: str = "a
                 run = replace(config, culture=culture, variant=variant, seed=seed)
                 runs.append(Run(run_id(run), run, 0 if variant is Variant.base else STEPS))
     study = StudyDir(output / name)
-    store.write(study, Plan(name, "loss_terms", output, (), tuple(runs)))
+    plan_store.write(study, Plan(name, "loss_terms", output, (), tuple(runs)))
     return study
 
 
 def run_of(study: StudyDir, start: str) -> RunDir:
     """The run whose id starts so."""
-    from scoft_hpc.launch.study import read
+    from scoft_hpc.study.plan_file import read
 
     return next(study.run(r["run_id"]) for r in read(study)["runs"] if r["run_id"].startswith(start))
 
 
 def train(run: RunDir, steps: int) -> None:
     run.path.mkdir(parents=True, exist_ok=True)
-    journal = Journal(run.metrics, record.step(run))
-    for step in range(record.step(run) + 1, steps + 1):
+    journal = Journal(run.metrics, run_status.step(run))
+    for step in range(run_status.step(run) + 1, steps + 1):
         journal.append({STEP: step, "loss": 1.0})
     journal.close()
 

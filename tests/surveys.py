@@ -8,13 +8,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from scoft_hpc.ratings import pages as keys
-from scoft_hpc.ratings import template
-from scoft_hpc.ratings.pages import Page, Picture
-from scoft_hpc.ratings.survey import Survey
+from scoft_hpc.human_eval import pages as keys
+from scoft_hpc.human_eval import template
+from scoft_hpc.human_eval.pages import Page, Picture
+from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.results.study import Study
-from scoft_hpc.runs import atomic
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.study import atomic
+from scoft_hpc.study.paths import StudyDir
 from studies import plan_study
 
 SYSTEMS = ("base", "m", "mp", "mpc")

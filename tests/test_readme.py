@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scoft_hpc.toy.world import write_culture
+from scoft_hpc.inputs.toy.world import write_culture
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -43,7 +43,7 @@ def on_a_cluster() -> list[list[str]]:
 
 
 def of_surveys() -> list[list[str]]:
-    """Those that need a finished study and somebody who answers: `ratings/test_docs_of_surveys.py` has both."""
+    """Those that need a finished study and somebody who answers: `human_eval/test_docs_of_surveys.py` has both."""
     return [words for words in commands(README) if words[2] == "scoft_hpc.survey"]
 
 

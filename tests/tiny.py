@@ -11,12 +11,12 @@ from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
 from scoft_hpc.config.schema import Lora, Objective, RunConfig, Train, Variant
+from scoft_hpc.config.terms import imagines
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.diffusion.schedule import Schedule
-from scoft_hpc.losses.total import imagines
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.lora import LoraStack
-from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import Training
 from scoft_hpc.training.step import LaneTerms, Network

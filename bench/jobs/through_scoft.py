@@ -12,17 +12,17 @@ from nap import nap
 
 from scoft_hpc import job
 from scoft_hpc.config import compose
-from scoft_hpc.launch import task
-from scoft_hpc.runs import atomic, record
-from scoft_hpc.runs.claim import Claim
-from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.launch.slurm import task_runner
+from scoft_hpc.study import atomic, run_status
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.paths import RunDir
 
 
 def execute(run: RunDir) -> int:
     """A run whose seed is the number of the nap."""
     hold = Claim.take(run.claim)
     try:
-        record.start_attempt(run)
+        run_status.start_attempt(run)
         number = nap(compose.load(run.config).seed)
         atomic.write_json(run.result, {"run_id": run.run_id, "steps": 0, "number": number})
     finally:
@@ -32,7 +32,7 @@ def execute(run: RunDir) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1] == "-u":
-        task.DOOR = Path(__file__).stem
+        task_runner.DOOR = Path(__file__).stem
         sys.argv[1:] = sys.argv[-1:]
         raise SystemExit(job.main())
     raise SystemExit(execute(RunDir(Path(sys.argv[1]))))

@@ -14,27 +14,28 @@ import socket
 import sys
 
 from scoft_hpc.errors import ConfigError, LaunchError
-from scoft_hpc.launch import batch, select, slurm
-from scoft_hpc.launch.batch import PREPARE, Verdict
-from scoft_hpc.launch.reconcile import State
-from scoft_hpc.launch.select import Choice
-from scoft_hpc.launch.situation import Situation
-from scoft_hpc.launch.study import launch_claim
-from scoft_hpc.runs import claim
-from scoft_hpc.runs.record import Status
+from scoft_hpc.launch.slurm import client
+from scoft_hpc.launch.tracking.run_state import State
+from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.views import selection
+from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.study import job_array, lease
+from scoft_hpc.study.job_array import PREPARE, Verdict
+from scoft_hpc.study.plan_file import launch_claim
+from scoft_hpc.study.run_status import Status
 
 SHOWN = 6
 """So many of the other runs that stop too are named."""
 
 
 def main() -> int:
-    return select.answer(_main)
+    return selection.answer(_main)
 
 
 def _main() -> int:
-    parser = select.parser("cancel", "Stop runs; their jobs save first.")
+    parser = selection.parser("cancel", "Stop runs; their jobs save first.")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    choice = select.choose(parser, sys.argv[1:])
+    choice = selection.choose(parser, sys.argv[1:])
     seen = choice.look()
     if not seen.batches:
         return _cancel_launcher(choice)
@@ -56,12 +57,12 @@ def _main() -> int:
     if not _sure(choice, _question(len(stopped) - len(others), jobs, others, preparing)):
         print("nothing was cancelled.")
         return 0
-    slurm.cancel([*preparing, *jobs])
+    client.cancel([*preparing, *jobs])
     _keep(choice, seen, {*preparing, *jobs})
     print(
         f"cancelled {_count(len(stopped), 'run')} in {_count(len(jobs), 'job')}; those at work save before they end."
     )
-    if claim.alive(launch_claim(choice.study)) is not None:
+    if lease.alive(launch_claim(choice.study)) is not None:
         print("note: runs of this study are being sent right now; look again with `scoft-hpc status`.")
     return 0
 
@@ -98,7 +99,7 @@ def _keep(choice: Choice, seen: Situation, cancelled: set[str]) -> None:
             if other is sent and entry.state == "PENDING" and f"{sent.job}_{index}" in cancelled
         }
         if waited:
-            batch.keep_verdicts(choice.study, sent, waited)
+            job_array.keep_verdicts(choice.study, sent, waited)
 
 
 def _question(runs: int, jobs: list[str], others: list[str], preparing: list[str]) -> str:
@@ -129,7 +130,7 @@ def _sure(choice: Choice, question: str) -> bool:
 
 def _cancel_launcher(choice: Choice) -> int:
     """A study of this machine: its launcher stops its jobs, all of them."""
-    owner = claim.alive(launch_claim(choice.study))
+    owner = lease.alive(launch_claim(choice.study))
     if owner is None:
         print(f"nothing to cancel: nobody runs {choice.study.name}.")
         return 0
@@ -138,7 +139,7 @@ def _cancel_launcher(choice: Choice) -> int:
             f"{choice.study.name} is run by {owner}, and stops as a whole: leave the selection away. "
             f"The same sweep command continues it."
         )
-    if owner.host != socket.gethostname() or owner.user != claim.user() or not owner.pid:
+    if owner.host != socket.gethostname() or owner.user != lease.user() or not owner.pid:
         raise LaunchError(
             f"{choice.study.name} is run by {owner}: press Ctrl-C there, or `kill {owner.pid}` on {owner.host}."
         )

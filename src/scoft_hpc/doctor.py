@@ -23,8 +23,10 @@ from scoft_hpc.config.cluster import Scheduler, gpu_of
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.compose import compose
 from scoft_hpc.errors import ConfigError, LaunchError, ScoftError
-from scoft_hpc.launch import probe_disk, probe_node, probe_slurm, slurm
-from scoft_hpc.launch.probe import Finding, Probe, Verdict, side_by_side
+from scoft_hpc.launch.doctor import disk, node
+from scoft_hpc.launch.doctor import slurm as probe_slurm
+from scoft_hpc.launch.doctor.checks import Finding, Probe, Verdict, side_by_side
+from scoft_hpc.launch.slurm import client
 
 SECONDS = 120.0
 """All probes together take no longer; loading torch from a busy shared disk takes longest."""
@@ -41,16 +43,16 @@ def examine(config: SweepConfig) -> list[Finding]:
     wanted = gpu_of(cluster)[0] or cluster.gpu or next(iter(cluster.gpus), "")
     probes: list[tuple[str, Probe]] = _slurm_probes(config) if by_slurm else [("Slurm", _no_slurm)]
     probes += [
-        ("output", lambda: probe_disk.output_disk(Path(config.output), shared=by_slurm)),
-        ("torch", lambda: probe_node.gpu(config, wanted if by_slurm else "")),
-        ("internet", probe_node.internet),
-        ("tokens", lambda: probe_node.tokens(config)),
+        ("output", lambda: disk.output_disk(Path(config.output), shared=by_slurm)),
+        ("torch", lambda: node.gpu(config, wanted if by_slurm else "")),
+        ("internet", node.internet),
+        ("tokens", lambda: node.tokens(config)),
     ]
     return side_by_side(probes, SECONDS)
 
 
 def _slurm_probes(config: SweepConfig) -> list[tuple[str, Probe]]:
-    if not slurm.here():
+    if not client.here():
         return [("Slurm", probe_slurm.commands)]
     study = probe_slurm.study_of(config.output, config.study)
     return [
@@ -62,7 +64,7 @@ def _slurm_probes(config: SweepConfig) -> list[tuple[str, Probe]]:
 
 
 def _no_slurm() -> list[Finding]:
-    if slurm.here():
+    if client.here():
         advice = "Slurm: cluster=local runs here and uses none of it; cluster=slurm, or a site's name, sends to it."
         return [Finding("Slurm", "not asked for, but here", Verdict.note, advice)]
     return [Finding("Slurm", "none, and cluster=local needs none")]

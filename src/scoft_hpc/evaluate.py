@@ -16,23 +16,23 @@ from scoft_hpc.config import check, compose
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import ConfigError, RunError, ScoftError
 from scoft_hpc.gather import show
-from scoft_hpc.launch import select
-from scoft_hpc.launch.select import Choice
+from scoft_hpc.launch.views import selection
+from scoft_hpc.launch.views.selection import Choice
 from scoft_hpc.results.gather import gather
-from scoft_hpc.runs.claim import Claim
-from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.paths import RunDir
 
 GROUP = "scoring."
 
 
 def main() -> int:
-    return select.answer(_main)
+    return selection.answer(_main)
 
 
 def _main() -> int:
-    parser = select.parser("evaluate", "Score the samples of finished runs anew.")
+    parser = selection.parser("evaluate", "Score the samples of finished runs anew.")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    choice = select.choose(parser, sys.argv[1:], settings=True)
+    choice = selection.choose(parser, sys.argv[1:], settings=True)
     changes = _changes(choice.settings)
     done = [run for run in map(choice.study.run, _ids(choice)) if run.result.exists()]
     if not done:
@@ -51,7 +51,7 @@ def _score(runs: Sequence[RunDir], changes: dict[str, Any], device: str) -> list
     from scoft_hpc.evaluation.evidence import Judges
     from scoft_hpc.evaluation.generate import Subject
     from scoft_hpc.evaluation.scores import score
-    from scoft_hpc.features.judge_weights import resolve
+    from scoft_hpc.inputs.checkpoints.embedders import resolve
     from scoft_hpc.models.device import device_of
     from scoft_hpc.training.build import read_manifest
 

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 
 from scoft_hpc.config import compose
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError, ScoftError
-from scoft_hpc.runs import provenance, record
-from scoft_hpc.runs.claim import Claim
-from scoft_hpc.runs.layout import RunDir
-from scoft_hpc.runs.repeat import repeating
-from scoft_hpc.runs.stop import Interrupted, Stop
+from scoft_hpc.study import provenance, run_status
+from scoft_hpc.study.interrupt import Interrupted, Stop
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.paths import RunDir
+from scoft_hpc.study.periodic import repeating
 
 if TYPE_CHECKING:
     from scoft_hpc.models.base import Base
@@ -84,7 +84,7 @@ def _run_pack(claims: dict[RunDir, Claim], stop: Stop) -> None:
     from scoft_hpc.training.build import build, room
     from scoft_hpc.training.loop import train
 
-    attempts = {run: record.start_attempt(run) for run in claims}
+    attempts = {run: run_status.start_attempt(run) for run in claims}
     try:
         base, members, faults = build(list(claims), stop)
         for run, fault in faults.items():
@@ -143,7 +143,7 @@ def _evaluate(
                 "generate": drawn,
                 "score": time.monotonic() - started,
             }
-            record.write_result(run, claims[run], attempts[run], seconds)
+            run_status.write_result(run, claims[run], attempts[run], seconds)
         except Interrupted:
             raise
         except Exception as error:
@@ -152,8 +152,8 @@ def _evaluate(
 
 def _export(base: Base, member: Member) -> None:
     """What a trained run gives away: its adapter, in kohya's form too where that is asked for, and a model card."""
-    from scoft_hpc.evaluation.prompts import asked, sample_name, told
-    from scoft_hpc.models import card, lora_file
+    from scoft_hpc.inputs.prompts import asked, sample_name, told
+    from scoft_hpc.models import lora_file, model_card
 
     if member.training is None or base.lora is None:
         return
@@ -164,7 +164,7 @@ def _export(base: Base, member: Member) -> None:
         base.lora.export_kohya(member.index, run.lora_kohya, run.run_id, family)
     heard = told(config, asked(config, member.manifest))
     shown = [(text, f"samples/{sample_name(p, 0)}") for p, text in enumerate(heard)]
-    card.write_card(run.card, config, pairs=len(member.manifest.pairs), samples=shown)
+    model_card.write_card(run.card, config, pairs=len(member.manifest.pairs), samples=shown)
 
 
 def _fail(run: RunDir, claim: Claim, error: Exception) -> None:
@@ -179,13 +179,13 @@ def _fail(run: RunDir, claim: Claim, error: Exception) -> None:
     if not claim.held():
         return
     try:
-        record.write_failure(run, _cause(error), str(error) or type(error).__name__, record.step(run))
+        run_status.write_failure(run, _cause(error), str(error) or type(error).__name__, run_status.step(run))
     except OSError as full:
         log.error("%s: nor can the reason be kept: %s", run.run_id, full)
 
 
 def _cause(error: Exception) -> str:
-    """One word for the kind of failure: those that `launch.policy` has a policy for."""
+    """One word for the kind of failure: those that `launch.tracking.retry_policy` has a policy for."""
     from scoft_hpc.models.device import out_of_memory
 
     if isinstance(error, FloatingPointError):

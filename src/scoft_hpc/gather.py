@@ -16,8 +16,8 @@ from scoft_hpc.errors import ConfigError, LaunchError, ScoftError
 from scoft_hpc.results import tensorboard
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.gather import Gathered, gather
-from scoft_hpc.runs.layout import STUDY, StudyDir, studies
-from scoft_hpc.runs.record import Status
+from scoft_hpc.study.paths import STUDY, StudyDir, studies
+from scoft_hpc.study.run_status import Status
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +43,8 @@ def show(gathered: Gathered) -> None:
     """Print the runs, what they say together, and where it all lies."""
     from rich.console import Console
 
-    from scoft_hpc.results import costs, table
+    from scoft_hpc.results import table
+    from scoft_hpc.study import costs
 
     console = Console(highlight=False)
     found = findings(gathered.study)

@@ -18,15 +18,16 @@ from pathlib import Path
 from scoft_hpc.config.cluster import from_plain
 from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.errors import INTERRUPTED, LaunchError, RunError, ScoftError
-from scoft_hpc.launch import batch, remote, slurm, store, task
-from scoft_hpc.launch.batch import PREPARE, Attempt, Batch
-from scoft_hpc.launch.coming import Request, coming
-from scoft_hpc.launch.plan import Run
-from scoft_hpc.launch.task import Ending, Place
+from scoft_hpc.launch.planning import plan_store
+from scoft_hpc.launch.planning.plan import Run
+from scoft_hpc.launch.slurm import client, launcher, task_runner
+from scoft_hpc.launch.slurm.task_runner import Ending, Place
+from scoft_hpc.launch.tracking.submission_plan import Request, coming
 from scoft_hpc.results.gather import gather
-from scoft_hpc.runs import record
-from scoft_hpc.runs.layout import RunDir
-from scoft_hpc.runs.stop import SIGNALS
+from scoft_hpc.study import job_array, run_status
+from scoft_hpc.study.interrupt import SIGNALS
+from scoft_hpc.study.job_array import PREPARE, Attempt, Batch
+from scoft_hpc.study.paths import RunDir
 
 PATIENCE_SECONDS = 60.0
 """How long an ending job waits for another one that sends."""
@@ -39,11 +40,11 @@ APPEARING_SECONDS = 60.0
 def job(place: Place) -> int:
     """Do the task and what its end brings with it; return the exit code."""
     sent = _appearing(place.folder)
-    standing = batch.record_job(place.folder, place.job)
+    standing = job_array.record_job(place.folder, place.job)
     if standing != place.job:
         _say(f"this array ({place.job}) is not the one on record ({standing or 'none'}): nothing is done")
         return 0
-    if task.superseded(place):
+    if task_runner.superseded(place):
         _say("Slurm has started this task anew elsewhere: nothing is done here")
         return 0
     return _prepare(place, sent) if sent.stage == PREPARE else _train(place, sent)
@@ -53,7 +54,7 @@ def _appearing(folder: Path) -> Batch:
     end = time.monotonic() + APPEARING_SECONDS
     while True:
         try:
-            return batch.read(folder)
+            return job_array.read(folder)
         except LaunchError:
             if (folder / "batch.json").exists() or time.monotonic() > end:
                 raise
@@ -61,27 +62,29 @@ def _appearing(folder: Path) -> Batch:
 
 
 def _prepare(place: Place, sent: Batch) -> int:
-    attempt = task.begin(place, sent)
-    ending = task.run(place, sent, attempt, [place.study.run(name) for name in sent.tasks[place.index]])
+    attempt = task_runner.begin(place, sent)
+    ending = task_runner.run(
+        place, sent, attempt, [place.study.run(name) for name in sent.tasks[place.index]]
+    )
     _let_go()
-    task.end(place, attempt, ending, None)
+    task_runner.end(place, attempt, ending, None)
     # Should it not have come to its end: every pack makes what it finds missing.
     return max(ending.code, 0) or int(ending.code < 0)
 
 
 def _train(place: Place, sent: Batch) -> int:
-    runs = task.unfinished(place, sent)
-    stuck = task.hopeless(place, sent, runs)
+    runs = task_runner.unfinished(place, sent)
+    stuck = task_runner.hopeless(place, sent, runs)
     for run, why in stuck.items():
         _say(f"{run.run_id}: {why}")
-        record.write_failure(run, "no progress", why, record.step(run))
+        run_status.write_failure(run, "no progress", why, run_status.step(run))
     runs = [run for run in runs if run not in stuck]
     interrupted = False
     if runs:
-        attempt = task.begin(place, sent)
-        ending = task.run(place, sent, attempt, runs)
+        attempt = task_runner.begin(place, sent)
+        ending = task_runner.run(place, sent, attempt, runs)
         _let_go()
-        if task.superseded(place):
+        if task_runner.superseded(place):
             _say("Slurm has started this task anew elsewhere: this start leaves it to that one")
             return INTERRUPTED
         if not _settle(place, sent, attempt, ending, runs):
@@ -96,21 +99,21 @@ def _train(place: Place, sent: Batch) -> int:
 def _settle(place: Place, sent: Batch, attempt: Attempt, ending: Ending, runs: Sequence[RunDir]) -> bool:
     """Keep what became of the runs; False if the task is started again, and this process is to be gone."""
     if ending.code == INTERRUPTED:
-        cause = task.interruption(place, sent, attempt)
-        task.end(place, attempt, ending, cause)
+        cause = task_runner.interruption(place, sent, attempt)
+        task_runner.end(place, attempt, ending, cause)
         if cause is None:  # Slurm ends this job and knows what comes next
             return False
         _say(f"interrupted ({cause}); asking Slurm to start {place.name} again")
-        return not slurm.requeue(place.name)
-    broken = task.breakdown(place, ending)
+        return not client.requeue(place.name)
+    broken = task_runner.breakdown(place, ending)
     cause, message = broken or (None, "")
     if cause is not None:
         _say(f"the process broke off ({cause}): {message}")
     if cause not in (None, "lost"):
         for run in runs:
             if not run.result.exists() and not run.failure.exists():
-                record.write_failure(run, str(cause), message, record.step(run))
-    task.end(place, attempt, ending, cause, message)
+                run_status.write_failure(run, str(cause), message, run_status.step(run))
+    task_runner.end(place, attempt, ending, cause, message)
     return True
 
 
@@ -123,8 +126,8 @@ def _tend(place: Place, sent: Batch) -> None:
         from_plain(sent.cluster), by_hand=False, limit=sent.limit, leaving=(place.job, place.index)
     )
     try:
-        runs = store.runs(place.study)
-        seen = remote.look(place.study, runs, request)
+        runs = plan_store.runs(place.study)
+        seen = launcher.look(place.study, runs, request)
         if coming(place.study, runs, seen, request).runs:
             for line in _launch(place, runs, request):
                 _say(line)
@@ -140,7 +143,7 @@ def _launch(place: Place, runs: Sequence[Run], request: Request) -> list[str]:
     started = time.monotonic()
     while True:
         try:
-            sent = remote.launch(place.study, runs, request)
+            sent = launcher.launch(place.study, runs, request)
             return [f"sent again: {' '.join(run.run_id for run in sent.runs)}"] if sent.runs else []
         except RunError:  # another one is sending
             if time.monotonic() - started > PATIENCE_SECONDS:

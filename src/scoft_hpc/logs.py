@@ -13,14 +13,15 @@ import time
 from collections import deque
 from pathlib import Path
 
-from scoft_hpc.launch import reasons, select
-from scoft_hpc.launch.progress import logs
-from scoft_hpc.launch.reconcile import State
-from scoft_hpc.launch.select import Choice
-from scoft_hpc.launch.situation import Situation
-from scoft_hpc.launch.study import launch_claim, near
-from scoft_hpc.runs import claim
-from scoft_hpc.runs.record import Status
+from scoft_hpc.launch.tracking import slurm_reasons
+from scoft_hpc.launch.tracking.run_state import State
+from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.views import selection
+from scoft_hpc.launch.views.run_progress import logs
+from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.study import lease
+from scoft_hpc.study.plan_file import launch_claim, near
+from scoft_hpc.study.run_status import Status
 
 READ_SECONDS = 0.5
 """Between two looks at the log under -f."""
@@ -32,14 +33,14 @@ SHOWN = 4
 
 
 def main() -> int:
-    return select.answer(_main)
+    return selection.answer(_main)
 
 
 def _main() -> int:
-    parser = select.parser("logs", "What a run's last job printed.")
+    parser = selection.parser("logs", "What a run's last job printed.")
     parser.add_argument("-f", "--follow", action="store_true", help="stay until the run has ended")
     parser.add_argument("-n", "--lines", type=int, metavar="LINES", help="only the last so many lines")
-    choice = select.choose(parser, sys.argv[1:])
+    choice = selection.choose(parser, sys.argv[1:])
     seen = choice.look()
     run = choice.one(seen).run_id
     path = logs(choice.study, seen).get(run)
@@ -105,14 +106,14 @@ def _print_from(path: Path, position: int) -> int:
 def _ended(choice: Choice, state: State) -> bool:
     """Whether no job of the run comes any more; one that was not sent yet may still be, by its launcher."""
     if state.status is Status.planned:
-        return claim.alive(launch_claim(choice.study)) is None
+        return lease.alive(launch_claim(choice.study)) is None
     return state.status not in (Status.running, Status.queued)
 
 
 def _how(state: State) -> str:
     """The run's state in words."""
     if state.status is Status.queued:
-        return f"it waits in the queue: {reasons.waiting(state.note)}"
+        return f"it waits in the queue: {slurm_reasons.waiting(state.note)}"
     if state.status is Status.planned:
         return "it was not sent yet; `scoft-hpc sweep` does that"
     cause = f" ({state.cause})" if state.cause and state.cause != state.status.value else ""

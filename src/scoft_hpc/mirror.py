@@ -16,12 +16,12 @@ import time
 
 from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.launch import select
-from scoft_hpc.launch.select import CTRL_C, Choice
+from scoft_hpc.launch.views import selection
+from scoft_hpc.launch.views.selection import CTRL_C, Choice
 from scoft_hpc.results import study, tensorboard
 from scoft_hpc.results.gather import wandb_settings, wants_events
 from scoft_hpc.results.mirror import mirroring
-from scoft_hpc.runs.stop import Stop
+from scoft_hpc.study.interrupt import Stop
 
 LEAST_SECONDS, MOST_SECONDS = 1.0, 10.0
 """Between two looks at the files: the time grows while nothing was saved, half more or less by chance."""
@@ -31,15 +31,15 @@ NICENESS = 10
 
 
 def main() -> int:
-    return select.answer(_main)
+    return selection.answer(_main)
 
 
 def _main() -> int:
-    parser = select.parser("mirror", "Curves of a study while it runs, sent to W&B or TensorBoard.")
+    parser = selection.parser("mirror", "Curves of a study while it runs, sent to W&B or TensorBoard.")
     parser.add_argument("--wandb", metavar="MODE", help="online or disabled; as planned by default")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's event files")
     parser.add_argument("--once", action="store_true", help="send what there is, and leave")
-    choice = select.choose(parser, sys.argv[1:])
+    choice = selection.choose(parser, sys.argv[1:])
     os.nice(NICENESS)
     return _mirror(choice)
 

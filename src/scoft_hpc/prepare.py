@@ -3,7 +3,7 @@
     python -m scoft_hpc.prepare culture=korea data.root=DIR
     python -m scoft_hpc.prepare culture=all data.root=DIR data.captions.source=blip
 
-The folder's form is `data.manifest`'s. What is there already is not made again: the same command continues.
+The folder's form is `inputs.dataset`'s. What is there already is not made again: the same command continues.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from scoft_hpc.config.commands import CaptionSource, PrepareConfig, SweepConfig
 from scoft_hpc.config.compose import command
 from scoft_hpc.config.plain import plain
 from scoft_hpc.config.schema import Data, NegativeSource, RunConfig
-from scoft_hpc.data import captions, documents, manifest, source
-from scoft_hpc.data.documents import Written
-from scoft_hpc.data.manifest import Manifest
-from scoft_hpc.data.negatives.weights import resolve as resolve_negatives
-from scoft_hpc.data.rows import Row
+from scoft_hpc.data import captions
 from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError, ScoftError
-from scoft_hpc.features.weights import resolve as resolve_networks
-from scoft_hpc.launch import plan
+from scoft_hpc.inputs import data_root, dataset, dataset_docs
+from scoft_hpc.inputs.checkpoints import base_model as model_weights
+from scoft_hpc.inputs.checkpoints.distances import resolve as resolve_networks
+from scoft_hpc.inputs.checkpoints.negatives import resolve as resolve_negatives
+from scoft_hpc.inputs.dataset import Manifest
+from scoft_hpc.inputs.dataset_docs import Written
+from scoft_hpc.inputs.metadata_rows import WRITER, Row
+from scoft_hpc.launch.planning import plan
 from scoft_hpc.models import captioner
-from scoft_hpc.models import weights as model_weights
-from scoft_hpc.runs.stop import Interrupted, Stop
+from scoft_hpc.study.interrupt import Interrupted, Stop
 
 OWN = ("culture", "data", "data.root", "data.csv", "data.captions", "data.download", "caches")
 """Settings that a sweep is told otherwise, or not at all; all others are the same words there."""
@@ -83,8 +84,8 @@ def _prepare(console: Console, config: PrepareConfig, words: Sequence[str], stop
         if faults:  # before a download that may take hours
             raise ConfigError.of(faults)
         _fetch(console, config, stop)
-    root = source.locate(config.data, Path(config.output))
-    names = _collect(faults, manifest.chosen, config.culture, source.cultures(root)) or []
+    root = data_root.locate(config.data, Path(config.output))
+    names = _collect(faults, dataset.chosen, config.culture, data_root.cultures(root)) or []
     surveys, found = _survey(config, root, names, faults)
     if found:
         surveys |= _captioned(config, root, surveys, found, stop)
@@ -116,7 +117,7 @@ def _settings(config: PrepareConfig) -> list[str]:
 
 
 def _fetch(console: Console, config: PrepareConfig, stop: Stop) -> None:
-    from scoft_hpc.data.download import fetch
+    from scoft_hpc.inputs.download.culture import fetch
 
     data = config.data
     if not data.root or not data.csv:
@@ -144,7 +145,7 @@ def _survey(
         DataError: telling `faults` and all that is wrong with the rows, the images and the captioner.
     """
     given = config.data.captions.source is CaptionSource.given
-    surveys = {name: _collect(faults, manifest.survey, root, name, captioned=given) for name in names}
+    surveys = {name: _collect(faults, dataset.survey, root, name, captioned=given) for name in names}
     bare = any(row.uncaptioned for rows in surveys.values() for row in rows or ())
     found = _collect(faults, captioner.find, config.data.captions) if bare and not given else None
     if faults:
@@ -166,12 +167,12 @@ def _captioned(
     bare = [name for name, rows in surveys.items() if any(row.uncaptioned for row in rows)]
     for name in bare:
         captions.fill(root / name, surveys[name], network.caption, found.name, stop)
-    return {name: manifest.survey(root, name) for name in bare}
+    return {name: dataset.survey(root, name) for name in bare}
 
 
 def _document(folder: Path, rows: list[Row]) -> Ready:
-    found = manifest.of(folder.name, folder, rows)
-    return Ready(rows, found, documents.write(folder, rows, found.digest))
+    found = dataset.of(folder.name, folder, rows)
+    return Ready(rows, found, dataset_docs.write(folder, rows, found.digest))
 
 
 def _caches(config: PrepareConfig, names: Sequence[str], words: Sequence[str], stop: Stop) -> dict[str, Path]:
@@ -192,7 +193,7 @@ def _tell(console: Console, config: PrepareConfig, ready: Ready, cache: Path | N
         console,
         f"{found.culture}: {len(found.pairs)} pairs, {len(found.held_out)} held out, digest {found.digest}",
     )
-    writers = Counter(str(row.others.get(captions.WRITER) or "given") for row in ready.rows)
+    writers = Counter(str(row.others.get(WRITER) or "given") for row in ready.rows)
     _say(console, f"captions   {', '.join(f'{count} {_by(who)}' for who, count in writers.items())}")
     _say(console, f"negatives  {_negatives(config, found)}")
     _say(console, f"documents  {', '.join(path.name for path in written.files)} in {found.folder}")

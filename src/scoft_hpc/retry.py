@@ -13,15 +13,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.launch import select
-from scoft_hpc.launch.reconcile import State
-from scoft_hpc.launch.select import Choice
-from scoft_hpc.launch.situation import Situation
-from scoft_hpc.launch.study import read
-from scoft_hpc.runs.record import Status
+from scoft_hpc.launch.tracking.run_state import State
+from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.views import selection
+from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.study.plan_file import read
+from scoft_hpc.study.run_status import Status
 
 if TYPE_CHECKING:
-    from scoft_hpc.launch.coming import Request
+    from scoft_hpc.launch.tracking.submission_plan import Request
 
 GROUPS = ("cluster", "budget")
 """The settings of a study that are not its runs' own."""
@@ -30,12 +30,12 @@ BROKEN = (Status.failed, Status.lost)
 
 
 def main() -> int:
-    return select.answer(_main)
+    return selection.answer(_main)
 
 
 def _main() -> int:
-    parser = select.parser("retry", "Send failed and lost runs again.")
-    choice = select.choose(parser, sys.argv[1:], settings=True)
+    parser = selection.parser("retry", "Send failed and lost runs again.")
+    choice = selection.choose(parser, sys.argv[1:], settings=True)
     seen = choice.look()
     if not seen.batches:
         words = shlex.join(map(str, read(choice.study).get("words", ())))
@@ -55,17 +55,23 @@ def _main() -> int:
 
 
 def _send(choice: Choice, seen: Situation, wanted: list[State]) -> int:
-    from scoft_hpc.launch import announce, remote, store
+    from scoft_hpc.launch.planning import plan_store
+    from scoft_hpc.launch.slurm import launcher
+    from scoft_hpc.launch.views import submission_messages
 
     request = _request(choice, seen, wanted)
-    sent = remote.launch(choice.study, store.runs(choice.study), request)
+    sent = launcher.launch(choice.study, plan_store.runs(choice.study), request)
     names = {run.run_id for run in sent.runs}
     for state in wanted:
         if state.run_id in names:
             print(f"{state.run_id} ({state.cause or state.status.value})")
-    for line in announce.coming_lines(sent, request.cluster) if sent.runs else []:
+    for line in submission_messages.coming_lines(sent, request.cluster) if sent.runs else []:
         print(line)
-    print(announce.sent_line(sent.batches) if sent.runs else "nothing to send: another launch was faster.")
+    print(
+        submission_messages.sent_line(sent.batches)
+        if sent.runs
+        else "nothing to send: another launch was faster."
+    )
     return 0
 
 
@@ -77,7 +83,7 @@ def _request(choice: Choice, seen: Situation, wanted: list[State]) -> Request:
     """
     from scoft_hpc.config import check, compose
     from scoft_hpc.config.cluster import from_plain
-    from scoft_hpc.launch.coming import Request
+    from scoft_hpc.launch.tracking.submission_plan import Request
 
     last = next((one for one in reversed(seen.batches) if one.by_hand), seen.batches[-1])
     config = compose.compose("sweep", choice.settings)

@@ -20,13 +20,13 @@ from urllib.parse import urlsplit
 from scoft_hpc.config import check
 from scoft_hpc.config.commands import RewriteConfig
 from scoft_hpc.config.compose import command
-from scoft_hpc.data import manifest, source
-from scoft_hpc.data.chat import Question
 from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError, RunError
-from scoft_hpc.evaluation.prompts import asked
-from scoft_hpc.evaluation.rewriter import Rewritten, instruction
-from scoft_hpc.evaluation.rewriter import rewrite as rewrite_all
-from scoft_hpc.runs.stop import Interrupted, Stop
+from scoft_hpc.inputs import data_root, dataset
+from scoft_hpc.inputs.llm_client import Question
+from scoft_hpc.inputs.prompt_rewriter import Rewritten, instruction
+from scoft_hpc.inputs.prompt_rewriter import rewrite as rewrite_all
+from scoft_hpc.inputs.prompts import asked
+from scoft_hpc.study.interrupt import Interrupted, Stop
 
 SHOWN = 5
 """So many prompts without a rewriting are named; the rest is counted."""
@@ -76,11 +76,11 @@ def _faults(config: RewriteConfig) -> Iterator[str]:
 
 def _questions(config: RewriteConfig) -> list[Question]:
     """The cultures' evaluation prompts, each with how it is to be rewritten."""
-    root = source.locate(config.data, Path(config.output))
+    root = data_root.locate(config.data, Path(config.output))
     questions = []
-    for culture in manifest.chosen(config.culture, source.cultures(root)):
+    for culture in dataset.chosen(config.culture, data_root.cultures(root)):
         how = instruction(config.rewriter.instruction, culture)
-        read = manifest.read(root, culture, config.data.pairs)
+        read = dataset.read(root, culture, config.data.pairs)
         own = replace(config, culture=culture)
         questions += [Question(culture, prompt, how) for prompt in asked(own, read)]
     return questions

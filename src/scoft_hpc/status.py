@@ -19,14 +19,14 @@ from rich.live import Live
 from rich.text import Text
 
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.launch import overview, select, tables
-from scoft_hpc.launch.progress import Lane, Progress, counts, logs, word
-from scoft_hpc.launch.select import Choice
-from scoft_hpc.launch.situation import Situation
-from scoft_hpc.launch.study import launch_claim, near
-from scoft_hpc.launch.watch import PlainView, duration
-from scoft_hpc.runs import claim
-from scoft_hpc.runs.record import Status
+from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.views import selection, study_summary, tables
+from scoft_hpc.launch.views.live import PlainView, duration
+from scoft_hpc.launch.views.run_progress import Lane, Progress, counts, logs, word
+from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.study import lease
+from scoft_hpc.study.plan_file import launch_claim, near
+from scoft_hpc.study.run_status import Status
 
 SHOWN, NAMED = 8, 3
 """So many reasons of failed and lost runs are told, and so many runs named with each."""
@@ -44,14 +44,14 @@ HEARTBEAT_SECONDS = 60.0
 
 
 def main() -> int:
-    return select.answer(_main)
+    return selection.answer(_main)
 
 
 def _main() -> int:
-    parser = select.parser("status", "How far a study is.")
+    parser = selection.parser("status", "How far a study is.")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--watch", action="store_true", help="stay, and show how it goes")
-    choice = select.choose(parser, sys.argv[1:])
+    choice = selection.choose(parser, sys.argv[1:])
     if choice.flags.json and choice.flags.watch:
         raise ConfigError("--watch is for people, --json for programs: take one of them.")
     progress = Progress(choice.study, list(choice.chosen))
@@ -97,7 +97,7 @@ def _screen(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> list[Rend
 
 def _by(choice: Choice, seen: Situation) -> str:
     """Who launches the study: for Slurm, that is only while jobs are being sent."""
-    launcher = claim.alive(launch_claim(choice.study))
+    launcher = lease.alive(launch_claim(choice.study))
     if launcher is None:
         return ""
     return f", being sent by {launcher}" if seen.batches else f", run by {launcher}"
@@ -107,9 +107,11 @@ def _cost_and_time(seen: Situation, lanes: Sequence[Lane]) -> str:
     now = time.time()
     words = []
     if seen.batches:
-        words.append(f"{seen.spent:.2f} SU so far of about {overview.estimated(seen.batches):.2f} estimated")
-        words.append(overview.jobs(seen, now))
-    left = overview.left(seen, lanes, now)
+        words.append(
+            f"{seen.spent:.2f} SU so far of about {study_summary.estimated(seen.batches):.2f} estimated"
+        )
+        words.append(study_summary.jobs(seen, now))
+    left = study_summary.left(seen, lanes, now)
     if left is not None:
         words.append(f"{'at least' if left.more else 'about'} {duration(left.seconds)} left")
     return ", ".join(filter(None, words))
@@ -175,7 +177,7 @@ def _going_on(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> bool:
         return False
     at_work = (Status.running, Status.queued)
     alive = any(lane.status in at_work and seen.states[lane.run_id].alive for lane in lanes)
-    return alive or claim.alive(launch_claim(choice.study)) is not None
+    return alive or lease.alive(launch_claim(choice.study)) is not None
 
 
 def _words(seen: Situation) -> list[tuple[Status, str]]:
@@ -183,7 +185,7 @@ def _words(seen: Situation) -> list[tuple[Status, str]]:
 
 
 def _as_json(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> str:
-    launcher = claim.alive(launch_claim(choice.study))
+    launcher = lease.alive(launch_claim(choice.study))
     printed = logs(choice.study, seen)
     runs = []
     for lane in lanes:
@@ -204,7 +206,7 @@ def _as_json(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> str:
         "folder": str(choice.study.path),
         "launcher": str(launcher) if launcher else None,
         "spent_su": round(seen.spent, 4),
-        "estimated_su": round(overview.estimated(seen.batches), 4),
+        "estimated_su": round(study_summary.estimated(seen.batches), 4),
         "notes": list(seen.notes),
         "runs": runs,
     }

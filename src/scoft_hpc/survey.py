@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.launch import select
-from scoft_hpc.ratings.asked import Asked
-from scoft_hpc.runs.layout import STUDY, StudyDir
+from scoft_hpc.human_eval.asked import Asked
+from scoft_hpc.launch.views import selection
+from scoft_hpc.study.paths import STUDY, StudyDir
 
 NEEDED = (
     "babel",
@@ -58,7 +58,7 @@ class Verb:
 
 VERBS = {
     "make": Verb(
-        "scoft_hpc.ratings.make",
+        "scoft_hpc.human_eval.make",
         "Draw the survey's pages from a study's samples, and write survey.yaml to be filled in.",
         {
             CULTURE: "whose raters are asked, as culture=korea,china (all of the study)",
@@ -72,7 +72,7 @@ VERBS = {
         },
     ),
     "serve": Verb(
-        "scoft_hpc.ratings.web.serve",
+        "scoft_hpc.human_eval.web.serve",
         "Ask the raters: the web application.",
         {
             "host": "the address to listen at (127.0.0.1)",
@@ -82,12 +82,12 @@ VERBS = {
         },
     ),
     "results": Verb(
-        "scoft_hpc.ratings.analysis.command",
+        "scoft_hpc.human_eval.analysis.command",
         "What the raters found: tables, exports and the report's chapter.",
         {"database": DATABASE},
     ),
     "demo": Verb(
-        "scoft_hpc.ratings.demo.command",
+        "scoft_hpc.human_eval.demo.command",
         "A survey of the toy study from pages to results, with simulated raters of known skill.",
         {
             "raters": "simulated, over all cultures (51)",
@@ -100,7 +100,7 @@ VERBS = {
 
 
 def main() -> int:
-    return select.answer(lambda: _main(sys.argv[1:]))
+    return selection.answer(lambda: _main(sys.argv[1:]))
 
 
 def _main(words: Sequence[str]) -> int:
@@ -129,7 +129,7 @@ def _asked(name: str, verb: Verb, words: Sequence[str]) -> Asked:
             own[key] = value
         else:
             rest.append(word)
-    parser = select.parser(f"survey {name}", verb.summary, DEMO_WORDS if name == "demo" else STUDY_WORDS)
+    parser = selection.parser(f"survey {name}", verb.summary, DEMO_WORDS if name == "demo" else STUDY_WORDS)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "\n".join(
         ["settings:", *(f"  {key + '=…':<12}{text}" for key, text in verb.words.items())]
@@ -137,7 +137,7 @@ def _asked(name: str, verb: Verb, words: Sequence[str]) -> Asked:
     if name == "demo":
         flags = parser.parse_intermixed_args(rest)
         return _demo(Path(flags.output), flags.words, own)
-    choice = select.choose(parser, rest)
+    choice = selection.choose(parser, rest)
     cultures = dict.fromkeys(str(entry["culture"]) for entry in choice.chosen)
     if len(choice.chosen) < sum(entry["culture"] in cultures for entry in choice.entries):
         raise ConfigError(

@@ -23,23 +23,27 @@ from scoft_hpc.config.compose import command
 from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError
 from scoft_hpc.gather import show
-from scoft_hpc.launch import announce, batch, fits, pack, remote, store, tables, tuned, tuning
-from scoft_hpc.launch.coming import Request, coming
-from scoft_hpc.launch.drive import follow, send
-from scoft_hpc.launch.local import DOOR
-from scoft_hpc.launch.pack import Pack
-from scoft_hpc.launch.plan import Plan, make
-from scoft_hpc.launch.resources import Slot, lanes_of, slots
-from scoft_hpc.launch.study import launch_claim, log_of, near
-from scoft_hpc.launch.trials import Trial
-from scoft_hpc.launch.tuning import Outcome
+from scoft_hpc.launch.local.executor import DOOR
+from scoft_hpc.launch.local.run_study import follow, send
+from scoft_hpc.launch.planning import packing, plan_store, preflight
+from scoft_hpc.launch.planning.host_resources import Slot, lanes_of, slots
+from scoft_hpc.launch.planning.packing import Pack
+from scoft_hpc.launch.planning.plan import Plan, make
+from scoft_hpc.launch.search import report
+from scoft_hpc.launch.search import search as tuning
+from scoft_hpc.launch.search.search import Outcome
+from scoft_hpc.launch.search.trials import Trial
+from scoft_hpc.launch.slurm import launcher
+from scoft_hpc.launch.tracking.submission_plan import Request, coming
+from scoft_hpc.launch.views import submission_messages, tables
 from scoft_hpc.results import study as results
 from scoft_hpc.results import table
 from scoft_hpc.results.gather import Gathered, gather
 from scoft_hpc.results.measures import MEASURES
-from scoft_hpc.runs import claim, record
-from scoft_hpc.runs.layout import StudyDir
-from scoft_hpc.runs.record import Status
+from scoft_hpc.study import job_array, lease, run_status
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.plan_file import launch_claim, log_of, near
+from scoft_hpc.study.run_status import Status
 
 CTRL_C = 130
 """Exit code of a command that a person stopped."""
@@ -62,8 +66,8 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
         return _tune(console, config, words, door)
     plan = make(config, words)
     study = StudyDir(plan.output / plan.study)
-    store.check(study, plan)
-    fits.require(
+    plan_store.check(study, plan)
+    preflight.require(
         [run for run in plan.runs if not study.run(run.run_id).result.exists()], plan.output, config.cluster
     )
     if config.cluster.scheduler is Scheduler.slurm:
@@ -72,7 +76,7 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
     places = slots(config.device, config.cluster.jobs, config.threads, len(unfinished))
     lanes = lanes_of([run.config for run in plan.runs], config.cluster)
     if config.plan is PlanMode.only:
-        _print_plan(console, study, plan, pack.pack(unfinished, len(places), lanes))
+        _print_plan(console, study, plan, packing.pack(unfinished, len(places), lanes))
         return 0
     _say(
         console, f"study {plan.study}: {len(plan.runs)} runs, {len(plan.runs) - len(unfinished)} of them done"
@@ -81,7 +85,7 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
         return _finish(
             console, study, _fresh(study) or gather(study, config.wandb.mode, config.tensorboard), {}
         )
-    if claim.alive(launch_claim(study)) is not None:
+    if lease.alive(launch_claim(study)) is not None:
         return _follow(console, study)
     _say(console, f"{_places(places)}; folder {near(study.path)}")
     try:
@@ -106,9 +110,9 @@ def _tune(console: Console, config: SweepConfig, words: Sequence[str], door: str
         return _round_here(console, config, study, plan, door)
 
     def tell(found: Sequence[Trial]) -> None:
-        _say(console, tuned.progress_line(search, found))
+        _say(console, report.progress_line(search, found))
 
-    _say_all(console, tuned.space_lines(search))
+    _say_all(console, report.space_lines(search))
     outcome = tuning.run(search, send_round, tell)
     found = search.trials()
     if outcome is Outcome.shown:
@@ -117,11 +121,11 @@ def _tune(console: Console, config: SweepConfig, words: Sequence[str], door: str
         _say(console, "stopped; the same command continues.")
         return CTRL_C
     if found:
-        console.print("", tuned.trials_table(search, found), "")
+        console.print("", report.trials_table(search, found), "")
     if outcome is Outcome.away:
         _say(console, f"round {found[-1].round} is on its way; when it is over, the same command goes on.")
         return 0
-    _say_all(console, tuned.ending_lines(search, found))
+    _say_all(console, report.ending_lines(search, found))
     return RunError.exit_code if any(trial.value is None for trial in found) else 0
 
 
@@ -138,11 +142,11 @@ def _lower(measure: str) -> bool:
 def _round_here(console: Console, config: SweepConfig, study: StudyDir, plan: Plan, door: str) -> Outcome:
     """Send a search's round on this machine and watch it to its end; a run that was lost counts as failed."""
     unfinished = [run for run in plan.runs if not study.run(run.run_id).result.exists()]
-    fits.require(unfinished, plan.output, config.cluster)
+    preflight.require(unfinished, plan.output, config.cluster)
     places = slots(config.device, config.cluster.jobs, config.threads, len(unfinished))
     lanes = lanes_of([run.config for run in plan.runs], config.cluster)
     if config.plan is PlanMode.only:
-        _print_plan(console, study, plan, pack.pack(unfinished, len(places), lanes))
+        _print_plan(console, study, plan, packing.pack(unfinished, len(places), lanes))
         return Outcome.shown
     _say(console, f"round {plan.study}: {len(unfinished)} runs; {_places(places)}")
     ending = send(study, plan, places, lanes, console, door)
@@ -152,21 +156,21 @@ def _round_here(console: Console, config: SweepConfig, study: StudyDir, plan: Pl
         folder = study.run(run.run_id)
         if not folder.ended:
             told = ending.told.get(run.run_id, "its job ended without a word")
-            record.write_failure(folder, "job", told, record.step(folder))
+            run_status.write_failure(folder, "job", told, run_status.step(folder))
     return Outcome.over
 
 
 def _round_to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan) -> Outcome:
     """Send what is missing of a search's round, if anything is, and return."""
-    earlier = sum(one.spent() for other in tuning.earlier(study) for one in batch.read_all(other))
+    earlier = sum(one.spent() for other in tuning.earlier(study) for one in job_array.read_all(other))
     if config.budget.su is not None:
         config = replace(config, budget=Budget(max(0.0, config.budget.su - earlier)))
     request = Request(config.cluster, limit=config.budget.su)
-    seen = remote.look(study, plan.runs, request)
+    seen = launcher.look(study, plan.runs, request)
     at_work = any(state.alive for state in seen.states.values())
     if study.plan.exists() and not at_work and not coming(study, plan.runs, seen, request).runs:
         return Outcome.over
-    fits.require(plan.runs, plan.output, config.cluster)
+    preflight.require(plan.runs, plan.output, config.cluster)
     _to_slurm(console, config, study, plan)
     return Outcome.shown if config.plan is PlanMode.only else Outcome.away
 
@@ -174,7 +178,7 @@ def _round_to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan
 def _to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan) -> int:
     """Say what is missing and what it will cost, send it, and return without waiting for anything."""
     request = Request(config.cluster, limit=config.budget.su)
-    seen = remote.look(study, plan.runs, request)
+    seen = launcher.look(study, plan.runs, request)
     for note in seen.notes:
         _say(console, note)
     done = sum(state.status is Status.done for state in seen.states.values())
@@ -183,7 +187,7 @@ def _to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan
         console, f"study {plan.study}: {len(plan.runs)} runs, {done} of them done; folder {near(study.path)}"
     )
     if planned.runs:
-        _say_all(console, announce.coming_lines(planned, config.cluster))
+        _say_all(console, submission_messages.coming_lines(planned, config.cluster))
     if config.plan is PlanMode.only:
         _print_plan(console, study, plan, planned.packs)
         return 0
@@ -191,21 +195,22 @@ def _to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan
         return _finish(
             console, study, _fresh(study) or gather(study, config.wandb.mode, config.tensorboard), {}
         )
-    sent = remote.launch(study, plan.runs, request, ready=lambda: store.write(study, plan))
+    sent = launcher.launch(study, plan.runs, request, ready=lambda: plan_store.write(study, plan))
     if sent.runs:
         _say(
-            console, f"{announce.sent_line(sent.batches)}; `python -m scoft_hpc.status` tells how they stand"
+            console,
+            f"{submission_messages.sent_line(sent.batches)}; `python -m scoft_hpc.status` tells how they stand",
         )
     else:
         if planned.runs:  # another one has sent them since we looked
-            seen = remote.look(study, plan.runs, request)
-        _say_all(console, announce.nothing_lines(seen.states.values()))
+            seen = launcher.look(study, plan.runs, request)
+        _say_all(console, submission_messages.nothing_lines(seen.states.values()))
     return 0
 
 
 def _follow(console: Console, study: StudyDir) -> int:
     """Another process launches this study: show how it goes, and the table when it is over."""
-    owner = claim.alive(launch_claim(study))
+    owner = lease.alive(launch_claim(study))
     _say(
         console,
         f"it is being run by {owner or 'another process'}; watching that. Ctrl-C here stops only this view.",

@@ -22,16 +22,16 @@ from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import INTERRUPTED, ConfigError
 from scoft_hpc.execute import execute
 from scoft_hpc.gather import show
-from scoft_hpc.launch import fits, store
-from scoft_hpc.launch.beside import LAST_SECONDS, STOPPED_SECONDS, mirroring
-from scoft_hpc.launch.plan import Plan, make
-from scoft_hpc.launch.progress import Progress
-from scoft_hpc.launch.study import read
-from scoft_hpc.launch.watch import view
+from scoft_hpc.launch.local.live_sync_process import LAST_SECONDS, STOPPED_SECONDS, mirroring
+from scoft_hpc.launch.planning import plan_store, preflight
+from scoft_hpc.launch.planning.plan import Plan, make
+from scoft_hpc.launch.views.live import view
+from scoft_hpc.launch.views.run_progress import Progress
 from scoft_hpc.results.gather import gather
-from scoft_hpc.runs import record
-from scoft_hpc.runs.layout import StudyDir
-from scoft_hpc.runs.repeat import repeating
+from scoft_hpc.study import run_status
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.periodic import repeating
+from scoft_hpc.study.plan_file import read
 
 POLL_SECONDS = 0.2
 
@@ -41,10 +41,10 @@ def train(config: RunConfig, words: Sequence[str]) -> int:
     check_output(config.output)
     plan = _plan_of_one(config, words)
     study = StudyDir(plan.output / plan.study)
-    store.check(study, plan)
-    fits.require(plan.runs, plan.output, Cluster())
-    store.write(study, plan)
-    store.write_config(study, plan.runs[0])
+    plan_store.check(study, plan)
+    preflight.require(plan.runs, plan.output, Cluster())
+    plan_store.write(study, plan)
+    plan_store.write_config(study, plan.runs[0])
     run = study.run(plan.runs[0].run_id)
     console = Console()
     code = 0
@@ -57,7 +57,7 @@ def train(config: RunConfig, words: Sequence[str]) -> int:
             mirror.end(STOPPED_SECONDS if code == INTERRUPTED else LAST_SECONDS)
             display.show(progress.read(), "")
     show(gather(study, config.wandb.mode, config.tensorboard))
-    failure = record.failure(run)
+    failure = run_status.failure(run)
     if failure is not None and not run.result.exists():
         print(f"{run.run_id} failed ({failure['cause']}): {failure['message']}", file=sys.stderr)
     return code

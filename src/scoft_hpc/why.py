@@ -15,18 +15,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scoft_hpc.errors import RunError
-from scoft_hpc.launch import reasons, select
-from scoft_hpc.launch.batch import Attempt, Batch
-from scoft_hpc.launch.overview import clock
-from scoft_hpc.launch.policy import by_state
-from scoft_hpc.launch.progress import logs
-from scoft_hpc.launch.reconcile import State
-from scoft_hpc.launch.select import Choice
-from scoft_hpc.launch.situation import Situation
-from scoft_hpc.launch.study import near
-from scoft_hpc.launch.watch import duration
-from scoft_hpc.runs import record
-from scoft_hpc.runs.record import Status
+from scoft_hpc.launch.tracking import slurm_reasons
+from scoft_hpc.launch.tracking.retry_policy import by_state
+from scoft_hpc.launch.tracking.run_state import State
+from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.views import selection
+from scoft_hpc.launch.views.live import duration
+from scoft_hpc.launch.views.run_progress import logs
+from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.launch.views.study_summary import clock
+from scoft_hpc.study import run_status
+from scoft_hpc.study.job_array import Attempt, Batch
+from scoft_hpc.study.plan_file import near
+from scoft_hpc.study.run_status import Status
 
 BROKEN = (Status.failed, Status.lost)
 FROM_OUTSIDE = ("cancelled", "preempted", "time limit", "node")
@@ -43,12 +44,12 @@ DATED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 
 def main() -> int:
-    return select.answer(_main)
+    return selection.answer(_main)
 
 
 def _main() -> int:
-    parser = select.parser("why", "Why runs are as they are, and what to do.")
-    choice = select.choose(parser, sys.argv[1:])
+    parser = selection.parser("why", "Why runs are as they are, and what to do.")
+    choice = selection.choose(parser, sys.argv[1:])
     seen = choice.look()
     states = [state for state in choice.pick(seen) if choice.narrowed or state.status in BROKEN]
     for note in seen.notes:
@@ -89,7 +90,7 @@ def _about(choice: Choice, seen: Situation, alike: Sequence[State], log: Path | 
     for n, line in enumerate(_attempts(choice, seen, state), start=1):
         yield f"  {'attempts' if n == 1 else '':<9} {n}. {line}"
     if state.status in BROKEN:
-        yield f"  {'next':<9} {reasons.next_step(state)}"
+        yield f"  {'next':<9} {slurm_reasons.next_step(state)}"
     if log is not None:
         yield f"  {'log':<9} {near(log)}"
         if state.status in BROKEN and state.cause not in FROM_OUTSIDE:
@@ -107,13 +108,13 @@ def _facts(choice: Choice, seen: Situation, state: State, steps: int) -> Iterato
     elif state.status is Status.lost:
         yield "what", state.note or _slurms_word(state) or "its job ended without a word"
         if steps:
-            yield "when", f"at step {record.step(run)} of {steps}; what was saved last is kept"
+            yield "when", f"at step {run_status.step(run)} of {steps}; what was saved last is kept"
     elif state.status is Status.queued:
-        yield "what", f"it waits: {reasons.waiting(state.note)}"
+        yield "what", f"it waits: {slurm_reasons.waiting(state.note)}"
     elif state.status is Status.running:
         yield (
             "what",
-            f"it is at work{_at(record.step(run), steps)}" + (f" ({state.note})" if state.note else ""),
+            f"it is at work{_at(run_status.step(run), steps)}" + (f" ({state.note})" if state.note else ""),
         )
     elif state.status is Status.done:
         yield "what", f"it is done; its results lie in {near(run.path)}"
@@ -146,7 +147,7 @@ def _published(choice: Choice, state: State) -> tuple[str, int] | None:
     """The job and the start of it that made the run's result; None if there is none, or none of Slurm's made it."""
     if state.status is not Status.done:
         return None
-    result = record.result(choice.study.run(state.run_id))
+    result = run_status.result(choice.study.run(state.run_id))
     return (result["job"], result["restart"]) if result.get("job") else None
 
 

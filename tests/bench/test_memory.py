@@ -17,7 +17,7 @@ from scoft_hpc.config import compose, memory
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.schema import Architecture, Precision
 from scoft_hpc.data.cache import Culture
-from scoft_hpc.launch import resources
+from scoft_hpc.launch.planning import host_resources
 
 
 def config(*words: str, model: str = "sd14", cluster: str = "bridges2") -> SweepConfig:
@@ -117,16 +117,16 @@ def test_a_culture_is_as_large_as_its_tensors() -> None:
 def test_what_a_site_lends_decides_how_many_lanes_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     one = compose.compose("train", ["model=sd14"])
     elsewhere = replace(one, device="cpu")
-    assert resources.lanes_of([one], config().cluster) == memory.lanes(one, 32) == 5
-    assert resources.lanes_of([one], config("cluster.gpu=h100-80").cluster) == memory.lanes(one, 80)
-    assert resources.lanes_of([one], config("cluster.lanes=3").cluster) == 3
-    assert resources.lanes_of([elsewhere], config().cluster) == resources.LANES
-    monkeypatch.setattr(resources, "gpu_gigabytes", lambda: 24.0)
-    assert resources.lanes_of([one], config(cluster="local").cluster) == memory.lanes(one, 24)
-    monkeypatch.setattr(resources, "gpu_gigabytes", lambda: None)
-    assert resources.lanes_of([one], config(cluster="local").cluster) == resources.LANES
+    assert host_resources.lanes_of([one], config().cluster) == memory.lanes(one, 32) == 5
+    assert host_resources.lanes_of([one], config("cluster.gpu=h100-80").cluster) == memory.lanes(one, 80)
+    assert host_resources.lanes_of([one], config("cluster.lanes=3").cluster) == 3
+    assert host_resources.lanes_of([elsewhere], config().cluster) == host_resources.LANES
+    monkeypatch.setattr(host_resources, "gpu_gigabytes", lambda: 24.0)
+    assert host_resources.lanes_of([one], config(cluster="local").cluster) == memory.lanes(one, 24)
+    monkeypatch.setattr(host_resources, "gpu_gigabytes", lambda: None)
+    assert host_resources.lanes_of([one], config(cluster="local").cluster) == host_resources.LANES
 
 
 def test_without_a_gpu_there_is_none_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert resources.gpu_gigabytes() is None
+    assert host_resources.gpu_gigabytes() is None

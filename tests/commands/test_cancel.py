@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc import cancel
-from scoft_hpc.launch import batch
-from scoft_hpc.launch.batch import PREPARE, Verdict
-from scoft_hpc.launch.study import launch_claim
-from scoft_hpc.runs import record
-from scoft_hpc.runs.claim import Claim
-from scoft_hpc.runs.layout import StudyDir
-from scoft_hpc.runs.stop import Stop
+from scoft_hpc.study import job_array, run_status
+from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.job_array import PREPARE, Verdict
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.plan_file import launch_claim
 from sent import Slurm, ask, ids, line, send
 from studies import finish, hold, plan_study, run_of
 
@@ -63,7 +62,7 @@ def test_what_never_started_is_known_as_cancelled_though_slurm_forgets_it(
     told("culture=china", "--yes")
     queue.holds(line("6_1", "RUNNING"), line("7_1", "PENDING"), line("7_2", "PENDING"))
     assert "nothing to cancel" in told("culture=china", "--yes")[1]
-    prepare, train = sorted(batch.read_all(study), key=lambda sent: sent.name)
+    prepare, train = sorted(job_array.read_all(study), key=lambda sent: sent.name)
     assert train.verdicts == {0: Verdict("CANCELLED", 0.0)} and prepare.verdicts == {}
 
 
@@ -92,7 +91,7 @@ def test_a_person_is_asked(queue: Slurm, told: Told, monkeypatch: pytest.MonkeyP
 
 def test_what_has_ended_is_left_alone(queue: Slurm, told: Told, study: StudyDir) -> None:
     finish(run_of(study, "korea-base"))
-    record.write_failure(run_of(study, "china-mpc"), "nan", "not finite", 3)
+    run_status.write_failure(run_of(study, "china-mpc"), "nan", "not finite", 3)
     code, text, _ = told("korea-base", "china-mpc", "--yes")
     assert code == 0 and "nothing to cancel" in text and not queue.cancelled
     assert "cancelled 3 runs in 1 job" in told("culture=china", "--yes")[1]

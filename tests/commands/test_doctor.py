@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc.config.schema import Precision
-from scoft_hpc.launch import probe_disk, probe_slurm
-from scoft_hpc.launch.probe import Finding, Verdict, ask, side_by_side
-from scoft_hpc.launch.probe_node import Torch, capability, runs_on, unfit
+from scoft_hpc.launch.doctor import disk, slurm
+from scoft_hpc.launch.doctor.checks import Finding, Verdict, ask, side_by_side
+from scoft_hpc.launch.doctor.node import Torch, capability, runs_on, unfit
 
 SECRET = "b" * 40
 
@@ -75,7 +75,7 @@ def test_the_command_itself_loads_no_torch(tmp_path: Path) -> None:
 
 
 def test_the_disks_findings_and_nothing_left(tmp_path: Path) -> None:
-    found = {finding.check: finding for finding in probe_disk.output_disk(tmp_path / "a" / "b", shared=True)}
+    found = {finding.check: finding for finding in disk.output_disk(tmp_path / "a" / "b", shared=True)}
     assert found["names"] == Finding("names", "rename replaces, hard links are exclusive")
     assert found["locks"].found == "flock is there"
     assert found["write speed"].found.endswith("with fsync)") and "MB/s" in found["write speed"].found
@@ -89,9 +89,9 @@ def test_a_nodes_own_disk_is_told_by_the_sites_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOCAL", str(tmp_path))
-    finding = next(iter(probe_disk.output_disk(tmp_path / "outputs", shared=True)))
+    finding = next(iter(disk.output_disk(tmp_path / "outputs", shared=True)))
     assert finding.verdict is Verdict.note and "$LOCAL" in finding.advice
-    assert next(iter(probe_disk.output_disk(tmp_path / "outputs", shared=False))).verdict is Verdict.ok
+    assert next(iter(disk.output_disk(tmp_path / "outputs", shared=False))).verdict is Verdict.ok
 
 
 def test_mounts_are_found_by_the_longest_name(tmp_path: Path) -> None:
@@ -101,10 +101,10 @@ def test_mounts_are_found_by_the_longest_name(tmp_path: Path) -> None:
         "10.0.0.1@o2ib:/ocean /ocean lustre rw,localflock,lazystatfs 0 0\n"
         "tmpfs /ocean\\040two tmpfs rw 0 0\n"
     )
-    found = probe_disk.mount_of(Path("/ocean/projects/abc123p/me"), mounts)
+    found = disk.mount_of(Path("/ocean/projects/abc123p/me"), mounts)
     assert (found.point, found.kind) == (Path("/ocean"), "lustre") and "localflock" in found.options
-    assert probe_disk.mount_of(Path("/ocean two/x"), mounts).kind == "tmpfs"
-    assert probe_disk.mount_of(Path("/home/me"), mounts).kind == "ext4"
+    assert disk.mount_of(Path("/ocean two/x"), mounts).kind == "tmpfs"
+    assert disk.mount_of(Path("/home/me"), mounts).kind == "ext4"
 
 
 def test_quotas_are_read_from_lfs_and_from_quota() -> None:
@@ -112,15 +112,15 @@ def test_quotas_are_read_from_lfs_and_from_quota() -> None:
     text = "Filesystem  blocks  quota  limit  grace  files  quota  limit  grace\n/dev/sda1 500* 400 600 6days 3 0 0\n"
     wrapped = "/a/long/name\n         912680484  0  1048576000  -  1500443  0  12000000  -\n"
     none = "/ocean  100  0  0  -  3  0  0  -\n"
-    assert probe_disk.read_quota(lfs) == [probe_disk.Quota(912680484, 1048576000)]
-    assert probe_disk.read_quota(wrapped) == probe_disk.read_quota(lfs)
-    assert probe_disk.read_quota(text) == [probe_disk.Quota(500, 400)]
-    assert probe_disk.read_quota(none) == []
+    assert disk.read_quota(lfs) == [disk.Quota(912680484, 1048576000)]
+    assert disk.read_quota(wrapped) == disk.read_quota(lfs)
+    assert disk.read_quota(text) == [disk.Quota(500, 400)]
+    assert disk.read_quota(none) == []
 
 
 def test_gpu_types_are_read_from_gres() -> None:
     text = "gpu:v100-32:8(S:0-1)\ngpu:v100-16:8\n(null)\ngpu:4(S:0)\ngpu:h100-80:8,lustre:1\nshard:8\n"
-    assert probe_slurm.read_gpus(text) == ["v100-32", "v100-16", "gpu", "h100-80"]
+    assert slurm.read_gpus(text) == ["v100-32", "v100-16", "gpu", "h100-80"]
 
 
 def test_kernels_run_on_their_major_version_and_ptx_on_all_later() -> None:

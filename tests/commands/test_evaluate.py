@@ -14,8 +14,8 @@ import pytest
 
 from scoft_hpc import evaluate
 from scoft_hpc.config.compose import compose
-from scoft_hpc.runs.claim import Claim
-from scoft_hpc.runs.layout import RunDir, StudyDir
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.train import train
 
 WORDS = ["culture=korea", "variant=base", "study=s", "evaluation.steps=2", "evaluation.prompts=2"]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc import logs
-from scoft_hpc.launch.submit import log_of
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.launch.slurm.sbatch import log_of
+from scoft_hpc.study.paths import StudyDir
 from sent import Slurm, ask, ids, line, send
 from studies import finish, hold, plan_study, run_of
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc import mirror
-from scoft_hpc.runs.journal import STEP, Journal
+from scoft_hpc.study.metrics_log import STEP, Journal
 from studies import finish, plan_study, run_of
 from wandb_server import KEY, WandbServer, serving
 

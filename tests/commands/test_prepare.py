@@ -21,6 +21,7 @@ from cultures import read, row, write
 from scoft_hpc import prepare
 from scoft_hpc.config import compose
 from scoft_hpc.data import captions
+from scoft_hpc.inputs.metadata_rows import WRITER
 
 ROOT = Path(__file__).parents[2]
 WALK = (ROOT / "docs" / "adding-a-culture.md").read_text()
@@ -93,8 +94,8 @@ def test_the_whole_line_and_then_nothing_more_is_made(root: Path, capsys: pytest
 
 def _the_next_line_starts_from_the_caches(said: str) -> None:
     """The sweep that is said to come next plans runs whose caches are those that were made."""
-    from scoft_hpc.data.key import folder_of
-    from scoft_hpc.launch import plan
+    from scoft_hpc.inputs.cache_key import folder_of
+    from scoft_hpc.launch.planning import plan
 
     line = next(line for line in said.splitlines() if line.startswith("next "))
     words = shlex.split(line)[4:]
@@ -215,10 +216,10 @@ def test_a_signal_keeps_what_was_done_and_the_same_command_continues(
     words = ("culture=makers", f"data.root={root}", "data.captions.source=blip", "caches=false")
     assert run(*words) == 75
     assert "the same command continues" in capsys.readouterr().out
-    assert [captions.WRITER in values for values in read(root / "makers")] == [False, True, False]
+    assert [WRITER in values for values in read(root / "makers")] == [False, True, False]
     monkeypatch.setattr(captions.atomic, "write_bytes", write_one)
     assert run(*words) == 0
-    assert [captions.WRITER in values for values in read(root / "makers")] == [False, True, True]
+    assert [WRITER in values for values in read(root / "makers")] == [False, True, True]
 
 
 def test_from_a_table_to_documents(
@@ -283,7 +284,7 @@ def test_every_command_of_the_walk_works_in_its_order(hub: Path, tmp_path: Path)
         assert {line["variant"] for line in csv.DictReader(file)} == {"base", "ldm", "m", "mp", "mpc"}
     for name in ("manifest.json", "README.md", "croissant.json", f"train/{captions.BEFORE}"):
         assert (folder / name).is_file()
-    assert all(captions.WRITER in values for values in read(folder))
+    assert all(WRITER in values for values in read(folder))
     assert len(list((tmp_path / "outputs" / "cache").glob("prosthetics-*"))) == 1, (
         "the sweep made none of its own"
     )

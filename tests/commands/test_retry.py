@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc import retry
-from scoft_hpc.launch import remote
-from scoft_hpc.launch.coming import Coming, Request, coming
-from scoft_hpc.launch.plan import Run
-from scoft_hpc.runs import record
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.launch.planning.plan import Run
+from scoft_hpc.launch.slurm import launcher
+from scoft_hpc.launch.tracking.submission_plan import Coming, Request, coming
+from scoft_hpc.study import run_status
+from scoft_hpc.study.paths import StudyDir
 from sent import Slurm, ask, ids, line, send
 from studies import finish, plan_study, run_of
 
@@ -35,7 +35,7 @@ def broken(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
     sent = [ids(study, "korea"), ids(study, "china-base", "china-ldm"), ids(study, "china-m")]
     send(study, 7, *sent)
     for name in [*sent[0], *ids(study, "china-mpc")]:
-        record.write_failure(study.run(name), "disk", "no space left", 3)
+        run_status.write_failure(study.run(name), "disk", "no space left", 3)
     finish(run_of(study, "china-base"))
     Slurm(monkeypatch).holds(line("7_0", "FAILED"), line("7_1", "CANCELLED"), line("7_2", "RUNNING"))
     return study
@@ -48,9 +48,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 
     def launch(study: StudyDir, runs: Sequence[Run], request: Request) -> Coming:
         found.append(request)
-        return coming(study, runs, remote.look(study, runs, request), request)
+        return coming(study, runs, launcher.look(study, runs, request), request)
 
-    monkeypatch.setattr(remote, "launch", launch)
+    monkeypatch.setattr(launcher, "launch", launch)
     return found
 
 
@@ -93,6 +93,6 @@ def test_nothing_to_retry(broken: StudyDir, told: Told, asked: list[Request]) ->
 
 
 def test_on_this_machine_the_sweep_does_it(study: StudyDir, told: Told) -> None:
-    record.write_failure(run_of(study, "korea-mpc"), "disk", "no space left", 3)
+    run_status.write_failure(run_of(study, "korea-mpc"), "disk", "no space left", 3)
     code, _, errors = told()
     assert code == 2 and "the same sweep command tries failed runs again" in errors

@@ -21,11 +21,10 @@ from chatting import PATH, model, says
 from loopback import Server, first, serving, status
 from scoft_hpc import rewrite, sweep
 from scoft_hpc.config import compose
-from scoft_hpc.data import chat
-from scoft_hpc.data.chat import KEY
-from scoft_hpc.evaluation import rewrites
-from scoft_hpc.launch import plan
-from scoft_hpc.toy import world
+from scoft_hpc.inputs import llm_client, prompt_rewrites
+from scoft_hpc.inputs.llm_client import KEY
+from scoft_hpc.inputs.toy import world
+from scoft_hpc.launch.planning import plan
 
 DOCS = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text()
 SECRET = "sk-not-to-be-seen-anywhere"
@@ -38,7 +37,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(chat, "BACKOFF", 0.01)
+    monkeypatch.setattr(llm_client, "BACKOFF", 0.01)
     monkeypatch.setenv(KEY, SECRET)
     with serving() as server:
         server.pages[PATH] = model()
@@ -66,7 +65,9 @@ def test_the_file_is_what_a_sweep_reads(
     told = capsys.readouterr()
     assert "16 prompts, 0 were there, 0 have none" in told.out
     prompts = world.prompts("korea")
-    assert rewrites.read(file, "korea") == {text: f"{text}, as its people know it." for text in prompts}
+    assert prompt_rewrites.read(file, "korea") == {
+        text: f"{text}, as its people know it." for text in prompts
+    }
     first = rows(file)[0]
     assert first["model"] == "m" and first["usage"] == chatting.USAGE and first["answer"].startswith('"a ')
     assert "culture of korea" in first["instruction"] and first["parameters"] == {"temperature": 0, "seed": 0}
@@ -105,7 +106,7 @@ def test_a_persons_own_row_stays_and_another_models_are_not_mixed_in(
     file = tmp_path / "rewrites.jsonl"
     file.write_text(json.dumps({"prompt": "a house in korea", "rewritten": "a hanok"}) + "\n")
     assert run(*words(server, output, file, "culture=korea")) == 0
-    assert rewrites.read(file, "korea")["a house in korea"] == "a hanok" and len(server.asked) == 7
+    assert prompt_rewrites.read(file, "korea")["a house in korea"] == "a hanok" and len(server.asked) == 7
     before = file.read_bytes()
     assert run(*words(server, output, file, "culture=korea"), "rewriter.tries=1") == 0
     other = tmp_path / "how.txt"

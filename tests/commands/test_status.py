@@ -15,13 +15,13 @@ from types import SimpleNamespace
 import pytest
 
 from scoft_hpc import __main__, __version__, status
-from scoft_hpc.launch import situation
-from scoft_hpc.launch.study import launch_claim
-from scoft_hpc.launch.submit import log_of
-from scoft_hpc.runs import record
-from scoft_hpc.runs.claim import Claim
-from scoft_hpc.runs.journal import STEP, Journal
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.launch.slurm.sbatch import log_of
+from scoft_hpc.launch.tracking import study_state
+from scoft_hpc.study import run_status
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.metrics_log import STEP, Journal
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.plan_file import launch_claim
 from sent import Slurm, attempt, ids, line, send
 from studies import draw, finish, hold, lose, plan_study, run_of, train
 
@@ -34,7 +34,7 @@ def output(tmp_path: Path) -> Path:
     hold(run_of(study, "china-ldm-"))
     failed = run_of(study, "china-mpc-")
     train(failed, 33)
-    record.write_failure(failed, "nan", "the loss is not finite [here]", 33)
+    run_status.write_failure(failed, "nan", "the loss is not finite [here]", 33)
     lose(run_of(study, "korea-mp-"))
     hold(run_of(study, "korea-base-"))
     draw(run_of(study, "korea-base-"), 3)
@@ -243,8 +243,8 @@ def test_watching_ends_with_the_runs_and_asks_slurm_seldom(
     queue.holds(
         line("7_0", "RUNNING"), line("7_1", "PENDING", "Priority"), line("7_2", "PENDING", "Priority")
     )
-    look = situation.read
-    monkeypatch.setattr(situation, "read", lambda *asked: (looks.append(now[0]), look(*asked))[1])
+    look = study_state.read
+    monkeypatch.setattr(study_state, "read", lambda *asked: (looks.append(now[0]), look(*asked))[1])
     clock = SimpleNamespace(time=time.time, monotonic=lambda: now[0])
 
     def sleep(seconds: float) -> None:

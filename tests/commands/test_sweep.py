@@ -10,8 +10,8 @@ import pytest
 
 from scoft_hpc import sweep
 from scoft_hpc.config import compose
-from scoft_hpc.launch.study import read
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.plan_file import read
 
 DOOR = Path(__file__).parents[1] / "launch"
 

@@ -16,9 +16,9 @@ import pytest
 
 from scoft_hpc import status, sweep
 from scoft_hpc.config import compose
-from scoft_hpc.launch import proposals
-from scoft_hpc.launch.study import read
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.launch.search import sampler
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.plan_file import read
 
 DOORS = Path(__file__).parents[1] / "launch"
 
@@ -91,7 +91,7 @@ def test_mistakes_are_told_before_anything_is_made(
     assert "tune.measure=memorization: expected one of which" in capsys.readouterr().err
     assert run([*words, "tune.space={train.lrr: [1, 2], lora.rank: 3}"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 3
-    monkeypatch.setattr(proposals, "find_spec", lambda name: None)
+    monkeypatch.setattr(sampler, "find_spec", lambda name: None)
     assert run(words) == 2
     assert "pip install 'scoft-hpc[tune]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc import why
-from scoft_hpc.launch import batch, reasons
-from scoft_hpc.launch.batch import Verdict
-from scoft_hpc.launch.submit import log_of
-from scoft_hpc.runs import claim, record
-from scoft_hpc.runs.claim import Claim
-from scoft_hpc.runs.layout import RunDir, StudyDir
+from scoft_hpc.launch.slurm.sbatch import log_of
+from scoft_hpc.launch.tracking import slurm_reasons
+from scoft_hpc.study import job_array, lease, run_status
+from scoft_hpc.study.job_array import Verdict
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.paths import RunDir, StudyDir
 from sent import Slurm, ask, attempt, ids, line, send
 from studies import finish, lose, plan_study, run_of, train
 
@@ -62,7 +62,7 @@ def test_a_failed_run_has_its_cause_attempts_and_trace(study: StudyDir, queue: S
     attempt(study, sent, 0, ended=time.time() - 1000, code=75, cause="time limit")
     attempt(study, sent, 0, 1, started=time.time() - 900, progress={nan[0]: 12}, ended=time.time(), code=4)
     train(study.run(nan[0]), 33)
-    record.write_failure(study.run(nan[0]), "nan", "the gradient is not finite", 33)
+    run_status.write_failure(study.run(nan[0]), "nan", "the gradient is not finite", 33)
     log = log_of(study, 7, 0)
     log.parent.mkdir(parents=True)
     log.write_text(TRACE.format(run=nan[0]))
@@ -82,10 +82,10 @@ def test_a_failed_run_has_its_cause_attempts_and_trace(study: StudyDir, queue: S
 
 def publish(run: RunDir, job: str, restart: int, patch: pytest.MonkeyPatch) -> None:
     """As a process of this start of the job does."""
-    patch.setenv(claim.JOB, job)
-    patch.setenv(claim.RESTART, str(restart))
+    patch.setenv(lease.JOB, job)
+    patch.setenv(lease.RESTART, str(restart))
     held = Claim.take(run.claim)
-    record.write_result(run, held, restart + 1, {"train": 1.0})
+    run_status.write_result(run, held, restart + 1, {"train": 1.0})
     held.release()
 
 
@@ -140,7 +140,7 @@ def test_what_slurm_has_forgotten_is_told_from_what_was_kept(
     (name,) = ids(study, "korea-mpc")
     sent = send(study, 7, (name,))
     attempt(study, sent, 0)
-    batch.keep_verdicts(study, sent, {0: Verdict("TIMEOUT", 7200.0)})
+    job_array.keep_verdicts(study, sent, {0: Verdict("TIMEOUT", 7200.0)})
     text = told()
     assert f"{name}: lost, time limit" in text
     assert "killed before it could write why, time limit (TIMEOUT)" in text
@@ -182,7 +182,7 @@ def test_a_wait_is_put_in_plain_words(
 
 
 def test_an_unknown_reason_is_given_as_it_is() -> None:
-    assert reasons.waiting("SomethingNew") == "SomethingNew"
+    assert slurm_reasons.waiting("SomethingNew") == "SomethingNew"
 
 
 def test_one_that_needs_nothing_says_so(study: StudyDir, told: Ask) -> None:
@@ -193,7 +193,7 @@ def test_one_that_needs_nothing_says_so(study: StudyDir, told: Ask) -> None:
 
 
 def test_on_this_machine_the_sweep_is_what_tries_again(study: StudyDir, told: Ask) -> None:
-    record.write_failure(run_of(study, "korea-mpc"), "disk", "no space left", 3)
+    run_status.write_failure(run_of(study, "korea-mpc"), "disk", "no space left", 3)
     lose(run_of(study, "korea-mp-"))
     text = told()
     assert "Make room or raise the quota, then the same sweep command tries it again" in text

@@ -16,7 +16,7 @@ from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.plain import literal
 from scoft_hpc.config.schema import Form, Model, NegativeSource, RunConfig, Variant
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.launch.combinations import combinations
+from scoft_hpc.launch.planning.ablation_grid import combinations
 
 
 def _run(*words: str) -> RunConfig:

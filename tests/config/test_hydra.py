@@ -98,9 +98,9 @@ def test_torch_is_not_loaded() -> None:
     program = """
 import sys
 from scoft_hpc.config import check, compose, identity
-from scoft_hpc.data import manifest, source
-from scoft_hpc.models import weights
-from scoft_hpc.runs import atomic, claim, journal, layout, provenance, record, stop
+from scoft_hpc.inputs import data_root, dataset
+from scoft_hpc.inputs.checkpoints import base_model
+from scoft_hpc.study import atomic, interrupt, lease, metrics_log, paths, provenance, run_status
 compose.compose("sweep", [])
 raise SystemExit("torch" in sys.modules)
 """

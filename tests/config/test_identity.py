@@ -12,8 +12,8 @@ import pytest
 from changed import changed
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.schema import Form, NegativeSource, Prompting, RunConfig, Variant, Wandb, WandbMode
-from scoft_hpc.losses.total import TERMS, Term, imagines
-from scoft_hpc.runs.layout import RUN_ID
+from scoft_hpc.config.terms import TERMS, Term, imagines
+from scoft_hpc.study.paths import RUN_ID
 
 
 def _id(**changes: object) -> str:

@@ -10,22 +10,23 @@ import torch
 
 from scoft_hpc.config import compose
 from scoft_hpc.config.schema import Negatives, NegativeSource, RunConfig
-from scoft_hpc.data import cache, images, manifest, source
+from scoft_hpc.data import cache, images
 from scoft_hpc.data.batch import Wanted, concatenate, draw
-from scoft_hpc.data.key import folder_of
-from scoft_hpc.data.manifest import Manifest
 from scoft_hpc.errors import DataError
-from scoft_hpc.features.toy import ToyDistance
-from scoft_hpc.models import weights
+from scoft_hpc.inputs import data_root, dataset
+from scoft_hpc.inputs.cache_key import folder_of
+from scoft_hpc.inputs.checkpoints import base_model
+from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.models.base import Base, load_base
-from scoft_hpc.runs.stop import Stop
-from scoft_hpc.toy.networks import load_scorer
+from scoft_hpc.models.toy_networks import load_scorer
+from scoft_hpc.perceptual.toy import ToyDistance
+from scoft_hpc.study.interrupt import Stop
 
 
 @pytest.fixture(scope="module")
 def base() -> Base:
     config: RunConfig = compose.compose("train", [])
-    return load_base(weights.resolve(config.model), torch.device("cpu"))
+    return load_base(base_model.resolve(config.model), torch.device("cpu"))
 
 
 @pytest.fixture
@@ -33,8 +34,8 @@ def toy(tmp_path: Path) -> tuple[RunConfig, Manifest]:
     config: RunConfig = compose.compose(
         "train", [f"output={tmp_path}", "data.negatives.steps=10", "data.pairs=8"]
     )
-    root = source.locate(config.data, tmp_path)
-    return config, manifest.read(root, "korea", 8)
+    root = data_root.locate(config.data, tmp_path)
+    return config, dataset.read(root, "korea", 8)
 
 
 def test_the_cache_holds_what_the_networks_say(toy: tuple[RunConfig, Manifest], base: Base) -> None:

@@ -18,11 +18,13 @@ from transformers import Blip2ForConditionalGeneration, BlipForConditionalGenera
 import captioners
 from cultures import Row, picture, read, row, write
 from scoft_hpc.config.commands import Captions, CaptionSource
-from scoft_hpc.data import captions, manifest
+from scoft_hpc.data import captions
 from scoft_hpc.errors import ConfigError, DataError
+from scoft_hpc.inputs import dataset
+from scoft_hpc.inputs.metadata_rows import WRITER
 from scoft_hpc.models import captioner
-from scoft_hpc.runs import atomic
-from scoft_hpc.runs.stop import Interrupted, Stop
+from scoft_hpc.study import atomic
+from scoft_hpc.study.interrupt import Interrupted, Stop
 
 CPU = torch.device("cpu")
 MAKE = {CaptionSource.blip: captioners.blip, CaptionSource.blip2: captioners.blip2}
@@ -47,8 +49,8 @@ def culture(tmp_path: Path) -> Path:
     return folder
 
 
-def survey(folder: Path) -> list[manifest.Row]:
-    return manifest.survey(folder.parent, folder.name, captioned=False)
+def survey(folder: Path) -> list[dataset.Row]:
+    return dataset.survey(folder.parent, folder.name, captioned=False)
 
 
 def counted(images: Sequence[Image.Image]) -> list[str]:
@@ -130,11 +132,11 @@ def test_only_rows_without_a_caption_change(culture: Path, folders: dict[Caption
         else:
             with Image.open(culture / "train" / old["file_name"]) as image:
                 assert new["blip_text"] == loaded.caption([image.convert("RGB")])[0] != ""
-            assert list(new) == [*old, *(key for key in ("blip_text", captions.WRITER) if key not in old)]
-            assert new[captions.WRITER] == found.name and new["n"] == [i] and new["license"] == "CC0"
+            assert list(new) == [*old, *(key for key in ("blip_text", WRITER) if key not in old)]
+            assert new[WRITER] == found.name and new["n"] == [i] and new["license"] == "CC0"
     unchanged = [line for i, line in enumerate(text.splitlines()) if i % 5 == 0]
     assert [line for i, line in enumerate(path.read_bytes().splitlines()) if i % 5 == 0] == unchanged
-    manifest.read(culture.parent, culture.name)
+    dataset.read(culture.parent, culture.name)
     inode = path.stat()
     assert captions.fill(culture, survey(culture), loaded.caption, found.name, Stop()) == 0
     assert path.stat() == inode, "nothing is written where nothing is missing"
@@ -148,10 +150,10 @@ def test_held_out_rows_and_odd_files(tmp_path: Path) -> None:
     path = folder / "test" / "metadata.jsonl"
     path.write_bytes(b"\xef\xbb\xbf\r\n" + json.dumps(odd).encode() + b"\r\n\r\n")
     assert captions.fill(folder, survey(folder), counted, "me", Stop()) == 1
-    new = {**odd, "blip_text": "49 x 48", captions.WRITER: "me"}
+    new = {**odd, "blip_text": "49 x 48", WRITER: "me"}
     lines = path.read_bytes().split(b"\r\n")
     assert [json.loads(line) for line in lines if line] == [new] and len(lines) == 4
-    assert manifest.read(tmp_path, "makers").held_out[0].blip_text == "49 x 48"
+    assert dataset.read(tmp_path, "makers").held_out[0].blip_text == "49 x 48"
     assert not (folder / "train" / captions.BEFORE).exists()
 
 
@@ -181,7 +183,7 @@ def test_a_kill_at_any_write_loses_nothing_and_the_next_run_ends_the_same(
         with pytest.raises(Killed):
             captions.fill(culture, survey(culture), counted, "me", Stop())
         monkeypatch.setattr(atomic, "fsync_folder", real)
-        done = sum(captions.WRITER in values for values in read(culture))
+        done = sum(WRITER in values for values in read(culture))
         assert done == min(9, 2 * (kill_at - 1)), "a batch is whole or not there"
         captions.fill(culture, survey(culture), counted, "me", Stop())
         assert (culture / "train" / "metadata.jsonl").read_bytes() == wanted
@@ -198,7 +200,7 @@ def test_a_stop_is_heeded_between_batches(culture: Path) -> None:
 
     with pytest.raises(Interrupted):
         captions.fill(culture, survey(culture), caption, "me", stop)
-    assert sum(captions.WRITER in values for values in read(culture)) == captions.BATCH
+    assert sum(WRITER in values for values in read(culture)) == captions.BATCH
 
 
 def test_another_hand_is_not_overwritten(culture: Path) -> None:
@@ -224,7 +226,7 @@ def test_an_image_without_a_caption_is_named(culture: Path) -> None:
 
 def test_strict_reading_says_how_captions_come(culture: Path) -> None:
     with pytest.raises(DataError) as caught:
-        manifest.read(culture.parent, culture.name)
+        dataset.read(culture.parent, culture.name)
     (fault,) = str(caught.value).splitlines()
     assert "row 2: `blip_text` is missing; expected a caption" in fault and "in 8 more rows" in fault
     remedy = "python -m scoft_hpc.prepare culture=makers data.root={} data.captions.source=blip"

@@ -19,19 +19,19 @@ from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessorPil,
 from scoft_hpc.config import compose
 from scoft_hpc.config.schema import Model, Negatives, NegativeSource, Precision
 from scoft_hpc.data import images
-from scoft_hpc.data.manifest import Pair
 from scoft_hpc.data.negatives import draw as drawing
-from scoft_hpc.data.negatives import weights
 from scoft_hpc.data.negatives.depth import Depth
 from scoft_hpc.data.negatives.draw import draw, folder_of
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.inputs.checkpoints import negatives
+from scoft_hpc.inputs.checkpoints.base_model import resolve as resolve_model
+from scoft_hpc.inputs.dataset import Pair
+from scoft_hpc.inputs.toy import world
 from scoft_hpc.models.base import Base, load_base
 from scoft_hpc.models.controlnet import load_controlnet
 from scoft_hpc.models.depth import load_depth
 from scoft_hpc.models.lora import LoraStack
-from scoft_hpc.models.weights import resolve as resolve_model
-from scoft_hpc.runs.stop import Interrupted, Stop
-from scoft_hpc.toy import world
+from scoft_hpc.study.interrupt import Interrupted, Stop
 
 SIDE = 64
 CPU = torch.device("cpu")
@@ -73,7 +73,7 @@ def depth(base: Base, tmp_path_factory: pytest.TempPathFactory) -> Negatives:
     settings = Negatives(
         NegativeSource.depth, steps=4, depth_path=str(root / "dpt"), controlnet_path=str(root / "controlnet")
     )
-    return weights.resolve(settings)
+    return negatives.resolve(settings)
 
 
 @pytest.fixture(scope="module")
@@ -311,10 +311,10 @@ def test_the_folder_follows_model_and_settings_and_not_k(model: Model, depth: Ne
 def test_a_controlnet_of_another_base_is_refused(
     base: Base, model: Model, copied: Negatives, drawn: Draw, pairs: list[Pair]
 ) -> None:
-    assert weights.faults(copied, Path(model.path)) == []
+    assert negatives.faults(copied, Path(model.path)) == []
     other = ControlNetModel.from_config(base.unet.config, cross_attention_dim=48)
     other.save_pretrained(copied.controlnet_path)
-    (planned,) = weights.faults(copied, Path(model.path))
+    (planned,) = negatives.faults(copied, Path(model.path))
     with pytest.raises(ConfigError) as caught:
         drawn(pairs, copied)
     for told in (planned, str(caught.value)):
@@ -323,7 +323,7 @@ def test_a_controlnet_of_another_base_is_refused(
         )
         assert "cross_attention_dim 48, the base's is 96" in told
         assert "negatives=img2img" in told
-    assert weights.faults(replace(copied, source=NegativeSource.img2img), Path(model.path)) == []
+    assert negatives.faults(replace(copied, source=NegativeSource.img2img), Path(model.path)) == []
 
 
 def test_resolving_finds_and_digests(
@@ -331,22 +331,22 @@ def test_resolving_finds_and_digests(
 ) -> None:
     assert Path(depth.depth_path).is_absolute()
     assert len(depth.digest) == 16
-    assert weights.resolve(depth) == depth
-    assert weights.resolve(copied).digest == depth.digest
+    assert negatives.resolve(depth) == depth
+    assert negatives.resolve(copied).digest == depth.digest
     (tmp_path / "dpt" / "preprocessor_config.json").write_text(json.dumps({"size": 64}))
-    assert weights.resolve(copied).digest != depth.digest
+    assert negatives.resolve(copied).digest != depth.digest
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     repository = tmp_path / "hub" / "models--lllyasviel--sd-controlnet-depth"
     shutil.copytree(depth.controlnet_path, repository / "snapshots" / "0a1b")
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("0a1b")
-    cached = weights.resolve(replace(depth, controlnet_path="lllyasviel/sd-controlnet-depth"))
+    cached = negatives.resolve(replace(depth, controlnet_path="lllyasviel/sd-controlnet-depth"))
     assert cached == replace(depth, controlnet_path=str(repository / "snapshots" / "0a1b"))
 
 
 def test_other_sources_need_no_networks() -> None:
     for source in (NegativeSource.given, NegativeSource.txt2img, NegativeSource.img2img):
-        assert weights.resolve(Negatives(source)) == Negatives(source)
+        assert negatives.resolve(Negatives(source)) == Negatives(source)
 
 
 def test_all_faults_of_both_networks_are_told(
@@ -354,7 +354,7 @@ def test_all_faults_of_both_networks_are_told(
 ) -> None:
     def told(settings: Negatives) -> str:
         with pytest.raises(ConfigError) as caught:
-            weights.resolve(settings)
+            negatives.resolve(settings)
         return str(caught.value)
 
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))

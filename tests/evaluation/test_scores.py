@@ -15,14 +15,15 @@ from transformers import Dinov2Config, Dinov2Model
 from scoft_hpc.config import compose
 from scoft_hpc.config.schema import METRICS as NAMES
 from scoft_hpc.config.schema import RunConfig
-from scoft_hpc.data import images, manifest, source
+from scoft_hpc.data import images
 from scoft_hpc.evaluation.evidence import Judges
 from scoft_hpc.evaluation.generate import Sample, Subject, neutral_samples, samples
 from scoft_hpc.evaluation.metrics.registry import METRICS, Unit
-from scoft_hpc.evaluation.prompts import asked
 from scoft_hpc.evaluation.scores import score
-from scoft_hpc.runs.layout import RunDir
-from scoft_hpc.toy import scenes
+from scoft_hpc.inputs import data_root, dataset
+from scoft_hpc.inputs.prompts import asked
+from scoft_hpc.inputs.toy import scenes
+from scoft_hpc.study.paths import RunDir
 
 CPU = torch.device("cpu")
 TRUTH = {"default_style", "in_style", "subject"}
@@ -38,7 +39,7 @@ def subject(world: Path, tmp_path: Path) -> Subject:
     config: RunConfig = compose.compose(
         "train", [f"output={world}", "culture=mexico", "evaluation.samples=2", "evaluation.neutral=8"]
     )
-    found = manifest.read(source.locate(config.data, world), "mexico", None)
+    found = dataset.read(data_root.locate(config.data, world), "mexico", None)
     return Subject(RunDir(tmp_path / "run"), replace(config, output=str(tmp_path)), found, 0)
 
 
@@ -55,7 +56,7 @@ def scored(subject: Subject, pictures: Sequence[Path]) -> dict[str, Any]:
     return json.loads(subject.run.scores.read_text())
 
 
-def by_prompt(subject: Subject, pairs: tuple[manifest.Pair, ...]) -> list[Path]:
+def by_prompt(subject: Subject, pairs: tuple[dataset.Pair, ...]) -> list[Path]:
     """Two pictures a prompt that show what it names."""
     chosen = []
     for prompt in asked(subject.config, subject.manifest):
@@ -87,7 +88,7 @@ def test_held_out_pictures_are_in_style_and_not_memorized(subject: Subject) -> N
 def test_pictures_of_the_culture_are_nearer_to_it_than_those_of_another(subject: Subject) -> None:
     config = subject.config
     own = scored(subject, by_prompt(subject, subject.manifest.pairs))["metrics"]
-    other = manifest.read(source.locate(config.data, Path(config.output)), "korea", None)
+    other = dataset.read(data_root.locate(config.data, Path(config.output)), "korea", None)
     foreign = scored(subject, by_prompt(subject, other.pairs))["metrics"]
     for name in ("kid", "cmmd"):
         assert own[name]["value"] < foreign[name]["value"]

@@ -11,8 +11,8 @@ import pytest
 from scoft_hpc.config import compose
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.execute import execute
-from scoft_hpc.runs import journal
-from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.study import metrics_log
+from scoft_hpc.study.paths import RunDir
 
 WORDS = (
     "culture=korea",
@@ -69,7 +69,8 @@ def ended(output: Path, study: str, variant: str, words: tuple[str, ...]) -> Run
 def computed(run: RunDir) -> dict[str, Any]:
     """All that the run computed: losses, adapter, samples and scores."""
     rows = [
-        {key: value for key, value in row.items() if key != "seconds"} for row in journal.read(run.metrics)
+        {key: value for key, value in row.items() if key != "seconds"}
+        for row in metrics_log.read(run.metrics)
     ]
     return {
         "losses": json.dumps(rows),
@@ -84,5 +85,5 @@ def test_the_run_is_the_same_bit_for_bit(output: Path, variant: str) -> None:
     one, other = ended(output, "one", variant, ()), ended(output, "other", variant, IDLE[variant])
     assert one.run_id == other.run_id
     assert one.config.read_text() != other.config.read_text()
-    assert len(list(journal.read(one.metrics))) == 3
+    assert len(list(metrics_log.read(one.metrics))) == 3
     assert computed(one) == computed(other)

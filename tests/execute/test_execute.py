@@ -21,12 +21,12 @@ from safetensors.torch import load_file
 from scoft_hpc.config import compose
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.schema import METRICS, Data, RunConfig, Variant
-from scoft_hpc.data import manifest, source
 from scoft_hpc.execute import execute, main, prepare
-from scoft_hpc.runs import claim, journal, record
-from scoft_hpc.runs.layout import RunDir
-from scoft_hpc.runs.record import Status
-from scoft_hpc.toy.world import prompts
+from scoft_hpc.inputs import data_root, dataset
+from scoft_hpc.inputs.toy.world import prompts
+from scoft_hpc.study import lease, metrics_log, run_status
+from scoft_hpc.study.paths import RunDir
+from scoft_hpc.study.run_status import Status
 
 WORDS = (
     "culture=korea",
@@ -62,7 +62,7 @@ def start(runs: Sequence[RunDir]) -> subprocess.Popen[bytes]:
 
 
 def wait_for_step(run: RunDir, step: int, process: subprocess.Popen[bytes]) -> None:
-    while record.step(run) < step:
+    while run_status.step(run) < step:
         assert process.poll() is None, "the job ended before it came to this step"
         time.sleep(0.02)
 
@@ -75,7 +75,7 @@ def test_a_pack_of_all_variants_ends_in_results(tmp_path: Path) -> None:
     runs = planned(tmp_path, variants=list(Variant))
     assert execute([run.path for run in runs]) == 0
     for run, variant in zip(runs, Variant, strict=True):
-        assert record.status(run) is Status.done
+        assert run_status.status(run) is Status.done
         assert not run.claim.exists()
         scores = json.loads(run.scores.read_text())
         assert set(scores["metrics"]) == set(METRICS) - {"fid"}
@@ -86,10 +86,10 @@ def test_a_pack_of_all_variants_ends_in_results(tmp_path: Path) -> None:
             variant is Variant.base
         )
         assert run.lora.exists() == (variant is not Variant.base)
-        assert [row[journal.STEP] for row in journal.read(run.metrics)] == (
+        assert [row[metrics_log.STEP] for row in metrics_log.read(run.metrics)] == (
             [] if variant is Variant.base else list(range(1, 7))
         )
-        assert record.result(run)["steps"] == (0 if variant is Variant.base else 6)
+        assert run_status.result(run)["steps"] == (0 if variant is Variant.base else 6)
 
 
 def test_the_bases_images_are_drawn_once_and_are_what_a_base_run_shows(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_culture_that_broke_after_planning_stops_its_own_runs_only(tmp_path: P
     broken = replace(config, data=replace(config.data, digest="0123456789abcdef"))
     korea[0].config.write_text(compose.dump(broken))
     assert execute([korea[0].path, mexico[0].path]) == 4
-    failure = record.failure(korea[0])
+    failure = run_status.failure(korea[0])
     assert failure is not None and failure["cause"] == "settings" and "has changed" in failure["message"]
     assert mexico[0].result.exists()
 
@@ -167,7 +167,7 @@ def test_a_gpu_that_torch_cannot_use_is_not_paid_for(tmp_path: Path, monkeypatch
     (run,) = planned(tmp_path, "device=auto")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert execute([run.path]) == 4
-    failure = record.failure(run)
+    failure = run_status.failure(run)
     assert failure is not None and failure["cause"] == "settings" and "device=cpu" in failure["message"]
 
 
@@ -200,8 +200,8 @@ def test_each_signal_saves_and_the_same_command_continues_bit_for_bit(
         wait_for_step(run, step, process)
         process.send_signal(number)
         assert process.wait() == 75
-        assert record.status(run) is Status.planned
-        assert record.progress(run) >= step
+        assert run_status.status(run) is Status.planned
+        assert run_status.progress(run) >= step
     assert execute([run.path]) == 0
     assert weights(run) == straight
 
@@ -214,29 +214,29 @@ def test_a_killed_run_is_lost_and_continues_from_its_last_save(
     wait_for_step(run, 3, process)
     process.kill()
     process.wait()
-    assert record.status(run) is Status.lost
+    assert run_status.status(run) is Status.lost
     assert execute([run.path]) == 0
     assert weights(run) == straight
-    assert [row[journal.STEP] for row in journal.read(run.metrics)] == list(range(1, 13))
+    assert [row[metrics_log.STEP] for row in metrics_log.read(run.metrics)] == list(range(1, 13))
 
 
 def test_a_run_that_another_process_owns_is_left_to_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = planned(tmp_path, variants=[Variant.ldm, Variant.m])
-    hold = claim.Claim.take(first.claim)
+    hold = lease.Claim.take(first.claim)
     assert execute([first.path, second.path]) == 4
     hold.release()
     assert f"process {os.getpid()}" in caplog.text
-    assert (record.status(first), record.status(second)) == (Status.planned, Status.done)
+    assert (run_status.status(first), run_status.status(second)) == (Status.planned, Status.done)
 
 
 def test_a_lane_that_diverges_fails_alone_with_its_reason(tmp_path: Path) -> None:
     """An absurd learning rate makes the second update's gradient overflow."""
     sound, absurd = planned(tmp_path), planned(tmp_path, "train.lr=1e30")
     assert execute([sound[0].path, absurd[0].path]) == 4
-    assert record.status(sound[0]) is Status.done
-    failure = record.failure(absurd[0])
+    assert run_status.status(sound[0]) is Status.done
+    failure = run_status.failure(absurd[0])
     assert failure is not None
     assert failure["cause"] == "nan"
     assert "not finite" in failure["message"]
@@ -247,7 +247,7 @@ def test_what_keeps_the_pack_from_running_is_every_runs_failure(tmp_path: Path) 
     runs = planned(tmp_path, "model.path=/no/such/model", variants=[Variant.ldm, Variant.m])
     assert execute([run.path for run in runs]) == 4
     for run in runs:
-        failure = record.failure(run)
+        failure = run_status.failure(run)
         assert failure is not None
         assert "/no/such/model" in failure["message"]
 
@@ -255,7 +255,7 @@ def test_what_keeps_the_pack_from_running_is_every_runs_failure(tmp_path: Path) 
 def test_data_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
     (run,) = planned(tmp_path, "data.digest=0123456789abcdef")
     assert execute([run.path]) == 4
-    failure = record.failure(run)
+    failure = run_status.failure(run)
     assert failure is not None
     assert "has changed since the run was planned" in failure["message"]
 
@@ -267,7 +267,7 @@ def test_importing_the_door_loads_no_torch() -> None:
 
 def test_baselines_share_the_pack_of_what_is_trained(tmp_path: Path) -> None:
     """Told other words, the base draws other pictures of the same prompts; another generator's are scored as is."""
-    world = manifest.read(source.locate(Data(), tmp_path), "korea")
+    world = dataset.read(data_root.locate(Data(), tmp_path), "korea")
     things = [prompt.split()[1] for prompt in prompts("korea")[:3]]
     for p, thing in enumerate(things):
         shown = [pair.image for pair in world.held_out if f" {thing} " in f" {pair.text} "]
@@ -299,7 +299,7 @@ def test_another_generators_images_that_changed_stop_their_run_alone(tmp_path: P
     words = (f"evaluation.images={tmp_path / 'gone'}", "evaluation.digest=0123456789abcdef")
     (images,) = planned(tmp_path, *words, variants=[Variant.base])
     assert execute([base.path, images.path]) == 4
-    failure = record.failure(images)
+    failure = run_status.failure(images)
     assert (
         failure is not None and failure["cause"] == "settings" and "has no folder korea" in failure["message"]
     )

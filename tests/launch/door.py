@@ -17,11 +17,11 @@ from pathlib import Path
 
 from scoft_hpc.config import compose
 from scoft_hpc.errors import INTERRUPTED, RunError
-from scoft_hpc.runs import atomic, record
-from scoft_hpc.runs.claim import Claim
-from scoft_hpc.runs.journal import STEP, Journal
-from scoft_hpc.runs.layout import RunDir
-from scoft_hpc.runs.stop import Stop
+from scoft_hpc.study import atomic, run_status
+from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.metrics_log import STEP, Journal
+from scoft_hpc.study.paths import RunDir
 
 PACE, SAVE = float(os.environ.get("DOOR_PACE", "0.005")), float(os.environ.get("DOOR_SAVE", "0.1"))
 HOLD = int(os.environ.get("DOOR_HOLD", "0"))
@@ -34,7 +34,7 @@ def execute(paths: Sequence[Path]) -> int:
     with stop.heeding_signals(), contextlib.ExitStack() as held:
         for run in runs:
             held.callback(Claim.take(run.claim).release)
-            record.start_attempt(run)
+            run_status.start_attempt(run)
             _note(run, "started.txt")
         codes = [_train(run, stop) for run in runs]
     return INTERRUPTED if INTERRUPTED in codes else max(codes, default=0)
@@ -42,7 +42,7 @@ def execute(paths: Sequence[Path]) -> int:
 
 def _train(run: RunDir, stop: Stop) -> int:
     steps = compose.load(run.config).train.steps or 0
-    first = record.step(run)
+    first = run_status.step(run)
     journal = Journal(run.metrics, first)
     for step in range(first + 1, steps + 1):
         while step == HOLD and not stop.requested and not (run.path.parents[1] / "go.txt").exists():
@@ -52,7 +52,7 @@ def _train(run: RunDir, stop: Stop) -> int:
             time.sleep(SAVE)
             return INTERRUPTED
         if step == 3 and _chosen("DOOR_FAIL", run):
-            record.write_failure(run, "nan", "the loss is not finite", step)
+            run_status.write_failure(run, "nan", "the loss is not finite", step)
             return RunError.exit_code
         time.sleep(PACE)
         journal.append({STEP: step, "loss": 1.0 / step})

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from scoft_hpc.config import compose
-from scoft_hpc.launch import submit
-from scoft_hpc.launch.probe_slurm import sample
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.launch.doctor.slurm import sample
+from scoft_hpc.launch.slurm import sbatch
+from scoft_hpc.study.paths import StudyDir
 
 FOLDER = Path(__file__).parent / "golden"
 STUDY = StudyDir(Path("/project/outputs/a-study"))
@@ -23,7 +23,7 @@ def script(site: str, *words: str) -> str:
     given = WORDS.get(site, ("cluster.account=ALLOCATION",))
     cluster = compose.compose("sweep", [f"cluster={site}", *given, *words]).cluster
     batch = sample(STUDY, cluster, minutes=240, name="train-9f3a1c2d")
-    return submit.script(STUDY, replace(batch, tasks=(("run",),) * 5, cluster={"python": "python"}))
+    return sbatch.script(STUDY, replace(batch, tasks=(("run",),) * 5, cluster={"python": "python"}))
 
 
 if __name__ == "__main__":

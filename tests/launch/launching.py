@@ -15,10 +15,10 @@ from rich.console import Console
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.schema import RunConfig, Train, Variant, Wandb, WandbMode
 from scoft_hpc.errors import RunError
-from scoft_hpc.launch.drive import follow, send
-from scoft_hpc.launch.plan import Plan, Run
-from scoft_hpc.launch.resources import slots
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.launch.local.run_study import follow, send
+from scoft_hpc.launch.planning.host_resources import slots
+from scoft_hpc.launch.planning.plan import Plan, Run
+from scoft_hpc.study.paths import StudyDir
 
 VARIANTS = (Variant.ldm, Variant.m, Variant.mp, Variant.mpc)
 STEPS = 30

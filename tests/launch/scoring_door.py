@@ -9,8 +9,8 @@ from pathlib import Path
 import door
 
 from scoft_hpc.config import compose
-from scoft_hpc.runs import atomic
-from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.study import atomic
+from scoft_hpc.study.paths import RunDir
 
 
 def score(run: RunDir) -> None:

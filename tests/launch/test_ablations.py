@@ -15,10 +15,10 @@ from PIL import Image
 from scoft_hpc.config import compose
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.nodes import settings
-from scoft_hpc.data.key import folder_of
 from scoft_hpc.errors import ConfigError, DataError
-from scoft_hpc.launch.pack import pack
-from scoft_hpc.launch.plan import Plan, Run, make
+from scoft_hpc.inputs.cache_key import folder_of
+from scoft_hpc.launch.planning.packing import pack
+from scoft_hpc.launch.planning.plan import Plan, Run, make
 
 TOY_DISTANCE = "ablation.axes={objective.distance: [toy]}"
 RUNS = {

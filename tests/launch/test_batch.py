@@ -10,9 +10,9 @@ import pytest
 
 from launch.test_reconcile import NOW, RUN, attempt, batch
 from scoft_hpc.errors import LaunchError
-from scoft_hpc.launch import batch as batches
-from scoft_hpc.launch.batch import Verdict
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.study import job_array as batches
+from scoft_hpc.study.job_array import Verdict
+from scoft_hpc.study.paths import StudyDir
 
 
 @pytest.fixture

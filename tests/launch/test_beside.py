@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scoft_hpc.runs import record
+from scoft_hpc.study import run_status
 from wandb_server import KEY, WandbServer, serving
 
 from .test_launch import Launcher, alive, until
@@ -68,7 +68,7 @@ def test_curves_arrive_while_the_jobs_run(tmp_path: Path, server: WandbServer) -
 def test_ctrl_c_ends_the_mirror_too(tmp_path: Path, server: WandbServer, fault: str) -> None:
     server.pause = 60.0 if fault == "hangs" else 0.0
     launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", HOLD="20")
-    until(lambda: len(launcher.workers()) == 2 and any(record.step(run) > 2 for run in launcher.runs()))
+    until(lambda: len(launcher.workers()) == 2 and any(run_status.step(run) > 2 for run in launcher.runs()))
     until(lambda: len(mirrors(launcher)) == 2)
     watching, workers = mirrors(launcher), launcher.workers()
     os.killpg(launcher.process.pid, signal.SIGINT)

@@ -6,7 +6,7 @@ import pytest
 
 from scoft_hpc.config.commands import Ablation
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.launch.combinations import Combination, combinations
+from scoft_hpc.launch.planning.ablation_grid import Combination, combinations
 
 FORM, MARGIN = "objective.form", "objective.triplet_margin"
 

@@ -8,13 +8,13 @@ import pytest
 
 from scoft_hpc.config import compose
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.launch import fits
-from scoft_hpc.launch.plan import Run
+from scoft_hpc.launch.planning import preflight
+from scoft_hpc.launch.planning.plan import Run
 
 
 def require(tmp_path: Path, *words: str) -> None:
     sweep = compose.compose("sweep", [f"output={tmp_path}", "culture=korea", *words])
-    fits.require([Run("one", sweep, 1), Run("two", sweep, 1)], tmp_path / "none" / "yet", sweep.cluster)
+    preflight.require([Run("one", sweep, 1), Run("two", sweep, 1)], tmp_path / "none" / "yet", sweep.cluster)
 
 
 def test_what_fits_is_let_through(tmp_path: Path) -> None:

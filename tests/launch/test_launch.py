@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from scoft_hpc.launch.study import launch_claim, read
-from scoft_hpc.runs import claim, record
-from scoft_hpc.runs.layout import RunDir, StudyDir
-from scoft_hpc.runs.record import Status
+from scoft_hpc.study import lease, run_status
+from scoft_hpc.study.paths import RunDir, StudyDir
+from scoft_hpc.study.plan_file import launch_claim, read
+from scoft_hpc.study.run_status import Status
 
 HERE = Path(__file__).parent
 PATIENCE = 300.0
@@ -57,11 +57,11 @@ class Launcher:
 
     def workers(self) -> set[int]:
         """The pids of the jobs that own runs now."""
-        owners = [claim.alive(run.claim) for run in self.runs()] if self.study.plan.exists() else []
+        owners = [lease.alive(run.claim) for run in self.runs()] if self.study.plan.exists() else []
         return {owner.pid for owner in owners if owner is not None}
 
     def states(self) -> Counter[str]:
-        return Counter(record.status(run).value for run in self.runs())
+        return Counter(run_status.status(run).value for run in self.runs())
 
     def starts(self) -> Counter[str]:
         return Counter((self.study.path / "started.txt").read_text().split())
@@ -101,7 +101,7 @@ def test_every_run_is_done_once_and_a_second_launch_sends_nothing(tmp_path: Path
 
 def test_ctrl_c_lets_the_jobs_save_and_the_same_command_continues(tmp_path: Path) -> None:
     first = Launcher(tmp_path, HOLD="4", SAVE="0.5")
-    until(lambda: len(first.workers()) == 2 and any(record.step(run) > 2 for run in first.runs()))
+    until(lambda: len(first.workers()) == 2 and any(run_status.step(run) > 2 for run in first.runs()))
     workers = first.workers()
     os.killpg(first.process.pid, signal.SIGINT)  # as a terminal does: to the whole foreground group
     code, output = first.end()
@@ -111,19 +111,19 @@ def test_ctrl_c_lets_the_jobs_save_and_the_same_command_continues(tmp_path: Path
     again = Launcher(tmp_path)
     assert again.end()[0] == 0
     assert again.states() == {"done": 4}
-    assert max(record.result(run)["resumed"] for run in again.runs()) > 2
+    assert max(run_status.result(run)["resumed"] for run in again.runs()) > 2
 
 
 def test_a_killed_job_leaves_lost_runs_that_are_started_again(tmp_path: Path) -> None:
     first = Launcher(tmp_path, HOLD="4")
-    until(lambda: len(first.workers()) == 2 and all(claim.alive(run.claim) for run in first.runs()))
+    until(lambda: len(first.workers()) == 2 and all(lease.alive(run.claim) for run in first.runs()))
     victim = min(first.workers())
-    mine = {run.run_id for run in first.runs() if getattr(claim.alive(run.claim), "pid", 0) == victim}
+    mine = {run.run_id for run in first.runs() if getattr(lease.alive(run.claim), "pid", 0) == victim}
     os.kill(victim, signal.SIGKILL)
     until(lambda: not alive(victim))
     first.go()
     _, output = first.end()
-    lost = {run.run_id for run in first.runs() if record.status(run) is Status.lost}
+    lost = {run.run_id for run in first.runs() if run_status.status(run) is Status.lost}
     assert lost and lost == mine
     assert first.states() == {"done": 4 - len(lost), "lost": len(lost)}
     assert all(f"{name}: its job was killed (SIGKILL)" in output for name in lost)
@@ -136,8 +136,8 @@ def test_a_failing_run_stops_alone_and_is_tried_again(tmp_path: Path) -> None:
     first = Launcher(tmp_path, jobs=1, FAIL="korea-mp-")
     first.end()
     assert first.states() == {"done": 3, "failed": 1}
-    failed = next(run for run in first.runs() if record.status(run) is Status.failed)
-    failure = record.failure(failed)
+    failed = next(run for run in first.runs() if run_status.status(run) is Status.failed)
+    failure = run_status.failure(failed)
     assert failure is not None and failure["cause"] == "nan"
     again = Launcher(tmp_path, jobs=1)
     again.end()
@@ -150,7 +150,7 @@ def test_a_job_that_breaks_off_before_its_runs_is_told_with_its_log(tmp_path: Pa
     first = Launcher(tmp_path, jobs=1, CRASH="korea-mp-")
     first.end()
     assert first.states() == {"failed": 4}
-    failure = record.failure(first.runs()[0])
+    failure = run_status.failure(first.runs()[0])
     assert failure is not None and "exit code 1" in failure["message"]
     log = Path(failure["message"].partition("log: ")[2].rstrip(")"))
     assert "RuntimeError: the job breaks off" in log.read_text()
@@ -174,7 +174,7 @@ def test_after_a_killed_launcher_the_next_waits_for_its_jobs_and_sends_the_rest(
     assert first.process.wait() == -signal.SIGKILL
     assert first.workers(), "the job goes on without its launcher"
     again = Launcher(tmp_path, jobs=1)
-    until(lambda: claim.alive(launch_claim(first.study)) is not None)
+    until(lambda: lease.alive(launch_claim(first.study)) is not None)
     first.go()
     assert again.end()[0] == 0
     assert again.states() == {"done": 4}

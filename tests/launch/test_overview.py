@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from scoft_hpc.launch import overview
-from scoft_hpc.launch.batch import PREPARE
-from scoft_hpc.launch.progress import Lane, Progress
-from scoft_hpc.launch.situation import Situation, read
-from scoft_hpc.launch.study import read as plan_of
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.launch.tracking.study_state import Situation, read
+from scoft_hpc.launch.views import study_summary
+from scoft_hpc.launch.views.run_progress import Lane, Progress
+from scoft_hpc.study.job_array import PREPARE
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.plan_file import read as plan_of
 from sent import Slurm, attempt, ids, line, send
 from studies import finish, plan_study, run_of
 
@@ -39,7 +39,7 @@ def test_what_is_sent_again_was_estimated_once(study: StudyDir, queue: Slurm) ->
     send(study, 6, ids(study, "china-ldm"), stage=PREPARE, hours=0.5)
     send(study, 7, ids(study, "china"), ids(study, "korea"), hours=2)
     send(study, 8, ids(study, "korea-m"), hours=1)
-    assert overview.estimated(look(study)[0].batches) == 2 * (0.5 + 2 + 2)
+    assert study_summary.estimated(look(study)[0].batches) == 2 * (0.5 + 2 + 2)
 
 
 def test_jobs_are_counted_with_the_reasons_of_those_that_wait(study: StudyDir, queue: Slurm) -> None:
@@ -53,11 +53,11 @@ def test_jobs_are_counted_with_the_reasons_of_those_that_wait(study: StudyDir, q
     )
     seen, _ = look(study)
     expected = "1 job running, 3 waiting (Priority, Resources; expected to start 14:20)"
-    assert overview.jobs(seen, NOON) == expected
+    assert study_summary.jobs(seen, NOON) == expected
     queue.holds(line("7_0", "COMPLETED"), line("7_1", "PENDING", "None"))
-    assert overview.jobs(look(study)[0], NOON) == "1 waiting"
+    assert study_summary.jobs(look(study)[0], NOON) == "1 waiting"
     queue.is_silent()
-    assert overview.jobs(look(study)[0], NOON) == ""
+    assert study_summary.jobs(look(study)[0], NOON) == ""
 
 
 def test_the_end_is_that_of_the_last_job_and_uncertain_while_a_start_is(
@@ -66,20 +66,20 @@ def test_the_end_is_that_of_the_last_job_and_uncertain_while_a_start_is(
     sent = send(study, 7, ids(study, "china"), ids(study, "korea"), hours=2)
     attempt(study, sent, 0)
     queue.holds(line("7_0", "RUNNING"), line("7_1", "PENDING", "Priority"))
-    left = overview.left(*look(study), NOON)
-    assert left == overview.Left(1.5 * 3600, more=True)
+    left = study_summary.left(*look(study), NOON)
+    assert left == study_summary.Left(1.5 * 3600, more=True)
     queue.holds(line("7_0", "RUNNING"), line("7_1", "PENDING", start="2026-05-04T12:10:00"))
-    assert overview.left(*look(study), NOON) == overview.Left(600 + 2 * 3600, more=False)
+    assert study_summary.left(*look(study), NOON) == study_summary.Left(600 + 2 * 3600, more=False)
 
 
 def test_nothing_is_left_of_a_study_in_which_nothing_moves(study: StudyDir, queue: Slurm) -> None:
-    assert overview.left(*look(study), NOON) is None
+    assert study_summary.left(*look(study), NOON) is None
     send(study, 7, ids(study, "china-base"))
     finish(run_of(study, "china-base"))
     queue.holds(line("7_0", "COMPLETING"))
-    assert overview.left(*look(study), NOON) is None
+    assert study_summary.left(*look(study), NOON) is None
 
 
 def test_another_days_time_has_its_date() -> None:
-    assert overview.clock(NOON + 60, NOON) == "12:01"
-    assert overview.clock(NOON + 86400, NOON) == "05 May 12:00"
+    assert study_summary.clock(NOON + 60, NOON) == "12:01"
+    assert study_summary.clock(NOON + 86400, NOON) == "05 May 12:00"

@@ -22,8 +22,8 @@ from scoft_hpc.config.schema import (
     Train,
     Variant,
 )
-from scoft_hpc.launch.pack import cost, key, pack
-from scoft_hpc.launch.plan import Run
+from scoft_hpc.launch.planning.packing import cost, key, pack
+from scoft_hpc.launch.planning.plan import Run
 
 TOY = RunConfig(
     model=Model(resolution=64),

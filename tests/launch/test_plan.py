@@ -14,10 +14,10 @@ from PIL import Image
 
 from scoft_hpc.config import compose
 from scoft_hpc.errors import ConfigError, DataError, LaunchError, ScoftError
-from scoft_hpc.launch import store
-from scoft_hpc.launch.plan import Plan, make
-from scoft_hpc.launch.study import read
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.launch.planning import plan_store
+from scoft_hpc.launch.planning.plan import Plan, make
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.plan_file import read
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_a_thousand_runs_are_composed_once_an_arm(words: list[str], monkeypatch:
     called: Counter[str] = Counter()
     monkeypatch.setattr(compose, "compose", counting(called, "compose", compose.compose))
     plan = make(config, [*words, seeds])
-    content = store.to_json(plan)
+    content = plan_store.to_json(plan)
     assert len(plan.runs) == 1005
     assert called == {"compose": 5}
     for run, entry in list(zip(plan.runs, content["runs"], strict=True))[::200]:
@@ -176,24 +176,24 @@ def test_a_thousand_runs_are_composed_once_an_arm(words: list[str], monkeypatch:
 def test_the_plan_is_written_once_and_the_same_study_continues(words: list[str], tmp_path: Path) -> None:
     words = [*words, "culture=mu", "ablation.axes.variant=[base,mpc]"]
     plan, study = planned(words), StudyDir(tmp_path / "loss_terms-mu-folder")
-    store.check(study, plan)
-    store.write(study, plan)
+    plan_store.check(study, plan)
+    plan_store.write(study, plan)
     before = study.plan.read_bytes()
     assert [run["run_id"] for run in read(study)["runs"]] == [run.run_id for run in plan.runs]
     elsewhere = planned([*words, "threads=3", "cluster.jobs=1"])
-    store.check(study, elsewhere)
-    store.write(study, elsewhere)
+    plan_store.check(study, elsewhere)
+    plan_store.write(study, elsewhere)
     assert study.plan.read_bytes() == before
-    store.write_config(study, elsewhere.runs[0])
+    plan_store.write_config(study, elsewhere.runs[0])
     assert compose.load(study.run(plan.runs[0].run_id).config) == elsewhere.runs[0].config
 
 
 def test_a_study_of_other_runs_is_refused_with_what_differs(words: list[str], tmp_path: Path) -> None:
     words = [*words, "culture=mu", "ablation.axes.variant=[base,mpc]"]
     study = StudyDir(tmp_path / "loss_terms-mu-folder")
-    store.write(study, planned(words))
+    plan_store.write(study, planned(words))
     with pytest.raises(LaunchError) as caught:
-        store.check(study, planned([*words, "seed=[0,1]", "train.lr=3e-3"]))
+        plan_store.check(study, planned([*words, "seed=[0,1]", "train.lr=3e-3"]))
     text = str(caught.value)
     assert "consists of 2 other runs: 1 of the 4" in text, "the base does not depend on lr"
     assert "seed: 0 there, 0, 1 now" in text
@@ -206,13 +206,13 @@ def test_a_broken_plan_is_left_alone(words: list[str], tmp_path: Path) -> None:
     study.path.mkdir()
     study.plan.write_text('{"version": 1, "ru')
     with pytest.raises(LaunchError, match="cannot be read as a plan"):
-        store.check(study, plan)
+        plan_store.check(study, plan)
     study.plan.write_text('{"version": 9, "runs": []}')
     with pytest.raises(LaunchError, match="version 9"):
-        store.check(study, plan)
+        plan_store.check(study, plan)
     study.plan.write_text('{"version": 1, "runs": [{"run_id": "../../etc"}]}')
     with pytest.raises(LaunchError, match="not a run id"):
-        store.check(study, plan)
+        plan_store.check(study, plan)
 
 
 def test_an_arm_keeps_every_setting_of_the_words(words: list[str]) -> None:

@@ -17,11 +17,8 @@ from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.schema import Evaluation, Model, Negatives, NegativeSource, RunConfig, Train, Variant
 from scoft_hpc.errors import LaunchError
-from scoft_hpc.launch import batch, store
-from scoft_hpc.launch.batch import Attempt, Batch
-from scoft_hpc.launch.pack import Pack, cost
-from scoft_hpc.launch.plan import Plan, Run
-from scoft_hpc.launch.price import (
+from scoft_hpc.launch.planning import plan_store
+from scoft_hpc.launch.planning.cost_estimate import (
     CORE_TFLOPS,
     STARTUP,
     Pace,
@@ -32,9 +29,12 @@ from scoft_hpc.launch.price import (
     price,
     require_budget,
 )
-from scoft_hpc.launch.price import seconds as pack_seconds
-from scoft_hpc.runs import atomic
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.launch.planning.cost_estimate import seconds as pack_seconds
+from scoft_hpc.launch.planning.packing import Pack, cost
+from scoft_hpc.launch.planning.plan import Plan, Run
+from scoft_hpc.study import atomic, job_array
+from scoft_hpc.study.job_array import Attempt, Batch
+from scoft_hpc.study.paths import StudyDir
 
 SITE = Cluster(
     name="site",
@@ -63,7 +63,7 @@ def study(tmp_path: Path) -> StudyDir:
 
 def planned(path: Path, runs: Sequence[Run]) -> StudyDir:
     folder = StudyDir(path)
-    store.write(folder, Plan(folder.name, "", path.parent, (), tuple(runs)))
+    plan_store.write(folder, Plan(folder.name, "", path.parent, (), tuple(runs)))
     return folder
 
 
@@ -78,25 +78,25 @@ def finish(study: StudyDir, runs: Sequence[Run], per_unit: float, device: str = 
 
 
 def send(
-    study: StudyDir, tasks: Sequence[Sequence[Run]], cluster: Cluster = SITE, stage: str = batch.TRAIN
+    study: StudyDir, tasks: Sequence[Sequence[Run]], cluster: Cluster = SITE, stage: str = job_array.TRAIN
 ) -> Path:
     """Write a batch; return its folder."""
-    number = len(batch.read_all(study)) + 1
+    number = len(job_array.read_all(study)) + 1
     sent = Batch(
         name=f"{stage}-{number:03d}-000000", stage=stage, created=1000.0 * number, user="me",
         tasks=tuple(tuple(one.run_id for one in task) for task in tasks), seconds=(1.0,) * len(tasks),
         gpu="", su_per_hour=1.0, minutes=10, parameters={},
         cluster=to_plain(cluster), by_hand=True,
     )  # fmt: skip
-    batch.write(study, sent)
-    return batch.folder_of(study, sent.name)
+    job_array.write(study, sent)
+    return job_array.folder_of(study, sent.name)
 
 
 def attempt(folder: Path, task: int, seconds: float, progress: int = 0, code: int = 0) -> None:
     restart = len(list(folder.glob(f"{task}.*.json")))
     found = {"a": progress}
     start = Attempt(task=task, restart=restart, job=f"1_{task}", host="w1", started=5000.0, progress=found)
-    batch.write_attempt(folder, replace(start, ended=5000.0 + seconds, code=code))
+    job_array.write_attempt(folder, replace(start, ended=5000.0 + seconds, code=code))
 
 
 def test_an_estimate_by_hand(study: StudyDir) -> None:

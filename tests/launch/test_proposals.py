@@ -14,9 +14,9 @@ import pytest
 from scoft_hpc.config.commands import Sampler
 from scoft_hpc.config.space import Choice, Range, Space
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.launch import proposals
-from scoft_hpc.launch.proposals import propose
-from scoft_hpc.launch.trials import Trial
+from scoft_hpc.launch.search import sampler as proposals
+from scoft_hpc.launch.search.sampler import propose
+from scoft_hpc.launch.search.trials import Trial
 
 SPACE: Space = {
     "train.lr": Range(1e-5, 1e-1, log=True, whole=False),

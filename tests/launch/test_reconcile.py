@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from scoft_hpc.config.cluster import Cluster, to_plain
-from scoft_hpc.launch import reconcile
-from scoft_hpc.launch.batch import Attempt, Batch, Verdict
-from scoft_hpc.launch.policy import CAUSES
-from scoft_hpc.launch.reconcile import Files, State
-from scoft_hpc.launch.slurm import Entry, Queue
-from scoft_hpc.runs.claim import Owner, user
-from scoft_hpc.runs.record import Status
+from scoft_hpc.launch.slurm.client import Entry, Queue
+from scoft_hpc.launch.tracking import run_state
+from scoft_hpc.launch.tracking.retry_policy import CAUSES
+from scoft_hpc.launch.tracking.run_state import Files, State
+from scoft_hpc.study.job_array import Attempt, Batch, Verdict
+from scoft_hpc.study.lease import Owner, user
+from scoft_hpc.study.run_status import Status
 
 NOW = time.time()
 RUN = "korea-mpc-s0-00000000"
@@ -50,7 +50,7 @@ def failed(cause: str, when: float = NOW - 100) -> Files:
 
 
 def state(files: Files, sent: list[Batch], queue: Queue | None) -> State:
-    return reconcile.states({RUN: files}, sent, queue)[RUN]
+    return run_state.states({RUN: files}, sent, queue)[RUN]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def state(files: Files, sent: list[Batch], queue: Queue | None) -> State:
 def test_a_job_in_the_queue_lives_whatever_its_state(word: str, status: Status, note: str) -> None:
     found = state(NEW, [batch()], Queue([entry(word, "Priority")]))
     assert (found.status, found.note, found.alive) == (status, note, True)
-    assert reconcile.missing([found], by_hand=True, retry=True) == []
+    assert run_state.missing([found], by_hand=True, retry=True) == []
 
 
 def test_at_work_is_who_has_claimed_the_run_for_this_job() -> None:
@@ -100,16 +100,16 @@ def test_a_job_that_ended_without_a_word_is_lost_to_what_slurm_says(word: str, c
     assert (found.status, found.cause, found.alive) == (Status.lost, cause, False)
     forgotten = batch(attempts=(attempt(),), verdicts={0: Verdict(word, 9.0)})
     assert state(claimed, [forgotten], Queue([])).cause == cause
-    assert reconcile.missing([found], by_hand=True) == [found]
-    assert bool(reconcile.missing([found], by_hand=False)) is CAUSES[cause].again
+    assert run_state.missing([found], by_hand=True) == [found]
+    assert bool(run_state.missing([found], by_hand=False)) is CAUSES[cause].again
 
 
 def test_a_task_that_left_the_queue_before_it_started_waits_for_a_person() -> None:
     """Slurm keeps no record of an array's element that was cancelled before it became a job."""
     found = state(NEW, [batch()], Queue([]))
     assert (found.status, found.cause, found.alive) == (Status.lost, "cancelled", False)
-    assert reconcile.missing([found], by_hand=False) == []
-    assert reconcile.missing([found], by_hand=True) == [found]
+    assert run_state.missing([found], by_hand=False) == []
+    assert run_state.missing([found], by_hand=True) == [found]
 
 
 def test_the_files_outrank_the_queue() -> None:
@@ -122,24 +122,24 @@ def test_the_files_outrank_the_queue() -> None:
 def test_a_failed_lane_is_not_sent_while_its_pack_is_at_work() -> None:
     found = state(failed("nan"), [batch()], Queue([entry("RUNNING")]))
     assert (found.status, found.cause, found.alive) == (Status.failed, "nan", True)
-    assert reconcile.missing([found], by_hand=True, retry=True) == []
+    assert run_state.missing([found], by_hand=True, retry=True) == []
 
 
 def test_a_lane_alone_that_does_not_fit_waits_for_a_person() -> None:
     alone = state(failed("gpu memory"), [batch()], Queue([]))
     pair = state(failed("gpu memory"), [batch(tasks=((RUN, "korea-ldm-s0-00000000"),))], Queue([]))
-    assert [bool(reconcile.missing([one], by_hand=False)) for one in (alone, pair)] == [False, True]
-    assert reconcile.missing([alone], by_hand=True, retry=True) == [alone]
+    assert [bool(run_state.missing([one], by_hand=False)) for one in (alone, pair)] == [False, True]
+    assert run_state.missing([alone], by_hand=True, retry=True) == [alone]
 
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_what_failed_waits_for_a_person_unless_its_cause_can_pass(cause: str) -> None:
     found = state(failed(cause), [batch(tasks=((RUN, "korea-ldm-s0-00000000"),))], Queue([]))
     assert found.status is Status.failed and found.cause == cause
-    assert reconcile.missing([found], by_hand=False, retry=True) == [found]
-    assert bool(reconcile.missing([found], by_hand=True)) is CAUSES[cause].again
+    assert run_state.missing([found], by_hand=False, retry=True) == [found]
+    assert bool(run_state.missing([found], by_hand=True)) is CAUSES[cause].again
     tried = replace(found, tries=CAUSES[cause].tries)
-    assert reconcile.missing([tried], by_hand=True) == []
+    assert run_state.missing([tried], by_hand=True) == []
 
 
 def test_an_old_failure_does_not_outlive_a_new_sending() -> None:
@@ -189,7 +189,7 @@ def test_another_persons_job_is_not_given_up_because_we_cannot_see_it() -> None:
 def test_attempts_without_progress_are_counted_since_a_person_asked() -> None:
     def tries(progress: int, *batches: Batch) -> int:
         files: Mapping[str, Files] = {RUN: replace(NEW, progress=progress)}
-        return reconcile.tries_of(files, batches).get(RUN, 0)
+        return run_state.tries_of(files, batches).get(RUN, 0)
 
     three = tuple(attempt(n) for n in range(3))
     assert tries(0, batch(attempts=three)) == 3
@@ -204,5 +204,5 @@ def test_attempts_without_progress_are_counted_since_a_person_asked() -> None:
 def test_never_sent_runs_are_sent_by_persons_only() -> None:
     found = state(NEW, [], None)
     assert found.status is Status.planned
-    assert reconcile.missing([found], by_hand=True) == [found]
-    assert reconcile.missing([found], by_hand=False) == []
+    assert run_state.missing([found], by_hand=True) == [found]
+    assert run_state.missing([found], by_hand=False) == []

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.launch import resources
-from scoft_hpc.launch.resources import slots
+from scoft_hpc.launch.planning import host_resources
+from scoft_hpc.launch.planning.host_resources import slots
 
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Eight cores, 5 GB free, no GPU."""
-    monkeypatch.setattr(resources, "cores", lambda: 8)
-    monkeypatch.setattr(resources, "memory", lambda: 5 * 10**9)
+    monkeypatch.setattr(host_resources, "cores", lambda: 8)
+    monkeypatch.setattr(host_resources, "memory", lambda: 5 * 10**9)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     return monkeypatch
 
@@ -53,7 +53,7 @@ def test_visible_gpus_are_read_from_the_environment(
     machine: pytest.MonkeyPatch, visible: str, found: list[str]
 ) -> None:
     machine.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert resources.gpus() == found
+    assert host_resources.gpus() == found
 
 
 def test_what_cannot_be_is_refused() -> None:
@@ -73,8 +73,8 @@ def test_a_containers_quota_counts(
     (group / "cpu.max").write_text("100000 100000\n")
     (group / "memory.max").write_text(f"{2 * 10**9}\n")
     (group / "memory.current").write_text(f"{5 * 10**8}\n")
-    machine.setattr(resources, "CGROUP", group)
-    assert resources.cores() == 1
-    assert 0 < resources.memory() <= 15 * 10**8
+    machine.setattr(host_resources, "CGROUP", group)
+    assert host_resources.cores() == 1
+    assert 0 < host_resources.memory() <= 15 * 10**8
     (group / "cpu.max").write_text("max 100000\n")
-    assert resources.cores() >= 1
+    assert host_resources.cores() >= 1

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc.errors import ConfigError, LaunchError
-from scoft_hpc.launch import select
-from scoft_hpc.launch.select import Choice
-from scoft_hpc.runs import record
+from scoft_hpc.launch.views import selection
+from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.study import run_status
 from sent import ids
 from studies import finish, hold, lose, plan_study, run_of
 
@@ -22,14 +22,14 @@ from studies import finish, hold, lose, plan_study, run_of
 def output(tmp_path: Path) -> Path:
     study = plan_study(tmp_path, ["china", "korea"], seeds=2)
     finish(run_of(study, "china-base-s0"))
-    record.write_failure(run_of(study, "china-mpc-s1"), "nan", "not finite", 3)
-    record.write_failure(run_of(study, "korea-mp-s1"), "disk", "full", 3)
+    run_status.write_failure(run_of(study, "china-mpc-s1"), "nan", "not finite", 3)
+    run_status.write_failure(run_of(study, "korea-mp-s1"), "disk", "full", 3)
     lose(run_of(study, "korea-ldm-s0"))
     return tmp_path
 
 
 def choose(output: Path, *words: str, settings: bool = False) -> Choice:
-    return select.choose(select.parser("verb", ""), [f"output={output}", *words], settings)
+    return selection.choose(selection.parser("verb", ""), [f"output={output}", *words], settings)
 
 
 def chosen(output: Path, *words: str) -> set[str]:
@@ -126,13 +126,13 @@ def test_mistakes_interruptions_and_readers_that_leave_are_no_tracebacks(
     def fail(error: BaseException) -> int:
         raise error
 
-    assert select.answer(lambda: 7) == 7
-    assert select.answer(lambda: fail(LaunchError("so it is"))) == 3
+    assert selection.answer(lambda: 7) == 7
+    assert selection.answer(lambda: fail(LaunchError("so it is"))) == 3
     assert capsys.readouterr().err == "error: so it is\n"
-    assert select.answer(lambda: fail(KeyboardInterrupt())) == 130
+    assert selection.answer(lambda: fail(KeyboardInterrupt())) == 130
     with (tmp_path / "gone").open("w") as gone:
         monkeypatch.setattr(sys, "stdout", gone)
-        assert select.answer(lambda: fail(BrokenPipeError())) == 141
+        assert selection.answer(lambda: fail(BrokenPipeError())) == 141
     assert isinstance(sys.stderr, io.TextIOBase) and capsys.readouterr().err == ""
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from scoft_hpc.errors import LaunchError
-from scoft_hpc.launch import slurm
+from scoft_hpc.launch.slurm import client
 
 LINES = """\
 12|3|RUNNING|None|s.train-1|w001|1-02:03:04|2026-09-01T10:00:00|15|1:00
@@ -19,11 +19,11 @@ slurm_load_jobs error: half a line
 
 
 def test_squeue() -> None:
-    running, pending = slurm.parse_queue(LINES)
+    running, pending = client.parse_queue(LINES)
     assert (running.job, running.index, running.used, running.alive) == (12, 3, 93784.0, True)
     assert (running.left, pending.left) == (60.0, math.inf)
     assert (pending.reason, pending.start, pending.nodes) == ("Priority", "N/A", "")
-    queue = slurm.Queue([running, pending])
+    queue = client.Queue([running, pending])
     assert queue.find("s.train-1", 12, 4) is pending and queue.find("s.train-1", 12, 5) is None
     assert queue.find("s.train-1", None, 3) is None
     assert queue.find("s.train-2", 12, 3) is None  # the number was given out twice
@@ -39,7 +39,7 @@ def test_sacct_adds_up_the_starts_and_keeps_the_last_state() -> None:
 12|COMPLETED|1|s.train-1
 12_3.batch|FAILED|9|batch
 """
-    found = slurm.parse_accounting(text)
+    found = client.parse_accounting(text)
     assert found == {
         ("s.train-1", 12, 3): ("CANCELLED", 150.0),
         ("another", 12, 3): ("COMPLETED", 9.0),
@@ -52,7 +52,7 @@ def test_sacct_adds_up_the_starts_and_keeps_the_last_state() -> None:
     [("0:00", 0), ("1:02", 62), ("1:00:00", 3600), ("2-00:00:01", 172801), ("INVALID", 0), ("", 0)],
 )
 def test_duration(text: str, seconds: float) -> None:
-    assert slurm.duration(text) == seconds
+    assert client.duration(text) == seconds
 
 
 def test_jobs_inherit_no_other_job_and_no_secret() -> None:
@@ -66,11 +66,11 @@ def test_jobs_inherit_no_other_job_and_no_secret() -> None:
         "PATH": "/bin",
         "HF_HOME": "/cache",
     }
-    assert slurm.clean(around) == {"SLURM_CONF": "/etc/slurm.conf", "PATH": "/bin", "HF_HOME": "/cache"}
+    assert client.clean(around) == {"SLURM_CONF": "/etc/slurm.conf", "PATH": "/bin", "HF_HOME": "/cache"}
 
 
 def test_without_slurm_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert not slurm.here()
+    assert not client.here()
     with pytest.raises(LaunchError, match="no Slurm"):
-        slurm.queue()
+        client.queue()

@@ -13,14 +13,16 @@ from cultures import row, write
 from scoft_hpc.config import compose
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.errors import ConfigError, LaunchError, RunError
-from scoft_hpc.launch import store, tuned, tuning
-from scoft_hpc.launch.plan import Plan, make
-from scoft_hpc.launch.study import launch_claim, read
-from scoft_hpc.launch.trials import Trial, rounds
-from scoft_hpc.launch.tuning import Outcome, Search
-from scoft_hpc.runs import atomic, record
-from scoft_hpc.runs.claim import Claim
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.launch.planning import plan_store
+from scoft_hpc.launch.planning.plan import Plan, make
+from scoft_hpc.launch.search import report
+from scoft_hpc.launch.search import search as tuning
+from scoft_hpc.launch.search.search import Outcome, Search
+from scoft_hpc.launch.search.trials import Trial, rounds
+from scoft_hpc.study import atomic, run_status
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.plan_file import launch_claim, read
 
 
 class CrashError(Exception):
@@ -59,13 +61,13 @@ class Sender:
     def __call__(self, config: SweepConfig, study: StudyDir, plan: Plan) -> Outcome:
         if self.before:
             raise CrashError
-        store.write(study, plan)
+        plan_store.write(study, plan)
         left = [run for run in plan.runs if not study.run(run.run_id).result.exists()]
         self.log.append([run.run_id for run in left])
         for run in left:
             folder, worth = study.run(run.run_id), run.config.train.lr + run.config.seed
             if self.fail and run.run_id.startswith(self.fail):
-                record.write_failure(folder, "nan", "the loss is not finite", 3)
+                run_status.write_failure(folder, "nan", "the loss is not finite", 3)
                 continue
             atomic.write_json(folder.scores, {"metrics": {"kid": {"value": worth, "n": 4}}})
             atomic.write_json(folder.result, {"run_id": run.run_id})
@@ -128,7 +130,7 @@ def test_a_crash_anywhere_neither_loses_nor_doubles_a_trial(
 
 def test_a_round_on_its_way_is_waited_for(begin: Callable[..., Search], tmp_path: Path) -> None:
     def away(config: SweepConfig, study: StudyDir, plan: Plan) -> Outcome:
-        store.write(study, plan)
+        plan_store.write(study, plan)
         return Outcome.away
 
     outcome, first = run(begin(), away)
@@ -147,7 +149,7 @@ def test_a_failed_run_fails_its_trial_with_the_reason_and_is_sent_again(begin: C
     failed = [trial for trial in found if trial.value is None]
     assert [trial.reason for trial in failed] == [f"{broken}: the loss is not finite"]
     assert len(found) == 4 and any(broken in trial.runs for trial in failed)
-    text = "\n".join(tuned.ending_lines(search, found))
+    text = "\n".join(report.ending_lines(search, found))
     assert f"trial {failed[0].number} failed: {broken}: the loss is not finite" in text
     again = Sender()
     _, mended = run(begin(), again)
@@ -159,7 +161,7 @@ def test_a_failed_run_fails_its_trial_with_the_reason_and_is_sent_again(begin: C
 def test_a_round_without_any_value_ends_the_search(begin: Callable[..., Search]) -> None:
     outcome, found = run(begin(), Sender(fail="mu"))
     assert outcome is Outcome.over and len(found) == 2
-    text = "\n".join(tuned.ending_lines(begin(), found))
+    text = "\n".join(report.ending_lines(begin(), found))
     assert "no trial has a value" in text and "the loss is not finite" in text
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from scoft_hpc.launch.progress import Lane, Progress, counts, state
-from scoft_hpc.launch.study import log_of, read
-from scoft_hpc.launch.watch import LiveView, Pace, PlainView, duration, fold
-from scoft_hpc.runs import record
-from scoft_hpc.runs.layout import StudyDir
-from scoft_hpc.runs.record import Status
+from scoft_hpc.launch.views.live import LiveView, Pace, PlainView, duration, fold
+from scoft_hpc.launch.views.run_progress import Lane, Progress, counts, state
+from scoft_hpc.study import run_status
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.plan_file import log_of, read
+from scoft_hpc.study.run_status import Status
 from studies import STEPS, draw, finish, hold, lose, plan_study, run_of, train
 
 CULTURES = ["china", "india", "korea", "mexico", "nigeria"]
@@ -64,8 +64,8 @@ def test_what_is_done_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Monk
     watched = progress(study)
     watched.read()
     asked: list[str] = []
-    status = record.status
-    monkeypatch.setattr(record, "status", lambda run: asked.append(run.run_id) or status(run))
+    status = run_status.status
+    monkeypatch.setattr(run_status, "status", lambda run: asked.append(run.run_id) or status(run))
     watched.read()
     assert asked == [run_of(study, "korea-mpc-").run_id]
 

@@ -6,11 +6,11 @@ import torch
 
 import tiny
 from scoft_hpc.config.schema import Variant
+from scoft_hpc.config.terms import TERMS, Term, imagines
 from scoft_hpc.losses.contrastive import l_c_official, l_c_triplet, similarities
 from scoft_hpc.losses.denoising import l_ldm
 from scoft_hpc.losses.memorization import l_m
 from scoft_hpc.losses.perceptual import l_p
-from scoft_hpc.losses.total import TERMS, Term, imagines
 
 PIXELS, SEEDS = tiny.PixelDistance(), torch.zeros(2, dtype=torch.long)
 

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from scoft_hpc.config.schema import Architecture, Model
-from scoft_hpc.models import architecture, random, weights
+from scoft_hpc.inputs.checkpoints import architecture, base_model
+from scoft_hpc.models import random
 from scoft_hpc.models.parts import Parts
 
 SHRINK = 100
@@ -74,4 +75,4 @@ def _former(name: str) -> str:
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     """A copy of the base that ships."""
-    return Path(shutil.copytree(weights.resolve(Model()).path, tmp_path / "base"))
+    return Path(shutil.copytree(base_model.resolve(Model()).path, tmp_path / "base"))

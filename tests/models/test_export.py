@@ -31,9 +31,10 @@ from scoft_hpc.config.schema import (
     Train,
     Variant,
 )
-from scoft_hpc.models import lora_file, weights
-from scoft_hpc.models.card import KOHYA, WEIGHTS, hub_id_of, loss, write_card
+from scoft_hpc.inputs.checkpoints import base_model
+from scoft_hpc.models import lora_file
 from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.model_card import KOHYA, WEIGHTS, hub_id_of, loss, write_card
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
 SNAPSHOT = "/scratch/hf/hub/models--CompVis--stable-diffusion-v1-4/snapshots/133a221b8aa7292a167afc5127cb63fb5005638b"
@@ -41,7 +42,7 @@ SNAPSHOT = "/scratch/hf/hub/models--CompVis--stable-diffusion-v1-4/snapshots/133
 
 @pytest.fixture(scope="module")
 def toy() -> Path:
-    return Path(weights.resolve(Model()).path)
+    return Path(base_model.resolve(Model()).path)
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,12 @@ import tiny
 from models.original import checkpoint
 from scoft_hpc.config.schema import Architecture, Model, Precision
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.inputs.checkpoints.base_model import resolve
 from scoft_hpc.models import random
 from scoft_hpc.models.base import Base, load_base
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.models.parts import Parts
 from scoft_hpc.models.sampler import sample
-from scoft_hpc.models.weights import resolve
 
 SHRINK = 100
 FIRST = [-0.15312080085277557, -0.06325165927410126, -0.053954124450683594]

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 import tiny
 from scoft_hpc.config.schema import Model
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.models import weights
+from scoft_hpc.inputs.checkpoints import base_model
 from scoft_hpc.models.base import load_base
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.models.sampler import sample
@@ -79,7 +79,7 @@ def test_equal_adapters_are_equal_files(tmp_path: Path) -> None:
 def test_the_exported_file_draws_the_lanes_image_in_diffusers_own_pipeline(
     tmp_path: Path, alpha: float | None
 ) -> None:
-    model = weights.resolve(Model())
+    model = base_model.resolve(Model())
     folder = Path(model.path)
     base = load_base(model, torch.device("cpu"))
     base.lora = LoraStack(base.unet, 2, 8, alpha, TARGETS)

@@ -15,10 +15,10 @@ from scoft_hpc.config.schema import Form, Gradient, Lora, Objective, RunConfig, 
 from scoft_hpc.data.batch import Batch, Look, concatenate
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.diffusion.schedule import Schedule
-from scoft_hpc.features.distance import FeatureDistance
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.lora import LoraStack
-from scoft_hpc.runs.journal import Row
+from scoft_hpc.perceptual.distance import FeatureDistance
+from scoft_hpc.study.metrics_log import Row
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import losses_of
 from scoft_hpc.training.step import LaneTerms, Network, backward

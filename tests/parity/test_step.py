@@ -37,7 +37,7 @@ from reference import authors, world
 from scoft_hpc.config.schema import Form, Gradient, Variant
 from scoft_hpc.data import cache
 from scoft_hpc.data.batch import draw
-from scoft_hpc.runs.stop import Stop
+from scoft_hpc.study.interrupt import Stop
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
 

@@ -17,14 +17,14 @@ from PIL import Image
 
 from scoft_hpc.config import compose, identity
 from scoft_hpc.config.schema import Data, RunConfig, Variant
-from scoft_hpc.ratings.analysis.analyse import analyse
-from scoft_hpc.ratings.demo import simulation
-from scoft_hpc.ratings.survey import Survey
+from scoft_hpc.human_eval.analysis.analyse import analyse
+from scoft_hpc.human_eval.demo import simulation
+from scoft_hpc.human_eval.survey import Survey
+from scoft_hpc.inputs.toy import scenes, world
 from scoft_hpc.results import people, study
-from scoft_hpc.runs import atomic, record
-from scoft_hpc.runs.journal import Journal
-from scoft_hpc.runs.layout import RunDir, StudyDir
-from scoft_hpc.toy import scenes, world
+from scoft_hpc.study import atomic, run_status
+from scoft_hpc.study.metrics_log import Journal
+from scoft_hpc.study.paths import RunDir, StudyDir
 from surveys import pages_from
 
 TERMS = {"ldm": "", "m": "m", "mp": "mp", "mpc": "mpc"}
@@ -121,7 +121,7 @@ class Maker:
         run = self.run(config)
         run.path.mkdir(parents=True, exist_ok=True)
         self.train(config, at_step)
-        record.write_failure(run, "nan", message, at_step)
+        run_status.write_failure(run, "nan", message, at_step)
 
     def train(self, config: RunConfig, steps: int) -> None:
         rng = _rng(config, "train")

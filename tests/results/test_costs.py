@@ -11,12 +11,12 @@ import pytest
 
 from scoft_hpc import gather
 from scoft_hpc.config.schema import WandbMode
-from scoft_hpc.results import costs, study
-from scoft_hpc.results.costs import Cost
+from scoft_hpc.results import study
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.gather import gather as gather_study
 from scoft_hpc.results.report import page as report
-from scoft_hpc.runs import atomic
+from scoft_hpc.study import atomic, costs
+from scoft_hpc.study.costs import Cost
 
 from .conftest import Maker
 from .test_report import Page
@@ -169,25 +169,25 @@ def test_the_report_and_gather_show_it(copied: Maker, capsys: pytest.CaptureFixt
 
 
 def test_the_files_are_those_that_the_launch_writes(make: Callable[..., Maker]) -> None:
-    """What is read here of `jobs/` is what `launch.batch` writes there."""
-    from scoft_hpc.launch import batch
-    from scoft_hpc.launch.batch import Attempt, Batch, Verdict
+    """What is read here of `jobs/` is what `study.job_array` writes there."""
+    from scoft_hpc.study import job_array
+    from scoft_hpc.study.job_array import Attempt, Batch, Verdict
 
     maker = make()
     sent = Batch(
-        name="train-a", stage=batch.TRAIN, created=START, user="me", tasks=(("a", "b"),), seconds=(HOUR,),
+        name="train-a", stage=job_array.TRAIN, created=START, user="me", tasks=(("a", "b"),), seconds=(HOUR,),
         gpu="v100-32", su_per_hour=2.0, minutes=10, parameters={}, cluster={}, by_hand=True,
     )  # fmt: skip
-    batch.write(maker.folder, sent)
-    folder = batch.folder_of(maker.folder, "train-a")
-    batch.record_job(folder, 12)
+    job_array.write(maker.folder, sent)
+    folder = job_array.folder_of(maker.folder, "train-a")
+    job_array.record_job(folder, 12)
     start = Attempt(task=0, restart=0, job="12_0", host="w1", started=START, progress={})
-    batch.write_attempt(folder, start)
+    job_array.write_attempt(folder, start)
     os.utime(folder / "0.0.json", (START + HOUR / 2, START + HOUR / 2))
-    (read_by_launch,) = batch.read_all(maker.folder)
+    (read_by_launch,) = job_array.read_all(maker.folder)
     found = costs.total(read(maker))
     assert found == Cost(0.5, 1.0, 1.0, 2.0, tasks=1, attempts=1)
     assert found.su == read_by_launch.spent()
-    batch.keep_verdicts(maker.folder, read_by_launch, {0: Verdict("TIMEOUT", HOUR)})
+    job_array.keep_verdicts(maker.folder, read_by_launch, {0: Verdict("TIMEOUT", HOUR)})
     assert json.loads((folder / "verdicts.json").read_text()) != {}
-    assert costs.total(read(maker)).su == batch.read_all(maker.folder)[0].spent() == 2.0
+    assert costs.total(read(maker)).su == job_array.read_all(maker.folder)[0].spent() == 2.0

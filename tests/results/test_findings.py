@@ -16,7 +16,7 @@ from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.power import components, cultures_needed, seeds_needed
 from scoft_hpc.results.statistics import level, mean, paired, values
 from scoft_hpc.results.table import Row
-from scoft_hpc.runs import atomic
+from scoft_hpc.study import atomic
 
 from .conftest import Maker
 

@@ -14,7 +14,7 @@ from scoft_hpc import gather as command
 from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.results.gather import gather
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.study.paths import StudyDir
 
 from .conftest import Maker
 

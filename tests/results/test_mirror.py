@@ -12,7 +12,7 @@ import pytest
 from scoft_hpc.config.schema import RunConfig, Wandb, WandbMode
 from scoft_hpc.results import mirror, publish, study, table, wandb_session
 from scoft_hpc.results.mirror import Mirror
-from scoft_hpc.runs.claim import Claim
+from scoft_hpc.study.lease import Claim
 from wandb_server import WandbServer, serving
 
 from .conftest import Maker

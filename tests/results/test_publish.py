@@ -18,8 +18,8 @@ import pytest
 
 from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.results import publish, study, table
-from scoft_hpc.runs import claim
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.study import lease
+from scoft_hpc.study.paths import StudyDir
 
 from .conftest import Maker
 
@@ -209,7 +209,7 @@ def test_broken_ledger_publishes_anew(tmp_path: Path) -> None:
 
 
 def test_one_publisher_at_a_time(copied: Maker) -> None:
-    held = claim.Claim.take(copied.folder.wandb / "claim.json")
+    held = lease.Claim.take(copied.folder.wandb / "claim.json")
     (note,) = send(copied)
     held.release()
     assert "somebody else is publishing" in note

@@ -14,7 +14,7 @@ import pytest
 
 from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.results import publish, study, table, wandb_session
-from scoft_hpc.runs.claim import Claim
+from scoft_hpc.study.lease import Claim
 from wandb_server import KEY, WandbServer, serving
 
 from .conftest import Maker

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from scoft_hpc.config.schema import Data
-from scoft_hpc.data.key import folder_of
+from scoft_hpc.inputs.cache_key import folder_of
+from scoft_hpc.inputs.toy import world
 from scoft_hpc.results import grids, study
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page as report
-from scoft_hpc.toy import world
 
 from .conftest import Maker
 

@@ -15,11 +15,11 @@ from playwright.sync_api import Browser, Page
 
 from browsers import chromium
 from scoft_hpc.config.schema import Data, Gradient, RunConfig, Variant
-from scoft_hpc.data.key import folder_of
+from scoft_hpc.inputs.cache_key import folder_of
+from scoft_hpc.inputs.toy import world
 from scoft_hpc.results import study
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page as report
-from scoft_hpc.toy import world
 
 from .conftest import Maker, ask
 from .test_costs import attempt, send

@@ -20,7 +20,7 @@ from scoft_hpc.results.statistics import (
     paired,
     values,
 )
-from scoft_hpc.runs import atomic
+from scoft_hpc.study import atomic
 
 from .conftest import Maker
 

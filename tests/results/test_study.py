@@ -14,8 +14,8 @@ from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.schema import Form, RunConfig, Variant
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.results import study
-from scoft_hpc.runs.layout import StudyDir
-from scoft_hpc.runs.record import Status
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.run_status import Status
 
 from .conftest import Maker
 

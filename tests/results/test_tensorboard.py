@@ -17,7 +17,7 @@ from scoft_hpc import gather as command
 from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.results import study, tensorboard
 from scoft_hpc.results.gather import gather
-from scoft_hpc.runs.claim import Claim
+from scoft_hpc.study.lease import Claim
 
 from .conftest import Maker
 

@@ -17,7 +17,7 @@ from scoft_hpc.config import compose
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "sbatch"
-BASE = ROOT / "src/scoft_hpc/toy/assets/base"
+BASE = ROOT / "src/scoft_hpc/inputs/toy/assets/base"
 TEMPLATES = sorted(FOLDER.glob("*.sbatch"))
 SCRIPTS = [*TEMPLATES, FOLDER / "fetch.sh"]
 

@@ -30,13 +30,13 @@ from typing import Any
 from scoft_hpc import job
 from scoft_hpc.config import compose
 from scoft_hpc.errors import INTERRUPTED, RunError
-from scoft_hpc.launch import task
-from scoft_hpc.launch.policy import CAUSES
-from scoft_hpc.runs import atomic, record
-from scoft_hpc.runs.claim import JOB, RESTART, Claim
-from scoft_hpc.runs.journal import STEP, Journal
-from scoft_hpc.runs.layout import RunDir
-from scoft_hpc.runs.stop import SIGNALS, Stop
+from scoft_hpc.launch.slurm import task_runner
+from scoft_hpc.launch.tracking.retry_policy import CAUSES
+from scoft_hpc.study import atomic, run_status
+from scoft_hpc.study.interrupt import SIGNALS, Stop
+from scoft_hpc.study.lease import JOB, RESTART, Claim
+from scoft_hpc.study.metrics_log import STEP, Journal
+from scoft_hpc.study.paths import RunDir
 
 RESTARTS = int(os.environ.get(RESTART, "0"))
 
@@ -51,12 +51,14 @@ def execute(paths: Sequence[Path]) -> int:
         for run in runs:
             claims[run] = Claim.take(run.claim)
             held.callback(claims[run].release)
-            saved[run] = record.progress(run)  # before the note: a test may then free a zombie, which saves
-            record.start_attempt(run)
+            saved[run] = run_status.progress(
+                run
+            )  # before the note: a test may then free a zombie, which saves
+            run_status.start_attempt(run)
             _note(run, "started.txt")
         if len(runs) > _orders(runs[0]).get("lanes", len(runs)):
             for run in runs:
-                record.write_failure(run, "gpu memory", f"{len(runs)} lanes do not fit", 0)
+                run_status.write_failure(run, "gpu memory", f"{len(runs)} lanes do not fit", 0)
             return RunError.exit_code
         return max(_train(run, claims[run], saved[run], stop) for run in runs)
 
@@ -80,7 +82,7 @@ def _train(run: RunDir, claim: Claim, saved: int, stop: Stop) -> int:
             faults = _meant(run, orders)
             _break(faults)
             if "fail" in faults:
-                record.write_failure(run, faults["fail"], "as ordered", step)
+                run_status.write_failure(run, faults["fail"], "as ordered", step)
                 return RunError.exit_code
         journal.append({STEP: step, "loss": 1.0 / step, "seconds": time.monotonic() - started})
         if orders["saves"] and step % orders["saves"] == 0:
@@ -88,7 +90,7 @@ def _train(run: RunDir, claim: Claim, saved: int, stop: Stop) -> int:
     run.samples.mkdir(exist_ok=True)
     (run.samples / "p00-s00.png").touch()
     try:
-        record.write_result(run, claim, RESTARTS + 1, {"train": 0.0})
+        run_status.write_result(run, claim, RESTARTS + 1, {"train": 0.0})
     except RunError as error:
         sys.stderr.write(f"{error}\n")
         _note(run, "refused.txt")
@@ -132,7 +134,7 @@ def _note(run: RunDir, name: str) -> None:
 
 if __name__ == "__main__":
     if "scoft_hpc.job" in sys.argv:
-        task.DOOR = Path(__file__).stem
+        task_runner.DOOR = Path(__file__).stem
         paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         sys.argv = [sys.argv[0], sys.argv[-1]]

@@ -19,13 +19,14 @@ import pytest
 
 from scoft_hpc import sweep
 from scoft_hpc.config import compose
-from scoft_hpc.launch import batch, situation, slurm
-from scoft_hpc.launch.batch import Attempt, Batch
-from scoft_hpc.launch.reconcile import State
-from scoft_hpc.launch.study import read
-from scoft_hpc.runs import record
-from scoft_hpc.runs.layout import RunDir, StudyDir
-from scoft_hpc.runs.record import Status
+from scoft_hpc.launch.slurm import client
+from scoft_hpc.launch.tracking import study_state
+from scoft_hpc.launch.tracking.run_state import State
+from scoft_hpc.study import job_array, run_status
+from scoft_hpc.study.job_array import Attempt, Batch
+from scoft_hpc.study.paths import RunDir, StudyDir
+from scoft_hpc.study.plan_file import read
+from scoft_hpc.study.run_status import Status
 from slurm.machine import Machine
 from slurm.processes import PATIENCE
 
@@ -103,7 +104,7 @@ class OnSlurm:
         return [self.study.run(name) for name in self.ids]
 
     def states(self) -> dict[str, State]:
-        return situation.read(self.study, self.ids).states
+        return study_state.read(self.study, self.ids).states
 
     def state(self) -> State:
         """Of a study of one run."""
@@ -111,17 +112,19 @@ class OnSlurm:
         return state
 
     def batches(self) -> list[Batch]:
-        return batch.read_all(self.study)
+        return job_array.read_all(self.study)
 
     def attempts(self) -> list[Attempt]:
         """In the order in which they started."""
-        found = [attempt for one in self.batches() if one.stage == batch.TRAIN for attempt in one.attempts]
+        found = [
+            attempt for one in self.batches() if one.stage == job_array.TRAIN for attempt in one.attempts
+        ]
         return sorted(found, key=lambda attempt: attempt.started)
 
-    def living(self) -> list[slurm.Entry]:
+    def living(self) -> list[client.Entry]:
         """The study's jobs in the queue."""
         names = {one.job_name for one in self.batches()}
-        return [entry for entry in slurm.queue().entries if entry.alive and entry.name in names]
+        return [entry for entry in client.queue().entries if entry.alive and entry.name in names]
 
     def logs(self) -> str:
         return "\n".join(path.read_text() for path in sorted(self.study.logs.glob("slurm/*.out")))
@@ -152,11 +155,11 @@ class OnSlurm:
         self.wait(lambda: not self.living(), "the jobs to be gone")
 
     def wait_step(self, step: int) -> None:
-        self.wait(lambda: record.step(self.runs[0]) >= step, f"step {step}")
+        self.wait(lambda: run_status.step(self.runs[0]) >= step, f"step {step}")
 
     def wait_saved(self, step: int) -> None:
         """Of a study of one run; its journal may be ahead of what is saved."""
-        self.wait(lambda: record.progress(self.runs[0]) >= step, f"step {step} to be saved")
+        self.wait(lambda: run_status.progress(self.runs[0]) >= step, f"step {step} to be saved")
 
     def wait_status(self, *wanted: Status) -> None:
         self.wait(lambda: self.state().status in wanted, f"{[status.value for status in wanted]}")

@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from scoft_hpc.launch import batch
-from scoft_hpc.launch.batch import PREPARE, TRAIN, Batch
-from scoft_hpc.runs import record
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.study import job_array, run_status
+from scoft_hpc.study.job_array import PREPARE, TRAIN, Batch
+from scoft_hpc.study.paths import StudyDir
 from slurm.machine import Machine
 
 WORDS = ("culture=all", "ablation=loss_terms", "study=s", "threads=1", "cluster.lanes=13")
@@ -36,7 +35,7 @@ def table(study: StudyDir) -> list[dict[str, str]]:
 
 
 def training(study: StudyDir) -> Batch:
-    (found,) = [one for one in batch.read_all(study) if one.stage == TRAIN]
+    (found,) = [one for one in job_array.read_all(study) if one.stage == TRAIN]
     return found
 
 
@@ -51,11 +50,11 @@ def test_the_default_study_survives_a_time_limit_and_ends_in_the_same_table(
     cluster: Machine, tmp_path: Path
 ) -> None:
     there = sweep(tmp_path / "there", "cluster=slurm", "device=cpu", "cluster.warn_seconds=200")
-    prepare, train = batch.read_all(there)
+    prepare, train = job_array.read_all(there)
     assert prepare.stage == PREPARE and len(prepare.tasks) == 5
     assert sorted(map(len, train.tasks)) == [12, 13]
     trained = [there.run(run) for run in train.tasks[0] if "base" not in run]
-    until(lambda: any(record.step(run) > 3 for run in trained), "the first steps")
+    until(lambda: any(run_status.step(run) > 3 for run in trained), "the first steps")
     caches = [path.name for path in (tmp_path / "there" / "cache").iterdir()]
     assert (
         sum(not name.startswith("negatives-") for name in caches) == 5

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from scoft_hpc.execute import _cause
-from scoft_hpc.launch.policy import CAUSES
-from scoft_hpc.runs import record
-from scoft_hpc.runs.record import Status
+from scoft_hpc.launch.tracking.retry_policy import CAUSES
+from scoft_hpc.study import run_status
+from scoft_hpc.study.run_status import Status
 from slurm.machine import Machine
 from slurm.studies_on_slurm import OnSlurm, paced
 
@@ -96,7 +96,7 @@ def test_a_loss_that_is_not_finite_waits_for_a_person_with_its_reason(
     study = paced(cluster, tmp_path, fail="nan", at=3, pace=0.01)
     assert study.sweep().code == 0
     assert_ends_once_failed(study, "nan")
-    failure = record.failure(study.runs[0])
+    failure = run_status.failure(study.runs[0])
     assert failure is not None and (failure["message"], failure["step"]) == ("as ordered", 3)
 
 
@@ -140,7 +140,7 @@ def test_requeues_by_slurm_itself_without_progress_come_to_an_end(cluster: Machi
         cluster.run("scontrol", "requeue", study.attempts()[-1].job)
         study.wait(lambda: run.failure.exists() or len(study.attempts()) > starts, "the next start")
     study.wait_idle()
-    failure = record.failure(run)
+    failure = run_status.failure(run)
     assert failure is not None and failure["cause"] == "no progress"
     message = f"{TRIES} attempts in a row saved nothing new; the last one ended on: preempted"
     assert failure["message"] == message

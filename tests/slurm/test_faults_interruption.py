@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scoft_hpc.runs import journal, record
-from scoft_hpc.runs.record import Status
+from scoft_hpc.study import metrics_log, run_status
+from scoft_hpc.study.run_status import Status
 from slurm.machine import Machine
 from slurm.studies_on_slurm import OnSlurm, on, paced, take_node
 
@@ -29,7 +29,7 @@ def test_preempted_with_requeue_it_resumes_from_the_last_save_and_is_done_once(
     assert first.job == second.job
     assert next(iter(second.progress.values())) >= 3
     assert len(study.lines("published.txt")) == 1
-    assert [row[journal.STEP] for row in journal.read(study.runs[0].metrics)] == list(range(1, 21))
+    assert [row[metrics_log.STEP] for row in metrics_log.read(study.runs[0].metrics)] == list(range(1, 21))
     assert not study.runs[0].failure.exists() and not list(study.runs[0].path.glob("failure-*"))
 
 
@@ -56,9 +56,9 @@ def test_sigterm_alone_leads_to_a_save(cluster: Machine, tmp_path: Path) -> None
     try:
         assert study.sweep().code == 0
         study.wait_step(3)
-        assert record.progress(study.runs[0]) == 0
+        assert run_status.progress(study.runs[0]) == 0
         urgent = take_node(cluster)
-        study.wait(lambda: record.progress(study.runs[0]) >= 3, "a save")
+        study.wait(lambda: run_status.progress(study.runs[0]) >= 3, "a save")
     finally:
         cluster.run("scontrol", "update", "partition=preempt", "GraceTime=0")
     cluster.run("scancel", urgent)
@@ -177,6 +177,6 @@ def test_a_zombie_whose_node_was_given_up_cannot_publish(cluster: Machine, tmp_p
     study.wait_idle()
     (published,) = study.lines("published.txt")
     assert published.endswith(" 1")
-    assert record.result(study.runs[0])["attempt"] == 2
+    assert run_status.result(study.runs[0])["attempt"] == 2
     zombie, heir = study.attempts()
     assert (zombie.restart, heir.restart, heir.code) == (0, 1, 0)

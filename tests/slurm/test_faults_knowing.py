@@ -6,9 +6,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from scoft_hpc.launch import reconcile, situation, slurm
-from scoft_hpc.launch.situation import ACCOUNTING_SECONDS
-from scoft_hpc.runs.record import Status
+from scoft_hpc.launch.slurm import client
+from scoft_hpc.launch.tracking import run_state, study_state
+from scoft_hpc.launch.tracking.study_state import ACCOUNTING_SECONDS
+from scoft_hpc.study.run_status import Status
 from slurm.machine import Machine
 from slurm.studies_on_slurm import OnSlurm, on, paced, take_node
 
@@ -57,13 +58,13 @@ def test_no_state_that_a_job_leaves_again_counts_as_an_end(cluster: Machine, tmp
     cluster.run("scontrol", "update", "partition=GPU-shared", "state=down")
     try:
         assert study.sweep().code == 0
-        seen = situation.read(study.study, study.ids)
+        seen = study_state.read(study.study, study.ids)
         (entry,) = study.living()
         for word in WAITING:
-            queue = slurm.Queue([replace(entry, state=word)])
-            states = reconcile.states(seen.files, seen.batches, queue)
+            queue = client.Queue([replace(entry, state=word)])
+            states = run_state.states(seen.files, seen.batches, queue)
             assert [(state.status, state.alive) for state in states.values()] == [(Status.queued, True)], word
-            assert not reconcile.missing(states.values(), by_hand=True, retry=True)
+            assert not run_state.missing(states.values(), by_hand=True, retry=True)
     finally:
         cluster.run("scontrol", "update", "partition=GPU-shared", "state=up")
 
@@ -135,7 +136,7 @@ def test_a_task_waits_for_files_that_appear_late_on_its_node(cluster: Machine, t
         cluster.run("scontrol", "update", "partition=GPU-shared", "state=up")
 
     def begun() -> bool:
-        return slurm.queue().find(entry.name, entry.job, entry.index).state == "RUNNING"
+        return client.queue().find(entry.name, entry.job, entry.index).state == "RUNNING"
 
     study.wait(begun, "the job to begin")
     time.sleep(2.0)

@@ -14,9 +14,9 @@ from scoft_hpc.config import compose
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.execute import execute
 from scoft_hpc.retry import main as retry
-from scoft_hpc.runs import record
-from scoft_hpc.runs.layout import RunDir
-from scoft_hpc.runs.record import Status
+from scoft_hpc.study import run_status
+from scoft_hpc.study.paths import RunDir
+from scoft_hpc.study.run_status import Status
 from scoft_hpc.training import checkpoint
 from slurm.machine import Machine
 from slurm.studies_on_slurm import REAL, OnSlurm, contents, on, real, take_node
@@ -36,7 +36,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     run.path.mkdir(parents=True)
     run.config.write_text(compose.dump(config))
     assert execute([run.path]) == 0
-    return str(record.result(run)["lora_sha256"])
+    return str(run_status.result(run)["lora_sha256"])
 
 
 def one_run(cluster: Machine, output: Path, *words: str) -> OnSlurm:
@@ -50,7 +50,7 @@ def test_interrupted_training_ends_in_the_same_weights(
     study = one_run(cluster, tmp_path, *(on("preempt") if fault == "preempted" else ()))
     assert study.sweep().code == 0
     study.wait_step(10)
-    study.wait(lambda: record.progress(study.runs[0]) > 0, "a save")
+    study.wait(lambda: run_status.progress(study.runs[0]) > 0, "a save")
     if fault == "preempted":
         urgent = take_node(cluster)
         study.wait(lambda: study.state().status is Status.queued, "being queued again")
@@ -62,7 +62,7 @@ def test_interrupted_training_ends_in_the_same_weights(
     _, second = study.attempts()
     assert second.restart == 1
     assert all(0 < progress < STEPS for progress in second.progress.values())
-    assert record.result(study.runs[0])["lora_sha256"] == undisturbed
+    assert run_status.result(study.runs[0])["lora_sha256"] == undisturbed
 
 
 def test_training_makes_what_a_preparation_that_never_ran_has_not(cluster: Machine, tmp_path: Path) -> None:
@@ -107,11 +107,11 @@ def test_a_full_disk_leaves_the_last_save_one_clear_message_and_a_run_that_goes_
 ) -> None:
     study = one_run(cluster, tmp_path)
     assert study.sweep().code == 0
-    study.wait(lambda: record.progress(study.runs[0]) > 0, "a save")
+    study.wait(lambda: run_status.progress(study.runs[0]) > 0, "a save")
     ballast = small_disk / "ballast"
     study.wait(lambda: filled(ballast) and not study.living(), "the job's end")
     (run,) = study.runs
-    failure = record.failure(run)
+    failure = run_status.failure(run)
     assert failure is not None and failure["cause"] == "disk"
     assert f"{run.checkpoints}/step-" in failure["message"]
     assert "No space left on device; it needs " in failure["message"]
@@ -127,7 +127,7 @@ def test_a_full_disk_leaves_the_last_save_one_clear_message_and_a_run_that_goes_
     study.wait_idle()
     _, second = study.attempts()
     assert all(0 < progress < STEPS for progress in second.progress.values())
-    assert record.result(run)["lora_sha256"] == undisturbed
+    assert run_status.result(run)["lora_sha256"] == undisturbed
 
 
 def test_secrets_are_in_no_file_of_the_study_nor_of_slurm(

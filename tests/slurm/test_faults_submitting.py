@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from scoft_hpc.launch import batch, remote, submit
-from scoft_hpc.launch.study import launch_claim
-from scoft_hpc.runs import claim
-from scoft_hpc.runs.claim import Owner
+from scoft_hpc.launch.slurm import launcher
+from scoft_hpc.launch.slurm import sbatch as submit
+from scoft_hpc.study import job_array, lease
+from scoft_hpc.study.lease import Owner
+from scoft_hpc.study.plan_file import launch_claim
 from slurm.machine import Machine
 from slurm.studies_on_slurm import OnSlurm, paced
 
@@ -33,7 +34,7 @@ exit $code
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits for tens of seconds waits for one or two."""
     monkeypatch.setattr(submit, "PAUSES", (0.0, 1.0))
-    monkeypatch.setattr(remote, "SETTLE_SECONDS", 3.0)
+    monkeypatch.setattr(launcher, "SETTLE_SECONDS", 3.0)
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def test_of_two_who_send_at_once_one_sends_and_the_other_is_told(study: OnSlurm)
     assert sum("sent: 4 train tasks" in text for text in said) == 1, said
     (other,) = [index for index, text in enumerate(said) if "sent: 4 train tasks" not in text]
     if codes[other]:  # they met; else the other came later and found all sent
-        assert codes[other] == 4 and f"is being worked on by {claim.user()}@" in said[other]
+        assert codes[other] == 4 and f"is being worked on by {lease.user()}@" in said[other]
     else:
         assert "nothing to send: 4 runs still in the queue or at work" in said[other]
     study.order(hold=[])
@@ -170,7 +171,7 @@ def test_of_two_who_send_at_once_one_sends_and_the_other_is_told(study: OnSlurm)
 
 def test_who_sends_is_told_to_the_other_by_name(study: OnSlurm) -> None:
     study.study.path.mkdir()
-    hold = claim.Claim.take(launch_claim(study.study))
+    hold = lease.Claim.take(launch_claim(study.study))
     process = study.start()
     said = process.communicate()[0]
     hold.release()
@@ -179,7 +180,7 @@ def test_who_sends_is_told_to_the_other_by_name(study: OnSlurm) -> None:
     assert not study.study.jobs.exists()
 
 
-@pytest.mark.parametrize(("age", "code"), [(claim.LEASE_SECONDS * 2, 0), (claim.LEASE_SECONDS / 2, 4)])
+@pytest.mark.parametrize(("age", "code"), [(lease.LEASE_SECONDS * 2, 0), (lease.LEASE_SECONDS / 2, 4)])
 def test_a_stale_lease_of_another_login_node_expires(study: OnSlurm, age: float, code: int) -> None:
     path = launch_claim(study.study)
     path.parent.mkdir()
@@ -205,5 +206,5 @@ def test_two_arrays_of_one_batch_do_its_work_once(study: OnSlurm) -> None:
         lambda: f"this array ({twin}) is not the one on record ({sent.job})" in study.logs(), "the twin"
     )
     study.order(hold=[])
-    assert batch.read(batch.folder_of(study.study, sent.name)).job == sent.job
+    assert job_array.read(job_array.folder_of(study.study, sent.name)).job == sent.job
     assert_each_run_once(study)

@@ -22,10 +22,11 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc.errors import INTERRUPTED
-from scoft_hpc.launch import batch, slurm
-from scoft_hpc.launch.batch import TRAIN
-from scoft_hpc.launch.study import read
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.launch.slurm import client
+from scoft_hpc.study import job_array
+from scoft_hpc.study.job_array import TRAIN
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.plan_file import read
 from slurm.layout import NODES
 from slurm.machine import Machine
 from slurm.processes import chosen
@@ -148,11 +149,11 @@ def results(study: StudyDir) -> dict[str, str]:
 def at_once(study: StudyDir) -> Counter[str]:
     """How many tasks in the queue hold each run; one that has come to its end does not, while it sends what is lost."""
     try:
-        queue = slurm.queue()
-    except slurm.NoAnswerError:
+        queue = client.queue()
+    except client.NoAnswerError:
         return Counter()
     found: Counter[str] = Counter()
-    for one in batch.read_all(study):
+    for one in job_array.read_all(study):
         for task, runs in enumerate(one.tasks if one.stage == TRAIN else ()):
             entry, last = queue.find(one.job_name, one.job, task), one.last(task)
             leaving = last is not None and last.code not in (None, INTERRUPTED)
@@ -202,8 +203,8 @@ def test_everything_is_killed_and_every_run_is_done_once(
     calm = {name: json.loads(text) for name, text in results(quiet_study).items()}
     for name, text in told.items():
         assert json.loads(text)["lora_sha256"] == calm[name]["lora_sha256"]
-    starts = sum(len(one.attempts) for one in batch.read_all(study))
-    sys.stdout.write(f"{starts} starts of tasks in {len(batch.read_all(study))} batches\n")
+    starts = sum(len(one.attempts) for one in job_array.read_all(study))
+    sys.stdout.write(f"{starts} starts of tasks in {len(job_array.read_all(study))} batches\n")
 
 
 def wait_in_peace(study: StudyDir) -> None:

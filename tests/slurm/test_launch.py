@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc.config.compose import compose
-from scoft_hpc.launch import batch
-from scoft_hpc.launch.batch import PREPARE, TRAIN
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.study import job_array
+from scoft_hpc.study.job_array import PREPARE, TRAIN
+from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.sweep import sweep
 from slurm.machine import Machine
 
@@ -51,7 +51,7 @@ def test_packs_become_array_tasks_that_wait_for_the_cultures(
 ) -> None:
     assert send(study) == 0
     told = capsys.readouterr().out
-    prepare, train = batch.read_all(study)
+    prepare, train = job_array.read_all(study)
     assert (prepare.stage, train.stage) == (PREPARE, TRAIN)
     assert len(prepare.tasks) == len(train.tasks) == 2
     assert Counter(len(task) for task in train.tasks) == {5: 2}
@@ -73,10 +73,10 @@ def test_the_same_command_sends_nothing_again(
 
 def test_what_was_cancelled_is_sent_again_and_nothing_else(cluster: Machine, study: StudyDir) -> None:
     send(study)
-    prepare, train = batch.read_all(study)
+    prepare, train = job_array.read_all(study)
     cluster.run("scancel", f"{train.job}_1")
     send(study)
-    *_, again = batch.read_all(study)
+    *_, again = job_array.read_all(study)
     assert again.tasks == (train.tasks[1],)
     assert again.parameters["dependency"] == f"afterany:{prepare.job}"  # still being prepared: not twice
     assert len(queue(cluster)) == 4
@@ -90,7 +90,7 @@ def test_plan_only_and_a_small_budget_send_nothing(
     words = [*WORDS, f"output={study.path.parent}", "budget.su=0.001"]
     ended = run(words)
     assert ended.returncode == 3 and "budget.su=0.001 is not enough" in ended.stderr
-    assert queue(cluster) == [] and batch.read_all(study) == []
+    assert queue(cluster) == [] and job_array.read_all(study) == []
 
 
 def test_a_refusal_is_told_and_leaves_nothing_behind(cluster: Machine, study: StudyDir) -> None:
@@ -105,7 +105,7 @@ def test_a_refusal_is_told_and_leaves_nothing_behind(cluster: Machine, study: St
 
 def test_arrays_are_split_below_slurms_limit_and_throttled(cluster: Machine, study: StudyDir) -> None:
     send(study, "cluster.lanes=1", "cluster.max_array=4", "cluster.jobs=2")
-    arrays = [one for one in batch.read_all(study) if one.stage == TRAIN]
+    arrays = [one for one in job_array.read_all(study) if one.stage == TRAIN]
     assert [len(one.tasks) for one in arrays] == [4, 4, 2]
     assert len({run for one in arrays for task in one.tasks for run in task}) == 10
     scripts = [path.read_text() for path in (study.logs / "slurm").glob("*_submission.sh")]
@@ -115,7 +115,7 @@ def test_arrays_are_split_below_slurms_limit_and_throttled(cluster: Machine, stu
 def test_runs_with_other_resources_land_in_other_arrays(cluster: Machine, study: StudyDir) -> None:
     axes = "{variant: [mpc], train.steps: [80, 40000]}"
     send(study, f"ablation.axes={axes}", "cluster.lanes=1")
-    limits = {one.minutes for one in batch.read_all(study) if one.stage == TRAIN}
+    limits = {one.minutes for one in job_array.read_all(study) if one.stage == TRAIN}
     assert len(limits) > 1
     assert {line.split()[1] for line in queue(cluster, "%j %l") if TRAIN in line} == {
         slurm_time(minutes) for minutes in limits
@@ -130,7 +130,7 @@ def test_the_job_holds_a_path_and_nothing_else(cluster: Machine, study: StudyDir
         for line in path.read_text().splitlines()
         if line.startswith("srun") and TRAIN in line
     }
-    assert text.endswith(f"-m scoft_hpc.job {batch.folder_of(study, batch.read_all(study)[1].name)}")
+    assert text.endswith(f"-m scoft_hpc.job {job_array.folder_of(study, job_array.read_all(study)[1].name)}")
     assert not list(study.path.rglob("*.pkl"))
     assert {run["study"] for run in configs(study)} == {"s"}
 

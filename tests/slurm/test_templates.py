@@ -14,14 +14,14 @@ import pytest
 
 from sbatch.hub import serving
 from scoft_hpc.config import compose
-from scoft_hpc.launch import store
-from scoft_hpc.launch.plan import make
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.launch.planning import plan_store
+from scoft_hpc.launch.planning.plan import make
+from scoft_hpc.study.paths import StudyDir
 from slurm.machine import Machine
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "sbatch"
-BASE = ROOT / "src/scoft_hpc/toy/assets/base"
+BASE = ROOT / "src/scoft_hpc/inputs/toy/assets/base"
 TINY = [
     "train.steps=2", "evaluation.steps=2", "evaluation.samples=1", "data.pairs=4", "data.negatives.steps=2",
     "device=cpu",
@@ -115,7 +115,7 @@ def test_run_saves_when_warned_starts_again_and_obeys_scancel(cluster: Machine, 
 def test_array_takes_every_run_of_a_plan_to_its_result(cluster: Machine, folder: Path) -> None:
     words = ["culture=korea", "study=by-hand", *TINY]
     plan = make(compose.compose("sweep", words), words)
-    store.write(StudyDir(plan.output / plan.study), plan)
+    plan_store.write(StudyDir(plan.output / plan.study), plan)
     submitted = ["--array=0-1", str(TEMPLATES / "array.sbatch"), "outputs/by-hand"]
     assert outcome(cluster, submit(cluster, *submitted), folder) == "COMPLETED 0:0"
     results = {

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc.config.compose import compose
-from scoft_hpc.launch import batch
-from scoft_hpc.launch.study import read
-from scoft_hpc.runs import atomic
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.study import atomic, job_array
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.plan_file import read
 from scoft_hpc.sweep import sweep
 from slurm.machine import Machine
 
@@ -35,9 +34,9 @@ def test_a_call_sends_one_round(cluster: Machine, tmp_path: Path, capsys: pytest
     text = call()
     assert "sent: 1 prepare and 1 train task" in text and "SU" in text
     assert "round 1 is on its way; when it is over, the same command goes on" in text
-    sent = batch.read_all(first)
+    sent = job_array.read_all(first)
     assert "nothing to send: 2 runs still in the queue" in call()
-    assert [one.job for one in batch.read_all(first)] == [
+    assert [one.job for one in job_array.read_all(first)] == [
         one.job for one in sent
     ] and not second.plan.exists()
     for number, entry in enumerate(read(first)["runs"], start=1):
@@ -49,4 +48,4 @@ def test_a_call_sends_one_round(cluster: Machine, tmp_path: Path, capsys: pytest
     text = call()
     assert "round 2 is on its way" in text and "0.25" in text
     assert len(read(first)["runs"]) == 2 and len(read(second)["runs"]) == 1
-    assert len(batch.read_all(second)) == 2
+    assert len(job_array.read_all(second)) == 2

@@ -14,9 +14,8 @@ import pytest
 
 from scoft_hpc import cancel, logs, retry, status, why
 from scoft_hpc.config.compose import compose
-from scoft_hpc.launch import batch
-from scoft_hpc.runs import record
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.study import job_array, run_status
+from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.sweep import sweep
 from slurm.machine import Machine
 from slurm.processes import PATIENCE
@@ -70,7 +69,7 @@ def test_waiting_jobs_are_told_cancelled_and_sent_again(
     cluster: Machine, study: StudyDir, told: Told
 ) -> None:
     send(study, WAITING)
-    prepare, train = batch.read_all(study)
+    prepare, train = job_array.read_all(study)
     assert {run["status"] for run in runs(told).values()} == {"queued"}
     assert "4 runs, 4 queued" in told(status) and "4 waiting (" in told(status)
     assert "it waits: " in told(why, "korea-ldm")
@@ -87,7 +86,7 @@ def test_waiting_jobs_are_told_cancelled_and_sent_again(
 
     assert "nothing to retry" in told(retry, "culture=mexico")
     assert "2 runs in 1 pack" in told(retry, "state=cancelled", "cluster.minutes=17")
-    again = batch.read_all(study)[-1]
+    again = job_array.read_all(study)[-1]
     assert (again.stage, again.minutes, again.tasks) == ("train", 17, train.tasks[:1])
     assert {run["status"] for run in runs(told).values()} == {"queued"}
     told(cancel, "--yes")
@@ -107,7 +106,7 @@ def test_a_cancelled_job_has_saved_and_a_retried_one_is_followed_to_its_end(
     told(cancel, "--yes")
     until(lambda: runs(told)["korea ldm"]["cause"] == "cancelled")
     ldm, mpc = sent.runs
-    saved = record.progress(ldm)
+    saved = run_status.progress(ldm)
     assert saved >= 5, "the job did not save before it ended"
     assert "cancelled (CANCELLED)" in told(why, "korea-ldm")
     sent.order(hold=[], pace=0.001)

@@ -12,13 +12,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from scoft_hpc.config import compose
-from scoft_hpc.toy.networks import ASSETS, BASE, load_scorer
-from scoft_hpc.toy.pretraining.autoencoder import reconstructions
-from scoft_hpc.toy.pretraining.captions import MAX_LENGTH, token_ids, words
-from scoft_hpc.toy.pretraining.measure import base_rates, load_base, psnr_by_style, scorer_accuracy
-from scoft_hpc.toy.pretraining.pictures import Pictures, pictures_of
-from scoft_hpc.toy.scenes import CULTURES
-from scoft_hpc.toy.world import RECIPE, any_scene
+from scoft_hpc.inputs.toy.scenes import CULTURES
+from scoft_hpc.inputs.toy.world import ASSETS, RECIPE, any_scene
+from scoft_hpc.models.toy_networks import BASE, load_scorer
+from toy_pretraining.autoencoder import reconstructions
+from toy_pretraining.captions import MAX_LENGTH, token_ids, words
+from toy_pretraining.measure import base_rates, load_base, psnr_by_style, scorer_accuracy
+from toy_pretraining.pictures import Pictures, pictures_of
 
 
 @pytest.fixture(scope="module")

@@ -10,19 +10,19 @@ from PIL import Image
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
 from scoft_hpc.evaluation.metrics import clip_score
-from scoft_hpc.toy.networks import BASE, CLIP, load_scorer
-from scoft_hpc.toy.pretraining.autoencoder import load_autoencoder, reconstructions
-from scoft_hpc.toy.pretraining.captions import words
-from scoft_hpc.toy.pretraining.clip import PREFIX, pixel_values, save_clip, train_clip
-from scoft_hpc.toy.pretraining.measure_clip import (
+from scoft_hpc.inputs.toy.scenes import SUBJECTS, Scene, render
+from scoft_hpc.models.toy_networks import BASE, CLIP, load_scorer
+from toy_pretraining.autoencoder import load_autoencoder, reconstructions
+from toy_pretraining.captions import words
+from toy_pretraining.clip import PREFIX, pixel_values, save_clip, train_clip
+from toy_pretraining.measure_clip import (
     Clip,
     features_of,
     recognition,
     style_scores,
     subjects_read,
 )
-from scoft_hpc.toy.pretraining.pictures import any_pictures, web_pictures
-from scoft_hpc.toy.scenes import SUBJECTS, Scene, render
+from toy_pretraining.pictures import any_pictures, web_pictures
 
 
 @pytest.fixture(scope="module")

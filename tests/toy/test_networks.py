@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from scoft_hpc.errors import DataError
-from scoft_hpc.toy.networks import load_feature_net, load_scorer
-from scoft_hpc.toy.scenes import Scene, render
+from scoft_hpc.inputs.toy.scenes import Scene, render
+from scoft_hpc.models.toy_networks import load_feature_net, load_scorer
 
 
 def _x(*scenes: Scene) -> torch.Tensor:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scoft_hpc.toy.scenes import (
+from scoft_hpc.inputs.toy.scenes import (
     CULTURES,
     PLACES,
     STYLES,

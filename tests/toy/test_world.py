@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from scoft_hpc.errors import DataError
-from scoft_hpc.toy.scenes import CULTURES, STYLES, SUBJECTS, own_style, render
-from scoft_hpc.toy.world import curated_scenes, prompts, web_scene, write_culture
+from scoft_hpc.inputs.toy.scenes import CULTURES, STYLES, SUBJECTS, own_style, render
+from scoft_hpc.inputs.toy.world import curated_scenes, prompts, web_scene, write_culture
 
 
 def test_the_web_draws_cultures_mostly_in_the_default_style() -> None:
@@ -78,5 +78,5 @@ def test_prompts() -> None:
 
 
 def test_the_world_does_not_load_torch() -> None:
-    code = "import sys, scoft_hpc.toy.world; sys.exit('torch' in sys.modules)"
+    code = "import sys, scoft_hpc.inputs.toy.world; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,8 +13,8 @@ from torch import Tensor
 import tiny
 from scoft_hpc.config.schema import Cadence, Form, Gradient, LrSchedule, RunConfig, Variant
 from scoft_hpc.data.batch import Wanted, draw
-from scoft_hpc.runs import journal
-from scoft_hpc.runs.stop import Interrupted, Stop
+from scoft_hpc.study import metrics_log
+from scoft_hpc.study.interrupt import Interrupted, Stop
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import learning_rate
 from scoft_hpc.training.loop import Training, gradients, interval, train
@@ -116,11 +116,11 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path
     for one, two in zip(straight, resumed, strict=True):
         assert torch.equal(weights(one), weights(two))
         rows = [
-            [{k: v for k, v in row.items() if k != "seconds"} for row in journal.read(t.run.metrics)]
+            [{k: v for k, v in row.items() if k != "seconds"} for row in metrics_log.read(t.run.metrics)]
             for t in (one, two)
         ]
         assert rows[0] == rows[1]
-        assert [row[journal.STEP] for row in rows[1]] == list(range(1, 7))
+        assert [row[metrics_log.STEP] for row in rows[1]] == list(range(1, 7))
 
 
 def test_a_kill_between_two_lanes_saves_still_resumes_bit_for_bit(tmp_path: Path) -> None:

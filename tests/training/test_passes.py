@@ -14,8 +14,8 @@ from scoft_hpc.config.schema import Form, Gradient, Variant
 from scoft_hpc.data.batch import concatenate
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.room import Room
-from scoft_hpc.runs import journal
-from scoft_hpc.runs.stop import Stop
+from scoft_hpc.study import metrics_log
+from scoft_hpc.study.interrupt import Stop
 from scoft_hpc.training.loop import gradients, train
 
 LANES = [
@@ -87,7 +87,7 @@ def test_out_of_memory_halves_the_rows_and_goes_on(tmp_path: Path, caplog: pytes
     for one, two in zip(plain, small, strict=True):
         assert two.error is None
         assert (one.lane.weights - two.lane.weights).norm() <= 1e-4 * one.lane.weights.norm()
-        assert [row.get("rows") for row in journal.read(two.run.metrics)] == [4] * 6
+        assert [row.get("rows") for row in metrics_log.read(two.run.metrics)] == [4] * 6
 
 
 def test_out_of_memory_with_a_single_row_is_the_lanes_error(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from scoft_hpc.config.cluster import gpu_of
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.schema import DISTANCES, EMBEDDINGS, METRICS, Prompting, RunConfig, Variant, WandbMode
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.runs.layout import STUDY
+from scoft_hpc.study.paths import STUDY
 
 Rule = tuple[Callable[[Any], bool], str]
 """What a value must be: a predicate, and the same in words."""

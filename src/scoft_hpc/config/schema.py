@@ -21,7 +21,7 @@ def infra(default: Any) -> Any:
 
 
 class Variant(Enum):
-    """The rows of the ablation that the study ranks; `losses.total.TERMS` says which terms each has."""
+    """The rows of the ablation that the study ranks; `config.terms.TERMS` says which terms each has."""
 
     base = "base"
     ldm = "ldm"
@@ -100,10 +100,10 @@ class WandbMode(Enum):
 
 
 DISTANCES = ("toy", "dreamsim", "dino", "clip", "blip2", "vgg")
-"""The feature distances; `features.registry` has a network for each."""
+"""The feature distances; `perceptual.registry` has a network for each."""
 
 EMBEDDINGS = ("toy", "dino")
-"""The networks whose features of an image judge a run's samples; `features.judges` has each."""
+"""The networks whose features of an image judge a run's samples; `evaluation.embedders` has each."""
 
 METRICS: dict[str, str | None] = {
     "default_style": None,

@@ -23,15 +23,15 @@ from torch import Tensor
 from scoft_hpc.config import memory
 from scoft_hpc.config.schema import NegativeSource, RunConfig
 from scoft_hpc.data import images
-from scoft_hpc.data.key import folder_of
-from scoft_hpc.data.manifest import Manifest
 from scoft_hpc.data.negatives.draw import draw
 from scoft_hpc.errors import DataError
+from scoft_hpc.inputs.cache_key import folder_of
+from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.losses.perceptual import Distance
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.room import Room
-from scoft_hpc.runs import atomic
-from scoft_hpc.runs.stop import Stop
+from scoft_hpc.study import atomic
+from scoft_hpc.study.interrupt import Stop
 
 log = logging.getLogger(__name__)
 TENSORS = "tensors.safetensors"

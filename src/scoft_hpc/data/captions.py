@@ -14,14 +14,12 @@ from pathlib import Path
 from PIL import Image
 
 from scoft_hpc.data import images
-from scoft_hpc.data.rows import METADATA, Row, read_lines
 from scoft_hpc.errors import DataError
-from scoft_hpc.runs import atomic
-from scoft_hpc.runs.stop import Stop
+from scoft_hpc.inputs.metadata_rows import METADATA, WRITER, Row, read_lines
+from scoft_hpc.study import atomic
+from scoft_hpc.study.interrupt import Stop
 
 log = logging.getLogger(__name__)
-WRITER = "blip_source"
-"""The key of a row that says which captioner wrote its `blip_text`."""
 BEFORE = "metadata.before-captions.jsonl"
 """The file as its owner wrote it, kept beside it before the first change."""
 BATCH = 8

@@ -10,8 +10,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from scoft_hpc.data.image_file import FORMATS
-from scoft_hpc.runs import atomic
+from scoft_hpc.inputs.image_check import FORMATS
+from scoft_hpc.study import atomic
 
 
 def open_picture(path: Path) -> Image.Image:

@@ -15,7 +15,7 @@ from scoft_hpc.data.streams import stream
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.room import Room
 from scoft_hpc.models.sampler import sample
-from scoft_hpc.runs.stop import Stop
+from scoft_hpc.study.interrupt import Stop
 
 PIXELS = 16 * 512**2
 """Of the images drawn at a time: 16 of Stable Diffusion's size, or as many as `MOST` small ones."""

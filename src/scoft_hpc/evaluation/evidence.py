@@ -12,12 +12,12 @@ from torch import Tensor
 
 from scoft_hpc.config.schema import Scoring
 from scoft_hpc.data import images
+from scoft_hpc.evaluation.embedders import Clip, Embedding, load_clip, load_embedding
 from scoft_hpc.evaluation.generate import Sample, Subject, neutral_samples, samples
 from scoft_hpc.evaluation.metrics.clip_score import PREFIX
-from scoft_hpc.features.judge_weights import Judge, judges
-from scoft_hpc.features.judges import Clip, Embedding, load_clip, load_embedding
+from scoft_hpc.inputs.checkpoints.embedders import Judge, judges
 from scoft_hpc.models.room import Room
-from scoft_hpc.toy.networks import Scorer, load_scorer
+from scoft_hpc.models.toy_networks import Scorer, load_scorer
 
 BATCH = 32
 """Images that go through a judge at a time, as far as the memory takes them."""

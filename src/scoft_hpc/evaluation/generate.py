@@ -14,15 +14,15 @@ from pathlib import Path
 
 from scoft_hpc.config.plain import science
 from scoft_hpc.config.schema import RunConfig, Variant
-from scoft_hpc.data.manifest import Manifest
-from scoft_hpc.evaluation import neutral
 from scoft_hpc.evaluation.drawing import Image, draw
-from scoft_hpc.evaluation.prompts import asked, sample_name, told
 from scoft_hpc.evaluation.taken import take
+from scoft_hpc.inputs import neutral_prompts
+from scoft_hpc.inputs.dataset import Manifest
+from scoft_hpc.inputs.prompts import asked, sample_name, told
 from scoft_hpc.models.base import Base
-from scoft_hpc.runs import atomic
-from scoft_hpc.runs.layout import RunDir
-from scoft_hpc.runs.stop import Stop
+from scoft_hpc.study import atomic
+from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.paths import RunDir
 
 VERSION = 1
 """Of how the base's images are drawn: raised when the same settings come to draw other pictures."""
@@ -69,7 +69,7 @@ def samples(subject: Subject) -> list[Sample]:
 
 def neutral_samples(subject: Subject) -> list[Sample]:
     """The run's samples of prompts that name no culture, prompt by prompt."""
-    texts = neutral.prompts(subject.config)
+    texts = neutral_prompts.prompts(subject.config)
     return list(_samples(subject, "neutral", subject.run.neutral, texts, texts))
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config.schema import METRICS as NEEDS
+from scoft_hpc.config.terms import imagines
 from scoft_hpc.evaluation.evidence import Evidence, Judges, Pictures
 from scoft_hpc.evaluation.generate import Subject
 from scoft_hpc.evaluation.metrics.measure import Measure
 from scoft_hpc.evaluation.metrics.registry import METRICS, Unit
-from scoft_hpc.losses.total import imagines
-from scoft_hpc.runs import atomic
+from scoft_hpc.study import atomic
 
 VERSION = 2
 """Of what scores.json holds."""

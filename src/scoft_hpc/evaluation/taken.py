@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.data import images
-from scoft_hpc.data.manifest import Manifest
-from scoft_hpc.evaluation import gallery
-from scoft_hpc.evaluation.prompts import sample_name
-from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.inputs import external_images
+from scoft_hpc.inputs.dataset import Manifest
+from scoft_hpc.inputs.prompts import sample_name
+from scoft_hpc.study.paths import RunDir
 
 
 def take(run: RunDir, config: RunConfig, manifest: Manifest) -> None:
@@ -16,7 +16,7 @@ def take(run: RunDir, config: RunConfig, manifest: Manifest) -> None:
     Raises:
         DataError: if the images cannot be used, or are not those that the run was planned with.
     """
-    found = gallery.find(config, manifest)
+    found = external_images.find(config, manifest)
     for p, paths in enumerate(found.images):
         for s, path in enumerate(paths):
             to = run.samples / sample_name(p, s)

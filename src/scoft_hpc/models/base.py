@@ -21,7 +21,8 @@ from transformers.utils import logging as transformers_logging
 
 from scoft_hpc.config.schema import Model, Precision
 from scoft_hpc.diffusion.schedule import Schedule
-from scoft_hpc.models import random, single_file, weights
+from scoft_hpc.inputs.checkpoints import base_model
+from scoft_hpc.models import random, single_file
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.models.network import load_network
 from scoft_hpc.models.parts import Parts
@@ -81,7 +82,7 @@ class Base:
 
 
 def load_base(model: Model, device: torch.device) -> Base:
-    """The model that `models.weights.resolve` found, on the device and in its precision; nothing is downloaded.
+    """The resolved model (`inputs.checkpoints.base_model`) on the device, in its precision; nothing is downloaded.
 
     Raises:
         ConfigError: if the files lack tensors, or have others than the architecture.
@@ -106,7 +107,7 @@ def load_base(model: Model, device: torch.device) -> Base:
 
 
 def _parts(model: Model, dtype: torch.dtype) -> Parts:
-    if model.path == weights.RANDOM:
+    if model.path == base_model.RANDOM:
         return random.build(model.architecture, model.shrink, dtype)
     path = Path(model.path)
     return single_file.load(model, dtype) if path.is_file() else _from_folder(path, dtype, model.pickle)
@@ -124,5 +125,5 @@ def _from_folder(folder: Path, dtype: torch.dtype, pickle: bool) -> Parts:
 
 
 def _network(kind: Any, folder: Path, pickle: bool, **settings: Any) -> Any:
-    pickled = pickle and any(path.suffix == ".bin" for path in weights.weight_files(folder))
+    pickled = pickle and any(path.suffix == ".bin" for path in base_model.weight_files(folder))
     return load_network(kind, folder, pickled=pickled, **settings)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from scoft_hpc.config.commands import Captions, CaptionSource
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.inputs.checkpoints import hub, safetensors_header
+from scoft_hpc.inputs.checkpoints.digest import digest
+from scoft_hpc.inputs.checkpoints.files import read_json, shards
 from scoft_hpc.models.network import load_network
-from scoft_hpc.weights import hub, tensors
-from scoft_hpc.weights.digest import digest
-from scoft_hpc.weights.files import read_json, shards
 
 if TYPE_CHECKING:
     import torch
@@ -133,7 +133,9 @@ def _faults(folder: Path, family: Family) -> list[str]:
         pickles = sorted(path.name for path in folder.glob("*.bin"))
         found = f"; {', '.join(pickles)}: a pickle can run code when it is loaded, and is refused"
         faults.append(f"{WEIGHTS} is missing{found if pickles else ''}")
-    return faults + [f"{name} {fault}" for name in weights if (fault := tensors.fault(folder / name))]
+    return faults + [
+        f"{name} {fault}" for name in weights if (fault := safetensors_header.fault(folder / name))
+    ]
 
 
 def _weights(folder: Path) -> list[str]:

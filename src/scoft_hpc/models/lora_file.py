@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from scoft_hpc.runs import atomic
+from scoft_hpc.study import atomic
 
 KOHYA = {"A": "lora_down", "B": "lora_up"}
 FAMILIES = {768: "sd_v1", 1024: "sd_v2"}

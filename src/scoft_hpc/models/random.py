@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from scoft_hpc.config.schema import Architecture
-from scoft_hpc.models.architecture import configs
+from scoft_hpc.inputs.checkpoints.architecture import configs
 from scoft_hpc.models.parts import PADS, Parts
 
 TOKENS = 77

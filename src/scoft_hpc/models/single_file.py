@@ -11,7 +11,7 @@ from transformers import CLIPTokenizer
 
 from scoft_hpc.config.schema import Model
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.models import architecture
+from scoft_hpc.inputs.checkpoints import architecture
 from scoft_hpc.models.parts import PADS, Parts
 
 

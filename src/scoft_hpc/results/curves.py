@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scoft_hpc.runs import journal
-from scoft_hpc.runs.journal import STEP
+from scoft_hpc.study import metrics_log
+from scoft_hpc.study.metrics_log import STEP
 
 BINS = 40
 """Points of a curve at most."""
@@ -22,7 +22,7 @@ def read(path: Path) -> dict[str, Curve]:
     Steps without the number, as of a term that is not computed every time, are passed over.
     """
     points: dict[str, list[tuple[float, float]]] = {}
-    for row in journal.read(path):
+    for row in metrics_log.read(path):
         for name, value in row.items():
             if name != STEP and isinstance(value, int | float):
                 points.setdefault(name, []).append((row[STEP], value))

@@ -12,7 +12,7 @@ from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page
 from scoft_hpc.results.study import Study
 from scoft_hpc.results.table import Row
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.study.paths import StudyDir
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from scoft_hpc.results.findings import Finding, Findings
 from scoft_hpc.results.formats import number
 from scoft_hpc.results.measures import Measure
-from scoft_hpc.runs.atomic import write_text
+from scoft_hpc.study.atomic import write_text
 
 ESCAPED = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",

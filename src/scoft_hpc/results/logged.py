@@ -10,8 +10,8 @@ from typing import Any
 
 from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.study import Run, Study
-from scoft_hpc.runs.journal import STEP, Row
-from scoft_hpc.runs.record import Status
+from scoft_hpc.study.metrics_log import STEP, Row
+from scoft_hpc.study.run_status import Status
 
 FORMAT = 2
 """Changes whenever what is logged of a run changes: everything is then published anew."""

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from scoft_hpc.results import costs, people, wording
+from scoft_hpc.results import people, wording
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.formats import number, p_value, signed
 from scoft_hpc.results.inference import Comparison
@@ -17,8 +17,9 @@ from scoft_hpc.results.report import voices
 from scoft_hpc.results.statistics import Estimate
 from scoft_hpc.results.study import Study
 from scoft_hpc.results.table import HEADLINE
-from scoft_hpc.runs.atomic import write_text
-from scoft_hpc.runs.record import Status
+from scoft_hpc.study import costs
+from scoft_hpc.study.atomic import write_text
+from scoft_hpc.study.run_status import Status
 
 MADE_BY = ("scoft_hpc", "commit", "model_digest", "torch", "diffusers", "python", "device", "host")
 """What of a run's provenance is told."""

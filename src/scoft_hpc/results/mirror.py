@@ -20,8 +20,8 @@ from scoft_hpc.results.publish import place, send_rows
 from scoft_hpc.results.study import Run, Study
 from scoft_hpc.results.tensorboard import Events
 from scoft_hpc.results.wandb_session import Session, session
-from scoft_hpc.runs.claim import Claim
-from scoft_hpc.runs.journal import STEP, Row
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.metrics_log import STEP, Row
 
 LEAST_REST, MOST_REST = 30.0, 600.0
 """Seconds that a destination which failed is left alone; they double while it fails."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scoft_hpc.config.schema import RunConfig
-from scoft_hpc.data.key import folder_of
-from scoft_hpc.data.rows import read_rows
 from scoft_hpc.errors import ScoftError
+from scoft_hpc.inputs.cache_key import folder_of
+from scoft_hpc.inputs.metadata_rows import read_rows
 from scoft_hpc.results.study import Run
 
 

@@ -1,6 +1,6 @@
 """What people said of a study's samples, as `survey results` left it in results.json.
 
-The analysis itself is in `scoft_hpc.ratings.analysis`, above this room; whoever shows its numbers reads them here.
+The analysis itself is in `scoft_hpc.human_eval.analysis`, above this room; whoever shows its numbers reads them here.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from scoft_hpc.results import wording
 from scoft_hpc.results.formats import number
-from scoft_hpc.runs.atomic import write_text
-from scoft_hpc.runs.layout import SurveyDir
+from scoft_hpc.study.atomic import write_text
+from scoft_hpc.study.paths import SurveyDir
 
 VERSION = 1
 POOLED = ""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scoft_hpc.runs.layout import RunDir
+from scoft_hpc.study.paths import RunDir
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -25,10 +25,10 @@ from scoft_hpc.results.study import Study
 from scoft_hpc.results.table import Row
 from scoft_hpc.results.verify import Arrived, continues, lacks
 from scoft_hpc.results.wandb_session import Session, session
-from scoft_hpc.runs import atomic
-from scoft_hpc.runs.claim import Claim
-from scoft_hpc.runs.journal import STEP
-from scoft_hpc.runs.record import Status
+from scoft_hpc.study import atomic
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.metrics_log import STEP
+from scoft_hpc.study.run_status import Status
 
 ENDED = (Status.done, Status.failed)
 """Runs still under way are in the summary's table; their own W&B run waits until they end."""

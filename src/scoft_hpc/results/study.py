@@ -18,13 +18,13 @@ from scoft_hpc.config.identity import unused, without
 from scoft_hpc.config.plain import flat, science
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import LaunchError
-from scoft_hpc.results import costs, curves, people
-from scoft_hpc.results.costs import Cost
+from scoft_hpc.results import curves, people
 from scoft_hpc.results.curves import Curve
 from scoft_hpc.results.people import People
-from scoft_hpc.runs import journal, record
-from scoft_hpc.runs.layout import RUN_ID, RunDir, StudyDir
-from scoft_hpc.runs.record import Status
+from scoft_hpc.study import costs, metrics_log, run_status
+from scoft_hpc.study.costs import Cost
+from scoft_hpc.study.paths import RUN_ID, RunDir, StudyDir
+from scoft_hpc.study.run_status import Status
 
 BASE = "base"
 """The variant that is not trained: what all others are measured against."""
@@ -63,16 +63,16 @@ class Run:
         found = self.scores.get("metrics", {}).get(name)
         return None if found is None else found.get("value")
 
-    def history(self) -> Iterator[journal.Row]:
+    def history(self) -> Iterator[metrics_log.Row]:
         """The journal's whole rows, one a training step, as they are read; none for a base."""
-        return journal.read(self.folder.metrics)
+        return metrics_log.read(self.folder.metrics)
 
-    def saved(self) -> list[journal.Row]:
+    def saved(self) -> list[metrics_log.Row]:
         """The rows that no interruption takes back: to the newest checkpoint; all of them once the run has ended."""
         if self.folder.ended:
             return list(self.history())
-        last = record.saved_step(self.folder)
-        return [row for row in self.history() if row[journal.STEP] <= last] if last else []
+        last = run_status.saved_step(self.folder)
+        return [row for row in self.history() if row[metrics_log.STEP] <= last] if last else []
 
     @cached_property
     def curves(self) -> dict[str, Curve]:
@@ -228,7 +228,7 @@ def _read_run(folder: RunDir, entry: dict[str, Any], notes: list[str]) -> Run:
         seed=entry["seed"],
         config=entry["config"],
         folder=folder,
-        status=record.status(folder),
+        status=run_status.status(folder),
         result=_read_json(folder.result, notes),
         scores=_as_version_2(_read_json(folder.scores, notes)),
         failure=_read_json(folder.failure, notes),

@@ -13,8 +13,8 @@ from scoft_hpc.results.findings import Finding, Findings
 from scoft_hpc.results.formats import number
 from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.study import Study
-from scoft_hpc.runs.atomic import replacing, write_text
-from scoft_hpc.runs.record import Status
+from scoft_hpc.study.atomic import replacing, write_text
+from scoft_hpc.study.run_status import Status
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -17,9 +17,9 @@ import numpy as np
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.study import Run, Study
-from scoft_hpc.runs import claim
-from scoft_hpc.runs.journal import STEP, Row
-from scoft_hpc.runs.record import Status
+from scoft_hpc.study import lease
+from scoft_hpc.study.metrics_log import STEP, Row
+from scoft_hpc.study.run_status import Status
 
 MEASURED = "measures/"
 """What the names of final measures begin with, among those of the curves."""
@@ -36,7 +36,7 @@ def require() -> None:
 def write(study: Study) -> None:
     """Bring the event files of all runs up to what is on disk, but for those that a mirror writes just now."""
     for run in study.runs:
-        if claim.alive(study.folder.sending(run.run_id)) is not None:
+        if lease.alive(study.folder.sending(run.run_id)) is not None:
             continue
         with events(study, run) as file:
             file.add_rows(run.saved())

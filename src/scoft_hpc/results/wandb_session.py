@@ -17,8 +17,8 @@ from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.results.logged import Logged
 from scoft_hpc.results.study import Study
 from scoft_hpc.results.verify import Arrived
-from scoft_hpc.runs.journal import STEP
-from scoft_hpc.runs.layout import StudyDir
+from scoft_hpc.study.metrics_log import STEP
+from scoft_hpc.study.paths import StudyDir
 
 INIT_SECONDS, FINISH_SECONDS, API_SECONDS = 20.0, 60.0, 15
 """How long an online run, or a question, may keep us: without a network wandb would wait much longer."""

@@ -11,21 +11,22 @@ import torch
 
 from scoft_hpc.config import compose, memory
 from scoft_hpc.config.schema import Model, Objective, Precision, RunConfig, Variant
-from scoft_hpc.data import cache, manifest, source
+from scoft_hpc.config.terms import imagines
+from scoft_hpc.data import cache
 from scoft_hpc.data.cache import Culture
-from scoft_hpc.data.key import folder_of
-from scoft_hpc.data.manifest import Manifest
 from scoft_hpc.errors import ConfigError, DataError, ScoftError
-from scoft_hpc.features.registry import key, load_distance
+from scoft_hpc.inputs import data_root, dataset
+from scoft_hpc.inputs.cache_key import folder_of
+from scoft_hpc.inputs.checkpoints import base_model
+from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.losses.perceptual import Distance
-from scoft_hpc.losses.total import imagines
-from scoft_hpc.models import weights
 from scoft_hpc.models.base import Base, load_base
 from scoft_hpc.models.device import check_precision, device_of
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.models.room import Room
-from scoft_hpc.runs.layout import RunDir
-from scoft_hpc.runs.stop import Stop
+from scoft_hpc.perceptual.registry import key, load_distance
+from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import Training
 from scoft_hpc.training.step import LaneTerms, Network
@@ -55,8 +56,8 @@ def read_manifest(config: RunConfig) -> Manifest:
     Raises:
         DataError: if they have changed since.
     """
-    root = source.locate(config.data, Path(config.output))
-    found = manifest.read(root, config.culture, config.data.pairs)
+    root = data_root.locate(config.data, Path(config.output))
+    found = dataset.read(root, config.culture, config.data.pairs)
     if config.data.digest and found.digest != config.data.digest:
         raise DataError(
             f"{found.folder} has changed since the run was planned (digest {found.digest[:8]}, planned with "
@@ -187,7 +188,7 @@ def _load(config: RunConfig) -> Base:
     check_precision(config.model.precision, device)
     if device.type == "cpu" and config.model.precision is not Precision.fp32:
         log.warning("%s on a CPU is slow; model.precision=fp32 is faster", config.model.precision.name)
-    model = weights.resolve(config.model)
+    model = base_model.resolve(config.model)
     if config.model.digest not in ("", model.digest):
         raise ConfigError(
             f"{model.path} has changed since the run was planned (digest {model.digest[:8]}, planned with "

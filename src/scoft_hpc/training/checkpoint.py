@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from scoft_hpc.runs import atomic
+from scoft_hpc.study import atomic
 
 KEPT = 2
 """How many checkpoints stay: the newest, and one to fall back on."""

@@ -14,9 +14,9 @@ from scoft_hpc.config import memory
 from scoft_hpc.data.batch import concatenate
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.room import Room
-from scoft_hpc.runs.journal import STEP, Journal, Row
-from scoft_hpc.runs.layout import RunDir
-from scoft_hpc.runs.stop import Stop
+from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.metrics_log import STEP, Journal, Row
+from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.step import PARTS, LaneTerms, backward

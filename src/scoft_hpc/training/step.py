@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from scoft_hpc.config.schema import Form, Objective, Variant
+from scoft_hpc.config.terms import TERMS, Term
 from scoft_hpc.data.batch import Batch, Look, Wanted
 from scoft_hpc.diffusion.rollout import Rollout, attach, rollout
 from scoft_hpc.losses.contrastive import l_c_official, l_c_triplet, similarities
 from scoft_hpc.losses.denoising import l_ldm
 from scoft_hpc.losses.memorization import l_m
 from scoft_hpc.losses.perceptual import Distance, l_p
-from scoft_hpc.losses.total import TERMS, Term
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.lora import LoraStack
 

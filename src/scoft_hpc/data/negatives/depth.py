@@ -10,8 +10,8 @@ from pathlib import Path
 from torch import Tensor
 
 from scoft_hpc.config.schema import Negatives
-from scoft_hpc.data.negatives import weights
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.inputs.checkpoints import negatives
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.controlnet import load_controlnet, steered
 from scoft_hpc.models.depth import load_depth
@@ -24,7 +24,7 @@ class Depth:
     def __init__(self, base: Base, settings: Negatives) -> None:
         self.base, self.settings = base, settings
         self.controlnet = load_controlnet(Path(settings.controlnet_path), base)
-        if fault := weights.misfit(settings, self.controlnet.config, base.unet.config):
+        if fault := negatives.misfit(settings, self.controlnet.config, base.unet.config):
             raise ConfigError(fault)
         self.depth = load_depth(Path(settings.depth_path), base.device)
 

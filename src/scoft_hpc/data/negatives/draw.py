@@ -20,13 +20,13 @@ from torch import Tensor
 from scoft_hpc.config.plain import science
 from scoft_hpc.config.schema import Model, Negatives
 from scoft_hpc.data import images
-from scoft_hpc.data.manifest import Pair
 from scoft_hpc.data.negatives.registry import SOURCES
 from scoft_hpc.data.negatives.way import Way
 from scoft_hpc.data.streams import stream
+from scoft_hpc.inputs.dataset import Pair
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.room import Room
-from scoft_hpc.runs.stop import Stop
+from scoft_hpc.study.interrupt import Stop
 
 VERSION = 2
 """Of how negatives are drawn: raised when the same settings come to draw other pictures."""

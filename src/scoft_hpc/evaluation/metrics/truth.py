@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from scoft_hpc.evaluation.metrics.measure import Measure, mean_of
-from scoft_hpc.toy.networks import Scorer
-from scoft_hpc.toy.scenes import own_style
+from scoft_hpc.inputs.toy.scenes import own_style
+from scoft_hpc.models.toy_networks import Scorer
 
 DEFAULT_STYLE = 0
 """The index of the style that the toy world's web, and so its base, falls back on."""

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scoft_hpc.results import costs, formats, grids, people, wording
+from scoft_hpc.results import formats, grids, people, wording
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.measures import Measure
 from scoft_hpc.results.report import headline, made, svg, voices
@@ -22,8 +22,9 @@ from scoft_hpc.results.report.heat import heats
 from scoft_hpc.results.study import BASE, Study
 from scoft_hpc.results.table import rows
 from scoft_hpc.results.tracking import Tracking, tracking
-from scoft_hpc.runs.atomic import write_text
-from scoft_hpc.runs.record import Status
+from scoft_hpc.study import costs
+from scoft_hpc.study.atomic import write_text
+from scoft_hpc.study.run_status import Status
 
 if TYPE_CHECKING:
     from jinja2 import Environment

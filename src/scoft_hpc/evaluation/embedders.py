@@ -1,0 +1,117 @@
+"""The networks that judge a run's samples, frozen and in fp32: features of images, and CLIP's images and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPModel, CLIPTokenizer, CLIPVisionModel, Dinov2Model
+
+from scoft_hpc.config.schema import Scoring
+from scoft_hpc.inputs.checkpoints import embedders
+from scoft_hpc.perceptual import images
+from scoft_hpc.perceptual.network import load_network
+
+
+class Embedding(Protocol):
+    """Features [N, D] of images [N, 3, H, W] in [-1, 1]."""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+class DinoEmbedding(nn.Module):
+    """DINOv2's CLS token after its last layer norm, the feature that its authors compare whole images by.
+
+    Images are resized to 224 pixels, bicubic, and given ImageNet's colours.
+
+    Args:
+        folder: a Dinov2Model as transformers saves it.
+
+    Source: Oquab et al. 2023, DINOv2.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.network = load_network(Dinov2Model, folder, setting="scoring.features_path")
+        self.normalize = images.imagenet()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.normalize(images.resize(images.unit_range(x, clamp=True)).clamp(0, 1))
+        features: Tensor = self.network(pixel_values=x).pooler_output
+        return features
+
+
+class ToyEmbedding(nn.Module):
+    """The class token of the toy world's own CLIP before its projection: a network that no run is trained towards.
+
+    Args:
+        folder: a CLIPModel as transformers saves it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.network = load_network(CLIPVisionModel, folder, setting="scoring.features_path")
+        self.normalize = images.openai_clip()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = images.resize(images.unit_range(x, clamp=True), self.network.config.image_size).clamp(0, 1)
+        features: Tensor = self.network(pixel_values=self.normalize(x)).pooler_output
+        return features
+
+
+class Clip(nn.Module):
+    """CLIP's embeddings of images and of texts, in the space where they are compared.
+
+    Images are resized to the network's own size, bicubic, and given CLIP's colours; texts are cut at its length.
+
+    Args:
+        folder: a CLIPModel and its tokenizer as transformers saves them.
+
+    Source: Radford et al. 2021, CLIP.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.network = load_network(CLIPModel, folder, setting="scoring.clip")
+        self.tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        self.normalize = images.openai_clip()
+
+    def images(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] in [-1, 1] -> [N, D]."""
+        size = self.network.config.vision_config.image_size
+        x = self.normalize(images.resize(images.unit_range(x, clamp=True), size).clamp(0, 1))
+        seen = self.network.vision_model(pixel_values=x).pooler_output
+        projected: Tensor = self.network.visual_projection(seen)
+        return projected
+
+    def texts(self, texts: Sequence[str]) -> Tensor:
+        """N texts -> [N, D]."""
+        length = self.network.config.text_config.max_position_embeddings
+        tokens = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=length, return_tensors="pt"
+        ).to(self.network.device)
+        read = self.network.text_model(**tokens).pooler_output
+        projected: Tensor = self.network.text_projection(read)
+        return projected
+
+
+def load_embedding(scoring: Scoring, device: torch.device) -> Embedding:
+    """The network of `scoring.features` on the device.
+
+    Raises:
+        ConfigError: if it is not there or not whole.
+    """
+    kind = {"dino": DinoEmbedding, "toy": ToyEmbedding}[scoring.features]
+    return kind(embedders.features(scoring)).to(device)
+
+
+def load_clip(scoring: Scoring, device: torch.device) -> Clip:
+    """The network of `scoring.clip` on the device.
+
+    Raises:
+        ConfigError: if it is not there or not whole.
+    """
+    return Clip(embedders.clip(scoring)).to(device)

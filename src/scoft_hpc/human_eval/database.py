@@ -1,0 +1,189 @@
+"""Where answers are kept: a SQLite file on a local disk, or PostgreSQL by URL. A URL's password is never shown."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
+
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.human_eval import tables
+from scoft_hpc.launch.doctor.disk import SHARED, mount_of, nearest
+from scoft_hpc.study.paths import SurveyDir
+
+VARIABLE = "SCOFT_SURVEY_DATABASE"
+"""Names the database where the command's words do not."""
+
+MOUNTS = Path("/proc/self/mounts")
+BUSY_SECONDS = 30
+CONNECTIONS = 20
+LOCK = 5_101_051
+"""PostgreSQL's advisory lock under which tables are made; any number will do."""
+EXPECTED = "expected sqlite:////local/disk/answers.db or postgresql://USER:PASSWORD@HOST/NAME"
+DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
+
+
+class Database:
+    """A database's connections; what `write` commits is on disk when the block has ended."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(write=True)
+        # SQLite has one writer at a time and lets those who wait sleep for longer than it takes: threads queue here.
+        self._queue = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
+
+    @classmethod
+    def at(cls, url: str) -> Database:
+        """Nothing is connected yet.
+
+        Raises:
+            ConfigError: for a URL of another kind, or SQLite in memory or on a network file system.
+        """
+        place = parse(url)
+        if place.get_backend_name() == "sqlite":
+            _check_disk(Path(str(place.database)))
+            engine = create_engine(
+                place, pool_size=CONNECTIONS, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True
+            )
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+            return cls(engine)
+        options = {"options": "-c synchronous_commit=on", "connect_timeout": 10}
+        return cls(
+            create_engine(
+                place, pool_size=CONNECTIONS, pool_pre_ping=True, connect_args=options, hide_parameters=True
+            )
+        )
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that holds SQLite's write lock before it reads; in PostgreSQL rows are to be locked."""
+        with self._queue, self._writer.begin() as connection:
+            yield connection
+
+    def purge(self) -> None:
+        """Leave nothing that was deleted in SQLite's log, as far as nobody reads there at this moment."""
+        if self._engine.dialect.name == "sqlite":
+            with self._queue:
+                connection = self._engine.raw_connection()
+                try:
+                    connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                finally:
+                    connection.close()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def make_tables(connection: Connection) -> None:
+    """Make the tables that are missing; two processes may do so at once."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+    tables.metadata.create_all(connection)
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    key: dict[str, Any],
+    row: dict[str, Any],
+    instead: dict[str, Any] | None = None,
+) -> None:
+    """Insert the row; where its key is taken, set its values, or those of `instead`, if there are any."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    made = dialect.insert(table).values(**key, **row)
+    values = row if instead is None else instead
+    if values:
+        connection.execute(made.on_conflict_do_update(index_elements=list(key), set_=values))
+    else:
+        connection.execute(made.on_conflict_do_nothing(index_elements=list(key)))
+
+
+def url_of(folder: SurveyDir, word: str | None = None) -> str:
+    """The URL that was asked for, else the environment's, else that of the survey's own SQLite file."""
+    return word or os.environ.get(VARIABLE) or f"sqlite:///{folder.database.absolute()}"
+
+
+def exists(url: str) -> bool:
+    """False where opening it would make a new SQLite file."""
+    place = parse(url)
+    return place.get_backend_name() != "sqlite" or Path(str(place.database)).exists()
+
+
+def parse(url: str) -> URL:
+    """The URL with the driver that is used here.
+
+    Raises:
+        ConfigError: if it is not one of SQLite's or PostgreSQL's.
+    """
+    try:
+        place = make_url(url)
+        backend = place.get_backend_name()
+    except (ArgumentError, ValueError):
+        raise ConfigError(f"the survey's database is not given as a URL: {EXPECTED}.") from None
+    if backend not in DRIVERS:
+        raise ConfigError(f"the survey's database cannot be {backend}: {EXPECTED}.")
+    if backend == "sqlite" and place.database in (None, "", ":memory:"):
+        raise ConfigError(f"SQLite in memory forgets every answer: {EXPECTED}.")
+    return place.set(drivername=DRIVERS[backend])
+
+
+def shown(url: str) -> str:
+    """The URL as it may be printed."""
+    return parse(url).render_as_string(hide_password=True)
+
+
+def _check_disk(file: Path) -> None:
+    """Make sure that there is a file on a local disk that its owner alone may read.
+
+    Raises:
+        ConfigError: if it would lie on a network file system, or cannot be written.
+    """
+    folder = nearest(file.resolve().parent)
+    mount = mount_of(folder, MOUNTS)
+    if mount.kind in SHARED:
+        raise ConfigError(
+            f"the survey's database {file} would lie on {mount.kind}, a network file system ({mount.point}), where "
+            f"SQLite loses answers; expected a local disk, database=sqlite:////local/disk/answers.db, or PostgreSQL, "
+            f"database=postgresql://USER:PASSWORD@HOST/NAME (or the same in ${VARIABLE})."
+        )
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))  # its owner's alone
+    except OSError as error:
+        raise ConfigError(
+            f"the survey's database {file} cannot be written: {error.strerror}. Expected a folder of yours with room "
+            f"in it; name another file with database=sqlite:////local/disk/answers.db or ${VARIABLE}."
+        ) from None
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # the driver begins no transactions of its own
+    cursor = connection.cursor()
+    for line in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_SECONDS}000",
+    ):
+        cursor.execute(f"PRAGMA {line}")
+    cursor.execute("PRAGMA secure_delete=ON")  # a withdrawn rater's answers leave no trace in free pages
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,150 @@
+"""Which samples of a study make a page, and which of these pages are asked about."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoft_hpc.errors import RatingError
+from scoft_hpc.human_eval import images
+from scoft_hpc.human_eval.pages import Page, Picture
+from scoft_hpc.human_eval.survey import Survey
+from scoft_hpc.results import pictures
+from scoft_hpc.results.study import Run, Study
+
+SAMPLE = re.compile(r"p(\d+)-s(\d+)\.\w+")
+RATERS_A_PAGE = 5
+"""So many raters or more see each page where the quotas allow: agreement is among those of one page."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a study's samples give.
+
+    Attributes:
+        complete: how many pages of a culture there could be.
+        missing: why others could not -> how many.
+    """
+
+    pages: tuple[Page, ...]
+    sources: Mapping[str, Path]
+    complete: Mapping[str, int]
+    missing: Mapping[str, int]
+
+
+def draw(study: Study, survey: Survey, secret: bytes) -> Drawn:
+    """A balanced set of pages for each culture of the survey, and the file behind each picture's name.
+
+    Raises:
+        RatingError: if some culture has no complete page.
+    """
+    missing: Counter[str] = Counter()
+    found = {culture: list(_complete(study, survey, culture, secret, missing)) for culture in survey.quotas}
+    if empty := [culture for culture, pages in found.items() if not pages]:
+        why = "".join(f"\n  {count} × {reason}" for reason, count in missing.items())
+        raise RatingError(
+            f"{', '.join(empty)}: no page has an image of each of {', '.join(survey.systems)}. Finish these runs "
+            f"(`scoft-hpc status {study.name}`), or choose others with systems=… or culture=….{why}"
+        )
+    pages = [
+        page
+        for culture, quota in survey.quotas.items()
+        for page in balanced(
+            found[culture],
+            max(survey.pages, quota * survey.pages // RATERS_A_PAGE),
+            random.Random(f"{survey.seed}/{culture}/pages"),
+        )
+    ]
+    folders = {run.run_id: run.folder for run in study.runs}
+    sources = {
+        one.name: pictures.sample(folders[one.run_id], one.file) for page in pages for one in page.pictures
+    }
+    complete = {culture: len(some) for culture, some in found.items()}
+    return Drawn(tuple(pages), sources, complete, missing)
+
+
+def balanced(pages: Sequence[Page], wanted: int, chance: random.Random) -> list[Page]:
+    """At most `wanted` of the pages, prompts, seeds and samples as often as each other as far as they go."""
+    left = chance.sample(pages, len(pages))
+    chosen: list[Page] = []
+    prompts: Counter[str] = Counter()
+    seeds: Counter[int] = Counter()
+    samples: Counter[int] = Counter()
+    while left and len(chosen) < wanted:
+        page = min(left, key=lambda one: (prompts[one.prompt], seeds[one.seed], samples[one.sample]))
+        left.remove(page)
+        chosen.append(page)
+        prompts[page.prompt] += 1
+        seeds[page.seed] += 1
+        samples[page.sample] += 1
+    return sorted(chosen, key=lambda page: page.id)
+
+
+def opaque(secret: bytes, *words: str | int) -> str:
+    """A name that tells nothing of the words to whoever has not the secret, and is the same each time."""
+    return hmac.new(secret, "/".join(map(str, words)).encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _complete(
+    study: Study, survey: Survey, culture: str, secret: bytes, missing: Counter[str]
+) -> Iterator[Page]:
+    """The culture's pages that every system drew; why others are not, counted."""
+    for seed in study.seeds:
+        runs = {run.variant: run for run in study.of(culture=culture) if run.seed == seed}
+        rows = {system: _by_place(runs[system]) if system in runs else {} for system in survey.systems}
+        places = sorted({place for some in rows.values() for place in some})
+        for system in survey.systems:
+            if not rows[system]:
+                state = (
+                    f"is {runs[system].status.value}, without scores" if system in runs else "is not planned"
+                )
+                missing[f"{culture} {system} seed {seed} {state}"] += max(1, len(places))
+        if not all(rows.values()):
+            continue
+        for place in places:
+            if reason := _lacking({system: some.get(place) for system, some in rows.items()}, runs):
+                missing[f"{culture} seed {seed}: {reason}"] += 1
+                continue
+            yield Page(
+                id=opaque(secret, "page", culture, seed, *place),
+                culture=culture,
+                prompt=rows[survey.systems[0]][place][1],
+                seed=seed,
+                sample=place[1],
+                pictures=tuple(
+                    Picture(
+                        name=f"{opaque(secret, 'image', runs[system].run_id, some[place][0])}.png",
+                        system=system,
+                        run_id=runs[system].run_id,
+                        file=some[place][0],
+                    )
+                    for system, some in rows.items()
+                ),
+            )
+
+
+def _by_place(run: Run) -> dict[tuple[int, int], tuple[str, str]]:
+    """(the prompt's place, the sample's number) -> (file, what was asked), of the run's scored samples."""
+    found = {}
+    for sample in run.samples:
+        if match := SAMPLE.fullmatch(Path(str(sample["file"])).name):
+            found[int(match[1]), int(match[2])] = str(sample["file"]), str(sample["prompt"])
+    return found
+
+
+def _lacking(row: Mapping[str, tuple[str, str] | None], runs: Mapping[str, Run]) -> str:
+    """Why the samples of one place are no page; empty if they are one."""
+    for system, found in row.items():
+        if found is None:
+            return f"{system} has no such sample"
+        if not images.readable(pictures.sample(runs[system].folder, found[0])):
+            return f"{system}'s image cannot be read"
+    if len({found[1] for found in row.values() if found}) > 1:
+        return "the systems were asked different prompts"
+    return ""

@@ -1,0 +1,74 @@
+"""How a rater gets a place: a number in the survey, a slot of their culture, and with it a sequence of pages.
+
+Whoever enrols holds the lock of the survey's one row, so that no place is given twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from sqlalchemy import Connection, insert, not_, or_, select, update
+
+from scoft_hpc.errors import FullError
+from scoft_hpc.human_eval import orders, readings, tables
+from scoft_hpc.human_eval.answers import Rater
+from scoft_hpc.human_eval.orders import Task
+from scoft_hpc.human_eval.pages import Page
+from scoft_hpc.human_eval.survey import Survey
+
+STALE_HOURS = 48
+"""A rater who has not finished and gave no answer for so long leaves the place to another; they may still come back."""
+
+
+def enrol(connection: Connection, survey: Survey, pages: Iterable[Page], newcomer: Rater, hour: int) -> Rater:
+    """Give the newcomer, whose number is not known yet, a place; who is enrolled already stays as they are.
+
+    Args:
+        hour: the present one, since 1970.
+
+    Raises:
+        FullError: if the culture's quota is met.
+    """
+    number = 1 + int(connection.scalar(select(tables.survey.c.last_number).with_for_update()) or 0)
+    if enrolled := rater(connection, newcomer.id):
+        return enrolled
+    taken = slots(connection, newcomer.culture, hour)
+    if len(taken) >= survey.quotas[newcomer.culture]:
+        raise FullError(f"{newcomer.culture}: there are as many raters as are wanted.")
+    slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+    made = replace(newcomer, number=number)
+    connection.execute(update(tables.survey).values(last_number=number))
+    connection.execute(insert(tables.raters).values(**vars(made), slot=slot, active=hour, paid=False))
+    own = [page for page in pages if page.culture == made.culture]
+    rows = [_row(made, task) for task in orders.sequence(survey, own, slot)]
+    connection.execute(insert(tables.tasks), rows)
+    return made
+
+
+def rater(connection: Connection, rater_id: str) -> Rater | None:
+    """None: there is none, or they have withdrawn."""
+    columns = [tables.raters.c[name] for name in Rater.__dataclass_fields__]
+    row = connection.execute(select(*columns).where(tables.raters.c.id == rater_id)).mappings().first()
+    return None if row is None else Rater(**row)
+
+
+def slots(connection: Connection, culture: str, hour: int) -> set[int]:
+    """The slots of the culture's raters who count: finished ones, and those who answered lately."""
+    table = tables.raters
+    late = table.c.active < hour - STALE_HOURS
+    counts = or_(not_(late), not_(readings.unfinished()))
+    return set(connection.scalars(select(table.c.slot).where(table.c.culture == culture, counts)))
+
+
+def _row(of: Rater, task: Task) -> dict[str, object]:
+    return {
+        "rater": of.id,
+        "position": task.position,
+        "page": task.page.id,
+        "kind": task.kind.value,
+        "order": list(task.order),
+        "questions": list(task.questions),
+        "asked": len(task.questions),
+        "skipped": False,
+    }

@@ -1,0 +1,115 @@
+"""Who sees what in which order: every order is balanced over raters and follows from the survey's seed.
+
+Raters of a culture have a *slot*, from 0. Pages are dealt to the slots from one deck after another, each holding every
+page of the culture once, so that no page is ever ahead of another by more than one rater.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from scoft_hpc.human_eval.judgements import Kind
+from scoft_hpc.human_eval.pages import Page
+from scoft_hpc.human_eval.survey import Survey
+
+APART = 3
+"""So many other pages stand between a page and its repeat, where the sequence is long enough."""
+
+ATTENTION = (Kind.repeat, Kind.reversed)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One page of a rater's sequence.
+
+    Attributes:
+        position: in the sequence, from 0.
+        order: the pictures' names as they are laid out.
+        questions: their names as they are asked.
+    """
+
+    position: int
+    page: Page
+    kind: Kind
+    order: tuple[str, ...]
+    questions: tuple[str, ...]
+
+
+def williams(k: int) -> list[tuple[int, ...]]:
+    """Orders of 0…k-1 in which each stands in each place, and right after each other one, equally often.
+
+    There are k for an even k, 2k for an odd one (E. J. Williams, Aust. J. Sci. Res. A 2, 1949).
+    """
+    zigzag = [(step + 1) // 2 if step % 2 else -step // 2 for step in range(k)]
+    rows = [tuple((place + start) % k for place in zigzag) for start in range(k)]
+    return rows if k % 2 == 0 else rows + [row[::-1] for row in rows]
+
+
+def sequence(survey: Survey, pages: Sequence[Page], slot: int) -> tuple[Task, ...]:
+    """The tasks of the rater in a slot; `pages` are those of their culture.
+
+    Each page's images go through the Williams design from one rater of the page to the next, the questions and the
+    pages from one slot to the next. Attention pages come `APART` pages or more after the one that they repeat, with
+    the images in another order.
+    """
+    asked = _dealt(survey, pages, slot)
+    chance = random.Random(f"{survey.seed}/{pages[0].culture}/attention/{slot}")
+    layouts = williams(len(survey.systems))
+    rows = [(turn + pages.index(page)) % len(layouts) for page, turn in asked]
+    shown = [(page, Kind.asked, row) for (page, _), row in zip(asked, rows, strict=True)]
+    for kind, source, after in reversed(_attention(survey.attention, len(asked), slot, chance)):
+        other = (rows[source] + chance.randrange(1, len(layouts))) % len(layouts)
+        shown.insert(after + 1, (asked[source][0], kind, other))
+    names = [question.name for question in survey.questions]
+    questions = tuple(names[i] for i in _row(williams(len(names)), slot))
+    return tuple(
+        Task(position, page, kind, tuple(page.pictures[i].name for i in layouts[row]), questions)
+        for position, (page, kind, row) in enumerate(shown)
+    )
+
+
+def _row(rows: Sequence[tuple[int, ...]], slot: int) -> tuple[int, ...]:
+    """Each row once in so many slots, from another one on each time: else it would always meet the same layouts."""
+    return rows[(slot + slot // len(rows)) % len(rows)]
+
+
+def _dealt(survey: Survey, pages: Sequence[Page], slot: int) -> list[tuple[Page, int]]:
+    """The pages of a slot in its order, each with the number of raters that were dealt it before."""
+    size = min(survey.pages, len(pages))
+    hand: list[tuple[Page, int]] = []
+    left: list[Page] = []
+    turn = -1
+    for _ in range(slot + 1):
+        hand = []
+        while len(hand) < size:
+            if not left:
+                turn += 1
+                left = _deck(pages, random.Random(f"{survey.seed}/{pages[0].culture}/deck/{turn}"))
+                held = [page for page, _ in hand]
+                left.sort(key=held.__contains__)  # nobody is dealt a page twice
+            hand.append((left.pop(0), turn))
+    hand.sort(key=lambda dealt: pages.index(dealt[0]))
+    return [hand[i] for i in _row(williams(size), slot)]
+
+
+def _deck(pages: Sequence[Page], chance: random.Random) -> list[Page]:
+    """All pages at random, a page of each prompt before a second one of any."""
+    by_prompt: dict[str, list[Page]] = {}
+    for page in chance.sample(pages, len(pages)):
+        by_prompt.setdefault(page.prompt, []).append(page)
+    rounds = zip_longest(*by_prompt.values())
+    return [page for found in rounds for page in chance.sample(found, len(found)) if page is not None]
+
+
+def _attention(wanted: int, pages: int, slot: int, chance: random.Random) -> list[tuple[Kind, int, int]]:
+    """(kind, the place of the page that it repeats, the place after which it comes), in the order of the latter."""
+    early = max(1, pages - APART)
+    sources = [place for _ in range(-(-wanted // early)) for place in chance.sample(range(early), early)]
+    found = []
+    for number, source in enumerate(sources[:wanted]):
+        after = chance.randrange(min(source + APART, pages - 1), pages)
+        found.append((ATTENTION[(slot + number) % 2], source, after))
+    return sorted(found, key=lambda one: one[2])

@@ -1,0 +1,70 @@
+"""The pages of a survey: the same prompt and seed, drawn by every system. The key to who drew what stays here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from scoft_hpc.errors import RatingError
+from scoft_hpc.study import atomic
+from scoft_hpc.study.paths import SurveyDir
+
+VERSION = 1
+"""Of what pages.json holds."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as raters get it. `name` is opaque; `system` is the secret that no rater may see."""
+
+    name: str
+    system: str
+    run_id: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """One prompt × seed × sample of a culture; `pictures` in the survey's order of systems."""
+
+    id: str
+    culture: str
+    prompt: str
+    seed: int
+    sample: int
+    pictures: tuple[Picture, ...]
+
+
+def write(file: Path, study: str, pages: Sequence[Page]) -> None:
+    """Write the key; once it is there, the survey can be served."""
+    content = {"version": VERSION, "study": study, "pages": [asdict(page) for page in pages]}
+    atomic.write_json(file, content)
+
+
+def read(folder: SurveyDir) -> tuple[Page, ...]:
+    """The pages that were drawn.
+
+    Raises:
+        RatingError: if there are none, or they cannot be read.
+    """
+    again = "`scoft-hpc survey make` draws them"
+    try:
+        content = json.loads(folder.pages.read_text(encoding="utf-8"))
+        if content["version"] != VERSION:
+            raise RatingError(
+                f"{folder.pages} is of version {content['version']}; this scoft-hpc reads version {VERSION}: read it "
+                f"with the one that wrote it."
+            )
+        pages = tuple(
+            Page(**{**page, "pictures": tuple(Picture(**one) for one in page["pictures"])})
+            for page in content["pages"]
+        )
+    except FileNotFoundError:
+        raise RatingError(f"no pages have been drawn in {folder.path}; {again}.") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RatingError(f"{folder.pages} cannot be read ({error!r}); {again} anew.") from None
+    if not pages:
+        raise RatingError(f"{folder.pages} holds no pages; {again} anew.")
+    return pages

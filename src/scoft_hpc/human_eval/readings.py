@@ -1,0 +1,96 @@
+"""What the database says of all raters together: for the admin page, the exports and the analysis."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+
+from sqlalchemy import ColumnElement, Connection, exists, func, not_, select
+
+from scoft_hpc.human_eval import tables
+from scoft_hpc.human_eval.answers import Progress
+from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
+from scoft_hpc.human_eval.pages import Page
+from scoft_hpc.human_eval.survey import Survey
+
+
+def unfinished() -> ColumnElement[bool]:
+    """Of a rater: some page is neither skipped nor has a confirmed answer to each of its questions."""
+    task, answer = tables.tasks, tables.answers
+    same = (answer.c.rater == task.c.rater, answer.c.position == task.c.position)
+    given = (
+        select(func.count())
+        .select_from(answer)
+        .where(*same, not_(answer.c.draft))
+        .correlate(task)
+        .scalar_subquery()
+    )
+    return exists().where(task.c.rater == tables.raters.c.id, not_(task.c.skipped), given < task.c.asked)
+
+
+def participants(connection: Connection) -> list[Participant]:
+    """Everybody who has not withdrawn, by number."""
+    rater = tables.raters.c
+    found = select(
+        rater.number, rater.culture, rater.affiliation, rater.language, not_(unfinished())
+    ).order_by(rater.number)
+    return [Participant(*row) for row in connection.execute(found)]
+
+
+def judgements(connection: Connection, pages: Mapping[str, Page]) -> list[Judgement]:
+    """The confirmed answers about pages that are not skipped, by rater, position and question."""
+    rater, task, answer = tables.raters, tables.tasks, tables.answers
+    joined = answer.join(
+        task, (task.c.rater == answer.c.rater) & (task.c.position == answer.c.position)
+    ).join(rater, rater.c.id == task.c.rater)
+    found = (
+        select(rater.c.number, rater.c.culture, task.c.page, task.c.kind, answer)
+        .select_from(joined)
+        .where(not_(answer.c.draft), not_(task.c.skipped))
+        .order_by(rater.c.number, answer.c.position, answer.c.question)
+    )
+    systems = {
+        page.id: {picture.name: picture.system for picture in page.pictures} for page in pages.values()
+    }
+    judged = []
+    for row in connection.execute(found).mappings():
+        names = systems[row["page"]]
+        ranks = None if row["cannot_judge"] else {names[name]: rank for name, rank in row["ranks"].items()}
+        judged.append(
+            Judgement(
+                rater=row["number"],
+                culture=row["culture"],
+                page=row["page"],
+                position=row["position"],
+                kind=Kind(row["kind"]),
+                question=row["question"],
+                ranks=ranks,
+                ratings={names[name]: rating for name, rating in row["ratings"].items()},
+                offended=frozenset(names[name] for name in row["offended"]),
+                seconds=row["seconds"],
+            )
+        )
+    return judged
+
+
+def progress(connection: Connection, survey: Survey) -> list[Progress]:
+    """How far each culture is, in the survey's order."""
+    everybody = participants(connection)
+    rater, answer = tables.raters.c, tables.answers.c
+    confirmed = select(rater.culture, answer.seconds).where(rater.id == answer.rater, not_(answer.draft))
+    seconds: dict[str, list[float]] = {}
+    for culture, spent in connection.execute(confirmed):
+        seconds.setdefault(culture, []).append(spent)
+    gone: dict[str, int] = {row[0]: row[1] for row in connection.execute(select(tables.withdrawals))}
+    return [
+        Progress(
+            culture=culture,
+            quota=quota,
+            enrolled=sum(one.culture == culture for one in everybody),
+            finished=sum(one.culture == culture and one.finished for one in everybody),
+            answers=len(seconds.get(culture, ())),
+            withdrawn=gone.get(culture, 0),
+            seconds=statistics.median([spent for spent in seconds.get(culture, ()) if spent] or [0.0]),
+        )
+        for culture, quota in survey.quotas.items()
+    ]

@@ -1,0 +1,288 @@
+"""Raters' answers, each kept as it is given: once `save` has returned, no crash takes it back.
+
+A method is one short transaction. Writes of one rater follow each other, and so do enrolments: in SQLite because a
+write takes the lock before it reads, in PostgreSQL by locking the rater's or the survey's row.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+
+from sqlalchemy import Connection, RowMapping, delete, select, update
+
+from scoft_hpc.errors import GoneError
+from scoft_hpc.human_eval import enrolment, identity, readings, tables
+from scoft_hpc.human_eval.answers import LONGEST_WORD, Given, Progress, Rater, check, check_rater, check_text
+from scoft_hpc.human_eval.database import Database, upsert
+from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
+from scoft_hpc.human_eval.orders import Task
+from scoft_hpc.human_eval.pages import Page
+from scoft_hpc.human_eval.survey import Survey, digest
+
+MOST_PAGES = 1 << 20
+"""No rater has so many; a greater number may be none that a database takes."""
+ID = re.compile(r"[0-9a-f]{32}")
+
+
+class Store:
+    """A survey's answers. Threads may share it; every process opens its own."""
+
+    def __init__(
+        self, survey: Survey, pages: Sequence[Page], base: Database, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Of a database whose tables are there; `open` makes both."""
+        self._survey = survey
+        self._pages = {page.id: page for page in pages}
+        self._database = base
+        self._clock = clock
+        # In memory alone: no fine time is kept beside a rater.
+        self._sights: dict[tuple[str, int], float] = {}
+
+    @classmethod
+    def open(cls, survey: Survey, pages: Sequence[Page], url: str) -> Store:
+        """The store at a SQLAlchemy URL, its tables made where they are missing.
+
+        Raises:
+            ConfigError: for SQLite on a network file system, a database that cannot be reached, or one that holds
+                the answers of another survey.
+        """
+        store = cls(survey, pages, Database.at(url))
+        with ExitStack() as stack:
+            stack.callback(store.close)
+            identity.settle(store._database, survey, pages, url)
+            stack.pop_all()
+        return store
+
+    def close(self) -> None:
+        self._database.close()
+
+    def places(self) -> Mapping[str, int]:
+        """Culture -> places left: finished and active raters count, stale ones do not."""
+        with self._database.read() as connection:
+            taken = {
+                culture: len(enrolment.slots(connection, culture, self._hour()))
+                for culture in self._survey.quotas
+            }
+        return {culture: max(0, quota - taken[culture]) for culture, quota in self._survey.quotas.items()}
+
+    def enrol(
+        self,
+        culture: str,
+        affiliation: str,
+        own_words: str,
+        language: str,
+        consent: str,
+        blur: bool,
+        rater_id: str | None = None,
+    ) -> Rater:
+        """A new rater with all of their tasks; with a `rater_id` that is enrolled already, that rater as they are.
+
+        Raises:
+            FullError: if the culture's quota is met.
+            ValueError: for words that the survey does not have.
+        """
+        check_rater(self._survey, culture, affiliation, own_words, language, consent)
+        newcomer = Rater(
+            id=rater_id or secrets.token_hex(16),
+            number=0,
+            culture=culture,
+            affiliation=affiliation,
+            own_words=own_words if affiliation == "described" else "",
+            language=language,
+            consent=consent,
+            blur=bool(blur),
+        )
+        with self._database.write() as connection:
+            return enrolment.enrol(connection, self._survey, self._pages.values(), newcomer, self._hour())
+
+    def rater(self, rater_id: str) -> Rater | None:
+        """None: there is none, or they have withdrawn."""
+        if not ID.fullmatch(rater_id):
+            return None
+        with self._database.read() as connection:
+            return enrolment.rater(connection, rater_id)
+
+    def change(self, rater: Rater, *, language: str | None = None, blur: bool | None = None) -> Rater:
+        """The rater with another language or blur.
+
+        Raises:
+            ValueError: for a language that the survey does not have. GoneError: if they have withdrawn.
+        """
+        if language is not None and language not in self._survey.languages:
+            raise ValueError(f"the survey has no language {language!r}")
+        values = {"language": language, "blur": blur}
+        values = {name: value for name, value in values.items() if value is not None}
+        with self._writing(rater) as connection:
+            if values:
+                connection.execute(update(tables.raters).where(tables.raters.c.id == rater.id).values(values))
+        changed = self.rater(rater.id)
+        if changed is None:
+            raise GoneError("This rater has withdrawn.")
+        return changed
+
+    def tasks(self, rater: Rater) -> tuple[Task, ...]:
+        """The rater's sequence as it was dealt at enrolment; empty if they have withdrawn."""
+        found = select(tables.tasks).where(tables.tasks.c.rater == rater.id).order_by(tables.tasks.c.position)
+        with self._database.read() as connection:
+            return tuple(map(self._task, connection.execute(found).mappings()))
+
+    def answers(self, rater: Rater) -> Mapping[tuple[int, str], Given]:
+        """(position, question) -> answer, drafts among them."""
+        found = select(tables.answers).where(tables.answers.c.rater == rater.id)
+        with self._database.read() as connection:
+            rows = connection.execute(found).mappings().all()
+        names = Given.__dataclass_fields__
+        return {
+            (row["position"], row["question"]): Given(**{name: row[name] for name in names}) for row in rows
+        }
+
+    def skipped(self, rater: Rater) -> frozenset[int]:
+        """The positions of the pages that the rater passed over."""
+        found = select(tables.tasks.c.position).where(
+            tables.tasks.c.rater == rater.id, tables.tasks.c.skipped
+        )
+        with self._database.read() as connection:
+            return frozenset(connection.scalars(found))
+
+    def seen(self, rater: Rater, position: int) -> None:
+        """The rater sees the page: its first answer takes from here, each further one from the answer before."""
+        self._sights.setdefault((rater.id, position), time.monotonic())
+
+    def save(self, rater: Rater, position: int, question: str, given: Given) -> None:
+        """Keep the answer, in place of an earlier one; on disk when this returns. A page that was skipped no longer is.
+
+        A confirmed answer that is changed keeps the seconds of the first. A draft takes the place of none that has
+        ranks: it comes from an older tab.
+
+        Raises:
+            ValueError: for what cannot be (`answers.check`). GoneError: if the rater has withdrawn.
+        """
+        with self._writing(rater) as connection:
+            task = self._one_task(connection, rater, position)
+            check(given, task, question, self._survey)
+            key = {"rater": rater.id, "position": position, "question": question}
+            table = tables.answers
+            place = [table.c[name] == value for name, value in key.items()]
+            confirmed = select(table.c.seconds, table.c.cannot_judge).where(*place, ~table.c.draft)
+            before = connection.execute(confirmed).first()
+            if given.draft and before and not before.cannot_judge:
+                return
+            seconds = before.seconds if before else given.seconds or self._since(rater, position)
+            row = {**vars(given), "seconds": seconds}
+            row |= {name: dict(row[name]) for name in ("ranks", "ratings", "offended")}
+            upsert(connection, table, key, row)
+            self._skip(connection, rater, position, False)
+        if not given.draft:
+            self._sights[rater.id, position] = time.monotonic()
+
+    def skip(self, rater: Rater, position: int, undo: bool = False) -> None:
+        """Pass over a page, or come back to it; its answers stay and are left out while it is skipped.
+
+        Raises:
+            ValueError: if there is no such page. GoneError: if the rater has withdrawn.
+        """
+        with self._writing(rater) as connection:
+            self._one_task(connection, rater, position)
+            self._skip(connection, rater, position, not undo)
+
+    def withdraw(self, rater: Rater) -> None:
+        """Delete all that is known of the rater, and count one withdrawal; a second time nothing happens."""
+        with self._database.write() as connection:
+            gone = connection.execute(delete(tables.raters).where(tables.raters.c.id == rater.id)).rowcount
+            if gone:
+                table = tables.withdrawals
+                row = {"count": table.c.count + 1}
+                upsert(connection, table, {"culture": rater.culture}, {"count": 1}, row)
+        self._database.purge()
+        for key in [key for key in list(self._sights) if key[0] == rater.id]:
+            self._sights.pop(key, None)
+
+    def pay(self, rater: Rater, payment_id: str) -> bool:
+        """Take an id to pay, with nothing that leads to the rater; False if one of theirs was taken before.
+
+        Raises:
+            ValueError: for an id that cannot be kept. GoneError: if the rater has withdrawn.
+        """
+        check_text("payment id", payment_id, LONGEST_WORD)
+        if not payment_id.strip():
+            raise ValueError("payment id: it is empty")
+        mine = tables.raters.c.id == rater.id
+        with self._writing(rater) as connection:
+            if connection.scalar(select(tables.raters.c.paid).where(mine)):
+                return False
+            connection.execute(update(tables.raters).where(mine).values(paid=True))
+            upsert(connection, tables.payments, {"id": payment_id.strip()}, {})
+        return True
+
+    def payments(self) -> list[str]:
+        """The ids to pay, sorted."""
+        with self._database.read() as connection:
+            return list(connection.scalars(select(tables.payments.c.id).order_by(tables.payments.c.id)))
+
+    def forget_payments(self) -> int:
+        """Delete the payment ids; their number."""
+        with self._database.write() as connection:
+            count = connection.execute(delete(tables.payments)).rowcount
+        self._database.purge()
+        return count
+
+    def changed(self) -> bool:
+        """Whether the survey's file says anything else than when its first rater began."""
+        with self._database.read() as connection:
+            return connection.scalar(select(tables.survey.c.digest)) != digest(self._survey)
+
+    def progress(self) -> list[Progress]:
+        """How far each culture is, in the survey's order."""
+        with self._database.read() as connection:
+            return readings.progress(connection, self._survey)
+
+    def participants(self) -> list[Participant]:
+        """Everybody who has not withdrawn, by number."""
+        with self._database.read() as connection:
+            return readings.participants(connection)
+
+    def judgements(self) -> list[Judgement]:
+        """All confirmed answers, systems put back for the pictures; those about skipped pages are left out."""
+        with self._database.read() as connection:
+            return readings.judgements(connection, self._pages)
+
+    @contextmanager
+    def _writing(self, rater: Rater) -> Iterator[Connection]:
+        """A transaction that owns the rater's row, who is active now."""
+        mine = tables.raters.c.id == rater.id
+        with self._database.write() as connection:
+            active = connection.scalar(select(tables.raters.c.active).where(mine).with_for_update())
+            if active is None:
+                raise GoneError("This rater has withdrawn.")
+            if active != self._hour():
+                connection.execute(update(tables.raters).where(mine).values(active=self._hour()))
+            yield connection
+
+    def _one_task(self, connection: Connection, rater: Rater, position: int) -> Task:
+        table = tables.tasks
+        found = select(table).where(table.c.rater == rater.id, table.c.position == position)
+        row = connection.execute(found).mappings().first() if 0 <= position < MOST_PAGES else None
+        if row is None:
+            raise ValueError(f"there is no page {position}")
+        return self._task(row)
+
+    def _task(self, row: RowMapping) -> Task:
+        page, kind = self._pages[row["page"]], Kind(row["kind"])
+        return Task(row["position"], page, kind, tuple(row["order"]), tuple(row["questions"]))
+
+    def _skip(self, connection: Connection, rater: Rater, position: int, skipped: bool) -> None:
+        table = tables.tasks
+        place = (table.c.rater == rater.id, table.c.position == position, table.c.skipped != skipped)
+        connection.execute(update(table).where(*place).values(skipped=skipped))
+
+    def _since(self, rater: Rater, position: int) -> float:
+        """Seconds since the page was seen or last answered; 0 where that is not known, after a restart."""
+        sight = self._sights.get((rater.id, position))
+        return 0.0 if sight is None else time.monotonic() - sight
+
+    def _hour(self) -> int:
+        return int(self._clock() // 3600)

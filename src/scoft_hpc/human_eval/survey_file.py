@@ -1,0 +1,203 @@
+"""`survey.yaml`: read with all its faults at once, and written with a comment to each setting."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.human_eval import pages
+from scoft_hpc.human_eval.pages import Page
+from scoft_hpc.human_eval.survey import AFFILIATIONS, QUESTIONS, Ethics, Exclusion, Primary, Question, Survey
+from scoft_hpc.study.paths import SurveyDir
+
+CATALOGUES = Path(__file__).parent / "web" / "catalogues"
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+SYSTEMS = (2, 8)
+"""So many images fit on a page."""
+PARTS = {"ethics": Ethics, "questions": Question, "primary": Primary, "exclusion": Exclusion}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without a key given twice, where the first would be lost without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} is given twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def read(file: Path) -> Survey:
+    """The survey in the file, its shape checked.
+
+    Raises:
+        ConfigError: telling all faults, each with its place, what was found and what is expected.
+    """
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no {file}; `scoft-hpc survey make` draws the pages and writes it."
+        ) from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"{file} cannot be read: {' '.join(str(error).split())}. Expected YAML as `scoft-hpc survey make` wrote "
+            f"it; a text with a ?, a : or a # in it stands in quotes."
+        ) from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file} holds no settings; remove it, and `scoft-hpc survey make` writes it anew.")
+    asked = content.get("questions")
+    if isinstance(asked, list):
+        content["questions"] = [{"name": one} if isinstance(one, str) else one for one in asked]
+    try:
+        return TypeAdapter(Survey).validate_python(content)
+    except ValidationError as error:
+        raise ConfigError.of(f"{file.name}: {_told(fault)}" for fault in error.errors()) from None
+
+
+def load(folder: SurveyDir, languages: Collection[str] | None = None) -> tuple[Survey, tuple[Page, ...]]:
+    """The survey and its pages, checked against each other; `languages` are those of the catalogues.
+
+    Raises:
+        ConfigError: telling all faults. RatingError: if no pages have been drawn.
+    """
+    survey, drawn = read(folder.file), pages.read(folder)
+    systems = [picture.system for picture in drawn[0].pictures]
+    cultures = list(dict.fromkeys(page.culture for page in drawn))
+    faults = check(survey, folder.path.parent.name, systems, cultures, languages)
+    if not faults and set(survey.systems) != set(systems):
+        faults.append(
+            f"systems: the pages show {', '.join(systems)}; draw them again with `scoft-hpc survey make`."
+        )
+    if faults:
+        raise ConfigError.of(f"{folder.file}: {fault}" for fault in faults)
+    return survey, drawn
+
+
+def catalogues() -> list[str]:
+    """The languages that the web application speaks."""
+    return sorted(path.stem for path in CATALOGUES.glob("*.yaml"))
+
+
+def check(
+    survey: Survey,
+    study: str,
+    systems: Sequence[str],
+    cultures: Sequence[str],
+    languages: Collection[str] | None = None,
+) -> list[str]:
+    """All that is wrong with the survey of a study that has these systems and cultures."""
+    return list(_faults(survey, study, systems, cultures, catalogues() if languages is None else languages))
+
+
+def _faults(
+    survey: Survey, study: str, systems: Sequence[str], cultures: Sequence[str], languages: Collection[str]
+) -> Iterator[str]:
+    if not survey.title.strip():
+        yield "title: it is empty; expected what raters read at the top."
+    if survey.study != study:
+        yield f"study: {survey.study!r}; expected {study!r}, in whose folder the survey lies."
+    if not SYSTEMS[0] <= len(survey.systems) <= SYSTEMS[1]:
+        yield f"systems: {len(survey.systems)}; expected two to eight of {', '.join(systems)}."
+    yield from _each_of("systems", survey.systems, systems)
+    yield from _each_of("quotas", survey.quotas, cultures)
+    for culture, quota in survey.quotas.items():
+        yield from _range(f"quotas.{culture}", quota, 1, 100_000)
+    if not survey.quotas:
+        yield f"quotas: none; expected a number of raters for some of {', '.join(cultures)}."
+    yield from _each_of("consent", survey.consent, survey.languages)
+    if survey.consent and (
+        missing := [one for one in survey.languages if not survey.consent.get(one, "").strip()]
+    ):
+        yield f"consent: none in {', '.join(missing)}; expected a text in every language, or none at all."
+    yield from _questions(survey)
+    yield from _primary(survey)
+    rules = survey.exclusion
+    yield from _each_of("exclusion.affiliations", rules.affiliations, AFFILIATIONS)
+    yield from _range("exclusion.consistency", rules.consistency, -1, 1)
+    yield from _range("exclusion.seconds", rules.seconds, 0, 3600)
+    yield from _range("exclusion.answered", rules.answered, 0, 1)
+    yield from _range("pages", survey.pages, 1, 500)
+    yield from _range("attention", survey.attention, 0, max(0, survey.pages))
+    yield from _range("small", survey.small, 1, 1000)
+    yield from _range("seed", survey.seed, 0, 2**63 - 1)
+    yield from _each_of("languages", survey.languages, languages)
+    if not survey.languages:
+        yield f"languages: none; expected some of {', '.join(languages)}."
+
+
+def _questions(survey: Survey) -> Iterator[str]:
+    names = [question.name for question in survey.questions]
+    if not 1 <= len(names) <= 8:
+        yield f"questions: {len(names)}; expected one to eight."
+    if len(set(names)) < len(names):
+        yield f"questions: {', '.join(names)}; expected each once."
+    for question in survey.questions:
+        if not NAME.fullmatch(question.name):
+            yield f"questions: {question.name!r}; expected a name of small letters, digits and _."
+        elif question.name not in QUESTIONS and not question.text:
+            yield f"questions: {question.name!r} needs its `text`, or is meant as {_options(question.name, QUESTIONS)}"
+        elif question.name not in QUESTIONS:
+            wanted = ["text", *(["reversed_text"] if survey.attention else [])]
+            for key in wanted:
+                missing = [
+                    lang for lang in survey.languages if not getattr(question, key).get(lang, "").strip()
+                ]
+                if missing:
+                    yield f"questions: {question.name} has no {key} in {', '.join(missing)}."
+
+
+def _primary(survey: Survey) -> Iterator[str]:
+    primary = survey.primary
+    yield from _each_of(
+        "primary.question", [primary.question], [question.name for question in survey.questions]
+    )
+    yield from _each_of("primary.system", [primary.system], survey.systems)
+    yield from _each_of("primary.against", [primary.against], survey.systems)
+    if primary.system == primary.against:
+        yield f"primary: {primary.system} cannot be compared with itself; expected two of the systems."
+    if not 0 < primary.alpha < 1:
+        yield f"primary.alpha: {primary.alpha}; expected a number between 0 and 1, such as 0.05."
+
+
+def _each_of(place: str, found: Iterable[str], options: Collection[str]) -> Iterator[str]:
+    words = list(found)
+    for word in dict.fromkeys(words):
+        if word not in options:
+            yield f"{place}: {word!r}; {_options(word, options)}"
+        elif words.count(word) > 1:
+            yield f"{place}: {word!r} stands there {words.count(word)} times; expected once."
+
+
+def _range(place: str, number: float, least: float, most: float) -> Iterator[str]:
+    if not least <= number <= most:
+        yield f"{place}: {number}; expected {least} to {most}."
+
+
+def _options(word: str, options: Collection[str]) -> str:
+    near = difflib.get_close_matches(word, list(options), n=1)
+    return f"expected one of {', '.join(options)}{f'; did you mean {near[0]}?' if near else '.'}"
+
+
+def _told(fault: Mapping[str, Any]) -> str:
+    """A fault of pydantic's in our words: place, found, expected."""
+    place = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "unexpected_keyword_argument":
+        part: Any = PARTS.get(str(fault["loc"][0]), Survey) if len(fault["loc"]) > 1 else Survey
+        assert is_dataclass(part)
+        return f"there is no setting {place!r}; {_options(str(fault['loc'][-1]), [f.name for f in fields(part)])}"
+    if fault["type"] == "missing":
+        return f"{place} is missing."
+    expected = fault["msg"].removeprefix("Input should be ")
+    return f"{place}: {fault['input']!r}; expected {expected}."

@@ -1,0 +1,95 @@
+"""The web application of a survey: its routes, its headers, and what it says when something cannot be done.
+
+Endpoints are plain functions, which FastAPI runs in threads of its own: each is a few short transactions. Nothing here
+needs JavaScript.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy import exc
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from scoft_hpc.errors import GoneError
+from scoft_hpc.human_eval.store import Store
+from scoft_hpc.human_eval.survey import Survey
+from scoft_hpc.human_eval.web import admin, rater, tasks
+from scoft_hpc.human_eval.web.headers import HEADERS, KEPT, Headers
+from scoft_hpc.human_eval.web.links import Links
+from scoft_hpc.human_eval.web.room import Here, Room, Visitor
+
+LOG = logging.getLogger(__name__)
+
+
+def create(store: Store, survey: Survey, images: Path, secret: bytes, address: str) -> FastAPI:
+    """The application.
+
+    Args:
+        images: the folder of the pages' images, under their opaque names.
+        secret: signs links, sessions and forms.
+        address: under which raters reach it, such as https://survey.example.org.
+
+    Raises:
+        ConfigError: for a language of the survey that has no catalogue.
+    """
+    app = FastAPI(
+        title=survey.title,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # it would lead to whatever host and scheme the request names
+    )
+    app.state.room = Room(store, survey, images, Links(secret, address))
+    app.include_router(rater.router)
+    app.include_router(tasks.router)
+    app.include_router(admin.router)
+    app.get("/style.css")(style)
+    app.get("/icon.svg")(icon)
+    app.add_middleware(Headers, secure=app.state.room.links.secure)
+    app.add_exception_handler(HTTPException, refuse)
+    app.add_exception_handler(RequestValidationError, refuse)
+    app.add_exception_handler(GoneError, refuse)
+    app.add_exception_handler(exc.OperationalError, refuse)
+    app.add_exception_handler(exc.TimeoutError, refuse)
+    app.add_exception_handler(Exception, refuse)
+    return app
+
+
+def style(here: Here) -> Response:
+    return Response(here.room.style, media_type="text/css", headers={"Cache-Control": KEPT})
+
+
+def icon(here: Here) -> Response:
+    return Response(here.room.icon, media_type="image/svg+xml", headers={"Cache-Control": KEPT})
+
+
+def refuse(request: Request, error: Exception) -> Response:
+    """A calm page, in the visitor's language, that says what to do."""
+    status = _status(error)
+    if status == 503:
+        LOG.error(
+            "the survey's database does not answer: %s", getattr(error, "orig", error)
+        )  # names no rater
+    here = Visitor(request, request.app.state.room)
+    key = "link" if isinstance(error, HTTPException) and error.detail == "link" else str(status)
+    if f"refused.{key}" not in here.catalogue.messages:
+        key = "400" if status < 500 else "500"
+    known = status in (400, 403, 404, 405, 413, 415, 422) and bool(here.cookie("session"))
+    response = here.page("refused.html.j2", status, key=key, known=known)
+    response.headers.update(getattr(error, "headers", None) or {})
+    if status == 500:  # what Starlette answers outside of all middleware
+        response.headers.update({**HEADERS, "Cache-Control": "no-store"})
+    return response
+
+
+def _status(error: Exception) -> int:
+    if isinstance(error, HTTPException):
+        return error.status_code
+    if isinstance(error, exc.OperationalError | exc.TimeoutError):
+        return 503
+    return {RequestValidationError: 422, GoneError: 410}.get(type(error), 500)

@@ -1,0 +1,116 @@
+"""What raters read, in their language: message catalogues, and the words of a question.
+
+A catalogue is a YAML file of `key: sentence`; `{name}` in a sentence is filled in as plain text, numbers are written
+as the language writes them. All catalogues have the same keys.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
+
+import yaml
+from babel import Locale, negotiate_locale
+from babel.numbers import format_decimal
+
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.human_eval.survey import Question
+
+FOLDER = Path(__file__).with_name("catalogues")
+WEIGHED = re.compile(r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*q=([01](?:\.\d{1,3})?)\s*)?")
+LONGEST = 1000
+"""Characters of an Accept-Language header that are looked at."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A question as it is put: `best` says what rank 1 means, `low` and `high` the ends of the ratings."""
+
+    text: str
+    hint: str
+    best: str
+    low: str
+    high: str
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    language: str
+    messages: Mapping[str, str]
+
+    @cached_property
+    def locale(self) -> Locale:
+        return Locale.parse(self.language, sep="-")
+
+    @property
+    def direction(self) -> str:
+        """`ltr` or `rtl`, as HTML's `dir` has it."""
+        return self.locale.text_direction
+
+    @property
+    def name(self) -> str:
+        """The language in its own words."""
+        return self.locale.get_display_name(self.language) or self.language
+
+    def say(self, key: str, **values: object) -> str:
+        """The sentence of `key`, with its gaps filled. Not escaped: templates do that."""
+        filled = {name: self.number(v) if isinstance(v, int | float) else v for name, v in values.items()}
+        return self.messages[key].format(**filled)
+
+    def number(self, value: float) -> str:
+        return _written(value, self.locale)
+
+    def culture(self, name: str) -> str:
+        """A culture's name for people."""
+        return self.messages.get(f"culture.{name}") or name.replace("_", " ").replace("-", " ").title()
+
+    def wording(self, question: Question, culture: str, turned: bool = False) -> Wording:
+        """How `question` is put; `turned` round, rank 1 is the worst."""
+        own = f"question.{question.name}" not in self.messages
+        key = "question.own" if own else f"question.{question.name}"
+        best = self.say(f"{key}.reversed.best" if turned else f"{key}.best")
+        low, high = self.say(f"{key}.low"), self.say(f"{key}.high")
+        if own:
+            texts = (question.reversed_text or question.text) if turned else question.text
+            text = texts.get(self.language) or next(iter(texts.values()), question.name)
+            return Wording(text, "", best, low, high)
+        text = self.say(f"{key}.reversed" if turned else key, culture=culture)
+        return Wording(text, "" if turned else self.say(f"{key}.hint"), best, low, high)
+
+
+@lru_cache(1024)
+def _written(value: float, locale: Locale) -> str:
+    """Babel's way takes as long as the rest of a sentence."""
+    return format_decimal(value, locale=locale, numbering_system="default")
+
+
+@cache
+def available() -> tuple[str, ...]:
+    """The languages that have a catalogue."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+def load(languages: Sequence[str]) -> dict[str, Catalogue]:
+    """The catalogues of `languages`, in their order.
+
+    Raises:
+        ConfigError: for a language without a catalogue.
+    """
+    if unknown := [language for language in languages if language not in available()]:
+        raise ConfigError(
+            f"no catalogue for the language {', '.join(unknown)}; there are: {', '.join(available())}. "
+            f"Change `languages` in the survey file, or write {FOLDER / 'LANGUAGE.yaml'} after en.yaml."
+        )
+    return {one: Catalogue(one, yaml.safe_load((FOLDER / f"{one}.yaml").read_text())) for one in languages}
+
+
+def negotiated(header: str, languages: Sequence[str]) -> str:
+    """That of `languages` which an Accept-Language `header` prefers; the first where it names none of them."""
+    matches = [WEIGHED.fullmatch(part) for part in header[:LONGEST].split(",")]
+    weighed = [(float(match[2] or 1), match[1]) for match in matches if match]
+    preferred = [language for weight, language in sorted(weighed, key=lambda one: -one[0]) if weight]
+    found = negotiate_locale(preferred, languages, sep="-") or ""  # in the header's own spelling
+    return next((one for one in languages if one.lower() == found.lower()), languages[0])

@@ -1,0 +1,58 @@
+"""The consent page's text, and the version that is stored with every rater: a digest of all that they were shown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+
+from scoft_hpc.human_eval.survey import Survey
+from scoft_hpc.human_eval.web.catalogue import Catalogue
+
+GAP = "…"
+"""Stands for the culture, which is not chosen yet."""
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    paragraphs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Consent:
+    """`version` is `<language>-<digest of the text and the questions>`."""
+
+    sections: tuple[Section, ...]
+    questions: tuple[str, ...]
+    notes: tuple[str, ...]
+    version: str
+
+
+def consent(catalogue: Catalogue, survey: Survey) -> Consent:
+    """What `survey` asks consent to, in the catalogue's language."""
+    say = catalogue.say
+    sections = _sections(catalogue, survey)
+    questions = tuple(catalogue.wording(question, GAP).text for question in survey.questions)
+    approval = (
+        say("consent.ethics", reference=survey.ethics.reference)
+        if survey.ethics.reference
+        else say("consent.pilot")
+    )
+    contact = (say("consent.contact", contact=survey.contact),) if survey.contact else ()
+    notes = (approval, *contact)
+    shown = [survey.title, [[one.title, *one.paragraphs] for one in sections], questions, notes]
+    digest = hashlib.sha256(json.dumps(shown, ensure_ascii=False).encode()).hexdigest()[:12]
+    return Consent(sections, questions, notes, f"{catalogue.language}-{digest}")
+
+
+def _sections(catalogue: Catalogue, survey: Survey) -> tuple[Section, ...]:
+    """The survey's own text, or the catalogue's."""
+    own = survey.consent.get(catalogue.language, "").strip()
+    if own:
+        return (Section("", tuple(re.split(r"\n\s*\n", own))),)
+    parts = ("what", "risk", "data", "rights")
+    return tuple(
+        Section(catalogue.say(f"consent.{part}.title"), (catalogue.say(f"consent.{part}"),)) for part in parts
+    )

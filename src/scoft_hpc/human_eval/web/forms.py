@@ -1,0 +1,177 @@
+"""What a form sends, read with care: one way to read it, and the answer in it with all that is wrong about it.
+
+Bodies are read here and nowhere else, so that this is where their size, type and letters are checked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
+from urllib.parse import parse_qs
+
+from fastapi import Depends, HTTPException, Request
+from starlette.requests import ClientDisconnect
+
+from scoft_hpc.human_eval.answers import RATINGS, Given
+from scoft_hpc.human_eval.orders import Task
+
+LARGEST = 64 * 1024
+"""Bytes of a form; the longest reasons of eight images fit in half of it."""
+MOST_FIELDS = 64
+TYPE = "application/x-www-form-urlencoded"
+LONGEST = 500
+"""Characters of a text in a rater's own words."""
+PAYMENT = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LETTERS = "ABCDEFGH"
+OFFENCE = "offence"
+"""The question beside which a rater may call an image offensive to them."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something to put right: the id of the field, and the sentence's key with what fills it."""
+
+    at: str
+    key: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+class Form:
+    """The fields of a form, each with one value or several."""
+
+    def __init__(self, fields: Mapping[str, Sequence[str]]) -> None:
+        self._fields = fields
+
+    def one(self, name: str) -> str:
+        """The value of a field, or "" where it was left out.
+
+        Raises:
+            HTTPException: 422, where it came more than once.
+        """
+        values = self._fields.get(name, ("",))
+        if len(values) != 1:
+            raise HTTPException(422)
+        return values[0].replace("\r\n", "\n").strip()
+
+    def all(self, name: str) -> Sequence[str]:
+        return self._fields.get(name, ())
+
+    def only(self, names: Iterable[str]) -> None:
+        """Raises HTTPException, 422, for a field that the page does not have."""
+        if not self._fields.keys() <= set(names):
+            raise HTTPException(422)
+
+
+async def read(request: Request) -> Form:
+    """The request's form.
+
+    Raises:
+        HTTPException: 415 for another type, 413 where it is too large, 400 for what is no UTF-8 text or holds NUL.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != TYPE:
+        raise HTTPException(415)
+    body = b""
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LARGEST:
+                raise HTTPException(413)
+    except ClientDisconnect:
+        raise HTTPException(400) from None
+    try:
+        fields = parse_qs(
+            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
+        )
+    except ValueError:
+        raise HTTPException(400) from None
+    if any("\0" in text for name, values in fields.items() for text in (name, *values)):
+        raise HTTPException(400)
+    return Form(fields)
+
+
+Filled = Annotated[Form, Depends(read)]
+
+
+def takes(*names: str) -> dict[str, Any]:
+    """The fields of a form, as OpenAPI describes them."""
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+    return {"requestBody": {"content": {TYPE: {"schema": schema}}}}
+
+
+def answer_fields(pictures: int) -> tuple[str, ...]:
+    """The names in the form of a question about so many pictures."""
+    of_each = ("rank", "rating", "offended", "reason")
+    return ("csrf", "do", "shown", *(f"{name}-{i}" for i in range(1, pictures + 1) for name in of_each))
+
+
+def answer(form: Form, task: Task, question: str, rate: bool) -> tuple[Given, list[Fault]]:
+    """What the form says about `question`, as a draft where a rank is missing; and what is wrong with it.
+
+    Raises:
+        HTTPException: 422, for what none of the page's forms could send.
+    """
+    form.only(answer_fields(len(task.order)))
+    faults: list[Fault] = []
+    ranks = _numbers(form, task, "rank", (1, len(task.order)), faults)
+    ratings = _numbers(form, task, "rating", RATINGS, faults) if rate else {}
+    offended = _offended(form, task, faults) if question == OFFENCE else {}
+    return Given(ranks, ratings, offended, draft=ranks.keys() != set(task.order) or bool(faults)), faults
+
+
+def missing(given: Given, task: Task) -> list[Fault]:
+    """The ranks that an answer lacks before it can be confirmed."""
+    unranked = [i for i, name in enumerate(task.order) if name not in given.ranks]
+    return [Fault(f"rank-{i + 1}", "task.rank.missing", {"letter": LETTERS[i]}) for i in unranked]
+
+
+def shown(form: Form) -> str:
+    """The letters of the images that were uncovered."""
+    return "".join(letter for letter in LETTERS if letter in form.all("shown"))
+
+
+def moved(given: Given, task: Task, move: str) -> Given:
+    """`given` with a picture moved a rank: `up-2` moves the second one towards 1, changing places with those there.
+
+    Pictures without a rank first get those that are free, as they are laid out.
+
+    Raises:
+        HTTPException: 422, for a move that the page does not have.
+    """
+    match = re.fullmatch(r"(up|down)-([1-8])", move)
+    if match is None or int(match[2]) > len(task.order):
+        raise HTTPException(422)
+    picture, last = task.order[int(match[2]) - 1], len(task.order)
+    ranks = dict(given.ranks)
+    if ranks.keys() != set(task.order):
+        free = iter(rank for rank in range(1, last + 1) if rank not in given.ranks.values())
+        ranks = {name: ranks[name] if name in ranks else next(free) for name in task.order}
+    old = ranks[picture]
+    new = min(last, max(1, old + (-1 if match[1] == "up" else 1)))
+    ranks = {name: old if rank == new else rank for name, rank in ranks.items()}
+    return replace(given, ranks={**ranks, picture: new})
+
+
+def _numbers(form: Form, task: Task, what: str, span: tuple[int, int], faults: list[Fault]) -> dict[str, int]:
+    numbers = {}
+    for i, name in enumerate(task.order, 1):
+        value = form.one(f"{what}-{i}")
+        if re.fullmatch("[1-9]", value) and int(value) <= span[1]:
+            numbers[name] = int(value)
+        elif value:
+            values = {"letter": LETTERS[i - 1], "most": span[1]}
+            faults.append(Fault(f"{what}-{i}", f"task.{what}.wrong", values))
+    return numbers
+
+
+def _offended(form: Form, task: Task, faults: list[Fault]) -> dict[str, str]:
+    offended = {}
+    for i, name in enumerate(task.order, 1):
+        reason = form.one(f"reason-{i}")
+        if len(reason) > LONGEST:
+            values = {"letter": LETTERS[i - 1], "most": LONGEST}
+            faults.append(Fault(f"reason-{i}", "task.reason.long", values))
+        if form.one(f"offended-{i}"):
+            offended[name] = reason[:LONGEST]
+    return offended

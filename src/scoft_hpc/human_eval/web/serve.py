@@ -1,0 +1,203 @@
+"""`survey serve`: the application behind uvicorn, and what must be true before it listens."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import uvicorn
+from rich.console import Console
+from starlette.types import ASGIApp
+
+from scoft_hpc.errors import ConfigError, LaunchError
+from scoft_hpc.human_eval import database, survey_file
+from scoft_hpc.human_eval.asked import Asked
+from scoft_hpc.human_eval.store import Store
+from scoft_hpc.human_eval.survey import Survey
+from scoft_hpc.human_eval.web import links
+from scoft_hpc.human_eval.web.app import create
+from scoft_hpc.study.interrupt import Stop
+
+HOST, PORT = "127.0.0.1", "8000"
+BACKLOG = 1024
+IDLE_SECONDS = 75
+"""So long a browser's connection stays open; longer than most take for a page, and than proxies keep theirs."""
+GRACE_SECONDS = 10
+"""So long a page under way may take when the server is told to end."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where it listens, and the `url` under which raters reach it."""
+
+    host: str
+    port: int
+    url: str
+
+    @property
+    def listens(self) -> str:
+        """The URL without a proxy."""
+        return f"http://{_bracketed(self.host)}:{self.port}"
+
+    @property
+    def local(self) -> bool:
+        return _loopback(self.host) and _loopback(urlsplit(self.url).hostname or "")
+
+
+def serve(asked: Asked) -> int:
+    """Serve the study's survey until it is told to stop; return 0.
+
+    Raises:
+        ConfigError: for settings that do not fit, or a survey, secret or database that cannot be used.
+        LaunchError: if the address cannot be listened at.
+    """
+    folder = asked.study.survey
+    survey, pages = survey_file.load(folder)
+    address = address_of(asked.words)
+    if faults := list(_ethics(survey, address)):
+        raise ConfigError.of(faults)
+    secret = links.secret(folder.secret)
+    store = Store.open(survey, pages, database.url_of(folder, asked.words.get("database")))
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    with closing(store), closing(listening(address.host, address.port)) as listener:
+        address = _bound(address, listener)
+        app = create(store, survey, folder.images, secret, address.url)
+        _tell(survey, address, app.state.room.links.admin_token)
+        with Stop().heeding_signals():  # uvicorn hears them first, ends, and passes them on to here
+            uvicorn.Server(settings(app)).run(sockets=[listener])
+    return 0
+
+
+def settings(app: ASGIApp) -> uvicorn.Config:
+    """How uvicorn serves it: nothing about a visitor is logged, believed or told."""
+    return uvicorn.Config(
+        app,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        log_level="warning",
+        log_config=None,
+        backlog=BACKLOG,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def address_of(words: Mapping[str, str]) -> Address:
+    """The address of the words `host`, `port` and `url`.
+
+    Raises:
+        ConfigError: for a port or a URL that cannot be, or a host that raters reach from elsewhere without a `url`.
+    """
+    host, port, url = words.get("host") or HOST, words.get("port") or PORT, words.get("url", "").rstrip("/")
+    faults = []
+    if not (port.isascii() and port.isdecimal() and int(port[:6]) < 65536):
+        faults.append(f"port={port}: expected a number from 0 (any free one) to 65535, such as port={PORT}.")
+    if not url and not _loopback(host):
+        faults.append(
+            f"host={host} is reached from elsewhere, so raters' links need the address that they use: "
+            f"add url=https://survey.example.edu."
+        )
+    if url:
+        faults += _url_faults(url)
+    if faults:
+        raise ConfigError.of(faults)
+    return Address(host, int(port), url or Address(host, int(port), "").listens)
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        LaunchError: if the address is taken, unknown or not this machine's.
+    """
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise LaunchError(f"host={host}: {error.strerror}. Expected an address of this machine.") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise LaunchError(
+            f"nothing can listen at {host}:{port}: {error.strerror}. If another program is there, choose another "
+            f"port, as port={port + 1 if port < 65535 else PORT}, or port=0 for any free one."
+        ) from None
+    return listener
+
+
+def _bound(address: Address, listener: socket.socket) -> Address:
+    """With the port that was free, where any was asked for."""
+    if address.port:
+        return address
+    port = listener.getsockname()[1]
+    url = address.url.removesuffix(":0") + f":{port}" if address.url.endswith(":0") else address.url
+    return Address(address.host, port, url)
+
+
+def _url_faults(url: str) -> list[str]:
+    example = "expected the address alone, as url=https://survey.example.edu"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # which is read when it is asked for
+    except ValueError:
+        return [f"url={url} cannot be read: {example}."]
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return [f"url={url}: {example}."]
+    if parts.path or parts.query or parts.fragment or parts.username:
+        return [f"url={url} has more than a host and a port: {example}."]
+    if parts.scheme == "http" and not _loopback(parts.hostname):
+        return [f"url={url} would send raters' links in the clear: expected https, by a proxy before it."]
+    return []
+
+
+def _ethics(survey: Survey, address: Address) -> Iterator[str]:
+    if survey.ethics.reference:
+        return
+    if not survey.ethics.pilot:
+        yield (
+            "the survey file names no ethics approval: write its reference as `ethics: {reference: …}`, or "
+            "`ethics: {pilot: true}` for a trial on this machine alone."
+        )
+    if not address.local:
+        yield (
+            f"a survey without approval is served on this machine alone, not at {address.host} as {address.url}: "
+            "leave out host= and url=, or write the reference into the survey file, as `ethics: {reference: …}`."
+        )
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _tell(survey: Survey, address: Address, token: str) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    proxy = {} if address.url == address.listens else {"proxy": f"passes that on to {address.listens}"}
+    lines = {
+        "survey": survey.title,
+        "raters": f"{address.url}/",
+        **proxy,
+        "progress": f"{address.url}/admin   token {token}",
+        "ends": "with Ctrl-C; every answer is kept as it is given",
+    }
+    for name, text in lines.items():
+        console.print(f"{name:<10}{text}", markup=False)

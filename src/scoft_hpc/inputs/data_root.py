@@ -1,0 +1,78 @@
+"""Where the cultures lie: a folder of the user's own, or the toy world, rendered on first use."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from pathlib import Path
+
+from scoft_hpc.config.schema import Data
+from scoft_hpc.errors import ConfigError, DataError
+from scoft_hpc.inputs import dataset
+from scoft_hpc.study import atomic
+
+SOURCES = ("toy", "folder")
+EXPECTED = "expected a folder with <culture>/train/metadata.jsonl below it, the images beside that file."
+
+
+def locate(data: Data, output: Path) -> Path:
+    """The root folder, absolute; below it lie the cultures. The toy world is rendered below `output`, once.
+
+    Raises:
+        ConfigError: if the source is unknown, or is a folder and none is given.
+        DataError: if the folder is not there or has no culture in it, or the toy world cannot be written.
+    """
+    if data.name == "toy":
+        return _toy(output.absolute())
+    if data.name != "folder":
+        raise ConfigError(f"data.name={data.name}: no such source of data; there are: {', '.join(SOURCES)}.")
+    if not data.root:
+        raise ConfigError("data=folder needs the folder that the cultures lie in: add data.root=DIR.")
+    return _folder(Path(data.root).expanduser().absolute())
+
+
+def cultures(root: Path) -> list[str]:
+    """The names below `root` that have a train/metadata.jsonl."""
+    return dataset.cultures(root)
+
+
+def _folder(root: Path) -> Path:
+    if not root.is_dir():
+        nearest = next(p for p in root.parents if p.is_dir())
+        what = "is not a folder" if root.exists() else f"does not exist ({nearest} does)"
+        raise DataError(f"data.root={root} {what}; {EXPECTED}")
+    if not cultures(root):
+        if (root / "train" / "metadata.jsonl").is_file():
+            raise DataError(
+                f"data.root={root} is itself a culture; give data.root={root.parent} culture={root.name}."
+            )
+        raise DataError(f"no culture below data.root={root}; {EXPECTED}")
+    return root
+
+
+def _toy(output: Path) -> Path:
+    from scoft_hpc.inputs.toy.scenes import CULTURES
+    from scoft_hpc.inputs.toy.world import RECIPE, write_culture
+
+    root = output / "data" / RECIPE
+    if root.is_dir():
+        return root
+    temporary = root.with_name(f".{root.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        for culture in CULTURES:
+            write_culture(temporary, culture)
+        try:
+            temporary.rename(root)
+        except OSError:
+            if not root.is_dir():  # else another process was first, with the same files
+                raise
+        atomic.fsync_folder(root.parent)
+    except OSError as error:
+        raise DataError(
+            f"the toy world cannot be written to {root.parent}: {error.strerror}. "
+            f"Free some space there (about 10 MB), or choose another folder with output=DIR."
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return root

@@ -1,0 +1,251 @@
+"""Cultures' folders from a table of captioned URLs: the images fetched politely, the rows written beside them.
+
+    <root>/<culture>/train/images/<category>-<id>.jpg    an image, whole and decodable, or not there at all
+    <root>/<culture>/train/metadata.jsonl                written at the end; rows that are in it stay as they are
+    <root>/download-failures.csv                         id, culture, url and reason of each image not to be had
+    <root>/.download/                                    what is half there, and the hashes of what is done
+
+A kill at any moment costs nothing: the same call goes on with what is missing, in the middle of a file where the
+server can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scoft_hpc.config.commands import Download
+from scoft_hpc.errors import DataError, RunError
+from scoft_hpc.inputs import image_check
+from scoft_hpc.inputs.download import ccub_csv, queue
+from scoft_hpc.inputs.download.ccub_csv import Entry, Failure
+from scoft_hpc.inputs.download.http import Arrived, Part
+from scoft_hpc.inputs.metadata_rows import METADATA, read_lines
+from scoft_hpc.study import atomic
+from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.periodic import repeating
+
+log = logging.getLogger(__name__)
+
+FOLDER = ".download"
+TOLD = 25
+"""Images between the log's words on how far it is."""
+BEAT = 60.0
+"""Seconds between the renewals of the claim on the folder."""
+UNKNOWN = "unknown; see the page that the url belongs to"
+"""The licence of an image whose table names none."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a call came to.
+
+    Attributes:
+        rows: of each culture's metadata.jsonl, by its name.
+        failed: a sentence for each image that is not to be had.
+        fetched, kept: images that came now, and those that were there before.
+        failures: the list of the failed; None if there are none.
+    """
+
+    rows: dict[str, int]
+    failed: list[str]
+    fetched: int
+    kept: int
+    failures: Path | None
+
+
+def fetch(csv: Path, root: Path, settings: Download, cultures: Sequence[str] | None, stop: Stop) -> Fetched:
+    """Build the folders below `root` of the table's cultures, or of the named ones, from what is not there yet.
+
+    Raises:
+        DataError: for a table or a folder that cannot be used, and if a culture ends without any image.
+        Interrupted: if `stop` was requested; the same call continues.
+    """
+    root = root.expanduser().absolute()
+    entries, failures = ccub_csv.read(csv)
+    names = _names(entries, failures, cultures)
+    entries = [entry for entry in entries if entry.culture in names]
+    failures = [failure for failure in failures if failure.culture in names or not failure.culture]
+    rows = {name: _read(root / name) for name in names}
+    try:
+        with _alone(root / FOLDER):
+            done = _Done(root)
+            files = {entry: name for entry in entries if (name := done.look(entry))}
+            kept = len(files)
+            failures += _fetch(entries, files, done, settings, stop)
+            for name in names:
+                mine = [entry for entry in entries if entry.culture == name]
+                rows[name] = _write(root / name, mine, files, rows[name])
+            listed = _list(root / "download-failures.csv", failures)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or root} cannot be written or read: {error.strerror or error}. Make room or choose "
+            f"another data.root; what has been fetched stays."
+        ) from None
+    _refuse_empty(rows, failures, listed)
+    counts = {name: len(rows[name]) for name in names}
+    return Fetched(counts, [str(failure) for failure in failures], len(files) - kept, kept, listed)
+
+
+def _fetch(
+    entries: Sequence[Entry], files: dict[Entry, str], done: _Done, settings: Download, stop: Stop
+) -> list[Failure]:
+    """Fetch what `files` lacks, adding each image's name to it as it comes; return what is not to be had."""
+    missing = [entry for entry in entries if entry not in files]
+    items = queue.items(missing, done.path.parent)
+    log.info("%d images to fetch, %d are there", len(items), len(files))
+    reasons: dict[Entry, str] = {}
+    for number, (item, outcome) in enumerate(queue.arrivals(items, settings, stop), start=1):
+        if isinstance(outcome, Arrived):
+            files |= {entry: done.publish(entry, item.part, outcome) for entry in item.entries}
+            item.part.forget()
+        else:
+            log.info("%s: %s", item.url, outcome.reason)
+            reasons |= dict.fromkeys(item.entries, outcome.reason)
+        if number % TOLD == 0:
+            log.info("%d of %d images", number, len(items))
+    return [Failure(e.id, e.culture, e.url, reasons[e]) for e in missing if e in reasons]
+
+
+class _Done:
+    """What has been fetched: a line an image, in the file once `publish` returns."""
+
+    KEYS = ("culture", "id", "url", "file_name", "sha256")
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.path = root, root / FOLDER / "done.jsonl"
+        self.known: dict[tuple[str, str], dict[str, str]] = {}
+        for line in self.path.read_text().splitlines() if self.path.exists() else []:
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a kill tore it
+                row = {key: str(json.loads(line)[key]) for key in self.KEYS}
+                self.known[row["culture"], row["id"]] = row
+        atomic.write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.known.values()))
+
+    def look(self, entry: Entry) -> str | None:
+        """The image's `file_name` if it is there; one that a person has changed since counts too, if it is sound."""
+        row = self.known.get((entry.culture, entry.id))
+        if row is None or row["url"] != entry.url:
+            return None
+        path = self.root / entry.culture / "train" / row["file_name"]
+        if not path.is_file():
+            return None
+        if hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
+            if isinstance(image_check.examine(path), str):
+                return None
+            log.warning("%s is no longer what was fetched; kept. To fetch it again, remove it.", path)
+        return row["file_name"]
+
+    def publish(self, entry: Entry, part: Part, arrived: Arrived) -> str:
+        """Give the image its name, in one step, and return that."""
+        name = f"images/{entry.stem}.{arrived.ending}"
+        atomic.write_bytes(self.root / entry.culture / "train" / name, part.body.read_bytes())
+        values = (entry.culture, entry.id, entry.url, name, arrived.file.sha256)
+        with self.path.open("a") as file:
+            file.write(json.dumps(dict(zip(self.KEYS, values, strict=True))) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return name
+
+
+def _read(folder: Path) -> list[dict[str, Any]]:
+    """The rows that the culture has."""
+    path = folder / "train" / METADATA
+    rows = []
+    for number, line in enumerate(read_lines(folder, "train") if path.exists() else [], start=1):
+        if line.strip():
+            try:
+                rows.append(dict(json.loads(line)))
+            except (ValueError, TypeError, RecursionError):
+                raise DataError(
+                    f"{path}, row {number}: not a JSON object; mend the row, or move the file away to begin anew."
+                ) from None
+    return rows
+
+
+def _write(
+    folder: Path, entries: Sequence[Entry], files: Mapping[Entry, str], old: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Write the culture's rows, in the table's order, then those of which it knows nothing; return them.
+
+    A row that was there keeps all that it says; the table adds what it lacks, and where its image lies now.
+    """
+    by_id = {str(row["id"]): row for row in old if "id" in row}
+    rows = []
+    for entry in entries:
+        before = by_id.get(entry.id)
+        if entry in files:
+            made = {"file_name": files[entry], "text": entry.text}
+            made |= {"blip_text": entry.blip_text} if entry.blip_text else {}
+            made |= {"url": entry.url, "license": entry.license or UNKNOWN}
+            made |= {"category": entry.category, "id": entry.id}
+            rows.append(made | (before or {}) | {"file_name": files[entry], "url": entry.url})
+        elif before is not None:
+            rows.append(before)
+    listed = {entry.id for entry in entries}
+    rows += [row for row in old if str(row.get("id")) not in listed]
+    if rows and rows != old:
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        atomic.write_bytes(folder / "train" / METADATA, text.encode(errors="backslashreplace"))
+    return rows
+
+
+def _list(path: Path, failures: Sequence[Failure]) -> Path | None:
+    """Write who failed and why; without any, no list is left."""
+    if not failures:
+        path.unlink(missing_ok=True)
+        return None
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, ["id", "culture", "url", "reason"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(failure) for failure in failures)
+    atomic.write_text(path, text.getvalue())
+    return path
+
+
+def _refuse_empty(
+    rows: Mapping[str, Sequence[Any]], failures: Sequence[Failure], listed: Path | None
+) -> None:
+    faults = []
+    for name in (name for name, some in rows.items() if not some):
+        reasons = [failure.reason for failure in failures if failure.culture == name]
+        faults.append(
+            f"{name} has no image: {len(reasons)} rows failed, the first because: {reasons[0]}. "
+            f"Mend the table, or ask for other cultures; {listed} has every reason."
+        )
+    if faults:
+        raise DataError.of(faults)
+
+
+def _names(entries: Sequence[Entry], failures: Sequence[Failure], asked: Sequence[str] | None) -> list[str]:
+    there = sorted({e.culture for e in entries} | {f.culture for f in failures if f.culture})
+    unknown = sorted(set(asked or ()) - set(there))
+    if unknown or not there:
+        raise DataError(
+            f"the table of data.csv has no row of {', '.join(unknown) or 'any culture'}; "
+            f"it has {', '.join(there) or 'none that can be used'}. Its `country_code` names the culture."
+        )
+    return there if asked is None else sorted(set(asked))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Within the block, no other process fetches into the same root."""
+    try:
+        claim = Claim.take(folder / "claim.json")
+    except RunError as error:
+        raise DataError(f"images cannot be fetched into {folder.parent} now: {error}") from None
+    try:
+        with repeating(claim.beat, BEAT):
+            yield
+    finally:
+        claim.release()

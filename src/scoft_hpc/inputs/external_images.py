@@ -1,0 +1,166 @@
+"""Images that another generator made for the evaluation prompts: found in a folder, checked and given a digest.
+
+    <images>/<culture>/metadata.jsonl    rows of `file_name` and `prompt`; or, without it,
+    <images>/<culture>/p00-s00.png       the names that a run's own samples have (PNG, JPEG or WebP)
+    <images>/<culture>/seed1/…           the same, another draw: what a run of seed 1 is scored on
+
+No torch: plans read it too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from scoft_hpc.config.schema import Evaluation, Prompting, RunConfig
+from scoft_hpc.errors import DataError
+from scoft_hpc.inputs import image_check
+from scoft_hpc.inputs.dataset import Manifest
+from scoft_hpc.inputs.image_check import FORMATS, ImageFile
+from scoft_hpc.inputs.metadata_rows import METADATA, inside, read_lines, short
+from scoft_hpc.inputs.prompts import asked, sample_name
+
+ENDINGS = ("png", "jpg", "jpeg", "webp")
+SHOWN = 20
+"""So many faults are told; the rest is counted."""
+NAMED = 4
+"""So many prompts without enough images are named."""
+ROW = '{"file_name": "1.png", "prompt": "…"}'
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The images of each prompt, in the prompts' order; `digest` is that of the prompts and the images' bytes."""
+
+    images: tuple[tuple[Path, ...], ...]
+    digest: str
+
+
+def seeds(config: RunConfig, culture: str, asked_for: Sequence[int]) -> list[int]:
+    """Those seeds that the folder has a draw for: with one draw only, the first of them."""
+    settings = config.evaluation
+    if not settings.images:
+        return list(asked_for)
+    root = Path(settings.images).expanduser()
+    return [seed for seed in asked_for if _of_seed(root / culture, seed).is_dir()] or list(asked_for[:1])
+
+
+def find(config: RunConfig, manifest: Manifest) -> Gallery:
+    """The first `evaluation.samples` images of each evaluation prompt, every one of them decoded.
+
+    Raises:
+        DataError: with all faults, or if the images are not those that the run was planned with.
+    """
+    settings = config.evaluation
+    root = Path(settings.images or "").expanduser().absolute()
+    of_seed, folder = _of_seed(root / config.culture, config.seed), root / config.culture
+    folder = of_seed if of_seed.is_dir() else folder
+    if not folder.is_dir():
+        raise DataError(
+            f"evaluation.images={root} has no folder {config.culture}; expected {folder} with images of its prompts."
+        )
+    texts, faults = asked(config, manifest), list[str]()
+    listed = (folder / METADATA).exists()
+    found = _listed(folder, faults) if listed else _by_name(folder, texts, faults)
+    chosen = {text: found.get(text, [])[: settings.samples] for text in texts}
+    faults += _missing(folder, chosen, settings.samples, listed)
+    files = image_check.examine_all(path for paths in chosen.values() for path in paths)
+    faults += [f"{path} {what}" for path, what in files.items() if isinstance(what, str)]
+    if faults:
+        rest = len(faults) - SHOWN
+        raise DataError.of(faults[:SHOWN] + ([f"… and {rest} more of the like."] if rest > 0 else []))
+    digest = _digest(chosen, files)
+    if settings.digest not in ("", digest):
+        raise DataError(
+            f"{folder} has changed since the run was planned (digest {digest[:8]}, planned with "
+            f"{settings.digest[:8]}). Restore it, or plan a new study with study=NAME."
+        )
+    return Gallery(tuple(tuple(chosen[text]) for text in texts), digest)
+
+
+def undrawn(settings: Evaluation) -> Evaluation:
+    """The settings with the folder's absolute path; where there are images, no model is told anything."""
+    if not settings.images:
+        return settings
+    path = Path(settings.images).expanduser().absolute()
+    return replace(settings, prompting=Prompting.asked, rewrites=None, images=str(path))
+
+
+def settled(config: RunConfig, manifest: Manifest) -> Evaluation:
+    """The evaluation's settings as `undrawn` has them, with the digest of the images.
+
+    Raises:
+        DataError: with all faults of the folder.
+    """
+    return replace(undrawn(config.evaluation), digest=find(config, manifest).digest)
+
+
+def _of_seed(folder: Path, seed: int) -> Path:
+    return folder / f"seed{seed}"
+
+
+def _listed(folder: Path, faults: list[str]) -> dict[str, list[Path]]:
+    """The images by prompt, as metadata.jsonl lists them."""
+    found: dict[str, list[Path]] = {}
+    for number, line in enumerate(read_lines(folder, ""), start=1):
+        if not line.strip():
+            continue
+        where = f"{folder / METADATA}, row {number}"
+        try:
+            row = json.loads(line.decode())
+            name, prompt = row["file_name"], row["prompt"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            name = prompt = None
+        if not isinstance(name, str) or not isinstance(prompt, str):
+            faults.append(f"{where}: {short(line.decode(errors='replace'))}; expected {ROW}.")
+            continue
+        path, fault = inside(folder, folder, name)
+        if fault:
+            faults.append(f"{where}: `file_name` {fault}")
+        else:
+            found.setdefault(prompt.strip(), []).append(path)
+    return found
+
+
+def _by_name(folder: Path, texts: Sequence[str], faults: list[str]) -> dict[str, list[Path]]:
+    """The images by prompt, as their names say, in the order of their numbers."""
+    numbered: dict[tuple[int, int], Path] = {}
+    for path in sorted(folder.iterdir()):
+        name = re.fullmatch(rf"p(\d+)-s(\d+)\.({'|'.join(ENDINGS)})", path.name, re.IGNORECASE)
+        if name is None:
+            continue
+        _, fault = inside(folder, folder, path.name)
+        if fault:
+            faults.append(f"{folder}: {fault}")
+        elif (place := (int(name[1]), int(name[2]))) in numbered:
+            faults.append(f"{path} and {numbered[place].name} are the same sample; keep one of the two.")
+        else:
+            numbered[place] = path
+    found: dict[str, list[Path]] = {}
+    for (prompt, _), path in sorted(numbered.items()):
+        if prompt < len(texts):
+            found.setdefault(texts[prompt], []).append(path)
+    return found
+
+
+def _missing(folder: Path, found: dict[str, list[Path]], samples: int, listed: bool) -> Iterator[str]:
+    few = [f"{len(paths)} of {text!r}" for text, paths in found.items() if len(paths) < samples]
+    if few:
+        more = f" and so on ({len(few)} of {len(found)} prompts)" if len(few) > NAMED else ""
+        where = f"rows of {METADATA}" if listed else f"{sample_name(0, 0)}, {sample_name(0, 1)} and so on"
+        yield (
+            f"{folder} has too few images: {', '.join(few[:NAMED])}{more}; expected evaluation.samples={samples} of "
+            f"each evaluation prompt, as {where} ({', '.join(FORMATS)})."
+        )
+
+
+def _digest(chosen: dict[str, list[Path]], files: dict[Path, ImageFile | str]) -> str:
+    words = [
+        [text, [one.sha256 for path in paths if isinstance(one := files[path], ImageFile)]]
+        for text, paths in chosen.items()
+    ]
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]

@@ -1,0 +1,174 @@
+"""Evaluation prompts rewritten by a language model, as the authors had theirs augmented by GPT-3.
+
+Each answer is at once in the file that `inputs.prompt_rewrites` names, with who gave it and when, under a `key` made of
+what was asked: the model, the instruction, the prompt and the culture. What is there is not asked again, and a row
+without a key is a person's and stays.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scoft_hpc.config.commands import Rewriter
+from scoft_hpc.errors import DataError, RunError
+from scoft_hpc.inputs import prompt_rewrites
+from scoft_hpc.inputs.llm_client import Answer, Chat, Question
+from scoft_hpc.study import atomic
+from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.periodic import repeating
+
+log = logging.getLogger(__name__)
+
+INSTRUCTION = """\
+You write prompts for a text-to-image model. Rewrite the caption that you are given so that the picture shows the \
+culture of {culture} as its own people know it. Where the caption leaves them open, name materials, forms, colours, \
+clothes, dishes or places that belong to that culture. Keep the caption's subject and what happens; contradict nothing \
+in it. Avoid stereotypes and tourist clichés. Write one sentence of at most 40 words in English, without quotation \
+marks. Answer with that sentence alone."""
+"""Ours: the authors publish none."""
+
+WORDS = 55
+"""Longer rewritings are told: CLIP reads 75 tokens of a text, and English has about 1.35 a word."""
+DECLINED = re.compile(
+    r"(i['’]?m (very )?sorry|sorry,|i (can['’]?t|cannot|can not|am unable|won['’]?t)|as an ai\b)",
+    re.IGNORECASE,
+)
+BEAT = 60.0
+"""Seconds between the renewals of the claim on the file."""
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """What a call came to: new rewritings, those that were there, a sentence for each prompt without one, and notes."""
+
+    made: int
+    kept: int
+    failed: list[str]
+    notes: list[str]
+
+
+def instruction(path: str | None, culture: str) -> str:
+    """How to rewrite for the culture: the text of the file, or ours.
+
+    Raises:
+        DataError: if the file cannot be read.
+    """
+    text = INSTRUCTION
+    if path is not None:
+        try:
+            text = Path(path).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not text in UTF-8"
+            raise DataError(f"rewriter.instruction={path} cannot be read: {reason}.") from None
+    return text.replace("{culture}", culture)
+
+
+def rewrite(path: Path, questions: Sequence[Question], settings: Rewriter, stop: Stop) -> Rewritten:
+    """Ask for the rewritings that the file lacks, and put each into it as it comes.
+
+    Raises:
+        ConfigError: if the endpoint cannot be used.
+        DataError: if the file cannot be used, is another process's, or holds another model's answers.
+        Interrupted: if `stop` was requested; what was answered is in the file.
+    """
+    try:
+        claim = Claim.take(path.with_name(f".{path.name}.claim"))
+    except RunError as error:
+        raise DataError(f"{path} cannot be written now: {error}") from None
+    try:
+        with repeating(claim.beat, BEAT):
+            return _rewrite(path, questions, settings, stop)
+    finally:
+        claim.release()
+
+
+def _rewrite(path: Path, questions: Sequence[Question], settings: Rewriter, stop: Stop) -> Rewritten:
+    rows = _read(path)
+    missing = _missing(path, rows, questions, settings)
+    failed, notes = [], []
+    for question, outcome in Chat(settings).answers(missing, stop) if missing else ():
+        told = f"{question.culture}, {question.prompt!r}"
+        text = _cleaned(outcome.text) if isinstance(outcome, Answer) else ""
+        if not isinstance(outcome, Answer):
+            failed.append(f"{told} {outcome.reason}")
+        elif not text or DECLINED.match(text):
+            failed.append(f"{told} was declined: {text[:100]!r}" if text else f"{told} got an empty answer")
+        else:
+            rows.append(_row(question, settings, text, outcome))
+            atomic.write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+            log.info("%s: %s", told, text)
+            if len(text.split()) > WORDS:
+                notes.append(f"{told} became {len(text.split())} words, of which CLIP reads about {WORDS}")
+    return Rewritten(len(missing) - len(failed), len(questions) - len(missing), failed, notes)
+
+
+def _missing(
+    path: Path, rows: Sequence[dict[str, Any]], questions: Sequence[Question], settings: Rewriter
+) -> list[Question]:
+    """The questions that no row answers.
+
+    Raises:
+        DataError: if one is answered by another model, or under another instruction.
+    """
+    known = {(str(row.get("culture") or ""), str(row["prompt"]).strip()): row for row in rows}
+    missing, others = [], set()
+    for question in questions:
+        row = known.get((question.culture, question.prompt)) or known.get(("", question.prompt))
+        if row is None:
+            missing.append(question)
+        elif row.get("key") not in (None, _key(question, settings)):
+            others.add(str(row.get("model")))
+    if others:
+        raise DataError(
+            f"{path} holds rewritings of these prompts by {', '.join(sorted(others))}, under another instruction if "
+            f"the model is the same. Keep them, and give these a file of their own: evaluation.rewrites=OTHER.jsonl."
+        )
+    return missing
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The file's rows, checked; none where there is no file yet."""
+    if not path.exists():
+        return []
+    prompt_rewrites.read(path, "")
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def _row(question: Question, settings: Rewriter, text: str, answer: Answer) -> dict[str, Any]:
+    return {
+        "culture": question.culture,
+        "prompt": question.prompt,
+        "rewritten": text,
+        "model": settings.model,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "answer": answer.text,
+        "usage": answer.usage,
+        "parameters": answer.parameters,
+        "instruction": question.instruction,
+        "key": _key(question, settings),
+    }
+
+
+def _key(question: Question, settings: Rewriter) -> str:
+    """The address of an answer: what it depends on, wherever the model is served."""
+    words = [settings.model, question.instruction, question.prompt, question.culture]
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
+
+
+def _cleaned(text: str) -> str:
+    """The sentence of an answer: without a model's thoughts before it, line breaks and quotation marks around it."""
+    line = " ".join(re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL).split())
+    for left, right in ('""', "''", "“”", "‘’", "«»"):
+        if len(line) > 1 and line.startswith(left) and line.endswith(right):
+            line = line[1:-1].strip()
+    return line

@@ -1,0 +1,103 @@
+"""The prompts that a run is scored on, and what the model is told for them. No torch: plans read them too."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from scoft_hpc.config.schema import Evaluation, Prompting, RunConfig
+from scoft_hpc.errors import DataError
+from scoft_hpc.inputs import prompt_rewrites
+from scoft_hpc.inputs.dataset import Manifest
+from scoft_hpc.inputs.toy import world
+
+SHOWN = 3
+"""So many prompts without a rewriting are named; the rest is counted."""
+
+
+def asked(config: RunConfig, manifest: Manifest) -> list[str]:
+    """The run's evaluation prompts: the toy world's, or the captions of held-out images, or else of training images."""
+    if config.data.name == "toy":
+        texts = world.prompts(config.culture)
+    else:
+        texts = list(dict.fromkeys(pair.text for pair in manifest.held_out or manifest.pairs))
+    return texts[: config.evaluation.prompts]
+
+
+def sample_name(prompt: int, number: int) -> str:
+    """Of the `number`-th sample of the `prompt`-th prompt as it is asked, whatever the model was told."""
+    return f"p{prompt:02d}-s{number:02d}.png"
+
+
+def told(config: RunConfig, texts: Sequence[str]) -> list[str]:
+    """What the model is told for each of the prompts `texts`.
+
+    Raises:
+        DataError: naming the prompts that have no rewriting, or if it is not what the run was planned with.
+    """
+    settings, culture = config.evaluation, config.culture
+    if settings.prompting is Prompting.asked or settings.images:
+        return list(texts)
+    if settings.prompting is Prompting.named:
+        found = [named(text, culture) for text in texts]
+    else:
+        found = _rewritten(settings, config, texts)
+    if settings.digest not in ("", _digest(found)):
+        raise DataError(
+            f"{culture}: the {settings.prompting.name} prompts have changed since the run was planned"
+            f"{f' with {settings.rewrites}' if settings.rewrites else ''}. Restore them, or plan a new study with "
+            f"study=NAME."
+        )
+    return found
+
+
+def settled(config: RunConfig, manifest: Manifest) -> Evaluation:
+    """The evaluation's settings with the digest of what the model is told, and `asked` where that is the prompts.
+
+    Raises:
+        DataError: naming the prompts that have no rewriting.
+    """
+    settings = config.evaluation
+    plain = replace(settings, prompting=Prompting.asked, rewrites=None)
+    texts = asked(config, manifest)
+    found = told(config, texts)
+    if found == texts:
+        return plain
+    if settings.rewrites:
+        settings = replace(settings, rewrites=str(Path(settings.rewrites).expanduser().absolute()))
+    return replace(settings, digest=_digest(found))
+
+
+def named(text: str, culture: str) -> str:
+    """The prompt with the culture's name, where it does not hold it as a word: `a house, south korea`."""
+    words = [word for word in re.split(r"[\s_-]+", culture) if word]
+    pattern = r"[\s_-]+".join(re.escape(unicodedata.normalize("NFC", word)) for word in words)
+    if re.search(rf"(?<!\w){pattern}(?!\w)", unicodedata.normalize("NFC", text), re.IGNORECASE):
+        return text
+    return f"{text.rstrip(' .,;')}, {' '.join(words)}"
+
+
+def _rewritten(settings: Evaluation, config: RunConfig, texts: Sequence[str]) -> list[str]:
+    culture = config.culture
+    if settings.rewrites:
+        pairs = prompt_rewrites.read(Path(settings.rewrites).expanduser(), culture)
+    else:
+        pairs = world.rewrites(culture) if config.data.name == "toy" else {}
+    missing = [text for text in texts if text not in pairs]
+    if missing:
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        raise DataError(
+            f"{culture}: {len(missing)} of {len(texts)} evaluation prompts have no rewriting in "
+            f"evaluation.rewrites={settings.rewrites}: {', '.join(map(repr, missing[:SHOWN]))}{more}. Write them "
+            f"there, or have a language model do it: `python -m scoft_hpc.rewrite` with the same settings."
+        )
+    return [pairs[text] for text in texts]
+
+
+def _digest(texts: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]

@@ -1,0 +1,240 @@
+"""Probes of the disk that a study is written to: room, quota, speed, and what names and locks are worth there."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import getpass
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoft_hpc.config.check import check_output
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.launch.doctor.checks import Finding, Verdict, ask
+
+GB = 10**9
+LEAST, SCARCE = GB // 2, 10 * GB
+"""Free bytes below which a study cannot be written, and below which it may become tight."""
+
+WRITTEN, PATIENCE = 256 * 2**20, 5.0
+"""The speed is measured over so many bytes, or for so many seconds."""
+
+SLOW = 50e6
+"""Bytes a second below which saving is felt: an adapter of rank 64 with its AdamW state has about 100 MB."""
+
+SHARED = (
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "nfs",
+    "nfs4",
+    "ceph",
+    "wekafs",
+    "panfs",
+    "afs",
+    "cifs",
+    "9p",
+    "fuse.sshfs",
+    "fuse.ceph",
+    "fuse.glusterfs",
+    "gfs2",
+    "glusterfs",
+    "ocfs2",
+    "orangefs",
+    "pvfs2",
+    "smb3",
+)
+"""File systems that a cluster's nodes usually share."""
+
+NODE_LOCAL = ("LOCAL", "TMPDIR", "SLURM_TMPDIR")
+"""Variables that sites name a node's own disk with."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    point: Path
+    kind: str
+    options: tuple[str, ...]
+
+
+def output_disk(output: Path, shared: bool) -> Iterator[Finding]:
+    """Findings on the disk below `output`; `shared`: other machines must see it.
+
+    What is written for that lies in a folder of its own and is removed again.
+    """
+    try:
+        check_output(output)
+    except ConfigError as error:
+        yield Finding("output", str(output), Verdict.fault, str(error))
+        return
+    folder = nearest(output)
+    mount = mount_of(folder, Path("/proc/self/mounts"))
+    yield _place(folder, mount, shared)
+    yield _room(folder)
+    yield from _quota(folder, mount)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".doctor-") as scratch:
+        yield _speed(Path(scratch))
+        yield _names(Path(scratch))
+        yield _locks(Path(scratch), mount)
+
+
+def nearest(path: Path) -> Path:
+    """The path, or where it does not exist the folder that it would be made in."""
+    path = path.expanduser().absolute()
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def mount_of(folder: Path, mounts: Path) -> Mount:
+    """The file system that the folder lies on, as the kernel's table (such as /proc/mounts) has it."""
+    place, found = folder.resolve(), Mount(Path("/"), "unknown", ())
+    try:
+        lines = mounts.read_text().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        _, point, kind, options, *_ = line.split()
+        path = Path(point.replace("\\040", " "))
+        if place.is_relative_to(path) and len(path.parts) >= len(found.point.parts):
+            found = Mount(path, kind, tuple(options.split(",")))
+    return found
+
+
+def _place(folder: Path, mount: Mount, shared: bool) -> Finding:
+    found = f"{folder} on {mount.kind}"
+    own = next((name for name in NODE_LOCAL if _below(folder, os.environ.get(name))), None)
+    if own:
+        why = f"${own} is this node's own and is emptied after the job"
+    elif any(_below(folder, name) for name in ("/tmp", "/var/tmp", "/dev/shm")):
+        why = "this folder is usually each node's own and emptied now and then"
+    elif mount.kind not in SHARED:
+        why = f"a disk of type {mount.kind} is usually one machine's own"
+    else:
+        return Finding("output", found)
+    if not shared:
+        return Finding("output", found)
+    advice = f"output: {why}; the jobs' nodes must see it. Choose a shared one: output=$PROJECT/outputs"
+    return Finding("output", found, Verdict.note, advice)
+
+
+def _below(folder: Path, name: str | None) -> bool:
+    return bool(name) and folder.resolve().is_relative_to(Path(str(name)).resolve())
+
+
+def _room(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    found = f"{free / GB:,.1f} GB free"
+    if free < LEAST:
+        return Finding(
+            "room", found, Verdict.fault, f"room: make at least {SCARCE / GB:.0f} GB of room in {folder}."
+        )
+    if free < SCARCE:
+        advice = (
+            "room: a run of Stable Diffusion keeps about 0.3 GB; a study of hundreds needs more than is free."
+        )
+        return Finding("room", found, Verdict.note, advice)
+    return Finding("room", found)
+
+
+@dataclass(frozen=True)
+class Quota:
+    """`used` and `most` in kB."""
+
+    used: float
+    most: float
+
+
+def read_quota(text: str) -> list[Quota]:
+    """The space limits in what `lfs quota -q` or `quota -w` prints: filesystem, kB used, soft limit, hard limit, …
+
+    A long file system's name stands on a line of its own.
+    """
+    found = []
+    for line in text.splitlines():
+        numbers = re.match(r"\s*(?:\D\S*\s+)?(\d+)\*?\s+(\d+)\s+(\d+)\s", line)
+        if numbers:
+            used, soft, hard = map(float, numbers.groups())
+            if most := soft or hard:
+                found.append(Quota(used, most))
+    return found
+
+
+def _quota(folder: Path, mount: Mount) -> Iterator[Finding]:
+    """The fullest of the user's and the folder's group's quotas, where the disk has a command that tells them."""
+    if mount.kind == "lustre":
+        owners = (("-u", getpass.getuser()), ("-g", str(folder.stat().st_gid)))
+        text = "\n".join(ask("lfs", "quota", "-q", *owner, str(mount.point)).output for owner in owners)
+    else:
+        text = ask("quota", "-w", "-f", str(mount.point)).output
+    limits = read_quota(text)
+    if not limits:
+        return
+    full = max(limits, key=lambda quota: quota.used / quota.most)
+    share = full.used / full.most
+    found = f"{full.used / 1e6:,.1f} of {full.most / 1e6:,.1f} GB used"
+    verdict = Verdict.fault if share >= 1 else Verdict.note if share >= 0.9 else Verdict.ok
+    advice = (
+        "" if verdict is Verdict.ok else "quota: remove what is not needed, or choose another output=DIR."
+    )
+    yield Finding("quota", found, verdict, advice)
+
+
+def _speed(scratch: Path) -> Finding:
+    block, written, started = os.urandom(2**20), 0, time.monotonic()
+    with (scratch / "speed").open("wb") as file:
+        while written < WRITTEN and time.monotonic() - started < PATIENCE:
+            for _ in range(8):
+                written += file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+    speed = written / (time.monotonic() - started)
+    found = f"{speed / 1e6:,.0f} MB/s ({written / 2**20:.0f} MB with fsync)"
+    if speed < SLOW:
+        advice = "write speed: saving will be slow here; save_seconds=600 saves less often, another disk does better."
+        return Finding("write speed", found, Verdict.note, advice)
+    return Finding("write speed", found)
+
+
+def _names(scratch: Path) -> Finding:
+    """Whether a rename replaces in one step, and whether a hard link is refused where the name exists."""
+    old, new, link = scratch / "old", scratch / "new", scratch / "link"
+    old.write_text("old")
+    new.write_text("new")
+    new.replace(old)
+    if old.read_text() != "new" or new.exists():
+        advice = (
+            "names: a rename must replace, or a torn file could pass for a whole one. Choose another disk."
+        )
+        return Finding("names", "a rename does not replace", Verdict.fault, advice)
+    try:
+        os.link(old, link)
+        os.link(old, link)
+    except FileExistsError:
+        return Finding("names", "rename replaces, hard links are exclusive")
+    except OSError as error:
+        found = f"rename replaces; no hard links ({errno.errorcode.get(error.errno or 0, 'unknown')})"
+        return Finding(
+            "names", found, Verdict.note, "names: claims are made with O_EXCL instead; nothing to change."
+        )
+    advice = "names: two processes could both own a run here. Choose another disk."
+    return Finding("names", "a hard link replaces an existing name", Verdict.fault, advice)
+
+
+def _locks(scratch: Path, mount: Mount) -> Finding:
+    with (scratch / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            found = f"flock is refused ({errno.errorcode.get(error.errno or 0, 'unknown')})"
+        else:
+            local = {"localflock", "local_lock=flock", "local_lock=all", "nolock"} & set(mount.options)
+            found = f"flock holds on this node only ({', '.join(local)})" if local else ""
+    if not found:
+        return Finding("locks", "flock is there")
+    advice = "locks: this suite needs none; keep databases such as SQLite off this disk."
+    return Finding("locks", found, Verdict.note, advice)

@@ -1,0 +1,227 @@
+"""Probes of Slurm: what it is, how it is set up, and whether it would take the jobs that a sweep sends."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from scoft_hpc.config.cluster import Cluster, gpu_of, to_plain
+from scoft_hpc.launch.doctor.checks import Answer, Finding, Verdict, ask
+from scoft_hpc.launch.slurm import client, sbatch
+from scoft_hpc.study import job_array
+from scoft_hpc.study.job_array import Batch
+from scoft_hpc.study.paths import StudyDir
+
+NEEDED = ("sbatch", "srun", "squeue", "scancel", "scontrol")
+WAITS = {"KillWait": 30, "MinJobAge": 60}
+"""Seconds below which a wait of Slurm's is worth a word."""
+
+Settings = Mapping[str, str]
+"""Slurm's words for its settings, with what they are set to."""
+
+
+def commands() -> list[Finding]:
+    """Slurm's version, and whether its commands are here."""
+    missing = [name for name in NEEDED if shutil.which(name) is None]
+    if missing:
+        advice = "Slurm: this machine cannot send jobs. Run this on the cluster's login node, or take cluster=local."
+        return [Finding("Slurm", f"no {', '.join(missing)}", Verdict.fault, advice)]
+    version = _ask("scontrol", "--version").output.strip().removeprefix("slurm ")
+    return [Finding("Slurm", version or "its version is not told")]
+
+
+def setup(cluster: Cluster) -> Iterator[Finding]:
+    """How the controller is set up, as far as it matters to a sweep."""
+    answer = _ask("scontrol", "show", "config")
+    if answer.code != 0:
+        advice = "controller: slurmctld does not answer; wait for it, or ask the site. Nothing can be sent meanwhile."
+        yield Finding("controller", answer.told, Verdict.fault, advice)
+        return
+    settings = read_settings(answer.output)
+    rules: dict[str, Callable[[str, Cluster], tuple[Verdict, str]]] = {
+        "MaxArraySize": _arrays,
+        "JobRequeue": _requeue,
+        "PreemptMode": _preemption,
+        "KillWait": partial(_wait, "KillWait", "so long a job has to save after it was told to end"),
+        "MinJobAge": partial(
+            _wait, "MinJobAge", "then Slurm forgets an ended job, and the run's files tell the rest"
+        ),
+    }
+    for name, rule in rules.items():
+        found = settings.get(name, "not told")
+        verdict, advice = rule(found, cluster)
+        yield Finding(name, found, verdict, f"{name}: {advice}" if advice else "")
+    yield _accounting(settings)
+
+
+def partition(cluster: Cluster) -> Iterator[Finding]:
+    """The partition that the jobs go to, and whether it has the GPUs that they ask for.
+
+    Where the profile names none, a site may choose one itself when the job is sent: then nothing here is a fault.
+    """
+    word, gpu = gpu_of(cluster)
+    asked = gpu.partition or cluster.partition
+    wrong = Verdict.fault if asked else Verdict.note
+    there = read_partitions(_ask("scontrol", "--all", "--oneliner", "show", "partition").output)
+    if not there:
+        return  # the controller's silence is told already
+    default = next((name for name, facts in there.items() if facts.get("Default") == "YES"), None)
+    name = asked or default
+    if name is None or name not in there:
+        advice = f"partition: choose one with cluster.partition=NAME; there are {', '.join(there)}."
+        found = f"{name} is not there" if name else "none is given, and there is no default"
+        yield Finding("partition", found, wrong, advice)
+        return
+    facts = there[name]
+    yield _limits(name, facts, cluster)
+    types = read_gpus(_ask("sinfo", "--noheader", "--partition", name, "--format", "%G").output)
+    found = ", ".join(types) or "no GPUs"
+    if not types or (word and word not in types):
+        fitting = [kind for kind in cluster.gpus if gpu_of(replace(cluster, gpu=kind))[0] in types]
+        others = f" or cluster.gpu={'|'.join(fitting)}" if fitting else ""
+        advice = f"GPUs: jobs ask for {word or 'one'}, which {name} does not have; set cluster.partition=NAME{others}."
+        yield Finding("GPUs", found, wrong, advice)
+    else:
+        yield Finding("GPUs", found)
+
+
+def trial(cluster: Cluster, study: StudyDir) -> Iterator[Finding]:
+    """Whether Slurm would take the script that a sweep sends; `--test-only` sends nothing."""
+    minutes = cluster.minutes or cluster.min_minutes
+    answer = _ask(
+        "sbatch", "--test-only", text=sbatch.script(study, sample(study, cluster, minutes)), seconds=30
+    )
+    if answer.code == 0:
+        start = re.search(r"to start at (\S+)", answer.told)
+        yield Finding("sbatch", f"accepted, {minutes} min would start {start[1]}" if start else "accepted")
+        return
+    found = answer.told.removeprefix("sbatch: ").replace("error: ", "").removeprefix("allocation failure: ")
+    yield Finding("sbatch", found, Verdict.fault, f"sbatch: {_refused(found, cluster)}")
+
+
+def sample(study: StudyDir, cluster: Cluster, minutes: int, name: str = "train-doctor") -> Batch:
+    """A batch of one task, as a sweep would send it."""
+    word, gpu = gpu_of(cluster)
+    empty = Batch(
+        name=name, stage=job_array.TRAIN, created=time.time(), user=getpass.getuser(), by_hand=True,
+        tasks=(("run",),), seconds=(60.0 * minutes,), minutes=minutes, gpu=word, su_per_hour=gpu.su_per_hour,
+        parameters={}, cluster=to_plain(cluster),
+    )  # fmt: skip
+    return replace(empty, parameters=sbatch.parameters(cluster, f"{study.name}.{name}", minutes))
+
+
+def read_settings(text: str) -> dict[str, str]:
+    """`scontrol show config` by name."""
+    pairs = (line.partition("=") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+
+
+def read_partitions(text: str) -> dict[str, dict[str, str]]:
+    """`scontrol --oneliner show partition` by the partitions' names."""
+    rows = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in text.splitlines()]
+    return {row["PartitionName"]: row for row in rows if "PartitionName" in row}
+
+
+def read_gpus(text: str) -> list[str]:
+    """The types in lines of GRES, such as `gpu:v100-32:8(S:0-1)`; `gpu` where a node does not tell its type."""
+    found = re.findall(r"\bgpu(?::([^:,()\s]*[^\d:,()\s][^:,()\s]*))?:\d+", text)
+    return list(dict.fromkeys(word or "gpu" for word in found))
+
+
+def _arrays(found: str, cluster: Cluster) -> tuple[Verdict, str]:
+    if found.isdigit() and int(found) < cluster.max_array:
+        return Verdict.fault, f"the profile says {cluster.max_array}; set cluster.max_array={found}."
+    return Verdict.ok, ""
+
+
+def _requeue(found: str, cluster: Cluster) -> tuple[Verdict, str]:
+    if found == "0":
+        return Verdict.note, (
+            "jobs are requeued only when they ask for it, as ours do; if the site refuses, the sweep sends them anew."
+        )
+    return Verdict.ok, ""
+
+
+def _preemption(found: str, cluster: Cluster) -> tuple[Verdict, str]:
+    if "CANCEL" in found:
+        return (
+            Verdict.note,
+            "preempted jobs are cancelled here, not requeued; the same sweep command sends them anew.",
+        )
+    return Verdict.ok, ""
+
+
+def _wait(name: str, why: str, found: str, cluster: Cluster) -> tuple[Verdict, str]:
+    seconds = found.partition(" ")[0]
+    if seconds.isdigit() and int(seconds) < WAITS[name]:
+        return Verdict.note, f"only {seconds} s; {why}."
+    return Verdict.ok, ""
+
+
+def _accounting(settings: Settings) -> Finding:
+    kind = settings.get("AccountingStorageType", "not told").removeprefix("accounting_storage/")
+    if kind != "slurmdbd":
+        advice = "accounting: off, so what ended jobs cost is known from the runs' files alone."
+        return Finding("accounting", kind, Verdict.note, advice)
+    answer = _ask("sacct", "--noheader", "--starttime=now-1minutes")
+    if answer.code != 0:
+        advice = "accounting: slurmdbd does not answer; status takes the queue and the runs' files meanwhile."
+        return Finding("accounting", answer.told, Verdict.note, advice)
+    enforced = settings.get("AccountingStorageEnforce", "none")
+    return Finding("accounting", f"slurmdbd, enforces {enforced}")
+
+
+def _limits(name: str, facts: Settings, cluster: Cluster) -> Finding:
+    most, state = facts.get("MaxTime", "UNLIMITED"), facts.get("State", "UP")
+    found = f"{name}, {state.lower()}, at most {most}"
+    if state != "UP":
+        advice = (
+            f"partition: it is {state.lower()}, so jobs wait or are refused; ask the site, or choose another."
+        )
+        return Finding("partition", found, Verdict.fault if state == "INACTIVE" else Verdict.note, advice)
+    minutes = client.duration(most) // 60
+    if 0 < minutes < cluster.max_minutes:
+        advice = (
+            f"partition: the profile allows {cluster.max_minutes} min; set cluster.max_minutes={minutes:.0f}."
+        )
+        return Finding("partition", found, Verdict.note, advice)
+    return Finding("partition", found)
+
+
+def _refused(found: str, cluster: Cluster) -> str:
+    """What to do about sbatch's complaint."""
+    if "account" in found.lower():
+        told = _ask(
+            "sacctmgr",
+            "--noheader",
+            "--parsable2",
+            "show",
+            "assoc",
+            f"user={getpass.getuser()}",
+            "format=account",
+        )
+        mine = ", ".join(dict.fromkeys(told.output.split()))
+        given = (
+            f"cluster.account={cluster.account} does not fit" if cluster.account else "no account was given"
+        )
+        return f"{given}; choose one with cluster.account=NAME" + (f", yours are {mine}." if mine else ".")
+    if "time limit" in found.lower():
+        return "the site allows less time; set cluster.max_minutes and cluster.minutes to what it allows."
+    return "Slurm refuses the jobs; change what it names, with cluster.NAME=VALUE or in the profile."
+
+
+def _ask(*words: str, text: str = "", seconds: float = 15.0) -> Answer:
+    """Ask as the sweep would: without what a job around us left in the environment."""
+    return ask(*words, text=text, seconds=seconds, environment=client.clean(os.environ))
+
+
+def study_of(output: str, name: str | None) -> StudyDir:
+    """Where a study would lie."""
+    return StudyDir(Path(output).expanduser().absolute() / (name or "doctor"))

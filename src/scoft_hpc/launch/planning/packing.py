@@ -1,0 +1,175 @@
+"""Packs: which runs share one process and one frozen base, balanced so that all jobs end together."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+from scoft_hpc.config.identity import UNUSED, without
+from scoft_hpc.config.plain import science
+from scoft_hpc.config.schema import RunConfig, Variant
+from scoft_hpc.launch.planning.plan import Run
+
+MAY_DIFFER = {
+    "": {"culture", "variant", "seed"},
+    "data": {"digest", "negatives", "random_flip"},
+    "objective": {
+        "digest", "form", "distance", "gradient", "w_ldm", "w_m", "w_c", "w_vgg", "triplet_lambda", "triplet_margin",
+    },
+    "train": {"lr"},
+    "evaluation": {"prompting", "digest"},
+}  # fmt: skip
+"""The science settings that lanes of one pack need not share; any other keeps runs apart."""
+
+# Cost in forward passes of the U-Net over one sample, counted at the size of Stable Diffusion 1.4 (FLOPs).
+TRAINED = (822 + 944) / 803
+"""A forward and a backward pass with LoRA."""
+DECODED = 2515 / 803
+REWOUND = 2549 / 803
+"""The decoder's backward pass."""
+
+
+Costs = dict[str, float]
+"""What each run costs, by its id."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Runs that one job works on, in the plan's order, and what they cost together."""
+
+    runs: tuple[Run, ...]
+    cost: float
+
+
+def pack(runs: Sequence[Run], jobs: int, lanes: int | None) -> list[Pack]:
+    """Split `runs` into packs of at most `lanes` lanes for `jobs` jobs, the costliest first.
+
+    Runs of one culture and seed share their data and stay together, but for the few that balance the jobs. Where the
+    lanes do not hold a job's share at once, its packs go round after round: as many to each job.
+    """
+    groups = _shareable(runs)
+    costs = {run.run_id: cost(run) for run in runs}
+    total = sum(costs.values()) or 1.0
+    packs: list[Pack] = []
+    for group in groups:
+        share = sum(costs[run.run_id] for run in group) / total
+        own = max(round(jobs * share), 1)
+        rounds = math.ceil(len(group) / (own * lanes)) if lanes else 1
+        count = own * rounds
+        packs += _split(group, min(count, len(group)), lanes, costs)
+    return sorted(packs, key=lambda p: -p.cost)
+
+
+def cost(run: Run) -> float:
+    """What training and drawing the samples cost, in forward passes of the U-Net over one sample."""
+    config, guided = run.config, 2
+    settings = config.evaluation
+    drawn = settings.prompts * settings.samples
+    if settings.images:
+        return float(drawn)  # they are there: next to nothing
+    drawn += settings.neutral * settings.samples
+    drawing = drawn * (config.evaluation.steps * guided + DECODED)
+    if config.variant is Variant.base:
+        return drawing
+    objective, batch = config.objective, config.train.batch
+    update = batch * (TRAINED + (config.variant is not Variant.ldm))
+    if config.variant in (Variant.mp, Variant.mpc):
+        rollout = objective.rollout_steps * guided + DECODED + REWOUND
+        update += batch / objective.every * rollout
+    return run.steps * update + drawing
+
+
+def key(run: Run) -> str:
+    """What a pack's trained lanes have in common."""
+    return _keys(_arm(run))[0]
+
+
+def _shareable(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs grouped by what they must share; a base run joins any group with its model and sampling."""
+    groups: dict[str, list[Run]] = defaultdict(list)
+    home: dict[str, str] = {}
+    for run in runs:
+        if run.config.variant is not Variant.base:
+            groups[key(run)].append(run)
+            home.setdefault(_untrained_key(run), key(run))
+    for run in runs:
+        if run.config.variant is Variant.base:
+            untrained = _untrained_key(run)
+            groups[home.get(untrained, untrained)].append(run)
+    place = {run.run_id: i for i, run in enumerate(runs)}
+    return [sorted(group, key=lambda run: place[run.run_id]) for group in groups.values()]
+
+
+def _split(runs: list[Run], count: int, lanes: int | None, costs: Costs) -> list[Pack]:
+    """`runs` in `count` packs of about equal cost."""
+    left, packs = sorted(runs, key=_data), []
+    place = {run.run_id: i for i, run in enumerate(runs)}
+    total = sum(costs[run.run_id] for run in runs)
+    for n in range(count, 0, -1):
+        # Enough must remain for the packs to come, and no more than they can hold.
+        most = min(lanes or len(left), len(left) - (n - 1))
+        least = max(1, len(left) - (n - 1) * lanes) if lanes else 1
+        chosen = left if n == 1 else _fill(left, total / n, least, most, costs)
+        ids = {run.run_id for run in chosen}
+        left = [run for run in left if run.run_id not in ids]
+        taken = tuple(sorted(chosen, key=lambda run: place[run.run_id]))
+        packs.append(Pack(taken, sum(costs[run.run_id] for run in taken)))
+        total -= packs[-1].cost
+    return packs
+
+
+def _fill(runs: list[Run], target: float, least: int, most: int, costs: Costs) -> list[Run]:
+    """`least` to `most` of `runs` that cost about `target`: whole cultures, then lanes of one that fit."""
+    taken: dict[str, Run] = {}
+    missing = target
+    for _, same_data in groupby(runs, key=_data):
+        group = list(same_data)
+        for run in sorted(group, key=lambda run: costs[run.run_id], reverse=True):
+            if costs[run.run_id] <= missing and len(taken) < most:
+                taken[run.run_id] = run
+                missing -= costs[run.run_id]
+        if not all(run.run_id in taken for run in group):
+            break
+    rest = [run for run in runs if run.run_id not in taken] if len(taken) < most else []
+    while rest and len(taken) < most:
+        nearest = min(rest, key=lambda run: abs(missing - costs[run.run_id]))
+        if len(taken) >= least and abs(missing - costs[nearest.run_id]) >= missing:
+            break
+        rest.remove(nearest)
+        taken[nearest.run_id] = nearest
+        missing -= costs[nearest.run_id]
+    return list(taken.values())
+
+
+def _data(run: Run) -> tuple[str, int]:
+    return run.config.culture, run.config.seed
+
+
+def _untrained_key(run: Run) -> str:
+    return _keys(_arm(run))[1]
+
+
+def _arm(run: Run) -> RunConfig:
+    """The run's settings without what every run has of its own."""
+    return replace(run.config, culture="", seed=0, data=replace(run.config.data, digest=""))
+
+
+@functools.lru_cache(maxsize=1024)
+def _keys(arm: RunConfig) -> tuple[str, str]:
+    """What trained lanes have in common, and what untrained ones do; the same for all runs of an arm."""
+    half = science(arm)
+    return _key(half), _key(without(half, UNUSED[Variant.base]))
+
+
+def _key(half: dict[str, Any]) -> str:
+    shared = {name: value for name, value in half.items() if name not in MAY_DIFFER[""]}
+    for part, free in MAY_DIFFER.items():
+        if part in shared:
+            shared[part] = {name: value for name, value in shared[part].items() if name not in free}
+    return json.dumps(shared, sort_keys=True)

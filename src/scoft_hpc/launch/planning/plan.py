@@ -1,0 +1,238 @@
+"""A study's plan: every combination of the ablation's axes, for every culture and seed, as frozen configs.
+
+An *arm* is one combination of the axes' values (`combinations` says which there are), composed from the command
+line's words and the axes' own, so that an axis may be any setting or config group. It is composed once; cultures and
+seeds replace two fields.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from scoft_hpc.config import check, compose, products
+from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.identity import run_id
+from scoft_hpc.config.plain import literal
+from scoft_hpc.config.schema import Data, Evaluation, RunConfig, Variant
+from scoft_hpc.errors import ConfigError, DataError
+from scoft_hpc.inputs import data_root, dataset, external_images, prompts
+from scoft_hpc.inputs.checkpoints import base_model
+from scoft_hpc.inputs.checkpoints.distances import resolve as resolve_networks
+from scoft_hpc.inputs.checkpoints.embedders import resolve as resolve_judges
+from scoft_hpc.inputs.checkpoints.negatives import faults as foreign
+from scoft_hpc.inputs.checkpoints.negatives import resolve as resolve_negatives
+from scoft_hpc.inputs.dataset import Manifest
+from scoft_hpc.launch.planning.ablation_grid import combinations
+from scoft_hpc.study.paths import STUDY
+
+SWEPT = ("culture", "seed")
+"""What a study varies besides its ablation, so no axis may be named so."""
+
+OWN = ("ablation", "plan", "study", "output")
+"""Settings of the study as a whole."""
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A planned run; `steps` is the number of training updates it will make (0 for a base)."""
+
+    run_id: str
+    config: RunConfig
+    steps: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study before anything is sent; runs by culture, arm and seed."""
+
+    study: str
+    ablation: str
+    output: Path
+    words: tuple[str, ...]
+    runs: tuple[Run, ...]
+
+
+def make(config: SweepConfig, words: Sequence[str]) -> Plan:
+    """Plan the study that `config`, composed from `words`, asks for.
+
+    Raises:
+        ConfigError: for settings and axes that do not fit, all at once.
+        DataError: for the faults of all cultures, all at once.
+    """
+    output = Path(config.output).expanduser().absolute()
+    faults: list[str] = []
+    seeds = _collect(faults, _seeds, config.seed)
+    arms = _collect(faults, _arms, config, words)
+    if config.study is not None and not STUDY.fullmatch(config.study):
+        faults.append(
+            f"study={config.study}: expected letters, digits, `_`, `-` and `.`, at most 81 of them."
+        )
+    if seeds is None or arms is None or faults:
+        raise ConfigError.of(faults)
+    check.require(arms)
+    arms = _resolved(arms, output)
+    roots = {arm.data: data_root.locate(arm.data, output) for arm in arms}
+    names = _cultures(config.culture, list(roots.values()))
+    manifests = _manifests(arms, roots, names)
+    runs = []
+    for culture, arm in itertools.product(names, arms):
+        read = manifests[arm.data, culture]
+        data = replace(arm.data, root=str(roots[arm.data]), digest=read.digest)
+        steps = 0 if arm.variant is Variant.base else arm.train.updates(len(read.pairs))
+        for seed in external_images.seeds(arm, culture, seeds):
+            run = replace(arm, culture=culture, seed=seed, data=data)
+            evaluation = _collect(faults, _evaluation, run, read)
+            if evaluation is not None:
+                run = replace(run, evaluation=evaluation)
+                runs.append(Run(run_id(run), run, steps))
+    if faults:
+        raise DataError.of(dict.fromkeys(faults))
+    every = set(names) == set(data_root.cultures(next(iter(roots.values()))))
+    which = names[0] if len(names) == 1 else "all" if every else f"{len(names)}-cultures"
+    study = config.study or _study_name(config.ablation.name, which, config.data.name)
+    unique: dict[str, Run] = {}
+    for planned in runs:
+        named = replace(planned, config=replace(planned.config, study=study))
+        unique.setdefault(planned.run_id, named)
+    return Plan(study, config.ablation.name, output, tuple(words), tuple(unique.values()))
+
+
+def _arms(config: SweepConfig, words: Sequence[str]) -> list[RunConfig]:
+    """One run config a combination of the axes' values, in the order in which the axes list them."""
+    axes, faults = config.ablation.axes, []
+    given = {_key(word): word for word in words}
+    for axis, values in axes.items():
+        if axis in SWEPT or axis.split(".")[0] in OWN:
+            faults.append(
+                f"ablation.axes.{axis}: not a setting that an ablation can vary; write {axis}=… itself."
+            )
+        elif axis in given:
+            faults.append(
+                f"`{given[axis]}`: the ablation {config.ablation.name} varies `{axis}` itself over "
+                f"{literal(values)}; to restrict it, give some of these with "
+                f"{_restricted(axis, given[axis].partition('=')[2])}."
+            )
+    narrowed = any(key == "sweep" or key.startswith("ablation.axes") for key in given)
+    found = _collect(faults, lambda: combinations(config.ablation, narrowed=narrowed))
+    if found is None or faults:
+        raise ConfigError.of(faults)
+    if not axes:
+        return [_as_run(config)]
+    arms = [_collect(faults, lambda one: compose.compose("sweep", words, one), one) for one in found]
+    if faults:
+        raise ConfigError.of(dict.fromkeys(faults))
+    return [_as_run(arm) for arm in arms if arm is not None]
+
+
+def _restricted(axis: str, value: str) -> str:
+    """The word that leaves an axis one value; a dot in a word's key would be a level of its own."""
+    return f"'ablation.axes={{{axis}: [{value}]}}'" if "." in axis else f"'ablation.axes.{axis}=[{value}]'"
+
+
+def _as_run(sweep: SweepConfig) -> RunConfig:
+    """The run half of a sweep's config, its culture and seed still open."""
+    values = {f.name: getattr(sweep, f.name) for f in fields(RunConfig)}
+    return RunConfig(**{**values, "culture": "", "seed": 0})
+
+
+def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
+    """The arms with absolute paths and the digests of all weights that they need.
+
+    Raises:
+        ConfigError: for all weights that are not there or cannot be used, at once.
+    """
+    faults: list[str] = []
+    models = {model: _collect(faults, base_model.resolve, model) for model in {arm.model for arm in arms}}
+    judges = {one: _collect(faults, resolve_judges, one) for one in {arm.scoring for arm in arms}}
+    done = []
+    for arm in arms:
+        model = models[arm.model]
+        negatives = (
+            _collect(faults, resolve_negatives, arm.data.negatives) if _draws(arm) else arm.data.negatives
+        )
+        objective = _collect(faults, resolve_networks, arm.objective, arm.variant)
+        scoring = judges[arm.scoring]
+        if model and negatives and objective and scoring:
+            data = replace(arm.data, negatives=negatives)
+            evaluation = external_images.undrawn(arm.evaluation)
+            arm = replace(
+                arm, model=model, data=data, objective=objective, evaluation=evaluation, scoring=scoring
+            )
+            done.append(replace(arm, output=str(output)))
+            if negatives.digest:
+                faults += foreign(negatives, Path(model.path))
+    if faults:
+        raise ConfigError.of(dict.fromkeys(faults))
+    return list(dict.fromkeys(done))
+
+
+def _evaluation(run: RunConfig, read: Manifest) -> Evaluation:
+    """The run's evaluation with the digest of what its model is told, or of the images that are scored instead."""
+    return external_images.settled(run, read) if run.evaluation.images else prompts.settled(run, read)
+
+
+def _draws(arm: RunConfig) -> bool:
+    """Whether the arm's preparation draws negatives, as far as its culture brings none."""
+    return arm.variant is not Variant.base
+
+
+def _cultures(asked: Any, roots: Iterable[Path]) -> list[str]:
+    """The cultures' names: one, a list, or `all` there are."""
+    options = dict.fromkeys(name for root in roots for name in data_root.cultures(root))
+    return dataset.chosen(asked, list(options))
+
+
+def _seeds(asked: Any) -> list[int]:
+    seeds = asked if isinstance(asked, (list, tuple)) else [asked]
+    if not seeds or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in seeds):
+        raise ConfigError(
+            f"seed={literal(asked)}: expected a number from 0 on, or a list such as 'seed=[0,1,2]'."
+        )
+    return list(dict.fromkeys(seeds))
+
+
+def _manifests(
+    arms: list[RunConfig], roots: dict[Data, Path], names: list[str]
+) -> dict[tuple[Data, str], Manifest]:
+    """Each culture's manifest under each arm's data settings, read once per folder and number of pairs."""
+    read: dict[tuple[Path, int | None, str], Manifest | None] = {}
+    faults: list[str] = []
+    for data, name in itertools.product(roots, names):
+        key = (roots[data], data.pairs, name)
+        if key not in read:
+            read[key] = _collect(faults, dataset.read, key[0], name, data.pairs)
+    for arm in arms:
+        found = [read[roots[arm.data], arm.data.pairs, name] for name in names]
+        faults += [fault for one in found if one is not None for fault in dataset.check_negatives(arm, one)]
+    if faults:
+        raise DataError.of(dict.fromkeys(faults))
+    manifests = {
+        (data, name): read[roots[data], data.pairs, name] for data, name in itertools.product(roots, names)
+    }
+    return {key: value for key, value in manifests.items() if value is not None}
+
+
+def _study_name(*parts: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts).replace(products.SIGN, "-")).lstrip("_.-")
+    return name[:81] or "study"
+
+
+def _key(word: str) -> str:
+    """The setting that a command-line word is about."""
+    return re.split(r"[=@]", word.lstrip("+~"), maxsplit=1)[0]
+
+
+def _collect(faults: list[str], function: Callable[..., Value], *args: Any) -> Value | None:
+    """`function(*args)`, or None and its fault among `faults`."""
+    try:
+        return function(*args)
+    except (ConfigError, DataError) as error:
+        faults += [line.removeprefix("- ") for line in str(error).splitlines()]
+        return None

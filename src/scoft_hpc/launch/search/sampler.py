@@ -1,0 +1,149 @@
+"""What a search tries next: the one door to Optuna, which remembers nothing here.
+
+The rounds on disk are the search's memory. Each time, Optuna is told all of them anew and asked for the next, with a
+seed of the round's own: the same trials give the same proposals, so that whatever dies between a proposal and its
+sending loses nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scoft_hpc.config.commands import Sampler
+from scoft_hpc.config.plain import literal
+from scoft_hpc.config.space import Choice, Range, Space
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.launch.search.trials import Trial
+from scoft_hpc.study import atomic
+
+if TYPE_CHECKING:
+    import optuna
+
+DIGITS = 3
+"""A proposed number has so many: a finer difference is lost in a trial's noise."""
+
+PATIENCE = 50
+"""Proposals in a row that were tried before, after which there is nothing new in the space."""
+
+INSTALL = "pip install 'scoft-hpc[tune]'"
+
+Values = dict[str, Any]
+
+
+def require() -> None:
+    """Raise ConfigError, with the line that installs it, if Optuna is not there."""
+    if find_spec("optuna") is None:
+        raise ConfigError(f"a search needs Optuna, which is not installed: {INSTALL}")
+
+
+def propose(
+    space: Space, trials: Sequence[Trial], count: int, *, lower: bool, sampler: Sampler, seed: int
+) -> list[Values]:
+    """The values of the next `count` trials, of which none was tried; fewer where the space has no more.
+
+    Args:
+        trials: all so far, each with its value or as failed; `lower`: whether less of it is better.
+    """
+    study = _study(space, trials, lower, sampler, _mixed(seed, len(trials)))
+    tried = {_word(space, trial.values): trial.value for trial in trials}
+    found: list[Values] = []
+    repeated = 0
+    while len(found) < count and repeated < PATIENCE:
+        asked = study.ask(_distributions(space))
+        values = {name: _value(part, asked.params[name]) for name, part in space.items()}
+        word = _word(space, values)
+        repeated = repeated + 1 if word in tried else 0
+        if not repeated:
+            found.append(values)
+            tried[word] = None
+        elif tried[word] is not None:
+            study.tell(asked, tried[word])
+    return found
+
+
+def write_journal(path: Path, name: str, space: Space, trials: Sequence[Trial], *, lower: bool) -> None:
+    """The trials as Optuna's own journal file, which its dashboard and its plots read."""
+    library = _optuna()
+    with atomic.replacing(path) as temporary:
+        backend = library.storages.journal.JournalFileBackend(str(temporary))
+        kept = library.create_study(
+            study_name=name, storage=library.storages.JournalStorage(backend), direction=_direction(lower)
+        )
+        kept.add_trials([_told(space, trial) for trial in trials])
+
+
+def _study(space: Space, trials: Sequence[Trial], lower: bool, sampler: Sampler, seed: int) -> optuna.Study:
+    library = _optuna()
+    made = (
+        library.samplers.RandomSampler(seed=seed)
+        if sampler is Sampler.random
+        else library.samplers.TPESampler(seed=seed, constant_liar=True)
+    )
+    study: optuna.Study = library.create_study(direction=_direction(lower), sampler=made)
+    study.add_trials([_told(space, trial) for trial in trials])
+    return study
+
+
+def _told(space: Space, trial: Trial) -> optuna.trial.FrozenTrial:
+    """A trial as Optuna keeps it; a failed one with the reason."""
+    library = _optuna()
+    done = trial.value is not None
+    told: optuna.trial.FrozenTrial = library.trial.create_trial(
+        state=library.trial.TrialState.COMPLETE if done else library.trial.TrialState.FAIL,
+        value=trial.value,
+        params={name: _param(part, trial.values[name]) for name, part in space.items()},
+        distributions=_distributions(space),
+        user_attrs={"runs": list(trial.runs), **({} if done else {"reason": trial.reason})},
+    )
+    return told
+
+
+def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:
+    kinds = _optuna().distributions
+    found: dict[str, optuna.distributions.BaseDistribution] = {}
+    for name, part in space.items():
+        if isinstance(part, Choice):
+            found[name] = kinds.CategoricalDistribution([literal(value) for value in part.values])
+        elif part.whole:
+            found[name] = kinds.IntDistribution(int(part.low), int(part.high), log=part.log)
+        else:
+            found[name] = kinds.FloatDistribution(part.low, part.high, log=part.log)
+    return found
+
+
+def _value(part: Range | Choice, param: Any) -> Any:
+    """The setting's value for what Optuna says."""
+    if isinstance(part, Choice):
+        return next(value for value in part.values if literal(value) == param)
+    return param if part.whole else min(max(float(f"{param:.{DIGITS}g}"), part.low), part.high)
+
+
+def _param(part: Range | Choice, value: Any) -> Any:
+    """What Optuna says for the setting's value, as a run's config has it."""
+    return next(literal(own) for own in part.values if own == value) if isinstance(part, Choice) else value
+
+
+def _word(space: Space, values: Values) -> str:
+    """Equal for equal values, whether proposed or read from a run's config."""
+    return " ".join(f"{name}={literal(_param(part, values[name]))}" for name, part in space.items())
+
+
+def _mixed(*numbers: int) -> int:
+    """A seed of its own for each round."""
+    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:4], "big")
+
+
+def _direction(lower: bool) -> str:
+    return "minimize" if lower else "maximize"
+
+
+def _optuna() -> Any:
+    """The library, without its own log lines."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna

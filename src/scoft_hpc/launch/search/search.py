@@ -1,0 +1,279 @@
+"""A search for settings: rounds of trials, each round planned, packed and sent as any other study.
+
+The rounds' plans and results are all that is remembered. The same command finishes what is unfinished, proposes the
+next round and sends it: in a loop on one machine, a round a call on a cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from scoft_hpc.config import compose
+from scoft_hpc.config import space as spaces
+from scoft_hpc.config.commands import Ablation, PlanMode, SweepConfig
+from scoft_hpc.config.nodes import settings
+from scoft_hpc.config.plain import flat, literal, plain, science
+from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.config.space import Space
+from scoft_hpc.errors import ConfigError, LaunchError
+from scoft_hpc.launch.planning import plan, plan_store
+from scoft_hpc.launch.planning.plan import Plan
+from scoft_hpc.launch.search import sampler as proposals
+from scoft_hpc.launch.search import trials
+from scoft_hpc.launch.search.trials import Trial
+from scoft_hpc.study import atomic
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.periodic import repeating
+from scoft_hpc.study.plan_file import launch_claim
+
+BEAT_SECONDS = 60.0
+VERSION = 1
+"""Of search.json."""
+OWN = ("sweep", "seed", "study", "plan", "variant", "ablation")
+"""Words of a search that the study which reports its outcome does without, as those of `tune`."""
+FRESH = 3
+"""Seeds of that study."""
+
+
+class Outcome(Enum):
+    """What came of sending a round: nothing is left to do, a person stopped it, it is on its way, or was only shown."""
+
+    over = "over"
+    stopped = "stopped"
+    away = "away"
+    shown = "shown"
+
+
+Send = Callable[[SweepConfig, StudyDir, Plan], Outcome]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched, and where; `lower`: whether less of the measure is better."""
+
+    name: str
+    output: Path
+    space: Space
+    measure: str
+    lower: bool
+    config: SweepConfig
+    words: tuple[str, ...]
+
+    @property
+    def folder(self) -> StudyDir:
+        """Holds the search's own files; its rounds lie beside it."""
+        return StudyDir(self.output / self.name)
+
+    @property
+    def journal(self) -> Path:
+        return self.folder.path / "optuna.journal"
+
+    @property
+    def record(self) -> Path:
+        """What makes it this search: a search never changes."""
+        return self.folder.path / "search.json"
+
+    def trials(self) -> list[Trial]:
+        return trials.of(self.output, self.name, self.space, self.measure)
+
+
+def of(config: SweepConfig, words: Sequence[str], measure: str, lower: bool) -> Search:
+    """The search that the settings ask for.
+
+    Raises:
+        ConfigError: with all faults of the space, or if there is something else to vary, or no Optuna.
+        LaunchError: if it was begun with other settings, or its name is a study's.
+    """
+    if config.ablation.axes:
+        raise ConfigError(
+            f"ablation={config.ablation.name} beside tune.space: a search varies what its space names and nothing "
+            f"else. Leave one of them out; sweep=tune comes without an ablation."
+        )
+    space = spaces.read(config.tune.space, words)
+    proposals.require()
+    output = Path(config.output).expanduser().absolute()
+    found = Search(config.study or "tune", output, space, measure, lower, config, tuple(words))
+    if found.folder.plan.exists():
+        raise LaunchError(f"{found.folder.path} is a study; give the search another name: study=NAME.")
+    _require_same(found)
+    return found
+
+
+def run(search: Search, send: Send, told: Callable[[Sequence[Trial]], None]) -> Outcome:
+    """Finish the rounds there are and go on to the last trial, or to the first round that is not over.
+
+    `told` is called with all trials after each round.
+
+    Raises:
+        RunError: if another process runs this search; it says who.
+        LaunchError: if the folder cannot be written to, or a round on disk is of other settings.
+    """
+    if search.config.plan is PlanMode.only:
+        return _show(search, send)
+    hold = Claim.take(launch_claim(search.folder))
+    try:
+        with repeating(hold.beat, BEAT_SECONDS):
+            return _rounds(search, send, lambda found: _keep(search, found, told))
+    except OSError as error:
+        where = error.filename or search.folder.path
+        raise LaunchError(f"{where}: {error.strerror}. Mend this and start again.") from None
+    finally:
+        hold.release()
+
+
+def plan_of(search: Search, number: int, values: Sequence[dict[str, Any]]) -> Plan:
+    """The round as a study: an arm a trial, for all cultures and seeds."""
+    axes = {name: [one[name] for one in values] for name in search.space}
+    together = [list(axes)] if len(axes) > 1 else []
+    study = trials.folder_of(search.output, search.name, number).name
+    arms = Ablation(name=search.name, axes=axes, zip=together)
+    return plan.make(replace(search.config, ablation=arms, study=study), search.words)
+
+
+def earlier(study: StudyDir) -> list[StudyDir]:
+    """The rounds before this one."""
+    name, _, number = study.name.rpartition("-r")
+    return trials.rounds(study.path.parent, name)[: int(number) - 1]
+
+
+def best(search: Search, found: Sequence[Trial]) -> Trial | None:
+    """The trial with the best value; None where none has one."""
+    sign = 1 if search.lower else -1
+    with_value = [trial for trial in found if trial.value is not None]
+    return min(with_value, key=lambda trial: sign * (trial.value or 0.0), default=None)
+
+
+def reporting(search: Search, trial: Trial) -> str:
+    """The command of the study that reports what the trial's settings are worth, on seeds that the search has not seen.
+
+    It has the search's words, and as words what the named search itself set of a run's settings.
+    """
+    seeds = search.config.seed if isinstance(search.config.seed, (list, tuple)) else [search.config.seed]
+    fresh = [seed for seed in range(len(seeds) + FRESH) if seed not in seeds][:FRESH]
+    kept = [word for word in search.words if not _is_own(word)]
+    set_by_file = _difference(compose.compose("sweep", kept), search.config)
+    values = {**set_by_file, **trial.values, "seed": fresh, "study": f"{search.name}-reported"}
+    words = [*kept, *(f"{name}={literal(value)}" for name, value in values.items())]
+    return shlex.join(["python", "-m", "scoft_hpc.sweep", *words])
+
+
+def _rounds(search: Search, send: Send, told: Callable[[Sequence[Trial]], None]) -> Outcome:
+    done = len(trials.rounds(search.output, search.name))
+    for number in range(1, done + 1):
+        found = [trial for trial in search.trials() if trial.round == number]
+        if number == done or any(trial.value is None for trial in found):
+            outcome = _round(search, number, [trial.values for trial in found], send, told)
+            if outcome is not Outcome.over or _in_vain(search, number):
+                return outcome
+    while values := _next(search, search.trials()):
+        done += 1
+        outcome = _round(search, done, values, send, told)
+        if outcome is not Outcome.over or _in_vain(search, done):
+            return outcome
+    return Outcome.over
+
+
+def _round(
+    search: Search,
+    number: int,
+    values: Sequence[dict[str, Any]],
+    send: Send,
+    told: Callable[[Sequence[Trial]], None],
+) -> Outcome:
+    """Plan the round, or check that it is the one on disk, and have it sent."""
+    planned = plan_of(search, number, values)
+    study = StudyDir(search.output / planned.study)
+    plan_store.check(study, planned)
+    if all(study.run(run.run_id).result.exists() for run in planned.runs) and study.plan.exists():
+        return Outcome.over
+    if not study.plan.exists():
+        atomic.write_json(search.record, _settings(search))
+    outcome = send(search.config, study, planned)
+    if outcome is Outcome.over:
+        told(search.trials())
+    return outcome
+
+
+def _keep(search: Search, found: Sequence[Trial], told: Callable[[Sequence[Trial]], None]) -> None:
+    """A round is over: the journal has its trials before anyone is told."""
+    proposals.write_journal(search.journal, search.name, search.space, found, lower=search.lower)
+    told(found)
+
+
+def _in_vain(search: Search, number: int) -> bool:
+    """Whether no trial of the round has a value: whatever the reason, the next ones would hardly do better."""
+    return all(trial.value is None for trial in search.trials() if trial.round == number)
+
+
+def _next(search: Search, found: Sequence[Trial]) -> list[dict[str, Any]]:
+    """The next round's values; none if all trials are done, or the space has no more."""
+    tune = search.config.tune
+    count = min(tune.parallel, tune.trials - len(found))
+    return proposals.propose(
+        search.space, found, count, lower=search.lower, sampler=tune.sampler, seed=tune.seed
+    )
+
+
+def _show(search: Search, send: Send) -> Outcome:
+    """The next round, or the one that is unfinished, planned only."""
+    found = search.trials()
+    unfinished = [trial for trial in found if trial.value is None]
+    number = unfinished[0].round if unfinished else len(trials.rounds(search.output, search.name)) + 1
+    values = [trial.values for trial in found if trial.round == number] or _next(search, found)
+    if not values:
+        return Outcome.shown
+    planned = plan_of(search, number, values)
+    return send(search.config, StudyDir(search.output / planned.study), planned)
+
+
+def _settings(search: Search) -> dict[str, Any]:
+    """What makes a search the same one; how many trials, and how many at a time, may change."""
+    tune = search.config.tune
+    return {
+        "version": VERSION,
+        "space": {name: plain(part) for name, part in search.space.items()},
+        "measure": search.measure,
+        "sampler": tune.sampler.name,
+        "seed": tune.seed,
+    }
+
+
+def _require_same(search: Search) -> None:
+    """Raise LaunchError, telling what differs, if the rounds on disk were searched under other settings."""
+    if not trials.rounds(search.output, search.name):
+        return
+    try:
+        there = json.loads(search.record.read_text())
+    except (OSError, ValueError) as error:
+        raise LaunchError(f"{search.record} cannot be read ({error}); choose another study=NAME.") from None
+    here = json.loads(json.dumps(_settings(search)))
+    changes = [
+        f"  tune.{name}: {there.get(name)} there, {value} now"
+        for name, value in here.items()
+        if there.get(name) != value
+    ]
+    if changes:
+        raise LaunchError(
+            f"the search {search.name} in {search.output} was begun with other settings:\n"
+            + "\n".join(changes)
+            + "\nA search never changes. Give the new one a name: study=NAME."
+        )
+
+
+def _difference(one: SweepConfig, other: SweepConfig) -> dict[str, Any]:
+    """The words that make of `one` a run's settings as `other` has them; a group by its option's name."""
+    had, wanted = (dict(flat(science(config))) for config in (one, other))
+    names = [name for name in settings(RunConfig) if name in wanted and name not in ("variant", "seed")]
+    return {name.removesuffix(".name"): wanted[name] for name in names if wanted[name] != had[name]}
+
+
+def _is_own(word: str) -> bool:
+    key = word.lstrip("+~").partition("=")[0]
+    return key in OWN or key.startswith(("tune.", "ablation."))

@@ -1,0 +1,135 @@
+"""Sending what is missing to Slurm, once: by a person's sweep or retry, or by a job that ends.
+
+Who sends holds the study's launch claim, looks at the files and the queue under it, and writes down each batch before
+sbatch is called. So whatever dies in between, the next one finds what was sent and sends the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from scoft_hpc.errors import LaunchError
+from scoft_hpc.launch.planning import cost_estimate, plan_store
+from scoft_hpc.launch.planning.plan import Run
+from scoft_hpc.launch.slurm import client, sbatch
+from scoft_hpc.launch.tracking import run_state, study_state
+from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.tracking.submission_plan import Coming, Request, coming
+from scoft_hpc.study import job_array, lease, run_status
+from scoft_hpc.study.job_array import PREPARE, TRAIN, Batch
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.plan_file import launch_claim
+
+SETTLE_SECONDS = 30.0
+"""How long after its writing a batch may still be on its way to Slurm, if its sender died over it."""
+
+
+def look(study: StudyDir, runs: Sequence[Run], request: Request) -> Situation:
+    """How the study stands, with the leaving task counted as gone."""
+    seen = study_state.read(study, [run.run_id for run in runs])
+    if request.leaving is None or seen.queue is None:
+        return seen
+    rest = [entry for entry in seen.queue.entries if (entry.job, entry.index) != request.leaving]
+    queue = client.Queue(rest)
+    return replace(seen, queue=queue, states=run_state.states(seen.files, seen.batches, queue))
+
+
+def launch(
+    study: StudyDir, runs: Sequence[Run], request: Request, ready: Callable[[], None] = lambda: None
+) -> Coming:
+    """Send what is missing and return it; `ready` is called when the claim is held, before anything is written.
+
+    Raises:
+        RunError: if another process is sending runs of this study; it says who.
+        NoAnswerError: if Slurm does not answer; the next launch continues.
+        LaunchError: if there is no Slurm, if it refuses, or if it would go over the budget.
+    """
+    client.require()
+    study.path.mkdir(parents=True, exist_ok=True)
+    hold = Claim.take(launch_claim(study))
+    try:
+        ready()
+        seen = _settled(study, runs, request)
+        sent = coming(study, runs, seen, request)
+        cost_estimate.require_budget(request.limit, seen.spent + _under_way(seen), sent.price)
+        _make_ready(study, sent.runs, seen)
+        _send(study, sent.batches, _preparing(seen))
+        return sent
+    finally:
+        hold.release()
+
+
+def _settled(study: StudyDir, runs: Sequence[Run], request: Request) -> Situation:
+    """How the study stands when it is known of every batch whether Slurm has it.
+
+    A batch without a number is looked up by its name. One that the queue does not hold, and that was written so long
+    ago that it cannot be on its way, is closed: should it turn up later, its tasks leave at once.
+    """
+    while True:
+        seen = look(study, runs, request)
+        if seen.batches and seen.queue is None:
+            raise client.NoAnswerError(seen.notes[0] if seen.notes else "Slurm does not answer.")
+        open_ones = [one for one in seen.batches if one.job is None]
+        if not open_ones:
+            return seen
+        for one in open_ones:
+            folder = job_array.folder_of(study, one.name)
+            job = seen.queue.named(one.job_name) if seen.queue else None
+            if job is not None:
+                job_array.record_job(folder, job)
+            elif time.time() - one.created > SETTLE_SECONDS:
+                job_array.record_job(folder, 0)
+        time.sleep(0.5)
+
+
+def _make_ready(study: StudyDir, runs: Sequence[Run], seen: Situation) -> None:
+    """Write the configs, set earlier failures aside, and take the claims of jobs that the queue no longer holds."""
+
+    def ready(run: Run) -> None:
+        plan_store.write_config(study, run)
+        folder = study.run(run.run_id)
+        owner = seen.files[run.run_id].owner
+        if owner is not None and owner.job:
+            lease.evict(folder.claim, owner)
+        run_status.set_aside(folder)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(ready, runs))
+
+
+def _send(study: StudyDir, batches: Sequence[Batch], preparing: Sequence[int]) -> None:
+    """Training waits for every culture's preparation to end, well or not: a pack makes what it finds missing."""
+    waits = list(preparing)
+    for one in batches:
+        if one.stage == TRAIN and waits:
+            jobs = ":".join(str(job) for job in waits)
+            one = replace(one, parameters={**one.parameters, "dependency": f"afterany:{jobs}"})
+        one = replace(one, created=time.time())
+        job_array.write(study, one)
+        try:
+            job = sbatch.submit(study, one)
+        except client.NoAnswerError:
+            raise
+        except LaunchError:
+            job_array.record_job(job_array.folder_of(study, one.name), 0)
+            raise
+        if one.stage == PREPARE:
+            waits.append(job)
+
+
+def _preparing(seen: Situation) -> list[int]:
+    return sorted({one.job for one, *_ in seen.alive(PREPARE) if one.job})
+
+
+def _under_way(seen: Situation) -> float:
+    """Service units that the tasks in the queue are still expected to take."""
+    left = 0.0
+    for one, task, _ in seen.alive():
+        last = one.last(task)
+        used = last.seconds if last else 0.0
+        left += max(0.0, one.seconds[task] - used) / 3600 * one.su_per_hour
+    return left

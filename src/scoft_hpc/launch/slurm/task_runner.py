@@ -1,0 +1,259 @@
+"""One start of a task on a compute node: its process is run, watched and told apart when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from scoft_hpc.config import compose
+from scoft_hpc.errors import INTERRUPTED, ScoftError
+from scoft_hpc.launch.local.live_sync_process import LAST_SECONDS, Mirror, mirroring
+from scoft_hpc.launch.slurm import client
+from scoft_hpc.launch.tracking import run_state
+from scoft_hpc.launch.tracking.retry_policy import policy
+from scoft_hpc.launch.tracking.run_state import Files
+from scoft_hpc.study import job_array, lease, run_status
+from scoft_hpc.study.interrupt import SIGNALS
+from scoft_hpc.study.job_array import PREPARE, Attempt, Batch
+from scoft_hpc.study.paths import RunDir, StudyDir
+from scoft_hpc.study.periodic import repeating
+
+DOOR = "scoft_hpc.execute"
+BEAT_SECONDS = 20.0
+EARLY_SECONDS = 60.0
+"""Slurm may send the signal before the time limit so much earlier than asked."""
+
+TOLD = (0, 4, INTERRUPTED)
+"""Exit codes with which the process has kept the reason of every failure itself."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this process is in Slurm: array, index, starts before this one, memory, and its batch's folder."""
+
+    job: int
+    index: int
+    restart: int
+    memory_gb: float | None
+    folder: Path
+
+    @classmethod
+    def here(cls, folder: Path) -> Place:
+        """From the environment that Slurm gives an array's element.
+
+        Raises:
+            KeyError: outside of one.
+        """
+        memory = os.environ.get("SLURM_MEM_PER_NODE")
+        return cls(
+            int(os.environ["SLURM_ARRAY_JOB_ID"]),
+            int(os.environ["SLURM_ARRAY_TASK_ID"]),
+            int(os.environ.get("SLURM_RESTART_COUNT") or 0),
+            float(memory) / 1024 if memory and memory.isdigit() and int(memory) else None,
+            folder,
+        )
+
+    @property
+    def name(self) -> str:
+        return f"{self.job}_{self.index}"
+
+    @property
+    def study(self) -> StudyDir:
+        return StudyDir(self.folder.parents[1])
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the process ended: its exit code (minus the signal that killed it) and the memory of its largest process."""
+
+    code: int
+    killed_for_memory: bool
+    peak_gb: float
+
+
+def unfinished(place: Place, sent: Batch) -> list[RunDir]:
+    """The task's runs that have neither a result nor a failure of this batch's: those do not run again unchanged."""
+    runs = [place.study.run(name) for name in sent.tasks[place.index]]
+    return [run for run in runs if not run.result.exists() and not _failed_here(run, sent)]
+
+
+def hopeless(place: Place, sent: Batch, runs: Sequence[RunDir]) -> dict[RunDir, str]:
+    """Runs whose attempts keep ending with nothing newly saved, each with what these ended on."""
+    batches = job_array.read_all(place.study)
+    files = {run.run_id: Files(run_status.status(run), None, None, run_status.progress(run)) for run in runs}
+    tries = run_state.tries_of(files, batches)
+    found = {}
+    for run in runs:
+        cause = _last_cause(run, place, batches)
+        if tries.get(run.run_id, 0) >= policy(cause).tries:
+            count = tries[run.run_id]
+            found[run] = f"{count} attempts in a row saved nothing new; the last one ended on: {cause}"
+    return found
+
+
+def _last_cause(run: RunDir, place: Place, batches: Sequence[Batch]) -> str:
+    """Why the run's attempt before this one ended."""
+    before = [(one, a) for one in batches for a in one.attempts if run.run_id in a.progress]
+    if not before:
+        return "lost"
+    one, last = max(before, key=lambda pair: pair[1].started)
+    if last.cause is not None:
+        return last.cause
+    failure = run_status.earlier_failure(run)
+    if failure is not None and float(failure["time"]) >= last.started:
+        return str(failure["cause"])
+    # Who was started again by Slurm itself, unheard or while it saved, was preempted or lost its node.
+    by_slurm = one.name == place.folder.name and (last.ended is None or last.code == INTERRUPTED)
+    return "preempted" if by_slurm else "lost"
+
+
+def begin(place: Place, sent: Batch) -> Attempt:
+    """Write this attempt down."""
+    runs = [place.study.run(name) for name in sent.tasks[place.index]]
+    attempt = Attempt(
+        task=place.index,
+        restart=place.restart,
+        job=place.name,
+        host=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+        started=time.time(),
+        progress={run.run_id: run_status.progress(run) for run in runs},
+        memory_gb=place.memory_gb,
+    )
+    job_array.write_attempt(place.folder, attempt)
+    return attempt
+
+
+def run(place: Place, sent: Batch, attempt: Attempt, runs: Sequence[RunDir]) -> Ending:
+    """The process, from its start to its end; signals go on to it, and the attempt's file is touched all the while."""
+    file = job_array.attempt_file(place.folder, attempt)
+    how = ["--prepare"] if sent.stage == PREPARE else []
+    kills = _memory_kills()
+    with _heeding_signals() as heard:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", DOOR, *how, *(str(each.path) for each in runs)],
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **_threads(), lease.JOB: place.name, lease.RESTART: str(place.restart)},
+        )
+        with repeating(lambda: _touch(file), BEAT_SECONDS), _mirror(place, sent, runs) as mirror:
+            passed = 0
+            while process.poll() is None:
+                for number in heard[passed:]:
+                    process.send_signal(number)
+                passed = len(heard)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
+            mirror.end(0.0 if heard else LAST_SECONDS)  # interrupted: what comes next does not wait for it
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
+    # A signal that asks for a save may find the process not yet listening, or no longer.
+    code = INTERRUPTED if -process.returncode in SIGNALS else process.returncode
+    return Ending(code, _memory_kills() > kills, peak)
+
+
+def _mirror(place: Place, sent: Batch, runs: Sequence[RunDir]) -> AbstractContextManager[Mirror]:
+    """The mirror of the task's curves, where the runs ask for one; a preparation has none."""
+    if sent.stage != PREPARE:
+        with contextlib.suppress(ScoftError):  # settings that cannot be read are the process's to tell
+            return mirroring(place.study, compose.load(runs[0].config), [run.run_id for run in runs])
+    return contextlib.nullcontext(Mirror(None))
+
+
+def interruption(place: Place, sent: Batch, attempt: Attempt) -> str | None:
+    """Why Slurm interrupted us; None if it is ending this job already, for a reason that it alone knows.
+
+    A job that is being cancelled, preempted or timed out must not be queued again by itself: Slurm does so where
+    the site wants it.
+    """
+    try:
+        entry = client.queue().find(sent.job_name, place.job, place.index)
+    except client.NoAnswerError:
+        entry = None
+    if entry is not None and entry.state != "RUNNING":
+        return None
+    left = entry.left if entry else attempt.started + sent.minutes * 60 - time.time()
+    warned = float(sent.parameters.get("signal_delay_s", 0)) + EARLY_SECONDS
+    return "time limit" if left <= warned else "preempted"
+
+
+def end(place: Place, attempt: Attempt, ending: Ending, cause: str | None, note: str = "") -> None:
+    """Write down how this attempt ended."""
+    done = replace(attempt, ended=time.time(), code=ending.code, cause=cause, note=note)
+    job_array.write_attempt(place.folder, done)
+
+
+def breakdown(place: Place, ending: Ending) -> tuple[str, str] | None:
+    """Cause and message where the process broke off without keeping a reason; None if it kept one."""
+    if ending.code in TOLD:
+        return None
+    had = f" of the {place.memory_gb:.0f} GB that the job has" if place.memory_gb else ""
+    peak = f"its largest process held {ending.peak_gb:.1f} GB{had}"
+    if ending.killed_for_memory:
+        return "host memory", f"the system killed the process for memory; {peak}"
+    if ending.code == -signal.SIGKILL:
+        near = place.memory_gb is not None and ending.peak_gb > 0.8 * place.memory_gb
+        word = "host memory" if near else "lost"
+        return word, f"the process was killed (SIGKILL), as for memory or by a person; {peak}"
+    if ending.code < 0:
+        return "error", f"the process was killed by {signal.Signals(-ending.code).name}"
+    return (
+        "error",
+        f"the process ended with exit code {ending.code} before it could keep a reason; its log tells",
+    )
+
+
+def superseded(place: Place) -> bool:
+    """Whether Slurm has given up on this start and made another: then this one must not touch anything."""
+    starts = place.folder.glob(f"{place.index}.*.json")
+    return any(int(path.name.split(".")[1]) > place.restart for path in starts)
+
+
+def _failed_here(run: RunDir, sent: Batch) -> bool:
+    failure = run_status.failure(run)
+    return failure is not None and float(failure["time"]) >= sent.created
+
+
+@contextlib.contextmanager
+def _heeding_signals() -> Iterator[list[int]]:
+    """The signals that come within the block, in order."""
+    heard: list[int] = []
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+
+    before = {number: signal.signal(number, heed) for number in SIGNALS}
+    try:
+        yield heard
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _threads() -> dict[str, str]:
+    """As many threads as the job has cores: where Slurm binds nothing, torch would take the whole node's."""
+    cores = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("SLURM_CPUS_ON_NODE")
+    return {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores} if cores and cores.isdigit() else {}
+
+
+def _touch(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        os.utime(file)
+
+
+def _memory_kills() -> int:
+    """How often the kernel has killed for memory in this job's control group; 0 where that is not told."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            group = Path("/sys/fs/cgroup" + line.rpartition(":")[2])
+            events = (group / "memory.events").read_text().split()
+            return int(events[events.index("oom_kill") + 1])
+    return 0

@@ -1,0 +1,200 @@
+"""What a launch would send now: packs, arrays, time limits and their price. Nothing is written or sent here."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from scoft_hpc.config.cluster import Cluster, gpu_of, to_plain
+from scoft_hpc.config.schema import Variant
+from scoft_hpc.config.terms import imagines
+from scoft_hpc.inputs.cache_key import folder_of
+from scoft_hpc.launch.planning import cost_estimate
+from scoft_hpc.launch.planning.cost_estimate import Price
+from scoft_hpc.launch.planning.host_resources import lanes_of
+from scoft_hpc.launch.planning.packing import Pack, pack
+from scoft_hpc.launch.planning.plan import Run
+from scoft_hpc.launch.slurm import sbatch
+from scoft_hpc.launch.tracking import run_state
+from scoft_hpc.launch.tracking.run_state import State
+from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.study import job_array, lease
+from scoft_hpc.study.job_array import PREPARE, TRAIN, Batch
+from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.run_status import Status
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        by_hand, retry: as for `reconcile.missing`.
+        limit: the budget in service units; None: none.
+        only: the runs to consider, by id; None: all.
+        leaving: the task, as (job, index), that asks as its last act, and counts as gone.
+    """
+
+    cluster: Cluster
+    by_hand: bool = True
+    retry: bool = False
+    limit: float | None = None
+    only: frozenset[str] | None = None
+    leaving: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Coming:
+    """What would be sent now: unsent batches, the packs they hold, and what they are expected to cost."""
+
+    batches: tuple[Batch, ...]
+    packs: tuple[Pack, ...]
+    price: Price
+    source: str
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for each in self.packs for run in each.runs]
+
+
+def coming(study: StudyDir, runs: Sequence[Run], seen: Situation, request: Request) -> Coming:
+    """The batches that the request comes to; nothing is written or sent."""
+    wanted = {
+        state.run_id: state
+        for state in run_state.missing(seen.states.values(), request.by_hand, request.retry)
+        if request.only is None or state.run_id in request.only
+    }
+    chosen = [run for run in runs if run.run_id in wanted]
+    pace = cost_estimate.pace(study, runs, request.cluster)
+    batches: list[Batch] = []
+    packs: list[Pack] = []
+    if chosen:
+        batches += _preparations(study, runs, chosen, seen, request, pace)
+    for memory, some in _packs(chosen, wanted, request.cluster):
+        packs += some
+        batches += _training(study, some, memory, request, pace)
+    seconds = [second for one in batches for second in one.seconds]
+    return Coming(
+        tuple(batches),
+        tuple(packs),
+        cost_estimate.price(seconds, gpu_of(request.cluster)[1].su_per_hour),
+        pace.source,
+    )
+
+
+def _packs(
+    runs: Sequence[Run], wanted: dict[str, State], cluster: Cluster
+) -> Iterator[tuple[float | None, list[Pack]]]:
+    """The runs in packs, with the host memory in GB where a job needs other than the profile's.
+
+    What one job lost goes to one job again: the same lanes together compute bit for bit what they would have. What
+    did not fit into a GPU's memory is split.
+    """
+    together: dict[tuple[float | None, int, str], list[Run]] = defaultdict(list)
+    most = lanes_of([run.config for run in runs], cluster)
+    for run in runs:
+        state = wanted[run.run_id]
+        lanes, memory, before = most, None, ""
+        if state.place is not None:
+            task = state.place.batch.tasks[state.place.task]
+            lanes = max(1, len(task) // 2) if state.cause == "gpu memory" else most
+            memory = _more_memory(state, cluster) if state.cause == "host memory" else None
+            before = state.place.job if state.status is Status.lost and len(task) <= most else ""
+        together[memory, lanes, before].append(run)
+    found: dict[float | None, list[Pack]] = defaultdict(list)
+    for (memory, lanes, _), group in together.items():
+        found[memory] += pack(group, math.ceil(len(group) / lanes), lanes)
+    yield from found.items()
+
+
+def _more_memory(state: State, cluster: Cluster) -> float | None:
+    """Twice what the job had, as far as the profile allows; None where that is not known."""
+    gpu = gpu_of(cluster)[1]
+    last = state.place.batch.last(state.place.task) if state.place else None
+    had = (last.memory_gb if last else None) or gpu.memory_gb
+    if had is None:
+        return gpu.most_memory_gb
+    return min(2 * had, gpu.most_memory_gb or 2 * (gpu.memory_gb or had))
+
+
+def _training(
+    study: StudyDir, packs: Sequence[Pack], memory: float | None, request: Request, pace: cost_estimate.Pace
+) -> Iterator[Batch]:
+    """Arrays of packs: one for each time limit, none longer than Slurm allows."""
+    by_limit: dict[int, list[Pack]] = defaultdict(list)
+    for each in packs:
+        by_limit[cost_estimate.minutes([cost_estimate.seconds(each, pace)], request.cluster)].append(each)
+    for minutes, some in by_limit.items():
+        for part in _parts(some, request.cluster.max_array):
+            tasks = tuple(tuple(run.run_id for run in each.runs) for each in part)
+            seconds = tuple(cost_estimate.seconds(each, pace) for each in part)
+            yield _batch(study, TRAIN, tasks, seconds, minutes, memory, request)
+
+
+def _preparations(
+    study: StudyDir,
+    runs: Sequence[Run],
+    chosen: Sequence[Run],
+    seen: Situation,
+    request: Request,
+    pace: cost_estimate.Pace,
+) -> Iterator[Batch]:
+    """An array with a task for each culture whose cache is neither there nor being made."""
+    by_id = {run.run_id: run for run in runs}
+    being_made = {
+        folder_of(by_id[task[0]].config, by_id[task[0]].config.data.digest)
+        for one, index, _ in seen.alive(PREPARE)
+        if (task := one.tasks[index])[0] in by_id
+    }
+    needed: dict[Path, Run] = {}
+    for run in chosen:
+        folder = folder_of(run.config, run.config.data.digest)
+        if run.config.variant is Variant.base:
+            continue
+        if folder not in needed or imagines(run.config.variant) > imagines(needed[folder].config.variant):
+            needed[folder] = run  # one that looks at pictures has features taken as well
+    todo = [run for folder, run in needed.items() if folder not in being_made and not folder.is_dir()]
+    for part in _parts(todo, request.cluster.max_array):
+        seconds = tuple(cost_estimate.preparing(run, pace) for run in part)
+        minutes = cost_estimate.minutes(seconds, request.cluster)
+        yield _batch(study, PREPARE, tuple((run.run_id,) for run in part), seconds, minutes, None, request)
+
+
+def _batch(
+    study: StudyDir,
+    stage: str,
+    tasks: tuple[job_array.Task, ...],
+    seconds: tuple[float, ...],
+    minutes: int,
+    memory: float | None,
+    request: Request,
+) -> Batch:
+    cluster, (word, gpu) = request.cluster, gpu_of(request.cluster)
+    name = job_array.new_name(stage)
+    return Batch(
+        name=name,
+        stage=stage,
+        created=time.time(),
+        user=lease.user(),
+        tasks=tasks,
+        seconds=seconds,
+        gpu=word,
+        su_per_hour=gpu.su_per_hour,
+        minutes=minutes,
+        parameters=sbatch.parameters(cluster, f"{study.name}.{name}", minutes, memory),
+        cluster=to_plain(cluster),
+        by_hand=request.by_hand,
+        limit=request.limit,
+    )
+
+
+def _parts(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), most):
+        yield items[start : start + most]

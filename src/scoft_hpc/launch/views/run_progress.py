@@ -1,0 +1,152 @@
+"""How far a study is, read from its runs' files: cheap enough to be asked several times a second."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from scoft_hpc.launch.tracking import study_state
+from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.study import metrics_log, run_status
+from scoft_hpc.study.paths import RunDir, StudyDir
+from scoft_hpc.study.plan_file import log_number
+from scoft_hpc.study.run_status import Status
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A planned run as its files tell it: `step` of `steps` updates made, `samples` pictures drawn.
+
+    Attributes:
+        cause: why it is failed or lost. note: a few words to the state, such as Slurm's reason for a wait.
+        eta_seconds: of training that is left; None where it does not train or there is no pace yet.
+    """
+
+    run_id: str
+    culture: str
+    variant: str
+    seed: int
+    status: Status
+    step: int
+    steps: int
+    samples: int
+    cause: str | None = None
+    note: str = ""
+    eta_seconds: float | None = None
+
+
+class Progress:
+    """Reads the lanes of a study, again and again; what is done is not looked at twice."""
+
+    def __init__(self, study: StudyDir, runs: list[dict[str, Any]]) -> None:
+        """`runs` are the plan's entries."""
+        self._study = study
+        self._entries = [(run, study.run(run["run_id"])) for run in runs]
+        self._done: dict[str, Lane] = {}
+
+    def read(self, queued: Set[str] = frozenset()) -> list[Lane]:
+        """All lanes in the plan's order; those in `queued` wait for a job, which their files cannot tell."""
+        lanes = []
+        for run, folder in self._entries:
+            lane = self._done.get(folder.run_id) or _read(run, folder, _status(folder, queued))
+            if lane.status is Status.done:
+                self._done[folder.run_id] = lane
+            lanes.append(lane)
+        return lanes
+
+    def told(self, seen: Situation) -> list[Lane]:
+        """All lanes in the plan's order, in the states that `seen` has found; steps, pictures and ends are of now."""
+        with ThreadPoolExecutor(8) as pool:
+            lanes = list(pool.map(lambda entry: self._told(entry[0], entry[1], seen), self._entries))
+        self._done.update({lane.run_id: lane for lane in lanes if lane.status is Status.done})
+        return _with_etas(lanes, seen, self._study)
+
+    def _told(self, run: dict[str, Any], folder: RunDir, seen: Situation) -> Lane:
+        if folder.run_id in self._done:
+            return self._done[folder.run_id]
+        found = seen.states[folder.run_id]
+        if found.status is Status.done or folder.result.exists():
+            return _read(run, folder, Status.done)
+        return replace(_read(run, folder, found.status), cause=found.cause, note=found.note)
+
+
+def state(lane: Lane) -> str:
+    """What the lane does, in a word or two."""
+    if lane.status is Status.planned and lane.step:
+        return f"{lane.step}/{lane.steps} saved"
+    if lane.status is not Status.running:
+        return str(lane.status.value)
+    if lane.samples:
+        return f"{lane.samples} drawn"
+    if lane.step < lane.steps:
+        return "training" if lane.step else "starting"
+    return "drawing" if lane.steps else "waiting"  # a base has to wait until its neighbours are trained
+
+
+def counts(lanes: Sequence[Lane]) -> str:
+    """Such as `12 done, 1 failed, 12 running`; what was lost is counted by its cause, where that is known."""
+    found = Counter((lane.status, word(lane)) for lane in lanes)
+    order = (Status.done, Status.failed, Status.lost, Status.running, Status.queued, Status.planned)
+    return ", ".join(
+        f"{count} {text}" for wanted in order for (status, text), count in found.items() if status is wanted
+    )
+
+
+def word(lane: Lane) -> str:
+    """The lane's state, or why it was lost."""
+    return lane.cause or "lost" if lane.status is Status.lost else str(lane.status.value)
+
+
+def logs(study: StudyDir, seen: Situation) -> dict[str, Path]:
+    """What the last job of each run printed, by run id; runs of which no job has printed anything are left out."""
+    found = {}
+    for path in sorted(study.logs.glob("*.log"), key=log_number):
+        with path.open(errors="replace") as file:
+            found.update(dict.fromkeys(file.readline().split(), path))  # the first line names the runs
+    for state in seen.states.values():
+        if (printed := study_state.log_of(study, state)) is not None:
+            found[state.run_id] = printed
+    return {run: path for run, path in found.items() if run in seen.states}
+
+
+def _status(folder: RunDir, queued: Set[str]) -> Status:
+    status = run_status.status(folder)
+    waits = folder.run_id in queued and status in (Status.planned, Status.lost)
+    return Status.queued if waits else status
+
+
+def _read(run: dict[str, Any], folder: RunDir, status: Status) -> Lane:
+    steps = int(run.get("steps", 0))
+    step = run_status.step(folder) if steps else 0
+    samples = _pictures(folder) if step >= steps else 0
+    return Lane(run["run_id"], run["culture"], run["variant"], run["seed"], status, step, steps, samples)
+
+
+def _with_etas(lanes: Sequence[Lane], seen: Situation, study: StudyDir) -> list[Lane]:
+    """A step takes its lane's share of the time, as the journal counts it, for every lane that trains beside it."""
+    training = {
+        lane.run_id: seen.files[lane.run_id].owner
+        for lane in lanes
+        if lane.status is Status.running and lane.step < lane.steps
+    }
+    packs = Counter((owner.host, owner.pid) for owner in training.values() if owner)
+    timed = []
+    for lane in lanes:
+        owner = training.get(lane.run_id)
+        row = metrics_log.last(study.run(lane.run_id).metrics) if owner else None
+        if owner and row and row.get("seconds"):
+            step_seconds = float(row["seconds"]) / row[metrics_log.STEP] * packs[owner.host, owner.pid]
+            lane = replace(lane, eta_seconds=(lane.steps - lane.step) * step_seconds)
+        timed.append(lane)
+    return timed
+
+
+def _pictures(folder: RunDir) -> int:
+    try:
+        return sum(path.suffix == ".png" and path.name[0] != "." for path in folder.samples.iterdir())
+    except FileNotFoundError:
+        return 0

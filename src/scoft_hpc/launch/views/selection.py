@@ -1,0 +1,248 @@
+"""Which study and which of its runs a command is about: `[STUDY] [RUN ...] [culture=korea,china state=failed]`."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scoft_hpc.errors import ConfigError, LaunchError, ScoftError
+from scoft_hpc.launch.tracking import study_state
+from scoft_hpc.launch.tracking.retry_policy import CAUSES
+from scoft_hpc.launch.tracking.run_state import State
+from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.study.paths import StudyDir, studies
+from scoft_hpc.study.plan_file import near, read
+from scoft_hpc.study.run_status import Status
+
+PLANNED = ("culture", "variant", "seed")
+"""What the plan says of a run, and so what it can be chosen by before anything is looked at."""
+
+KEYS = ("study", "output", *PLANNED, "state")
+WORDS = (
+    "STUDY (its name or folder; by default the latest), RUN (its id or the beginning of it), or "
+    + " ".join(f"{key}=…" for key in KEYS)
+)
+SHOWN = 8
+"""So many options are named; the rest is counted."""
+
+CTRL_C = 130
+"""Exit code of a command that a person stopped."""
+
+BROKEN_PIPE = 141
+"""Exit code of a command whose reader has gone, as the shell has it."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A study, and the runs of it that were asked for.
+
+    Attributes:
+        entries: every run of the plan, in its order; `chosen` those of the right culture, variant, seed and id.
+        states: the states or causes asked for; empty: any.
+        narrowed: some runs were asked for rather than all.
+        flags: the command's own flags; `settings`, its further words such as `cluster.minutes=60`.
+    """
+
+    study: StudyDir
+    entries: tuple[dict[str, Any], ...]
+    chosen: tuple[dict[str, Any], ...]
+    states: frozenset[str]
+    narrowed: bool
+    flags: argparse.Namespace
+    settings: tuple[str, ...] = ()
+
+    def look(self) -> Situation:
+        """The whole study as it stands now."""
+        return study_state.read(self.study, [entry["run_id"] for entry in self.entries])
+
+    def pick(self, seen: Situation) -> list[State]:
+        """The chosen runs, in the plan's order."""
+        found = [seen.states[entry["run_id"]] for entry in self.chosen]
+        return [
+            state for state in found if not self.states or {state.status.value, state.cause} & self.states
+        ]
+
+    def one(self, seen: Situation) -> State:
+        """The chosen run.
+
+        Raises:
+            LaunchError: if there is not exactly one; it lists them.
+        """
+        found = self.pick(seen)
+        if len(found) == 1:
+            return found[0]
+        options = [f"{state.run_id} ({state.status.value})" for state in found]
+        raise LaunchError(
+            f"{len(options) or 'no'} runs of {self.study.name} fit; expected one run, by its id or the beginning "
+            f"of it, or words such as culture=korea variant=mpc.\n{_list(options, chr(10), 30)}".rstrip()
+        )
+
+
+def answer(work: Callable[[], int]) -> int:
+    """The exit code of `work`; a person's mistake, Ctrl-C and a reader that has gone are no tracebacks."""
+    try:
+        code = work()
+        sys.stdout.flush()
+        return code
+    except ScoftError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return CTRL_C
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def parser(verb: str, summary: str, words: str = WORDS) -> argparse.ArgumentParser:
+    """What all commands have in common; flags of its own a command adds itself. `words` says which it takes."""
+    made = argparse.ArgumentParser(
+        prog=f"scoft-hpc {verb}",
+        description=summary,
+        epilog="Lists are written culture=korea,china. States: " + ", ".join(_states()) + ".",
+    )
+    made.add_argument("words", nargs="*", metavar="WORD", help=words)
+    made.add_argument("--output", default="outputs", metavar="DIR", help="where the studies lie (outputs)")
+    return made
+
+
+def choose(made: argparse.ArgumentParser, words: Sequence[str], settings: bool = False) -> Choice:
+    """Read a command's words; `settings`: words such as `cluster.minutes=60` are kept for the command.
+
+    Raises:
+        ConfigError: for words that are not understood, all at once.
+        LaunchError: if there is no such study, or its plan cannot be read.
+    """
+    flags = made.parse_intermixed_args(list(words))
+    plain = [word for word in flags.words if "=" not in word]
+    pairs = [word for word in flags.words if "=" in word and not (settings and "." in word.partition("=")[0])]
+    given: dict[str, list[str]] = {}
+    faults = []
+    for word in pairs:
+        key, _, value = word.partition("=")
+        if key in KEYS:
+            given.setdefault(key, []).extend([value] if key in ("study", "output") else _values(value))
+        else:
+            faults.append(f"`{word}`: there is no `{key}` to choose by{_hint(key, KEYS)}")
+    if faults:
+        raise ConfigError.of(faults)
+    output = Path(given["output"][-1] if "output" in given else flags.output).absolute()
+    study, starts = _study(output, given.get("study", [None])[-1], plain)
+    entries = tuple(read(study)["runs"])
+    chosen = _chosen(entries, given, starts, study)
+    return Choice(
+        study=study,
+        entries=entries,
+        chosen=chosen,
+        states=frozenset(given.get("state", ())),
+        narrowed=bool(starts) or any(key in given for key in (*PLANNED, "state")),
+        flags=flags,
+        settings=tuple(word for word in flags.words if "=" in word and word not in pairs),
+    )
+
+
+def _study(output: Path, name: str | None, plain: Sequence[str]) -> tuple[StudyDir, list[str]]:
+    """The study, and the words that are left to be beginnings of run ids."""
+    found = studies(output)
+    if name is not None:
+        study = _named(output, name)
+        if study is None:
+            raise LaunchError(_no_study(output, name, found))
+        return study, list(plain)
+    for word in plain:
+        study = _named(output, word)
+        if study is not None:
+            return study, [other for other in plain if other != word]
+    if not found or (plain and not _begun(read(found[0])["runs"], plain[0])):
+        raise LaunchError(_no_study(output, plain[0] if plain else None, found))
+    return found[0], list(plain)
+
+
+def _named(output: Path, name: str) -> StudyDir | None:
+    for study in (StudyDir(output / name), StudyDir(Path(name).absolute())):
+        if study.plan.exists():
+            return study
+    return None
+
+
+def _no_study(output: Path, name: str | None, found: Sequence[StudyDir]) -> str:
+    where = near(output)
+    what = f"there is no study {name!r} in {where}" if name else f"there is no study in {where}"
+    if not found:
+        return f"{what}; `scoft-hpc sweep` starts one. Another folder is given with --output DIR."
+    options = _list([study.name for study in found])
+    text = f"{what}; there are: {options}. Another folder is given with --output DIR."
+    if name is not None:
+        text += f" No run of {found[0].name} begins so{_hint(name, _heads(read(found[0])['runs']), '')}"
+    return text
+
+
+def _chosen(
+    entries: Sequence[dict[str, Any]], given: dict[str, list[str]], starts: Sequence[str], study: StudyDir
+) -> tuple[dict[str, Any], ...]:
+    """The entries that fit all words; a value or a beginning that fits none is a fault."""
+    faults = []
+    for key in (*PLANNED, "state"):
+        planned = [str(entry[key]) for entry in entries] if key in PLANNED else _states()
+        options = list(dict.fromkeys(planned))
+        faults += [
+            f"{key}={value}: expected some of {_list(options)}{_hint(value, options, '')}"
+            for value in given.get(key, ())
+            if value not in options
+        ]
+    wanted: set[str] = set()
+    for start in starts:
+        begun = _begun(entries, start)
+        if not begun:
+            faults.append(f"`{start}`: no run of {study.name} begins so{_hint(start, _heads(entries))}")
+        wanted.update(begun)
+    if faults:
+        raise ConfigError.of(faults)
+    return tuple(
+        entry
+        for entry in entries
+        if all(str(entry[key]) in given[key] for key in PLANNED if given.get(key))
+        and (not starts or entry["run_id"] in wanted)
+    )
+
+
+def _begun(entries: Iterable[dict[str, Any]], start: str) -> list[str]:
+    """The ids that begin so: `korea-m` means korea-m-s0-…, and korea-mpc-s0-… only where there is no other."""
+    ids = [str(entry["run_id"]) for entry in entries]
+    whole = [name for name in ids if name == start or name.startswith(f"{start}-")]
+    return whole or [name for name in ids if name.startswith(start)]
+
+
+def _heads(entries: Iterable[dict[str, Any]]) -> list[str]:
+    """The ids without the digest that they end on: what a person would type."""
+    return [entry["run_id"].rpartition("-")[0] for entry in entries]
+
+
+def _values(text: str) -> list[str]:
+    """`korea,china` and `[korea,china]` are lists; `all` is no restriction."""
+    values = [value.strip() for value in text.strip("[]").split(",") if value.strip()]
+    return [] if values == ["all"] else values
+
+
+def _states() -> list[str]:
+    """The words of a table: states, and the causes of those that broke."""
+    return list(dict.fromkeys([*(status.value for status in Status), *CAUSES]))
+
+
+def _hint(word: str, options: Sequence[str], otherwise: str | None = None) -> str:
+    """What may have been meant, else the options, or `otherwise`."""
+    similar = difflib.get_close_matches(word, options, n=1)
+    if similar:
+        return f"; did you mean {similar[0]}?"
+    return f"; expected one of {_list(options)}." if otherwise is None else otherwise or "."
+
+
+def _list(options: Sequence[str], separator: str = ", ", shown: int = SHOWN) -> str:
+    more = [f"… and {len(options) - shown} more"] if len(options) > shown else []
+    return separator.join([*options[:shown], *more])

@@ -1,0 +1,86 @@
+"""A study in Slurm as a whole: its jobs, what it has cost and will, and when it may be over. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scoft_hpc.launch.slurm.client import Entry
+from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.views.run_progress import Lane
+from scoft_hpc.study.job_array import TRAIN, Batch
+from scoft_hpc.study.run_status import Status
+
+
+@dataclass(frozen=True)
+class Left:
+    """Seconds until the study is over; `more`: at least so many, since of some jobs nobody knows when they start."""
+
+    seconds: float
+    more: bool
+
+
+def estimated(batches: Sequence[Batch]) -> float:
+    """Service units that the study was expected to cost: of each task that was sent for the first time."""
+    known: set[tuple[str, str]] = set()
+    total = 0.0
+    for one in batches:
+        for task, seconds in zip(one.tasks, one.seconds, strict=True):
+            runs = {(one.stage, run) for run in task}
+            if not runs <= known:
+                total += seconds / 3600 * one.su_per_hour
+            known |= runs
+    return total
+
+
+def left(seen: Situation, lanes: Sequence[Lane], now: float) -> Left | None:
+    """How long the study still takes; None where none of the lanes is at work or nothing is known."""
+    if not any(lane.status in (Status.running, Status.queued) for lane in lanes):
+        return None
+    training = {lane.run_id: lane.eta_seconds or 0.0 for lane in lanes}
+    parts = [eta for eta in training.values() if eta]
+    more = any(lane.status in (Status.queued, Status.planned) for lane in lanes)
+    if seen.queue is not None and seen.batches:
+        more = False
+        for one, index, entry in seen.alive():
+            start = now - entry.used if entry.state != "PENDING" else starts(entry)
+            if start is None:
+                more = True
+            elif one.stage == TRAIN:
+                estimate = start + one.seconds[index] - now
+                parts.append(max([0.0, estimate, *(training.get(run, 0.0) for run in one.tasks[index])]))
+    return Left(max(parts), more) if parts and max(parts) > 0 else None
+
+
+def starts(entry: Entry) -> float | None:
+    """When Slurm expects a waiting job to start, in seconds since the epoch, if it says so."""
+    try:
+        return datetime.datetime.fromisoformat(entry.start).timestamp()
+    except ValueError:
+        return None
+
+
+def jobs(seen: Situation, now: float) -> str:
+    """Such as `3 jobs running, 2 waiting (Priority; expected to start 14:20)`; empty if none is in the queue."""
+    found = [entry for _, _, entry in seen.alive()]
+    waiting = [entry for entry in found if entry.state == "PENDING"]
+    at_work = len(found) - len(waiting)
+    words = []
+    if at_work:
+        words.append(f"{at_work} job{'s' * (at_work > 1)} running")
+    if waiting:
+        reasons = [reason for reason, _ in Counter(entry.reason for entry in waiting).most_common(2)]
+        reasons = [reason for reason in reasons if reason != "None"]
+        expected = [start for entry in waiting if (start := starts(entry)) is not None and start > now]
+        told = [", ".join(reasons)] if reasons else []
+        told += [f"expected to start {clock(min(expected), now)}"] if expected else []
+        words.append(f"{len(waiting)} waiting" + (f" ({'; '.join(told)})" if told else ""))
+    return ", ".join(words)
+
+
+def clock(moment: float, now: float) -> str:
+    """A time of day, with the date where it is not today."""
+    then, today = datetime.datetime.fromtimestamp(moment), datetime.datetime.fromtimestamp(now)
+    return then.strftime("%H:%M" if then.date() == today.date() else "%d %b %H:%M")

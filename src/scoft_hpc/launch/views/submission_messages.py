@@ -1,0 +1,69 @@
+"""What is said of jobs that are about to be sent, or were."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from scoft_hpc.config.cluster import Cluster, gpu_of
+from scoft_hpc.launch.tracking.run_state import State
+from scoft_hpc.launch.tracking.submission_plan import Coming
+from scoft_hpc.study.job_array import PREPARE, TRAIN, Batch
+from scoft_hpc.study.run_status import Status
+
+
+def coming_lines(coming: Coming, cluster: Cluster) -> list[str]:
+    """The jobs, where they go, and what they are expected to cost."""
+    word, gpu = gpu_of(cluster)
+    packs = [one for one in coming.batches if one.stage == TRAIN]
+    limits = sorted({one.minutes for one in packs})
+    where = gpu.partition or cluster.partition or "the default partition"
+    payer = f", paid by {cluster.account}" if cluster.account else ""
+    tasks = sum(len(one.tasks) for one in packs)
+    lines = [
+        f"{_count(len(coming.runs), 'run')} in {_count(tasks, 'pack')}, each on one {word or 'GPU'} of {where}"
+    ]
+    lines[0] += f" ({cluster.name}{payer}), time limit {_range(limits)}"
+    cultures = sum(len(one.tasks) for one in coming.batches if one.stage == PREPARE)
+    if cultures:
+        lines.append(f"{_count(cultures, 'culture')} to prepare before, each in a job of its own")
+    lines.append(
+        f"about {coming.price.gpu_hours:.2f} GPU-hours, {coming.price.su:.2f} SU at {gpu.su_per_hour:g} a GPU-hour "
+        f"({coming.source})"
+    )
+    return lines
+
+
+def sent_line(batches: Iterable[Batch]) -> str:
+    """Such as `sent: 5 prepare and 5 train tasks`."""
+    tasks = Counter[str]()
+    for one in batches:
+        tasks[one.stage] += len(one.tasks)
+    return f"sent: {' and '.join(f'{count} {stage}' for stage, count in tasks.items())} tasks"
+
+
+def nothing_lines(states: Iterable[State]) -> list[str]:
+    """Why a sweep sends nothing: what is under way, and what waits for a person."""
+    found = list(states)
+    under_way = [state for state in found if state.alive]
+    failed = [state for state in found if state.status is Status.failed and not state.alive]
+    lines = []
+    if under_way:
+        lines.append(f"nothing to send: {_count(len(under_way), 'run')} still in the queue or at work")
+    if failed:
+        causes = Counter(state.cause for state in failed)
+        told = ", ".join(f"{count} {cause}" for cause, count in causes.items())
+        lines.append(
+            f"{_count(len(failed), 'run')} failed ({told}); `python -m scoft_hpc.why` tells more, "
+            f"`python -m scoft_hpc.retry` sends them again"
+        )
+    return lines
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"
+
+
+def _range(limits: list[int]) -> str:
+    shown = list(dict.fromkeys([limits[0], limits[-1]])) if limits else []
+    return " to ".join(f"{minutes // 60}:{minutes % 60:02d}" for minutes in shown)

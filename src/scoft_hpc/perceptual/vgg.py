@@ -1,0 +1,72 @@
+"""The distance `vgg`: VGG16 features before ReLU, without learned weights (the authors' code calls it LPIPS)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.inputs.checkpoints.distances import VGG16_BLOCKS
+from scoft_hpc.perceptual import images
+from scoft_hpc.perceptual.distance import ImageDistance, as_parameters
+from scoft_hpc.perceptual.maps import map_distance
+
+CUTS = (3, 8, 15, 22, 29)
+"""A map is taken before these layers (all ReLUs) of VGG16's `features`."""
+
+
+def vgg16_features() -> nn.Sequential:
+    """VGG16's convolutional part up to the last cut, numbered as torchvision numbers it."""
+    layers: list[nn.Module] = []
+    width = 3
+    for block in VGG16_BLOCKS:
+        for fan_out in block:
+            layers += [nn.Conv2d(width, fan_out, 3, padding=1), nn.ReLU()]
+            width = fan_out
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers[: CUTS[-1]])
+
+
+class VggDistance(ImageDistance):
+    """S on five groups of VGG16 maps; ImageNet's colours, no resize.
+
+    Args:
+        file: safetensors of torchvision's VGG16, its `features.N.weight` and `.bias`; timm's have the same names.
+
+    Raises:
+        ConfigError: if the file is not there or holds other weights.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.layers = vgg16_features()
+        start = "features."
+        try:
+            state = {
+                k.removeprefix(start): v.float() for k, v in load_file(file).items() if k.startswith(start)
+            }
+            self.layers.load_state_dict(state)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(
+                f"objective.vgg_path={file} does not give VGG16's features ({reason}); expected a "
+                "safetensors file of torchvision's vgg16 weights."
+            ) from None
+        self.normalize = images.imagenet()
+        self.requires_grad_(False).eval()
+
+    def forward(self, x_hat: Tensor, target: Tensor, seeds: Tensor) -> Tensor:
+        """x_hat [N, 3, H, W] and images [N, K, 3, H, W] in [-1, 1] -> S [N, K]; seeds [N] are not used."""
+        return map_distance(self._maps, as_parameters(self, x_hat), as_parameters(self, target))
+
+    def _maps(self, x: Tensor) -> list[Tensor]:
+        x = self.normalize(images.unit_range(x))
+        maps = []
+        for index, layer in enumerate(self.layers):
+            if index in CUTS:
+                maps.append(x)
+            x = layer(x)
+        return [*maps, x]

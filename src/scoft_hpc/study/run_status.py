@@ -1,0 +1,127 @@
+"""What is known of a run, derived from its files at each look and stored nowhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from scoft_hpc.errors import RunError
+from scoft_hpc.study import atomic, lease, metrics_log
+from scoft_hpc.study.paths import RunDir
+
+
+class Status(Enum):
+    """The states of a run. `queued` needs a queue and is told by the launcher that has one."""
+
+    planned = "planned"
+    queued = "queued"
+    running = "running"
+    done = "done"
+    failed = "failed"
+    lost = "lost"
+
+
+def status(run: RunDir) -> Status:
+    """Files first: a result outranks everything, a living owner outranks an old failure."""
+    if run.result.exists():
+        return Status.done
+    if lease.alive(run.claim) is not None:
+        return Status.running
+    if run.failure.exists():
+        return Status.failed
+    if run.claim.exists():
+        return Status.lost
+    return Status.planned
+
+
+def step(run: RunDir) -> int:
+    """Training updates done so far, as the journal tells."""
+    row = metrics_log.last(run.metrics)
+    return 0 if row is None else int(row[metrics_log.STEP])
+
+
+def progress(run: RunDir) -> int:
+    """What an end at this moment would leave: updates in the newest checkpoint, and pictures drawn.
+
+    An attempt that ends with the same number as it began has lost all that it did.
+    """
+    drawn = sum(1 for folder in (run.samples, run.neutral) for _ in folder.glob("*.png"))
+    return saved_step(run) + drawn
+
+
+def saved_step(run: RunDir) -> int:
+    """Updates in the newest checkpoint."""
+    return max((int(path.stem.rpartition("-")[2]) for path in run.checkpoints.glob("step-*")), default=0)
+
+
+def result(run: RunDir) -> dict[str, Any]:
+    """The finished run's record; FileNotFoundError if it is not done."""
+    content: dict[str, Any] = json.loads(run.result.read_text())
+    return content
+
+
+def failure(run: RunDir) -> dict[str, Any] | None:
+    """{"cause", "message", "step", "time"} of the last attempt, or None."""
+    return _read(run.failure)
+
+
+def earlier_failure(run: RunDir) -> dict[str, Any] | None:
+    """The failure that was set aside last, or None."""
+    numbers = [int(path.stem.rpartition("-")[2]) for path in run.path.glob("failure-*.json")]
+    return _read(run.path / f"failure-{max(numbers)}.json") if numbers else None
+
+
+def write_result(run: RunDir, held: lease.Claim, attempt: int, seconds: dict[str, float]) -> None:
+    """Publish the run: from now on it is done. The result names the queue's job that made it, and which start of it.
+
+    Raises:
+        RunError: if the claim was taken over; the one who holds it now will publish.
+    """
+    weights = run.lora.read_bytes() if run.lora.exists() else None
+    content = {
+        "run_id": run.run_id,
+        "seconds": seconds,
+        "steps": step(run),
+        "attempt": attempt,
+        "job": held.owner.job,
+        "restart": held.owner.restart,
+        "finished": time.time(),
+        "samples": len(list(run.samples.glob("*.png"))),
+        "lora_sha256": None if weights is None else hashlib.sha256(weights).hexdigest(),
+    }
+    if not held.held():
+        raise RunError(
+            f"{run.run_id}: another process has taken this run over; nothing is published from here."
+        )
+    atomic.write_json(run.result, content)
+
+
+def write_failure(run: RunDir, cause: str, message: str, at_step: int) -> None:
+    """Keep the reason of a failed attempt. `cause` is a short word: nan, gpu memory, error."""
+    atomic.write_json(run.failure, {"cause": cause, "message": message, "step": at_step, "time": time.time()})
+
+
+def start_attempt(run: RunDir) -> int:
+    """Set an old failure aside; return the number of the attempt that starts (from 1)."""
+    set_aside(run)
+    return len(list(run.path.glob("failure-*.json"))) + 1
+
+
+def set_aside(run: RunDir) -> None:
+    """Keep an old failure under its number: the run counts as planned again."""
+    if run.failure.exists():
+        earlier = len(list(run.path.glob("failure-*.json")))
+        run.failure.rename(run.path / f"failure-{earlier + 1}.json")
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The object in the file; None if there is none, or one that a full disk tore."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return content

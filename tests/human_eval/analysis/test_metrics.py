@@ -1,0 +1,248 @@
+"""Metrics beside people, read from a study's files; the command's whole way; and the report's chapter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau, spearmanr
+
+from results.conftest import Maker
+from scoft_hpc.human_eval import database, pages, survey_file, template
+from scoft_hpc.human_eval.analysis import metrics
+from scoft_hpc.human_eval.analysis.analyse import analyse
+from scoft_hpc.human_eval.analysis.rankings import rankings
+from scoft_hpc.human_eval.answers import Given
+from scoft_hpc.human_eval.asked import Asked
+from scoft_hpc.human_eval.demo import simulation
+from scoft_hpc.human_eval.pages import Page
+from scoft_hpc.human_eval.store import Store
+from scoft_hpc.human_eval.survey import Ethics, Question, Survey
+from scoft_hpc.results import markdown, study
+from scoft_hpc.results.findings import findings
+from scoft_hpc.results.measures import MEASURES
+from scoft_hpc.results.report import page as report
+from scoft_hpc.results.study import Study
+from surveys import pages_from
+
+from .conftest import SYSTEMS
+
+CULTURES = ("korea", "mexico", "china")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    """Three cultures, four systems, one seed, of which people are asked."""
+    return Maker.of(
+        tmp_path_factory.mktemp("asked"),
+        cultures=CULTURES,
+        variants=SYSTEMS,
+        seeds=(0,),
+        prompts=4,
+        samples=1,
+    ).finish()
+
+
+@pytest.fixture(scope="module")
+def drawn(made: Maker) -> tuple[Page, ...]:
+    return pages_from(study.read(made.folder), SYSTEMS)
+
+
+@pytest.fixture(scope="module")
+def survey(made: Maker) -> Survey:
+    quotas = dict(zip(CULTURES, (7, 7, 2), strict=True))
+    return Survey(
+        "Asked",
+        made.folder.name,
+        SYSTEMS,
+        quotas,
+        ethics=Ethics(pilot=True),
+        questions=(Question("match"), Question("culture")),
+        pages=4,
+        attention=1,
+        languages=("en",),
+    )
+
+
+@pytest.fixture(scope="module")
+def asked(made: Maker, drawn: tuple[Page, ...], survey: Survey) -> Iterator[Study]:
+    """The study once people have answered through the store, and `survey results` has been run."""
+    folder = made.folder.survey
+    folder.path.mkdir(exist_ok=True)
+    template.write(folder.file, survey)
+    pages.write(folder.pages, survey.study, drawn)
+    true = simulation.world(SYSTEMS, CULTURES, [q.name for q in survey.questions], apart=3.0)
+    store = Store.open(survey, drawn, database.url_of(folder))
+    for number, (culture, quota) in enumerate(survey.quotas.items()):
+        for k in range(quota):
+            rater = store.enrol(culture, "member", "", "en", "v1", False)
+            person = simulation.SimulatedRater(
+                10 * number + k + 1, culture, true.worths[culture], offence=0.3
+            )
+            for task in store.tasks(rater):
+                systems = {picture.name: picture.system for picture in task.page.pictures}
+                for question in task.questions:
+                    said = person.answer(systems, question, task.kind, task.page.id)
+                    given = Given(
+                        said.ranks, said.ratings, said.offended, said.cannot_judge, seconds=said.seconds
+                    )
+                    store.save(rater, task.position, question, given)
+    store.close()
+    from scoft_hpc.human_eval.analysis.command import results
+
+    assert results(Asked(made.folder, CULTURES, {})) == 0
+    yield study.read(made.folder)
+
+
+def test_the_results_are_read_with_the_study(asked: Study, survey: Survey) -> None:
+    found = asked.people
+    assert found is not None and asked.notes == ()
+    assert found.raters == 16
+    assert "prefer mpc to base" in found.primary.sentence
+    assert [len(found.table("culture", culture).standings) for culture in CULTURES] == [4, 4, 0]
+    assert (asked.folder.survey.exports / "answers.csv").exists()
+
+
+def test_asked_again_the_results_are_the_same_bytes(asked: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    from scoft_hpc.human_eval.analysis.command import results
+
+    before = asked.folder.survey.results.read_bytes()
+    assert results(Asked(asked.folder, CULTURES, {})) == 0
+    assert asked.folder.survey.results.read_bytes() == before
+    told = capsys.readouterr().out
+    assert told.split()[:5] == ["People", "prefer", "mpc", "to", "base"]
+    assert "Metrics beside people" in told
+    assert str(asked.folder.report) in told
+
+
+def test_metrics_correlate_as_scipy_says(asked: Study) -> None:
+    assert asked.people is not None
+    one = next(t for t in asked.people.tracked if (t.question, t.metric) == ("culture", "kid"))
+    goodness = metrics.good(asked, MEASURES["kid"])
+    worth = {
+        (table.culture, s.system): s.worth.value
+        for table in asked.people.of("culture")
+        for s in table.standings
+    }
+    x, y = [goodness[point] for point in worth], list(worth.values())
+    assert one.points == 8
+    assert one.overall is not None and one.within is not None and one.pairs is None
+    assert one.overall.value == pytest.approx(spearmanr(x, y).statistic)
+    assert one.kendall == pytest.approx(kendalltau(x, y).statistic)
+    halves = [spearmanr(x[:4], y[:4]).statistic, spearmanr(x[4:], y[4:]).statistic]
+    assert one.within.value == pytest.approx(np.mean(halves))
+
+
+def test_a_metric_that_knows_peoples_mind_agrees_on_every_pair(asked: Study, drawn: tuple[Page, ...]) -> None:
+    true = simulation.world(SYSTEMS, ("korea",), ("culture",), apart=30.0)
+    person = simulation.SimulatedRater(1, "korea", true.worths["korea"], skill=9.0, abstains=0.0)
+    said = list(
+        simulation.judge(person, [simulation.Sheet(p.id) for p in drawn if p.culture == "korea"], true)
+    )
+    found = rankings(said, SYSTEMS, "culture")
+    knows = {(p.id, s): float(SYSTEMS.index(s)) for p in drawn for s in SYSTEMS}
+    tally = metrics.agreed(found, knows)
+    assert tally.won.tolist() == tally.of.tolist() == [6 * 4]
+    opposite = metrics.agreed(found, {key: -value for key, value in knows.items()})
+    assert opposite.won.tolist() == [0]
+    flat = metrics.agreed(found, dict.fromkeys(knows, 1.0))
+    assert flat.won.tolist() == [12]
+    values = metrics.pictures(asked, MEASURES["clip_score"], drawn)
+    assert set(values) == set(knows)
+    assert metrics.pictures(asked, MEASURES["kid"], drawn) == {}
+
+
+def test_of_one_culture_the_interval_is_over_raters(
+    asked: Study, drawn: tuple[Page, ...], survey: Survey
+) -> None:
+    true = simulation.world(SYSTEMS, ("korea",), ("culture",), apart=2.0)
+    everybody = simulation.raters(true, {"korea": 8})
+    who, said = simulation.survey_of(true, everybody, pages=4, pool=4)
+    alone = replace(survey, quotas={"korea": 8}, questions=(Question("culture"),))
+    one = analyse(alone, who, said, asked, drawn)
+    told = [t for t in one.tracked if t.question == "culture" and t.overall is not None]
+    assert told
+    for each in told:
+        assert each.overall is not None and each.overall.low is not None and each.overall.high is not None
+        assert each.overall.low <= each.overall.value <= each.overall.high
+
+
+def test_the_report_and_its_markdown_tell_it(asked: Study) -> None:
+    html, text = asked.folder.report.read_text(), asked.folder.markdown.read_text()
+    for told in (html, text):
+        assert "What people say" in told
+        assert "prefer mpc to base" in told
+        assert "too few raters (2)" in told
+    assert 'id="people"' in html
+    assert html.count("<svg") > 4
+    assert html == report.render(findings(asked))
+    assert text == markdown.render(findings(asked))
+
+
+def test_the_report_escapes_what_a_survey_says(asked: Study) -> None:
+    assert asked.people is not None
+    hostile = '<script>alert("x")</script>'
+    crowds = (replace(asked.people.crowds[0], culture=hostile), *asked.people.crowds[1:])
+    tables = tuple(replace(t, culture=hostile) if t.culture == "korea" else t for t in asked.people.tables)
+    said = replace(asked.people, crowds=crowds, tables=tables)
+    html = report.render(findings(replace(asked, people=said)))
+    assert hostile not in html
+    assert html.count("<script>") == 1
+
+
+def test_a_survey_file_that_changed_is_not_said_to_be_fixed_beforehand(
+    made: Maker, asked: Study, survey: Survey, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from scoft_hpc.human_eval.analysis.command import results
+
+    fixed = "fixed before the first answer"
+    assert fixed in asked.folder.report.read_text()
+    file = asked.folder.survey.file
+    kept = {
+        path: path.read_bytes()
+        for path in (file, asked.folder.survey.results, asked.folder.report, asked.folder.markdown)
+    }
+    template.write(file, replace(survey, exclusion=replace(survey.exclusion, consistency=0.99)))
+    try:
+        assert results(Asked(asked.folder, CULTURES, {})) == 0
+        html, text = asked.folder.report.read_text(), asked.folder.markdown.read_text()
+    finally:
+        for path, content in kept.items():
+            path.write_bytes(content)
+    assert fixed not in html and "fixed beforehand:" not in html
+    for told in (html, text):
+        assert "The survey file has changed since the first rater came" in told
+        assert "With everybody: " in told
+
+
+def test_without_a_survey_the_report_has_no_chapter(asked: Study) -> None:
+    assert 'id="people"' not in report.render(findings(replace(asked, people=None)))
+    assert "What people say" not in markdown.render(findings(replace(asked, people=None)))
+
+
+def test_a_broken_results_file_is_a_note_and_the_study_is_read(asked: Study, tmp_path: Path) -> None:
+    import shutil
+
+    from scoft_hpc.study.paths import StudyDir
+
+    copy = StudyDir(tmp_path / asked.name)
+    shutil.copytree(asked.folder.path, copy.path)
+    content = json.loads(copy.survey.results.read_text())
+    copy.survey.results.write_text(json.dumps({**content, "tables": 3}))
+    read = study.read(copy)
+    assert read.people is None
+    assert any("survey results" in note for note in read.notes)
+
+
+def test_results_of_a_survey_that_nobody_began_are_refused(made: Maker, asked: Study, tmp_path: Path) -> None:
+    from scoft_hpc.errors import RatingError
+    from scoft_hpc.human_eval.analysis.command import results
+
+    nowhere = f"sqlite:///{tmp_path / 'none.db'}"
+    with pytest.raises(RatingError, match="no answers yet"):
+        results(Asked(made.folder, CULTURES, {"database": nowhere}))
+    assert survey_file.read(made.folder.survey.file).title == "Asked"

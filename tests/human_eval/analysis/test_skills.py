@@ -1,0 +1,212 @@
+"""M-MSR and noisy Bradley–Terry beside crowd-kit, and against skills that are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from crowdkit.aggregation import MMSR, NoisyBradleyTerry
+from scipy.optimize import check_grad
+from scipy.stats import spearmanr
+
+from scoft_hpc.human_eval.analysis import noisy, skills
+from scoft_hpc.human_eval.analysis.rankings import Rankings, rankings
+from scoft_hpc.human_eval.demo import simulation
+from scoft_hpc.human_eval.demo.simulation import Sheet, SimulatedRater
+
+from .conftest import SYSTEMS, Simulated, of_ranks
+
+
+def labels_of(seed: int, raters: int = 10, tasks: int = 80, given: float = 1.0, foes: int = 0) -> np.ndarray:
+    """One coin a rater, whose chances are known; `foes` answer in bad faith."""
+    rng = np.random.default_rng(seed)
+    chance = rng.uniform(0.6, 0.95, raters)
+    chance[:foes] = 0.15
+    truth = rng.choice([1, -1], tasks)
+    labels = np.where(rng.random((raters, tasks)) < chance[:, None], truth, -truth)
+    return np.where(rng.random((raters, tasks)) < given, labels, 0).astype(np.int8)
+
+
+def as_rows(labels: np.ndarray) -> pd.DataFrame:
+    worker, task = np.nonzero(labels)
+    return pd.DataFrame({"task": task, "worker": worker, "label": labels[worker, task]})
+
+
+@pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")  # of crowd-kit's own calls
+@pytest.mark.parametrize(("seed", "given", "foes"), [(0, 1.0, 0), (1, 0.7, 0), (2, 1.0, 2), (3, 0.8, 1)])
+def test_crowdkit_finds_the_same_skills_and_labels(seed: int, given: float, foes: int) -> None:
+    labels = labels_of(seed, given=given, foes=foes)
+    oracle = MMSR()
+    voted = oracle.fit_predict(as_rows(labels))
+    found = skills.skills(labels)
+    assert found.weight == pytest.approx(oracle.skills_.sort_index().to_numpy(), abs=1e-6)
+    assert found.vote[voted.index].tolist() == voted.tolist()
+
+
+@pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
+@pytest.mark.parametrize(("raters", "alike"), [(12, 6), (13, 2)])
+def test_where_ours_and_crowdkits_come_to_rest_apart_crowdkits_own_starts_do(raters: int, alike: int) -> None:
+    """Of six sets of labels: what trimming leaves of some numbers of raters has several ends, and crowd-kit starts
+    anywhere."""
+    same = 0
+    for seed in range(6):
+        labels = labels_of(seed, raters=raters)
+        ours = np.abs(skills.skills(labels).weight)
+        theirs = [
+            np.abs(MMSR(random_state=start).fit(as_rows(labels)).skills_.sort_index().to_numpy())
+            for start in range(3)
+        ]
+        ours = np.where(theirs[0] == 0, 0, ours)  # a rater of whom its eigenvector says nothing
+        same += np.allclose(ours, theirs[0], atol=1e-5)
+        assert np.abs(ours - theirs[0]).max() <= max(1e-5, 8 * np.ptp(theirs, axis=0).max())
+    assert same == alike
+
+
+def test_raters_in_bad_faith_have_negative_skills() -> None:
+    found = skills.skills(labels_of(4, raters=12, foes=3))
+    assert (found.skill[:3] < -0.4).all()
+    assert (found.skill[3:] > 0).all()
+
+
+@pytest.mark.parametrize("rows", [[[1, 2, 3]] * 6, [[2, 2, 2]] * 6, [[1, 2, 3]]])
+def test_unanimous_flat_or_single_answers_do_no_harm(rows: list[list[float]]) -> None:
+    raters, pages = [k % 3 for k in range(len(rows))], [k // 3 for k in range(len(rows))]
+    found = of_ranks(rows, raters, pages=pages)
+    one = skills.skills(skills.keyed_by_page(found))
+    assert np.isfinite([one.skill, one.weight]).all()
+    assert np.isfinite(noisy.fit(noisy.pairs(found), 3, len(found.raters)).scores).all()
+
+
+def some(
+    seed: int, pages: int = 40, apart: float = 3.0, pictures: float = 0.0
+) -> tuple[Rankings, np.ndarray]:
+    """Twelve raters who see nothing to very well, on the same pages."""
+    true = simulation.world(SYSTEMS, ("korea",), ("culture",), apart=apart)
+    skill = np.linspace(0.0, 3.0, 12)
+    people = [
+        SimulatedRater(
+            n, "korea", true.worths["korea"], skill=float(s), abstains=0.0, pictures=pictures, seed=seed
+        )
+        for n, s in enumerate(skill, 1)
+    ]
+    said = [j for one in people for j in simulation.judge(one, [Sheet(f"p{k}") for k in range(pages)], true)]
+    return rankings(said, SYSTEMS, "culture"), skill
+
+
+def spoken(apart: float, pictures: float, seeds: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """Spearman's ρ of estimated and true skills: keyed by page, and as published with the rows in any order."""
+    rng = np.random.default_rng(0)
+    keyed, published = [], []
+    for seed in range(seeds):
+        found, skill = some(seed, apart=apart, pictures=pictures)
+        keyed.append(spearmanr(skills.estimate(skills.keyed_by_page(found)), skill).statistic)
+        for _ in range(5):
+            order = rng.permutation(len(found.ranks))
+            rows = replace(found, ranks=found.ranks[order], rater=found.rater[order], page=found.page[order])
+            published.append(spearmanr(skills.estimate(skills.as_published(rows)), skill).statistic)
+    return np.array(keyed), np.array(published)
+
+
+def test_keyed_by_page_skills_are_recovered_and_as_published_they_are_noise() -> None:
+    """Where pictures differ within a system, the authors' key mixes up what is true of one page and of another."""
+    keyed, published = spoken(apart=0.0, pictures=1.5)
+    assert keyed.min() > 0.84
+    assert abs(published.mean()) < 0.2
+
+
+def test_where_a_system_is_as_good_on_every_page_the_published_key_still_loses() -> None:
+    keyed, published = spoken(apart=3.0, pictures=0.0)
+    assert keyed.min() > 0.84
+    assert published.mean() < keyed.mean() - 0.2
+
+
+def test_row_order_changes_nothing_that_is_keyed_by_page() -> None:
+    found, _ = some(0)
+    order = np.random.default_rng(1).permutation(len(found.ranks))
+    rows = replace(found, ranks=found.ranks[order], rater=found.rater[order], page=found.page[order])
+    assert (skills.keyed_by_page(rows) == skills.keyed_by_page(found)).all()
+
+
+def test_the_weighted_majority_ranks_the_systems_as_they_are() -> None:
+    found, _ = some(0)
+    shares = skills.shares(found, skills.skills(skills.keyed_by_page(found)).vote)
+    assert sorted(SYSTEMS, key=shares.__getitem__) == list(SYSTEMS)
+
+
+def test_a_skill_has_an_interval_over_pages() -> None:
+    found, _ = some(0)
+    low, high = skills.accuracy_interval(found, np.random.default_rng(0), 60)
+    value = skills.skills(skills.keyed_by_page(found)).accuracy
+    assert ((low <= value) & (value <= high)).all()
+    assert (high - low < 0.4).all()
+
+
+def test_the_interval_of_a_skill_holds_the_chance_of_being_right() -> None:
+    """Of 80 raters of one coin, ten a survey: 95 of a hundred."""
+    hits = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        chance = rng.uniform(0.6, 0.95, 10)
+        better = (rng.random((10, 40)) < chance[:, None]) == (rng.random(40) < 0.5)
+        ranks = np.stack([np.where(better, 1, 2), np.where(better, 2, 1)], axis=-1).reshape(-1, 2)
+        found = of_ranks(ranks.tolist(), np.repeat(np.arange(10), 40).tolist(), pages=list(range(40)) * 10)
+        low, high = skills.accuracy_interval(found, rng, 40)
+        hits += list((low <= chance) & (chance <= high))
+    assert np.mean(hits) >= 0.88
+
+
+def test_noisy_bradley_terry_has_the_right_slope() -> None:
+    found, _ = some(0, pages=5)
+    compared = noisy.pairs(found)
+    x = np.random.default_rng(0).normal(size=4 + 2 * 12)
+
+    def value(at: np.ndarray) -> float:
+        return noisy.objective(at, compared, 4, 12)[0]
+
+    assert check_grad(value, lambda at: noisy.objective(at, compared, 4, 12)[1], x) < 1e-4
+
+
+def test_crowdkit_puts_the_systems_in_the_same_order_and_finds_none_more_likely() -> None:
+    """Its own likelihood, without a penalty on coins; its slope is not that likelihood's, so that it stops short."""
+    found, skill = some(1, pages=16)
+    compared = noisy.pairs(found)
+    rows = pd.DataFrame(
+        {
+            "worker": compared.rater,
+            "left": compared.left,
+            "right": compared.right,
+            "label": np.where(compared.wins > 0, compared.left, compared.right),
+        }
+    )
+    theirs = NoisyBradleyTerry(n_iter=60).fit(rows)
+    ours = noisy.fit(compared, 4, 12)
+    assert np.argsort(ours.scores).tolist() == np.argsort(theirs.scores_.sort_index().to_numpy()).tolist()
+
+    def likelihood(scores: np.ndarray, looks: np.ndarray, left: np.ndarray) -> float:
+        by_look = 1 / (1 + np.exp(-compared.wins * (scores[compared.left] - scores[compared.right])))
+        coin = np.where(compared.wins > 0, left[compared.rater], 1 - left[compared.rater])
+        return float(np.log(looks[compared.rater] * by_look + (1 - looks[compared.rater]) * coin).sum())
+
+    scores = theirs.scores_.sort_index().to_numpy()
+    of_theirs = likelihood(
+        np.log(scores / (1 - scores)),
+        theirs.skills_.sort_index().to_numpy(),
+        theirs.biases_.sort_index().to_numpy(),
+    )
+    assert likelihood(ours.scores, ours.looks, ours.left) >= of_theirs
+    assert spearmanr(ours.looks, skill).statistic > 0.8
+
+
+def test_the_survey_tells_everybodys_skill_and_knows_the_order(simulated: Simulated) -> None:
+    true = {rater.number: rater.skill for rater in simulated.raters}
+    found = simulated.found.skills
+    assert len(found) == 47
+    assert (
+        spearmanr([one.accuracy.value for one in found], [true[one.rater] for one in found]).statistic > 0.5
+    )
+    for question in simulated.survey.questions:
+        votes = {one.system: one for one in simulated.found.votes if one.question == question.name}
+        assert sorted(SYSTEMS, key=lambda s: votes[s].majority or 0) == list(SYSTEMS)
+        assert sorted(SYSTEMS, key=lambda s: votes[s].noisy or 0) == list(SYSTEMS)

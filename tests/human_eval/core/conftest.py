@@ -1,0 +1,56 @@
+"""A finished study to draw pages from, and the command as it is typed."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from results.conftest import Maker
+from scoft_hpc import survey as command
+from scoft_hpc.human_eval import survey_file
+from scoft_hpc.human_eval.database import VARIABLE
+from scoft_hpc.study.paths import StudyDir
+
+Told = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="session")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    """Two cultures, four variants, two seeds, three prompts with two samples each. Read only."""
+    output = tmp_path_factory.mktemp("scored")
+    return Maker.of(output, "a-study", variants=("base", "m", "mp", "mpc"), steps=1).finish()
+
+
+@pytest.fixture
+def study(scored: Maker, tmp_path: Path) -> StudyDir:
+    """The finished study again, to be drawn from and broken."""
+    shutil.copytree(scored.folder.path, tmp_path / "out" / "a-study")
+    return StudyDir(tmp_path / "out" / "a-study")
+
+
+@pytest.fixture(autouse=True)
+def speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The web application's languages are English, Arabic and French; no database is named from outside."""
+    folder = tmp_path / "catalogues"
+    folder.mkdir()
+    for language in ("ar", "en", "fr"):
+        (folder / f"{language}.yaml").touch()
+    monkeypatch.setattr(survey_file, "CATALOGUES", folder)
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+
+@pytest.fixture
+def told(study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
+    """Types `scoft-hpc survey …` about the study: exit code, what it printed, its error."""
+
+    def ask(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["survey", *words, f"--output={study.path.parent}"])
+        code = command.main()
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return ask

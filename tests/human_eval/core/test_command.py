@@ -1,0 +1,148 @@
+"""`scoft-hpc survey` as it is typed: verbs, words, and what is not installed."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from scoft_hpc import __main__, survey
+from scoft_hpc.human_eval.asked import Asked
+from scoft_hpc.study.paths import StudyDir
+
+from .conftest import Told
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Asked]]:
+    """What the rooms of the verbs are asked for, in place of their work."""
+    found: list[tuple[str, Asked]] = []
+
+    def load(name: str) -> ModuleType:
+        room = ModuleType(name)
+        for verb in survey.VERBS:
+            setattr(room, verb, lambda asked: found.append((name, asked)) or 0)
+        return room
+
+    monkeypatch.setattr(survey.importlib, "import_module", load)
+    return found
+
+
+def test_without_a_verb_it_tells_them_and_ends_with_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, code in (([], 2), (["--help"], 0)):
+        monkeypatch.setattr(sys, "argv", ["survey", *words])
+        assert survey.main() == code
+        said = capsys.readouterr()
+        text = said.err if code else said.out
+        assert all(f"\n  {verb} " in text for verb in ("make", "serve", "results", "demo"))
+
+
+def test_the_suite_knows_the_verb() -> None:
+    assert __main__.verbs()["survey"].startswith("People judge a study's images")
+
+
+def test_a_process_of_its_own_says_the_same_and_loads_no_torch() -> None:
+    code = """
+import sys
+from scoft_hpc import survey
+sys.argv = ["survey"]
+code = survey.main()
+assert not {"torch", "sqlalchemy", "fastapi", "pydantic"} & set(sys.modules)
+sys.exit(code)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert "usage: scoft-hpc survey VERB" in ended.stderr
+
+
+def test_help_tells_a_verbs_settings(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        told("make", "--help")
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(any(line.startswith(f"  {key}=…") for line in lines) for key in survey.VERBS["make"].words)
+
+
+def test_a_mistyped_verb_or_word_is_told_with_what_was_meant(told: Told) -> None:
+    assert told("maek") == (
+        2,
+        "",
+        "error: survey has no verb 'maek'; did you mean make? It has make, serve, results, demo.\n",
+    )
+    code, _, err = told("make", "paegs=3", "systens=a", "study=a-study")
+    assert code == 2
+    assert "`paegs=3`: survey make has no setting `paegs`; did you mean pages?" in err
+    assert "`systens=a`: survey make has no setting `systens`; did you mean systems?" in err
+    assert "no study 'b-study'" in told("make", "b-study")[2]
+    assert told("make", "study=b-study")[0] == 3
+    assert "did you mean korea?" in told("make", "culture=Korea")[2]
+
+
+def test_cultures_are_chosen_when_pages_are_drawn_and_runs_never(told: Told) -> None:
+    for verb in ("serve", "results"):
+        code, _, err = told(verb, "culture=korea")
+        assert code == 2
+        assert f"survey {verb} has no setting `culture`" in err
+    code, _, err = told("make", "korea-mpc")
+    assert code == 2
+    assert "survey make is about a whole study, not about single runs" in err
+    assert "has no setting `variant`" in told("make", "variant=m")[2]
+
+
+def test_each_room_gets_the_study_the_cultures_and_its_own_words(
+    told: Told, study: StudyDir, heard: list[tuple[str, Asked]]
+) -> None:
+    assert told("make", "a-study", "culture=mexico", "pages=3", "ethics=IRB=7")[0] == 0
+    assert told("serve", "port=9", "database=sqlite:////x?a=b")[0] == 0
+    assert told("results", "study=a-study")[0] == 0
+    assert told("demo", "raters=51")[0] == 0
+    assert told("demo", "mine", "seed=2")[0] == 0
+    both = ("korea", "mexico")
+    assert heard == [
+        ("scoft_hpc.human_eval.make", Asked(study, ("mexico",), {"pages": "3", "ethics": "IRB=7"})),
+        ("scoft_hpc.human_eval.web.serve", Asked(study, both, {"port": "9", "database": "sqlite:////x?a=b"})),
+        ("scoft_hpc.human_eval.analysis.command", Asked(study, both, {})),
+        (
+            "scoft_hpc.human_eval.demo.command",
+            Asked(StudyDir(study.path.parent / survey.DEMO), (), {"raters": "51"}),
+        ),
+        ("scoft_hpc.human_eval.demo.command", Asked(StudyDir(study.path.parent / "mine"), (), {"seed": "2"})),
+    ]
+
+
+@pytest.mark.parametrize("words", [("a", "b"), ("../a",), ("study=",)])
+def test_a_demo_has_one_study(told: Told, words: tuple[str, ...]) -> None:
+    code, _, err = told("demo", *words)
+    assert code == 2
+    assert "expected one study's name" in err
+
+
+def test_what_is_not_installed_is_told_and_how_to_install_it(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = importlib.util.find_spec
+    monkeypatch.setattr(
+        survey.importlib.util, "find_spec", lambda name: None if name in ("fastapi", "babel") else there(name)
+    )
+    code, _, err = told("make")
+    assert code == 2
+    assert "(babel, fastapi)" in err
+    assert "pip install 'scoft-hpc[survey]'" in err
+
+
+def test_all_of_the_extra_is_asked_for_and_nothing_that_no_install_brings() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+
+    def names(lines: list[str]) -> set[str]:
+        return {re.split(r"[\[<>=]", line)[0].replace("-", "_") for line in lines}
+
+    extra = names(project["optional-dependencies"]["survey"])
+    assert extra <= set(survey.NEEDED) <= extra | names(project["dependencies"])

@@ -1,0 +1,158 @@
+"""survey.yaml as a person may get it wrong: every fault at once, with its place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.human_eval import survey_file, template
+from scoft_hpc.human_eval.survey import Ethics, Exclusion, Primary, Question, Survey, digest
+
+LANGUAGES = ("ar", "en", "fr")
+
+
+def faults(survey: Survey) -> list[str]:
+    return survey_file.check(survey, "a-study", ["base", "m", "mp", "mpc"], ["china", "korea"], LANGUAGES)
+
+
+def test_what_is_written_is_read_again(survey: Survey, tmp_path: Path) -> None:
+    odd = replace(
+        survey,
+        title='Häuser: "schön" # {x} \U0001f3e0',
+        contact="who@example.edu",
+        consent={"ar": "أوافق.\n\nنعم {x}"},
+        ethics=Ethics("IRB: #7", False),
+        exclusion=Exclusion(affiliations=("member", "lived"), seconds=1.5),
+        languages=("ar",),
+        seed=-3,
+    )
+    for one in (survey, odd):
+        template.write(tmp_path / "survey.yaml", one)
+        assert survey_file.read(tmp_path / "survey.yaml") == one
+    assert faults(survey) == []
+
+
+def test_all_faults_of_the_form_are_told_at_once(survey: Survey, tmp_path: Path) -> None:
+    content = yaml.safe_load(template.text(survey))
+    del content["title"]
+    content |= {"pages": "many", "rat": True, "quotas": {"korea": "x"}, "questions": ["match", {"text": {}}]}
+    content["primary"] |= {"sistem": "m"}
+    file = tmp_path / "survey.yaml"
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError) as caught:
+        survey_file.read(file)
+    lines = str(caught.value).splitlines()
+    for said in (
+        "title is missing",
+        "pages: 'many'; expected a valid integer",
+        "there is no setting 'rat'; expected one of ",
+        "did you mean rate?",
+        "quotas.korea: 'x'; expected a valid integer",
+        "questions.1.name is missing",
+        "there is no setting 'primary.sistem'; expected one of question, system, against, alpha; did you mean system?",
+    ):
+        assert any(said in line for line in lines), (said, lines)
+    assert len(lines) == 6
+    assert all("survey.yaml" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("title: [", "cannot be read"),
+        ("", "holds no settings"),
+        ("- a", "holds no settings"),
+        ("title: a\ntitle: b", "'title' is given twice"),
+        ("quotas: {korea: 1, korea: 2}", "'korea' is given twice"),
+        ("title: !!python/object/apply:os.system [id]", "cannot be read"),
+    ],
+)
+def test_what_is_no_survey_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "survey.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        survey_file.read(file)
+    with pytest.raises(ConfigError, match="survey make"):
+        survey_file.read(tmp_path / "none.yaml")
+
+
+def test_all_faults_of_the_values_are_told_at_once(survey: Survey) -> None:
+    wrong = replace(
+        survey,
+        title=" ",
+        study="b-study",
+        systems=("base", "base", "mcp"),
+        quotas={"korea": 0, "Korea": 3},
+        pages=0,
+        languages=("en", "xx"),
+        small=0,
+        seed=-1,
+        questions=(Question("match"), Question("cultur"), Question("Beauty!", {"en": "?"})),
+        primary=Primary("offence", "m", "m", 1.5),
+        exclusion=Exclusion(2.0, -1.0, 1.5, ("members",)),
+    )
+    found = faults(wrong)
+    for said in (
+        "title: it is empty",
+        "study: 'b-study'; expected 'a-study'",
+        "systems: 'base' stands there 2 times",
+        "systems: 'mcp'; expected one of base, m, mp, mpc; did you mean mp?",
+        "quotas: 'Korea'; expected one of china, korea; did you mean korea?",
+        "quotas.korea: 0; expected 1 to",
+        "pages: 0; expected 1 to 500",
+        "attention: 2; expected 0 to 0",
+        "languages: 'xx'; expected one of ar, en, fr.",
+        "small: 0",
+        "seed: -1; expected 0 to",
+        "questions: 'cultur' needs its `text`, or is meant as expected",
+        "questions: 'Beauty!'; expected a name",
+        "primary.question: 'offence'; expected one of match",
+        "primary.system: 'm'; expected one of base",
+        "primary: m cannot be compared with itself",
+        "primary.alpha: 1.5",
+        "exclusion.affiliations: 'members'; expected one of member",
+        "exclusion.consistency: 2.0; expected -1 to 1",
+        "exclusion.seconds: -1.0",
+        "exclusion.answered: 1.5",
+    ):
+        assert any(fault.startswith(said) for fault in found), (said, found)
+
+
+def test_a_question_of_ones_own_has_words_in_every_language_and_both_ways_round(survey: Survey) -> None:
+    own = Question("beauty", {"en": "Which?", "ar": "أيها؟"}, {"en": "Which not?"})
+    asked = replace(survey, questions=(*survey.questions, own))
+    assert faults(asked) == ["questions: beauty has no reversed_text in ar."]
+    assert faults(replace(asked, attention=0)) == []
+    assert faults(replace(asked, languages=("en",))) == []
+    assert faults(replace(asked, languages=("en", "fr"))) == [
+        "questions: beauty has no text in fr.",
+        "questions: beauty has no reversed_text in fr.",
+    ]
+
+
+def test_consent_is_of_ones_own_in_every_language_or_in_none(survey: Survey) -> None:
+    assert faults(replace(survey, consent={"en": "Yes.", "ar": "نعم"})) == []
+    assert faults(replace(survey, consent={"en": "Yes.", "ar": " "})) == [
+        "consent: none in ar; expected a text in every language, or none at all."
+    ]
+    assert faults(replace(survey, consent={"en": "Yes.", "ar": "نعم", "fr": "Oui"})) == [
+        "consent: 'fr'; expected one of en, ar."
+    ]
+
+
+def test_the_digest_is_of_what_the_file_says(survey: Survey) -> None:
+    assert digest(survey) == digest(replace(survey)) != digest(replace(survey, seed=1))
+    assert digest(survey) != digest(replace(survey, primary=Primary(alpha=0.01)))
+
+
+def test_nobody_is_asked_without_a_word_on_ethics() -> None:
+    assert [Ethics().stated, Ethics(" ").stated, Ethics("IRB").stated, Ethics(pilot=True).stated] == [
+        False,
+        False,
+        True,
+        True,
+    ]

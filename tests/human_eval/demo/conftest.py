@@ -1,0 +1,24 @@
+"""Studies made by hand, and a simulated survey of which nobody is left out."""
+
+from __future__ import annotations
+
+import pytest
+
+from human_eval.analysis.conftest import SYSTEMS, Simulated
+from results.conftest import finished
+from scoft_hpc.human_eval.analysis.analyse import analyse
+from scoft_hpc.human_eval.demo import simulation
+from scoft_hpc.human_eval.survey import QUESTIONS, Exclusion, Survey
+
+__all__ = ["finished"]
+
+
+@pytest.fixture(scope="session")
+def simulated() -> Simulated:
+    """Sixteen raters of two cultures, of whom one spams."""
+    quotas = {"korea": 8, "mexico": 8}
+    world = simulation.world(SYSTEMS, list(quotas), QUESTIONS, spread=0.2)
+    raters = simulation.raters(world, quotas, spammers=1)
+    people, said = simulation.survey_of(world, raters)
+    survey = Survey("A survey", "study", SYSTEMS, quotas, exclusion=Exclusion(-1.0, 0.0, 0.0))
+    return Simulated(survey, world, raters, people, said, analyse(survey, people, said))

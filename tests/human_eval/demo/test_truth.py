@@ -1,0 +1,140 @@
+"""What the demo holds true has closed forms that simulated raters meet, and it is not content with another truth."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from human_eval.analysis.conftest import Simulated
+from results.conftest import Maker
+from scoft_hpc.errors import RatingError
+from scoft_hpc.human_eval.analysis import skills
+from scoft_hpc.human_eval.analysis.rankings import rankings
+from scoft_hpc.human_eval.demo import simulation, truth
+from scoft_hpc.human_eval.demo.simulation import Sheet, SimulatedRater
+from scoft_hpc.human_eval.demo.truth import Compared, Recovered
+from scoft_hpc.human_eval.judgements import Kind
+from scoft_hpc.human_eval.survey import Survey
+from scoft_hpc.results import study
+from scoft_hpc.results.people import Number
+
+SYSTEMS = ("base", "m", "mpc")
+WORTHS = {"culture": {"base": -0.8, "m": 0.1, "mpc": 0.7}, "match": {"base": 0.2, "m": 0.0, "mpc": -0.2}}
+HOLDS, MISSES = Compared(0.5, Number(0.5, 0.4, 0.6)), Compared(0.7, Number(0.5, 0.4, 0.6))
+GOOD = Recovered((HOLDS,) * 5, 6, 3, 0, (HOLDS,) * 5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("skill", "tie", "spams"), [(0.4, 0.1, False), (1.8, 0.1, False), (1.0, 0.8, False), (1.8, 0.1, True)]
+)
+def test_a_system_wins_as_often_as_the_closed_form_says(skill: float, tie: float, spams: bool) -> None:
+    """Of 2,500 pages with three systems, among which ties can chain."""
+    one = SimulatedRater(1, "korea", WORTHS, skill=skill, tie=tie, spams=spams, abstains=0.0)
+    won = []
+    for k in range(2500):
+        ranks = one.answer({s: s for s in SYSTEMS}, "culture", Kind.asked, f"p{k}").ranks
+        won.append((1 + np.sign(ranks["base"] - ranks["mpc"])) / 2)
+    assert truth.win(one, "culture", "mpc", "base") == pytest.approx(np.mean(won), abs=0.03)
+    both = truth.win(one, "culture", "mpc", "base") + truth.win(one, "culture", "base", "mpc")
+    assert both == pytest.approx(1)
+
+
+def test_without_ties_it_is_bradley_and_terrys() -> None:
+    one = SimulatedRater(1, "korea", WORTHS, skill=2.0, tie=0.0)
+    assert truth.win(one, "culture", "mpc", "base") == pytest.approx(1 / (1 + math.exp(-3.0)))
+
+
+def test_skills_are_what_countless_pages_say() -> None:
+    """600 pages: M-MSR's accuracies are within a few in a hundred, where the chance to be right is well below."""
+    true = simulation.World(SYSTEMS, ("korea",), tuple(WORTHS), {"korea": WORTHS})
+    raters = [
+        SimulatedRater(k, "korea", WORTHS, skill=s, abstains=0.0, spams=s == 0)
+        for k, s in enumerate([0, 0.5, 1, 1.5, 2, 3], 1)
+    ]
+    said = [j for one in raters for j in simulation.judge(one, [Sheet(f"p{k}") for k in range(600)], true)]
+    found = skills.skills(skills.keyed_by_page(rankings(said, SYSTEMS))).accuracy
+    assert truth.accuracies(raters) == pytest.approx(found, abs=0.05)
+    assert (np.diff(truth.accuracies(raters)) > 0).all()
+
+
+def test_a_survey_of_the_raters_agrees_and_of_others_does_not(simulated: Simulated) -> None:
+    found = simulated.found
+    compared = truth.compare(found, simulated.raters)
+    assert compared.agrees
+    assert truth.tally(compared.wins)[1] == 4 * 3 * (2 + 1)
+    assert compared.apart > 4
+    assert truth.tally(compared.skills)[1] == 16
+
+    mirrored = [
+        replace(one, worths={q: {s: -w for s, w in of.items()} for q, of in one.worths.items()})
+        for one in simulated.raters
+    ]
+    against = truth.compare(found, mirrored)
+    assert not against.agrees
+    assert against.wrong == against.apart == compared.apart
+
+    strangers = [replace(one, skill=2.2 - one.skill, spams=False) for one in simulated.raters]
+    mistaken = truth.compare(found, strangers)
+    assert mistaken.order < 0
+    assert not mistaken.agrees
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"wins": ()},
+        {"wins": (HOLDS,) * 3 + (MISSES,) * 2},
+        {"wins": (Compared(0.5, Number(0.5)),)},
+        {"wrong": 1},
+        {"wrong": 2, "pairs": 24},
+        {"skills": (HOLDS,) * 3 + (MISSES,) * 2},
+        {"order": 0.0},
+    ],
+)
+def test_what_does_not_agree(changes: dict[str, object]) -> None:
+    assert GOOD.agrees
+    assert replace(GOOD, skills=(), order=math.nan).agrees, (
+        "too few raters to tell a skill of contradict nothing"
+    )
+    assert replace(GOOD, wrong=1, pairs=24).agrees, (
+        "of systems that are alike, one order in twenty goes wrong"
+    )
+    assert not replace(GOOD, **changes).agrees  # type: ignore[arg-type]
+
+
+def test_an_interval_that_begins_at_zero_tells_systems_apart(simulated: Simulated) -> None:
+    found = simulated.found
+    table = found.table("culture")
+    ends = {"base": Number(-1, -2, -0.5), "mpc": Number(1, 0.0, 2)}
+    standings = tuple(replace(one, worth=ends[one.system]) for one in table.standings if one.system in ends)
+    alone = replace(found, questions=("culture",), tables=(replace(table, standings=standings),))
+    assert truth.compare(alone, simulated.raters).apart == 1
+
+
+def test_the_world_is_what_the_runs_were_scored_with_and_one_without_scores_is_named(finished: Maker) -> None:
+    read = study.read(finished.folder)
+    survey = Survey("t", read.name, ("base", "mpc"), {"korea": 2})
+    made = truth.world(read, survey)
+    styles = {s: [r.metric("in_style") for r in read.of(culture="korea", variant=s)] for s in survey.systems}
+    gap = 3.0 * (np.mean(styles["mpc"]) - np.mean(styles["base"]))  # type: ignore[arg-type]
+    worth = made.worths["korea"]["culture"]
+    assert worth["mpc"] - worth["base"] == pytest.approx(gap)
+    assert sum(worth.values()) == pytest.approx(0)
+    unscored = replace(read, runs=tuple(replace(run, scores={}) for run in read.runs))
+    with pytest.raises(RatingError, match="korea base was not scored for subject"):
+        truth.world(unscored, survey)
+
+
+def test_the_tables_fit_a_terminal(simulated: Simulated) -> None:
+    console = Console(width=80, record=True, quiet=False, file=io.StringIO())
+    for told in truth.tables(truth.compare(simulated.found, simulated.raters), "base"):
+        console.print(told)
+    console.file.close()
+    text = console.export_text()
+    assert "intervals hold the truth" in text and "intervals of raters' skills hold" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80

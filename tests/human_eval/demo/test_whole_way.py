@@ -1,0 +1,111 @@
+"""`survey demo` from words to truth: the real application, simulated raters, and what cannot be."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from results.conftest import Maker
+from scoft_hpc import survey as command
+from scoft_hpc.config.schema import Data
+from scoft_hpc.human_eval.database import VARIABLE
+from scoft_hpc.human_eval.demo import truth
+from scoft_hpc.study import atomic
+from scoft_hpc.study.paths import StudyDir
+
+Told = Callable[..., tuple[int, str, str]]
+WORDS = ("raters=12", "pages=4")
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
+    """Types `scoft-hpc survey demo …`: exit code, what it printed, its error."""
+
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+    def ask(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["survey", "demo", *words, f"output={tmp_path}"])
+        code = command.main()
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return ask
+
+
+def finished(tmp_path: Path, **data: str) -> StudyDir:
+    """A finished study under the demo's name; of the toy world, unless `data` says otherwise."""
+    world = Data(root=str(tmp_path / "data"), digest="d" * 16, **data)
+    variants = ("base", "m", "mp", "mpc")
+    return Maker.of(tmp_path, command.DEMO, variants=variants, seeds=(0,), data=world).finish().folder
+
+
+def test_simulated_raters_are_found_out_and_asked_once(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = finished(tmp_path)
+    atomic.write_private(
+        study.survey.secret, b"5" * 64
+    )  # whence pages have their names, and raters their noise
+    code, out, err = told(*WORDS)
+    assert (code, err) == (0, "")
+    assert "0 of them the wrong way round" in out
+    assert "What people say" in study.report.read_text()
+    survey = yaml.safe_load(study.survey.file.read_text())
+    assert survey["quotas"] == {"korea": 7, "mexico": 7}
+    assert (survey["pages"], survey["ethics"]["pilot"]) == (4, True)
+    found = study.survey.results.read_bytes()
+    code, out, _ = told(*WORDS)
+    assert code == 0
+    assert "12 raters have answered already" in out
+    assert study.survey.results.read_bytes() == found
+    for other in ("seed=1", "raters=11", "pages=3"):  # whose truth is another
+        code, _, err = told(*WORDS, other)
+        assert code == 2
+        assert (
+            "holds a demo with raters=12 pages=4 seed=0; give these words again, or remove the folder" in err
+        )
+    opposite = {question: (measure, -slope) for question, (measure, slope) in truth.TRUTHS.items()}
+    monkeypatch.setattr(truth, "TRUTHS", opposite)
+    code, out, _ = told(*WORDS)
+    assert code == 5  # a survey that does not agree with the truth is no success
+
+
+def test_a_survey_of_people_is_none_for_simulated_raters(told: Told, tmp_path: Path) -> None:
+    study = finished(tmp_path)
+    study.survey.path.mkdir()
+    study.survey.file.write_text(
+        f"{{title: People, study: {command.DEMO}, systems: [base, mpc], quotas: {{korea: 1}}}}"
+    )
+    code, _, err = told(*WORDS)
+    assert code == 5
+    assert "is a survey of people" in err
+
+
+def test_words_that_cannot_be_are_told_before_anything_is_trained(told: Told, tmp_path: Path) -> None:
+    code, _, err = told("raters=0", "pages=many", "seed=-1")
+    assert code == 2
+    assert [line.partition(":")[0] for line in err.removeprefix("error: ").splitlines()] == [
+        "- raters=0",
+        "- pages=many",
+        "- seed=-1",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_is_a_rater_of_each_culture_and_the_world_is_the_toys(told: Told, tmp_path: Path) -> None:
+    finished(tmp_path)
+    code, _, err = told("raters=1")
+    assert code == 2
+    assert "raters=1: expected one of each of 2 cultures at least" in err
+    assert not (tmp_path / command.DEMO / "survey").exists()
+
+
+def test_of_another_world_nobody_knows_the_truth(told: Told, tmp_path: Path) -> None:
+    finished(tmp_path, name="ccub")
+    code, _, err = told(*WORDS)
+    assert code == 2
+    assert f"{command.DEMO} is no study of the toy world" in err

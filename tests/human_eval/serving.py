@@ -1,0 +1,68 @@
+"""`survey serve` as a process: started, killed and started again at one address."""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+import httpx
+
+from scoft_hpc.study.paths import StudyDir
+
+SECONDS = 120
+"""That a server may take to answer at first."""
+
+
+@dataclass
+class Served:
+    """A survey's server; at a loopback address that nobody else has, so that it finds its port again."""
+
+    study: StudyDir
+    database: str
+    host: str = field(
+        default_factory=lambda: ".".join(["127", *(str(random.randint(1, 254)) for _ in range(3))])
+    )
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def start(self) -> None:
+        if not self.port:
+            with socket.socket() as free:
+                free.bind((self.host, 0))
+                self.port = free.getsockname()[1]
+        words = [f"output={self.study.path.parent}", f"database={self.database}"]
+        command = [sys.executable, "-m", "scoft_hpc.survey", "serve", self.study.name, *words]
+        self.process = subprocess.Popen(
+            [*command, f"host={self.host}", f"port={self.port}"], stdout=subprocess.DEVNULL
+        )
+        end = time.monotonic() + SECONDS
+        while not self._answers():
+            assert self.process.poll() is None, "the server ended"
+            assert time.monotonic() < end, "the server does not answer"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """As the kernel does it: nothing is said, nothing is finished."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(SECONDS)
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/style.css", timeout=SECONDS, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False

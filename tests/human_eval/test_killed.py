@@ -1,0 +1,125 @@
+"""The server is killed (SIGKILL) again and again while sixty raters answer: nothing that it took is lost or doubled."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from human_eval.serving import Served
+from scoft_hpc.human_eval import survey_file
+from scoft_hpc.human_eval.demo.browser import Browser
+from scoft_hpc.human_eval.demo.visit import Visit
+from scoft_hpc.human_eval.store import Store
+from scoft_hpc.human_eval.survey import Ethics, Survey
+from surveys import SYSTEMS, made, pages_of
+
+RATERS = 60
+KILLS = 3
+ANSWERS_BETWEEN = 100
+PAUSE = 0.1
+"""Seconds before a rater whose server is gone tries again."""
+
+Place = tuple[int, str]
+
+
+@dataclass
+class Person:
+    """A rater: everything they sent, in order, each with whether the server took it."""
+
+    id: str = ""
+    sent: dict[Place, list[tuple[dict[str, int], bool]]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def taken(self) -> int:
+        return sum(taken for attempts in self.sent.values() for _, taken in attempts)
+
+    def rate(self, address: str, culture: str, chance: random.Random) -> None:
+        """Enrol and answer to the end, however often the server goes away."""
+        with Browser(address) as browser:
+            visit = _insisting(lambda: Visit.join(browser, culture))
+            link, self.id = visit.link, visit.rater
+            while True:
+                try:
+                    visit.seen = browser.get(link)
+                    while visit.place is not None:
+                        self._answer(visit, chance)
+                    return
+                except httpx.TransportError:
+                    time.sleep(PAUSE)
+
+    def _answer(self, visit: Visit, chance: random.Random) -> None:
+        assert visit.place is not None
+        ranks = {name: chance.randint(1, len(SYSTEMS)) for name in visit.pictures}
+        attempts = self.sent[visit.place]
+        attempts.append((ranks, False))
+        response = visit.save(ranks)
+        assert response.status_code == 303, response.text
+        attempts[-1] = (ranks, True)
+        visit.follow(response)
+
+
+def _insisting(join: Callable[[], Visit]) -> Visit:
+    while True:
+        try:
+            return join()
+        except httpx.TransportError:
+            time.sleep(PAUSE)
+
+
+@pytest.fixture
+def served(tmp_path: Path, url: str) -> Iterator[Served]:
+    quotas = {"china": RATERS, "korea": RATERS}
+    survey = Survey("Images", "a-study", SYSTEMS, quotas, ethics=Ethics(pilot=True), pages=1, attention=1)
+    server = Served(made(tmp_path, survey, pages_of("china", "korea", number=6)), url)
+    server.start()
+    yield server
+    server.kill()
+
+
+def test_no_answer_is_lost_or_doubled(served: Served, url: str) -> None:
+    people = [Person() for _ in range(RATERS)]
+    over = threading.Event()
+
+    def taken() -> int:
+        return sum(person.taken for person in people)
+
+    with ThreadPoolExecutor(RATERS) as pool:
+        ways = [
+            pool.submit(person.rate, served.url, ("china", "korea")[i % 2], random.Random(i))
+            for i, person in enumerate(people)
+        ]
+        for kill in range(1, KILLS + 1):
+            while taken() < kill * ANSWERS_BETWEEN and not all(way.done() for way in ways):
+                over.wait(0.005)
+            served.kill()
+            served.start()
+        for way in ways:
+            way.result()
+    assert served.stop() == 0
+    _compare(served, url, people)
+
+
+def _compare(served: Served, url: str, people: list[Person]) -> None:
+    survey, pages = survey_file.load(served.study.survey)
+    with closing(Store.open(survey, pages, url)) as store:
+        assert len(store.participants()) == RATERS  # nor is a rater doubled whose enrolment was not answered
+        for person in people:
+            rater = store.rater(person.id)
+            assert rater is not None
+            kept = store.answers(rater)
+            assert kept.keys() == person.sent.keys()
+            for place, attempts in person.sent.items():
+                last = max((i for i, (_, taken) in enumerate(attempts) if taken), default=0)
+                assert kept[place].ranks in [ranks for ranks, _ in attempts[last:]]
+                assert not kept[place].draft
+        assert len(store.judgements()) == sum(len(person.sent) for person in people)

@@ -1,0 +1,430 @@
+"""A rater's way by plain HTTP: every answer is kept as it is given, and nothing that browsers do twice does harm."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from scoft_hpc.human_eval.answers import Given
+from scoft_hpc.human_eval.judgements import Kind
+from scoft_hpc.human_eval.orders import Task
+
+from .conftest import PROMPTS, SECONDS, SYSTEMS, Person, World, enrolled
+
+RANKS = {f"rank_{i}": str(i) for i in range(1, 5)}
+
+
+def tasks(world: World, person: Person) -> tuple[Task, ...]:
+    rater = world.store.rater(person.id(world))
+    assert rater is not None
+    return world.store.tasks(rater)
+
+
+def kept(world: World, person: Person, task: Task, question: str) -> Given | None:
+    rater = world.store.rater(person.id(world))
+    assert rater is not None
+    return world.store.answers(rater).get((task.position, question))
+
+
+def path_of(task: Task, question: str) -> str:
+    return f"/pages/{task.position + 1}/{question}"
+
+
+def test_from_welcome_to_thanks(world: World, rater: Person) -> None:
+    mine = tasks(world, rater)
+    rater.open("/pages")
+    for task in mine:
+        for question in task.questions:
+            assert rater.page.url.path == path_of(task, question)
+            assert task.page.prompt in rater.page.text
+            assert re.findall(r'src="/images/([^"]+)"', rater.page.text) == list(task.order)
+            assert ("turned round" in rater.page.text) == (task.kind is Kind.reversed)
+            rater.send(**RANKS)
+    assert rater.page.url.path == "/end"
+    found = world.store.rater(rater.id(world))
+    assert found is not None
+    given = world.store.answers(found)
+    assert len(given) == len(mine) * 4
+    for task in mine:
+        for question in task.questions:
+            one = given[task.position, question]
+            assert one.ranks == {name: i for i, name in enumerate(task.order, 1)}
+            assert not one.draft
+            assert one.seconds > 0
+
+
+def test_the_order_is_the_raters_own(world: World) -> None:
+    orders = set()
+    for _ in range(4):
+        person = enrolled(world)
+        task = tasks(world, person)[0]
+        orders.add(tuple(world.key[name] for name in task.order))
+    assert len(orders) > 1
+
+
+def test_everything_a_form_holds_is_kept(world: World, rater: Person) -> None:
+    task = tasks(world, rater)[0]
+    rater.open(path_of(task, "offence"))
+    words = "<script>alert(1)</script>'; DROP TABLE answers; -- \u202e مرحبا"
+    rater.send(**RANKS, rating_1="5", rating_3="1", offended_2="yes", reason_2=words)
+    given = kept(world, rater, task, "offence")
+    assert given is not None
+    assert given.ratings == {task.order[0]: 5, task.order[2]: 1}
+    assert given.offended == {task.order[1]: words}
+    page = rater.open(path_of(task, "offence")).text
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;&#39;; DROP TABLE" in page
+    assert len(re.findall(r'name="(?:rank|rating|offended)-\d" value="\w+" checked', page)) == 7
+
+
+def test_ties_are_taken_and_the_last_answer_wins(world: World, rater: Person) -> None:
+    task = tasks(world, rater)[0]
+    first, again = (
+        Person(world.client(cookies=rater.client.cookies), rater.page),
+        Person(world.client(cookies=rater.client.cookies), rater.page),
+    )
+    for tab in (first, again):
+        tab.open(path_of(task, "match"))
+    first.send(rank_1="1", rank_2="1", rank_3="2", rank_4="2")
+    again.send(**RANKS)
+    first.open(path_of(task, "match"))
+    first.send(rank_1="2", rank_2="2", rank_3="2", rank_4="2")
+    given = kept(world, rater, task, "match")
+    assert given is not None
+    assert set(given.ranks.values()) == {2}
+    judged = [one for one in world.store.judgements() if one.rater == _number(world, rater)]
+    assert len(judged) == 1
+
+
+def test_a_double_click_enrols_and_answers_once(world: World) -> None:
+    with world.client() as client, ThreadPoolExecutor(6) as threads:
+        person = Person(client, httpx.Response(200))
+        person.open("/consent")
+        person.send(agree="yes")
+        before = sum(one.enrolled for one in world.store.progress())
+        body = {"csrf": person.token(), "culture": "korea", "affiliation": "lived"}
+        cookies = dict(client.cookies)
+        answers = list(
+            threads.map(
+                lambda _: httpx.post(f"{world.url}/join", data=body, cookies=cookies, timeout=SECONDS),
+                range(6),
+            )
+        )
+        assert [one.status_code for one in answers] == [303] * 6
+        assert len({world.app.state.room.links.rater(one.cookies["session"]) for one in answers}) == 1
+        assert sum(one.enrolled for one in world.store.progress()) == before + 1
+        client.cookies = answers[0].cookies
+        task = tasks(world, person)[0]
+        person.open(path_of(task, "culture"))
+        body = {"csrf": person.token(), **{f"rank-{i}": str(i) for i in range(1, 5)}}
+        twice = list(
+            threads.map(
+                lambda _: httpx.post(
+                    f"{world.url}{path_of(task, 'culture')}",
+                    data=body,
+                    cookies=client.cookies,
+                    timeout=SECONDS,
+                ),
+                range(6),
+            )
+        )
+        assert {one.status_code for one in twice} == {303}
+        assert len([one for one in world.store.judgements() if one.rater == _number(world, person)]) == 1
+
+
+def test_missing_ranks_are_said_and_what_was_given_stays(world: World, rater: Person) -> None:
+    task = tasks(world, rater)[0]
+    rater.open(path_of(task, "match"))
+    page = rater.send(rank_2="1", rating_2="4")
+    assert page.status_code == 200
+    assert page.url.query == b"missing=yes"
+    assert re.findall(r'<li><a href="#(rank-\d)">Image (\w) has no rank yet', page.text) == [
+        ("rank-1", "A"),
+        ("rank-3", "C"),
+        ("rank-4", "D"),
+    ]
+    assert 'role="alert"' in page.text
+    assert page.text.count(" checked") == 2
+    given = kept(world, rater, task, "match")
+    assert given is not None
+    assert given.draft
+    assert given.ranks == {task.order[1]: 1}
+    assert rater.open("/pages").url.path == path_of(task, task.questions[0])  # still open
+
+
+@pytest.mark.parametrize(
+    ("ranks", "move", "then"),
+    [
+        ({}, "up-2", [2, 1, 3, 4]),
+        ({}, "up-1", [1, 2, 3, 4]),
+        ({}, "down-4", [1, 2, 3, 4]),
+        ({"rank_4": "1"}, "down-4", [1, 3, 4, 2]),
+        ({"rank_1": "3"}, "down-2", [3, 2, 1, 4]),
+        ({"rank_1": "1", "rank_2": "1", "rank_3": "3", "rank_4": "4"}, "up-3", [1, 1, 2, 4]),
+        ({"rank_1": "1", "rank_2": "1", "rank_3": "3", "rank_4": "4"}, "up-4", [1, 1, 4, 3]),
+        ({"rank_1": "1", "rank_2": "2", "rank_3": "2", "rank_4": "4"}, "down-1", [2, 1, 1, 4]),
+    ],
+)
+def test_moves(world: World, rater: Person, ranks: dict[str, str], move: str, then: list[int]) -> None:
+    task = tasks(world, rater)[0]
+    rater.open(path_of(task, "match"))
+    page = rater.send(**ranks, do=move, shown=["A", "C"], rating_1="3")
+    assert str(page.url) == f"{world.url}{path_of(task, 'match')}?shown=AC#{move}"
+    assert f'id="{move}"' in page.text
+    given = kept(world, rater, task, "match")
+    assert given is not None
+    assert given.draft
+    assert [given.ranks[name] for name in task.order] == then
+    assert given.ratings == {task.order[0]: 3}
+    assert not [one for one in world.store.judgements() if one.rater == _number(world, rater)]
+
+
+def test_a_move_of_a_confirmed_answer_stays_confirmed(world: World, rater: Person) -> None:
+    task = tasks(world, rater)[0]
+    rater.open(path_of(task, "match"))
+    rater.send(**RANKS)
+    rater.open(path_of(task, "match"))
+    rater.send(**RANKS, do="down-1")
+    given = kept(world, rater, task, "match")
+    assert given is not None
+    assert not given.draft
+    assert [given.ranks[name] for name in task.order] == [2, 1, 3, 4]
+
+
+def test_back_keeps_what_was_begun(world: World, rater: Person) -> None:
+    task = tasks(world, rater)[0]
+    first, second = task.questions[:2]
+    rater.open(path_of(task, second))
+    assert rater.send(do="back", rank_1="3").url.path == path_of(task, first)
+    given = kept(world, rater, task, second)
+    assert given is not None
+    assert given.draft
+    assert given.ranks == {task.order[0]: 3}
+
+
+@pytest.mark.parametrize("do", ["save", "back", "up-3"])
+def test_an_old_tab_takes_no_answer_back(world: World, rater: Person, do: str) -> None:
+    """It was opened before the answer was given elsewhere, and lacks ranks."""
+    task = tasks(world, rater)[0]
+    second = task.questions[1]
+    rater.open(path_of(task, second))
+    old_tab = Person(rater.client, rater.page)
+    rater.send(rank_1="4", rank_2="3", rank_3="2", rank_4="1")
+    old_tab.send(do=do, rank_1="1")
+    given = kept(world, rater, task, second)
+    assert given is not None
+    assert not given.draft
+    assert [given.ranks[name] for name in task.order] == ([4, 3, 1, 2] if do == "up-3" else [4, 3, 2, 1])
+    if do == "save":
+        assert "Your answer is kept. You may change it" in old_tab.page.text
+        assert old_tab.page.text.count(" checked") == 4
+
+
+def test_who_cannot_judge_says_so_and_may_change_it(world: World, rater: Person) -> None:
+    task = tasks(world, rater)[0]
+    first, second = task.questions[:2]
+    rater.open(path_of(task, first))
+    assert rater.send(do="cannot", rank_1="1").url.path == path_of(task, second)
+    assert kept(world, rater, task, first) == Given(
+        {}, {}, {}, cannot_judge=True, seconds=pytest.approx(0, abs=60)
+    )
+    page = rater.open(path_of(task, first))
+    assert "You said that you cannot judge this" in page.text
+    rater.send(do="back")
+    given = kept(world, rater, task, first)
+    assert given is not None
+    assert given.cannot_judge
+    rater.open(path_of(task, first))
+    rater.send(**RANKS)
+    given = kept(world, rater, task, first)
+    assert given is not None
+    assert not given.cannot_judge
+
+
+def test_a_page_is_skipped_and_found_again(world: World, rater: Person) -> None:
+    mine = tasks(world, rater)
+    rater.open("/pages")
+    for task in mine:
+        assert rater.page.url.path == path_of(task, task.questions[0])
+        rater.send(do="skip")
+    assert rater.page.url.path == "/end"
+    assert "Pages that you skipped: 5" in rater.page.text
+    rater.open(path_of(mine[2], mine[2].questions[0]))
+    assert "You skipped this page" in rater.page.text
+    rater.send(**RANKS)
+    assert rater.open("/pages").url.path == path_of(mine[2], mine[2].questions[1])
+
+
+def test_a_turned_question_is_put_the_other_way_and_asks_for_no_rating(world: World, rater: Person) -> None:
+    (task,) = [one for one in tasks(world, rater) if one.kind is Kind.reversed]
+    page = rater.open(path_of(task, "culture")).text
+    assert "Which image represents the culture of Korea worst?" in page
+    assert re.search(r"<strong>Attention: this question is turned round. Here rank 1 is the worst", page)
+    assert 'name="rating-1"' not in page
+    rater.send(**RANKS, rating_1="5")
+    given = kept(world, rater, task, "culture")
+    assert given is not None
+    assert given.ratings == {}
+
+
+def test_the_link_goes_on_on_another_device(world: World, rater: Person) -> None:
+    task = tasks(world, rater)[0]
+    rater.open(path_of(task, task.questions[0]))
+    rater.send(**RANKS)
+    link = re.search(r"(http://\S+/resume/[^<\s]+)</textarea>", rater.open("/link").text)
+    assert link is not None
+    with world.client() as other:
+        page = other.get(link[1], follow_redirects=True)
+        assert page.url.path == path_of(task, task.questions[1])
+        assert page.history[0].headers["referrer-policy"] == "no-referrer"
+
+
+def test_a_link_takes_over_no_session_unasked(world: World, rater: Person) -> None:
+    mine, theirs = rater.id(world), enrolled(world).id(world)
+    link = world.app.state.room.links.resume(theirs)
+    assert rater.open(link).status_code == 409
+    assert rater.client.post(link, data={"csrf": "forged"}).status_code == 403
+    assert rater.id(world) == mine
+    rater.open(link)
+    assert rater.send().url.path.startswith("/pages/")
+    assert rater.id(world) == theirs
+    assert rater.open(link).url.path.startswith("/pages/")  # one's own asks nothing
+
+
+def test_settings_are_kept_and_travel_with_the_link(world: World, rater: Person) -> None:
+    assert rater.page.text.count('<html lang="en" dir="ltr">') == 1
+    page = rater.send("/settings", language="ar")
+    assert "حُفظت إعداداتك" in page.text
+    assert '<html lang="ar" dir="rtl">' in page.text
+    found = world.store.rater(rater.id(world))
+    assert found is not None
+    assert (found.language, found.blur) == ("ar", False)
+    with world.client() as other:
+        page = other.get(world.app.state.room.links.resume(found.id), follow_redirects=True)
+        assert 'dir="rtl"' in page.text
+        assert 'class="reveal"' not in page.text
+    rater.send("/settings", blur="yes")
+    assert 'class="reveal"' in rater.open("/pages").text
+
+
+def test_who_withdraws_is_gone(world: World, rater: Person) -> None:
+    task = tasks(world, rater)[0]
+    rater.open(path_of(task, "match"))
+    rater.send(**RANKS)
+    number, id = _number(world, rater), rater.id(world)  # noqa: A001
+    other = Person(world.client(cookies=rater.client.cookies), rater.page)
+    other.open(path_of(task, "match"))
+    old_tab = Person(world.client(cookies=rater.client.cookies), other.page)
+    rater.open("/withdraw")
+    assert world.store.rater(id) is not None
+    body, cookies = {"csrf": rater.token()}, dict(rater.client.cookies)
+    assert rater.send().url.path == "/withdrawn"
+    assert world.store.rater(id) is None
+    again = world.client(cookies=cookies).post("/withdraw", data=body)  # a double click
+    assert (again.status_code, again.headers["location"]) == (303, "/withdrawn")
+    assert number not in {one.rater for one in world.store.judgements()}
+    for device in (other, rater):
+        assert device.open("/pages").status_code == 410
+        assert "has withdrawn" in device.page.text
+    assert old_tab.send(**RANKS).status_code == 410
+    assert old_tab.client.get(f"/images/{task.order[0]}").status_code == 410
+    assert (
+        world.app.state.room.tasks.cache_info().currsize == 0
+    )  # what they told of themselves is in no memory
+    assert rater.client.get(world.app.state.room.links.resume(id)).status_code == 410
+    assert rater.open("/consent").status_code == 200  # somebody else may begin here
+
+
+def test_who_withdraws_while_a_page_is_made_gets_a_calm_answer(
+    world: World, rater: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = world.store.rater(rater.id(world))
+    assert found is not None
+    with monkeypatch.context() as patched:  # another tab is faster than this one
+        patched.setattr(world.store, "rater", lambda _: found)
+        world.store.withdraw(found)
+        world.app.state.room.tasks.cache_clear()
+        assert [rater.open(path).status_code for path in ("/pages", "/end", "/pages/1/match")] == [410] * 3
+
+
+def test_payment_codes_are_kept_apart(world: World, rater: Person) -> None:
+    world.store.forget_payments()
+    assert rater.open("/end").url.path.startswith("/pages/")  # not there yet
+    for _ in tasks(world, rater):
+        rater.send(do="skip")
+    assert rater.page.url.path == "/end"
+    assert rater.send("/payment", payment="no spaces, please").status_code == 422
+    assert 'value="no spaces, please"' in rater.page.text
+    assert "Your code is stored" in rater.send("/payment", payment=" A-17.b ").text
+    assert "You have left a code before" in rater.send("/payment", payment="B-18").text
+    assert world.store.payments() == ["A-17.b"]
+
+
+def test_another_person_may_use_the_device(world: World, rater: Person) -> None:
+    rater.open("/")
+    assert "You have already begun on this device" in rater.page.text
+    rater.send("/leave")
+    assert "session" not in rater.client.cookies
+    assert rater.open("/pages").status_code == 401
+    assert rater.open("/consent").status_code == 200
+
+
+def test_consent_is_given_and_its_version_kept(world: World) -> None:
+    with world.client() as client:
+        person = Person(client, httpx.Response(200))
+        assert person.open("/join").url.path == "/consent"
+        assert "checked" not in person.page.text
+        version = re.search(r"Version of this text: (en-[0-9a-f]{12})", person.page.text)
+        assert version is not None
+        assert "IRB 2026/17" in person.page.text
+        assert "survey@example.org" in person.page.text
+        assert person.send().status_code == 422
+        assert "please tick" in person.page.text
+        person.send(agree="yes")
+        assert person.page.url.path == "/join"
+        assert person.send(culture="atlantis").status_code == 422
+        assert "Please choose a culture." in person.page.text
+        assert "you may prefer not to say" in person.page.text
+        assert person.send(culture="korea", affiliation="described", own_words="x" * 501).status_code == 422
+        person.send(culture="korea", affiliation="described", own_words="my grandmother’s <b>home</b>")
+        found = world.store.rater(person.id(world))
+        assert found is not None
+        assert (found.consent, found.own_words) == (version[1], "my grandmother’s <b>home</b>")
+        assert (found.language, found.blur) == ("en", False)
+        for path in ("/consent", "/join"):  # the back button
+            assert person.open(path).url.path.startswith("/pages/")
+
+
+def test_prompts_of_the_chosen_culture_alone(world: World) -> None:
+    person = enrolled(world, "nigeria")
+    shown = {task.page.prompt for task in tasks(world, person)}
+    assert shown <= {f"{prompt} in nigeria" for prompt in PROMPTS}
+    assert "the culture of Nigeria" in person.open(path_of(tasks(world, person)[0], "culture")).text
+
+
+def test_nothing_tells_which_system_drew_an_image(world: World, rater: Person) -> None:
+    """Of all that a rater can see, only the images themselves depend on the system."""
+    secret = [*SYSTEMS, *(run for page in world.pages for run in [p.run_id for p in page.pictures])]
+    headers = set()
+    for task in tasks(world, rater):
+        for question in task.questions:
+            page = rater.open(path_of(task, question))
+            text = re.sub(r"/images/\w+\.png", "", page.text) + repr(page.headers)
+            words = set(re.findall(r"[\w-]+", text))
+            assert not words & set(secret)
+        for name in task.order:
+            answer = rater.client.get(f"/images/{name}")
+            assert answer.content.startswith(b"\x89PNG")
+            fixed = {k: v for k, v in answer.headers.items() if k not in ("date", "content-length")}
+            headers.add(tuple(sorted(fixed.items())))
+    (only,) = headers
+    assert not {"etag", "last-modified"} & {name for name, _ in only}
+
+
+def _number(world: World, person: Person) -> int:
+    found = world.store.rater(person.id(world))
+    assert found is not None
+    return found.number

@@ -1,0 +1,202 @@
+"""Questions to a real server that misbehaves, on this machine: what is asked again, what ends, what is never told."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+import chatting
+from chatting import PATH, fails, model, says
+from loopback import Handler, Server, body, first, moved, serving, status
+from scoft_hpc.config.commands import Rewriter
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.inputs import llm_client
+from scoft_hpc.inputs.download.http import Refused
+from scoft_hpc.inputs.llm_client import KEY, Answer, Chat, Question
+from scoft_hpc.study.interrupt import Interrupted, Stop
+
+SECRET = "sk-not-to-be-seen-anywhere"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(llm_client, "BACKOFF", 0.01)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # what is on this machine goes through none
+    monkeypatch.setenv(KEY, SECRET)
+    with serving() as server:
+        yield server
+
+
+def ask(server: Server, *prompts: str, stop: Stop | None = None, **settings: float) -> list[Answer | Refused]:
+    """What comes of the prompts, in their order."""
+    rewriter = replace(Rewriter(url=chatting.url(server), model="m", tries=3, seconds=0.5), **settings)
+    questions = [Question("korea", prompt, "say it") for prompt in prompts or ("a house",)]
+    found = dict(Chat(rewriter).answers(questions, stop or Stop()))
+    return [found[question] for question in questions if question in found]
+
+
+def test_a_question_is_asked_in_the_form_and_answered(server: Server) -> None:
+    bodies, keys = [], []
+
+    def page(handler: Handler) -> None:
+        bodies.append(chatting.asked(handler))
+        keys.append(handler.headers["Authorization"])
+        model()(handler)
+
+    server.pages[PATH] = page
+    assert ask(server) == [
+        Answer('"a house, as its people know it."', chatting.USAGE, {"temperature": 0, "seed": 0})
+    ]
+    messages = [{"role": "system", "content": "say it"}, {"role": "user", "content": "a house"}]
+    assert bodies == [{"model": "m", "messages": messages, "temperature": 0, "seed": 0}]
+    assert keys == [f"Bearer {SECRET}"]
+    assert all(agent.startswith("scoft-hpc/") for agent in server.agents)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        status(429, Retry_After=0),
+        status(500),
+        fails(503, "overloaded"),
+        body(b"<html>a proxy's page", close=True),
+        says(None, message={"content": ["not", "text"]}),
+        body(b'{"choices": []}'),
+        chatting.hangs_up,
+        model(pause=0.7),
+    ],
+    ids=["429", "500", "503", "html", "other json", "no choice", "disconnect", "slow"],
+)
+def test_what_may_pass_is_asked_again(server: Server, trouble: chatting.Page) -> None:
+    server.pages[PATH] = first(1, trouble, model())
+    (found,) = ask(server)
+    assert isinstance(found, Answer) and server.times(PATH) >= 2
+
+
+def test_what_does_not_pass_ends(server: Server) -> None:
+    server.pages[PATH] = chatting.by_prompt({"boat": fails(500, f"no {SECRET}")}, model())
+    house, boat = ask(server, "a house", "a boat")
+    assert isinstance(house, Answer)
+    assert boat == Refused("got no answer: answered 500 (no …) (the last of 3 tries)")
+
+
+def test_a_slow_drip_is_given_up(server: Server) -> None:
+    server.pages[PATH] = body(*([b" ", 0.1] * 20))
+    assert ask(server, tries=1) == [Refused("got no answer: no answer within 0.5 s (the last of 1 tries)")]
+
+
+def test_an_endless_answer_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llm_client, "LARGEST", 1000)
+    server.pages[PATH] = body(b" " * 2000)
+    (found,) = ask(server, tries=1)
+    assert isinstance(found, Refused) and "more than 1000 bytes" in found.reason
+
+
+def test_a_server_that_wants_long_peace_is_left_alone(server: Server) -> None:
+    server.pages[PATH] = status(429, Retry_After=86400)
+    for found in ask(server, *(f"a house {i}" for i in range(6))):
+        assert isinstance(found, Refused) and "wants peace for 86400 s" in found.reason
+    assert server.times(PATH) <= 2
+
+
+def test_when_one_is_told_to_wait_all_wait(server: Server) -> None:
+    times: list[float] = []
+
+    def page(handler: Handler) -> None:
+        times.append(time.monotonic())
+        first(1, status(429, Retry_After=1), model())(handler)
+
+    server.pages[PATH] = page
+    found = ask(server, *(f"a house {i}" for i in range(4)), jobs=1)
+    assert all(isinstance(one, Answer) for one in found) and len(times) == 5
+    assert times[1] - times[0] >= 0.9, "no other question was put meanwhile"
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        (says(None, message={"refusal": "I will not"}), "was declined: I will not"),
+        (says("x", finish_reason="content_filter"), "was declined by a filter"),
+        (says("x", finish_reason="length"), "cut off"),
+        (fails(400, "too long a text"), "answered 400 (too long a text)"),
+    ],
+)
+def test_a_question_alone_is_refused(server: Server, page: chatting.Page, told: str) -> None:
+    server.pages[PATH] = chatting.by_prompt({"boat": page}, model())
+    house, boat = ask(server, "a house", "a boat")
+    assert isinstance(house, Answer) and isinstance(boat, Refused) and told in boat.reason
+
+
+def test_what_a_model_does_not_take_is_left_out(server: Server) -> None:
+    def page(handler: Handler) -> None:
+        unknown = {"temperature", "seed"} & set(chatting.asked(handler))
+        (fails(400, f"Unsupported value: '{min(unknown)}'") if unknown else model())(handler)
+
+    server.pages[PATH] = page
+    found = ask(server, "a house", "a boat", jobs=1)
+    assert [one.parameters for one in found if isinstance(one, Answer)] == [{}, {}]
+    assert server.times(PATH) == 4  # once for each, and the second question knows
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        (
+            fails(401, f"wrong key {SECRET}"),
+            f"answered 401: it expects a key, and that in {KEY} is not accepted",
+        ),
+        (fails(404, "no such model"), r"answered 404 \(no such model\); expected an endpoint"),
+        (moved("https://elsewhere.example/v1"), "leads to https://elsewhere.example/v1; set rewriter.url"),
+    ],
+)
+def test_what_any_question_would_meet_ends_it_all(server: Server, page: chatting.Page, told: str) -> None:
+    server.pages[PATH] = page
+    with pytest.raises(ConfigError, match=told) as caught:
+        ask(server, *(f"a house {i}" for i in range(9)))
+    assert SECRET not in str(caught.value)
+    assert server.times(PATH) <= 4
+
+
+def test_without_a_key_the_server_says_so(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(KEY)
+    server.pages[PATH] = status(401)
+    with pytest.raises(ConfigError, match=f"none was sent; set {KEY}"):
+        ask(server)
+
+
+def test_a_key_does_not_go_over_plain_http(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(KEY, SECRET)
+    with caplog.at_level(logging.WARNING):
+        plain = Chat(Rewriter(url="http://gpu-node:8000/v1"))
+    assert "Authorization" not in plain.client.headers and "https only" in caplog.text
+    assert "Authorization" in Chat(Rewriter(url="https://gpu-node/v1")).client.headers
+    assert SECRET not in caplog.text + repr(plain)
+
+
+def test_answers_under_way_are_waited_for(server: Server) -> None:
+    """What was asked may be paid for: an interruption keeps its answer, and asks nothing more."""
+    stop, found = Stop(), []
+
+    def page(handler: Handler) -> None:
+        stop.requested = True
+        model(pause=0.1)(handler)
+
+    server.pages[PATH] = page
+    settings = Rewriter(url=chatting.url(server), model="m", jobs=1)
+    with pytest.raises(Interrupted):
+        for _, outcome in Chat(settings).answers([Question("korea", f"{i}", "") for i in range(3)], stop):
+            found.append(outcome)
+    assert len(found) == server.times(PATH) == 1
+
+
+def test_nobody_listens(server: Server) -> None:
+    with serving() as gone:
+        pass
+    (found,) = ask(gone, tries=2)
+    assert isinstance(found, Refused) and "the last of 2 tries" in found.reason
