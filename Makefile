@@ -1,19 +1,28 @@
-# make sweep: from a fresh checkout to a results table.  make test: everything that passes without a GPU.
+# make sweep: from a fresh checkout to a results table.  make test: all tests; make test-quick: those without services.
 # make cluster: a shell with a real Slurm of 24 fake GPUs, which ends with the shell (root, Debian's slurm packages).
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 CLUSTER ?= /tmp/scoft-cluster
 
-.PHONY: sweep test check install wheel cluster cluster-down clean
+.PHONY: sweep test test-quick check install wheel cluster cluster-down clean
 
 sweep: install
 	$(BIN)/python -m scoft_hpc.sweep culture=all ablation=loss_terms
 
-# Two at a time: half of the tests wait for Slurm, whose machines live side by side. In tests/conftest.py's order: by
-# itself pytest-xdist would keep the files with a single test, which are the longest ones, for the end.
+# Two at a time: half of the tests wait for Slurm, and several Slurms run side by side. In the order of tests/conftest.py:
+# by itself pytest-xdist would keep the files with a single test, which are the longest ones, for the end.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# Installs what the tests need and this machine lacks, where it may; groups that cannot run are named at the end.
+# REQUIRE_ALL=1: they are an error.
 test: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	tools/install_test_services.sh
+	$(PYTEST)
+
+# Without services, at most two minutes on two cores.
+test-quick: install
+	$(PYTEST) -m "not (slurm or browser or postgres or strace or slow)"
 
 check: install
 	$(BIN)/ruff check .

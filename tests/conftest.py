@@ -1,29 +1,80 @@
-"""Shared by all rooms' tests."""
+"""What all tests share: an own cache directory, their order, and the groups that this machine can run."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+
+from groups import GROUPS
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors: more threads only wait for each other
 os.environ.setdefault("KILL_LOOP_SEED", "1")
 
+NOT_RUN = pytest.StashKey[Counter[str]]()
+"""How many tests of each group were left out."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test writes into the person's own cache folder."""
+    """No test writes into the user's own cache directory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those on Slurm come first: they take longest, and two workers end together only if what is left is short."""
-    items.sort(key=lambda item: item.path.parent.name != "slurm")
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[NOT_RUN] = Counter()
+    missing = [f"{group.name}: {reason}" for group in GROUPS if (reason := group.missing())]
+    if os.environ.get("REQUIRE_ALL") == "1" and missing:
+        raise pytest.UsageError("REQUIRE_ALL=1, but some groups cannot run here. " + "; ".join(missing))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The seed of the kill loop, to repeat it with."""
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A test that uses a group's fixture belongs to the group."""
+    for group in GROUPS:
+        if group.fixture in getattr(item, "fixturenames", ()):
+            item.add_marker(group.name)
+
+
+@pytest.hookimpl(
+    trylast=True
+)  # after -m and -k, so that only tests that were asked for are reported as left out
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the groups that cannot run here, and put the tests on Slurm first.
+
+    These take longest, and two workers end together only if what comes last is short.
+    """
+    missing = {group.name for group in GROUPS if group.missing()}
+    selected, left_out = [], []
+    for item in items:
+        groups = [name for name in missing if item.get_closest_marker(name)]
+        (left_out if groups else selected).append(item)
+        config.stash[NOT_RUN].update(groups[:1])
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+    items[:] = sorted(selected, key=lambda item: item.get_closest_marker("slurm") is None)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # a worker of pytest-xdist
+        session.config.workeroutput["not_run"] = dict(session.config.stash[NOT_RUN])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Every worker collects all tests, so each one's count is that of the whole run."""
+    node.config.stash[NOT_RUN] |= Counter(getattr(node, "workeroutput", {}).get("not_run", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The seed of the kill loop, to repeat it with, and a line for each group that did not run."""
     terminalreporter.write_line(f"KILL_LOOP_SEED={os.environ['KILL_LOOP_SEED']}")
+    for group in GROUPS:
+        if count := config.stash[NOT_RUN][group.name]:
+            terminalreporter.write_line(
+                f"not run: {count} tests of the group {group.name} ({group.missing()}); to run them: {group.enable}"
+            )

@@ -76,13 +76,25 @@ def run(study: StudyDir, words: list[str]) -> str:
     return "".join(lines)
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def _needs_postgres(words: list[str]) -> bool:
+    return any(word.startswith("database=") for word in words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(
+            words, marks=[pytest.mark.postgres] if _needs_postgres(words) else [], id=" ".join(words)
+        )
+        for words in COMMANDS
+    ],
+)
 def test_a_command_works(words: list[str], study: StudyDir, request: pytest.FixtureRequest) -> None:
     if words[0] == "demo":  # which demo/test_whole_way.py takes to its end
         asked = command._asked("demo", command.VERBS["demo"], words[1:])
         assert asked.study.name in PAGE or asked.study.name == command.DEMO
         return
-    url = request.getfixturevalue("new_postgres") if any(w.startswith("database=") for w in words) else ""
+    url = request.getfixturevalue("new_postgres") if _needs_postgres(words) else ""
     said = run(study, [f"database={url}" if word.startswith("database=") else word for word in words])
     if words[0] == "make":
         text = study.survey.file.read_text()

@@ -98,6 +98,7 @@ class Person:
         self._context.close()
 
 
+@pytest.mark.browser
 def test_two_people_one_killed_half_way(study: Maker, tmp_path: Path) -> None:
     told = survey(study, "make", "pilot=true", "raters=2", f"pages={PAGES}", "culture=korea")
     assert "survey.yaml" in told

@@ -58,6 +58,7 @@ def test_two_processes_render_at_once(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "data").iterdir()] == [RECIPE]
 
 
+@pytest.mark.strace
 def test_killed_in_mid_rendering(tmp_path: Path) -> None:
     # Each rename puts a picture in its place.
     kill = ["-e", "trace=rename", "-e", "inject=rename:signal=KILL:when=20"]

@@ -1,4 +1,4 @@
-"""One real Slurm for the whole test session; where it cannot be had, these tests fail and say what to install."""
+"""One real Slurm for the whole test session."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 
 from slurm.machine import Machine, up
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Also tests without the fixture `machine` start daemons."""
+    item.add_marker("slurm")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from slurm.processes import Env, connects, free_ports
 NODES = ("w001", "w002", "w003")
 DAEMONS = ("munged", "mariadbd", "slurmdbd", "slurmctld", *NODES)  # in the order of their start
 GPUS = 8
-SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MARK = "SLURM_TEST_MACHINE"  # in the environment of every daemon and slurmstepd: the folder it belongs to
 
 
@@ -100,7 +100,7 @@ def environment(folder: Path, daemon: str) -> Env:
     slurm = {"SLURM_CONF": f"{folder}/slurm.conf", "MYSQL_UNIX_PORT": f"{folder}/mariadb.socket"}
     node = {"SLURMD_NODENAME": daemon} if daemon in NODES else {}
     # The mark comes last: slurmstepd has slurmd's environment and writes its title over the beginning.
-    return {"PATH": SBIN, "LANG": "C", **slurm, **node, MARK: str(folder)}
+    return {"PATH": SEARCH_PATH, "LANG": "C", **slurm, **node, MARK: str(folder)}
 
 
 def listens(folder: Path, daemon: str) -> bool:

@@ -26,7 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, it is of no package yet
 
 from slurm import layout
-from slurm.layout import DAEMONS, MARK, NODES, SBIN, is_machine
+from slurm.layout import DAEMONS, MARK, NODES, SEARCH_PATH, is_machine
 from slurm.processes import PATIENCE, Env, alive, environ, kill_all, spawn, wait_for
 
 PACKAGES = "slurm-wlm slurmdbd munge mariadb-server"
@@ -65,7 +65,7 @@ class Machine:
     @property
     def env(self) -> Env:
         """What Slurm's commands need in their environment, and this process's PATH."""
-        return {"SLURM_CONF": str(self.conf), "PATH": f"{os.environ.get('PATH', '')}:{SBIN}"}
+        return {"SLURM_CONF": str(self.conf), "PATH": f"{os.environ.get('PATH', '')}:{SEARCH_PATH}"}
 
     def run(self, *words: str, check: bool = True) -> str:
         """What a Slurm command says, as `run("squeue", "--me")`.
@@ -273,7 +273,7 @@ def up(
     `watched`: the machine goes down when this process ends, however it ends.
     Raises PackagesError, and MachineError with the tail of the log of the daemon that does not start.
     """
-    missing = [program for program in PROGRAMS if shutil.which(program, path=SBIN) is None]
+    missing = [program for program in PROGRAMS if shutil.which(program, path=SEARCH_PATH) is None]
     if missing:
         install = f"apt-get update && apt-get install -y --no-install-recommends {PACKAGES}"
         raise PackagesError(f"not installed: {', '.join(missing)}. As root: {install}")

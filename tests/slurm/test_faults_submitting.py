@@ -104,6 +104,7 @@ def test_accepted_but_the_client_died_before_it_heard(
     assert_each_run_once(study)
 
 
+@pytest.mark.strace
 @pytest.mark.parametrize(
     ("call", "nth", "file"),
     [

@@ -255,7 +255,7 @@ def test_only_root_can_bring_one_up(folder: Path) -> None:
 
 
 def test_a_missing_package_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SBIN", str(tmp_path))  # a system with no program at all
+    monkeypatch.setattr(module, "SEARCH_PATH", str(tmp_path))  # a system with no program at all
     assert module.main(["up", str(tmp_path / "m")]) == 3
     with pytest.raises(
         MachineError, match=r"slurmctld.*apt-get install -y --no-install-recommends slurm-wlm"

@@ -70,6 +70,7 @@ def test_order_of_durability(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert order == ["fsync file of 4", "rename", "fsync folder of -"]
 
 
+@pytest.mark.strace
 def test_order_of_system_calls(tmp_path: Path) -> None:
     calls = [re.sub(r"^(\[pid +\d+\] )?", "", line) for line in _calls(tmp_path / "x")]
     names = [call.partition("(")[0] for call in calls]

@@ -71,6 +71,8 @@ from scoft_hpc.study import lease
 print(lease.owner(Path(sys.argv[1])))
 """
 
+pytestmark = pytest.mark.strace
+
 WRITING = {"write", "ftruncate", "renameat", "chmod", "fsync", "rename"}
 
 
