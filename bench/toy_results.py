@@ -17,10 +17,10 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results import study
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.inference import compare
-from scoft_hpc.results.measures import Measure
 from scoft_hpc.results.statistics import Estimate, of_difference, paired, values
 from scoft_hpc.results.study import Study
 from scoft_hpc.study.paths import StudyDir
@@ -61,10 +61,10 @@ def page(found: Study) -> str:
     bounds = {m.name: of_difference(m) for m in told.measures}
     compared = compare(family, bounds={key: bounds[key[0]] for key in family})
 
-    def level(measure: Measure, variant: str) -> str:
+    def level(measure: MetricSpec, variant: str) -> str:
         return _told(told.of(variant, measure.name).level, told.digits(measure.name))
 
-    def contrast(measure: Measure, variant: str, reference: str) -> str:
+    def contrast(measure: MetricSpec, variant: str, reference: str) -> str:
         comparison = compared.get((measure.name, variant, reference))
         if comparison is None:
             return "–"

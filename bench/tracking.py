@@ -11,9 +11,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results import study
 from scoft_hpc.results.formats import number
-from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.study import Study
 from scoft_hpc.results.tracking import TRUTH, Correlation, Tracking, tracking
 from scoft_hpc.study.paths import StudyDir
@@ -48,7 +48,7 @@ def page(read: Study) -> str:
     return environment.get_template("toy_metrics.md.j2").render(
         study=read,
         command=" ".join(str(word) for word in read.plan.get("words", [])),
-        truths=[m for m in MEASURES.values() if m.group == TRUTH],
+        truths=[m for m in METRICS.values() if m.group == TRUTH],
         metrics=list(dict.fromkeys(t.metric for t in found)),
         found={(t.metric.name, t.truth.name): t for t in found},
         told=told,

@@ -20,6 +20,7 @@ from scoft_hpc.config.check import check_launching, check_output
 from scoft_hpc.config.cluster import Scheduler
 from scoft_hpc.config.commands import Budget, PlanMode, SweepConfig
 from scoft_hpc.config.compose import command
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError
 from scoft_hpc.gather import show
@@ -39,7 +40,6 @@ from scoft_hpc.launch.views import submission_messages, tables
 from scoft_hpc.results import study as results
 from scoft_hpc.results import table
 from scoft_hpc.results.gather import Gathered, gather
-from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.study import job_array, lease, run_status
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import launch_claim, log_of, near
@@ -131,7 +131,7 @@ def _tune(console: Console, config: SweepConfig, words: Sequence[str], door: str
 
 def _lower(measure: str) -> bool:
     """Whether less of the measure is better."""
-    ends = {name: one.better for name, one in MEASURES.items() if one.better in ("lower", "higher")}
+    ends = {name: one.direction for name, one in METRICS.items() if one.direction in ("lower", "higher")}
     if measure not in ends:
         raise ConfigError(
             f"tune.measure={measure}: expected one of which more or less is better: {', '.join(ends)}."

@@ -11,13 +11,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
 import tracking as bench
 
-from scoft_hpc.results.measures import MEASURES
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results.tracking import Correlation, Tracking
 
 
 def of(low: float, high: float, expected: int | None) -> Tracking:
     one = Correlation((low + high) / 2, low, high, runs=12, cultures=3, over="cultures")
-    return Tracking(MEASURES["kid"], MEASURES["in_style"], one, one, expected)
+    return Tracking(METRICS["kid"], METRICS["in_style"], one, one, expected)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def of(low: float, high: float, expected: int | None) -> Tracking:
         (of(-0.2, 0.9, 1), "cannot be told"),
         (of(0.2, 0.9, None), "–"),
         (of(float("-inf"), float("inf"), 1), "cannot be told"),
-        (Tracking(MEASURES["kid"], MEASURES["in_style"], None, None, -1), "–"),
+        (Tracking(METRICS["kid"], METRICS["in_style"], None, None, -1), "–"),
     ],
 )
 def test_a_verdict_is_about_the_sign_that_a_good_metric_has(found: Tracking, verdict: str) -> None:

@@ -70,7 +70,7 @@ def test_other_metrics_take_the_place_of_the_old_and_samples_stay(
     drawn = {path: path.stat().st_mtime_ns for path in run.path.rglob("*.png")}
     config = run.config.read_bytes()
     assert told("scoring.metrics=[diversity,fid]", "culture=korea")[0] == 0
-    assert list(scores(run)["metrics"]) == ["diversity", "fid"]
+    assert list(scores(run)["metrics"]) == ["fid", "diversity"]
     assert told("s")[0] == 0, "what was planned comes back"
     assert {"kid", "clip_score"} <= set(scores(run)["metrics"]) and "fid" not in scores(run)["metrics"]
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*.png")} == drawn

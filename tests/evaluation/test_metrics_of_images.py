@@ -11,14 +11,15 @@ import torch
 
 from evaluation.draws import DRAWS, normal, right_on_average, unit
 from scoft_hpc.errors import RunError
-from scoft_hpc.evaluation.metrics.bias_left import distance_from_base, mmd_from_base
+from scoft_hpc.evaluation.metrics.base_distance import distance_from_base
 from scoft_hpc.evaluation.metrics.clip_score import clip_cosine, clip_score
 from scoft_hpc.evaluation.metrics.cmmd import cmmd
 from scoft_hpc.evaluation.metrics.diversity import pairwise_distance, vendi_score
 from scoft_hpc.evaluation.metrics.fid import fid
 from scoft_hpc.evaluation.metrics.kid import kid
-from scoft_hpc.evaluation.metrics.measure import Measure
 from scoft_hpc.evaluation.metrics.memorization import copies, nearer_to_train
+from scoft_hpc.evaluation.metrics.metric_value import MetricValue
+from scoft_hpc.evaluation.metrics.neutral_kid import mmd_from_base
 
 # CLIPScore
 
@@ -27,9 +28,9 @@ def test_clip_score_is_the_cosine_cut_at_0_times_2_5() -> None:
     images = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 4.0]])
     texts = torch.tensor([[5.0, 0.0], [0.0, -1.0], [1.0, 0.0]])
     score, cosine = clip_score(images, texts), clip_cosine(images, texts)
-    assert score.each is not None and cosine.each is not None
-    assert score.each.tolist() == pytest.approx([2.5, 0.0, 1.5])
-    assert cosine.each.tolist() == pytest.approx([1.0, -1.0, 0.6])
+    assert score.per_item is not None and cosine.per_item is not None
+    assert score.per_item.tolist() == pytest.approx([2.5, 0.0, 1.5])
+    assert cosine.per_item.tolist() == pytest.approx([1.0, -1.0, 0.6])
     assert (score.value, score.n) == (pytest.approx(4 / 3), 3)
     assert cosine.value == pytest.approx(0.2)
 
@@ -45,8 +46,8 @@ def test_nearer_to_train_is_the_share_over_all_draws_of_equal_sets(trained: int,
     draws = [(a, b) for a in combinations(range(trained), size) for b in combinations(range(held), size)]
     expected = [np.mean([max(s @ t[i] for i in a) > max(s @ h[j] for j in b) for a, b in draws]) for s in x]
     found = nearer_to_train(samples, train, held_out)
-    assert found.each is not None
-    assert found.each.tolist() == pytest.approx(expected, abs=1e-12)
+    assert found.per_item is not None
+    assert found.per_item.tolist() == pytest.approx(expected, abs=1e-12)
     assert found.value == pytest.approx(np.mean(expected))
     assert (found.n, found.references) == (6, trained + held)
 
@@ -76,9 +77,9 @@ def test_copies_are_found_and_new_images_are_not_called_copies() -> None:
     new = normal(20, 16, seed=3)
     copied = train[:10] + 0.01 * normal(10, 16, seed=4)
     found = copies(torch.cat([new, copied]), train, held_out)
-    assert found.share.each is not None
-    assert found.share.each[20:].tolist() == [1.0] * 10
-    assert found.share.each[:20].mean() < 0.25
+    assert found.share.per_item is not None
+    assert found.share.per_item[20:].tolist() == [1.0] * 10
+    assert found.share.per_item[:20].mean() < 0.25
     cosines = np.sort((unit(held_out.numpy()) @ unit(train.numpy()).T).max(1))
     assert found.threshold == pytest.approx(cosines[38])  # the 39th of 40: (40 + 1) 0.95 rounded up
     assert found.share.warning is None
@@ -114,8 +115,8 @@ def test_pairwise_distance_is_the_double_loop_within_prompts() -> None:
     x = unit(samples.numpy())
     expected = [np.mean([1 - a @ b for a, b in combinations(group, 2)]) for group in x]
     found = pairwise_distance(samples)
-    assert found.each is not None
-    assert found.each.tolist() == pytest.approx(expected)
+    assert found.per_item is not None
+    assert found.per_item.tolist() == pytest.approx(expected)
     assert (found.value, found.n) == (pytest.approx(np.mean(expected)), 12)
     assert pairwise_distance(samples[:, :1].expand(3, 4, 5)).value == pytest.approx(0, abs=1e-12)
 
@@ -137,8 +138,8 @@ def test_vendi_is_the_exponential_of_the_entropy_of_the_kernel_matrix(shape: tup
         p = p[p > 1e-12]
         expected.append(np.prod(p**-p))
     found = vendi_score(samples)
-    assert found.each is not None
-    assert found.each.tolist() == pytest.approx(expected)
+    assert found.per_item is not None
+    assert found.per_item.tolist() == pytest.approx(expected)
     assert found.n == shape[0] * shape[1]
 
 
@@ -178,14 +179,14 @@ def test_features_of_any_type_and_with_a_gradient_are_taken(kind: torch.dtype) -
     for metric in (kid, cmmd, fid, clip_score, distance_from_base, mmd_from_base):
         found = metric(x, y)
         assert found.value == metric(exact, y.double()).value
-        assert found.each is None or not found.each.requires_grad
+        assert found.per_item is None or not found.per_item.requires_grad
 
 
 def test_a_record_holds_what_is_known_and_fits_json() -> None:
     record = kid(normal(30, 4, seed=1), normal(20, 4, seed=2)).record()
     assert json.loads(json.dumps(record)) == record
     assert set(record) == {"value", "n", "references", "error"}
-    assert Measure(1.0, 2).record() == {"value": 1.0, "n": 2}
+    assert MetricValue(1.0, 2).record() == {"value": 1.0, "n": 2}
 
 
 @pytest.mark.parametrize("metric", [kid, cmmd, fid, mmd_from_base])

@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 
 from scoft_hpc.config import compose
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import METRICS, Data, RunConfig, Variant
+from scoft_hpc.config.metrics import METRICS
+from scoft_hpc.config.schema import Data, RunConfig, Variant
 from scoft_hpc.execute import execute, main, prepare
 from scoft_hpc.inputs import data_root, dataset
 from scoft_hpc.inputs.toy.world import prompts

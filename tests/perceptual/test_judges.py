@@ -12,7 +12,8 @@ import torch
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, Dinov2Model
 
 from perceptual.plain import CLIP, IMAGENET, coloured, images, in_unit_range, resized
-from scoft_hpc.config.schema import METRICS, Scoring
+from scoft_hpc.config.metrics import METRICS
+from scoft_hpc.config.schema import Scoring
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.evaluation.embedders import DinoEmbedding, load_clip, load_embedding
 from scoft_hpc.evaluation.evidence import Judges
@@ -148,7 +149,7 @@ def _with_tokenizer(folder: Path, tmp_path: Path) -> str:
 
 
 def test_every_metric_says_which_network_it_looks_through() -> None:
-    assert set(METRICS.values()) == {None, "features", "clip"}
+    assert {spec.embedder for spec in METRICS.values()} == {None, "features", "clip"}
     assert embedders.networks(["in_style"]) == set()
     assert embedders.networks(["kid", "cmmd", "subject"]) == {"features", "clip"}
     assert np.all([name in METRICS for name in Scoring().metrics]) and "fid" not in Scoring().metrics

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from scoft_hpc.config import compose, identity
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import Data, RunConfig, Variant
 from scoft_hpc.human_eval.analysis.analyse import analyse
 from scoft_hpc.human_eval.demo import simulation
@@ -215,6 +216,9 @@ class Maker:
             metrics["cmmd"] = {**sets, "value": rate + 0.1 * float(own.normal())}
             warning = f"FID of {len(rows)} images is biased beyond use."
             metrics["fid"] = {**sets, "value": 60 + 30 * rate + float(own.normal()), "warning": warning}
+            for name in METRICS:  # one that is new in the table
+                if name not in metrics:
+                    metrics[name] = {"value": float(own.random()), "n": len(rows)}
         networks = {name: {"name": "toy", "digest": "n" * 16} for name in ("features", "clip")}
         head = {"version": 2, "run_id": run.run_id, "networks": networks, "metrics": metrics}
         atomic.write_json(run.scores, {**head, "samples": rows, "prompts": prompts, "neutral": neutral})

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results import study
 from scoft_hpc.results.findings import Findings, findings
-from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.power import components, cultures_needed, seeds_needed
 from scoft_hpc.results.statistics import level, mean, paired, values
-from scoft_hpc.results.table import Row
+from scoft_hpc.results.table import columns
 from scoft_hpc.study import atomic
 
 from .conftest import Maker
@@ -27,22 +27,22 @@ def found(finished: Maker) -> Findings:
 
 
 def test_every_measure_is_described_and_is_a_column_of_the_results() -> None:
-    assert [field.name for field in fields(Row)][7:] == list(MEASURES)
-    for name, measure in MEASURES.items():
+    assert columns()[7:] == list(METRICS)
+    for name, measure in METRICS.items():
         assert measure.name == name
-        assert measure.matters > 0
+        assert measure.min_effect > 0
         assert measure.bounds[0] < measure.bounds[1]
         assert measure.meaning.endswith(".")
     for narrow in ("title", "short"):
-        assert len({getattr(m, narrow) for m in MEASURES.values()}) == len(MEASURES)
-    groups = [m.group for m in MEASURES.values()]
+        assert len({getattr(m, narrow) for m in METRICS.values()}) == len(METRICS)
+    groups = [m.group for m in METRICS.values()]
     assert sorted(groups, key=groups.index) == groups  # a group stands together
 
 
 def test_levels_comparisons_and_references(found: Findings) -> None:
-    assert found.measures == list(MEASURES.values())
+    assert found.measures == list(METRICS.values())
     assert found.references == ["base", "ldm"]
-    measure = MEASURES["default_style"]
+    measure = METRICS["default_style"]
     one = found.of("mpc", "default_style")
     assert one.level == level(found.study, measure, "mpc")
     assert list(one.against) == ["base", "ldm"]
@@ -71,7 +71,7 @@ def test_a_reference_has_one_family_for_the_correction(found: Findings) -> None:
             if (compared := found.of(v, m.name).against.get(reference)) and compared.p is not None
         ]
         least = min(family, key=lambda compared: compared.p or 0.0)
-        assert len(family) <= variants * len(MEASURES)
+        assert len(family) <= variants * len(METRICS)
         assert least.corrected == pytest.approx(min(1.0, len(family) * (least.p or 0.0)))
 
 
@@ -80,12 +80,12 @@ def test_the_best_is_the_best_of_its_end(found: Findings) -> None:
         means = {v: found.of(v, measure.name).level for v in found.variants}
         best = [v for v in found.variants if found.of(v, measure.name).best]
         distance = {v: mean.value for v, mean in means.items() if mean is not None}
-        if measure.better == "neither":
+        if measure.direction == "undirected":
             assert best == []
             continue
-        if measure.better == "half":
+        if measure.direction == "target_half":
             distance = {v: abs(value - 0.5) for v, value in distance.items()}
-        extreme = (max if measure.better == "higher" else min)(distance.values())
+        extreme = (max if measure.direction == "higher" else min)(distance.values())
         assert best == [v for v in found.variants if distance[v] == extreme]
 
 
@@ -100,7 +100,7 @@ def test_a_culture_alone_speaks_of_its_seeds(found: Findings) -> None:
 
 def test_what_more_it_takes(found: Findings) -> None:
     """Seeds where they can be enough, else cultures; distances of no fixed scale by a share of the reference's."""
-    pairs = [values(found.study, MEASURES["kid"], v) for v in ("mpc", "base")]
+    pairs = [values(found.study, METRICS["kid"], v) for v in ("mpc", "base")]
     base = found.of("base", "kid").level
     assert base is not None
     assert found.worth("base", "kid") == pytest.approx(0.2 * base.value)

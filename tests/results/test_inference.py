@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results import study
 from scoft_hpc.results.inference import (
     LEVEL,
@@ -19,7 +20,6 @@ from scoft_hpc.results.inference import (
     holm,
     t_test,
 )
-from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.statistics import Values, nest, units
 
 from .conftest import Maker
@@ -153,7 +153,7 @@ def test_what_cannot_be_told_is_not_told() -> None:
 
 def test_a_study_is_one_family(finished: Maker) -> None:
     found = study.read(finished.folder)
-    measures = [MEASURES["default_style"], MEASURES["in_style"]]
+    measures = [METRICS["default_style"], METRICS["in_style"]]
     family = comparisons(found, measures, ["ldm", "m", "mp", "mpc"], "base")
     assert list(family) == [(m.name, v) for m in measures for v in ("ldm", "m", "mp", "mpc")]
     one = family["default_style", "mpc"]

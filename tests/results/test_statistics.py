@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results import study
-from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.statistics import (
     Values,
     interval,
@@ -111,10 +111,10 @@ def test_pairs_share_culture_seed_and_sample() -> None:
 def test_each_unit_has_its_own_rows(finished: Maker) -> None:
     """A sample goes by its file, a prompt by its place: other variants may word it in another way."""
     run = study.read(finished.folder).runs[0]
-    assert list(of_units(run, MEASURES["clip_score"])) == [sample["file"] for sample in run.samples]
-    assert list(of_units(run, MEASURES["diversity"])) == ["prompt 0", "prompt 1", "prompt 2"]
-    assert next(iter(of_units(run, MEASURES["neutral_clip_score"]))) == "neutral/p00-s00.png"
-    assert of_units(run, MEASURES["kid"]) == {}
+    assert list(of_units(run, METRICS["clip_score"])) == [sample["file"] for sample in run.samples]
+    assert list(of_units(run, METRICS["diversity"])) == ["prompt 0", "prompt 1", "prompt 2"]
+    assert next(iter(of_units(run, METRICS["neutral_clip_score"]))) == "neutral/p00-s00.png"
+    assert of_units(run, METRICS["kid"]) == {}
 
 
 def test_scores_of_version_1_are_read(copied: Maker) -> None:
@@ -136,19 +136,19 @@ def test_scores_of_version_1_are_read(copied: Maker) -> None:
     found = study.read(copied.folder)
     first, second, _ = (row["file"] for row in rows)
     key = ("korea", 0)
-    assert values(found, MEASURES["memorization"], "mpc")[key] == {first: 1.0, second: 0.0}
-    assert values(found, MEASURES["in_style"], "mpc")[key] == {first: 1.0, rows[2]["file"]: 0.0}
-    assert values(found, MEASURES["diversity"], "mpc", culture="korea") == {
+    assert values(found, METRICS["memorization"], "mpc")[key] == {first: 1.0, second: 0.0}
+    assert values(found, METRICS["in_style"], "mpc")[key] == {first: 1.0, rows[2]["file"]: 0.0}
+    assert values(found, METRICS["diversity"], "mpc", culture="korea") == {
         key: {"": 0.25},
         ("korea", 1): {"": 0.25},
     }
-    assert values(found, MEASURES["kid"], "mpc") == {}
+    assert values(found, METRICS["kid"], "mpc") == {}
 
 
 def test_samples_give_the_runs_own_metrics(finished: Maker) -> None:
     """What the statistics compute from samples is what scores.json says of the run."""
     found = study.read(finished.folder)
-    for measure in MEASURES.values():
+    for measure in METRICS.values():
         for variant in found.variants:
             metrics = [run.metric(measure.name) for run in found.of(variant=variant)]
             estimate = level(found, measure, variant)
@@ -157,7 +157,7 @@ def test_samples_give_the_runs_own_metrics(finished: Maker) -> None:
 
 
 def test_a_paired_difference_is_the_difference_of_levels(finished: Maker) -> None:
-    found, measure = study.read(finished.folder), MEASURES["default_style"]
+    found, measure = study.read(finished.folder), METRICS["default_style"]
     one, other = (level(found, measure, variant) for variant in ("mpc", "base"))
     estimate = mean(
         paired(*(values(found, measure, v) for v in ("mpc", "base"))), bounds=of_difference(measure)

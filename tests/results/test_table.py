@@ -6,16 +6,16 @@ import csv
 import io
 import re
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pyarrow import parquet
 from rich.console import Console
 
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results import formats, study, table
 from scoft_hpc.results.findings import findings
-from scoft_hpc.results.measures import MEASURES
 
 from .conftest import Maker
 
@@ -40,7 +40,7 @@ def test_csv_has_a_row_for_every_planned_run(copied: Maker, tmp_path: Path) -> N
     assert list(rows) == [run.run_id for run in found.runs]
     assert list(next(iter(rows.values()))) == [
         *("study", "culture", "variant", "seed", "run_id", "status", "seconds"),
-        *MEASURES,
+        *METRICS,
     ]
     unfinished = rows[copied.run(planned).run_id]
     assert (unfinished["status"], unfinished["in_style"], unfinished["seconds"]) == ("planned", "", "")
@@ -64,12 +64,12 @@ def test_parquet_has_the_same_rows_with_their_types(copied: Maker, tmp_path: Pat
     rows = table.rows(study.read(copied.folder))
     table.write_parquet(tmp_path / "results.parquet", rows)
     content = parquet.read_table(tmp_path / "results.parquet")
-    assert content.to_pylist() == [asdict(row) for row in rows]
+    assert content.to_pylist() == [row.cells() for row in rows]
     types = {name: str(content.schema.field(name).type) for name in content.column_names}
     assert types == {
         **dict.fromkeys(("study", "culture", "variant", "run_id", "status"), "string"),
         "seed": "int64",
-        **dict.fromkeys(("seconds", *MEASURES), "double"),
+        **dict.fromkeys(("seconds", *METRICS), "double"),
     }
     assert content["kid"].null_count == 1
 

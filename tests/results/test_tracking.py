@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import Data
 from scoft_hpc.results import study
-from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.tracking import overall, spearman, tracking, within
 
 from .conftest import Maker
@@ -94,7 +94,7 @@ def test_what_cannot_be_told_is_not_told() -> None:
 def test_a_study_is_told_metric_by_metric(finished: Maker) -> None:
     read = study.read(finished.folder)
     found = tracking(read)
-    metrics = [name for name, m in MEASURES.items() if m.group != "truth"]
+    metrics = [name for name, m in METRICS.items() if m.group != "truth"]
     assert [(t.metric.name, t.truth.name) for t in found] == [
         (name, truth) for name in metrics for truth in ("default_style", "in_style", "subject")
     ]

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
-from scoft_hpc.evaluation.metrics import clip_score
+from scoft_hpc.evaluation.evidence import CLIP_SCORE_PREFIX
 from scoft_hpc.inputs.toy.scenes import SUBJECTS, Scene, render
 from scoft_hpc.models.toy_networks import BASE, CLIP, load_scorer
 from toy_pretraining.autoencoder import load_autoencoder, reconstructions
@@ -55,7 +55,7 @@ def test_its_image_processor_does_what_it_was_trained_with() -> None:
 
 def test_it_knows_the_worlds_words_and_clip_scores_prefix(clip: Clip) -> None:
     assert all(len(clip.tokenizer(word).input_ids) == 3 for word in words())
-    assert clip.tokenizer(PREFIX).input_ids == clip.tokenizer(clip_score.PREFIX).input_ids
+    assert clip.tokenizer(PREFIX).input_ids == clip.tokenizer(CLIP_SCORE_PREFIX).input_ids
     longest = clip.tokenizer(f"{PREFIX}a house under the sun in korea").input_ids
     assert len(longest) <= clip.network.config.text_config.max_position_embeddings
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from scoft_hpc.config.cluster import gpu_of
 from scoft_hpc.config.commands import SweepConfig
-from scoft_hpc.config.schema import DISTANCES, EMBEDDINGS, METRICS, Prompting, RunConfig, Variant, WandbMode
+from scoft_hpc.config.metrics import METRICS
+from scoft_hpc.config.schema import DISTANCES, EMBEDDINGS, Prompting, RunConfig, Variant, WandbMode
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.study.paths import STUDY
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from scoft_hpc.config.metrics import METRICS
+
 INFRA = {"infra": True}
 """The mark of a field that the run's identity leaves out."""
 
@@ -104,24 +106,6 @@ DISTANCES = ("toy", "dreamsim", "dino", "clip", "blip2", "vgg")
 
 EMBEDDINGS = ("toy", "dino")
 """The networks whose features of an image judge a run's samples; `evaluation.embedders` has each."""
-
-METRICS: dict[str, str | None] = {
-    "default_style": None,
-    "in_style": None,
-    "subject": None,
-    "clip_score": "clip",
-    "kid": "features",
-    "cmmd": "clip",
-    "base_distance": "features",
-    "memorization": "features",
-    "copies": "features",
-    "diversity": "features",
-    "vendi": "features",
-    "neutral_kid": "features",
-    "neutral_clip_score": "clip",
-    "fid": "features",
-}
-"""Every metric, with the network of `scoring` that it looks through; `evaluation.metrics.registry` computes them."""
 
 
 @dataclass(frozen=True)
@@ -271,13 +255,13 @@ class Scoring:
     be scored anew at any time (`scoft_hpc.evaluate`).
 
     Attributes:
-        metrics: their names; FID is left out unless it is asked for.
+        metrics: their names in `scoft_hpc.config.metrics`; by default all but FID.
         features: the network whose features say how alike two images are, one of EMBEDDINGS.
         features_path: its hub id or folder; None: its own hub id.
         clip: the CLIP of CLIPScore and CMMD: a hub id, a folder, or `toy`.
     """
 
-    metrics: tuple[str, ...] = tuple(name for name in METRICS if name != "fid")
+    metrics: tuple[str, ...] = tuple(spec.name for spec in METRICS.values() if spec.by_default)
     features: str = "dino"
     features_path: str | None = None
     clip: str = "openai/clip-vit-large-patch14"

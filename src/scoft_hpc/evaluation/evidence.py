@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,13 +15,25 @@ from scoft_hpc.config.schema import Scoring
 from scoft_hpc.data import images
 from scoft_hpc.evaluation.embedders import Clip, Embedding, load_clip, load_embedding
 from scoft_hpc.evaluation.generate import Sample, Subject, neutral_samples, samples
-from scoft_hpc.evaluation.metrics.clip_score import PREFIX
 from scoft_hpc.inputs.checkpoints.embedders import Judge, judges
 from scoft_hpc.models.room import Room
 from scoft_hpc.models.toy_networks import Scorer, load_scorer
 
 BATCH = 32
 """Images that go through a judge at a time, as far as the memory takes them."""
+CLIP_SCORE_PREFIX = "A photo depicts "
+"""What the authors of CLIPScore put before each text."""
+MIN_SET_SIZE = 2
+"""Images of each set that a distance between sets needs."""
+TOY_PIXELS = 64
+"""The resolution at which the toy world's scorer reads an image."""
+
+
+class ToyLabels(NamedTuple):
+    """What the toy world's scorer reads off N images: indices of styles [N] and of subjects [N]."""
+
+    style: Tensor
+    subject: Tensor
 
 
 @dataclass
@@ -66,8 +79,21 @@ class Judges:
     def clip_texts(self, texts: Sequence[str]) -> Tensor:
         """[N, D] of prompts, each after CLIPScore's prefix; equal ones are read once."""
         unique = list(dict.fromkeys(texts))
-        read = self.clip.texts([PREFIX + text for text in unique]).float().cpu()
+        read = self.clip.texts([CLIP_SCORE_PREFIX + text for text in unique]).float().cpu()
         return read[[unique.index(text) for text in texts]]
+
+    @torch.no_grad()
+    def toy_labels(self, x: Tensor) -> ToyLabels:
+        """Labels [N] of images [N, 3, H, W] of the toy world."""
+        if x.shape[-1] != TOY_PIXELS:
+            x = torch.nn.functional.interpolate(
+                x, size=(TOY_PIXELS, TOY_PIXELS), mode="bilinear", antialias=True
+            )
+        readings = [self.scorer(part) for part in x.split(64)]
+        return ToyLabels(
+            style=torch.cat([reading.style for reading in readings]).argmax(1),
+            subject=torch.cat([reading.subject for reading in readings]).argmax(1),
+        )
 
     def of_files(self, network: str, files: Sequence[Path], size: int) -> Tensor:
         """`features` or `clip_images` of a culture's own images, taken once for all runs."""
@@ -115,6 +141,10 @@ class Pictures:
         return self.judges.clip_images(self.images)
 
     @cached_property
+    def toy_labels(self) -> ToyLabels:
+        return self.judges.toy_labels(self.images)
+
+    @cached_property
     def base(self) -> Tensor | None:
         """The features of the base's own images; None where they are not there any more, or nothing was drawn."""
         files = [one.base for one in self.samples if one.base is not None and one.base.exists()]
@@ -154,6 +184,11 @@ class Evidence:
     def toy(self) -> bool:
         """Whether the truth is known."""
         return self.subject.config.data.name == "toy"
+
+    @property
+    def can_compare_sets(self) -> bool:
+        """Whether there are enough samples and held-out images for a distance between the two sets."""
+        return min(len(self.held_out), len(self.own.samples)) >= MIN_SET_SIZE
 
     def features_of(self, files: Sequence[Path]) -> Tensor:
         """Of the culture's own images, [N, D]."""

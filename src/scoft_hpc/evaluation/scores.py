@@ -6,12 +6,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from scoft_hpc.config.schema import METRICS as NEEDS
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.terms import imagines
 from scoft_hpc.evaluation.evidence import Evidence, Judges, Pictures
 from scoft_hpc.evaluation.generate import Subject
-from scoft_hpc.evaluation.metrics.measure import Measure
-from scoft_hpc.evaluation.metrics.registry import METRICS, Unit
+from scoft_hpc.evaluation.metrics.metric_value import MetricValue
+from scoft_hpc.evaluation.metrics.registry import compute_function
 from scoft_hpc.study import atomic
 
 VERSION = 2
@@ -23,24 +23,27 @@ Row = dict[str, Any]
 def score(subject: Subject, judges: Judges) -> None:
     """Write the run's scores.json from its samples on disk.
 
-    It holds each metric's value with its sample size, and, for the statistics, its values of single samples, prompts
-    or neutral samples where it has them; and which networks judged. A metric that has nothing to go by is absent.
+    It holds each metric's value and sample size; for the statistics, the values of single samples, prompts and neutral
+    samples; and the networks that judged. A metric that cannot be computed from what the run has is absent.
 
     Raises:
         ConfigError: if a network that judges is not there.
         RunError: if features cannot be compared.
     """
     evidence = Evidence(subject, judges)
-    found = {name: METRICS[name].take(evidence) for name in METRICS if name in judges.scoring.metrics}
-    measures = {name: measure for name, measure in found.items() if measure is not None}
+    values = {
+        name: value
+        for name, spec in METRICS.items()
+        if name in judges.scoring.metrics and (value := compute_function(spec)(evidence)) is not None
+    }
     if _trained_towards(subject, judges):
-        measures = {name: _doubted(name, measure) for name, measure in measures.items()}
+        values = {name: _with_doubt(name, value) for name, value in values.items()}
     content = {
         "version": VERSION,
         "run_id": subject.run.run_id,
         "networks": {network: asdict(judge) for network, judge in judges.named.items()},
-        "metrics": {name: measure.record() for name, measure in measures.items()},
-        **_rows(evidence, measures),
+        "metrics": {name: value.record() for name, value in values.items()},
+        **_rows(evidence, values),
     }
     atomic.write_json(subject.run.scores, content)
 
@@ -54,28 +57,28 @@ def _trained_towards(subject: Subject, judges: Judges) -> bool:
     return same and imagines(subject.config.variant)
 
 
-def _doubted(name: str, measure: Measure) -> Measure:
-    if NEEDS[name] != "features":
-        return measure
+def _with_doubt(name: str, value: MetricValue) -> MetricValue:
+    if METRICS[name].embedder != "features":
+        return value
     doubt = (
         "Judged by the network that the run was trained towards; choose another with scoring.features_path."
     )
-    return replace(measure, warning=" ".join(filter(None, (measure.warning, doubt))))
+    return replace(value, warning=" ".join(filter(None, (value.warning, doubt))))
 
 
-def _rows(evidence: Evidence, measures: dict[str, Measure]) -> dict[str, list[Row]]:
+def _rows(evidence: Evidence, values: dict[str, MetricValue]) -> dict[str, list[Row]]:
     """The metrics' values of single samples, prompts and neutral samples."""
     rows = {
-        Unit.sample: _sample_rows(evidence.own),
-        Unit.prompt: [{"prompt": text} for text in evidence.own.prompts[:: evidence.own.shape[1]]],
-        Unit.neutral: _sample_rows(evidence.neutral) if evidence.neutral else [],
+        "samples": _sample_rows(evidence.own),
+        "prompts": [{"prompt": text} for text in evidence.own.prompts[:: evidence.own.shape[1]]],
+        "neutral": _sample_rows(evidence.neutral) if evidence.neutral else [],
     }
-    for name, measure in measures.items():
-        unit = METRICS[name].unit
-        if unit is not Unit.set and measure.each is not None:
-            for row, value in zip(rows[unit], measure.each.tolist(), strict=True):
-                row[name] = value
-    return {unit.value: some for unit, some in rows.items()}
+    for name, value in values.items():
+        key = METRICS[name].rows_key
+        if key is not None and value.per_item is not None:
+            for row, number in zip(rows[key], value.per_item.tolist(), strict=True):
+                row[name] = number
+    return rows
 
 
 def _sample_rows(pictures: Pictures) -> list[Row]:

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from scoft_hpc.config.schema import METRICS
+from scoft_hpc.config.metrics import METRICS, MetricSpec
 from scoft_hpc.results import formats, inference, power, statistics
 from scoft_hpc.results.inference import Comparison
-from scoft_hpc.results.measures import MEASURES, Measure
 from scoft_hpc.results.power import Needed
 from scoft_hpc.results.statistics import Estimate
 from scoft_hpc.results.study import BASE, Study
@@ -48,7 +47,7 @@ class Findings:
     """
 
     study: Study
-    measures: list[Measure]
+    measures: list[MetricSpec]
     variants: list[str]
     cultures: list[str]
     references: list[str]
@@ -58,12 +57,12 @@ class Findings:
 
     def by_culture(self, culture: str, variant: str, measure: str) -> Estimate | None:
         """A variant's mean in one culture; its interval speaks of other seeds, or of other samples of a single run."""
-        return statistics.level(self.study, MEASURES[measure], variant, culture=culture)
+        return statistics.level(self.study, METRICS[measure], variant, culture=culture)
 
     def needed(self, variant: str, reference: str, measure: str) -> Needed | None:
         """What more it takes to see a difference of `worth` between two variants: seeds, or cultures where no number
         of seeds is enough; None where the study cannot tell how far its runs lie apart."""
-        one = MEASURES[measure]
+        one = METRICS[measure]
         pairs = statistics.paired(
             *(statistics.values(self.study, one, name) for name in (variant, reference))
         )
@@ -73,7 +72,7 @@ class Findings:
     def worth(self, reference: str, measure: str) -> float | None:
         """The difference from `reference` that is worth seeing; None where there is no level to measure it by."""
         level = self.of(reference, measure).level
-        return (MEASURES[measure].worth(level.value) or None) if level is not None else None
+        return (METRICS[measure].min_effect_at(level.value) or None) if level is not None else None
 
     def digits(self, measure: str) -> int:
         """Decimals that tell the variants' means apart."""
@@ -92,7 +91,7 @@ class Findings:
 
     def _judges(self, measure: str) -> list[str]:
         """That the runs were judged by different networks, whose numbers do not compare."""
-        network = METRICS.get(measure)
+        network = METRICS[measure].embedder
         found = {
             (judge["name"], judge["digest"])
             for run in self.study.runs
@@ -128,7 +127,7 @@ def findings(study: Study) -> Findings:
     variants = study.variants
     return Findings(
         study=study,
-        measures=[m for m in MEASURES.values() if any(run.metric(m.name) is not None for run in study.runs)],
+        measures=[m for m in METRICS.values() if any(run.metric(m.name) is not None for run in study.runs)],
         variants=variants,
         cultures=study.cultures,
         references=_references(variants) or variants[:1],
@@ -141,10 +140,10 @@ def _references(variants: Sequence[str]) -> list[str]:
     return [firsts[name] for name in REFERENCES if name in firsts]
 
 
-def _best(measure: Measure, levels: Mapping[str, Estimate | None]) -> set[str]:
+def _best(measure: MetricSpec, levels: Mapping[str, Estimate | None]) -> set[str]:
     found = {
         variant: badness
         for variant, level in levels.items()
-        if level is not None and (badness := measure.badness(level.value)) is not None
+        if level is not None and (badness := measure.loss_of(level.value)) is not None
     }
     return {v for v, badness in found.items() if badness == min(found.values())} if len(found) > 1 else set()

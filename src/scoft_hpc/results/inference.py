@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from scoft_hpc.results.measures import Measure
+from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results.statistics import (
     CONFIDENCE,
     UNBOUNDED,
@@ -81,7 +81,7 @@ class Comparison:
 
 
 def comparisons(
-    study: Study, measures: Sequence[Measure], variants: Sequence[str], reference: str
+    study: Study, measures: Sequence[MetricSpec], variants: Sequence[str], reference: str
 ) -> dict[tuple[str, str], Comparison]:
     """(measure's name, variant) -> the variant against `reference`, paired; all of them are one family."""
     family = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results.findings import Finding, Findings
 from scoft_hpc.results.formats import number
-from scoft_hpc.results.measures import Measure
 from scoft_hpc.study.atomic import write_text
 
 ESCAPED = {c: f"\\{c}" for c in "&%$#_{}"} | {
@@ -19,7 +19,12 @@ ESCAPED = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "−": r"\ensuremath{-}",
     "–": "--",
 }
-ARROWS = {"lower": r" $\downarrow$", "higher": r" $\uparrow$", "half": r" $\to\frac{1}{2}$", "neither": ""}
+ARROWS = {
+    "lower": r" $\downarrow$",
+    "higher": r" $\uparrow$",
+    "target_half": r" $\to\frac{1}{2}$",
+    "undirected": "",
+}
 
 
 def write(path: Path, found: Findings) -> None:
@@ -75,8 +80,8 @@ def _body(found: Findings) -> Iterator[str]:
         yield _line(["", *(_interval(finding, found, digits) for _, finding in findings)])
 
 
-def _head(measure: Measure) -> str:
-    return escape(measure.title) + ARROWS[measure.better]
+def _head(measure: MetricSpec) -> str:
+    return escape(measure.title) + ARROWS[measure.direction]
 
 
 def _mean(finding: Finding, found: Findings, digits: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scoft_hpc.results.measures import MEASURES
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results.study import Run, Study
 from scoft_hpc.study.metrics_log import STEP, Row
 from scoft_hpc.study.run_status import Status
@@ -46,7 +46,7 @@ class Logged:
 def of_run(study: Study, run: Run) -> Logged:
     """A run's settings, its whole history, its scores and times."""
     failed = run.status is Status.failed
-    measured = {name: value for name in MEASURES if (value := run.metric(name)) is not None}
+    measured = {name: value for name in METRICS if (value := run.metric(name)) is not None}
     times = {f"seconds/{part}": spent for part, spent in run.result.get("seconds", {}).items()}
     total = {} if run.seconds is None else {"seconds/total": run.seconds}
     failure = {"failure": run.failure.get("message", "")} if failed else {}

@@ -7,16 +7,15 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results import people, wording
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.formats import number, p_value, signed
 from scoft_hpc.results.inference import Comparison
-from scoft_hpc.results.measures import Measure
 from scoft_hpc.results.people import People
 from scoft_hpc.results.report import voices
 from scoft_hpc.results.statistics import Estimate
 from scoft_hpc.results.study import Study
-from scoft_hpc.results.table import HEADLINE
 from scoft_hpc.study import costs
 from scoft_hpc.study.atomic import write_text
 from scoft_hpc.study.run_status import Status
@@ -100,7 +99,7 @@ def _against(found: Findings, reference: str) -> Iterator[str]:
 
 
 def _comparison(
-    compared: Comparison, found: Findings, variant: str, reference: str, m: Measure
+    compared: Comparison, found: Findings, variant: str, reference: str, m: MetricSpec
 ) -> Iterator[str]:
     digits, effect = found.digits(m.name), compared.effect
     text = signed(compared.difference.value, digits) + _interval(compared.difference, digits)
@@ -169,13 +168,13 @@ def _number(found: people.Number | None, write: Callable[[float], str] = number)
 
 
 def _by_culture(found: Findings) -> Iterator[str]:
-    told = [m for m in found.measures if m.name in HEADLINE]
-    if not told or len(found.cultures) < 2:
+    shown = [m for m in found.measures if m.headline is not None]
+    if not shown or len(found.cultures) < 2:
         return
     yield "## By culture"
     yield ""
     yield "Means with 95 % intervals that speak of other seeds of a culture, or of other samples of its only run."
-    for m in told:
+    for m in shown:
         yield ""
         yield f"**{_name(m)}**"
         yield ""
@@ -235,7 +234,7 @@ def _meanings(found: Findings) -> Iterator[str]:
         yield f"- **{_name(m)}**: {m.meaning}"
 
 
-def _name(measure: Measure) -> str:
+def _name(measure: MetricSpec) -> str:
     return f"{measure.title} {measure.arrow}".rstrip()
 
 

@@ -11,18 +11,17 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.errors import RunError
 from scoft_hpc.results import grids, logged, pictures
 from scoft_hpc.results.logged import Logged
-from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.statistics import level
 from scoft_hpc.results.study import Study
-from scoft_hpc.results.table import Row
+from scoft_hpc.results.table import Row, columns
 from scoft_hpc.results.verify import Arrived, continues, lacks
 from scoft_hpc.results.wandb_session import Session, session
 from scoft_hpc.study import atomic
@@ -69,7 +68,9 @@ def _publish(study: Study, rows: Sequence[Row], settings: Wandb, ledger_file: Pa
     ledger, mode = _read_ledger(ledger_file), settings.mode.name
     digests = {r.run_id: logged.digest_of(r, settings.project) for r in study.runs if r.status in ENDED}
     summary = logged.summary_name(study)
-    digests[summary] = logged.digest([logged.FORMAT, settings.project, *map(asdict, rows), digests])
+    digests[summary] = logged.digest(
+        [logged.FORMAT, settings.project, *(row.cells() for row in rows), digests]
+    )
     missing = [name for name, digest in digests.items() if not _is_published(ledger.get(name), digest, mode)]
     if not missing:
         return []
@@ -167,14 +168,13 @@ def send_rows(log: Any, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _study(study: Study, rows: Sequence[Row], digest: str) -> tuple[Logged, Media]:
     """The results table, a grid a culture and each variant's means."""
-    names = [field.name for field in fields(Row)]
     sheets = {c: lines for c in study.cultures if (lines := grids.sample_files(study, c))}
 
     def media() -> dict[str, Any]:
         import wandb
 
         content: dict[str, Any] = {
-            "results": wandb.Table(names, [[getattr(row, n) for n in names] for row in rows])
+            "results": wandb.Table(columns(), [list(row.cells().values()) for row in rows])
         }
         for culture, lines in sheets.items():
             sheet = pictures.contact_sheet([files for _, files in lines])
@@ -184,7 +184,7 @@ def _study(study: Study, rows: Sequence[Row], digest: str) -> tuple[Logged, Medi
 
     means = {
         f"{measure.name}/{variant}": estimate.value
-        for measure in MEASURES.values()
+        for measure in METRICS.values()
         for variant in study.variants
         if (estimate := level(study, measure, variant)) is not None
     }

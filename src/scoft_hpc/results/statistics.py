@@ -19,12 +19,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scoft_hpc.results.measures import Measure
+from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results.study import Run, Study
 
 CONFIDENCE = 0.95
-ROWS = {"sample": "samples", "prompt": "prompts", "neutral": "neutral"}
-"""Where scores.json keeps the values of a measure's units."""
 UNBOUNDED = (-math.inf, math.inf)
 
 Values = Mapping[tuple[str, int], Mapping[str, float]]
@@ -64,7 +62,7 @@ class Units:
     samples: float
 
 
-def values(study: Study, measure: Measure, variant: str, *, culture: str | None = None) -> Values:
+def values(study: Study, measure: MetricSpec, variant: str, *, culture: str | None = None) -> Values:
     """What the variant's scored runs have of a measure, of one culture or of all; runs without it are left out."""
     found: dict[tuple[str, int], Mapping[str, float]] = {}
     for run in study.of(culture=culture, variant=variant):
@@ -76,12 +74,12 @@ def values(study: Study, measure: Measure, variant: str, *, culture: str | None 
     return found
 
 
-def of_units(run: Run, measure: Measure) -> Mapping[str, float]:
+def of_units(run: Run, measure: MetricSpec) -> Mapping[str, float]:
     """The values of a run's samples or prompts, by a name that other variants' runs share; {} of a set's measure.
 
     A prompt goes by its place: baselines may word it in another way.
     """
-    rows = run.scores.get(ROWS.get(measure.unit, ""), [])
+    rows = run.scores.get(measure.rows_key, []) if measure.rows_key else []
     return {
         str(row.get("file", f"prompt {place}")): float(value)
         for place, row in enumerate(rows)
@@ -89,12 +87,12 @@ def of_units(run: Run, measure: Measure) -> Mapping[str, float]:
     }
 
 
-def level(study: Study, measure: Measure, variant: str, *, culture: str | None = None) -> Estimate | None:
+def level(study: Study, measure: MetricSpec, variant: str, *, culture: str | None = None) -> Estimate | None:
     """A variant's mean, of one culture or of all; None where nothing is scored yet."""
     return mean(values(study, measure, variant, culture=culture), bounds=measure.bounds)
 
 
-def of_difference(measure: Measure) -> tuple[float, float]:
+def of_difference(measure: MetricSpec) -> tuple[float, float]:
     """The least and the greatest value that a difference can take."""
     low, high = measure.bounds
     return low - high, high - low

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scoft_hpc.config.metrics import METRICS, MetricSpec
 from scoft_hpc.results.findings import Finding, Findings
 from scoft_hpc.results.formats import number
-from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.study import Study
 from scoft_hpc.study.atomic import replacing, write_text
 from scoft_hpc.study.run_status import Status
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 """Of a terminal."""
-HEADLINE = ("default_style", "in_style", "subject", "kid", "clip_score", "memorization", "diversity")
-"""What is told of a single run, the first first."""
 STATUS_STYLE = {"done": "green", "failed": "bold red", "lost": "red", "running": "cyan"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of results.csv; a measure that the run does not have, or not yet, is None."""
+    """One line of results.csv.
+
+    Attributes:
+        metrics: metric name -> the run's value, for every metric; None where the run has none, or none yet.
+    """
 
     study: str
     culture: str
@@ -37,20 +39,19 @@ class Row:
     run_id: str
     status: str
     seconds: float | None
-    default_style: float | None
-    in_style: float | None
-    subject: float | None
-    clip_score: float | None
-    kid: float | None
-    cmmd: float | None
-    fid: float | None
-    base_distance: float | None
-    memorization: float | None
-    copies: float | None
-    diversity: float | None
-    vendi: float | None
-    neutral_kid: float | None
-    neutral_clip_score: float | None
+    metrics: Mapping[str, float | None]
+
+    def cells(self) -> dict[str, str | int | float | None]:
+        """Column -> value, in the order of `columns`."""
+        return {**{name: getattr(self, name) for name in RUN_COLUMNS}, **self.metrics}
+
+
+RUN_COLUMNS = tuple(field.name for field in fields(Row) if field.name != "metrics")
+
+
+def columns() -> list[str]:
+    """The columns of results.csv: what a run is, then every metric."""
+    return [*RUN_COLUMNS, *METRICS]
 
 
 def rows(study: Study) -> list[Row]:
@@ -64,7 +65,7 @@ def rows(study: Study) -> list[Row]:
             run_id=run.run_id,
             status=run.status.value,
             seconds=run.seconds,
-            **{name: run.metric(name) for name in MEASURES},
+            metrics={name: run.metric(name) for name in METRICS},
         )
         for run in study.runs
     ]
@@ -73,36 +74,38 @@ def rows(study: Study) -> list[Row]:
 def write_csv(path: Path, table: Sequence[Row]) -> None:
     """Numbers in full precision; None is an empty field."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer = csv.DictWriter(text, columns(), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in table)
+    writer.writerows(row.cells() for row in table)
     write_text(path, text.getvalue())
 
 
 def write_parquet(path: Path, table: Sequence[Row]) -> None:
-    """The rows of results.csv with their types: text, whole and real numbers; None is null."""
+    """The rows of results.csv with their types: strings, integers and doubles; None is null."""
     import pyarrow
     from pyarrow import parquet
 
-    types = {"str": pyarrow.string(), "int": pyarrow.int64(), "float | None": pyarrow.float64()}
-    schema = pyarrow.schema([(field.name, types[str(field.type)]) for field in fields(Row)])
-    content = pyarrow.Table.from_pylist([asdict(row) for row in table], schema=schema)
+    types = dict.fromkeys(RUN_COLUMNS, pyarrow.string())
+    types |= {"seed": pyarrow.int64(), "seconds": pyarrow.float64()}
+    schema = pyarrow.schema([(name, types.get(name, pyarrow.float64())) for name in columns()])
+    content = pyarrow.Table.from_pylist([row.cells() for row in table], schema=schema)
     with replacing(path) as temporary:
         parquet.write_table(content, temporary)
 
 
 def run_table(table: Sequence[Row]) -> Table:
-    """A line a run, with as many of the headline measures as 80 columns hold."""
+    """One line per run, with as many of the headline metrics as fit 80 columns."""
     from rich.markup import escape
 
     names = [max((len(str(getattr(row, n))) for row in table), default=0) for n in ("culture", "variant")]
-    measured, room = [], WIDTH - sum(max(7, name) + 2 for name in names) - len("seed  running  1234.5")
-    for measure in (MEASURES[name] for name in HEADLINE):
-        room -= max(len(measure.short), 4) + 2
-        if room >= 0 and any(getattr(row, measure.name) is not None for row in table):
-            measured.append(measure)
+    shown: list[MetricSpec] = []
+    remaining = WIDTH - sum(max(7, name) + 2 for name in names) - len("seed  running  1234.5")
+    for spec in headline_metrics():
+        remaining -= max(len(spec.short), 4) + 2
+        if remaining >= 0 and any(row.metrics[spec.name] is not None for row in table):
+            shown.append(spec)
     lines = _table(
-        "Runs", "culture", "variant", "seed", "status", "sec", *(m.short for m in measured), left=2
+        "Runs", "culture", "variant", "seed", "status", "sec", *(spec.short for spec in shown), left=2
     )
     lines.columns[3].justify = "left"
     for before, row in zip([None, *table], table, strict=False):
@@ -115,9 +118,15 @@ def run_table(table: Sequence[Row]) -> Table:
             str(row.seed),
             f"[{STATUS_STYLE.get(row.status, 'dim')}]{row.status}[/]",
             "–" if row.seconds is None else f"{row.seconds:.1f}",
-            *(number(getattr(row, m.name)) for m in measured),
+            *(number(row.metrics[spec.name]) for spec in shown),
         )
     return lines
+
+
+def headline_metrics() -> list[MetricSpec]:
+    """The metrics that are shown for every run, the most important first."""
+    places = {spec.name: spec.headline for spec in METRICS.values() if spec.headline is not None}
+    return [METRICS[name] for name in sorted(places, key=places.__getitem__)]
 
 
 def summary_tables(found: Findings) -> list[Table]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.study import Run, Study
 from scoft_hpc.study import lease
 from scoft_hpc.study.metrics_log import STEP, Row
@@ -76,7 +76,7 @@ class Events:
         """The run's measures, beside what it was."""
         if SETTINGS not in self._results:
             self._add_settings({"culture": run.culture, "variant": run.variant, "seed": run.seed})
-        for name in MEASURES:
+        for name in METRICS:
             value, tag = run.metric(name), MEASURED + name
             if value is not None and self._results.get(tag) != np.float32(value):
                 self._open().add_scalar(tag, value, max(self._last, 0))

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scoft_hpc.results.measures import MEASURES, Measure
+from scoft_hpc.config.metrics import METRICS, MetricSpec
 from scoft_hpc.results.statistics import CONFIDENCE, interval
 from scoft_hpc.results.study import Run, Study
 
@@ -57,17 +57,17 @@ class Tracking:
     has no better end.
     """
 
-    metric: Measure
-    truth: Measure
+    metric: MetricSpec
+    truth: MetricSpec
     overall: Correlation | None
     within: Correlation | None
     expected: int | None
 
 
 def tracking(study: Study) -> list[Tracking]:
-    """Every metric with each truth, in the order of `MEASURES`; empty where the truth is not known."""
+    """Every metric with each truth, in the order of `METRICS`; empty where the truth is not known."""
     runs = list(_distinct(study))
-    told = [m for m in MEASURES.values() if any(run.metric(m.name) is not None for run in runs)]
+    told = [m for m in METRICS.values() if any(run.metric(m.name) is not None for run in runs)]
     return [
         _track(metric, truth, runs)
         for metric in told
@@ -121,15 +121,15 @@ def spearman(x: Array, y: Array, weights: Array) -> Array:
         )
 
 
-def _track(metric: Measure, truth: Measure, runs: Sequence[Run]) -> Tracking:
+def _track(metric: MetricSpec, truth: MetricSpec, runs: Sequence[Run]) -> Tracking:
     points = [
         (one, other, run.culture)
         for run in runs
         if (one := run.metric(metric.name)) is not None and (other := run.metric(truth.name)) is not None
     ]
     x, y, cultures = ([p[0] for p in points], [p[1] for p in points], [p[2] for p in points])
-    signs = {"higher": 1, "lower": -1, "half": 0, "neither": 0}
-    expected = signs[metric.better] * signs[truth.better] or None
+    signs = {"higher": 1, "lower": -1, "target_half": 0, "undirected": 0}
+    expected = signs[metric.direction] * signs[truth.direction] or None
     return Tracking(metric, truth, overall(x, y, cultures), within(x, y, cultures), expected)
 
 

@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import kendalltau, spearmanr
 
 from results.conftest import Maker
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.human_eval import database, pages, survey_file, template
 from scoft_hpc.human_eval.analysis import metrics
 from scoft_hpc.human_eval.analysis.analyse import analyse
@@ -24,7 +25,6 @@ from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Ethics, Question, Survey
 from scoft_hpc.results import markdown, study
 from scoft_hpc.results.findings import findings
-from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.report import page as report
 from scoft_hpc.results.study import Study
 from surveys import pages_from
@@ -122,7 +122,7 @@ def test_asked_again_the_results_are_the_same_bytes(asked: Study, capsys: pytest
 def test_metrics_correlate_as_scipy_says(asked: Study) -> None:
     assert asked.people is not None
     one = next(t for t in asked.people.tracked if (t.question, t.metric) == ("culture", "kid"))
-    goodness = metrics.good(asked, MEASURES["kid"])
+    goodness = metrics.good(asked, METRICS["kid"])
     worth = {
         (table.culture, s.system): s.worth.value
         for table in asked.people.of("culture")
@@ -151,9 +151,9 @@ def test_a_metric_that_knows_peoples_mind_agrees_on_every_pair(asked: Study, dra
     assert opposite.won.tolist() == [0]
     flat = metrics.agreed(found, dict.fromkeys(knows, 1.0))
     assert flat.won.tolist() == [12]
-    values = metrics.pictures(asked, MEASURES["clip_score"], drawn)
+    values = metrics.pictures(asked, METRICS["clip_score"], drawn)
     assert set(values) == set(knows)
-    assert metrics.pictures(asked, MEASURES["kid"], drawn) == {}
+    assert metrics.pictures(asked, METRICS["kid"], drawn) == {}
 
 
 def test_of_one_culture_the_interval_is_over_raters(

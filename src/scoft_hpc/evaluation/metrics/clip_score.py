@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoft_hpc.evaluation.metrics.measure import Measure, as_directions, mean_of
+from scoft_hpc.evaluation.evidence import Evidence
+from scoft_hpc.evaluation.metrics.metric_value import MetricValue, mean_of, unit_features
 
 WEIGHT = 2.5
-PREFIX = "A photo depicts "
-"""What the authors put before each text."""
 
 
-def clip_score(images: Tensor, texts: Tensor) -> Measure:
+def compute_clip_score(inputs: Evidence) -> MetricValue:
+    """CLIPScore of the samples and their prompts."""
+    return clip_score(inputs.own.clip, inputs.own.clip_texts)
+
+
+def compute_neutral_clip_score(inputs: Evidence) -> MetricValue | None:
+    """CLIPScore of the samples of neutral prompts; None where there are none."""
+    neutral = inputs.neutral
+    return None if neutral is None else clip_score(neutral.clip, neutral.clip_texts)
+
+
+def clip_score(images: Tensor, texts: Tensor) -> MetricValue:
     """2.5 max(cos(image, text), 0), a value an image and its mean.
 
     Higher is a better match. It says whether CLIP sees the subject. It does not see counts, relations or spelling well,
     and knows the images of the web: what a culture calls by a word that CLIP learned elsewhere may score low where a
-    person would agree. Numbers compare only under one CLIP, and with `PREFIX` before all texts or before none; other
-    suites report 100 max(cos, 0).
+    person would agree. Numbers compare only under one CLIP, and with `CLIP_SCORE_PREFIX` before all texts or before
+    none; other suites report 100 max(cos, 0).
 
     Args:
         images: CLIP image embeddings [N, D] of any length.
@@ -26,18 +36,18 @@ def clip_score(images: Tensor, texts: Tensor) -> Measure:
     Raises:
         RunError: unequal numbers, or embeddings that cannot be compared.
 
-    Source: Hessel et al. 2021, CLIPScore; their code uses ViT-B/32 and `PREFIX`.
+    Source: Hessel et al. 2021, CLIPScore; their code uses ViT-B/32 and `CLIP_SCORE_PREFIX`.
     """
     each = WEIGHT * _cosines(images, texts).clamp_min(0)
     return mean_of(each, n=len(each))
 
 
-def clip_cosine(images: Tensor, texts: Tensor) -> Measure:
+def clip_cosine(images: Tensor, texts: Tensor) -> MetricValue:
     """cos(image, text), a value an image and its mean: `clip_score` neither cut at 0 nor scaled. Arguments as there."""
     each = _cosines(images, texts)
     return mean_of(each, n=len(each))
 
 
 def _cosines(images: Tensor, texts: Tensor) -> Tensor:
-    a, b = as_directions("CLIPScore", same_size=True, images=images, texts=texts)
+    a, b = unit_features("CLIPScore", same_size=True, images=images, texts=texts)
     return (a * b).sum(1)

@@ -5,14 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scoft_hpc.evaluation.metrics.measure import Measure, as_directions
+from scoft_hpc.evaluation.evidence import Evidence
+from scoft_hpc.evaluation.metrics.metric_value import MetricValue, unit_features
 from scoft_hpc.evaluation.metrics.mmd import biased_mmd2, unbiased_mmd2
 
 SIGMA = 10.0
 SCALE = 1000.0
 
 
-def cmmd(samples: Tensor, reference: Tensor, *, biased: bool = False) -> Measure:
+def compute_cmmd(inputs: Evidence) -> MetricValue | None:
+    """CMMD of the samples and the culture's held-out images; None where either has fewer than 2."""
+    if not inputs.can_compare_sets:
+        return None
+    return cmmd(inputs.own.clip, inputs.clip_of(inputs.held_out))
+
+
+def cmmd(samples: Tensor, reference: Tensor, *, biased: bool = False) -> MetricValue:
     """1000 MMD² of unit CLIP embeddings under k(x, y) = exp(-|x - y|² / (2 σ²)), σ = 10.
 
     Lower is nearer. The unbiased estimate is right on average for sets of any size and may fall below 0; the biased one
@@ -34,9 +42,9 @@ def cmmd(samples: Tensor, reference: Tensor, *, biased: bool = False) -> Measure
 
     Source: Jayasumana et al. 2024, Rethinking FID; google-research `cmmd/distance.py`.
     """
-    x, y = as_directions("CMMD", least=2, samples=samples, reference=reference)
+    x, y = unit_features("CMMD", min_images=2, samples=samples, reference=reference)
     mmd2 = biased_mmd2 if biased else unbiased_mmd2
-    return Measure(SCALE * mmd2(gaussian, x, y), len(x), len(y))
+    return MetricValue(SCALE * mmd2(gaussian, x, y), len(x), len(y))
 
 
 def gaussian(x: Tensor, y: Tensor) -> Tensor:

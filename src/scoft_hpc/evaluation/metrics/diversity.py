@@ -10,10 +10,23 @@ import torch
 from torch import Tensor
 
 from scoft_hpc.errors import RunError
-from scoft_hpc.evaluation.metrics.measure import Measure, as_directions, mean_of
+from scoft_hpc.evaluation.evidence import Evidence
+from scoft_hpc.evaluation.metrics.metric_value import MetricValue, mean_of, unit_features
 
 
-def pairwise_distance(samples: Tensor) -> Measure:
+def compute_diversity(inputs: Evidence) -> MetricValue | None:
+    """`pairwise_distance` of the samples; None where a prompt has one sample."""
+    if inputs.own.shape[1] < 2:
+        return None
+    return pairwise_distance(inputs.own.by_prompt(inputs.own.features))
+
+
+def compute_vendi(inputs: Evidence) -> MetricValue:
+    """`vendi_score` of the samples."""
+    return vendi_score(inputs.own.by_prompt(inputs.own.features))
+
+
+def pairwise_distance(samples: Tensor) -> MetricValue:
     """The mean of 1 - cos over the pairs of samples of one prompt, a value a prompt and its mean; in [0, 2].
 
     It does not depend on how many samples a prompt has, and grows alike by one outlier or by many kinds.
@@ -30,7 +43,7 @@ def pairwise_distance(samples: Tensor) -> Measure:
     return mean_of(each, n=x.shape[0] * x.shape[1])
 
 
-def vendi_score(samples: Tensor) -> Measure:
+def vendi_score(samples: Tensor) -> MetricValue:
     """The effective number of different images among S: exp(-Σ λ ln λ) over the eigenvalues λ of K/S, K_ij = cos.
 
     A value a prompt and its mean; 1 where all are alike, S where no two share a direction, k where there are k kinds,
@@ -60,5 +73,5 @@ def _by_prompt(metric: str, samples: Tensor, *, least: int) -> Tensor:
             f"{metric}: samples have shape {list(samples.shape)}; expected [prompts, samples of each, features] with "
             f"at least {least} samples a prompt. Generate more (evaluation.samples), or leave this metric out."
         )
-    (flat,) = as_directions(metric, samples=samples.flatten(0, 1))
+    (flat,) = unit_features(metric, samples=samples.flatten(0, 1))
     return flat.view(samples.shape)

@@ -7,13 +7,21 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from scoft_hpc.evaluation.metrics.measure import Measure, as_features
+from scoft_hpc.evaluation.evidence import Evidence
+from scoft_hpc.evaluation.metrics.metric_value import MetricValue, as_features
 
 ENOUGH = 2048
 """Images of each set below which a FID warns: fewer cannot even fill the covariance of Inception's 2048 features."""
 
 
-def fid(samples: Tensor, reference: Tensor) -> Measure:
+def compute_fid(inputs: Evidence) -> MetricValue | None:
+    """FID of the samples and the culture's held-out images; None where either has fewer than 2."""
+    if not inputs.can_compare_sets:
+        return None
+    return fid(inputs.own.features, inputs.features_of(inputs.held_out))
+
+
+def fid(samples: Tensor, reference: Tensor) -> MetricValue:
     """|μ_x - μ_y|² + tr(Σ_x + Σ_y - 2 (Σ_x Σ_y)^½), the distance of two Gaussians with the sets' mean and covariance.
 
     Lower is nearer. It is too high for sets of any size, by an amount that depends on the size and on the model, so it
@@ -32,7 +40,7 @@ def fid(samples: Tensor, reference: Tensor) -> Measure:
 
     Source: Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule; its bias: Chong and Forsyth 2020.
     """
-    x, y = as_features("FID", least=2, samples=samples, reference=reference)
+    x, y = as_features("FID", min_images=2, samples=samples, reference=reference)
     root_x, root_y = _root(x), _root(y)
     shift = (x.mean(0) - y.mean(0)).square().sum()
     overlap = torch.linalg.svdvals(root_x @ root_y.T).sum()
@@ -44,7 +52,7 @@ def fid(samples: Tensor, reference: Tensor) -> Measure:
             f"FID of {fewest} images is biased beyond use; it needs at least {ENOUGH} of each set. "
             "Read KID, which is unbiased, or generate more."
         )
-    return Measure(float(value), len(x), len(y), warning=warning)
+    return MetricValue(float(value), len(x), len(y), warning=warning)
 
 
 def _root(x: Tensor) -> Tensor:

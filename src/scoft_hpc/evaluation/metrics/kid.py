@@ -7,13 +7,21 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from scoft_hpc.evaluation.metrics.measure import Measure, as_features
+from scoft_hpc.evaluation.evidence import Evidence
+from scoft_hpc.evaluation.metrics.metric_value import MetricValue, as_features
 from scoft_hpc.evaluation.metrics.mmd import unbiased_mmd2
 
 BLOCKS = 10
 
 
-def kid(samples: Tensor, reference: Tensor, *, blocks: int = BLOCKS) -> Measure:
+def compute_kid(inputs: Evidence) -> MetricValue | None:
+    """KID of the samples and the culture's held-out images; None where either has fewer than 2."""
+    if not inputs.can_compare_sets:
+        return None
+    return kid(inputs.own.features, inputs.features_of(inputs.held_out))
+
+
+def kid(samples: Tensor, reference: Tensor, *, blocks: int = BLOCKS) -> MetricValue:
     """The unbiased MMD² under the cubic kernel k(x, y) = (x·y/D + 1)³, with a standard error.
 
     It says whether the first three moments of the features differ; lower is nearer, 0 is the same distribution, and
@@ -36,10 +44,10 @@ def kid(samples: Tensor, reference: Tensor, *, blocks: int = BLOCKS) -> Measure:
 
     Source: Binkowski et al. 2018, Demystifying MMD GANs.
     """
-    x, y = as_features("KID", least=2, samples=samples, reference=reference)
+    x, y = as_features("KID", min_images=2, samples=samples, reference=reference)
     estimates = block_estimates(x, y, blocks)
     error = float(estimates.std()) / sqrt(len(estimates)) if len(estimates) > 1 else None
-    return Measure(unbiased_mmd2(cubic, x, y), len(x), len(y), error)
+    return MetricValue(unbiased_mmd2(cubic, x, y), len(x), len(y), error)
 
 
 def block_estimates(x: Tensor, y: Tensor, blocks: int = BLOCKS) -> Tensor:

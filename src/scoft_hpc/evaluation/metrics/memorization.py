@@ -13,17 +13,34 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scoft_hpc.evaluation.metrics.measure import Measure, as_directions, mean_of
+from scoft_hpc.evaluation.evidence import Evidence
+from scoft_hpc.evaluation.metrics.metric_value import MetricValue, mean_of, unit_features
 
 
 class Copies(NamedTuple):
     """The share of samples that count as copies, and the cosine above which they do."""
 
-    share: Measure
+    share: MetricValue
     threshold: float
 
 
-def nearer_to_train(samples: Tensor, train: Tensor, held_out: Tensor) -> Measure:
+def compute_memorization(inputs: Evidence) -> MetricValue | None:
+    """`nearer_to_train` of the samples; None without held-out images."""
+    if not inputs.held_out:
+        return None
+    trained, held_out = inputs.features_of(inputs.trained), inputs.features_of(inputs.held_out)
+    return nearer_to_train(inputs.own.features, trained, held_out)
+
+
+def compute_copies(inputs: Evidence) -> MetricValue | None:
+    """The share of `copies` among the samples; None without held-out images."""
+    if not inputs.held_out:
+        return None
+    trained, held_out = inputs.features_of(inputs.trained), inputs.features_of(inputs.held_out)
+    return copies(inputs.own.features, trained, held_out).share
+
+
+def nearer_to_train(samples: Tensor, train: Tensor, held_out: Tensor) -> MetricValue:
     """The share of samples nearer to a training image than to any held-out one, as it were with sets of one size.
 
     0.5 is chance, 1 is the strongest sign of memorization. Of unequal sets the larger has the nearest image more often,
@@ -49,7 +66,7 @@ def nearer_to_train(samples: Tensor, train: Tensor, held_out: Tensor) -> Measure
     Source: the share nearer to training than to holdout is that of Platzer and Reutterer 2021, Holdout-Based Empirical
     Assessment of Mixed-Type Synthetic Data; equal sizes in expectation are ours.
     """
-    x, trained, held = as_directions("memorization", samples=samples, train=train, held_out=held_out)
+    x, trained, held = unit_features("memorization", samples=samples, train=train, held_out=held_out)
     to_train, to_held = x @ trained.T, x @ held.T
     if len(trained) >= len(held):
         nearer = (to_train > to_held.amax(1, keepdim=True)).sum(1)
@@ -83,7 +100,7 @@ def copies(samples: Tensor, train: Tensor, held_out: Tensor, *, quantile: float 
     Source: Somepalli et al. 2023, Diffusion Art or Digital Forgery?, for the share over a threshold, a fixed one there;
     Vovk et al. 2005, Algorithmic Learning in a Random World, for this threshold, that of split conformal prediction.
     """
-    x, trained, held = as_directions("memorization", samples=samples, train=train, held_out=held_out)
+    x, trained, held = unit_features("memorization", samples=samples, train=train, held_out=held_out)
     rank = ceil((len(held) + 1) * quantile)
     threshold = (held @ trained.T).amax(1).sort().values[min(rank, len(held)) - 1]
     warning = None

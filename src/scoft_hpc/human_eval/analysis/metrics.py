@@ -16,6 +16,7 @@ from itertools import combinations
 
 import numpy as np
 
+from scoft_hpc.config.metrics import METRICS, MetricSpec
 from scoft_hpc.human_eval.analysis import rates, worths
 from scoft_hpc.human_eval.analysis.consistency import tau
 from scoft_hpc.human_eval.analysis.rankings import Array, Rankings
@@ -23,7 +24,6 @@ from scoft_hpc.human_eval.analysis.rates import Tally
 from scoft_hpc.human_eval.analysis.resampling import resample, spread
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.results import tracking
-from scoft_hpc.results.measures import MEASURES, Measure
 from scoft_hpc.results.people import Number, Tracked, finite
 from scoft_hpc.results.study import Study
 from scoft_hpc.results.tracking import MOST, Correlation
@@ -46,7 +46,7 @@ def tracked(
         found: the question's rankings.
         by_culture: culture -> system -> worth, of cultures that are told.
     """
-    for measure in MEASURES.values():
+    for measure in METRICS.values():
         goodness = good(study, measure)
         points = [
             (culture, system)
@@ -73,18 +73,18 @@ def tracked(
         )
 
 
-def good(study: Study, measure: Measure) -> dict[Point, float]:
+def good(study: Study, measure: MetricSpec) -> dict[Point, float]:
     """(culture, system) -> how good the metric holds it, the mean over runs; empty where no end is better."""
     values: dict[Point, list[float]] = {}
     for run in study.runs:
         value = run.metric(measure.name)
-        badness = None if value is None else measure.badness(value)
+        badness = None if value is None else measure.loss_of(value)
         if badness is not None:
             values.setdefault((run.culture, run.variant), []).append(-badness)
     return {point: float(np.mean(some)) for point, some in values.items()}
 
 
-def pictures(study: Study, measure: Measure, pages: Sequence[Page]) -> dict[tuple[str, str], float]:
+def pictures(study: Study, measure: MetricSpec, pages: Sequence[Page]) -> dict[tuple[str, str], float]:
     """(page, system) -> how good the metric holds the picture; empty of a metric without values of single samples."""
     if measure.unit != "sample":
         return {}
@@ -99,7 +99,7 @@ def pictures(study: Study, measure: Measure, pages: Sequence[Page]) -> dict[tupl
     for page in pages:
         for picture in page.pictures:
             value = rows.get((picture.run_id, picture.file))
-            badness = None if value is None else measure.badness(float(value))
+            badness = None if value is None else measure.loss_of(float(value))
             if badness is not None:
                 found[page.id, picture.system] = -badness
     return found
@@ -121,7 +121,7 @@ def agreed(found: Rankings, goodness: Mapping[tuple[str, str], float]) -> Tally:
 
 
 def _pairs(
-    found: Rankings, measure: Measure, study: Study, pages: Sequence[Page], rng: np.random.Generator
+    found: Rankings, measure: MetricSpec, study: Study, pages: Sequence[Page], rng: np.random.Generator
 ) -> Number | None:
     goodness = pictures(study, measure, pages)
     if not goodness or not found.raters:

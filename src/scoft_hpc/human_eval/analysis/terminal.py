@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results.formats import NONE, number, p_value, signed
-from scoft_hpc.results.measures import MEASURES
 from scoft_hpc.results.people import Number, People, Table, interval
 from scoft_hpc.results.report import voices
 from scoft_hpc.results.wording import title, too_few
@@ -93,7 +93,7 @@ def metrics(found: People) -> Lines | None:
     lines = _lines(name, "metric", "agrees on pairs", "", "ρ within cultures", "", "ρ over all")
     for one in told:
         lines.add_row(
-            MEASURES[one.metric].short,
+            METRICS[one.metric].short,
             number(one.pairs.value if one.pairs else None),
             interval(one.pairs) if one.pairs else "",
             NONE if one.within is None else signed(one.within.value),

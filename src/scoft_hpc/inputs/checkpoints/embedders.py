@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scoft_hpc.config.schema import METRICS, Scoring
+from scoft_hpc.config.metrics import METRICS, Embedder
+from scoft_hpc.config.schema import Scoring
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import hub, safetensors_header
 from scoft_hpc.inputs.checkpoints.digest import digest
@@ -54,9 +55,9 @@ def resolve(scoring: Scoring) -> Scoring:
     return scoring
 
 
-def networks(metrics: Iterable[str]) -> set[str]:
+def networks(metrics: Iterable[str]) -> set[Embedder]:
     """Which of `features` and `clip` the metrics look through."""
-    return {network for name in metrics if (network := METRICS[name]) is not None}
+    return {embedder for name in metrics if (embedder := METRICS[name].embedder) is not None}
 
 
 def features(scoring: Scoring) -> Path:
@@ -75,7 +76,7 @@ def clip(scoring: Scoring) -> Path:
 
 def judges(scoring: Scoring) -> dict[str, Judge]:
     """The networks that its metrics look through, as scores.json keeps them: name and digest of the weights."""
-    found = {}
+    found: dict[str, Judge] = {}
     for network in sorted(networks(scoring.metrics)):
         folder = features(scoring) if network == "features" else clip(scoring)
         name = scoring.features if network == "features" else Path(scoring.clip).name
@@ -103,7 +104,7 @@ def _folder(given: str, example: str, setting: str, kinds: tuple[str, ...], more
     return folder
 
 
-def _without(network: str) -> str:
+def _without(network: Embedder) -> str:
     """How to do without a network."""
-    names = [name for name, needed in METRICS.items() if needed == network and name in Scoring().metrics]
+    names = [spec.name for spec in METRICS.values() if spec.by_default and spec.embedder == network]
     return f"Or leave out the metrics that look through it ({', '.join(names)}) with scoring.metrics=[…]."

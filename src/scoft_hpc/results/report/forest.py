@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results import statistics
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.inference import Comparison
-from scoft_hpc.results.measures import Measure
 from scoft_hpc.results.statistics import Estimate
 
 MARGIN = 7.0
@@ -40,14 +40,14 @@ class Band:
 class Forest:
     """`zero` and `ticks` (with their values) in per cent of the width."""
 
-    measure: Measure
+    measure: MetricSpec
     reference: str
     zero: float
     ticks: list[tuple[float, float]]
     bands: list[Band]
 
 
-def forest(found: Findings, measure: Measure, reference: str) -> Forest | None:
+def forest(found: Findings, measure: MetricSpec, reference: str) -> Forest | None:
     """None where nothing is compared with the reference."""
     compared = {
         variant: comparison
@@ -77,7 +77,7 @@ def forest(found: Findings, measure: Measure, reference: str) -> Forest | None:
     )
 
 
-def _by_culture(found: Findings, measure: Measure, variant: str, reference: str) -> Mapping[int, Estimate]:
+def _by_culture(found: Findings, measure: MetricSpec, variant: str, reference: str) -> Mapping[int, Estimate]:
     """Paired differences by the culture's place; the interval speaks of its other seeds, or of a run's samples."""
     pairs = statistics.paired(*(statistics.values(found.study, measure, v) for v in (variant, reference)))
     bounds = statistics.of_difference(measure)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.formats import NONE
 from scoft_hpc.results.inference import Comparison
-from scoft_hpc.results.measures import Measure
 from scoft_hpc.results.statistics import Estimate
 from scoft_hpc.results.study import Study
 
@@ -37,7 +37,7 @@ class Cell:
 class Line:
     """A measure of all variants; `size` is what a run's number rests on, `warnings` what its metric warned of."""
 
-    measure: Measure
+    measure: MetricSpec
     digits: int
     size: str
     warnings: list[str]
@@ -63,7 +63,7 @@ class Difference:
 class Block:
     """All variants' differences from a reference under one measure; `worth` is the difference worth seeing."""
 
-    measure: Measure
+    measure: MetricSpec
     digits: int
     worth: float | None
     rows: list[Difference]
@@ -72,7 +72,7 @@ class Block:
 def groups(found: Findings) -> list[Group]:
     """The measures in their groups, each with all variants, greyed against the first reference."""
 
-    def title(measure: Measure) -> str:
+    def title(measure: MetricSpec) -> str:
         return GROUPS.get(measure.group, measure.group.capitalize())
 
     return [
@@ -92,7 +92,7 @@ def differences(found: Findings, reference: str) -> list[Block]:
     return blocks
 
 
-def _line(found: Findings, measure: Measure) -> Line:
+def _line(found: Findings, measure: MetricSpec) -> Line:
     reference = found.references[0]
     cells = []
     for variant in found.variants:
@@ -110,7 +110,7 @@ def _line(found: Findings, measure: Measure) -> Line:
     )
 
 
-def _rows(found: Findings, measure: Measure, reference: str) -> Iterator[Difference]:
+def _rows(found: Findings, measure: MetricSpec, reference: str) -> Iterator[Difference]:
     for variant in found.variants:
         comparison = found.of(variant, measure.name).against.get(reference)
         if comparison is not None:
@@ -118,7 +118,7 @@ def _rows(found: Findings, measure: Measure, reference: str) -> Iterator[Differe
             yield Difference(variant, comparison, NONE if needed is None else needed.text)
 
 
-def _size(study: Study, measure: Measure) -> str:
+def _size(study: Study, measure: MetricSpec) -> str:
     """Such as `24 samples a run, held against 28 images`."""
     metrics = [m for run in study.runs if (m := run.scores.get("metrics", {}).get(measure.name)) is not None]
     units = {"sample": "samples", "set": "samples", "prompt": "prompts", "neutral": "samples"}[measure.unit]

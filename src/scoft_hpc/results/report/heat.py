@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results.findings import Findings
-from scoft_hpc.results.measures import Measure
 
 Cell = tuple[float, float]
 """A mean, and how good it is, from 0 to 1."""
@@ -15,16 +15,16 @@ Cell = tuple[float, float]
 
 @dataclass(frozen=True)
 class Heat:
-    measure: Measure
+    measure: MetricSpec
     digits: int
     lines: list[tuple[str, list[Cell | None]]]
 
 
 def heats(found: Findings) -> list[Heat]:
-    return [_heat(found, measure) for measure in found.measures if measure.better != "neither"]
+    return [_heat(found, measure) for measure in found.measures if measure.direction != "undirected"]
 
 
-def _heat(found: Findings, measure: Measure) -> Heat:
+def _heat(found: Findings, measure: MetricSpec) -> Heat:
     levels = {
         (c, v): e.value
         for c in found.cultures
@@ -42,10 +42,10 @@ def _heat(found: Findings, measure: Measure) -> Heat:
     )
 
 
-def _goodness(measure: Measure, levels: Sequence[float]) -> list[float]:
+def _goodness(measure: MetricSpec, levels: Sequence[float]) -> list[float]:
     """From the worst to the best that a share can be; of other measures, from the worst to the best that is there."""
-    bad = [measure.badness(level) or 0.0 for level in levels]
-    ends = [measure.badness(end) or 0.0 for end in (*measure.bounds, *([0.5] if measure.goal else []))]
+    bad = [measure.loss_of(level) or 0.0 for level in levels]
+    ends = [measure.loss_of(end) or 0.0 for end in (*measure.bounds, *([0.5] if measure.target else []))]
     if not all(map(math.isfinite, ends)) or measure.bounds != (0.0, 1.0):
         ends = bad
     least, span = min(ends, default=0.0), max(ends, default=0.0) - min(ends, default=0.0)

@@ -13,9 +13,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results import formats, grids, people, wording
 from scoft_hpc.results.findings import Findings
-from scoft_hpc.results.measures import Measure
 from scoft_hpc.results.report import headline, made, svg, voices
 from scoft_hpc.results.report.forest import forest
 from scoft_hpc.results.report.heat import heats
@@ -145,7 +145,7 @@ def _shown(found: Findings) -> dict[str, Any]:
     }
 
 
-def _tracking(study: Study) -> list[tuple[Measure, list[Tracking]]]:
+def _tracking(study: Study) -> list[tuple[MetricSpec, list[Tracking]]]:
     """Each metric with how it tracks the truths; one that nothing can be said of is left out."""
     by_metric = groupby(tracking(study), key=lambda one: one.metric)
     told = [(metric, list(some)) for metric, some in by_metric]

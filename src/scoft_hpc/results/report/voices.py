@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scoft_hpc.config.metrics import METRICS, MetricSpec
 from scoft_hpc.results import formats, people, wording
-from scoft_hpc.results.measures import MEASURES, Measure
 from scoft_hpc.results.people import People, Standing, Table, Tracked
 from scoft_hpc.results.report import svg
 
@@ -48,7 +48,7 @@ class Voices:
     alone: str
     questions: list[Question]
     key: list[tuple[int, str]]
-    metrics: list[tuple[Measure, list[Tracked | None]]]
+    metrics: list[tuple[MetricSpec, list[Tracked | None]]]
 
 
 def voices(found: People, variants: Sequence[str]) -> Voices:
@@ -63,7 +63,7 @@ def voices(found: People, variants: Sequence[str]) -> Voices:
         [(colours[system], system) for system in found.systems],
         [
             (measure, [by_metric.get((name, question)) for question in found.questions])
-            for name, measure in MEASURES.items()
+            for name, measure in METRICS.items()
             if any(metric == name for metric, _ in by_metric)
         ],
     )
