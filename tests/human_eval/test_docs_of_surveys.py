@@ -133,5 +133,5 @@ def test_the_question_of_ones_own_is_one(study: StudyDir, tmp_path: Path) -> Non
 
 
 def test_catalogues_lie_where_the_page_says() -> None:
-    assert str(catalogue.FOLDER / "en.yaml").endswith("scoft_hpc/ratings/web/catalogues/en.yaml")
-    assert "src/scoft_hpc/ratings/web/catalogues/en.yaml" in PAGE
+    assert str(catalogue.FOLDER / "en.yaml").endswith("scoft_hpc/human_eval/web/catalogues/en.yaml")
+    assert "src/scoft_hpc/human_eval/web/catalogues/en.yaml" in PAGE

@@ -49,5 +49,5 @@ def test_scorer_is_frozen_and_reads_clean_renders() -> None:
 
 
 def test_a_missing_file_is_told_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"scorer\.safetensors.*scoft_hpc\.toy\.pretrain"):
+    with pytest.raises(DataError, match=r"scorer\.safetensors.*tools/pretrain_toy"):
         load_scorer(tmp_path)

@@ -94,7 +94,7 @@ def _load(network: Network, path: Path) -> Network:
     if not path.is_file():
         raise DataError(
             f"the toy world's network is missing: {path}. It ships with the package: install it again, "
-            "or make it with `python -m pretrain_toy --out DIR`."
+            "or make it with `python tools/pretrain_toy.py --out DIR`."
         )
     network.load_state_dict({name: weight.float() for name, weight in load_file(path).items()})
     return network.eval().requires_grad_(False)
