@@ -23,6 +23,7 @@ from scoft_hpc.study import job_array, lease
 from scoft_hpc.study.job_array import PREPARE, Verdict
 from scoft_hpc.study.plan_file import launch_claim
 from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import listing, plural
 
 SHOWN = 6
 """So many of the other runs that stop too are named."""
@@ -60,7 +61,7 @@ def _main() -> int:
     client.cancel([*preparing, *jobs])
     _keep(choice, seen, {*preparing, *jobs})
     print(
-        f"cancelled {_count(len(stopped), 'run')} in {_count(len(jobs), 'job')}; those at work save before they end."
+        f"cancelled {plural(len(stopped), 'run')} in {plural(len(jobs), 'job')}; those at work save before they end."
     )
     if lease.alive(launch_claim(choice.study)) is not None:
         print("note: runs of this study are being sent right now; look again with `scoft-hpc status`.")
@@ -103,17 +104,12 @@ def _keep(choice: Choice, seen: Situation, cancelled: set[str]) -> None:
 
 
 def _question(runs: int, jobs: list[str], others: list[str], preparing: list[str]) -> str:
-    text = f"cancel {_count(runs, 'run')} in {_count(len(jobs), 'job')}"
+    text = f"cancel {plural(runs, 'run')} in {plural(len(jobs), 'job')}"
     if preparing:
-        text += f", and {_count(len(preparing), 'job')} that prepare{'s' * (len(preparing) == 1)} cultures for them"
+        text += f", and {plural(len(preparing), 'job')} that prepare{'s' * (len(preparing) == 1)} cultures for them"
     if others:
-        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
-        text += f"? The packs' other runs stop too: {', '.join(others[:SHOWN])}{more}"
+        text += f"? The packs' other runs stop too: {listing(others, SHOWN)}"
     return f"{text}?" if not others else f"{text}."
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _sure(choice: Choice, question: str) -> bool:

@@ -27,6 +27,7 @@ from scoft_hpc.launch.doctor import disk, node
 from scoft_hpc.launch.doctor import slurm as probe_slurm
 from scoft_hpc.launch.doctor.checks import Finding, Probe, Verdict, side_by_side
 from scoft_hpc.launch.slurm import client
+from scoft_hpc.text import plural
 
 SECONDS = 120.0
 """All probes together take no longer; loading torch from a busy shared disk takes longest."""
@@ -87,7 +88,7 @@ def show(findings: Sequence[Finding], console: Console) -> None:
                     f"{verdict.value}: {finding.advice}", markup=False, highlight=False, soft_wrap=True
                 )
     faults = sum(finding.verdict is Verdict.fault for finding in findings)
-    count = f"{faults} fault{'s' * (faults != 1)} would keep a sweep from running."
+    count = f"{plural(faults, 'fault')} would keep a sweep from running."
     console.print(count if faults else "Nothing would keep a sweep from running.", highlight=False)
 
 

@@ -18,6 +18,7 @@ from scoft_hpc.results.findings import findings
 from scoft_hpc.results.gather import Gathered, gather
 from scoft_hpc.study.paths import STUDY, StudyDir, studies
 from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import listing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,8 +63,7 @@ def show(gathered: Gathered) -> None:
         if run.status is Status.failed:
             reasons.setdefault(run.failure.get("message", "no reason was written"), []).append(run.run_id)
     for reason, names in reasons.items():
-        rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        _say(console, f"{', '.join(names[:SHOWN])}{rest} failed: {reason}")
+        _say(console, f"{listing(names, SHOWN)} failed: {reason}")
     for measure in found.measures:
         for warning in found.warnings(measure.name):
             _say(console, f"{measure.title}: {warning}")

@@ -22,6 +22,7 @@ from scoft_hpc.launch.views.selection import Choice
 from scoft_hpc.study import lease
 from scoft_hpc.study.plan_file import launch_claim, near
 from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import listing
 
 READ_SECONDS = 0.5
 """Between two looks at the log under -f."""
@@ -83,8 +84,7 @@ def _introduce(choice: Choice, seen: Situation, run: str, path: Path) -> None:
     _say(near(path))
     others = [other for other, log in logs(choice.study, seen).items() if log == path and other != run]
     if others:
-        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
-        _say(f"(of a pack: {run} shares it with {', '.join(others[:SHOWN])}{more})")
+        _say(f"(of a pack: {run} shares it with {listing(others, SHOWN)})")
 
 
 def _tail(path: Path, lines: int | None) -> deque[str]:

@@ -27,6 +27,7 @@ from scoft_hpc.inputs.prompt_rewriter import Rewritten, instruction
 from scoft_hpc.inputs.prompt_rewriter import rewrite as rewrite_all
 from scoft_hpc.inputs.prompts import asked
 from scoft_hpc.study.interrupt import Interrupted, Stop
+from scoft_hpc.text import shorten
 
 SHOWN = 5
 """So many prompts without a rewriting are named; the rest is counted."""
@@ -88,10 +89,8 @@ def _questions(config: RewriteConfig) -> list[Question]:
 
 def _tell(path: Path, found: Rewritten) -> None:
     print(f"rewritten  {found.made} prompts, {found.kept} were there, {len(found.failed)} have none; {path}")
-    for sentence in found.failed[:SHOWN]:
+    for sentence in shorten(found.failed, SHOWN):
         print(f"           {sentence}")
-    if len(found.failed) > SHOWN:
-        print(f"           … and {len(found.failed) - SHOWN} more")
     for note in found.notes:
         print(f"note: {note}")
     if found.failed:

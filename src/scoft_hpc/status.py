@@ -21,12 +21,13 @@ from rich.text import Text
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.launch.views import selection, study_summary, tables
-from scoft_hpc.launch.views.live import PlainView, duration
+from scoft_hpc.launch.views.live import PlainView
 from scoft_hpc.launch.views.run_progress import Lane, Progress, counts, logs, word
 from scoft_hpc.launch.views.selection import Choice
 from scoft_hpc.study import lease
 from scoft_hpc.study.plan_file import launch_claim, near
 from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import duration, listing, shorten
 
 SHOWN, NAMED = 8, 3
 """So many reasons of failed and lost runs are told, and so many runs named with each."""
@@ -122,11 +123,8 @@ def _reasons(choice: Choice, lanes: Sequence[Lane]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for lane in lanes:
         groups.setdefault(_reason(choice, lane), []).append(lane.run_id)
-    told = []
-    for why, names in list(groups.items())[:SHOWN]:
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        told.append(f"{', '.join(names[:NAMED])}{more}: {why}")
-    return [*told, f"… and {len(groups) - SHOWN} more reasons"] if len(groups) > SHOWN else told
+    lines = [f"{listing(names, NAMED)}: {why}" for why, names in groups.items()]
+    return shorten(lines, SHOWN, "more reasons")
 
 
 def _reason(choice: Choice, lane: Lane) -> str:

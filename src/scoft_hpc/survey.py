@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import importlib.util
 import sys
@@ -24,6 +23,7 @@ from scoft_hpc.errors import ConfigError
 from scoft_hpc.human_eval.asked import Asked
 from scoft_hpc.launch.views import selection
 from scoft_hpc.study.paths import STUDY, StudyDir
+from scoft_hpc.text import did_you_mean
 
 NEEDED = (
     "babel",
@@ -109,9 +109,9 @@ def _main(words: Sequence[str]) -> int:
         return 0 if words else 2
     name, *rest = words
     if name not in VERBS:
-        near = difflib.get_close_matches(name, VERBS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
-        raise ConfigError(f"survey has no verb {name!r}{hint} It has {', '.join(VERBS)}.")
+        raise ConfigError(
+            f"survey has no verb {name!r}{did_you_mean(name, VERBS)} It has {', '.join(VERBS)}."
+        )
     asked = _asked(name, VERBS[name], rest)
     _require_extra()
     work: Callable[[Asked], int] = getattr(importlib.import_module(VERBS[name].room), name)
@@ -154,8 +154,7 @@ def _check_keys(name: str, verb: Verb, words: Sequence[str]) -> None:
     for word in words:
         key, equals, _ = word.partition("=")
         if equals and not word.startswith("-") and key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(known)}."
+            hint = did_you_mean(key, known, f"; expected one of {', '.join(known)}.")
             faults.append(f"`{word}`: survey {name} has no setting `{key}`{hint}")
     if faults:
         raise ConfigError.of(faults)

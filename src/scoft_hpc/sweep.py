@@ -44,6 +44,7 @@ from scoft_hpc.study import job_array, lease, run_status
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import launch_claim, log_of, near
 from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import plural
 
 CTRL_C = 130
 """Exit code of a command that a person stopped."""
@@ -251,7 +252,7 @@ def _print_plan(console: Console, study: StudyDir, plan: Plan, packs: Sequence[P
     console.print(tables.plan_table(plan.runs, packs), "")
     if packs:
         console.print(tables.pack_table(packs), "")
-    todo, count = sum(len(p.runs) for p in packs), f"{len(packs)} pack{'s' * (len(packs) != 1)}"
+    todo, count = sum(len(p.runs) for p in packs), plural(len(packs), "pack")
     _say(console, f"study {study.name}: {len(plan.runs)} runs, {todo} to do in {count}; nothing was sent.")
 
 
@@ -271,8 +272,8 @@ def _refuse_flags(words: Sequence[str]) -> None:
 
 def _places(places: Sequence[Slot]) -> str:
     names = ", ".join(dict.fromkeys(place.device for place in places))
-    jobs, threads = len(places), places[0].env["OMP_NUM_THREADS"]
-    return f"{jobs} job{'s' * (jobs > 1)} at a time on {names}, {threads} thread{'s' * (threads != '1')} each"
+    threads = plural(int(places[0].env["OMP_NUM_THREADS"]), "thread")
+    return f"{plural(len(places), 'job')} at a time on {names}, {threads} each"
 
 
 def _say(console: Console, text: str) -> None:

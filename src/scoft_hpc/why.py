@@ -20,7 +20,6 @@ from scoft_hpc.launch.tracking.retry_policy import by_state
 from scoft_hpc.launch.tracking.run_state import State
 from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.launch.views import selection
-from scoft_hpc.launch.views.live import duration
 from scoft_hpc.launch.views.run_progress import logs
 from scoft_hpc.launch.views.selection import Choice
 from scoft_hpc.launch.views.study_summary import clock
@@ -28,6 +27,7 @@ from scoft_hpc.study import run_status
 from scoft_hpc.study.job_array import Attempt, Batch
 from scoft_hpc.study.plan_file import near
 from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import duration
 
 BROKEN = (Status.failed, Status.lost)
 FROM_OUTSIDE = ("cancelled", "preempted", "time limit", "node")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +18,7 @@ from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.study.paths import StudyDir, studies
 from scoft_hpc.study.plan_file import near, read
 from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import did_you_mean, shorten
 
 PLANNED = ("culture", "variant", "seed")
 """What the plan says of a run, and so what it can be chosen by before anything is looked at."""
@@ -179,7 +179,7 @@ def _no_study(output: Path, name: str | None, found: Sequence[StudyDir]) -> str:
     options = _list([study.name for study in found])
     text = f"{what}; there are: {options}. Another folder is given with --output DIR."
     if name is not None:
-        text += f" No run of {found[0].name} begins so{_hint(name, _heads(read(found[0])['runs']), '')}"
+        text += f" No run of {found[0].name} begins so{did_you_mean(name, _heads(read(found[0])['runs']))}"
     return text
 
 
@@ -192,7 +192,7 @@ def _chosen(
         planned = [str(entry[key]) for entry in entries] if key in PLANNED else _states()
         options = list(dict.fromkeys(planned))
         faults += [
-            f"{key}={value}: expected some of {_list(options)}{_hint(value, options, '')}"
+            f"{key}={value}: expected some of {_list(options)}{did_you_mean(value, options)}"
             for value in given.get(key, ())
             if value not in options
         ]
@@ -235,14 +235,10 @@ def _states() -> list[str]:
     return list(dict.fromkeys([*(status.value for status in Status), *CAUSES]))
 
 
-def _hint(word: str, options: Sequence[str], otherwise: str | None = None) -> str:
-    """What may have been meant, else the options, or `otherwise`."""
-    similar = difflib.get_close_matches(word, options, n=1)
-    if similar:
-        return f"; did you mean {similar[0]}?"
-    return f"; expected one of {_list(options)}." if otherwise is None else otherwise or "."
+def _hint(word: str, options: Sequence[str]) -> str:
+    """What may have been meant, else the options."""
+    return did_you_mean(word, options, f"; expected one of {_list(options)}.")
 
 
 def _list(options: Sequence[str], separator: str = ", ", shown: int = SHOWN) -> str:
-    more = [f"… and {len(options) - shown} more"] if len(options) > shown else []
-    return separator.join([*options[:shown], *more])
+    return separator.join(shorten(options, shown))
