@@ -12,7 +12,9 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
+from scoft_hpc.console import run_command
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.slurm import client
 from scoft_hpc.launch.tracking.run_state import State
@@ -29,14 +31,14 @@ SHOWN = 6
 """So many of the other runs that stop too are named."""
 
 
-def main() -> int:
-    return selection.answer(_main)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(lambda: _run(argv))
 
 
-def _main() -> int:
+def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("cancel", "Stop runs; their jobs save first.")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    choice = selection.choose(parser, sys.argv[1:])
+    choice = selection.choose(parser, argv)
     seen = choice.look()
     if not seen.batches:
         return _cancel_launcher(choice)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +21,8 @@ from scoft_hpc.config.check import check_launching
 from scoft_hpc.config.cluster import Scheduler, gpu_of
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.compose import compose
-from scoft_hpc.errors import ConfigError, LaunchError, ScoftError
+from scoft_hpc.console import print_line, program, run_command
+from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.doctor import disk, node
 from scoft_hpc.launch.doctor import slurm as probe_slurm
 from scoft_hpc.launch.doctor.checks import Finding, Probe, Verdict, side_by_side
@@ -84,32 +84,30 @@ def show(findings: Sequence[Finding], console: Console) -> None:
     for verdict in (Verdict.fault, Verdict.note):
         for finding in findings:
             if finding.verdict is verdict and finding.advice:
-                console.print(
-                    f"{verdict.value}: {finding.advice}", markup=False, highlight=False, soft_wrap=True
-                )
+                print_line(console, f"{verdict.value}: {finding.advice}")
     faults = sum(finding.verdict is Verdict.fault for finding in findings)
     count = f"{plural(faults, 'fault')} would keep a sweep from running."
     console.print(count if faults else "Nothing would keep a sweep from running.", highlight=False)
 
 
-def _parse(words: Sequence[str]) -> argparse.Namespace:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m scoft_hpc.doctor", description="What would keep a sweep from running here."
+        prog=program("doctor"), description="What would keep a sweep from running here."
     )
     parser.add_argument(
         "words", nargs="*", metavar="SETTING", help="as for sweep: cluster=bridges2 output=DIR …"
     )
     parser.add_argument("--json", action="store_true", help="for programs")
-    return parser.parse_args(list(words))
+    return parser.parse_args(argv)
 
 
-def main() -> int:
-    asked = _parse(sys.argv[1:])
-    try:
-        findings = examine(compose("sweep", asked.words))
-    except ScoftError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    asked = _parse(argv)
+    findings = examine(compose("sweep", asked.words))
     if asked.json:
         print(json.dumps([{**asdict(each), "verdict": each.verdict.value} for each in findings], indent=1))
     else:

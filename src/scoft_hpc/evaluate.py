@@ -1,4 +1,4 @@
-"""Score the samples of finished runs anew: other metrics, or other networks to judge by. Nothing is trained or drawn.
+"""Score the samples of finished runs again, by other metrics or networks; nothing is trained or drawn.
 
     python -m scoft_hpc.evaluate [STUDY] [RUN ...] [culture=korea] [scoring.metrics=[kid,cmmd]] [--device cuda]
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from scoft_hpc.config import check, compose
 from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.console import run_command
 from scoft_hpc.errors import ConfigError, RunError, ScoftError
 from scoft_hpc.gather import show
 from scoft_hpc.launch.views import selection
@@ -25,14 +26,14 @@ from scoft_hpc.study.paths import RunDir
 GROUP = "scoring."
 
 
-def main() -> int:
-    return selection.answer(_main)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(lambda: _run(argv))
 
 
-def _main() -> int:
+def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("evaluate", "Score the samples of finished runs anew.")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    choice = selection.choose(parser, sys.argv[1:], settings=True)
+    choice = selection.choose(parser, argv, settings=True)
     changes = _changes(choice.settings)
     done = [run for run in map(choice.study.run, _ids(choice)) if run.result.exists()]
     if not done:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from scoft_hpc.config.cluster import from_plain
 from scoft_hpc.config.schema import WandbMode
+from scoft_hpc.console import print_stderr
 from scoft_hpc.errors import INTERRUPTED, LaunchError, RunError, ScoftError
 from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.plan import Run
@@ -42,10 +43,12 @@ def job(place: Place) -> int:
     sent = _appearing(place.folder)
     standing = job_array.record_job(place.folder, place.job)
     if standing != place.job:
-        _say(f"this array ({place.job}) is not the one on record ({standing or 'none'}): nothing is done")
+        print_stderr(
+            f"this array ({place.job}) is not the one on record ({standing or 'none'}): nothing is done"
+        )
         return 0
     if task_runner.superseded(place):
-        _say("Slurm has started this task anew elsewhere: nothing is done here")
+        print_stderr("Slurm has started this task anew elsewhere: nothing is done here")
         return 0
     return _prepare(place, sent) if sent.stage == PREPARE else _train(place, sent)
 
@@ -76,7 +79,7 @@ def _train(place: Place, sent: Batch) -> int:
     runs = task_runner.unfinished(place, sent)
     stuck = task_runner.hopeless(place, sent, runs)
     for run, why in stuck.items():
-        _say(f"{run.run_id}: {why}")
+        print_stderr(f"{run.run_id}: {why}")
         run_status.write_failure(run, "no progress", why, run_status.step(run))
     runs = [run for run in runs if run not in stuck]
     interrupted = False
@@ -85,7 +88,7 @@ def _train(place: Place, sent: Batch) -> int:
         ending = task_runner.run(place, sent, attempt, runs)
         _let_go()
         if task_runner.superseded(place):
-            _say("Slurm has started this task anew elsewhere: this start leaves it to that one")
+            print_stderr("Slurm has started this task anew elsewhere: this start leaves it to that one")
             return INTERRUPTED
         if not _settle(place, sent, attempt, ending, runs):
             return INTERRUPTED
@@ -103,12 +106,12 @@ def _settle(place: Place, sent: Batch, attempt: Attempt, ending: Ending, runs: S
         task_runner.end(place, attempt, ending, cause)
         if cause is None:  # Slurm ends this job and knows what comes next
             return False
-        _say(f"interrupted ({cause}); asking Slurm to start {place.name} again")
+        print_stderr(f"interrupted ({cause}); asking Slurm to start {place.name} again")
         return not client.requeue(place.name)
     broken = task_runner.breakdown(place, ending)
     cause, message = broken or (None, "")
     if cause is not None:
-        _say(f"the process broke off ({cause}): {message}")
+        print_stderr(f"the process broke off ({cause}): {message}")
     if cause not in (None, "lost"):
         for run in runs:
             if not run.result.exists() and not run.failure.exists():
@@ -130,13 +133,13 @@ def _tend(place: Place, sent: Batch) -> None:
         seen = launcher.look(place.study, runs, request)
         if coming(place.study, runs, seen, request).runs:
             for line in _launch(place, runs, request):
-                _say(line)
+                print_stderr(line)
         elif all(place.study.run(run.run_id).ended for run in runs):
             # A compute node may have no network: what is to go online is published from the login node.
             online = runs[0].config.wandb.mode is WandbMode.online
             gather(place.study, WandbMode.disabled if online else None)
     except (ScoftError, OSError) as error:
-        _say(f"note: {error}")
+        print_stderr(f"note: {error}")
 
 
 def _launch(place: Place, runs: Sequence[Run], request: Request) -> list[str]:
@@ -161,27 +164,23 @@ def _let_go() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def main() -> int:
-    words = sys.argv[1:]
+def main(argv: Sequence[str] | None = None) -> int:
+    words = sys.argv[1:] if argv is None else argv
     if len(words) != 1 or words[0] in ("-h", "--help"):
         print(__doc__)
         return 0 if words else 2
     try:
         return job(Place.here(Path(words[0])))
     except KeyError as error:
-        _say(
+        print_stderr(
             f"error: {error.args[0]} is not set: this runs inside a Slurm array; `scoft-hpc sweep` sends one."
         )
         return 2
     except ScoftError as error:
-        _say(f"error: {error}")
+        print_stderr(f"error: {error}")
         return error.exit_code
     except OSError as error:
-        _say(f"error: the study's disk: {error}")
+        print_stderr(f"error: the study's disk: {error}")
         return RunError.exit_code
 
 

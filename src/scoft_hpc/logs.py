@@ -11,8 +11,10 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
+from scoft_hpc.console import print_stderr, run_command
 from scoft_hpc.launch.tracking import slurm_reasons
 from scoft_hpc.launch.tracking.run_state import State
 from scoft_hpc.launch.tracking.study_state import Situation
@@ -33,20 +35,20 @@ SHOWN = 4
 """So many of a pack's other runs are named."""
 
 
-def main() -> int:
-    return selection.answer(_main)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(lambda: _run(argv))
 
 
-def _main() -> int:
+def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("logs", "What a run's last job printed.")
     parser.add_argument("-f", "--follow", action="store_true", help="stay until the run has ended")
     parser.add_argument("-n", "--lines", type=int, metavar="LINES", help="only the last so many lines")
-    choice = selection.choose(parser, sys.argv[1:])
+    choice = selection.choose(parser, argv)
     seen = choice.look()
     run = choice.one(seen).run_id
     path = logs(choice.study, seen).get(run)
     if path is None:
-        _say(f"{run} has printed nothing yet: {_how(seen.states[run])}.")
+        print_stderr(f"{run} has printed nothing yet: {_how(seen.states[run])}.")
     else:
         _introduce(choice, seen, run, path)
         sys.stdout.writelines(_tail(path, choice.flags.lines))
@@ -63,7 +65,7 @@ def _follow(choice: Choice, seen: Situation, run: str, path: Path | None) -> Non
     while True:
         position = _print_from(path, position) if path else 0
         if _ended(choice, seen.states[run]):
-            _say(f"{run}: {_how(seen.states[run])}.")
+            print_stderr(f"{run}: {_how(seen.states[run])}.")
             return
         time.sleep(READ_SECONDS)
         if time.monotonic() - looked < (QUEUE_SECONDS if seen.batches else LOCAL_SECONDS):
@@ -77,14 +79,14 @@ def _follow(choice: Choice, seen: Situation, run: str, path: Path | None) -> Non
             path, position = newest, 0
         elif path is None and _how(seen.states[run]) != told:
             told = _how(seen.states[run])
-            _say(f"{run}: {told}.")
+            print_stderr(f"{run}: {told}.")
 
 
 def _introduce(choice: Choice, seen: Situation, run: str, path: Path) -> None:
-    _say(near(path))
+    print_stderr(near(path))
     others = [other for other, log in logs(choice.study, seen).items() if log == path and other != run]
     if others:
-        _say(f"(of a pack: {run} shares it with {listing(others, SHOWN)})")
+        print_stderr(f"(of a pack: {run} shares it with {listing(others, SHOWN)})")
 
 
 def _tail(path: Path, lines: int | None) -> deque[str]:
@@ -118,10 +120,6 @@ def _how(state: State) -> str:
         return "it was not sent yet; `scoft-hpc sweep` does that"
     cause = f" ({state.cause})" if state.cause and state.cause != state.status.value else ""
     return f"{state.status.value}{cause}"
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 import time
+from collections.abc import Sequence
 
 from scoft_hpc.config.schema import WandbMode
+from scoft_hpc.console import CTRL_C, run_command
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.views import selection
-from scoft_hpc.launch.views.selection import CTRL_C, Choice
+from scoft_hpc.launch.views.selection import Choice
 from scoft_hpc.results import study, tensorboard
 from scoft_hpc.results.gather import wandb_settings, wants_events
 from scoft_hpc.results.mirror import mirroring
@@ -30,16 +31,16 @@ NICENESS = 10
 """It gives way to the jobs on its machine, and to others on a login node."""
 
 
-def main() -> int:
-    return selection.answer(_main)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(lambda: _run(argv))
 
 
-def _main() -> int:
+def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("mirror", "Curves of a study while it runs, sent to W&B or TensorBoard.")
     parser.add_argument("--wandb", metavar="MODE", help="online or disabled; as planned by default")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's event files")
     parser.add_argument("--once", action="store_true", help="send what there is, and leave")
-    choice = selection.choose(parser, sys.argv[1:])
+    choice = selection.choose(parser, argv)
     os.nice(NICENESS)
     return _mirror(choice)
 

@@ -8,9 +8,7 @@ The folder's form is `inputs.dataset`'s. What is there already is not made again
 
 from __future__ import annotations
 
-import logging
 import shlex
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -24,6 +22,7 @@ from scoft_hpc.config.commands import CaptionSource, PrepareConfig, SweepConfig
 from scoft_hpc.config.compose import command
 from scoft_hpc.config.plain import plain
 from scoft_hpc.config.schema import Data, NegativeSource, RunConfig
+from scoft_hpc.console import log_to_stderr, print_line
 from scoft_hpc.data import captions
 from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError, ScoftError
 from scoft_hpc.inputs import data_root, dataset, dataset_docs
@@ -60,13 +59,13 @@ def prepare(config: PrepareConfig, words: Sequence[str]) -> int:
     Raises:
         ScoftError: for settings or data that cannot be used, all faults at once.
     """
-    _log_to_stderr()
+    log_to_stderr()
     console, stop = Console(highlight=False), Stop()
     with stop.heeding_signals():
         try:
             _prepare(console, config, words, stop)
         except Interrupted:
-            _say(console, "interrupted; what was done is kept, and the same command continues")
+            print_line(console, "interrupted; what was done is kept, and the same command continues")
             return INTERRUPTED
         except OSError as error:
             raise DataError(
@@ -93,8 +92,8 @@ def _prepare(console: Console, config: PrepareConfig, words: Sequence[str], stop
     caches = _caches(config, names, words, stop) if config.caches else {}
     for name in names:
         _tell(console, config, ready[name], caches.get(name))
-    _say(console, "")
-    _say(console, f"next     {_sweep(config, root, names, words)}")
+    print_line(console, "")
+    print_line(console, f"next     {_sweep(config, root, names, words)}")
 
 
 def _settings(config: PrepareConfig) -> list[str]:
@@ -126,14 +125,14 @@ def _fetch(console: Console, config: PrepareConfig, stop: Stop) -> None:
     names = None if asked == "all" else list(asked) if isinstance(asked, (list, tuple)) else [asked]
     csv, root = Path(data.csv).expanduser(), Path(data.root).expanduser().absolute()
     found = fetch(csv, root, data.download, names, stop)
-    _say(
+    print_line(
         console,
         f"fetched  {found.fetched} images, {found.kept} were there, {len(found.failed)} not to be had",
     )
     for sentence in found.failed[:SHOWN]:
-        _say(console, f"         {sentence}")
+        print_line(console, f"         {sentence}")
     if found.failures:
-        _say(console, f"         all of these: {found.failures}")
+        print_line(console, f"         all of these: {found.failures}")
 
 
 def _survey(
@@ -188,18 +187,18 @@ def _caches(config: PrepareConfig, names: Sequence[str], words: Sequence[str], s
 
 def _tell(console: Console, config: PrepareConfig, ready: Ready, cache: Path | None) -> None:
     found, written = ready.manifest, ready.documents
-    _say(console, "")
-    _say(
+    print_line(console, "")
+    print_line(
         console,
         f"{found.culture}: {len(found.pairs)} pairs, {len(found.held_out)} held out, digest {found.digest}",
     )
     writers = Counter(str(row.others.get(WRITER) or "given") for row in ready.rows)
-    _say(console, f"captions   {', '.join(f'{count} {_by(who)}' for who, count in writers.items())}")
-    _say(console, f"negatives  {_negatives(config, found)}")
-    _say(console, f"documents  {', '.join(path.name for path in written.files)} in {found.folder}")
-    _say(console, f"caches     {cache or 'not made'}")
+    print_line(console, f"captions   {', '.join(f'{count} {_by(who)}' for who, count in writers.items())}")
+    print_line(console, f"negatives  {_negatives(config, found)}")
+    print_line(console, f"documents  {', '.join(path.name for path in written.files)} in {found.folder}")
+    print_line(console, f"caches     {cache or 'not made'}")
     for note in written.notes:
-        _say(console, f"note: {note}")
+        print_line(console, f"note: {note}")
 
 
 def _by(writer: str) -> str:
@@ -243,19 +242,8 @@ def _collect(faults: list[str], function: Callable[..., Value], *args: Any, **mo
         return None
 
 
-def _say(console: Console, text: str) -> None:
-    """A line as it is: paths are not wrapped, so that they can be clicked and copied."""
-    console.print(text, markup=False, soft_wrap=True)
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
-    logging.getLogger("scoft_hpc").setLevel(logging.INFO)
-
-
-def main() -> int:
-    words = sys.argv[1:]
-    return command("prepare", lambda config: prepare(config, words), words)
+def main(argv: Sequence[str] | None = None) -> int:
+    return command("prepare", prepare, argv)
 
 
 if __name__ == "__main__":

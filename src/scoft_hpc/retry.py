@@ -8,10 +8,11 @@ They continue from what they saved last. Words of `cluster` and `budget` replace
 from __future__ import annotations
 
 import shlex
-import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from scoft_hpc.console import run_command
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.tracking.run_state import State
 from scoft_hpc.launch.tracking.study_state import Situation
@@ -29,13 +30,13 @@ GROUPS = ("cluster", "budget")
 BROKEN = (Status.failed, Status.lost)
 
 
-def main() -> int:
-    return selection.answer(_main)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(lambda: _run(argv))
 
 
-def _main() -> int:
+def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("retry", "Send failed and lost runs again.")
-    choice = selection.choose(parser, sys.argv[1:], settings=True)
+    choice = selection.choose(parser, argv, settings=True)
     seen = choice.look()
     if not seen.batches:
         words = shlex.join(map(str, read(choice.study).get("words", ())))

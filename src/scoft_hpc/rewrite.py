@@ -9,9 +9,7 @@ command again asks for what is missing; a sweep with `ablation=baselines` reads 
 
 from __future__ import annotations
 
-import logging
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from urllib.parse import urlsplit
 from scoft_hpc.config import check
 from scoft_hpc.config.commands import RewriteConfig
 from scoft_hpc.config.compose import command
+from scoft_hpc.console import log_to_stderr
 from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError, RunError
 from scoft_hpc.inputs import data_root, dataset
 from scoft_hpc.inputs.llm_client import Question
@@ -39,7 +38,7 @@ def rewrite(config: RewriteConfig, words: Sequence[str]) -> int:
     Raises:
         ScoftError: for settings, data or an endpoint that cannot be used, all faults at once.
     """
-    _log_to_stderr()
+    log_to_stderr()
     if faults := [*check.check(config), *_faults(config)]:
         raise ConfigError.of(faults)
     path, stop = Path(str(config.evaluation.rewrites)).expanduser().absolute(), Stop()
@@ -105,14 +104,8 @@ def _sweep(path: Path, words: Sequence[str]) -> str:
     return f"python -m scoft_hpc.sweep {shlex.join(asked_for)}"
 
 
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
-    logging.getLogger("scoft_hpc").setLevel(logging.INFO)
-
-
-def main() -> int:
-    words = sys.argv[1:]
-    return command("rewrite", lambda config: rewrite(config, words), words)
+def main(argv: Sequence[str] | None = None) -> int:
+    return command("rewrite", rewrite, argv)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Without a name it is the latest study. `--watch` stays until every run has ended
 from __future__ import annotations
 
 import json
-import sys
 import textwrap
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from scoft_hpc.console import run_command
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.launch.views import selection, study_summary, tables
@@ -44,15 +44,15 @@ HEARTBEAT_SECONDS = 60.0
 """Between two lines of --watch where there is no terminal and nothing changes."""
 
 
-def main() -> int:
-    return selection.answer(_main)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(lambda: _run(argv))
 
 
-def _main() -> int:
+def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("status", "How far a study is.")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--watch", action="store_true", help="stay, and show how it goes")
-    choice = selection.choose(parser, sys.argv[1:])
+    choice = selection.choose(parser, argv)
     if choice.flags.json and choice.flags.watch:
         raise ConfigError("--watch is for people, --json for programs: take one of them.")
     progress = Progress(choice.study, list(choice.chosen))

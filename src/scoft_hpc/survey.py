@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scoft_hpc.console import program, run_command
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.human_eval.asked import Asked
 from scoft_hpc.launch.views import selection
@@ -99,11 +100,11 @@ VERBS = {
 }
 
 
-def main() -> int:
-    return selection.answer(lambda: _main(sys.argv[1:]))
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
-def _main(words: Sequence[str]) -> int:
+def _run(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_usage(), file=sys.stdout if words else sys.stderr)
         return 0 if words else 2
@@ -183,11 +184,11 @@ def _usage() -> str:
     lines = [f"  {name:<10}{verb.summary}" for name, verb in VERBS.items()]
     return "\n".join(
         [
-            "usage: scoft-hpc survey VERB [STUDY] [words]",
+            f"usage: {program('survey')} VERB [STUDY] [words]",
             "",
             *lines,
             "",
-            "scoft-hpc survey VERB --help tells more of one.",
+            f"{program('survey')} VERB --help tells more of one.",
         ]
     )
 

@@ -21,9 +21,10 @@ from scoft_hpc.config.cluster import Scheduler
 from scoft_hpc.config.commands import Budget, PlanMode, SweepConfig
 from scoft_hpc.config.compose import command
 from scoft_hpc.config.schema import WandbMode
+from scoft_hpc.console import CTRL_C, print_line, print_lines
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError
 from scoft_hpc.gather import show
-from scoft_hpc.launch.local.executor import DOOR
+from scoft_hpc.launch.local.executor import JOB_MODULE
 from scoft_hpc.launch.local.run_study import follow, send
 from scoft_hpc.launch.planning import packing, plan_store, preflight
 from scoft_hpc.launch.planning.host_resources import Slot, lanes_of, slots
@@ -46,14 +47,11 @@ from scoft_hpc.study.plan_file import launch_claim, log_of, near
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import plural
 
-CTRL_C = 130
-"""Exit code of a command that a person stopped."""
-
 BROKEN = (Status.failed, Status.lost)
 
 
-def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
-    """Plan, send, watch and gather. `words` are the command line's; `door` is the module that the jobs call.
+def sweep(config: SweepConfig, words: Sequence[str], job_module: str = JOB_MODULE) -> int:
+    """Plan, send, watch and gather. `words` are the command line's; `job_module` is the module that the jobs call.
 
     Returns:
         0 if every run is done, 4 if some failed, 75 if some can be continued, 130 if a person stopped it.
@@ -64,7 +62,7 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
     check_output(config.output)
     console = Console()
     if any(entry is not None for entry in config.tune.space.values()):
-        return _tune(console, config, words, door)
+        return _tune(console, config, words, job_module)
     plan = make(config, words)
     study = StudyDir(plan.output / plan.study)
     plan_store.check(study, plan)
@@ -79,7 +77,7 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
     if config.plan is PlanMode.only:
         _print_plan(console, study, plan, packing.pack(unfinished, len(places), lanes))
         return 0
-    _say(
+    print_line(
         console, f"study {plan.study}: {len(plan.runs)} runs, {len(plan.runs) - len(unfinished)} of them done"
     )
     if not unfinished and study.plan.exists():
@@ -88,19 +86,19 @@ def sweep(config: SweepConfig, words: Sequence[str], door: str = DOOR) -> int:
         )
     if lease.alive(launch_claim(study)) is not None:
         return _follow(console, study)
-    _say(console, f"{_places(places)}; folder {near(study.path)}")
+    print_line(console, f"{_places(places)}; folder {near(study.path)}")
     try:
-        ending = send(study, plan, places, lanes, console, door)
+        ending = send(study, plan, places, lanes, console, job_module)
     except RunError:  # another one was faster
         return _follow(console, study)
     if ending.stopped:
         done = sum(study.run(run.run_id).result.exists() for run in plan.runs)
-        _say(console, f"stopped; {done} of {len(plan.runs)} runs are done. The same command continues.")
+        print_line(console, f"stopped; {done} of {len(plan.runs)} runs are done. The same command continues.")
         return CTRL_C
     return _finish(console, study, gather(study, config.wandb.mode, config.tensorboard), ending.told)
 
 
-def _tune(console: Console, config: SweepConfig, words: Sequence[str], door: str) -> int:
+def _tune(console: Console, config: SweepConfig, words: Sequence[str], job_module: str) -> int:
     """Search for settings, round by round; end with the trials, the best of them and what to do with it."""
     measure = config.tune.measure or ("default_style" if config.data.name == "toy" else "kid")
     search = tuning.of(config, words, measure, lower=_lower(measure))
@@ -108,25 +106,27 @@ def _tune(console: Console, config: SweepConfig, words: Sequence[str], door: str
     def send_round(config: SweepConfig, study: StudyDir, plan: Plan) -> Outcome:
         if config.cluster.scheduler is Scheduler.slurm:
             return _round_to_slurm(console, config, study, plan)
-        return _round_here(console, config, study, plan, door)
+        return _round_here(console, config, study, plan, job_module)
 
     def tell(found: Sequence[Trial]) -> None:
-        _say(console, report.progress_line(search, found))
+        print_line(console, report.progress_line(search, found))
 
-    _say_all(console, report.space_lines(search))
+    print_lines(console, report.space_lines(search))
     outcome = tuning.run(search, send_round, tell)
     found = search.trials()
     if outcome is Outcome.shown:
         return 0
     if outcome is Outcome.stopped:
-        _say(console, "stopped; the same command continues.")
+        print_line(console, "stopped; the same command continues.")
         return CTRL_C
     if found:
         console.print("", report.trials_table(search, found), "")
     if outcome is Outcome.away:
-        _say(console, f"round {found[-1].round} is on its way; when it is over, the same command goes on.")
+        print_line(
+            console, f"round {found[-1].round} is on its way; when it is over, the same command goes on."
+        )
         return 0
-    _say_all(console, report.ending_lines(search, found))
+    print_lines(console, report.ending_lines(search, found))
     return RunError.exit_code if any(trial.value is None for trial in found) else 0
 
 
@@ -140,7 +140,9 @@ def _lower(measure: str) -> bool:
     return ends[measure] == "lower"
 
 
-def _round_here(console: Console, config: SweepConfig, study: StudyDir, plan: Plan, door: str) -> Outcome:
+def _round_here(
+    console: Console, config: SweepConfig, study: StudyDir, plan: Plan, job_module: str
+) -> Outcome:
     """Send a search's round on this machine and watch it to its end; a run that was lost counts as failed."""
     unfinished = [run for run in plan.runs if not study.run(run.run_id).result.exists()]
     preflight.require(unfinished, plan.output, config.cluster)
@@ -149,8 +151,8 @@ def _round_here(console: Console, config: SweepConfig, study: StudyDir, plan: Pl
     if config.plan is PlanMode.only:
         _print_plan(console, study, plan, packing.pack(unfinished, len(places), lanes))
         return Outcome.shown
-    _say(console, f"round {plan.study}: {len(unfinished)} runs; {_places(places)}")
-    ending = send(study, plan, places, lanes, console, door)
+    print_line(console, f"round {plan.study}: {len(unfinished)} runs; {_places(places)}")
+    ending = send(study, plan, places, lanes, console, job_module)
     if ending.stopped:
         return Outcome.stopped
     for run in plan.runs:
@@ -181,14 +183,14 @@ def _to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan
     request = Request(config.cluster, limit=config.budget.su)
     seen = launcher.look(study, plan.runs, request)
     for note in seen.notes:
-        _say(console, note)
+        print_line(console, note)
     done = sum(state.status is Status.done for state in seen.states.values())
     planned = coming(study, plan.runs, seen, request)
-    _say(
+    print_line(
         console, f"study {plan.study}: {len(plan.runs)} runs, {done} of them done; folder {near(study.path)}"
     )
     if planned.runs:
-        _say_all(console, submission_messages.coming_lines(planned, config.cluster))
+        print_lines(console, submission_messages.coming_lines(planned, config.cluster))
     if config.plan is PlanMode.only:
         _print_plan(console, study, plan, planned.packs)
         return 0
@@ -198,21 +200,21 @@ def _to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan
         )
     sent = launcher.launch(study, plan.runs, request, ready=lambda: plan_store.write(study, plan))
     if sent.runs:
-        _say(
+        print_line(
             console,
             f"{submission_messages.sent_line(sent.batches)}; `python -m scoft_hpc.status` tells how they stand",
         )
     else:
         if planned.runs:  # another one has sent them since we looked
             seen = launcher.look(study, plan.runs, request)
-        _say_all(console, submission_messages.nothing_lines(seen.states.values()))
+        print_lines(console, submission_messages.nothing_lines(seen.states.values()))
     return 0
 
 
 def _follow(console: Console, study: StudyDir) -> int:
     """Another process launches this study: show how it goes, and the table when it is over."""
     owner = lease.alive(launch_claim(study))
-    _say(
+    print_line(
         console,
         f"it is being run by {owner or 'another process'}; watching that. Ctrl-C here stops only this view.",
     )
@@ -230,11 +232,11 @@ def _finish(console: Console, study: StudyDir, gathered: Gathered, told: dict[st
         return 0
     for name, status in states.items():
         if status is Status.lost:
-            _say(console, f"{name} was lost{tables.reason(study.run(name), told.get(name))}")
+            print_line(console, f"{name} was lost{tables.reason(study.run(name), told.get(name))}")
     logs = (log_of(study, name) or study.logs for name, status in states.items() if status in BROKEN)
     for log in dict.fromkeys(logs):
-        _say(console, f"log      {log}")
-    _say(console, f"{len(left)} of {len(states)} runs are not done; the same command continues.")
+        print_line(console, f"log      {log}")
+    print_line(console, f"{len(left)} of {len(states)} runs are not done; the same command continues.")
     return RunError.exit_code if any(status in BROKEN for status in left) else INTERRUPTED
 
 
@@ -253,12 +255,9 @@ def _print_plan(console: Console, study: StudyDir, plan: Plan, packs: Sequence[P
     if packs:
         console.print(tables.pack_table(packs), "")
     todo, count = sum(len(p.runs) for p in packs), plural(len(packs), "pack")
-    _say(console, f"study {study.name}: {len(plan.runs)} runs, {todo} to do in {count}; nothing was sent.")
-
-
-def _say_all(console: Console, lines: Sequence[str]) -> None:
-    for line in lines:
-        _say(console, line)
+    print_line(
+        console, f"study {study.name}: {len(plan.runs)} runs, {todo} to do in {count}; nothing was sent."
+    )
 
 
 def _refuse_flags(words: Sequence[str]) -> None:
@@ -276,14 +275,9 @@ def _places(places: Sequence[Slot]) -> str:
     return f"{plural(len(places), 'job')} at a time on {names}, {threads} each"
 
 
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def main() -> int:
-    words = sys.argv[1:]
+def main(argv: Sequence[str] | None = None) -> int:
     try:
-        return command("sweep", lambda config: sweep(config, words), words)
+        return command("sweep", sweep, argv)
     except KeyboardInterrupt:
         print("stopped; the same command continues.", file=sys.stderr)
         return CTRL_C

@@ -73,9 +73,8 @@ def _plan_of_one(config: RunConfig, words: Sequence[str]) -> Plan:
     return replace(plan, study=study, runs=(replace(run, config=replace(run.config, study=study)),))
 
 
-def main() -> int:
-    words = sys.argv[1:]
-    return command("train", lambda config: train(config, words), words)
+def main(argv: Sequence[str] | None = None) -> int:
+    return command("train", train, argv)
 
 
 if __name__ == "__main__":

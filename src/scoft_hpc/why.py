@@ -8,12 +8,12 @@ Without words it is about every run that failed or was lost.
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from scoft_hpc.console import run_command
 from scoft_hpc.errors import RunError
 from scoft_hpc.launch.tracking import slurm_reasons
 from scoft_hpc.launch.tracking.retry_policy import by_state
@@ -43,13 +43,13 @@ DATED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 """How a new message begins in a log."""
 
 
-def main() -> int:
-    return selection.answer(_main)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(lambda: _run(argv))
 
 
-def _main() -> int:
+def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("why", "Why runs are as they are, and what to do.")
-    choice = selection.choose(parser, sys.argv[1:])
+    choice = selection.choose(parser, argv)
     seen = choice.look()
     states = [state for state in choice.pick(seen) if choice.narrowed or state.status in BROKEN]
     for note in seen.notes:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from invoke import invoke
 from scoft_hpc import logs
 from scoft_hpc.launch.slurm.sbatch import log_of
 from scoft_hpc.study.paths import StudyDir
-from sent import Slurm, ask, ids, line, send
+from sent import Slurm, ids, line, send
 from studies import finish, hold, plan_study, run_of
 
 Told = Callable[..., tuple[int, str, str]]
@@ -22,8 +23,8 @@ def study(tmp_path: Path) -> StudyDir:
 
 
 @pytest.fixture
-def told(study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
-    return lambda *words: ask(logs.main, monkeypatch, capsys, f"output={study.path.parent}", *words)
+def told(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Told:
+    return lambda *words: invoke(logs.main, capsys, f"output={study.path.parent}", *words)
 
 
 def write(path: Path, *lines: str) -> Path:

@@ -59,7 +59,7 @@ def root(tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*words: str) -> int:
-    return compose.command("prepare", lambda config: prepare.prepare(config, words), words)
+    return prepare.main(words)
 
 
 def test_the_whole_line_and_then_nothing_more_is_made(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

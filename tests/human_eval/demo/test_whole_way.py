@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from invoke import invoke
 from results.conftest import Maker
 from scoft_hpc import survey as command
 from scoft_hpc.config.schema import Data
@@ -28,10 +28,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.delenv(VARIABLE, raising=False)
 
     def ask(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["survey", "demo", *words, f"output={tmp_path}"])
-        code = command.main()
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        return invoke(command.main, capsys, "demo", *words, f"output={tmp_path}")
 
     return ask
 

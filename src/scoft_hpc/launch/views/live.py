@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from scoft_hpc.console import print_line
 from scoft_hpc.launch.views.run_progress import Lane, counts, state
 from scoft_hpc.launch.views.tables import STYLES, status_table
 from scoft_hpc.study.run_status import Status
@@ -36,7 +37,7 @@ class View(Protocol):
 def view(console: Console) -> View:
     if console.is_terminal:
         return LiveView(console)
-    return PlainView(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+    return PlainView(lambda text: print_line(console, text))
 
 
 class PlainView:

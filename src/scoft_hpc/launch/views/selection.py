@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scoft_hpc.errors import ConfigError, LaunchError, ScoftError
+from scoft_hpc.console import program
+from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.tracking import study_state
 from scoft_hpc.launch.tracking.retry_policy import CAUSES
 from scoft_hpc.launch.tracking.run_state import State
@@ -30,12 +29,6 @@ WORDS = (
 )
 SHOWN = 8
 """So many options are named; the rest is counted."""
-
-CTRL_C = 130
-"""Exit code of a command that a person stopped."""
-
-BROKEN_PIPE = 141
-"""Exit code of a command whose reader has gone, as the shell has it."""
 
 
 @dataclass(frozen=True)
@@ -84,26 +77,10 @@ class Choice:
         )
 
 
-def answer(work: Callable[[], int]) -> int:
-    """The exit code of `work`; a person's mistake, Ctrl-C and a reader that has gone are no tracebacks."""
-    try:
-        code = work()
-        sys.stdout.flush()
-        return code
-    except ScoftError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        return CTRL_C
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
-
-
 def parser(verb: str, summary: str, words: str = WORDS) -> argparse.ArgumentParser:
     """What all commands have in common; flags of its own a command adds itself. `words` says which it takes."""
     made = argparse.ArgumentParser(
-        prog=f"scoft-hpc {verb}",
+        prog=program(verb),
         description=summary,
         epilog="Lists are written culture=korea,china. States: " + ", ".join(_states()) + ".",
     )
@@ -112,14 +89,18 @@ def parser(verb: str, summary: str, words: str = WORDS) -> argparse.ArgumentPars
     return made
 
 
-def choose(made: argparse.ArgumentParser, words: Sequence[str], settings: bool = False) -> Choice:
-    """Read a command's words; `settings`: words such as `cluster.minutes=60` are kept for the command.
+def choose(made: argparse.ArgumentParser, argv: Sequence[str] | None, settings: bool = False) -> Choice:
+    """Read a command's words.
+
+    Args:
+        argv: None stands for the words of this process.
+        settings: words such as `cluster.minutes=60` are kept for the command.
 
     Raises:
         ConfigError: for words that are not understood, all at once.
         LaunchError: if there is no such study, or its plan cannot be read.
     """
-    flags = made.parse_intermixed_args(list(words))
+    flags = made.parse_intermixed_args(argv)
     plain = [word for word in flags.words if "=" not in word]
     pairs = [word for word in flags.words if "=" in word and not (settings and "." in word.partition("=")[0])]
     given: dict[str, list[str]] = {}
