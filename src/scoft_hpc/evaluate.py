@@ -16,9 +16,9 @@ from scoft_hpc.config import check, compose
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.console import run_command
 from scoft_hpc.errors import ConfigError, RunError, ScoftError
-from scoft_hpc.gather import show
 from scoft_hpc.launch.views import selection
 from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.results import terminal
 from scoft_hpc.results.gather import gather
 from scoft_hpc.study.lease import Claim
 from scoft_hpc.study.paths import RunDir
@@ -41,7 +41,7 @@ def _run(argv: Sequence[str] | None) -> int:
             f"none of the chosen runs of {choice.study.name} is done; there are no samples to score."
         )
     faults = _score(done, changes, choice.flags.device)
-    show(gather(choice.study))
+    terminal.show(gather(choice.study))
     for fault in faults:
         print(f"error: {fault}", file=sys.stderr)
     return RunError.exit_code if faults else 0

@@ -11,20 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoft_hpc.config.schema import RunConfig, WandbMode
-from scoft_hpc.console import print_line, program, run_command
+from scoft_hpc.console import program, run_command
 from scoft_hpc.errors import ConfigError, LaunchError
-from scoft_hpc.results import tensorboard
-from scoft_hpc.results.findings import findings
-from scoft_hpc.results.gather import Gathered, gather
+from scoft_hpc.results import tensorboard, terminal
+from scoft_hpc.results.gather import gather
 from scoft_hpc.study.paths import STUDY, StudyDir, studies
-from scoft_hpc.study.run_status import Status
-from scoft_hpc.text import listing
 
 if TYPE_CHECKING:
     pass
 
-SHOWN = 3
-"""So many runs that failed for one reason are named; the rest is counted."""
 WORDS = {"study": "study", "output": "output", "wandb.mode": "wandb", "tensorboard": "tensorboard"}
 """Hydra's way of saying the same, which fingers know from `sweep`."""
 
@@ -36,43 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     asked = _parse(argv)
     mode = None if asked.wandb is None else _mode(asked.wandb)
-    show(gather(_find(asked.study, Path(asked.output)), mode, _events(asked.tensorboard)))
+    terminal.show(gather(_find(asked.study, Path(asked.output)), mode, _events(asked.tensorboard)))
     return 0
-
-
-def show(gathered: Gathered) -> None:
-    """Print the runs, what they say together, and where it all lies."""
-    from rich.console import Console
-
-    from scoft_hpc.results import table
-    from scoft_hpc.study import costs
-
-    console = Console(highlight=False)
-    found = findings(gathered.study)
-    tables = [
-        table.run_table(gathered.rows),
-        *table.bias_tables(gathered.study),
-        *table.summary_tables(found),
-    ]
-    for each in tables:
-        console.print()
-        console.print(each)
-    console.print()
-    reasons: dict[str, list[str]] = {}
-    for run in gathered.study.runs:
-        if run.status is Status.failed:
-            reasons.setdefault(run.failure.get("message", "no reason was written"), []).append(run.run_id)
-    for reason, names in reasons.items():
-        print_line(console, f"{listing(names, SHOWN)} failed: {reason}")
-    for measure in found.measures:
-        for warning in found.warnings(measure.name):
-            print_line(console, f"{measure.title}: {warning}")
-    for note in gathered.notes:
-        print_line(console, f"note: {note}")
-    if gathered.study.costs:
-        print_line(console, f"cost     {costs.sentence(costs.total(gathered.study.costs))}")
-    print_line(console, f"results  {gathered.results}")
-    print_line(console, f"report   {gathered.report}")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

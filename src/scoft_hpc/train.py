@@ -21,12 +21,12 @@ from scoft_hpc.config.compose import command
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import INTERRUPTED, ConfigError
 from scoft_hpc.execute import execute
-from scoft_hpc.gather import show
 from scoft_hpc.launch.local.live_sync_process import LAST_SECONDS, STOPPED_SECONDS, mirroring
 from scoft_hpc.launch.planning import plan_store, preflight
 from scoft_hpc.launch.planning.plan import Plan, make
 from scoft_hpc.launch.views.live import view
 from scoft_hpc.launch.views.run_progress import Progress
+from scoft_hpc.results import terminal
 from scoft_hpc.results.gather import gather
 from scoft_hpc.study import run_status
 from scoft_hpc.study.paths import StudyDir
@@ -56,7 +56,7 @@ def train(config: RunConfig, words: Sequence[str]) -> int:
                 code = execute([run.path])
             mirror.end(STOPPED_SECONDS if code == INTERRUPTED else LAST_SECONDS)
             display.show(progress.read(), "")
-    show(gather(study, config.wandb.mode, config.tensorboard))
+    terminal.show(gather(study, config.wandb.mode, config.tensorboard))
     failure = run_status.failure(run)
     if failure is not None and not run.result.exists():
         print(f"{run.run_id} failed ({failure['cause']}): {failure['message']}", file=sys.stderr)
