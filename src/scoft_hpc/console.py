@@ -53,6 +53,11 @@ def print_stderr(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def print_now(text: str) -> None:
+    """Print a line that is to be read at once, even through a pipe."""
+    print(text, flush=True)
+
+
 def print_line(console: Console, text: str) -> None:
     """Print a line as it is: a path is not wrapped, so that it can be clicked and copied."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)

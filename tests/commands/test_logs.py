@@ -10,6 +10,7 @@ import pytest
 from invoke import invoke
 from scoft_hpc import logs
 from scoft_hpc.launch.slurm.sbatch import log_of
+from scoft_hpc.launch.views import run_log
 from scoft_hpc.study.paths import StudyDir
 from sent import Slurm, ids, line, send
 from studies import finish, hold, plan_study, run_of
@@ -76,7 +77,7 @@ def test_without_one_run_the_choices_are_listed(study: StudyDir, told: Told) -> 
 def meanwhile(patch: pytest.MonkeyPatch, *steps: Callable[[], object]) -> None:
     """One step happens whenever the command sleeps; after the last one it must not sleep again."""
     left = iter(steps)
-    patch.setattr(logs, "time", Clock(left))
+    patch.setattr(run_log, "time", Clock(left))
 
 
 class Clock:
@@ -87,7 +88,7 @@ class Clock:
         return self._now
 
     def sleep(self, seconds: float) -> None:
-        self._now += logs.QUEUE_SECONDS
+        self._now += run_log.QUEUE_SECONDS
         next(self._steps)()
 
 

@@ -20,6 +20,7 @@ from invoke import invoke
 from scoft_hpc import __main__, __version__, status
 from scoft_hpc.launch.slurm.sbatch import log_of
 from scoft_hpc.launch.tracking import study_state
+from scoft_hpc.launch.views import watch_status
 from scoft_hpc.study import run_status
 from scoft_hpc.study.lease import Claim
 from scoft_hpc.study.metrics_log import STEP, Journal
@@ -244,7 +245,7 @@ def test_watching_ends_with_the_runs_and_asks_slurm_seldom(
             queue.holds(line("7_0", "COMPLETED"), line("7_1", "CANCELLED"), line("7_2", "CANCELLED"))
 
     clock.sleep = sleep
-    monkeypatch.setattr(status, "time", clock)
+    monkeypatch.setattr(watch_status, "time", clock)
     code, text, _ = invoke(status.main, capsys, f"output={sent.path.parent}", "--watch")
     assert code == 0
     assert "done: china ldm" in text and "lost: korea base ldm m mp mpc" in text.replace(" china m mp,", "")
@@ -261,7 +262,7 @@ def test_ctrl_c_ends_the_watching_quietly(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        status, "time", SimpleNamespace(time=time.time, monotonic=lambda: 0.0, sleep=interrupt)
+        watch_status, "time", SimpleNamespace(time=time.time, monotonic=lambda: 0.0, sleep=interrupt)
     )
     code, _, errors = invoke(status.main, capsys, f"output={sent.path.parent}", "--watch")
     assert (code, errors) == (130, "")
