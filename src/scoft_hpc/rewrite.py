@@ -10,21 +10,16 @@ command again asks for what is missing; a sweep with `ablation=baselines` reads 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from scoft_hpc.config import check
 from scoft_hpc.config.commands import RewriteConfig
 from scoft_hpc.config.compose import command
 from scoft_hpc.console import log_to_stderr
 from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError, RunError
-from scoft_hpc.inputs import data_root, dataset
-from scoft_hpc.inputs.llm_client import Question
-from scoft_hpc.inputs.prompt_rewriter import Rewritten, instruction
-from scoft_hpc.inputs.prompt_rewriter import rewrite as rewrite_all
-from scoft_hpc.inputs.prompts import asked
+from scoft_hpc.inputs import prompt_rewriter
+from scoft_hpc.inputs.prompt_rewriter import Rewritten
 from scoft_hpc.study.interrupt import Interrupted, Stop
 from scoft_hpc.text import shorten
 
@@ -39,13 +34,13 @@ def rewrite(config: RewriteConfig, words: Sequence[str]) -> int:
         ScoftError: for settings, data or an endpoint that cannot be used, all faults at once.
     """
     log_to_stderr()
-    if faults := [*check.check(config), *_faults(config)]:
+    if faults := [*check.check(config), *prompt_rewriter.setting_faults(config)]:
         raise ConfigError.of(faults)
     path, stop = Path(str(config.evaluation.rewrites)).expanduser().absolute(), Stop()
-    questions = _questions(config)
+    questions = prompt_rewriter.questions(config)
     with stop.heeding_signals():
         try:
-            found = rewrite_all(path, questions, config.rewriter, stop)
+            found = prompt_rewriter.rewrite(path, questions, config.rewriter, stop)
         except Interrupted:
             print(f"interrupted; what was answered is in {path}, and the same command continues")
             return INTERRUPTED
@@ -56,34 +51,6 @@ def rewrite(config: RewriteConfig, words: Sequence[str]) -> int:
         return RunError.exit_code
     print(f"next     {_sweep(path, words)}")
     return 0
-
-
-def _faults(config: RewriteConfig) -> Iterator[str]:
-    settings, path = config.rewriter, config.evaluation.rewrites
-    url = urlsplit(settings.url)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        yield f"rewriter.url={settings.url}: expected an endpoint in OpenAI's form, such as https://…/v1."
-    elif url.username or url.password:
-        yield "rewriter.url holds a name or password, which would be kept in files; a key goes to OPENAI_API_KEY."
-    if not settings.model:
-        yield "rewriter.model is missing: the name that the endpoint has for the model."
-    if not path or not path.endswith(".jsonl"):
-        yield f"evaluation.rewrites={path}: expected the file to write, as evaluation.rewrites=FILE.jsonl."
-    for name in ("jobs", "tries", "seconds"):
-        if not getattr(settings, name) > 0:
-            yield f"rewriter.{name}={getattr(settings, name)}: expected more than 0."
-
-
-def _questions(config: RewriteConfig) -> list[Question]:
-    """The cultures' evaluation prompts, each with how it is to be rewritten."""
-    root = data_root.locate(config.data, Path(config.output))
-    questions = []
-    for culture in dataset.chosen(config.culture, data_root.cultures(root)):
-        how = instruction(config.rewriter.instruction, culture)
-        read = dataset.read(root, culture, config.data.pairs)
-        own = replace(config, culture=culture)
-        questions += [Question(culture, prompt, how) for prompt in asked(own, read)]
-    return questions
 
 
 def _tell(path: Path, found: Rewritten) -> None:
