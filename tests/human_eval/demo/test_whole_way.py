@@ -85,7 +85,7 @@ def test_a_survey_of_people_is_none_for_simulated_raters(told: Told, tmp_path: P
 def test_words_that_cannot_be_are_told_before_anything_is_trained(told: Told, tmp_path: Path) -> None:
     code, _, err = told("raters=0", "pages=many", "seed=-1")
     assert code == 2
-    assert [line.partition(":")[0] for line in err.removeprefix("error: ").splitlines()] == [
+    assert [line.partition(":")[0] for line in err.removeprefix("error:\n").splitlines()] == [
         "- raters=0",
         "- pages=many",
         "- seed=-1",
