@@ -32,6 +32,7 @@ from scoft_hpc.config.schema import Architecture, Model, Objective, Precision, R
 from scoft_hpc.models.base import DTYPES, Base, load_base
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.perceptual.toy import ToyDistance
+from scoft_hpc.text import plural
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
 from scoft_hpc.training.step import LaneTerms, Network
@@ -145,7 +146,7 @@ def name(config: RunConfig, lanes: int, rows: int) -> str:
     model = config.model
     words = f"{model.architecture.name}, {model.resolution} px, {model.precision.name}"
     words += f", widths / {model.shrink}" if model.shrink > 1 else ""
-    return f"{words}: {lanes} lane{'s' * (lanes > 1)}, {rows} row{'s' * (rows > 1)} at a time"
+    return f"{words}: {plural(lanes, 'lane')}, {plural(rows, 'row')} at a time"
 
 
 def count() -> Iterator[Row]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -81,13 +79,3 @@ class Slurm:
             raise client.NoAnswerError("Slurm does not answer: unable to contact slurmctld.")
 
         self._patch.setattr(client, "queue", silence)
-
-
-def ask(
-    main: Callable[[], int], patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str], *words: str
-) -> tuple[int, str, str]:
-    """A command's exit code, output and errors."""
-    patch.setattr(sys, "argv", ["scoft-hpc", *words])
-    code = main()
-    captured = capture.readouterr()
-    return code, captured.out, captured.err

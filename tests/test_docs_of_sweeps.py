@@ -39,7 +39,7 @@ def test_a_command_is_planned(words: list[str], output: Path, capsys: pytest.Cap
         return
     if "cluster=slurm" in asked:
         asked.remove("cluster=slurm")  # the plan is the same, and asks no queue
-    assert compose.command("sweep", lambda config: sweep.sweep(config, asked), asked) == 0
+    assert sweep.main(asked) == 0
     assert "nothing was sent" in capsys.readouterr().out
 
 

@@ -1,6 +1,6 @@
 """The trivial jobs as runs of a study: the real job of scoft_hpc around a nap in place of the training.
 
-Called for Python (`cluster.python`) it is that job; called with a run's folder it is that job's door.
+Called for Python (`cluster.python`) it is that job; called with a run's folder it is that job's module.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ def execute(run: RunDir) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1] == "-u":
-        task_runner.DOOR = Path(__file__).stem
-        sys.argv[1:] = sys.argv[-1:]
-        raise SystemExit(job.main())
+        task_runner.JOB_MODULE = Path(__file__).stem
+        raise SystemExit(job.main(sys.argv[-1:]))
     raise SystemExit(execute(RunDir(Path(sys.argv[1]))))

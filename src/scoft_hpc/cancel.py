@@ -12,108 +12,64 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
+from scoft_hpc.console import run_command
 from scoft_hpc.errors import ConfigError, LaunchError
-from scoft_hpc.launch.slurm import client
-from scoft_hpc.launch.tracking.run_state import State
-from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.slurm.cancellation import Cancellation, cancel, plan_cancellation
 from scoft_hpc.launch.views import selection
 from scoft_hpc.launch.views.selection import Choice
-from scoft_hpc.study import job_array, lease
-from scoft_hpc.study.job_array import PREPARE, Verdict
+from scoft_hpc.study import lease
 from scoft_hpc.study.plan_file import launch_claim
-from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import listing, plural
 
 SHOWN = 6
 """So many of the other runs that stop too are named."""
 
 
-def main() -> int:
-    return selection.answer(_main)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(lambda: _run(argv))
 
 
-def _main() -> int:
+def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("cancel", "Stop runs; their jobs save first.")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    choice = selection.choose(parser, sys.argv[1:])
+    choice = selection.choose(parser, argv)
     seen = choice.look()
     if not seen.batches:
         return _cancel_launcher(choice)
     if seen.queue is None:
         raise LaunchError(f"{seen.notes[0]} Nothing was cancelled.")
-    wanted = [state for state in choice.pick(seen) if state.alive and state.place is not None]
-    unsent = [state for state in wanted if not _job(state)]
-    jobs = sorted({_job(state) for state in wanted if _in_queue(state)})
-    if unsent:
+    wanted = {state.run_id for state in choice.pick(seen)}
+    cultures = {str(entry["run_id"]): str(entry["culture"]) for entry in choice.entries}
+    planned = plan_cancellation(seen, wanted, cultures)
+    if planned.n_unsent:
         print(
-            f"note: {len(unsent)} runs are just being sent and cannot be cancelled yet; ask again in a minute."
+            f"note: {planned.n_unsent} runs are just being sent and cannot be cancelled yet; ask again in a minute."
         )
-    if not jobs:
+    if not planned.jobs:
         print("nothing to cancel: no job of these runs is in the queue.")
         return 0
-    stopped = [state for state in seen.states.values() if _in_queue(state) and _job(state) in jobs]
-    others = [state.run_id for state in stopped if state not in wanted]
-    preparing = _preparing(choice, seen, {state.run_id for state in stopped})
-    if not _sure(choice, _question(len(stopped) - len(others), jobs, others, preparing)):
+    if not _sure(choice, _question(planned)):
         print("nothing was cancelled.")
         return 0
-    client.cancel([*preparing, *jobs])
-    _keep(choice, seen, {*preparing, *jobs})
-    print(
-        f"cancelled {_count(len(stopped), 'run')} in {_count(len(jobs), 'job')}; those at work save before they end."
-    )
+    cancel(choice.study, seen, planned)
+    n_runs, n_jobs = plural(len(planned.stopped), "run"), plural(len(planned.jobs), "job")
+    print(f"cancelled {n_runs} in {n_jobs}; those at work save before they end.")
     if lease.alive(launch_claim(choice.study)) is not None:
         print("note: runs of this study are being sent right now; look again with `scoft-hpc status`.")
     return 0
 
 
-def _job(state: State) -> str:
-    return state.place.job if state.place else ""
-
-
-def _in_queue(state: State) -> bool:
-    """Whether a job is to come to it or works on it; one that a person runs by hand has none."""
-    under_way = state.status in (Status.running, Status.queued)
-    return under_way and state.entry is not None and state.entry.alive
-
-
-def _preparing(choice: Choice, seen: Situation, stopped: set[str]) -> list[str]:
-    """The jobs that prepare cultures for nobody else than the stopped runs."""
-    culture = {entry["run_id"]: entry["culture"] for entry in choice.entries}
-    needed = {
-        culture[state.run_id] for state in seen.states.values() if state.alive and state.run_id not in stopped
-    }
-    return [
-        f"{sent.job}_{index}"
-        for sent, index, _ in seen.alive()
-        if sent.stage == PREPARE and culture.get(sent.tasks[index][0]) not in needed
-    ]
-
-
-def _keep(choice: Choice, seen: Situation, cancelled: set[str]) -> None:
-    """Write down what was cancelled before it started: of an array's element that waited Slurm keeps no record."""
-    for sent in seen.batches:
-        waited = {
-            index: Verdict("CANCELLED", 0.0)
-            for other, index, entry in seen.alive()
-            if other is sent and entry.state == "PENDING" and f"{sent.job}_{index}" in cancelled
-        }
-        if waited:
-            job_array.keep_verdicts(choice.study, sent, waited)
-
-
-def _question(runs: int, jobs: list[str], others: list[str], preparing: list[str]) -> str:
-    text = f"cancel {_count(runs, 'run')} in {_count(len(jobs), 'job')}"
-    if preparing:
-        text += f", and {_count(len(preparing), 'job')} that prepare{'s' * (len(preparing) == 1)} cultures for them"
-    if others:
-        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
-        text += f"? The packs' other runs stop too: {', '.join(others[:SHOWN])}{more}"
-    return f"{text}?" if not others else f"{text}."
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
+def _question(planned: Cancellation) -> str:
+    n_runs = plural(len(planned.stopped) - len(planned.others), "run")
+    text = f"cancel {n_runs} in {plural(len(planned.jobs), 'job')}"
+    if planned.preparing:
+        one = len(planned.preparing) == 1
+        text += f", and {plural(len(planned.preparing), 'job')} that prepare{'s' * one} cultures for them"
+    if not planned.others:
+        return f"{text}?"
+    return f"{text}? The packs' other runs stop too: {listing(planned.others, SHOWN)}."
 
 
 def _sure(choice: Choice, question: str) -> bool:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoft_hpc.config import compose
+from scoft_hpc.console import program, run_command
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError, ScoftError
 from scoft_hpc.study import provenance, run_status
 from scoft_hpc.study.interrupt import Interrupted, Stop
@@ -228,20 +229,14 @@ def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m scoft_hpc.execute", description="Run a pack of run directories."
-    )
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog=program("execute"), description="Run a pack of run directories.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="a folder with a config.yaml")
     parser.add_argument(
         "--prepare", action="store_true", help="only make what the cultures need before training"
     )
-    asked = parser.parse_args()
-    try:
-        return prepare(asked.runs) if asked.prepare else execute(asked.runs)
-    except ScoftError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    asked = parser.parse_args(argv)
+    return run_command(lambda: prepare(asked.runs) if asked.prepare else execute(asked.runs))
 
 
 if __name__ == "__main__":

@@ -6,89 +6,44 @@ python -m scoft_hpc.gather [STUDY] [--output DIR] [--wandb MODE] [--tensorboard]
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoft_hpc.config.schema import RunConfig, WandbMode
-from scoft_hpc.errors import ConfigError, LaunchError, ScoftError
-from scoft_hpc.results import tensorboard
-from scoft_hpc.results.findings import findings
-from scoft_hpc.results.gather import Gathered, gather
+from scoft_hpc.console import program, run_command
+from scoft_hpc.errors import ConfigError, LaunchError
+from scoft_hpc.results import tensorboard, terminal
+from scoft_hpc.results.gather import gather
 from scoft_hpc.study.paths import STUDY, StudyDir, studies
-from scoft_hpc.study.run_status import Status
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
-SHOWN = 3
-"""So many runs that failed for one reason are named; the rest is counted."""
 WORDS = {"study": "study", "output": "output", "wandb.mode": "wandb", "tensorboard": "tensorboard"}
 """Hydra's way of saying the same, which fingers know from `sweep`."""
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    try:
-        asked = _parse(sys.argv[1:] if words is None else words)
-        mode = None if asked.wandb is None else _mode(asked.wandb)
-        show(gather(_find(asked.study, Path(asked.output)), mode, _events(asked.tensorboard)))
-    except ScoftError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    asked = _parse(argv)
+    mode = None if asked.wandb is None else _mode(asked.wandb)
+    terminal.show(gather(_find(asked.study, Path(asked.output)), mode, _events(asked.tensorboard)))
     return 0
 
 
-def show(gathered: Gathered) -> None:
-    """Print the runs, what they say together, and where it all lies."""
-    from rich.console import Console
-
-    from scoft_hpc.results import table
-    from scoft_hpc.study import costs
-
-    console = Console(highlight=False)
-    found = findings(gathered.study)
-    tables = [
-        table.run_table(gathered.rows),
-        *table.bias_tables(gathered.study),
-        *table.summary_tables(found),
-    ]
-    for each in tables:
-        console.print()
-        console.print(each)
-    console.print()
-    reasons: dict[str, list[str]] = {}
-    for run in gathered.study.runs:
-        if run.status is Status.failed:
-            reasons.setdefault(run.failure.get("message", "no reason was written"), []).append(run.run_id)
-    for reason, names in reasons.items():
-        rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        _say(console, f"{', '.join(names[:SHOWN])}{rest} failed: {reason}")
-    for measure in found.measures:
-        for warning in found.warnings(measure.name):
-            _say(console, f"{measure.title}: {warning}")
-    for note in gathered.notes:
-        _say(console, f"note: {note}")
-    if gathered.study.costs:
-        _say(console, f"cost     {costs.sentence(costs.total(gathered.study.costs))}")
-    _say(console, f"results  {gathered.results}")
-    _say(console, f"report   {gathered.report}")
-
-
-def _say(console: Console, text: str) -> None:
-    """A line as it is: paths are not wrapped, so that they can be clicked and copied."""
-    console.print(text, markup=False, soft_wrap=True)
-
-
-def _parse(words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m scoft_hpc.gather", description=__doc__)
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=program("gather"), description=__doc__)
     parser.add_argument(
         "study", nargs="*", metavar="STUDY", help="name or folder; the one planned last by default"
     )
     parser.add_argument("--output", default=RunConfig().output, metavar="DIR", help="where studies lie")
     parser.add_argument("--wandb", metavar="MODE", help="offline, online or disabled; as planned by default")
     parser.add_argument("--tensorboard", action="store_const", const="true", help="event files too")
-    asked = parser.parse_args(list(words))
+    asked = parser.parse_args(argv)
     names = []
     for word in asked.study:
         key, equals, value = word.partition("=")

@@ -8,34 +8,24 @@ They continue from what they saved last. Words of `cluster` and `budget` replace
 from __future__ import annotations
 
 import shlex
-import sys
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from scoft_hpc.console import run_command
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.launch.tracking.run_state import State
-from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.launch.views import selection
-from scoft_hpc.launch.views.selection import Choice
 from scoft_hpc.study.plan_file import read
 from scoft_hpc.study.run_status import Status
-
-if TYPE_CHECKING:
-    from scoft_hpc.launch.tracking.submission_plan import Request
-
-GROUPS = ("cluster", "budget")
-"""The settings of a study that are not its runs' own."""
 
 BROKEN = (Status.failed, Status.lost)
 
 
-def main() -> int:
-    return selection.answer(_main)
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(lambda: _run(argv))
 
 
-def _main() -> int:
+def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("retry", "Send failed and lost runs again.")
-    choice = selection.choose(parser, sys.argv[1:], settings=True)
+    choice = selection.choose(parser, argv, settings=True)
     seen = choice.look()
     if not seen.batches:
         words = shlex.join(map(str, read(choice.study).get("words", ())))
@@ -47,60 +37,22 @@ def _main() -> int:
     busy = [state.run_id for state in broken if state.alive]
     if busy:
         print(f"note: not yet, since their jobs still work on other runs: {' '.join(busy)}")
-    wanted = [state for state in broken if not state.alive]
+    wanted = {state.run_id: state.cause or state.status.value for state in broken if not state.alive}
     if not wanted:
         print(f"nothing to retry: no run of {choice.study.name} that was asked for has failed or was lost.")
         return 0
-    return _send(choice, seen, wanted)
-
-
-def _send(choice: Choice, seen: Situation, wanted: list[State]) -> int:
-    from scoft_hpc.launch.planning import plan_store
-    from scoft_hpc.launch.slurm import launcher
-    from scoft_hpc.launch.views import submission_messages
-
-    request = _request(choice, seen, wanted)
-    sent = launcher.launch(choice.study, plan_store.runs(choice.study), request)
-    names = {run.run_id for run in sent.runs}
-    for state in wanted:
-        if state.run_id in names:
-            print(f"{state.run_id} ({state.cause or state.status.value})")
-    for line in submission_messages.coming_lines(sent, request.cluster) if sent.runs else []:
-        print(line)
-    print(
-        submission_messages.sent_line(sent.batches)
-        if sent.runs
-        else "nothing to send: another launch was faster."
+    from scoft_hpc.launch.slurm.resubmit import (
+        resubmit,  # it loads Hydra, which looking at a study does not need
     )
+
+    sent, lines = resubmit(choice.study, seen.batches, wanted, choice.settings)
+    submitted = {run.run_id for run in sent.runs}
+    for name, cause in wanted.items():
+        if name in submitted:
+            print(f"{name} ({cause})")
+    for line in lines:
+        print(line)
     return 0
-
-
-def _request(choice: Choice, seen: Situation, wanted: list[State]) -> Request:
-    """The wanted runs with the settings of the batch that a person sent last, and the command's own.
-
-    Raises:
-        ConfigError: for words that are no settings of the cluster or the budget, or do not fit.
-    """
-    from scoft_hpc.config import check, compose
-    from scoft_hpc.config.cluster import from_plain
-    from scoft_hpc.launch.tracking.submission_plan import Request
-
-    last = next((one for one in reversed(seen.batches) if one.by_hand), seen.batches[-1])
-    config = compose.compose("sweep", choice.settings)
-    cluster, limit = from_plain(last.cluster), last.limit
-    for word in choice.settings:
-        group, *names = word.partition("=")[0].split(".")
-        if group not in GROUPS or len(names) != 1:
-            raise ConfigError(
-                f"`{word}`: a retry takes the runs as they were planned; only `cluster.…=` and `budget.su=` may change."
-            )
-        if group == "budget":
-            limit = config.budget.su
-        else:
-            cluster = replace(cluster, **{names[0]: getattr(config.cluster, names[0])})
-    if faults := check.check_launching(replace(config, cluster=cluster)):
-        raise ConfigError.of(faults)
-    return Request(cluster, retry=True, limit=limit, only=frozenset(state.run_id for state in wanted))
 
 
 if __name__ == "__main__":

@@ -9,24 +9,19 @@ command again asks for what is missing; a sweep with `ablation=baselines` reads 
 
 from __future__ import annotations
 
-import logging
 import shlex
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from scoft_hpc.config import check
 from scoft_hpc.config.commands import RewriteConfig
 from scoft_hpc.config.compose import command
+from scoft_hpc.console import log_to_stderr
 from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError, RunError
-from scoft_hpc.inputs import data_root, dataset
-from scoft_hpc.inputs.llm_client import Question
-from scoft_hpc.inputs.prompt_rewriter import Rewritten, instruction
-from scoft_hpc.inputs.prompt_rewriter import rewrite as rewrite_all
-from scoft_hpc.inputs.prompts import asked
+from scoft_hpc.inputs import prompt_rewriter
+from scoft_hpc.inputs.prompt_rewriter import Rewritten
 from scoft_hpc.study.interrupt import Interrupted, Stop
+from scoft_hpc.text import shorten
 
 SHOWN = 5
 """So many prompts without a rewriting are named; the rest is counted."""
@@ -38,14 +33,14 @@ def rewrite(config: RewriteConfig, words: Sequence[str]) -> int:
     Raises:
         ScoftError: for settings, data or an endpoint that cannot be used, all faults at once.
     """
-    _log_to_stderr()
-    if faults := [*check.check(config), *_faults(config)]:
+    log_to_stderr()
+    if faults := [*check.check(config), *prompt_rewriter.setting_faults(config)]:
         raise ConfigError.of(faults)
     path, stop = Path(str(config.evaluation.rewrites)).expanduser().absolute(), Stop()
-    questions = _questions(config)
+    questions = prompt_rewriter.questions(config)
     with stop.heeding_signals():
         try:
-            found = rewrite_all(path, questions, config.rewriter, stop)
+            found = prompt_rewriter.rewrite(path, questions, config.rewriter, stop)
         except Interrupted:
             print(f"interrupted; what was answered is in {path}, and the same command continues")
             return INTERRUPTED
@@ -58,40 +53,10 @@ def rewrite(config: RewriteConfig, words: Sequence[str]) -> int:
     return 0
 
 
-def _faults(config: RewriteConfig) -> Iterator[str]:
-    settings, path = config.rewriter, config.evaluation.rewrites
-    url = urlsplit(settings.url)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        yield f"rewriter.url={settings.url}: expected an endpoint in OpenAI's form, such as https://…/v1."
-    elif url.username or url.password:
-        yield "rewriter.url holds a name or password, which would be kept in files; a key goes to OPENAI_API_KEY."
-    if not settings.model:
-        yield "rewriter.model is missing: the name that the endpoint has for the model."
-    if not path or not path.endswith(".jsonl"):
-        yield f"evaluation.rewrites={path}: expected the file to write, as evaluation.rewrites=FILE.jsonl."
-    for name in ("jobs", "tries", "seconds"):
-        if not getattr(settings, name) > 0:
-            yield f"rewriter.{name}={getattr(settings, name)}: expected more than 0."
-
-
-def _questions(config: RewriteConfig) -> list[Question]:
-    """The cultures' evaluation prompts, each with how it is to be rewritten."""
-    root = data_root.locate(config.data, Path(config.output))
-    questions = []
-    for culture in dataset.chosen(config.culture, data_root.cultures(root)):
-        how = instruction(config.rewriter.instruction, culture)
-        read = dataset.read(root, culture, config.data.pairs)
-        own = replace(config, culture=culture)
-        questions += [Question(culture, prompt, how) for prompt in asked(own, read)]
-    return questions
-
-
 def _tell(path: Path, found: Rewritten) -> None:
     print(f"rewritten  {found.made} prompts, {found.kept} were there, {len(found.failed)} have none; {path}")
-    for sentence in found.failed[:SHOWN]:
+    for sentence in shorten(found.failed, SHOWN):
         print(f"           {sentence}")
-    if len(found.failed) > SHOWN:
-        print(f"           … and {len(found.failed) - SHOWN} more")
     for note in found.notes:
         print(f"note: {note}")
     if found.failed:
@@ -106,14 +71,8 @@ def _sweep(path: Path, words: Sequence[str]) -> str:
     return f"python -m scoft_hpc.sweep {shlex.join(asked_for)}"
 
 
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
-    logging.getLogger("scoft_hpc").setLevel(logging.INFO)
-
-
-def main() -> int:
-    words = sys.argv[1:]
-    return command("rewrite", lambda config: rewrite(config, words), words)
+def main(argv: Sequence[str] | None = None) -> int:
+    return command("rewrite", rewrite, argv)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import importlib.util
 import sys
@@ -20,10 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scoft_hpc.console import program, run_command
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.human_eval.asked import Asked
 from scoft_hpc.launch.views import selection
 from scoft_hpc.study.paths import STUDY, StudyDir
+from scoft_hpc.text import did_you_mean
 
 NEEDED = (
     "babel",
@@ -99,19 +100,19 @@ VERBS = {
 }
 
 
-def main() -> int:
-    return selection.answer(lambda: _main(sys.argv[1:]))
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
-def _main(words: Sequence[str]) -> int:
+def _run(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_usage(), file=sys.stdout if words else sys.stderr)
         return 0 if words else 2
     name, *rest = words
     if name not in VERBS:
-        near = difflib.get_close_matches(name, VERBS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
-        raise ConfigError(f"survey has no verb {name!r}{hint} It has {', '.join(VERBS)}.")
+        raise ConfigError(
+            f"survey has no verb {name!r}{did_you_mean(name, VERBS)} It has {', '.join(VERBS)}."
+        )
     asked = _asked(name, VERBS[name], rest)
     _require_extra()
     work: Callable[[Asked], int] = getattr(importlib.import_module(VERBS[name].room), name)
@@ -154,8 +155,7 @@ def _check_keys(name: str, verb: Verb, words: Sequence[str]) -> None:
     for word in words:
         key, equals, _ = word.partition("=")
         if equals and not word.startswith("-") and key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(known)}."
+            hint = did_you_mean(key, known, f"; expected one of {', '.join(known)}.")
             faults.append(f"`{word}`: survey {name} has no setting `{key}`{hint}")
     if faults:
         raise ConfigError.of(faults)
@@ -184,11 +184,11 @@ def _usage() -> str:
     lines = [f"  {name:<10}{verb.summary}" for name, verb in VERBS.items()]
     return "\n".join(
         [
-            "usage: scoft-hpc survey VERB [STUDY] [words]",
+            f"usage: {program('survey')} VERB [STUDY] [words]",
             "",
             *lines,
             "",
-            "scoft-hpc survey VERB --help tells more of one.",
+            f"{program('survey')} VERB --help tells more of one.",
         ]
     )
 

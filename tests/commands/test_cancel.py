@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from invoke import invoke
 from scoft_hpc import cancel
 from scoft_hpc.study import job_array, run_status
 from scoft_hpc.study.interrupt import Stop
@@ -17,7 +18,7 @@ from scoft_hpc.study.job_array import PREPARE, Verdict
 from scoft_hpc.study.lease import Claim
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import launch_claim
-from sent import Slurm, ask, ids, line, send
+from sent import Slurm, ids, line, send
 from studies import finish, hold, plan_study, run_of
 
 Told = Callable[..., tuple[int, str, str]]
@@ -47,7 +48,7 @@ def queue(monkeypatch: pytest.MonkeyPatch, study: StudyDir) -> Slurm:
 @pytest.fixture
 def told(study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
-    return lambda *words: ask(cancel.main, monkeypatch, capsys, f"output={study.path.parent}", *words)
+    return lambda *words: invoke(cancel.main, capsys, f"output={study.path.parent}", *words)
 
 
 def test_everything_goes_with_what_only_it_needs(queue: Slurm, told: Told) -> None:

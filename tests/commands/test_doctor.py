@@ -66,8 +66,8 @@ def test_words_are_those_of_a_sweep() -> None:
 
 def test_the_command_itself_loads_no_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; from scoft_hpc import doctor; sys.argv = ['doctor', 'output=' + sys.argv[1]];"
-        "assert doctor.main() == 0; sys.exit('torch' in sys.modules)"
+        "import sys; from scoft_hpc import doctor;"
+        "assert doctor.main(['output=' + sys.argv[1]]) == 0; sys.exit('torch' in sys.modules)"
     )
     assert (
         subprocess.run([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.DEVNULL).returncode == 0

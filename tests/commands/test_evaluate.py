@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from invoke import invoke
 from scoft_hpc import evaluate
 from scoft_hpc.config.compose import compose
 from scoft_hpc.study.lease import Claim
@@ -40,14 +40,10 @@ def run(output: Path) -> RunDir:
 
 
 @pytest.fixture
-def told(
-    output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Said]:
+def told(output: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     def tell(*words: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["scoft-hpc", f"output={output}", "--device", "cpu", *words])
-        code = evaluate.main()
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
+        code, out, err = invoke(evaluate.main, capsys, f"output={output}", "--device", "cpu", *words)
+        return code, out + err
 
     return tell
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from invoke import invoke
 from scoft_hpc import logs
 from scoft_hpc.launch.slurm.sbatch import log_of
+from scoft_hpc.launch.views import run_log
 from scoft_hpc.study.paths import StudyDir
-from sent import Slurm, ask, ids, line, send
+from sent import Slurm, ids, line, send
 from studies import finish, hold, plan_study, run_of
 
 Told = Callable[..., tuple[int, str, str]]
@@ -22,8 +24,8 @@ def study(tmp_path: Path) -> StudyDir:
 
 
 @pytest.fixture
-def told(study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
-    return lambda *words: ask(logs.main, monkeypatch, capsys, f"output={study.path.parent}", *words)
+def told(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Told:
+    return lambda *words: invoke(logs.main, capsys, f"output={study.path.parent}", *words)
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -75,7 +77,7 @@ def test_without_one_run_the_choices_are_listed(study: StudyDir, told: Told) -> 
 def meanwhile(patch: pytest.MonkeyPatch, *steps: Callable[[], object]) -> None:
     """One step happens whenever the command sleeps; after the last one it must not sleep again."""
     left = iter(steps)
-    patch.setattr(logs, "time", Clock(left))
+    patch.setattr(run_log, "time", Clock(left))
 
 
 class Clock:
@@ -86,7 +88,7 @@ class Clock:
         return self._now
 
     def sleep(self, seconds: float) -> None:
-        self._now += logs.QUEUE_SECONDS
+        self._now += run_log.QUEUE_SECONDS
         next(self._steps)()
 
 

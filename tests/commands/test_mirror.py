@@ -85,16 +85,14 @@ def test_it_sends_once_or_until_every_run_has_ended(
         journal.append({STEP: step, "loss": 1.0})
     journal.close()
     monkeypatch.setattr("os.nice", lambda step: 0)
-    words = ["mirror", "korea-mpc", f"output={tmp_path}", "--tensorboard"]
-    monkeypatch.setattr("sys.argv", [*words, "--once"])
-    assert mirror.main() == 0
+    words = ["korea-mpc", f"output={tmp_path}", "--tensorboard"]
+    assert mirror.main([*words, "--once"]) == 0
     assert f"curves of a-study go to {study.tensorboard}" in capsys.readouterr().out
     (file,) = study.tensorboard.glob("*/*tfevents*")
     assert file.parent.name == run.run_id
     written = file.read_bytes()
     finish(run)
-    monkeypatch.setattr("sys.argv", words)
-    assert mirror.main() == 0
+    assert mirror.main(words) == 0
     assert (file.read_bytes(), len(list(file.parent.iterdir()))) == (written, 1)
 
 
@@ -115,8 +113,7 @@ def test_mistakes_are_explained(
 ) -> None:
     plan_study(tmp_path, ["korea"])
     monkeypatch.setattr("os.nice", lambda step: 0)
-    monkeypatch.setattr("sys.argv", ["mirror", *words, f"output={tmp_path}"])
-    assert mirror.main() in (2, 3)
+    assert mirror.main([*words, f"output={tmp_path}"]) in (2, 3)
     assert message in capsys.readouterr().err
 
 

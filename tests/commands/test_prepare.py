@@ -59,7 +59,18 @@ def root(tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*words: str) -> int:
-    return compose.command("prepare", lambda config: prepare.prepare(config, words), words)
+    return prepare.main(words)
+
+
+def test_what_the_login_node_does_loads_no_torch(root: Path) -> None:
+    code = (
+        "import sys; from scoft_hpc import prepare;"
+        "code = prepare.main(['culture=prosthetics', 'data.root=' + sys.argv[1], 'caches=false']);"
+        "sys.exit(code or sorted({'torch', 'transformers', 'diffusers'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "captions   3 given" in done.stdout and "caches     not made" in done.stdout
 
 
 def test_the_whole_line_and_then_nothing_more_is_made(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from invoke import invoke
 from scoft_hpc import retry
 from scoft_hpc.launch.planning.plan import Run
 from scoft_hpc.launch.slurm import launcher
 from scoft_hpc.launch.tracking.submission_plan import Coming, Request, coming
 from scoft_hpc.study import run_status
 from scoft_hpc.study.paths import StudyDir
-from sent import Slurm, ask, ids, line, send
+from sent import Slurm, ids, line, send
 from studies import finish, plan_study, run_of
 
 Told = Callable[..., tuple[int, str, str]]
@@ -25,8 +26,8 @@ def study(tmp_path: Path) -> StudyDir:
 
 
 @pytest.fixture
-def told(study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
-    return lambda *words: ask(retry.main, monkeypatch, capsys, f"output={study.path.parent}", *words)
+def told(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Told:
+    return lambda *words: invoke(retry.main, capsys, f"output={study.path.parent}", *words)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def words(server: Server, output: Path, file: Path, *more: str) -> list[str]:
 
 
 def run(*words: str) -> int:
-    return compose.command("rewrite", lambda config: rewrite.rewrite(config, words), words)
+    return rewrite.main(words)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -173,12 +173,10 @@ def test_the_commands_of_the_page(
         for i in range(24):
             copy = tmp_path / "images" / name / "korea" / f"p{i // 3:02d}-s{i % 3:02d}.png"
             copy.write_bytes(images[i % len(images)].read_bytes())
-    tasks = {"rewrite": rewrite.rewrite, "sweep": sweep.sweep}
+    commands = {"rewrite": rewrite, "sweep": sweep}
     for line in lines:
         _, _, verb, *asked = shlex.split(line.replace("https://api.openai.com/v1", chatting.url(server)))
         name = verb.removeprefix("scoft_hpc.")
         asked += [f"output={output}", *(["plan=only"] * (name == "sweep"))]
-        code = compose.command(
-            name, lambda config, do=tasks[name], given=tuple(asked): do(config, given), asked
-        )
+        code = commands[name].main(asked)
         assert code == 0, line + "".join(capsys.readouterr())

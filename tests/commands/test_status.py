@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import os
 import re
@@ -14,9 +16,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from invoke import invoke
 from scoft_hpc import __main__, __version__, status
 from scoft_hpc.launch.slurm.sbatch import log_of
 from scoft_hpc.launch.tracking import study_state
+from scoft_hpc.launch.views import watch_status
 from scoft_hpc.study import run_status
 from scoft_hpc.study.lease import Claim
 from scoft_hpc.study.metrics_log import STEP, Journal
@@ -41,20 +45,11 @@ def output(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ask(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
-) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["status", *words])
-    code = status.main()
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
 def test_the_table_has_every_runs_state_and_the_reasons(
     output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    code, text, _ = ask(monkeypatch, capsys, "--output", str(output))
+    code, text, _ = invoke(status.main, capsys, "--output", str(output))
     assert code == 0
     rows = {
         line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith(("china", "korea"))
@@ -76,52 +71,48 @@ def test_the_table_has_every_runs_state_and_the_reasons(
     ],
 )
 def test_it_may_be_asked_in_flags_and_in_words(
-    words: list[str], output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str], output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, text, _ = ask(monkeypatch, capsys, *(word.format(output) for word in words))
+    code, text, _ = invoke(status.main, capsys, *(word.format(output) for word in words))
     assert code == 0 and "study a-study: 10 runs" in text
 
 
 def test_the_latest_study_is_the_default_and_an_unknown_one_lists_them(
-    output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     latest = plan_study(output, ["mu"], name="b-study")
     os.utime(latest.plan, (2e9, 2e9))
-    assert "study b-study" in ask(monkeypatch, capsys, f"output={output}")[1]
-    code, _, errors = ask(monkeypatch, capsys, "c-study", f"output={output}")
+    assert "study b-study" in invoke(status.main, capsys, f"output={output}")[1]
+    code, _, errors = invoke(status.main, capsys, "c-study", f"output={output}")
     assert code == 3 and "there are: b-study, a-study" in errors
-    code, _, errors = ask(monkeypatch, capsys, f"output={output / 'nothing'}")
+    code, _, errors = invoke(status.main, capsys, f"output={output / 'nothing'}")
     assert code == 3 and "there is no study in" in errors and "sweep" in errors
 
 
-def test_json_is_for_programs(
-    output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_is_for_programs(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     claim = Claim.take(launch_claim(run_study := plan_study(output, ["mu"], name="c-study")))
-    code, text, _ = ask(monkeypatch, capsys, "c-study", f"output={output}", "--json")
+    code, text, _ = invoke(status.main, capsys, "c-study", f"output={output}", "--json")
     content = json.loads(text)
     assert code == 0 and content["folder"] == str(run_study.path)
     assert content["launcher"] == str(claim.owner)
     assert [run["variant"] for run in content["runs"]] == ["base", "ldm", "m", "mp", "mpc"]
-    content = json.loads(ask(monkeypatch, capsys, "a-study", f"output={output}", "--json")[1])
+    content = json.loads(invoke(status.main, capsys, "a-study", f"output={output}", "--json")[1])
     failed = next(run for run in content["runs"] if run["status"] == "failed")
     assert failed["failure"]["cause"] == "nan" and failed["step"] == 33
 
 
-def test_several_seeds_share_a_cell(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_several_seeds_share_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = plan_study(tmp_path, ["mu"], seeds=3)
     finish(run_of(study, "mu-ldm-s0"))
     hold(run_of(study, "mu-ldm-s1"))
-    _, text, _ = ask(monkeypatch, capsys, f"output={tmp_path}")
+    _, text, _ = invoke(status.main, capsys, f"output={tmp_path}")
     assert "1 done" in text and "1 running" in text and "3 planned" in text
 
 
 def test_it_loads_neither_torch_nor_hydra(output: Path) -> None:
     code = (
-        "import sys; from scoft_hpc import status; sys.argv = ['status', 'output=' + sys.argv[1]];"
-        "assert status.main() == 0;"
+        "import sys; from scoft_hpc import status; "
+        "assert status.main(['output=' + sys.argv[1]]) == 0;"
         "heavy = {'torch', 'hydra', 'omegaconf', 'diffusers', 'PIL', 'numpy', 'wandb', 'submitit'} & set(sys.modules);"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)"
     )
@@ -162,7 +153,7 @@ def test_in_slurm_causes_jobs_costs_and_the_time_left_are_shown(
     sent: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    code, text, _ = ask(monkeypatch, capsys, f"output={sent.path.parent}")
+    code, text, _ = invoke(status.main, capsys, f"output={sent.path.parent}")
     assert code == 0
     rows = [line.split() for line in text.splitlines() if line.startswith(("china", "korea"))]
     assert rows[0][1:] == ["done", "12/40", "queued", "queued", "failed", "nan"]
@@ -179,12 +170,12 @@ def test_in_slurm_causes_jobs_costs_and_the_time_left_are_shown(
 
 
 def test_in_slurm_json_has_the_job_and_the_log_of_every_run(
-    sent: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sent: StudyDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = log_of(sent, 7, 0)
     log.parent.mkdir(parents=True)
     log.touch()
-    content = json.loads(ask(monkeypatch, capsys, f"output={sent.path.parent}", "--json")[1])
+    content = json.loads(invoke(status.main, capsys, f"output={sent.path.parent}", "--json")[1])
     assert set(content) == {"study", "folder", "launcher", "spent_su", "estimated_su", "notes", "runs"}
     assert (content["spent_su"], content["estimated_su"]) == (pytest.approx(1.0, abs=0.01), 12.0)
     runs = {run["run_id"]: run for run in content["runs"]}
@@ -198,14 +189,12 @@ def test_in_slurm_json_has_the_job_and_the_log_of_every_run(
     assert runs[ids(sent, "korea-mp-")[0]]["cause"] == "preempted"
 
 
-def test_a_selection_narrows_the_table(
-    sent: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _, text, _ = ask(monkeypatch, capsys, f"output={sent.path.parent}", "culture=korea", "state=preempted")
+def test_a_selection_narrows_the_table(sent: StudyDir, capsys: pytest.CaptureFixture[str]) -> None:
+    _, text, _ = invoke(status.main, capsys, f"output={sent.path.parent}", "culture=korea", "state=preempted")
     assert "3 runs, 3 preempted" in text and "china" not in text
-    _, text, _ = ask(monkeypatch, capsys, f"output={sent.path.parent}", "culture=china", "state=lost")
+    _, text, _ = invoke(status.main, capsys, f"output={sent.path.parent}", "culture=china", "state=lost")
     assert "study a-study: 0 runs" in text
-    code, _, errors = ask(monkeypatch, capsys, f"output={sent.path.parent}", "state=preempte")
+    code, _, errors = invoke(status.main, capsys, f"output={sent.path.parent}", "state=preempte")
     assert code == 2 and "did you mean preempted?" in errors
 
 
@@ -213,13 +202,13 @@ def test_where_slurm_is_silent_the_files_tell_and_it_is_said(
     sent: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Slurm(monkeypatch).is_silent()
-    code, text, _ = ask(monkeypatch, capsys, f"output={sent.path.parent}")
+    code, text, _ = invoke(status.main, capsys, f"output={sent.path.parent}")
     assert code == 0 and "note: Slurm does not answer" in text
     assert "10 runs, 1 done, 1 failed, 1 running, 7 queued" in text
 
 
 def test_the_time_left_is_of_steps_as_fast_as_before_for_all_lanes_of_the_pack(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = plan_study(tmp_path, ["mu"])
     for name, seconds in (("mu-ldm-", 15.0), ("mu-m-", 15.0)):
@@ -229,11 +218,11 @@ def test_the_time_left_is_of_steps_as_fast_as_before_for_all_lanes_of_the_pack(
         journal = Journal(run.metrics, 10)
         journal.append({STEP: 11, "seconds": seconds * 1.1})
         journal.close()
-    content = json.loads(ask(monkeypatch, capsys, f"output={tmp_path}", "--json")[1])
+    content = json.loads(invoke(status.main, capsys, f"output={tmp_path}", "--json")[1])
     etas = {run["variant"]: run["eta_seconds"] for run in content["runs"]}
     # 16.5 s of its own for 11 steps, two lanes at work, 29 steps to go
     assert etas["ldm"] == etas["m"] == pytest.approx(1.5 * 2 * 29) and etas["mpc"] is None
-    assert "11/40 87s" in ask(monkeypatch, capsys, f"output={tmp_path}")[1]
+    assert "11/40 87s" in invoke(status.main, capsys, f"output={tmp_path}")[1]
 
 
 def test_watching_ends_with_the_runs_and_asks_slurm_seldom(
@@ -256,8 +245,8 @@ def test_watching_ends_with_the_runs_and_asks_slurm_seldom(
             queue.holds(line("7_0", "COMPLETED"), line("7_1", "CANCELLED"), line("7_2", "CANCELLED"))
 
     clock.sleep = sleep
-    monkeypatch.setattr(status, "time", clock)
-    code, text, _ = ask(monkeypatch, capsys, f"output={sent.path.parent}", "--watch")
+    monkeypatch.setattr(watch_status, "time", clock)
+    code, text, _ = invoke(status.main, capsys, f"output={sent.path.parent}", "--watch")
     assert code == 0
     assert "done: china ldm" in text and "lost: korea base ldm m mp mpc" in text.replace(" china m mp,", "")
     pauses = [later - earlier for earlier, later in pairwise(looks)][
@@ -273,48 +262,61 @@ def test_ctrl_c_ends_the_watching_quietly(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        status, "time", SimpleNamespace(time=time.time, monotonic=lambda: 0.0, sleep=interrupt)
+        watch_status, "time", SimpleNamespace(time=time.time, monotonic=lambda: 0.0, sleep=interrupt)
     )
-    code, _, errors = ask(monkeypatch, capsys, f"output={sent.path.parent}", "--watch")
+    code, _, errors = invoke(status.main, capsys, f"output={sent.path.parent}", "--watch")
     assert (code, errors) == (130, "")
-    code, _, errors = ask(monkeypatch, capsys, f"output={sent.path.parent}", "--watch", "--json")
+    code, _, errors = invoke(status.main, capsys, f"output={sent.path.parent}", "--watch", "--json")
     assert code == 2 and "take one of them" in errors
 
 
-def door(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
-) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["scoft-hpc", *words])
-    code = __main__.main()
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
+def test_the_table_of_commands_is_that_of_the_files() -> None:
+    package = Path(__main__.__file__).parent
+    files = {
+        path.stem
+        for path in package.glob("*.py")
+        if re.search(r"^def main\(", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    }
+    assert {name: module for name, (module, _) in __main__.COMMANDS.items()} == {
+        name: f"scoft_hpc.{name}" for name in files - {"__main__"}
+    }
+    for module, summary in __main__.COMMANDS.values():
+        main = importlib.import_module(module).main
+        assert str(inspect.signature(main)) == "(argv: 'Sequence[str] | None' = None) -> 'int'", module
+        assert summary.endswith(".") and "\n" not in summary
 
 
-def test_the_door_finds_its_verbs_as_files(
-    output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_words_are_handed_to_the_command_and_the_process_keeps_its_own(
+    output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert {"sweep", "status", "train", "gather"} <= set(__main__.verbs())
-    assert not {"errors", "__init__", "__main__"} & set(__main__.verbs())
-    code, text, _ = door(monkeypatch, capsys, "status", f"output={output}")
+    own = list(sys.argv)
+    code, text, _ = invoke(__main__.main, capsys, "status", f"output={output}")
     assert code == 0 and "study a-study" in text
-    code, text, _ = door(monkeypatch, capsys, "--help")
-    assert code == 0 and all(f"  {verb} " in text for verb in __main__.verbs())
-    assert door(monkeypatch, capsys, "--version")[1] == f"scoft-hpc {__version__}\n"
+    assert sys.argv == own
+    code, text, _ = invoke(__main__.main, capsys, "--help")
+    assert code == 0 and all(f"  {name} " in text for name in __main__.COMMANDS)
+    assert invoke(__main__.main, capsys, "--version")[1] == f"scoft-hpc {__version__}\n"
 
 
-def test_an_unknown_verb_is_told_the_known_ones(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, _, errors = door(monkeypatch, capsys, "swep")
+@pytest.mark.parametrize("name", ["status", "survey", "doctor", "gather", "execute"])
+@pytest.mark.parametrize("called", ["scoft-hpc {}", "python -m scoft_hpc.{}"])
+def test_usage_names_the_program_as_it_was_called(called: str, name: str) -> None:
+    words = {"scoft-hpc {}": ["scoft_hpc", name], "python -m scoft_hpc.{}": [f"scoft_hpc.{name}"]}[called]
+    done = subprocess.run([sys.executable, "-m", *words, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith(f"usage: {called.format(name)} "), done.stdout
+
+
+def test_an_unknown_verb_is_told_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, errors = invoke(__main__.main, capsys, "swep")
     assert code == 2 and "did you mean sweep?" in errors and "status" in errors
-    assert door(monkeypatch, capsys)[0] == 2
+    assert invoke(__main__.main, capsys)[0] == 2
 
 
 def test_a_run_that_was_stopped_shows_what_is_saved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = plan_study(tmp_path, ["mu"])
     train(run_of(study, "mu-ldm-"), 3)
-    code, text, _ = ask(monkeypatch, capsys, "--output", str(tmp_path))
+    code, text, _ = invoke(status.main, capsys, "--output", str(tmp_path))
     assert code == 0
     assert "3/40 saved" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def run(words: list[str]) -> int:
-    return compose.command("sweep", lambda config: sweep.sweep(config, words, door="door"), words)
+    return compose.command("sweep", partial(sweep.sweep, job_module="door"), words)
 
 
 def test_it_ends_with_the_table_and_then_nothing_is_sent_nor_written_but_what_is_gone(

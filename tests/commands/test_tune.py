@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,8 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ]
 
 
-def run(words: list[str], door: str = "scoring_door") -> int:
-    return compose.command("sweep", lambda config: sweep.sweep(config, words, door=door), words)
+def run(words: list[str], job_module: str = "scoring_door") -> int:
+    return compose.command("sweep", partial(sweep.sweep, job_module=job_module), words)
 
 
 def test_it_ends_with_the_trials_the_best_and_how_to_report_it(
@@ -60,13 +61,14 @@ def test_it_ends_with_the_trials_the_best_and_how_to_report_it(
     (command,) = re.findall(r"^  python -m scoft_hpc\.sweep (.*)$", text, flags=re.MULTILINE)
     assert best[2] in command and "'seed=[0,1,2]'" in command
     report = shlex.split(command)
-    planned = compose.command("sweep", lambda c: sweep.sweep(c, report), [*report, "plan=only"])
+    planned = sweep.main([*report, "plan=only"])
     assert planned == 0 and "study tune-reported: 15 runs" in capsys.readouterr().out
     assert run(words) == 0
     again = capsys.readouterr().out
     assert best[0] in again and "is over" not in again and "round tune" not in again
-    monkeypatch.setattr("sys.argv", ["status", "tune-r01", "--output", str(tmp_path)])
-    assert status.main() == 0, "a round is a study to every other command"
+    assert status.main(["tune-r01", "--output", str(tmp_path)]) == 0, (
+        "a round is a study to every other command"
+    )
     assert "2 done" in capsys.readouterr().out
 
 
@@ -99,9 +101,9 @@ def test_mistakes_are_told_before_anything_is_made(
 
 def test_a_search_that_was_killed_goes_on_with_the_same_trials(words: list[str], tmp_path: Path) -> None:
     program = (
-        "import sys; from scoft_hpc import sweep; from scoft_hpc.config import compose; w = sys.argv[1:]; "
+        "from functools import partial; from scoft_hpc import sweep; from scoft_hpc.config import compose; "
+        "compose.command('sweep', partial(sweep.sweep, job_module='scoring_door'))"
     )
-    program += "compose.command('sweep', lambda c: sweep.sweep(c, w, door='scoring_door'), w)"
     first = StudyDir(tmp_path / "tune-r01")
     started = first.path / "started.txt"
     slow = {**os.environ, "DOOR_PACE": "0.3"}
@@ -128,7 +130,7 @@ def test_the_real_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         "evaluation.prompts=2", "evaluation.samples=1", "evaluation.steps=2", f"output={tmp_path}",
         "tune.trials=2", "tune.parallel=2", "tune.space={objective.w_c: null}", "cluster.jobs=1",
     ]  # fmt: skip
-    assert compose.command("sweep", lambda config: sweep.sweep(config, words), words) == 0
+    assert sweep.main(words) == 0
     first = StudyDir(tmp_path / "tune-r01")
     for entry in read(first)["runs"]:
         assert first.run(entry["run_id"]).lora.exists()

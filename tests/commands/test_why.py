@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from invoke import invoke
 from scoft_hpc import why
 from scoft_hpc.launch.slurm.sbatch import log_of
 from scoft_hpc.launch.tracking import slurm_reasons
@@ -14,7 +15,7 @@ from scoft_hpc.study import job_array, lease, run_status
 from scoft_hpc.study.job_array import Verdict
 from scoft_hpc.study.lease import Claim
 from scoft_hpc.study.paths import RunDir, StudyDir
-from sent import Slurm, ask, attempt, ids, line, send
+from sent import Slurm, attempt, ids, line, send
 from studies import finish, lose, plan_study, run_of, train
 
 TRACE = """\
@@ -39,21 +40,19 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Slurm:
 
 
 class Ask:
-    def __init__(
-        self, study: StudyDir, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]
-    ) -> None:
-        self._study, self._patch, self._capture = study, patch, capture
+    def __init__(self, study: StudyDir, capture: pytest.CaptureFixture[str]) -> None:
+        self._study, self._capture = study, capture
 
     def __call__(self, *words: str) -> str:
         output = f"output={self._study.path.parent}"
-        code, text, errors = ask(why.main, self._patch, self._capture, output, *words)
+        code, text, errors = invoke(why.main, self._capture, output, *words)
         assert (code, errors) == (0, "")
         return text
 
 
 @pytest.fixture
-def told(study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
-    return Ask(study, monkeypatch, capsys)
+def told(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Ask:
+    return Ask(study, capsys)
 
 
 def test_a_failed_run_has_its_cause_attempts_and_trace(study: StudyDir, queue: Slurm, told: Ask) -> None:

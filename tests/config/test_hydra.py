@@ -14,7 +14,7 @@ from scoft_hpc.config.compose import options as options_of
 COMMAND = """
 import sys
 from scoft_hpc.config.compose import command
-def task(config):
+def task(config, words):
     print("ran", config.culture, config.variant.name, config.seed)
     return 7 if config.seed == 13 else 0
 raise SystemExit(command(sys.argv.pop(1), task))

@@ -147,9 +147,7 @@ def test_prepare_makes_once_what_training_then_finds(tmp_path: Path) -> None:
 
 def test_prepare_tells_a_persons_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run,) = planned(tmp_path, "model.path=/no/such/model")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["execute", "--prepare", str(run.path)])
-        assert main() == 2
+    assert main(["--prepare", str(run.path)]) == 2
     assert "/no/such/model" in capsys.readouterr().err
 
 

@@ -38,7 +38,7 @@ def main(output: Path, jobs: int, cultures: list[str]) -> int:
     console = Console(width=200)
     places = slots("cpu", jobs, 1, len(planned.runs))
     try:
-        ending = send(study, planned, places, None, console, door="door")
+        ending = send(study, planned, places, None, console, job_module="door")
     except RunError as error:
         console.print(f"following: {error}")
         return 0 if follow(study, console) else 130

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scoft_hpc.console import run_command
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.views import selection
 from scoft_hpc.launch.views.selection import Choice
@@ -126,13 +127,13 @@ def test_mistakes_interruptions_and_readers_that_leave_are_no_tracebacks(
     def fail(error: BaseException) -> int:
         raise error
 
-    assert selection.answer(lambda: 7) == 7
-    assert selection.answer(lambda: fail(LaunchError("so it is"))) == 3
+    assert run_command(lambda: 7) == 7
+    assert run_command(lambda: fail(LaunchError("so it is"))) == 3
     assert capsys.readouterr().err == "error: so it is\n"
-    assert selection.answer(lambda: fail(KeyboardInterrupt())) == 130
+    assert run_command(lambda: fail(KeyboardInterrupt())) == 130
     with (tmp_path / "gone").open("w") as gone:
         monkeypatch.setattr(sys, "stdout", gone)
-        assert selection.answer(lambda: fail(BrokenPipeError())) == 141
+        assert run_command(lambda: fail(BrokenPipeError())) == 141
     assert isinstance(sys.stderr, io.TextIOBase) and capsys.readouterr().err == ""
 
 
@@ -146,8 +147,7 @@ def test_a_run_at_work_here_is_no_other_state(output: Path) -> None:
 @pytest.mark.parametrize("verb", ["status", "logs", "why", "cancel", "retry"])
 def test_to_look_loads_neither_torch_nor_hydra(verb: str, output: Path) -> None:
     code = (
-        f"import sys; from scoft_hpc import {verb}; sys.argv = ['{verb}', 'korea-ldm-s0', 'output=' + sys.argv[1]];"
-        f"{verb}.main();"
+        f"import sys; from scoft_hpc import {verb}; {verb}.main(['korea-ldm-s0', 'output=' + sys.argv[1]]);"
         "heavy = {'torch', 'hydra', 'omegaconf', 'diffusers', 'PIL', 'numpy', 'wandb', 'submitit'} & set(sys.modules);"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from scoft_hpc.launch.views.live import LiveView, Pace, PlainView, duration, fold
+from scoft_hpc.launch.views.live import LiveView, Pace, PlainView, fold
 from scoft_hpc.launch.views.run_progress import Lane, Progress, counts, state
 from scoft_hpc.study import run_status
 from scoft_hpc.study.paths import StudyDir
@@ -145,10 +145,6 @@ def test_the_pace_leaves_out_what_was_done_before_we_came() -> None:
         pace.add(10.0 * second, 30 + second)
         pace.add(10.0 * second + 1, 30 + second)
     assert pace.left(100) == pytest.approx(65 * 10.0)
-
-
-def test_durations_are_written_as_people_say_them() -> None:
-    assert [duration(s) for s in (0.4, 59.4, 60, 200, 3900)] == ["0 s", "59 s", "1:00", "3:20", "1:05:00"]
 
 
 def test_a_runs_log_is_the_newest_that_was_sent_for_it(tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scoft_hpc import gather
 from scoft_hpc.config.schema import WandbMode
-from scoft_hpc.results import study
+from scoft_hpc.results import study, terminal
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.gather import gather as gather_study
 from scoft_hpc.results.report import page as report
@@ -164,7 +163,7 @@ def test_the_report_and_gather_show_it(copied: Maker, capsys: pytest.CaptureFixt
         "6.5 estimated",
     ):
         assert words in page.text
-    gather.show(gathered)
+    terminal.show(gathered)
     assert "cost     2.8 GPU-hours, 5.5 SU (estimated 6.5)" in capsys.readouterr().out
 
 

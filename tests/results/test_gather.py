@@ -13,6 +13,7 @@ import pytest
 from scoft_hpc import gather as command
 from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.errors import LaunchError
+from scoft_hpc.results import terminal
 from scoft_hpc.results.gather import gather
 from scoft_hpc.study.paths import StudyDir
 
@@ -104,7 +105,7 @@ def test_failures_and_notes_are_shown(make: Callable[..., Maker], capsys: pytest
     maker = make()
     maker.fail(maker.configs[2], "the loss became [bold]NaN")
     maker.run(maker.configs[2]).scores.write_text("{")
-    command.show(gather(maker.folder, WandbMode.disabled))
+    terminal.show(gather(maker.folder, WandbMode.disabled))
     said = capsys.readouterr().out
     assert f"{maker.run(maker.configs[2]).run_id} failed: the loss became [bold]NaN" in said
     assert "note: " in said

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc import sweep
-from scoft_hpc.config import compose
 from wandb_server import serving
 
 from .conftest import Maker
@@ -36,7 +35,7 @@ def test_command(words: str, folder: Path) -> None:
     module, *rest = shlex.split(words)
     if module == "scoft_hpc.sweep":
         asked = [*rest, "plan=only", f"output={folder / 'planned'}"]
-        assert compose.command("sweep", lambda config: sweep.sweep(config, asked), asked) == 0
+        assert sweep.main(asked) == 0
         return
     with serving() as server:
         own = {"WANDB_CONFIG_DIR": str(folder), "OMP_NUM_THREADS": "1", **server.environment}

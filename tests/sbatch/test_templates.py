@@ -101,7 +101,7 @@ PAGES = [ROOT / "docs" / "bridges2.md", FOLDER / "README.md"]
 @pytest.mark.parametrize("words", [words for page in PAGES for words in commands(page)], ids=" ".join)
 def test_commands_of_the_pages_exist_and_take_their_words(words: list[str]) -> None:
     verb = words[2].removeprefix("scoft_hpc.")
-    assert verb in __main__.verbs()
+    assert verb in __main__.COMMANDS
     if verb in ("sweep", "doctor", "train"):
         assert compose.compose("train" if verb == "train" else "sweep", words[3:])
 

@@ -134,12 +134,12 @@ def _note(run: RunDir, name: str) -> None:
 
 if __name__ == "__main__":
     if "scoft_hpc.job" in sys.argv:
-        task_runner.DOOR = Path(__file__).stem
+        task_runner.JOB_MODULE = Path(__file__).stem
         paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        sys.argv = [sys.argv[0], sys.argv[-1]]
-        orders = json.loads((Path(sys.argv[1]).parents[2] / "orders.json").read_text())
+        folder = sys.argv[-1]
+        orders = json.loads((Path(folder).parents[2] / "orders.json").read_text())
         for cause, tries in orders.get("tries", {}).items():
             CAUSES[cause] = replace(CAUSES[cause], tries=tries)
-        raise SystemExit(job.main())
+        raise SystemExit(job.main([folder]))
     raise SystemExit(0 if "--prepare" in sys.argv else execute([Path(word) for word in sys.argv[1:]]))

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from scoft_hpc import sweep
-from scoft_hpc.config import compose
 from scoft_hpc.launch.slurm import client
 from scoft_hpc.launch.tracking import study_state
 from scoft_hpc.launch.tracking.run_state import State
@@ -75,7 +74,7 @@ class OnSlurm:
         """The command in this process: what it says, and its exit code."""
         words, said = [*self.all_words, *more], io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            code = compose.command("sweep", lambda config: sweep.sweep(config, words), words)
+            code = sweep.main(words)
         return Said(code, said.getvalue())
 
     def command(self, *more: str) -> list[str]:

@@ -121,8 +121,7 @@ def test_a_full_disk_leaves_the_last_save_one_clear_message_and_a_run_that_goes_
     assert "1 run failed (1 disk)" in study.sweep().text
     assert not study.living(), "nothing is tried again while the disk is full"
     ballast.unlink()
-    monkeypatch.setattr("sys.argv", ["retry", "study=study", f"output={tmp_path}"])
-    assert retry() == 0
+    assert retry(["study=study", f"output={tmp_path}"]) == 0
     study.wait_done()
     study.wait_idle()
     _, second = study.attempts()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from invoke import invoke
 from scoft_hpc import cancel, logs, retry, status, why
 from scoft_hpc.config.compose import compose
 from scoft_hpc.study import job_array, run_status
@@ -40,15 +40,13 @@ def send(study: StudyDir, *more: str) -> None:
 
 
 @pytest.fixture
-def told(study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
+def told(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Told:
     """What a command prints, to either stream; it must end with 0."""
 
     def tell(verb: ModuleType, *words: str) -> str:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["scoft-hpc", f"output={study.path.parent}", *words])
-        assert verb.main() == 0
-        captured = capsys.readouterr()
-        return captured.out + captured.err
+        code, out, err = invoke(verb.main, capsys, f"output={study.path.parent}", *words)
+        assert code == 0
+        return out + err
 
     return tell
 

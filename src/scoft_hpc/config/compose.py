@@ -30,6 +30,7 @@ from scoft_hpc.config import explain, nodes, products
 from scoft_hpc.config.commands import PrepareConfig, RewriteConfig, SweepConfig
 from scoft_hpc.config.plain import literal, plain
 from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.console import print_error
 from scoft_hpc.errors import ConfigError, ScoftError
 
 Config = TypeVar("Config", bound=RunConfig)
@@ -67,18 +68,25 @@ def config_folder() -> Path:
     return inside if inside.is_dir() else package.parents[1] / "conf"
 
 
-def command(name: str, task: Callable[[Any], int], words: Sequence[str] | None = None) -> int:
-    """Run `task` on the config `name` (`train`, `sweep` …) composed from `words`; return the exit code.
+Task = Callable[[Any, Sequence[str]], int]
+"""What a command does with its config and the words that it was composed from; returns the exit code."""
 
-    A person's mistake is printed as a message, never as a traceback.
+
+def command(name: str, task: Task, argv: Sequence[str] | None = None) -> int:
+    """Run `task` on the config `name` (`train`, `sweep` …) composed from `argv`; return the exit code.
+
+    A user error is printed as a message, never as a traceback.
+
+    Args:
+        argv: None stands for the words of this process.
     """
-    words = sys.argv[1:] if words is None else list(words)
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
         if any(word.startswith("-") for word in words):
             return _hydra_main(name, task, words)
-        return task(compose(name, words))
+        return task(compose(name, words), words)
     except ScoftError as error:
-        _tell(error)
+        print_error(error)
         return error.exit_code
 
 
@@ -187,7 +195,7 @@ def groups(name: str) -> dict[str, list[str]]:
     return {key: options(key) for key in chosen if not key.startswith("override ")}
 
 
-def _hydra_main(name: str, task: Callable[[Any], int], words: Sequence[str]) -> int:
+def _hydra_main(name: str, task: Task, words: Sequence[str]) -> int:
     """Let Hydra do what its flags ask; with --multirun `task` runs once for each combination."""
     codes = [0]
 
@@ -195,9 +203,9 @@ def _hydra_main(name: str, task: Callable[[Any], int], words: Sequence[str]) -> 
         try:
             OmegaConf.set_struct(node, False)
             node.pop("hydra", None)
-            codes.append(task(to_config(node, schema)))
+            codes.append(task(to_config(node, schema), words))
         except ScoftError as error:
-            _tell(error)
+            print_error(error)
             codes.append(error.exit_code)
 
     schema = SCHEMAS[name]
@@ -210,18 +218,15 @@ def _hydra_main(name: str, task: Callable[[Any], int], words: Sequence[str]) -> 
         os.environ["COMP_LINE"] = re.sub(LAUNCHER, "program ", os.environ["COMP_LINE"])
     _register()
     own = products.as_options([explain.readable(schema, word) for word in words], config_folder())
-    before, sys.argv = sys.argv, [sys.argv[0], *own]
+    called = (
+        sys.argv[0] if sys.argv[0].endswith(f"{name}.py") else f"scoft-hpc {name}"
+    )  # Hydra names it in its texts
+    before, sys.argv = sys.argv, [called, *own]
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=name)(run)()
     finally:
         sys.argv = before
     return max(codes)
-
-
-def _tell(error: ScoftError) -> None:
-    """Print the message; several faults, each on a line of its own."""
-    text = str(error)
-    print(f"error:{chr(10) if text.startswith('- ') else ' '}{text}", file=sys.stderr)
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.nodes import settings, takes
 from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.text import did_you_mean
 
 Groups = Mapping[str, Sequence[str]]
 """The config groups of a command, each with the names of its options."""
@@ -186,8 +187,7 @@ def _expected(key: str, hint: Any, value: Any) -> str:
 
 
 def _options(names: Sequence[str], value: Any) -> str:
-    near = difflib.get_close_matches(str(value).lower(), names, n=1)
-    return ", ".join(names) + (f"; did you mean {near[0]}?" if near else ".")
+    return ", ".join(names) + did_you_mean(str(value).lower(), names)
 
 
 def _near(schema: type[RunConfig], key: str) -> str:

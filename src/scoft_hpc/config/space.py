@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from scoft_hpc.config.nodes import settings, takes
 from scoft_hpc.config.plain import flat, science
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.text import did_you_mean
 
 FORM = "{low: …, high: …, log: true}, or a list of values"
 KEYS = {"low", "high", "log"}
@@ -70,8 +70,7 @@ def _faults(name: str, entry: Any) -> Iterator[str]:
     """What is wrong with one entry; of a name that cannot be searched, that alone."""
     where = f"tune.space: {name}"
     if name not in settings(RunConfig):
-        near = difflib.get_close_matches(name, _searchable(), n=1)
-        yield f"{where} is not a setting{f'; did you mean {near[0]}?' if near else '; `--cfg job` prints all.'}"
+        yield f"{where} is not a setting{did_you_mean(name, _searchable(), '; `--cfg job` prints all.')}"
     elif dataclasses.is_dataclass(settings(RunConfig)[name]):
         below = [known for known in _searchable() if known.startswith(f"{name}.")]
         few = f": {', '.join(below[:3])}, …" if below else ""

@@ -15,7 +15,11 @@ from PIL import Image
 
 from scoft_hpc.data import images
 from scoft_hpc.errors import DataError
+from scoft_hpc.inputs import dataset
 from scoft_hpc.inputs.metadata_rows import METADATA, WRITER, Row, read_lines
+from scoft_hpc.models import captioner
+from scoft_hpc.models.captioner import Found
+from scoft_hpc.models.device import device_of
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import Stop
 
@@ -25,6 +29,26 @@ BEFORE = "metadata.before-captions.jsonl"
 BATCH = 8
 
 Caption = Callable[[Sequence[Image.Image]], list[str]]
+
+
+def write_missing(
+    found: Found, device: str, root: Path, surveys: Mapping[str, Sequence[Row]], stop: Stop
+) -> dict[str, list[Row]]:
+    """Caption the rows that lack a generic caption; return the rows, read again, of the cultures that had such.
+
+    Args:
+        found: the captioner on disk, as `captioner.find` returns it.
+        device: where it runs: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        Interrupted, DataError: as for `fill`.
+        ConfigError: if the captioner cannot be loaded.
+    """
+    network = captioner.load(found, device_of(device))
+    bare = [name for name, rows in surveys.items() if any(row.uncaptioned for row in rows)]
+    for name in bare:
+        fill(root / name, surveys[name], network.caption, found.name, stop)
+    return {name: dataset.survey(root, name) for name in bare}
 
 
 def fill(folder: Path, rows: Sequence[Row], caption: Caption, writer: str, stop: Stop) -> int:

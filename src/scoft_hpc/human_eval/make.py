@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from scoft_hpc.console import print_line
 from scoft_hpc.errors import ConfigError, RatingError
 from scoft_hpc.human_eval import database, images, pages, survey_file, template
 from scoft_hpc.human_eval.asked import Asked
@@ -184,7 +185,7 @@ def _begun(folder: SurveyDir, survey: Survey, url: str, new: Sequence[Page]) -> 
 
 def _tell(console: Console, folder: SurveyDir, survey: Survey, drawn: Drawn, side: int, begun: bool) -> None:
     def say(text: str) -> None:
-        console.print(text, markup=False)
+        print_line(console, text)
 
     for culture, quota in survey.quotas.items():
         number = sum(page.culture == culture for page in drawn.pages)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -17,6 +16,7 @@ from scoft_hpc.human_eval import pages
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import AFFILIATIONS, QUESTIONS, Ethics, Exclusion, Primary, Question, Survey
 from scoft_hpc.study.paths import SurveyDir
+from scoft_hpc.text import did_you_mean
 
 CATALOGUES = Path(__file__).parent / "web" / "catalogues"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -186,8 +186,7 @@ def _range(place: str, number: float, least: float, most: float) -> Iterator[str
 
 
 def _options(word: str, options: Collection[str]) -> str:
-    near = difflib.get_close_matches(word, list(options), n=1)
-    return f"expected one of {', '.join(options)}{f'; did you mean {near[0]}?' if near else '.'}"
+    return f"expected one of {', '.join(options)}{did_you_mean(word, options)}"
 
 
 def _told(fault: Mapping[str, Any]) -> str:

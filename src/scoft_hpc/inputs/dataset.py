@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import shlex
@@ -20,6 +19,7 @@ from scoft_hpc.config.schema import NegativeSource, RunConfig, Variant
 from scoft_hpc.errors import ConfigError, DataError
 from scoft_hpc.inputs.image_check import examine_all
 from scoft_hpc.inputs.metadata_rows import METADATA, Row, read_rows, require_captions
+from scoft_hpc.text import did_you_mean, shorten
 
 SHOWN = 20
 """So many faults are printed; the rest is counted."""
@@ -104,8 +104,7 @@ def survey(root: Path, culture: str, pairs: int | None = None, *, captioned: boo
     faults += _repeated(rows)
     faults += _decode(rows)
     if faults:
-        rest = len(faults) - SHOWN
-        raise DataError.of(faults[:SHOWN] + ([f"… and {rest} more of the like."] if rest > 0 else []))
+        raise DataError.of(shorten(faults, SHOWN, "more of the like."))
     return rows
 
 
@@ -143,12 +142,11 @@ def _culture_folder(root: Path, culture: str) -> Path:
     names = cultures(root)
     if culture in names:
         return root / culture
-    near = difflib.get_close_matches(culture.lower(), names, n=1)
     form = "expected a folder <culture>/train/ with a metadata.jsonl and the images beside it"
     if not names:
         raise DataError(f"there is no culture below {root}; {form}.")
     raise DataError(
-        f"no culture {culture!r} below {root}; {f'did you mean {near[0]}? ' if near else ''}"
+        f"no culture {culture!r} below {root}{did_you_mean(culture.lower(), names, ';')} "
         f"There are: {', '.join(names)}. For another one, {form}."
     )
 

@@ -24,6 +24,7 @@ from jinja2 import Environment, StrictUndefined
 from scoft_hpc.inputs.croissant import croissant
 from scoft_hpc.inputs.metadata_rows import WRITER, Row
 from scoft_hpc.study import atomic
+from scoft_hpc.text import listing
 
 SCHEMA = 1
 MANIFEST, CARD, CROISSANT = "manifest.json", "README.md", "croissant.json"
@@ -171,8 +172,7 @@ def _changes(path: Path, entries: Sequence[Entry]) -> Iterator[str]:
     }
     for kind, names in kinds.items():
         if names:
-            rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            yield f"since {path} was last written, {kind}: {', '.join(names[:SHOWN])}{rest}"
+            yield f"since {path} was last written, {kind}: {listing(names, SHOWN)}"
 
 
 def _former(path: Path) -> dict[str, Entry] | None:

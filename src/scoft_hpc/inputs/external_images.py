@@ -23,6 +23,7 @@ from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.inputs.image_check import FORMATS, ImageFile
 from scoft_hpc.inputs.metadata_rows import METADATA, inside, read_lines, short
 from scoft_hpc.inputs.prompts import asked, sample_name
+from scoft_hpc.text import shorten
 
 ENDINGS = ("png", "jpg", "jpeg", "webp")
 SHOWN = 20
@@ -71,8 +72,7 @@ def find(config: RunConfig, manifest: Manifest) -> Gallery:
     files = image_check.examine_all(path for paths in chosen.values() for path in paths)
     faults += [f"{path} {what}" for path, what in files.items() if isinstance(what, str)]
     if faults:
-        rest = len(faults) - SHOWN
-        raise DataError.of(faults[:SHOWN] + ([f"… and {rest} more of the like."] if rest > 0 else []))
+        raise DataError.of(shorten(faults, SHOWN, "more of the like."))
     digest = _digest(chosen, files)
     if settings.digest not in ("", digest):
         raise DataError(

@@ -12,15 +12,17 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from scoft_hpc.config.commands import Rewriter
+from scoft_hpc.config.commands import RewriteConfig, Rewriter
 from scoft_hpc.errors import DataError, RunError
-from scoft_hpc.inputs import prompt_rewrites
+from scoft_hpc.inputs import data_root, dataset, prompt_rewrites
 from scoft_hpc.inputs.llm_client import Answer, Chat, Question
+from scoft_hpc.inputs.prompts import asked
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import Stop
 from scoft_hpc.study.lease import Claim
@@ -109,6 +111,35 @@ def _rewrite(path: Path, questions: Sequence[Question], settings: Rewriter, stop
             if len(text.split()) > WORDS:
                 notes.append(f"{told} became {len(text.split())} words, of which CLIP reads about {WORDS}")
     return Rewritten(len(missing) - len(failed), len(questions) - len(missing), failed, notes)
+
+
+def setting_faults(config: RewriteConfig) -> Iterator[str]:
+    """What is wrong with the settings of the endpoint and the file."""
+    settings, path = config.rewriter, config.evaluation.rewrites
+    url = urlsplit(settings.url)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        yield f"rewriter.url={settings.url}: expected an endpoint in OpenAI's form, such as https://…/v1."
+    elif url.username or url.password:
+        yield "rewriter.url holds a name or password, which would be kept in files; a key goes to OPENAI_API_KEY."
+    if not settings.model:
+        yield "rewriter.model is missing: the name that the endpoint has for the model."
+    if not path or not path.endswith(".jsonl"):
+        yield f"evaluation.rewrites={path}: expected the file to write, as evaluation.rewrites=FILE.jsonl."
+    for name in ("jobs", "tries", "seconds"):
+        if not getattr(settings, name) > 0:
+            yield f"rewriter.{name}={getattr(settings, name)}: expected more than 0."
+
+
+def questions(config: RewriteConfig) -> list[Question]:
+    """The cultures' evaluation prompts, each with how it is to be rewritten."""
+    root = data_root.locate(config.data, Path(config.output))
+    found = []
+    for culture in dataset.chosen(config.culture, data_root.cultures(root)):
+        how = instruction(config.rewriter.instruction, culture)
+        read = dataset.read(root, culture, config.data.pairs)
+        own = replace(config, culture=culture)
+        found += [Question(culture, prompt, how) for prompt in asked(own, read)]
+    return found
 
 
 def _missing(

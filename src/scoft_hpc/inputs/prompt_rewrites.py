@@ -15,6 +15,7 @@ from typing import Any
 
 from scoft_hpc.errors import DataError
 from scoft_hpc.inputs.metadata_rows import short
+from scoft_hpc.text import shorten
 
 SHOWN = 20
 """So many faults are told; the rest is counted."""
@@ -41,8 +42,7 @@ def read(path: Path, culture: str) -> dict[str, str]:
             )
         where.setdefault(key, number)
     if faults:
-        rest = len(faults) - SHOWN
-        raise DataError.of(faults[:SHOWN] + ([f"… and {rest} more of the like."] if rest > 0 else []))
+        raise DataError.of(shorten(faults, SHOWN, "more of the like."))
     return {
         prompt: text for wanted in ("", culture) for (own, prompt), text in found.items() if own == wanted
     }

@@ -15,6 +15,7 @@ from scoft_hpc.errors import DataError
 from scoft_hpc.inputs import prompt_rewrites
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.inputs.toy import world
+from scoft_hpc.text import listing
 
 SHOWN = 3
 """So many prompts without a rewriting are named; the rest is counted."""
@@ -90,10 +91,9 @@ def _rewritten(settings: Evaluation, config: RunConfig, texts: Sequence[str]) ->
         pairs = world.rewrites(culture) if config.data.name == "toy" else {}
     missing = [text for text in texts if text not in pairs]
     if missing:
-        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise DataError(
             f"{culture}: {len(missing)} of {len(texts)} evaluation prompts have no rewriting in "
-            f"evaluation.rewrites={settings.rewrites}: {', '.join(map(repr, missing[:SHOWN]))}{more}. Write them "
+            f"evaluation.rewrites={settings.rewrites}: {listing([*map(repr, missing)], SHOWN)}. Write them "
             f"there, or have a language model do it: `python -m scoft_hpc.rewrite` with the same settings."
         )
     return [pairs[text] for text in texts]

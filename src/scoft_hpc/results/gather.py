@@ -54,6 +54,16 @@ def gather(folder: StudyDir, mode: WandbMode | None = None, events: bool | None 
     return Gathered(read, rows, folder.results, folder.report, notes)
 
 
+def latest(folder: StudyDir) -> Gathered | None:
+    """What was gathered last, if all runs are done and none ended since; None if it has to be gathered again."""
+    written = [path.stat().st_mtime for path in (folder.results, folder.report) if path.exists()]
+    read = study.read(folder)
+    done = [run.folder.result.stat().st_mtime for run in read.runs if run.folder.result.exists()]
+    if len(written) < 2 or len(done) < len(read.runs) or min(written) <= max(done):
+        return None
+    return Gathered(read, table.rows(read), folder.results, folder.report, list(read.notes))
+
+
 def _write_events(found: Study) -> list[str]:
     try:
         tensorboard.require()

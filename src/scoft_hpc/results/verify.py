@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scoft_hpc.results.logged import Logged
+from scoft_hpc.text import listing
 
 SHOWN = 4
 """So many names are told; the rest is counted."""
@@ -95,5 +96,4 @@ def _path(value: Any) -> str | None:
 
 
 def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    return listing(names, SHOWN)

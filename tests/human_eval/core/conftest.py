@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from invoke import invoke
 from results.conftest import Maker
 from scoft_hpc import survey as command
 from scoft_hpc.human_eval import survey_file
@@ -44,13 +44,10 @@ def speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def told(study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
+def told(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Told:
     """Types `scoft-hpc survey …` about the study: exit code, what it printed, its error."""
 
     def ask(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["survey", *words, f"--output={study.path.parent}"])
-        code = command.main()
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        return invoke(command.main, capsys, *words, f"--output={study.path.parent}")
 
     return ask

@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from invoke import invoke
 from scoft_hpc import __main__, survey
 from scoft_hpc.human_eval.asked import Asked
 from scoft_hpc.study.paths import StudyDir
@@ -34,27 +35,23 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Asked]]:
     return found
 
 
-def test_without_a_verb_it_tells_them_and_ends_with_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_verb_it_tells_them_and_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     for words, code in (([], 2), (["--help"], 0)):
-        monkeypatch.setattr(sys, "argv", ["survey", *words])
-        assert survey.main() == code
-        said = capsys.readouterr()
-        text = said.err if code else said.out
+        ended, out, err = invoke(survey.main, capsys, *words)
+        assert ended == code
+        text = err if code else out
         assert all(f"\n  {verb} " in text for verb in ("make", "serve", "results", "demo"))
 
 
 def test_the_suite_knows_the_verb() -> None:
-    assert __main__.verbs()["survey"].startswith("People judge a study's images")
+    assert __main__.COMMANDS["survey"][1].startswith("People judge a study's images")
 
 
 def test_a_process_of_its_own_says_the_same_and_loads_no_torch() -> None:
     code = """
 import sys
 from scoft_hpc import survey
-sys.argv = ["survey"]
-code = survey.main()
+code = survey.main([])
 assert not {"torch", "sqlalchemy", "fastapi", "pydantic"} & set(sys.modules)
 sys.exit(code)
 """

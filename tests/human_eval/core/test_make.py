@@ -186,7 +186,7 @@ def test_pages_that_raters_have_begun_with_stay(told: Told, study: StudyDir) -> 
 def test_all_faults_of_words_are_told_at_once(told: Told, study: StudyDir) -> None:
     code, _, err = told("make", "pages=many", "pilot=perhaps", "raters=x")
     assert code == 2
-    assert [line.partition(":")[0] for line in err.removeprefix("error: ").splitlines()] == [
+    assert [line.partition(":")[0] for line in err.removeprefix("error:\n").splitlines()] == [
         "- pages=many",
         "- pilot=perhaps",
         "- raters=x",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from invoke import invoke
 from results.conftest import Maker
 from scoft_hpc import survey as command
 from scoft_hpc.config.schema import Data
@@ -28,10 +28,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.delenv(VARIABLE, raising=False)
 
     def ask(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["survey", "demo", *words, f"output={tmp_path}"])
-        code = command.main()
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        return invoke(command.main, capsys, "demo", *words, f"output={tmp_path}")
 
     return ask
 
@@ -88,7 +85,7 @@ def test_a_survey_of_people_is_none_for_simulated_raters(told: Told, tmp_path: P
 def test_words_that_cannot_be_are_told_before_anything_is_trained(told: Told, tmp_path: Path) -> None:
     code, _, err = told("raters=0", "pages=many", "seed=-1")
     assert code == 2
-    assert [line.partition(":")[0] for line in err.removeprefix("error: ").splitlines()] == [
+    assert [line.partition(":")[0] for line in err.removeprefix("error:\n").splitlines()] == [
         "- raters=0",
         "- pages=many",
         "- seed=-1",

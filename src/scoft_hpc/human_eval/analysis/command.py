@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from scoft_hpc.console import print_line
 from scoft_hpc.errors import RatingError
 from scoft_hpc.human_eval import database, export, survey_file
 from scoft_hpc.human_eval.analysis import terminal
@@ -52,11 +53,11 @@ def results(asked: Asked) -> int:
     terminal.show(console, found)
     if changed:
         note = "the survey file has changed since the first rater came: what follows from it was not fixed beforehand"
-        console.print(f"note: {note}.", markup=False, soft_wrap=True)
+        print_line(console, f"note: {note}.")
     for name, path in (
         ("results", folder.results),
         ("exports", folder.exports),
         ("report", asked.study.report),
     ):
-        console.print(f"{name:<9}{path}", markup=False, soft_wrap=True)
+        print_line(console, f"{name:<9}{path}")
     return 0

@@ -15,6 +15,7 @@ import uvicorn
 from rich.console import Console
 from rich.progress import Progress
 
+from scoft_hpc.console import print_line
 from scoft_hpc.errors import ConfigError, RatingError
 from scoft_hpc.human_eval import database, make, survey_file, template
 from scoft_hpc.human_eval.analysis import command
@@ -63,9 +64,7 @@ def demo(asked: Asked) -> int:
     raters = simulation.raters(true, quotas, spammers=words["raters"] // SPAMMERS, seed=words["seed"])
     with closing(Store.open(survey, pages, database.url_of(folder, asked.words.get("database")))) as store:
         if begun := len(store.participants()):
-            console.print(
-                f"{begun} raters have answered already: what they said is analysed again", markup=False
-            )
+            print_line(console, f"{begun} raters have answered already: what they said is analysed again")
         else:
             with _served(store, survey, folder) as address:
                 _ask(console, address, raters, store)
@@ -75,8 +74,9 @@ def demo(asked: Asked) -> int:
     compared = truth.compare(found, raters)
     for told in truth.tables(compared, found.against):
         console.print(told)
-    console.print(
-        f"try it   python -m scoft_hpc.survey serve {near(asked.study.path)}   {SEATS} place of each culture is left"
+    print_line(
+        console,
+        f"try it   python -m scoft_hpc.survey serve {near(asked.study.path)}   {SEATS} place of each culture is left",
     )
     return 0 if compared.agrees else RatingError.exit_code
 

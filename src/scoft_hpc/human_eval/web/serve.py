@@ -15,6 +15,7 @@ import uvicorn
 from rich.console import Console
 from starlette.types import ASGIApp
 
+from scoft_hpc.console import print_line
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.human_eval import database, survey_file
 from scoft_hpc.human_eval.asked import Asked
@@ -190,7 +191,7 @@ def _bracketed(host: str) -> str:
 
 
 def _tell(survey: Survey, address: Address, token: str) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console()
     proxy = {} if address.url == address.listens else {"proxy": f"passes that on to {address.listens}"}
     lines = {
         "survey": survey.title,
@@ -200,4 +201,4 @@ def _tell(survey: Survey, address: Address, token: str) -> None:
         "ends": "with Ctrl-C; every answer is kept as it is given",
     }
     for name, text in lines.items():
-        console.print(f"{name:<10}{text}", markup=False)
+        print_line(console, f"{name:<10}{text}")

@@ -19,7 +19,8 @@ from pathlib import Path
 from scoft_hpc.launch.planning.host_resources import Slot
 from scoft_hpc.study.plan_file import log_number
 
-DOOR = "scoft_hpc.execute"
+JOB_MODULE = "scoft_hpc.execute"
+"""The module that does the work of a job: `python -m JOB_MODULE RUN_DIR...`."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ class Job:
 class Executor:
     """Starts jobs, each with a log of its own.
 
-    The door is the module that does the work, called as `python -m DOOR RUN_DIR...`. It loads torch, which this
-    process does not.
+    `job_module` does the work, called as `python -m job_module RUN_DIR...`. It loads torch, which this process does
+    not.
     """
 
-    def __init__(self, logs: Path, door: str = DOOR) -> None:
-        self.logs, self.door = logs, door
+    def __init__(self, logs: Path, job_module: str = JOB_MODULE) -> None:
+        self.logs, self.job_module = logs, job_module
         logs.mkdir(parents=True, exist_ok=True)
 
     def submit(self, runs: Sequence[Path], slot: Slot) -> Job:
@@ -68,7 +69,7 @@ class Executor:
             file.write(f"{slot.device}: {' '.join(run.name for run in runs)}\n".encode())
             file.flush()
             process = subprocess.Popen(
-                [sys.executable, "-u", "-m", self.door, *map(str, runs)],
+                [sys.executable, "-u", "-m", self.job_module, *map(str, runs)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

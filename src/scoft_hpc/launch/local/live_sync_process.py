@@ -13,7 +13,7 @@ from pathlib import Path
 from scoft_hpc.config.schema import RunConfig, WandbMode
 from scoft_hpc.study.paths import StudyDir
 
-DOOR = "scoft_hpc.mirror"
+MODULE = "scoft_hpc.mirror"
 LAST_SECONDS = 10.0
 """How long a mirror may take to send the rest once the jobs have ended."""
 STOPPED_SECONDS = 5.0
@@ -68,7 +68,7 @@ def _start(words: Sequence[str], log: Path | None) -> subprocess.Popen[bytes]:
     with contextlib.ExitStack() as files:
         out = files.enter_context(log.open("ab")) if log else None
         return subprocess.Popen(
-            [sys.executable, "-u", "-m", DOOR, *words],
+            [sys.executable, "-u", "-m", MODULE, *words],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT if out else None,

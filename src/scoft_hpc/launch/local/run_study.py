@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from scoft_hpc.errors import LaunchError
-from scoft_hpc.launch.local.executor import DOOR, Executor
+from scoft_hpc.launch.local.executor import JOB_MODULE, Executor
 from scoft_hpc.launch.local.live_sync_process import LAST_SECONDS, STOPPED_SECONDS, mirroring
 from scoft_hpc.launch.local.scheduler import Fleet
 from scoft_hpc.launch.planning import plan_store
@@ -37,9 +37,14 @@ class Ending:
 
 
 def send(
-    study: StudyDir, plan: Plan, slots: list[Slot], lanes: int | None, console: Console, door: str = DOOR
+    study: StudyDir,
+    plan: Plan,
+    slots: list[Slot],
+    lanes: int | None,
+    console: Console,
+    job_module: str = JOB_MODULE,
 ) -> Ending:
-    """Send what is unfinished of the plan and watch it to the end; `door` is the module that the jobs call.
+    """Send what is unfinished of the plan and watch it to the end; `job_module` is the module that the jobs call.
 
     Raises:
         RunError: if another process launches this study; it says who.
@@ -49,7 +54,7 @@ def send(
         hold = Claim.take(launch_claim(study))
         try:
             plan_store.write(study, plan)
-            fleet = Fleet(study, plan, slots, Executor(study.logs, door), lanes)
+            fleet = Fleet(study, plan, slots, Executor(study.logs, job_module), lanes)
             with mirroring(study, plan.runs[0].config, log=study.logs / "mirror.log") as mirror:
                 stopped = not _drive(study, fleet, hold, console)
                 mirror.end(STOPPED_SECONDS if stopped else LAST_SECONDS)

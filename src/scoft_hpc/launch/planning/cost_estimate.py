@@ -21,6 +21,7 @@ from scoft_hpc.launch.planning.plan import Run
 from scoft_hpc.study import job_array
 from scoft_hpc.study.job_array import Attempt
 from scoft_hpc.study.paths import StudyDir, studies
+from scoft_hpc.text import plural
 
 GFLOP = 803.0
 """Of a forward pass over one sample, in Stable Diffusion 1.x at 512 px (counted)."""
@@ -86,7 +87,7 @@ def pace(study: StudyDir, runs: Sequence[Run], cluster: Cluster) -> Pace:
             return Pace(
                 seconds=median(p.seconds / p.cost for p in packs),
                 startup=median(startups) if startups else STARTUP,
-                source=f"measured on {count} run{'s' * (count > 1)} of {where}",
+                source=f"measured on {plural(count, 'run')} of {where}",
             )
     return _estimated(runs, cluster)
 
@@ -142,7 +143,7 @@ def _estimated(runs: Sequence[Run], cluster: Cluster) -> Pace:
     tflops, what = gpu.tflops, _gpu_name(cluster) or "a GPU"
     if _on_cpu(runs):
         cores = gpu.cores or 1
-        tflops, what = CORE_TFLOPS * cores, f"{cores} CPU core{'s' * (cores > 1)}"
+        tflops, what = CORE_TFLOPS * cores, plural(cores, "CPU core")
     work = sum(cost(run) * _gflop(run.config.model) for run in runs)
     total = sum(map(cost, runs))
     unit = work / total / (tflops * 1e3) if total else 0.0

@@ -18,6 +18,7 @@ from scoft_hpc.launch.planning.plan import Plan, Run
 from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import VERSION, near, read
+from scoft_hpc.text import shorten
 
 SHOWN = 6
 """So many differing settings, or values of one, are named; the rest is counted."""
@@ -93,17 +94,15 @@ def _difference(study: StudyDir, planned: list[dict[str, Any]], plan: Plan) -> s
     asked = [science(run.config) for run in plan.runs]
     old, new = _values(run["config"] for run in planned), _values(asked)
     changes = [
-        f"  {name}: {_show(old.get(name, []))} there, {_show(values)} now"
+        f"{name}: {_show(old.get(name, []))} there, {_show(values)} now"
         for name, values in new.items()
         if values != old.get(name)
     ]
-    if len(changes) > SHOWN:
-        changes[SHOWN:] = [f"  … and {len(changes) - SHOWN} more settings"]
-    changes = changes or ["  the same values, in other combinations"]
+    shown = shorten(changes, SHOWN, "more settings") or ["the same values, in other combinations"]
     return (
         f"the study {study.name} in {near(study.path.parent)} consists of {len(there)} other runs: "
         f"{len(there & here)} of the {len(here)} asked for now are among them.\n"
-        + "\n".join(changes)
+        + "\n".join(f"  {line}" for line in shown)
         + "\nA study never changes. Give the new one a name: study=NAME."
     )
 

@@ -13,6 +13,7 @@ from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.cache_key import folder_of
 from scoft_hpc.launch.planning.cost_estimate import pairs_of
 from scoft_hpc.launch.planning.plan import Run
+from scoft_hpc.text import plural
 
 
 def require(runs: Sequence[Run], output: Path, cluster: Cluster) -> None:
@@ -35,9 +36,8 @@ def _room(runs: Sequence[Run], output: Path) -> list[str]:
     free = shutil.disk_usage(nearest).free / memory.GB
     if sum(needs) <= free:
         return []
-    cultures = f"{len(needs)} culture{'s' * (len(needs) > 1)}"
-    told = (
-        f"output={output}: the caches of {cultures} take about {sum(needs):.1f} GB, and {free:.1f} GB are free on that "
-        f"disk. Free some space, or choose another folder with output=DIR."
+    fault = (
+        f"output={output}: the caches of {plural(len(needs), 'culture')} take about {sum(needs):.1f} GB, and "
+        f"{free:.1f} GB are free on that disk. Free some space, or choose another folder with output=DIR."
     )
-    return [told]
+    return [fault]

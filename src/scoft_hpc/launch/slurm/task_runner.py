@@ -29,7 +29,7 @@ from scoft_hpc.study.job_array import PREPARE, Attempt, Batch
 from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.study.periodic import repeating
 
-DOOR = "scoft_hpc.execute"
+JOB_MODULE = "scoft_hpc.execute"
 BEAT_SECONDS = 20.0
 EARLY_SECONDS = 60.0
 """Slurm may send the signal before the time limit so much earlier than asked."""
@@ -141,7 +141,7 @@ def run(place: Place, sent: Batch, attempt: Attempt, runs: Sequence[RunDir]) -> 
     kills = _memory_kills()
     with _heeding_signals() as heard:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", DOOR, *how, *(str(each.path) for each in runs)],
+            [sys.executable, "-u", "-m", JOB_MODULE, *how, *(str(each.path) for each in runs)],
             stdin=subprocess.DEVNULL,
             env={**os.environ, **_threads(), lease.JOB: place.name, lease.RESTART: str(place.restart)},
         )

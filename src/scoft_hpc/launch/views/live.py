@@ -13,9 +13,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from scoft_hpc.console import print_line
 from scoft_hpc.launch.views.run_progress import Lane, counts, state
 from scoft_hpc.launch.views.tables import STYLES, status_table
 from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import duration
 
 HEARTBEAT_SECONDS = 10.0
 FOLDED = (Status.done, Status.planned, Status.queued)
@@ -35,7 +37,7 @@ class View(Protocol):
 def view(console: Console) -> View:
     if console.is_terminal:
         return LiveView(console)
-    return PlainView(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+    return PlainView(lambda text: print_line(console, text))
 
 
 class PlainView:
@@ -184,16 +186,6 @@ def fold(lanes: Sequence[Lane], room: int) -> tuple[list[Lane], list[Lane]]:
                     shown.remove(lane)
     ids = {lane.run_id for lane in shown}
     return shown, [lane for lane in lanes if lane.run_id not in ids]
-
-
-def duration(seconds: float) -> str:
-    """Such as 42 s, 3:20, 1:05:00."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    hours, rest = divmod(whole, 3600)
-    minutes, rest = divmod(rest, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _trained(lanes: Sequence[Lane]) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import os
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scoft_hpc.errors import ConfigError, LaunchError, ScoftError
+from scoft_hpc.console import program
+from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.tracking import study_state
 from scoft_hpc.launch.tracking.retry_policy import CAUSES
 from scoft_hpc.launch.tracking.run_state import State
@@ -19,6 +17,7 @@ from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.study.paths import StudyDir, studies
 from scoft_hpc.study.plan_file import near, read
 from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import did_you_mean, shorten
 
 PLANNED = ("culture", "variant", "seed")
 """What the plan says of a run, and so what it can be chosen by before anything is looked at."""
@@ -30,12 +29,6 @@ WORDS = (
 )
 SHOWN = 8
 """So many options are named; the rest is counted."""
-
-CTRL_C = 130
-"""Exit code of a command that a person stopped."""
-
-BROKEN_PIPE = 141
-"""Exit code of a command whose reader has gone, as the shell has it."""
 
 
 @dataclass(frozen=True)
@@ -84,26 +77,10 @@ class Choice:
         )
 
 
-def answer(work: Callable[[], int]) -> int:
-    """The exit code of `work`; a person's mistake, Ctrl-C and a reader that has gone are no tracebacks."""
-    try:
-        code = work()
-        sys.stdout.flush()
-        return code
-    except ScoftError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        return CTRL_C
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
-
-
 def parser(verb: str, summary: str, words: str = WORDS) -> argparse.ArgumentParser:
     """What all commands have in common; flags of its own a command adds itself. `words` says which it takes."""
     made = argparse.ArgumentParser(
-        prog=f"scoft-hpc {verb}",
+        prog=program(verb),
         description=summary,
         epilog="Lists are written culture=korea,china. States: " + ", ".join(_states()) + ".",
     )
@@ -112,14 +89,18 @@ def parser(verb: str, summary: str, words: str = WORDS) -> argparse.ArgumentPars
     return made
 
 
-def choose(made: argparse.ArgumentParser, words: Sequence[str], settings: bool = False) -> Choice:
-    """Read a command's words; `settings`: words such as `cluster.minutes=60` are kept for the command.
+def choose(made: argparse.ArgumentParser, argv: Sequence[str] | None, settings: bool = False) -> Choice:
+    """Read a command's words.
+
+    Args:
+        argv: None stands for the words of this process.
+        settings: words such as `cluster.minutes=60` are kept for the command.
 
     Raises:
         ConfigError: for words that are not understood, all at once.
         LaunchError: if there is no such study, or its plan cannot be read.
     """
-    flags = made.parse_intermixed_args(list(words))
+    flags = made.parse_intermixed_args(argv)
     plain = [word for word in flags.words if "=" not in word]
     pairs = [word for word in flags.words if "=" in word and not (settings and "." in word.partition("=")[0])]
     given: dict[str, list[str]] = {}
@@ -179,7 +160,7 @@ def _no_study(output: Path, name: str | None, found: Sequence[StudyDir]) -> str:
     options = _list([study.name for study in found])
     text = f"{what}; there are: {options}. Another folder is given with --output DIR."
     if name is not None:
-        text += f" No run of {found[0].name} begins so{_hint(name, _heads(read(found[0])['runs']), '')}"
+        text += f" No run of {found[0].name} begins so{did_you_mean(name, _heads(read(found[0])['runs']))}"
     return text
 
 
@@ -192,7 +173,7 @@ def _chosen(
         planned = [str(entry[key]) for entry in entries] if key in PLANNED else _states()
         options = list(dict.fromkeys(planned))
         faults += [
-            f"{key}={value}: expected some of {_list(options)}{_hint(value, options, '')}"
+            f"{key}={value}: expected some of {_list(options)}{did_you_mean(value, options)}"
             for value in given.get(key, ())
             if value not in options
         ]
@@ -235,14 +216,10 @@ def _states() -> list[str]:
     return list(dict.fromkeys([*(status.value for status in Status), *CAUSES]))
 
 
-def _hint(word: str, options: Sequence[str], otherwise: str | None = None) -> str:
-    """What may have been meant, else the options, or `otherwise`."""
-    similar = difflib.get_close_matches(word, options, n=1)
-    if similar:
-        return f"; did you mean {similar[0]}?"
-    return f"; expected one of {_list(options)}." if otherwise is None else otherwise or "."
+def _hint(word: str, options: Sequence[str]) -> str:
+    """What may have been meant, else the options."""
+    return did_you_mean(word, options, f"; expected one of {_list(options)}.")
 
 
 def _list(options: Sequence[str], separator: str = ", ", shown: int = SHOWN) -> str:
-    more = [f"… and {len(options) - shown} more"] if len(options) > shown else []
-    return separator.join([*options[:shown], *more])
+    return separator.join(shorten(options, shown))

@@ -12,6 +12,7 @@ from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.launch.views.run_progress import Lane
 from scoft_hpc.study.job_array import TRAIN, Batch
 from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import plural
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def jobs(seen: Situation, now: float) -> str:
     at_work = len(found) - len(waiting)
     words = []
     if at_work:
-        words.append(f"{at_work} job{'s' * (at_work > 1)} running")
+        words.append(f"{plural(at_work, 'job')} running")
     if waiting:
         reasons = [reason for reason, _ in Counter(entry.reason for entry in waiting).most_common(2)]
         reasons = [reason for reason in reasons if reason != "None"]

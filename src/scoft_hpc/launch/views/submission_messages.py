@@ -10,6 +10,7 @@ from scoft_hpc.launch.tracking.run_state import State
 from scoft_hpc.launch.tracking.submission_plan import Coming
 from scoft_hpc.study.job_array import PREPARE, TRAIN, Batch
 from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import plural
 
 
 def coming_lines(coming: Coming, cluster: Cluster) -> list[str]:
@@ -21,12 +22,12 @@ def coming_lines(coming: Coming, cluster: Cluster) -> list[str]:
     payer = f", paid by {cluster.account}" if cluster.account else ""
     tasks = sum(len(one.tasks) for one in packs)
     lines = [
-        f"{_count(len(coming.runs), 'run')} in {_count(tasks, 'pack')}, each on one {word or 'GPU'} of {where}"
+        f"{plural(len(coming.runs), 'run')} in {plural(tasks, 'pack')}, each on one {word or 'GPU'} of {where}"
     ]
     lines[0] += f" ({cluster.name}{payer}), time limit {_range(limits)}"
     cultures = sum(len(one.tasks) for one in coming.batches if one.stage == PREPARE)
     if cultures:
-        lines.append(f"{_count(cultures, 'culture')} to prepare before, each in a job of its own")
+        lines.append(f"{plural(cultures, 'culture')} to prepare before, each in a job of its own")
     lines.append(
         f"about {coming.price.gpu_hours:.2f} GPU-hours, {coming.price.su:.2f} SU at {gpu.su_per_hour:g} a GPU-hour "
         f"({coming.source})"
@@ -49,19 +50,15 @@ def nothing_lines(states: Iterable[State]) -> list[str]:
     failed = [state for state in found if state.status is Status.failed and not state.alive]
     lines = []
     if under_way:
-        lines.append(f"nothing to send: {_count(len(under_way), 'run')} still in the queue or at work")
+        lines.append(f"nothing to send: {plural(len(under_way), 'run')} still in the queue or at work")
     if failed:
         causes = Counter(state.cause for state in failed)
         told = ", ".join(f"{count} {cause}" for cause, count in causes.items())
         lines.append(
-            f"{_count(len(failed), 'run')} failed ({told}); `python -m scoft_hpc.why` tells more, "
+            f"{plural(len(failed), 'run')} failed ({told}); `python -m scoft_hpc.why` tells more, "
             f"`python -m scoft_hpc.retry` sends them again"
         )
     return lines
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def _range(limits: list[int]) -> str:

@@ -13,6 +13,7 @@ from scoft_hpc.launch.views.run_progress import Lane, state, word
 from scoft_hpc.study import run_status
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import short_duration
 
 if TYPE_CHECKING:
     from scoft_hpc.launch.planning.packing import Pack
@@ -88,15 +89,6 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join("-".join(map(str, part)) for part in parts)
 
 
-def brief(seconds: float) -> str:
-    """A duration in few letters: 40s, 12m, 1.5h, 2.1d."""
-    if seconds < 90:
-        return f"{seconds:.0f}s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f}m"
-    return f"{seconds / 3600:.1f}h" if seconds < 36 * 3600 else f"{seconds / 86400:.1f}d"
-
-
 def _cell(lanes: Sequence[Lane]) -> str:
     """One run: its state. Several seeds or settings: how many are in each."""
     if len(lanes) == 1:
@@ -115,7 +107,7 @@ def _word(lane: Lane) -> str:
     if lane.status is Status.failed:
         return f"failed {lane.cause or ''}".rstrip()
     if state(lane) == "training":
-        eta = "" if lane.eta_seconds is None else f" {brief(lane.eta_seconds)}"
+        eta = "" if lane.eta_seconds is None else f" {short_duration(lane.eta_seconds)}"
         return f"{lane.step}/{lane.steps}{eta}"
     return word(lane) if lane.status is Status.lost else state(lane)
 

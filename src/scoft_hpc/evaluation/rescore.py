@@ -1,0 +1,45 @@
+"""Samples of finished runs scored again, by other metrics or other networks than the study was planned with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.console import print_stderr
+from scoft_hpc.errors import ScoftError
+from scoft_hpc.evaluation.evidence import Judges
+from scoft_hpc.evaluation.generate import Subject
+from scoft_hpc.evaluation.scores import score
+from scoft_hpc.inputs.checkpoints.embedders import resolve
+from scoft_hpc.inputs.dataset import Manifest
+from scoft_hpc.models.device import device_of
+from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.paths import RunDir
+
+
+def rescore(
+    configs: Mapping[RunDir, RunConfig], device: str, read_manifest: Callable[[RunConfig], Manifest]
+) -> list[str]:
+    """Score each run under its config; return why runs could not be scored, whose old scores stay.
+
+    Args:
+        device: auto, cpu, cuda or cuda:N.
+        read_manifest: reads a run's culture; `training.build`, which has it, is no package below this one.
+
+    Raises:
+        ConfigError: if a network that is to judge is not there.
+    """
+    checkpoints = {scoring: resolve(scoring) for scoring in {config.scoring for config in configs.values()}}
+    judges = {scoring: Judges(checkpoints[scoring], device_of(device)) for scoring in checkpoints}
+    faults = []
+    for number, (run, config) in enumerate(configs.items(), 1):
+        print_stderr(f"[{number}/{len(configs)}] {run.run_id}")
+        try:
+            claim = Claim.take(run.claim)
+            try:
+                score(Subject(run, config, read_manifest(config), 0), judges[config.scoring])
+            finally:
+                claim.release()
+        except (ScoftError, OSError) as error:
+            faults.append(f"{run.run_id}: {error}")
+    return faults

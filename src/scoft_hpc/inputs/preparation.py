@@ -1,0 +1,102 @@
+"""What preparing a culture takes on the login node: settings and data checked, images fetched, documents written.
+
+No torch here: captions are written by `data.captions`, and latents by `training.build`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from scoft_hpc.config import check
+from scoft_hpc.config.commands import CaptionSource, PrepareConfig
+from scoft_hpc.config.plain import plain
+from scoft_hpc.errors import ConfigError, ScoftError
+from scoft_hpc.inputs import dataset, dataset_docs
+from scoft_hpc.inputs.checkpoints import base_model as model_weights
+from scoft_hpc.inputs.checkpoints.distances import resolve as resolve_networks
+from scoft_hpc.inputs.checkpoints.negatives import resolve as resolve_negatives
+from scoft_hpc.inputs.dataset import Manifest
+from scoft_hpc.inputs.dataset_docs import Written
+from scoft_hpc.inputs.download.culture import Fetched, fetch
+from scoft_hpc.inputs.metadata_rows import Row
+from scoft_hpc.study.interrupt import Stop
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class PreparedCulture:
+    """A culture that is ready but for its caches."""
+
+    rows: list[Row]
+    manifest: Manifest
+    documents: Written
+
+
+def setting_faults(config: PrepareConfig) -> list[str]:
+    """All that is wrong with the settings, and with the weights that the caches need."""
+    faults = check.check(config)
+    given, download = config.data.captions, config.data.download
+    if given.path and given.source is CaptionSource.given:
+        faults.append(
+            f"data.captions.path={given.path} is not used: add data.captions.source=blip (or blip2)."
+        )
+    for name, value in plain(download).items():
+        if not value > 0:
+            faults.append(f"data.download.{name}={value}: expected more than 0.")
+    if config.caches:
+        collect(faults, check.check_output, config.output)
+        collect(faults, model_weights.resolve, config.model)
+        collect(faults, resolve_negatives, config.data.negatives)
+        collect(faults, resolve_networks, config.objective, config.variant)
+    return list(dict.fromkeys(faults))
+
+
+def fetch_images(config: PrepareConfig, stop: Stop) -> Fetched:
+    """Build the folders of the cultures from the list of images that `data.csv` names.
+
+    Raises:
+        ConfigError: without a folder to build them in.
+        DataError: if the list cannot be used.
+        Interrupted: if `stop` was requested; what was fetched stays.
+    """
+    data = config.data
+    if not data.root or not data.csv:
+        raise ConfigError("data.csv needs the folder to build the cultures in: add data.root=DIR.")
+    culture = config.culture
+    names = None if culture == "all" else list(culture) if isinstance(culture, (list, tuple)) else [culture]
+    csv, root = Path(data.csv).expanduser(), Path(data.root).expanduser().absolute()
+    return fetch(csv, root, data.download, names, stop)
+
+
+def survey(
+    config: PrepareConfig, root: Path, cultures: Sequence[str], faults: list[str]
+) -> dict[str, list[Row]]:
+    """The rows of the cultures; what is wrong with rows and images is added to `faults`."""
+    captioned = config.data.captions.source is CaptionSource.given
+    surveys = {name: collect(faults, dataset.survey, root, name, captioned=captioned) for name in cultures}
+    return {name: rows for name, rows in surveys.items() if rows is not None}
+
+
+def needs_captioner(config: PrepareConfig, surveys: Mapping[str, Sequence[Row]]) -> bool:
+    """Whether captions are missing that a network is to write."""
+    bare = any(row.uncaptioned for rows in surveys.values() for row in rows)
+    return bare and config.data.captions.source is not CaptionSource.given
+
+
+def document(folder: Path, rows: list[Row]) -> PreparedCulture:
+    """Write the culture's documents beside its images."""
+    manifest = dataset.of(folder.name, folder, rows)
+    return PreparedCulture(rows, manifest, dataset_docs.write(folder, rows, manifest.digest))
+
+
+def collect(faults: list[str], function: Callable[..., Value], *args: Any, **more: Any) -> Value | None:
+    """What `function` returns; or None, with what it found wrong added to `faults`."""
+    try:
+        return function(*args, **more)
+    except ScoftError as error:
+        faults += [line.removeprefix("- ") for line in str(error).splitlines()]
+        return None

@@ -1,0 +1,57 @@
+"""All probes of the machine that a sweep would run on, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scoft_hpc.config.check import check_launching
+from scoft_hpc.config.cluster import Scheduler, gpu_of
+from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.launch.doctor import disk, node
+from scoft_hpc.launch.doctor import slurm as probe_slurm
+from scoft_hpc.launch.doctor.checks import Finding, Probe, Verdict, side_by_side
+from scoft_hpc.launch.slurm import client
+
+SECONDS = 120.0
+"""All probes together take no longer; loading torch from a busy shared disk takes longest."""
+
+
+def examine(config: SweepConfig) -> list[Finding]:
+    """All findings, those about Slurm first.
+
+    Raises:
+        ConfigError: if the settings cannot be launched at all.
+    """
+    if faults := check_launching(config):
+        raise ConfigError.of(faults)
+    cluster = config.cluster
+    by_slurm = cluster.scheduler is Scheduler.slurm
+    wanted = gpu_of(cluster)[0] or cluster.gpu or next(iter(cluster.gpus), "")
+    probes: list[tuple[str, Probe]] = _slurm_probes(config) if by_slurm else [("Slurm", _no_slurm)]
+    probes += [
+        ("output", lambda: disk.output_disk(Path(config.output), shared=by_slurm)),
+        ("torch", lambda: node.gpu(config, wanted if by_slurm else "")),
+        ("internet", node.internet),
+        ("tokens", lambda: node.tokens(config)),
+    ]
+    return side_by_side(probes, SECONDS)
+
+
+def _slurm_probes(config: SweepConfig) -> list[tuple[str, Probe]]:
+    if not client.here():
+        return [("Slurm", probe_slurm.commands)]
+    study = probe_slurm.study_of(config.output, config.study)
+    return [
+        ("Slurm", probe_slurm.commands),
+        ("controller", lambda: probe_slurm.setup(config.cluster)),
+        ("partition", lambda: probe_slurm.partition(config.cluster)),
+        ("sbatch", lambda: probe_slurm.trial(config.cluster, study)),
+    ]
+
+
+def _no_slurm() -> list[Finding]:
+    if client.here():
+        advice = "Slurm: cluster=local runs here and uses none of it; cluster=slurm, or a site's name, sends to it."
+        return [Finding("Slurm", "not asked for, but here", Verdict.note, advice)]
+    return [Finding("Slurm", "none, and cluster=local needs none")]

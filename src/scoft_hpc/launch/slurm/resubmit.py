@@ -1,0 +1,60 @@
+"""Failed and lost runs submitted again, with the settings that the study was submitted with or with changed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from scoft_hpc.config import check, compose
+from scoft_hpc.config.cluster import from_plain
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.launch.planning import plan_store
+from scoft_hpc.launch.slurm import launcher
+from scoft_hpc.launch.tracking.submission_plan import Coming, Request
+from scoft_hpc.launch.views import submission_messages
+from scoft_hpc.study.job_array import Batch
+from scoft_hpc.study.paths import StudyDir
+
+GROUPS = ("cluster", "budget")
+"""The settings of a study that are not its runs' own."""
+
+
+def resubmit(
+    study: StudyDir, arrays: Sequence[Batch], run_ids: Collection[str], overrides: Sequence[str]
+) -> tuple[Coming, list[str]]:
+    """Submit these runs; return what was submitted, and lines about its jobs and their cost.
+
+    Args:
+        arrays: what was submitted of the study before; the newest one that a user submitted gives the settings.
+        overrides: settings of `cluster` and `budget` that replace them.
+
+    Raises:
+        ConfigError: for other overrides, or those that do not fit.
+        LaunchError: as for `launcher.launch`.
+        RunError: as for `launcher.launch`.
+    """
+    request = _request(arrays, run_ids, overrides)
+    sent = launcher.launch(study, plan_store.runs(study), request)
+    if not sent.runs:
+        return sent, ["nothing to send: another launch was faster."]
+    lines = submission_messages.coming_lines(sent, request.cluster)
+    return sent, [*lines, submission_messages.sent_line(sent.batches)]
+
+
+def _request(arrays: Sequence[Batch], run_ids: Collection[str], overrides: Sequence[str]) -> Request:
+    last = next((array for array in reversed(arrays) if array.by_hand), arrays[-1])
+    config = compose.compose("sweep", overrides)
+    cluster, limit = from_plain(last.cluster), last.limit
+    for word in overrides:
+        group, *names = word.partition("=")[0].split(".")
+        if group not in GROUPS or len(names) != 1:
+            raise ConfigError(
+                f"`{word}`: a retry takes the runs as they were planned; only `cluster.…=` and `budget.su=` may change."
+            )
+        if group == "budget":
+            limit = config.budget.su
+        else:
+            cluster = replace(cluster, **{names[0]: getattr(config.cluster, names[0])})
+    if faults := check.check_launching(replace(config, cluster=cluster)):
+        raise ConfigError.of(faults)
+    return Request(cluster, retry=True, limit=limit, only=frozenset(run_ids))

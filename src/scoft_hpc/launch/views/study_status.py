@@ -1,0 +1,122 @@
+"""How far a study is, as `scoft-hpc status` shows it: on a terminal and as JSON."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.views import study_summary, tables
+from scoft_hpc.launch.views.run_progress import Lane, counts, logs, word
+from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.study import lease
+from scoft_hpc.study.plan_file import launch_claim, near
+from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import duration, listing, shorten
+
+SHOWN, NAMED = 8, 3
+"""So many reasons of failed and lost runs are shown, and so many runs named with each."""
+CANCELLED = "cancelled"
+"""The cause that the user knows of."""
+LINE = 200
+"""Letters of a reason; `why` shows the rest."""
+
+
+def chosen_lanes(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> list[Lane]:
+    """The lanes in the states that were asked for."""
+    names = {state.run_id for state in choice.pick(seen)}
+    return [lane for lane in lanes if lane.run_id in names]
+
+
+def screen(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> list[RenderableType]:
+    """The table of the runs, and lines below it that are not to be wrapped, so that paths can be copied."""
+    study = choice.study
+    parts: list[RenderableType] = [tables.status_table(lanes), ""] if lanes else []
+    told = [f"study {study.name}: {len(lanes)} runs{', ' * bool(lanes)}{counts(lanes)}{_by(choice, seen)}"]
+    told += [line] if (line := _cost_and_time(seen, lanes)) else []
+    broken = [lane for lane in lanes if lane.status in (Status.failed, Status.lost)]
+    unasked = [lane for lane in broken if lane.cause != CANCELLED]
+    told += _reasons(choice, unasked)
+    if unasked:
+        told.append(f"`scoft-hpc why {unasked[0].run_id}` tells what to do.")
+    if len(unasked) < len(broken):
+        told.append("`scoft-hpc retry` sends what was cancelled again.")
+    told += [f"note: {note}" for note in seen.notes]
+    if lanes and all(lane.status is Status.done for lane in lanes):
+        made = study.report.exists()
+        told.append(f"report: {near(study.report)}" if made else "`scoft-hpc gather` makes the report")
+    return [*parts, *map(Text, told)]
+
+
+def _by(choice: Choice, seen: Situation) -> str:
+    """Who launches the study: for Slurm, that is only while jobs are being sent."""
+    launcher = lease.alive(launch_claim(choice.study))
+    if launcher is None:
+        return ""
+    return f", being sent by {launcher}" if seen.batches else f", run by {launcher}"
+
+
+def _cost_and_time(seen: Situation, lanes: Sequence[Lane]) -> str:
+    now = time.time()
+    words = []
+    if seen.batches:
+        words.append(
+            f"{seen.spent:.2f} SU so far of about {study_summary.estimated(seen.batches):.2f} estimated"
+        )
+        words.append(study_summary.jobs(seen, now))
+    left = study_summary.left(seen, lanes, now)
+    if left is not None:
+        words.append(f"{'at least' if left.more else 'about'} {duration(left.seconds)} left")
+    return ", ".join(filter(None, words))
+
+
+def _reasons(choice: Choice, lanes: Sequence[Lane]) -> list[str]:
+    """A line for the runs that broke for one reason."""
+    groups: dict[str, list[str]] = {}
+    for lane in lanes:
+        groups.setdefault(_reason(choice, lane), []).append(lane.run_id)
+    lines = [f"{listing(names, NAMED)}: {why}" for why, names in groups.items()]
+    return shorten(lines, SHOWN, "more reasons")
+
+
+def _reason(choice: Choice, lane: Lane) -> str:
+    why = tables.reason(choice.study.run(lane.run_id), lane.note)
+    if lane.status is Status.lost and lane.cause != Status.lost.value:
+        why = f" at step {lane.step}{f': {lane.note}' if lane.note else ''}"
+    return textwrap.shorten(f"{word(lane)}{why}", LINE, placeholder=" …")
+
+
+def as_json(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> str:
+    """The same for programs."""
+    launcher = lease.alive(launch_claim(choice.study))
+    printed = logs(choice.study, seen)
+    runs = []
+    for lane in lanes:
+        state = seen.states[lane.run_id]
+        log = printed.get(lane.run_id)
+        runs.append(
+            {
+                **asdict(lane),
+                "status": lane.status.value,
+                "job": state.place.job if state.place else "",
+                "log": str(log) if log else None,
+                "failure": seen.files[lane.run_id].failure,
+                "tries": state.tries,
+            }
+        )
+    content = {
+        "study": choice.study.name,
+        "folder": str(choice.study.path),
+        "launcher": str(launcher) if launcher else None,
+        "spent_su": round(seen.spent, 4),
+        "estimated_su": round(study_summary.estimated(seen.batches), 4),
+        "notes": list(seen.notes),
+        "runs": runs,
+    }
+    return json.dumps(content, indent=1)

@@ -1,0 +1,74 @@
+"""The status of a study, shown again and again until all its runs have ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console, Group
+from rich.live import Live
+
+from scoft_hpc.console import print_now
+from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.views.live import PlainView
+from scoft_hpc.launch.views.run_progress import Lane, Progress
+from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.launch.views.study_status import chosen_lanes, screen
+from scoft_hpc.study import lease
+from scoft_hpc.study.plan_file import launch_claim
+from scoft_hpc.study.run_status import Status
+
+FILES_SECONDS = 2.0
+"""Between two looks at the runs' files under --watch."""
+QUEUE_SECONDS, MOST_QUEUE_SECONDS = 10.0, 60.0
+"""Between two questions to Slurm: the time grows while nothing changes, since the controller serves the whole site."""
+HEARTBEAT_SECONDS = 60.0
+"""Between two lines of --watch where there is no terminal and nothing changes."""
+
+
+def watch(choice: Choice, progress: Progress) -> None:
+    """Show the study until all its runs have ended.
+
+    The files are looked at every two seconds. Slurm is asked no oftener than every ten, and ever less often while it
+    has nothing new to say.
+    """
+    console = Console()
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    plain = PlainView(print_now, heartbeat=HEARTBEAT_SECONDS)
+    seen = choice.look()
+    asked, pause = time.monotonic(), QUEUE_SECONDS
+    if live:
+        live.start()
+    try:
+        while True:
+            lanes = chosen_lanes(choice, seen, progress.told(seen))
+            over = not _going_on(choice, seen, lanes)
+            if over:
+                seen = choice.look()
+            if live:
+                live.update(Group(*screen(choice, seen, lanes)), refresh=True)
+            else:
+                plain.show(lanes, seen.notes[0] if seen.notes else "")
+            if over:
+                return
+            time.sleep(FILES_SECONDS)
+            if not seen.batches or time.monotonic() - asked >= pause:
+                before, seen, asked = seen, choice.look(), time.monotonic()
+                same = _words(before) == _words(seen)
+                pause = min(1.5 * pause, MOST_QUEUE_SECONDS) if same else QUEUE_SECONDS
+    finally:
+        if live:
+            live.stop()
+
+
+def _going_on(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> bool:
+    """Whether any of the lanes may still change by itself."""
+    if all(lane.status is Status.done for lane in lanes):
+        return False
+    at_work = (Status.running, Status.queued)
+    alive = any(lane.status in at_work and seen.states[lane.run_id].alive for lane in lanes)
+    return alive or lease.alive(launch_claim(choice.study)) is not None
+
+
+def _words(seen: Situation) -> list[tuple[Status, str]]:
+    return [(state.status, state.note) for state in seen.states.values()]

@@ -1,0 +1,17 @@
+"""Calls a command in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+
+def invoke(
+    main: Callable[[Sequence[str]], int], capture: pytest.CaptureFixture[str], *words: str
+) -> tuple[int, str, str]:
+    """The exit code of `main(words)`, and what it printed since this call to stdout and to stderr."""
+    capture.readouterr()
+    code = main(words)
+    captured = capture.readouterr()
+    return code, captured.out, captured.err
