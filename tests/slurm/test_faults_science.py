@@ -103,7 +103,7 @@ def filled(ballast: Path) -> bool:
 
 
 def test_a_full_disk_leaves_the_last_save_one_clear_message_and_a_run_that_goes_on_when_there_is_room(
-    cluster: Machine, tmp_path: Path, small_disk: Path, undisturbed: str, monkeypatch: pytest.MonkeyPatch
+    cluster: Machine, tmp_path: Path, small_disk: Path, undisturbed: str
 ) -> None:
     study = one_run(cluster, tmp_path)
     assert study.sweep().code == 0
