@@ -37,10 +37,12 @@ def _main() -> int:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     choice = selection.choose(parser, sys.argv[1:])
     seen = choice.look()
-    if not seen.batches:
+    if not seen.batches and not seen.unreadable:
         return _cancel_launcher(choice)
     if seen.queue is None:
-        raise LaunchError(f"{seen.notes[0]} Nothing was cancelled.")
+        raise LaunchError(f"{seen.notes[-1]} Nothing was cancelled.")
+    for note in seen.notes:
+        print(f"note: {note}")
     wanted = [state for state in choice.pick(seen) if state.alive and state.place is not None]
     unsent = [state for state in wanted if not _job(state)]
     jobs = sorted({_job(state) for state in wanted if _in_queue(state)})

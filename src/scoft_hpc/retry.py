@@ -12,7 +12,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from scoft_hpc.errors import ConfigError
+from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.tracking.run_state import State
 from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.launch.views import selection
@@ -37,6 +37,8 @@ def _main() -> int:
     parser = selection.parser("retry", "Send failed and lost runs again.")
     choice = selection.choose(parser, sys.argv[1:], settings=True)
     seen = choice.look()
+    if seen.unreadable:
+        raise LaunchError(f"{' '.join(seen.unreadable)} Nothing was sent.")
     if not seen.batches:
         words = shlex.join(map(str, read(choice.study).get("words", ())))
         raise ConfigError(

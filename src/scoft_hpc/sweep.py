@@ -40,7 +40,7 @@ from scoft_hpc.results import study as results
 from scoft_hpc.results import table
 from scoft_hpc.results.gather import Gathered, gather
 from scoft_hpc.results.measures import MEASURES
-from scoft_hpc.study import job_array, lease, run_status
+from scoft_hpc.study import costs, job_array, lease, run_status
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import launch_claim, log_of, near
 from scoft_hpc.study.run_status import Status
@@ -162,7 +162,8 @@ def _round_here(console: Console, config: SweepConfig, study: StudyDir, plan: Pl
 
 def _round_to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan) -> Outcome:
     """Send what is missing of a search's round, if anything is, and return."""
-    earlier = sum(one.spent() for other in tuning.earlier(study) for one in job_array.read_all(other))
+    arrays = [job_array.read_all(other) for other in tuning.earlier(study)]
+    earlier = sum(costs.total(costs.by_stage(some)).su for some in arrays)
     if config.budget.su is not None:
         config = replace(config, budget=Budget(max(0.0, config.budget.su - earlier)))
     request = Request(config.cluster, limit=config.budget.su)
