@@ -81,7 +81,7 @@ def _in_queue(state: State) -> bool:
 
 def _preparing(choice: Choice, seen: Situation, stopped: set[str]) -> list[str]:
     """The jobs that prepare cultures for nobody else than the stopped runs."""
-    culture = {entry["run_id"]: entry["culture"] for entry in choice.entries}
+    culture = {run.run_id: run.culture for run in choice.entries}
     needed = {
         culture[state.run_id] for state in seen.states.values() if state.alive and state.run_id not in stopped
     }

@@ -97,7 +97,7 @@ def _changed(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
 
 
 def _ids(choice: Choice) -> Iterator[str]:
-    return (entry["run_id"] for entry in choice.chosen)
+    return (run.run_id for run in choice.chosen)
 
 
 if __name__ == "__main__":

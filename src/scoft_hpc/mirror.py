@@ -46,7 +46,7 @@ def _main() -> int:
 
 def _mirror(choice: Choice) -> int:
     found = study.read(choice.study)
-    chosen = {entry["run_id"] for entry in choice.chosen}
+    chosen = {run.run_id for run in choice.chosen}
     runs = [run for run in found.runs if run.run_id in chosen]
     settings = wandb_settings(found, _mode(choice.flags.wandb))
     events = wants_events(found, choice.flags.tensorboard or None)

@@ -40,7 +40,7 @@ def _main() -> int:
     if seen.unreadable:
         raise LaunchError(f"{' '.join(seen.unreadable)} Nothing was sent.")
     if not seen.batches:
-        words = shlex.join(map(str, read(choice.study).get("words", ())))
+        words = shlex.join(read(choice.study).words)
         raise ConfigError(
             f"{choice.study.name} runs on this machine, where the same sweep command tries failed runs again: "
             f"`python -m scoft_hpc.sweep {words}`."

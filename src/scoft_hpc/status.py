@@ -54,7 +54,7 @@ def _main() -> int:
     choice = selection.choose(parser, sys.argv[1:])
     if choice.flags.json and choice.flags.watch:
         raise ConfigError("--watch is for people, --json for programs: take one of them.")
-    progress = Progress(choice.study, list(choice.chosen))
+    progress = Progress(choice.study, choice.chosen)
     if choice.flags.watch:
         _watch(choice, progress)
         return 0

@@ -49,7 +49,7 @@ def train(config: RunConfig, words: Sequence[str]) -> int:
     console = Console()
     code = 0
     if not run.result.exists():
-        progress = Progress(study, read(study)["runs"])
+        progress = Progress(study, read(study).runs)
         log = study.logs / "mirror.log"
         with view(console) as display, mirroring(study, config, log=log) as mirror:
             with repeating(lambda: display.show(progress.read(), ""), POLL_SECONDS):

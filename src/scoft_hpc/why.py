@@ -84,8 +84,8 @@ def _about(choice: Choice, seen: Situation, alike: Sequence[State], log: Path | 
     yield f"{state.run_id}: {state.status.value}{cause}"
     if others:
         yield f"  {'also':<9} {' '.join(other.run_id for other in others)}"
-    steps = next(entry["steps"] for entry in choice.entries if entry["run_id"] == state.run_id)
-    for key, text in _facts(choice, seen, state, int(steps)):
+    steps = next(run.steps for run in choice.entries if run.run_id == state.run_id)
+    for key, text in _facts(choice, seen, state, steps):
         yield f"  {key:<9} {text}"
     for n, line in enumerate(_attempts(choice, seen, state), start=1):
         yield f"  {'attempts' if n == 1 else '':<9} {n}. {line}"
@@ -148,7 +148,7 @@ def _published(choice: Choice, state: State) -> tuple[str, int] | None:
     if state.status is not Status.done:
         return None
     result = run_status.result(choice.study.run(state.run_id))
-    return (result["job"], result["restart"]) if result.get("job") else None
+    return (result["job"], result.get("restart", 0)) if result.get("job") else None
 
 
 def _attempt(sent: Batch, attempt: Attempt, state: State, published: bool) -> str:

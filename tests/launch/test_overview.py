@@ -30,8 +30,8 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Slurm:
 
 
 def look(study: StudyDir) -> tuple[Situation, list[Lane]]:
-    runs = plan_of(study)["runs"]
-    seen = read(study, [run["run_id"] for run in runs])
+    runs = plan_of(study).runs
+    seen = read(study, [run.run_id for run in runs])
     return seen, Progress(study, runs).told(seen)
 
 

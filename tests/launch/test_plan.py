@@ -179,7 +179,7 @@ def test_the_plan_is_written_once_and_the_same_study_continues(words: list[str],
     plan_store.check(study, plan)
     plan_store.write(study, plan)
     before = study.plan.read_bytes()
-    assert [run["run_id"] for run in read(study)["runs"]] == [run.run_id for run in plan.runs]
+    assert [run.run_id for run in read(study).runs] == [run.run_id for run in plan.runs]
     elsewhere = planned([*words, "threads=3", "cluster.jobs=1"])
     plan_store.check(study, elsewhere)
     plan_store.write(study, elsewhere)

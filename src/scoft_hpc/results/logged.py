@@ -88,7 +88,7 @@ def ids(study: Study, name: str) -> Iterator[str]:
 
     Another study may hold the same run, and W&B never gives an id twice in a project.
     """
-    mark = digest([study.name, study.plan.get("created")])[:6]
+    mark = digest([study.name, study.plan.created or None])[:6]
     yield f"{name}-{mark}"
     for number in range(2, 10):
         yield f"{name}-{mark}-{number}"

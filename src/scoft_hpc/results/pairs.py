@@ -30,7 +30,7 @@ def of_run(run: Run) -> list[Pair]:
     from scoft_hpc.config.compose import from_mapping
 
     try:
-        config = from_mapping(run.config)
+        config = from_mapping(dict(run.config))
         if config.data.root is None:
             return []
         rows = read_rows(Path(config.data.root) / run.culture, "train")

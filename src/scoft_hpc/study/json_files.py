@@ -16,7 +16,7 @@ def read_json(path: Path, notes: list[str] | None = None) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         fault = str(error)
     else:
         if isinstance(content, dict):

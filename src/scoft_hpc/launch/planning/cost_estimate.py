@@ -18,7 +18,7 @@ from scoft_hpc.errors import LaunchError, ScoftError
 from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.packing import DECODED, Pack, cost
 from scoft_hpc.launch.planning.plan import Run
-from scoft_hpc.study import job_array
+from scoft_hpc.study import job_array, run_status
 from scoft_hpc.study.job_array import Attempt
 from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.paths import StudyDir, studies
@@ -239,5 +239,4 @@ def _ran(study: StudyDir, run: Run, where: str) -> str:
 
 def _seconds(study: StudyDir, run: Run) -> float | None:
     """The run's own work: training, drawing and scoring; None until it is done."""
-    spent = read_json(study.run(run.run_id).result).get("seconds")
-    return sum(spent.values()) if spent else None
+    return run_status.work_seconds(run_status.result(study.run(run.run_id)))

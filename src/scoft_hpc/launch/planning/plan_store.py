@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.planning.plan import Plan, Run
 from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import StudyDir
-from scoft_hpc.study.plan_file import VERSION, near, read
+from scoft_hpc.study.plan_file import VERSION, PlannedRun, near, read
 
 SHOWN = 6
 """So many differing settings, or values of one, are named; the rest is counted."""
@@ -26,8 +26,8 @@ SHOWN = 6
 def check(study: StudyDir, plan: Plan) -> None:
     """Raise LaunchError, telling what differs, if the study on disk consists of other runs than `plan`."""
     if study.plan.exists():
-        planned = read(study)["runs"]
-        if {run["run_id"] for run in planned} != {run.run_id for run in plan.runs}:
+        planned = read(study).runs
+        if {run.run_id for run in planned} != {run.run_id for run in plan.runs}:
             raise LaunchError(_difference(study, planned, plan))
 
 
@@ -50,7 +50,7 @@ def runs(study: StudyDir) -> list[Run]:
     Raises:
         LaunchError: if there is no plan, or not one that this version reads.
     """
-    return [Run(entry["run_id"], _config(entry["config"]), entry["steps"]) for entry in read(study)["runs"]]
+    return [Run(run.run_id, _config(run.config), run.steps) for run in read(study).runs]
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _config(mapping: dict[str, Any]) -> RunConfig:
+def _config(mapping: Mapping[str, Any]) -> RunConfig:
     """`compose.from_mapping`, called once an arm."""
     data = {**mapping["data"], "digest": ""}
     arm = _arm_config(json.dumps({**mapping, "culture": "", "seed": 0, "data": data}, sort_keys=True))
@@ -88,10 +88,10 @@ def _arm_config(text: str) -> RunConfig:
     return compose.from_mapping(json.loads(text))
 
 
-def _difference(study: StudyDir, planned: list[dict[str, Any]], plan: Plan) -> str:
-    there, here = {run["run_id"] for run in planned}, {run.run_id for run in plan.runs}
+def _difference(study: StudyDir, planned: Sequence[PlannedRun], plan: Plan) -> str:
+    there, here = {run.run_id for run in planned}, {run.run_id for run in plan.runs}
     asked = [science(run.config) for run in plan.runs]
-    old, new = _values(run["config"] for run in planned), _values(asked)
+    old, new = _values(run.config for run in planned), _values(asked)
     changes = [
         f"  {name}: {_show(old.get(name, []))} there, {_show(values)} now"
         for name, values in new.items()
@@ -108,7 +108,7 @@ def _difference(study: StudyDir, planned: list[dict[str, Any]], plan: Plan) -> s
     )
 
 
-def _values(configs: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
+def _values(configs: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Every setting's values over the runs, each once, in order."""
     found: dict[str, dict[str, Any]] = {}
     for config in configs:
