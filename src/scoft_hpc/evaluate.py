@@ -19,6 +19,7 @@ from scoft_hpc.gather import show
 from scoft_hpc.launch.views import selection
 from scoft_hpc.launch.views.selection import Choice
 from scoft_hpc.results.gather import gather
+from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.lease import Claim
 from scoft_hpc.study.paths import RunDir
 
@@ -65,7 +66,8 @@ def _score(runs: Sequence[RunDir], changes: dict[str, Any], device: str) -> list
         try:
             claim = Claim.take(run.claim)
             try:
-                score(Subject(run, config, read_manifest(config), 0), judges[config.scoring])
+                known = read_json(run.scores).get("metrics", {})
+                score(Subject(run, config, read_manifest(config), 0), judges[config.scoring], keep=known)
             finally:
                 claim.release()
         except (ScoftError, OSError) as error:

@@ -17,7 +17,7 @@ from scoft_hpc.launch.tracking.run_state import State
 from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.launch.views import selection
 from scoft_hpc.launch.views.selection import Choice
-from scoft_hpc.study.plan_file import read
+from scoft_hpc.study.plan_file import near, read
 from scoft_hpc.study.run_status import Status
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _main() -> int:
     if seen.unreadable:
         raise LaunchError(f"{' '.join(seen.unreadable)} Nothing was sent.")
     if not seen.batches:
-        words = shlex.join(read(choice.study).words)
+        words = _sweep_words(choice)
         raise ConfigError(
             f"{choice.study.name} runs on this machine, where the same sweep command tries failed runs again: "
             f"`python -m scoft_hpc.sweep {words}`."
@@ -54,6 +54,13 @@ def _main() -> int:
         print(f"nothing to retry: no run of {choice.study.name} that was asked for has failed or was lost.")
         return 0
     return _send(choice, seen, wanted)
+
+
+def _sweep_words(choice: Choice) -> str:
+    """The words of the study's sweep command, with its name and place of now."""
+    own = ("study", "output")
+    words = [word for word in read(choice.study).words if word.partition("=")[0] not in own]
+    return shlex.join([*words, f"study={choice.study.name}", f"output={near(choice.study.path.parent)}"])
 
 
 def _send(choice: Choice, seen: Situation, wanted: list[State]) -> int:

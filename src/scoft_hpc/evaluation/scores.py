@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config.schema import METRICS as NEEDS
 from scoft_hpc.config.terms import imagines
+from scoft_hpc.errors import RunError
 from scoft_hpc.evaluation.evidence import Evidence, Judges, Pictures
-from scoft_hpc.evaluation.generate import Subject
+from scoft_hpc.evaluation.generate import Subject, references_of
 from scoft_hpc.evaluation.metrics.measure import Measure
 from scoft_hpc.evaluation.metrics.registry import METRICS, Unit
 from scoft_hpc.study import atomic
@@ -20,19 +22,25 @@ VERSION = 2
 Row = dict[str, Any]
 
 
-def score(subject: Subject, judges: Judges) -> None:
+def score(subject: Subject, judges: Judges, keep: Collection[str] = ()) -> None:
     """Write the run's scores.json from its samples on disk.
 
     It holds each metric's value with its sample size, and, for the statistics, its values of single samples, prompts
     or neutral samples where it has them; and which networks judged. A metric that has nothing to go by is absent.
 
+    Args:
+        keep: the metrics that the run has already. None of them is lost: scores.json stays as it is if one that is
+            asked for again can no longer be computed.
+
     Raises:
         ConfigError: if a network that judges is not there.
-        RunError: if features cannot be compared.
+        RunError: if features cannot be compared, or a metric of `keep` can no longer be computed.
     """
     evidence = Evidence(subject, judges)
     found = {name: METRICS[name].take(evidence) for name in METRICS if name in judges.scoring.metrics}
     measures = {name: measure for name, measure in found.items() if measure is not None}
+    if lost := [name for name in keep if name in found and found[name] is None]:
+        raise RunError(_cannot_be_computed(subject, lost))
     if _trained_towards(subject, judges):
         measures = {name: _doubted(name, measure) for name, measure in measures.items()}
     content = {
@@ -43,6 +51,19 @@ def score(subject: Subject, judges: Judges) -> None:
         **_rows(evidence, measures),
     }
     atomic.write_json(subject.run.scores, content)
+
+
+def _cannot_be_computed(subject: Subject, metrics: Sequence[str]) -> str:
+    cache = references_of(subject.config)
+    cause = (
+        "what they compare the samples with cannot be found"
+        if subject.config.evaluation.images or cache.is_dir()
+        else f"the base model's own images are not in {cache}"
+    )
+    return (
+        f"{', '.join(metrics)} can no longer be computed, since {cause}. The scores stay as they are. Restore that "
+        f"folder, or name the metrics to compute without these: 'scoring.metrics=[…]'."
+    )
 
 
 def _trained_towards(subject: Subject, judges: Judges) -> bool:

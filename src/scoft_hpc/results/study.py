@@ -39,6 +39,7 @@ class Run:
     variant: str
     seed: int
     config: Mapping[str, Any]
+    stored_config: Mapping[str, Any]
     folder: RunDir
     status: Status
     result: dict[str, Any]
@@ -202,6 +203,7 @@ def _read_run(folder: RunDir, planned: PlannedRun, variant: str, notes: list[str
         variant=variant,
         seed=planned.seed,
         config=planned.config,
+        stored_config=planned.stored,
         folder=folder,
         status=run_status.status(folder),
         result=read_json(folder.result, notes),

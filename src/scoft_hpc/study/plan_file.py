@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from scoft_hpc.errors import LaunchError
+from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.paths import RUN_ID, StudyDir
+from scoft_hpc.study.stored_config import located
 
 VERSION = 1
 """Of plan.json."""
@@ -21,7 +23,8 @@ class PlannedRun:
 
     Attributes:
         steps: training updates that it will make; 0 for a base.
-        config: its whole config as plain data.
+        config: its whole config as plain data, with the paths of where the study lies now.
+        stored: the same as plan.json has it, which does not change when the study is moved.
     """
 
     run_id: str
@@ -30,6 +33,7 @@ class PlannedRun:
     seed: int
     steps: int
     config: Mapping[str, Any]
+    stored: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,14 @@ def read(study: StudyDir) -> PlanFile:
     try:
         content = json.loads(study.plan.read_text(encoding="utf-8"))
         version = content["version"]
-        runs = tuple(map(_planned_run, content["runs"])) if version == VERSION else ()
+        output = study.path.absolute().parent
+        entries = content["runs"] if version == VERSION else ()
         plan = PlanFile(
             study=str(content.get("study", study.name)),
             ablation=str(content.get("ablation", "")),
             created=str(content.get("created", "")),
             words=tuple(map(str, content.get("words", ()))),
-            runs=runs,
+            runs=tuple(_planned_run(entry, output) for entry in entries),
         )
     except FileNotFoundError:
         raise LaunchError(
@@ -81,7 +86,12 @@ def read(study: StudyDir) -> PlanFile:
     return plan
 
 
-def _planned_run(entry: dict[str, Any]) -> PlannedRun:
+def is_called(study: StudyDir, name: str) -> bool:
+    """Whether the study has this name, or had it when it was planned: its folder may have been renamed."""
+    return name in (study.name, read_json(study.plan).get("study"))
+
+
+def _planned_run(entry: dict[str, Any], output: Path) -> PlannedRun:
     """Raises KeyError, TypeError or ValueError for an entry of another shape."""
     if not RUN_ID.fullmatch(entry["run_id"]):
         raise ValueError(f"not a run id: {entry['run_id']!r}")
@@ -91,7 +101,8 @@ def _planned_run(entry: dict[str, Any]) -> PlannedRun:
         variant=entry["variant"],
         seed=int(entry["seed"]),
         steps=int(entry["steps"]),
-        config=entry["config"],
+        config=located(entry["config"], output),
+        stored=entry["config"],
     )
     if not (isinstance(run.culture, str) and isinstance(run.variant, str) and isinstance(run.config, dict)):
         raise TypeError(f"not a planned run: {run.run_id}")

@@ -18,6 +18,7 @@ from scoft_hpc.launch.planning.plan import Plan, Run
 from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import VERSION, PlannedRun, near, read
+from scoft_hpc.study.stored_config import stored
 
 SHOWN = 6
 """So many differing settings, or values of one, are named; the rest is counted."""
@@ -39,7 +40,7 @@ def write(study: StudyDir, plan: Plan) -> None:
 
 def write_config(study: StudyDir, run: Run) -> None:
     """The run's config.yaml, which its job reads; a continued run takes today's paths, device and so on."""
-    path, text = study.run(run.run_id).config, compose.dump(run.config)
+    path, text = study.run(run.run_id).config, compose.dump(run.config, relative=True)
     if not path.exists() or path.read_text() != text:
         atomic.write_text(path, text)
 
@@ -68,7 +69,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
                 "variant": run.config.variant.name,
                 "seed": run.config.seed,
                 "steps": run.steps,
-                "config": compose.to_mapping(run.config),
+                "config": stored(compose.to_mapping(run.config)),
             }
             for run in plan.runs
         ],
