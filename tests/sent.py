@@ -20,7 +20,7 @@ HOST, NAME = "w001", "a-study.batch"
 
 def ids(study: StudyDir, *starts: str) -> tuple[str, ...]:
     """The runs whose ids begin so, in the plan's order."""
-    return tuple(run["run_id"] for run in read(study)["runs"] if run["run_id"].startswith(starts))
+    return tuple(run.run_id for run in read(study).runs if run.run_id.startswith(starts))
 
 
 def send(

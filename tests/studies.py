@@ -36,7 +36,7 @@ def run_of(study: StudyDir, start: str) -> RunDir:
     """The run whose id starts so."""
     from scoft_hpc.study.plan_file import read
 
-    return next(study.run(r["run_id"]) for r in read(study)["runs"] if r["run_id"].startswith(start))
+    return next(study.run(r.run_id) for r in read(study).runs if r.run_id.startswith(start))
 
 
 def train(run: RunDir, steps: int) -> None:

@@ -36,12 +36,14 @@ def _run(argv: Sequence[str] | None) -> int:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     choice = selection.choose(parser, argv)
     seen = choice.look()
-    if not seen.batches:
+    if not seen.batches and not seen.unreadable:
         return _cancel_launcher(choice)
     if seen.queue is None:
-        raise LaunchError(f"{seen.notes[0]} Nothing was cancelled.")
+        raise LaunchError(f"{seen.notes[-1]} Nothing was cancelled.")
+    for note in seen.notes:
+        print(f"note: {note}")
     wanted = {state.run_id for state in choice.pick(seen)}
-    cultures = {str(entry["run_id"]): str(entry["culture"]) for entry in choice.entries}
+    cultures = {run.run_id: run.culture for run in choice.entries}
     planned = plan_cancellation(seen, wanted, cultures)
     if planned.n_unsent:
         print(

@@ -30,7 +30,7 @@ def _run(argv: Sequence[str] | None) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     choice = selection.choose(parser, argv, settings=True)
     changes = _changes(choice.settings)
-    runs = [choice.study.run(entry["run_id"]) for entry in choice.chosen]
+    runs = [choice.study.run(run.run_id) for run in choice.chosen]
     done = [run for run in runs if run.result.exists()]
     if not done:
         raise RunError(

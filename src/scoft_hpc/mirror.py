@@ -33,7 +33,7 @@ def _run(argv: Sequence[str] | None) -> int:
     parser.add_argument("--once", action="store_true", help="send what there is, and leave")
     choice = selection.choose(parser, argv)
     os.nice(NICENESS)
-    flags, run_ids = choice.flags, {str(entry["run_id"]) for entry in choice.chosen}
+    flags, run_ids = choice.flags, {run.run_id for run in choice.chosen}
     complete = sync(choice.study, run_ids, _mode(flags.wandb), flags.tensorboard or None, flags.once, _print)
     return 0 if complete else CTRL_C
 

@@ -11,9 +11,10 @@ import shlex
 from collections.abc import Sequence
 
 from scoft_hpc.console import run_command
-from scoft_hpc.errors import ConfigError
+from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.views import selection
-from scoft_hpc.study.plan_file import read
+from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.study.plan_file import near, read
 from scoft_hpc.study.run_status import Status
 
 BROKEN = (Status.failed, Status.lost)
@@ -27,11 +28,12 @@ def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("retry", "Send failed and lost runs again.")
     choice = selection.choose(parser, argv, settings=True)
     seen = choice.look()
+    if seen.unreadable:
+        raise LaunchError(f"{' '.join(seen.unreadable)} Nothing was sent.")
     if not seen.batches:
-        words = shlex.join(map(str, read(choice.study).get("words", ())))
         raise ConfigError(
             f"{choice.study.name} runs on this machine, where the same sweep command tries failed runs again: "
-            f"`python -m scoft_hpc.sweep {words}`."
+            f"`python -m scoft_hpc.sweep {_sweep_overrides(choice)}`."
         )
     broken = [state for state in choice.pick(seen) if state.status in BROKEN]
     busy = [state.run_id for state in broken if state.alive]
@@ -53,6 +55,13 @@ def _run(argv: Sequence[str] | None) -> int:
     for line in lines:
         print(line)
     return 0
+
+
+def _sweep_overrides(choice: Choice) -> str:
+    """The overrides of the study's sweep command, with its present name and place."""
+    own = ("study", "output")
+    words = [word for word in read(choice.study).words if word.partition("=")[0] not in own]
+    return shlex.join([*words, f"study={choice.study.name}", f"output={near(choice.study.path.parent)}"])
 
 
 if __name__ == "__main__":

@@ -139,8 +139,8 @@ def _asked(name: str, verb: Verb, words: Sequence[str]) -> Asked:
         flags = parser.parse_intermixed_args(rest)
         return _demo(Path(flags.output), flags.words, own)
     choice = selection.choose(parser, rest)
-    cultures = dict.fromkeys(str(entry["culture"]) for entry in choice.chosen)
-    if len(choice.chosen) < sum(entry["culture"] in cultures for entry in choice.entries):
+    cultures = dict.fromkeys(run.culture for run in choice.chosen)
+    if len(choice.chosen) < sum(run.culture in cultures for run in choice.entries):
         raise ConfigError(
             f"survey {name} is about a whole study, not about single runs; expected one study's name, such as "
             f"{choice.study.name}."

@@ -16,6 +16,7 @@ from scoft_hpc.config.schema import Precision
 from scoft_hpc.launch.doctor import disk, slurm
 from scoft_hpc.launch.doctor.checks import Finding, Verdict, ask, side_by_side
 from scoft_hpc.launch.doctor.node import Torch, capability, runs_on, unfit
+from scoft_hpc.study.filesystem import mount_of
 
 SECRET = "b" * 40
 
@@ -101,10 +102,10 @@ def test_mounts_are_found_by_the_longest_name(tmp_path: Path) -> None:
         "10.0.0.1@o2ib:/ocean /ocean lustre rw,localflock,lazystatfs 0 0\n"
         "tmpfs /ocean\\040two tmpfs rw 0 0\n"
     )
-    found = disk.mount_of(Path("/ocean/projects/abc123p/me"), mounts)
+    found = mount_of(Path("/ocean/projects/abc123p/me"), mounts)
     assert (found.point, found.kind) == (Path("/ocean"), "lustre") and "localflock" in found.options
-    assert disk.mount_of(Path("/ocean two/x"), mounts).kind == "tmpfs"
-    assert disk.mount_of(Path("/home/me"), mounts).kind == "ext4"
+    assert mount_of(Path("/ocean two/x"), mounts).kind == "tmpfs"
+    assert mount_of(Path("/home/me"), mounts).kind == "ext4"
 
 
 def test_quotas_are_read_from_lfs_and_from_quota() -> None:

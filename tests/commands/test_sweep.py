@@ -44,8 +44,8 @@ def test_it_ends_with_the_table_and_then_nothing_is_sent_nor_written_but_what_is
     text = capsys.readouterr().out
     assert "study loss_terms-korea-toy: 2 runs, 0 of them done" in text
     assert "1 job at a time on CPU" in text and f"report   {study.report}" in text
-    for entry in read(study)["runs"]:
-        assert compose.load(study.run(entry["run_id"]).config) == compose.from_mapping(entry["config"])
+    for entry in read(study).runs:
+        assert compose.load(study.run(entry.run_id).config) == compose.from_mapping(dict(entry.config))
     files = ("started.txt", "plan.json", "report.html", "results.csv")
     before = [(study.path / name).stat() for name in files]
     assert run(words) == 0
@@ -64,7 +64,7 @@ def test_a_failed_run_is_named_with_its_reason_and_its_log(
     assert run(words) == 4
     text = capsys.readouterr().out
     study = StudyDir(tmp_path / "loss_terms-korea-toy")
-    failed = next(r["run_id"] for r in read(study)["runs"] if r["variant"] == "mpc")
+    failed = next(r.run_id for r in read(study).runs if r.variant == "mpc")
     assert f"{failed} failed: the loss is not finite" in text
     assert f"log      {study.logs / 'pack-001.log'}" in text
     assert "1 of 2 runs are not done; the same command continues" in text

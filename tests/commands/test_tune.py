@@ -116,9 +116,9 @@ def test_a_search_that_was_killed_goes_on_with_the_same_trials(words: list[str],
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    planned = {entry["run_id"] for entry in read(first)["runs"]}
+    planned = {entry.run_id for entry in read(first).runs}
     assert run(words) == 0
-    assert {entry["run_id"] for entry in read(first)["runs"]} == planned
+    assert {entry.run_id for entry in read(first).runs} == planned
     assert all(first.run(name).result.exists() for name in planned)
     assert [path.name for path in sorted(tmp_path.glob("tune-r*"))] == ["tune-r01", "tune-r02"]
 
@@ -132,8 +132,8 @@ def test_the_real_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     ]  # fmt: skip
     assert sweep.main(words) == 0
     first = StudyDir(tmp_path / "tune-r01")
-    for entry in read(first)["runs"]:
-        assert first.run(entry["run_id"]).lora.exists()
-        scores = json.loads(first.run(entry["run_id"]).scores.read_text())
+    for entry in read(first).runs:
+        assert first.run(entry.run_id).lora.exists()
+        scores = json.loads(first.run(entry.run_id).scores.read_text())
         assert "default_style" in scores["metrics"]
     assert "2 of 2 trials" in capsys.readouterr().out and (tmp_path / "tune" / "optuna.journal").exists()

@@ -10,9 +10,14 @@ import pytest
 
 from launch.test_reconcile import NOW, RUN, attempt, batch
 from scoft_hpc.errors import LaunchError
+from scoft_hpc.study import costs
 from scoft_hpc.study import job_array as batches
-from scoft_hpc.study.job_array import Verdict
+from scoft_hpc.study.job_array import Batch, Verdict
 from scoft_hpc.study.paths import StudyDir
+
+
+def spent(array: Batch) -> float:
+    return costs.total(costs.by_stage([array])).su
 
 
 @pytest.fixture
@@ -64,9 +69,9 @@ def test_without_hard_links_the_first_number_stands_too(
 def test_spent_counts_lost_attempts_and_what_slurm_saw_of_them() -> None:
     killed = attempt(0, started=NOW - 3600, alive=NOW - 1800)  # its last sign of life
     whole = attempt(1, started=NOW - 1800, ended=NOW - 900, code=0)
-    assert batch(attempts=(killed, whole), su_per_hour=2.0).spent() == pytest.approx(2 * (0.5 + 0.25))
+    assert spent(batch(attempts=(killed, whole), su_per_hour=2.0)) == pytest.approx(2 * (0.5 + 0.25))
     seen = batch(attempts=(killed,), verdicts={0: Verdict("PREEMPTED", 2700.0)})
-    assert seen.spent() == pytest.approx(0.75)
+    assert spent(seen) == pytest.approx(0.75)
 
 
 def test_another_version_is_refused_and_a_torn_attempt_passed_over(study: StudyDir) -> None:

@@ -53,7 +53,7 @@ class Launcher:
         (self.study.path / "go.txt").touch()
 
     def runs(self) -> list[RunDir]:
-        return [self.study.run(run["run_id"]) for run in read(self.study)["runs"]]
+        return [self.study.run(run.run_id) for run in read(self.study).runs]
 
     def workers(self) -> set[int]:
         """The pids of the jobs that own runs now."""

@@ -30,8 +30,8 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Slurm:
 
 
 def look(study: StudyDir) -> tuple[Situation, list[Lane]]:
-    runs = plan_of(study)["runs"]
-    seen = read(study, [run["run_id"] for run in runs])
+    runs = plan_of(study).runs
+    seen = read(study, [run.run_id for run in runs])
     return seen, Progress(study, runs).told(seen)
 
 
@@ -39,7 +39,7 @@ def test_what_is_sent_again_was_estimated_once(study: StudyDir, queue: Slurm) ->
     send(study, 6, ids(study, "china-ldm"), stage=PREPARE, hours=0.5)
     send(study, 7, ids(study, "china"), ids(study, "korea"), hours=2)
     send(study, 8, ids(study, "korea-m"), hours=1)
-    assert study_summary.estimated(look(study)[0].batches) == 2 * (0.5 + 2 + 2)
+    assert look(study)[0].cost.estimated_su == 2 * (0.5 + 2 + 2)
 
 
 def test_jobs_are_counted_with_the_reasons_of_those_that_wait(study: StudyDir, queue: Slurm) -> None:

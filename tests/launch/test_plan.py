@@ -18,6 +18,7 @@ from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.plan import Plan, make
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import read
+from scoft_hpc.study.stored_config import located
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +171,8 @@ def test_a_thousand_runs_are_composed_once_an_arm(words: list[str], monkeypatch:
     assert len(plan.runs) == 1005
     assert called == {"compose": 5}
     for run, entry in list(zip(plan.runs, content["runs"], strict=True))[::200]:
-        assert compose.from_mapping(json.loads(json.dumps(entry["config"]))) == run.config
+        config = located(json.loads(json.dumps(entry["config"])), plan.output)
+        assert compose.from_mapping(dict(config)) == run.config
 
 
 def test_the_plan_is_written_once_and_the_same_study_continues(words: list[str], tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ def test_the_plan_is_written_once_and_the_same_study_continues(words: list[str],
     plan_store.check(study, plan)
     plan_store.write(study, plan)
     before = study.plan.read_bytes()
-    assert [run["run_id"] for run in read(study)["runs"]] == [run.run_id for run in plan.runs]
+    assert [run.run_id for run in read(study).runs] == [run.run_id for run in plan.runs]
     elsewhere = planned([*words, "threads=3", "cluster.jobs=1"])
     plan_store.check(study, elsewhere)
     plan_store.write(study, elsewhere)

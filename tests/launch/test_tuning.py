@@ -88,12 +88,10 @@ def test_it_goes_round_by_round_to_the_last_trial(begin: Callable[..., Search], 
     assert [study.name for study in rounds(tmp_path, "tune")] == ["tune-r01", "tune-r02"]
     assert [len(runs) for runs in sender.log] == [8, 8], "a trial is each culture with each seed"
     for trial in found:
-        entries = {e["run_id"]: e for e in read(rounds(tmp_path, "tune")[trial.round - 1])["runs"]}
+        entries = {e.run_id: e for e in read(rounds(tmp_path, "tune")[trial.round - 1]).runs}
         own = [entries[run] for run in trial.runs]
-        assert {(e["culture"], e["seed"]) for e in own} == {
-            (c, s) for c in ("atlantis", "mu") for s in (7, 8)
-        }
-        assert all(e["config"]["train"]["lr"] == trial.values["train.lr"] for e in own)
+        assert {(e.culture, e.seed) for e in own} == {(c, s) for c in ("atlantis", "mu") for s in (7, 8)}
+        assert all(e.config["train"]["lr"] == trial.values["train.lr"] for e in own)
         assert trial.value == pytest.approx(fmean(trial.values["train.lr"] + seed for seed in (7, 8)))
     best = tuning.best(search, found)
     assert best is not None and best.value == min(trial.value or 9 for trial in found)

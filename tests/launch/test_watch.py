@@ -24,7 +24,7 @@ def lane(n: int, status: Status, step: int = 0, steps: int = STEPS, samples: int
 
 
 def progress(study: StudyDir) -> Progress:
-    return Progress(study, read(study)["runs"])
+    return Progress(study, read(study).runs)
 
 
 def test_lanes_are_read_from_their_files(tmp_path: Path) -> None:

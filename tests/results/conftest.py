@@ -81,6 +81,7 @@ class Maker:
                         "culture": config.culture,
                         "variant": config.variant.name,
                         "seed": config.seed,
+                        "steps": 0 if config.variant is Variant.base else maker.steps,
                         "config": compose.to_mapping(config),
                     }
                     for config in configs

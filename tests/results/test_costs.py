@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,8 +13,9 @@ from scoft_hpc.results import study, terminal
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.gather import gather as gather_study
 from scoft_hpc.results.report import page as report
-from scoft_hpc.study import atomic, costs
+from scoft_hpc.study import atomic, costs, job_array
 from scoft_hpc.study.costs import Cost
+from scoft_hpc.study.job_array import Attempt, Batch, Verdict
 
 from .conftest import Maker
 from .test_report import Page
@@ -35,27 +35,23 @@ def send(
     job: int | None = 7,
 ) -> Path:
     """Write what is known of a batch when it has been sent; return its folder."""
-    folder = maker.folder.jobs / name
-    content = {
-        "version": 1,
-        "name": name,
-        "stage": stage,
-        "created": START + len(list(maker.folder.jobs.glob("*"))),
-        "tasks": tasks,
-        "seconds": [each * HOUR for each in hours],
-        "su_per_hour": su_per_hour,
-    }
-    atomic.write_json(folder / "batch.json", content)
+    folder = job_array.folder_of(maker.folder, name)
+    array = Batch(
+        name=name, stage=stage, created=START + len(list(maker.folder.jobs.glob("*"))), user="me",
+        tasks=tuple(map(tuple, tasks)), seconds=tuple(each * HOUR for each in hours), gpu="v100-32",
+        su_per_hour=su_per_hour, minutes=60, parameters={}, cluster={}, by_hand=True,
+    )  # fmt: skip
+    job_array.write(maker.folder, array)
     if job is not None:
-        atomic.write_json(folder / "job.json", {"job": job})
+        job_array.record_job(folder, job)
     return folder
 
 
 def attempt(folder: Path, task: int, restart: int, hours: float, ended: bool = True) -> None:
-    path, end = folder / f"{task}.{restart}.json", START + hours * HOUR
-    content = {"task": task, "restart": restart, "started": START, "ended": end if ended else None}
-    atomic.write_json(path, content)
-    os.utime(path, (end, end))
+    end = START + hours * HOUR
+    start = Attempt(task, restart, f"7_{task}", "w1", START, {}, ended=end if ended else None)
+    job_array.write_attempt(folder, start)
+    os.utime(job_array.attempt_file(folder, start), (end, end))
 
 
 def read(maker: Maker) -> dict[str, Cost]:
@@ -167,26 +163,11 @@ def test_the_report_and_gather_show_it(copied: Maker, capsys: pytest.CaptureFixt
     assert "cost     2.8 GPU-hours, 5.5 SU (estimated 6.5)" in capsys.readouterr().out
 
 
-def test_the_files_are_those_that_the_launch_writes(make: Callable[..., Maker]) -> None:
-    """What is read here of `jobs/` is what `study.job_array` writes there."""
-    from scoft_hpc.study import job_array
-    from scoft_hpc.study.job_array import Attempt, Batch, Verdict
-
+def test_what_slurm_said_of_a_task_is_kept_and_counted(make: Callable[..., Maker]) -> None:
     maker = make()
-    sent = Batch(
-        name="train-a", stage=job_array.TRAIN, created=START, user="me", tasks=(("a", "b"),), seconds=(HOUR,),
-        gpu="v100-32", su_per_hour=2.0, minutes=10, parameters={}, cluster={}, by_hand=True,
-    )  # fmt: skip
-    job_array.write(maker.folder, sent)
-    folder = job_array.folder_of(maker.folder, "train-a")
-    job_array.record_job(folder, 12)
-    start = Attempt(task=0, restart=0, job="12_0", host="w1", started=START, progress={})
-    job_array.write_attempt(folder, start)
-    os.utime(folder / "0.0.json", (START + HOUR / 2, START + HOUR / 2))
-    (read_by_launch,) = job_array.read_all(maker.folder)
-    found = costs.total(read(maker))
-    assert found == Cost(0.5, 1.0, 1.0, 2.0, tasks=1, attempts=1)
-    assert found.su == read_by_launch.spent()
-    job_array.keep_verdicts(maker.folder, read_by_launch, {0: Verdict("TIMEOUT", HOUR)})
-    assert json.loads((folder / "verdicts.json").read_text()) != {}
-    assert costs.total(read(maker)).su == job_array.read_all(maker.folder)[0].spent() == 2.0
+    folder = send(maker, "train-a", [["a", "b"]], [1.0], su_per_hour=2.0)
+    attempt(folder, 0, 0, 0.5, ended=False)
+    (array,) = job_array.read_all(maker.folder)
+    assert costs.total(read(maker)) == Cost(0.5, 1.0, 1.0, 2.0, tasks=1, attempts=1)
+    job_array.keep_verdicts(maker.folder, array, {0: Verdict("TIMEOUT", HOUR)})
+    assert costs.total(read(maker)).su == 2.0

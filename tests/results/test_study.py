@@ -107,6 +107,7 @@ def planned(make: Callable[..., Maker], *configs: RunConfig) -> list[str]:
             "culture": config.culture,
             "variant": config.variant.name,
             "seed": config.seed,
+            "steps": 20,
             "config": compose.to_mapping(config),
         }
         for config in configs
@@ -153,7 +154,7 @@ def test_weights_in_two_folders_are_told_apart_by_the_folder(make: Callable[...,
         ("{", "cannot be read"),
         ('{"version": 1}', "cannot be read"),
         ('{"version": 2, "runs": []}', "version 2"),
-        ('{"version": 1, "runs": [{"run_id": "../x"}]}', "cannot read"),
+        ('{"version": 1, "runs": [{"run_id": "../x"}]}', "cannot be read"),
     ],
 )
 def test_no_readable_plan_is_said(tmp_path: Path, content: str | None, message: str) -> None:

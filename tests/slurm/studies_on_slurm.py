@@ -96,7 +96,7 @@ class OnSlurm:
 
     @property
     def ids(self) -> list[str]:
-        return [str(run["run_id"]) for run in read(self.study)["runs"]]
+        return [run.run_id for run in read(self.study).runs]
 
     @property
     def runs(self) -> list[RunDir]:

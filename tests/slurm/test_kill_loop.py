@@ -198,7 +198,7 @@ def test_everything_is_killed_and_every_run_is_done_once(
     wait_in_peace(study)
     told = results(study)
     assert {name: told[name] for name in done} == done
-    planned = [run["run_id"] for run in read(study)["runs"]]
+    planned = [run.run_id for run in read(study).runs]
     assert sorted(told) == sorted(planned) and len(planned) == 25
     calm = {name: json.loads(text) for name, text in results(quiet_study).items()}
     for name, text in told.items():

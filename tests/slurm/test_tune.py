@@ -39,13 +39,13 @@ def test_a_call_sends_one_round(cluster: Machine, tmp_path: Path, capsys: pytest
     assert [one.job for one in job_array.read_all(first)] == [
         one.job for one in sent
     ] and not second.plan.exists()
-    for number, entry in enumerate(read(first)["runs"], start=1):
-        run = first.run(entry["run_id"])
+    for number, entry in enumerate(read(first).runs, start=1):
+        run = first.run(entry.run_id)
         atomic.write_json(run.scores, {"metrics": {"default_style": {"value": number / 4, "n": 4}}})
         atomic.write_json(run.result, {"run_id": run.run_id})
     for one in sent:
         cluster.run("scancel", str(one.job))
     text = call()
     assert "round 2 is on its way" in text and "0.25" in text
-    assert len(read(first)["runs"]) == 2 and len(read(second)["runs"]) == 1
+    assert len(read(first).runs) == 2 and len(read(second).runs) == 1
     assert len(job_array.read_all(second)) == 2

@@ -32,6 +32,7 @@ from scoft_hpc.config.plain import literal, plain
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.console import print_error
 from scoft_hpc.errors import ConfigError, ScoftError
+from scoft_hpc.study.stored_config import located, output_of, stored
 
 Config = TypeVar("Config", bound=RunConfig)
 PLAIN = re.compile(r"(?!(?i:y|n|yes|no|on|off|true|false|null|nan|inf)$)[A-Za-z_/][\w./-]*")
@@ -145,13 +146,18 @@ def to_config(node: DictConfig, schema: type[Config]) -> Config:
     return cast(Config, nodes.with_tuples(config))
 
 
-def dump(config: RunConfig) -> str:
-    """A run's config as YAML text, every value resolved."""
-    return yaml.dump(to_mapping(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+def dump(config: RunConfig, relative: bool = False) -> str:
+    """A run's config as YAML text, every value resolved; `relative`: its paths as a study's files have them."""
+    values = to_mapping(config)
+    return yaml.dump(
+        stored(values) if relative else values, Dumper=_Dumper, sort_keys=False, allow_unicode=True
+    )
 
 
 def load(path: Path) -> RunConfig:
     """Read what `dump` wrote; nothing in it is interpolated, looked up or built.
+
+    The paths of a study that was moved are those of where it lies now.
 
     Raises:
         ConfigError: if the file is missing, is not such a config, or holds an interpolation.
@@ -166,6 +172,9 @@ def load(path: Path) -> RunConfig:
         raise ConfigError(f"{path} is not YAML text: {_first_line(error)}") from None
     if not isinstance(node, DictConfig):
         raise ConfigError(f"{path} holds no settings; a run's config.yaml has one a line, as `key: value`.")
+    if (output := output_of(path)) is not None:
+        values = cast(dict[str, Any], OmegaConf.to_container(node))
+        node = OmegaConf.create(dict(located(values, output)))
     try:
         return to_config(node, RunConfig)
     except ConfigError as error:

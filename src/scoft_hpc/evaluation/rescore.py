@@ -13,6 +13,7 @@ from scoft_hpc.evaluation.scores import score
 from scoft_hpc.inputs.checkpoints.embedders import resolve
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.models.device import device_of
+from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.lease import Claim
 from scoft_hpc.study.paths import RunDir
 
@@ -37,7 +38,8 @@ def rescore(
         try:
             claim = Claim.take(run.claim)
             try:
-                score(Subject(run, config, read_manifest(config), 0), judges[config.scoring])
+                known = read_json(run.scores).get("metrics", {})
+                score(Subject(run, config, read_manifest(config), 0), judges[config.scoring], keep=known)
             finally:
                 claim.release()
         except (ScoftError, OSError) as error:

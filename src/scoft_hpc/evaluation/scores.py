@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.terms import imagines
+from scoft_hpc.errors import RunError
 from scoft_hpc.evaluation.evidence import Evidence, Judges, Pictures
-from scoft_hpc.evaluation.generate import Subject
+from scoft_hpc.evaluation.generate import Subject, references_of
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue
 from scoft_hpc.evaluation.metrics.registry import compute_function
 from scoft_hpc.study import atomic
@@ -20,22 +22,29 @@ VERSION = 2
 Row = dict[str, Any]
 
 
-def score(subject: Subject, judges: Judges) -> None:
+def score(subject: Subject, judges: Judges, keep: Collection[str] = ()) -> None:
     """Write the run's scores.json from its samples on disk.
 
     It holds each metric's value and sample size; for the statistics, the values of single samples, prompts and neutral
     samples; and the networks that judged. A metric that cannot be computed from what the run has is absent.
 
+    Args:
+        keep: the metrics that the run has already. None of them is lost: scores.json stays as it is if one that is
+            asked for again can no longer be computed.
+
     Raises:
         ConfigError: if a network that judges is not there.
-        RunError: if features cannot be compared.
+        RunError: if features cannot be compared, or a metric of `keep` can no longer be computed.
     """
     evidence = Evidence(subject, judges)
-    values = {
-        name: value
+    computed = {
+        name: compute_function(spec)(evidence)
         for name, spec in METRICS.items()
-        if name in judges.scoring.metrics and (value := compute_function(spec)(evidence)) is not None
+        if name in judges.scoring.metrics
     }
+    values = {name: value for name, value in computed.items() if value is not None}
+    if lost := [name for name in keep if name in computed and computed[name] is None]:
+        raise RunError(_cannot_be_computed(subject, lost))
     if _trained_towards(subject, judges):
         values = {name: _with_doubt(name, value) for name, value in values.items()}
     content = {
@@ -46,6 +55,19 @@ def score(subject: Subject, judges: Judges) -> None:
         **_rows(evidence, values),
     }
     atomic.write_json(subject.run.scores, content)
+
+
+def _cannot_be_computed(subject: Subject, metrics: Sequence[str]) -> str:
+    cache = references_of(subject.config)
+    cause = (
+        "what they compare the samples with cannot be found"
+        if subject.config.evaluation.images or cache.is_dir()
+        else f"the base model's own images are not in {cache}"
+    )
+    return (
+        f"{', '.join(metrics)} can no longer be computed, since {cause}. The scores stay as they are. Restore that "
+        f"folder, or name the metrics to compute without these: 'scoring.metrics=[…]'."
+    )
 
 
 def _trained_towards(subject: Subject, judges: Judges) -> bool:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError
 
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.human_eval import tables
-from scoft_hpc.launch.doctor.disk import SHARED, mount_of, nearest
+from scoft_hpc.study.filesystem import SHARED, mount_of, nearest_folder
 from scoft_hpc.study.paths import SurveyDir
 
 VARIABLE = "SCOFT_SURVEY_DATABASE"
@@ -152,7 +152,7 @@ def _check_disk(file: Path) -> None:
     Raises:
         ConfigError: if it would lie on a network file system, or cannot be written.
     """
-    folder = nearest(file.resolve().parent)
+    folder = nearest_folder(file.resolve().parent)
     mount = mount_of(folder, MOUNTS)
     if mount.kind in SHARED:
         raise ConfigError(

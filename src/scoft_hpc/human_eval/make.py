@@ -22,7 +22,7 @@ from scoft_hpc.results import wording
 from scoft_hpc.results.study import BASE, Study
 from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import SurveyDir
-from scoft_hpc.study.plan_file import near
+from scoft_hpc.study.plan_file import is_called, near
 
 PAPERS = (BASE, "m", "mp", "mpc")
 """The four that the paper's raters saw side by side."""
@@ -44,7 +44,8 @@ def make(asked: Asked) -> int:
     database.parse(url)
     words = _values(asked.words)
     survey = _agreed(asked, words, study) if folder.file.exists() else _new(asked, words, study)
-    if faults := survey_file.check(survey, study.name, study.variants, study.cultures):
+    name = survey.study if is_called(asked.study, survey.study) else study.name
+    if faults := survey_file.check(survey, name, study.variants, study.cultures):
         raise ConfigError.of(faults)
     try:
         drawn = draw(study, survey, _secret(folder))

@@ -15,7 +15,8 @@ from scoft_hpc.errors import ConfigError
 from scoft_hpc.human_eval import pages
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import AFFILIATIONS, QUESTIONS, Ethics, Exclusion, Primary, Question, Survey
-from scoft_hpc.study.paths import SurveyDir
+from scoft_hpc.study.paths import StudyDir, SurveyDir
+from scoft_hpc.study.plan_file import is_called
 from scoft_hpc.text import did_you_mean
 
 CATALOGUES = Path(__file__).parent / "web" / "catalogues"
@@ -75,7 +76,9 @@ def load(folder: SurveyDir, languages: Collection[str] | None = None) -> tuple[S
     survey, drawn = read(folder.file), pages.read(folder)
     systems = [picture.system for picture in drawn[0].pictures]
     cultures = list(dict.fromkeys(page.culture for page in drawn))
-    faults = check(survey, folder.path.parent.name, systems, cultures, languages)
+    study = StudyDir(folder.path.parent)
+    name = survey.study if is_called(study, survey.study) else study.name
+    faults = check(survey, name, systems, cultures, languages)
     if not faults and set(survey.systems) != set(systems):
         faults.append(
             f"systems: the pages show {', '.join(systems)}; draw them again with `scoft-hpc survey make`."

@@ -14,8 +14,9 @@ from scoft_hpc.config.commands import Captions, CaptionSource
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import hub, safetensors_header
 from scoft_hpc.inputs.checkpoints.digest import digest
-from scoft_hpc.inputs.checkpoints.files import read_json, shards
+from scoft_hpc.inputs.checkpoints.files import shards
 from scoft_hpc.models.network import load_network
+from scoft_hpc.study.json_files import read_json
 
 if TYPE_CHECKING:
     import torch

@@ -75,7 +75,7 @@ def of_study(study: Study, summary: Mapping[str, Any], digest: str) -> Logged:
 
 
 def summary_name(study: Study) -> str:
-    return f"{study.name}-summary"
+    return f"{study.plan.study}-summary"
 
 
 def present(row: Row) -> Row:
@@ -88,7 +88,7 @@ def ids(study: Study, name: str) -> Iterator[str]:
 
     Another study may hold the same run, and W&B never gives an id twice in a project.
     """
-    mark = digest([study.name, study.plan.get("created")])[:6]
+    mark = digest([study.plan.study, study.plan.created or None])[:6]
     yield f"{name}-{mark}"
     for number in range(2, 10):
         yield f"{name}-{mark}-{number}"
@@ -98,7 +98,7 @@ def digest_of(run: Run, project: str) -> str:
     """Of everything that is logged of a run."""
     record = [run.folder.result, run.folder.failure, run.folder.scores, run.folder.metrics]
     contents = [path.read_bytes().hex() if path.exists() else None for path in record]
-    return digest([FORMAT, project, run.variant, run.config, contents])
+    return digest([FORMAT, project, run.variant, run.stored_config, contents])
 
 
 def digest(content: Any) -> str:

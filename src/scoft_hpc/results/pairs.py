@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import ScoftError
 from scoft_hpc.inputs.cache_key import folder_of
 from scoft_hpc.inputs.metadata_rows import read_rows
@@ -30,13 +29,13 @@ def of_run(run: Run) -> list[Pair]:
     from scoft_hpc.config.compose import from_mapping
 
     try:
-        config = from_mapping(run.config)
+        config = from_mapping(dict(run.config))
         if config.data.root is None:
             return []
         rows = read_rows(Path(config.data.root) / run.culture, "train")
     except ScoftError:
         return []  # the pictures are an ornament here: a broken set was refused when the study was planned
-    drawn = _drawn(config, run)
+    drawn = folder_of(config, config.data.digest) / "negatives"
     pairs = []
     for i, row in enumerate(rows[: config.data.pairs]):
         if not row.faults:
@@ -44,12 +43,6 @@ def of_run(run: Run) -> list[Pair]:
             negative = given[0] if given else _there(drawn / f"{i:05d}-0.png")
             pairs.append(Pair(row.values["text"], image, negative))
     return pairs
-
-
-def _drawn(config: RunConfig, run: Run) -> Path:
-    """Where the culture's drawn negatives are, by their pairs' numbers, also after the output folder was moved."""
-    output = run.folder.path.parents[2]
-    return output / folder_of(config, config.data.digest).relative_to(config.output) / "negatives"
 
 
 def _there(path: Path) -> Path | None:

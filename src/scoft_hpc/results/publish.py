@@ -7,10 +7,9 @@ lacks and counts as published once W&B's API tells that all of it is there.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from scoft_hpc.results.table import Row, columns
 from scoft_hpc.results.verify import Arrived, continues, lacks
 from scoft_hpc.results.wandb_session import Session, session
 from scoft_hpc.study import atomic
+from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.lease import Claim
 from scoft_hpc.study.metrics_log import STEP
 from scoft_hpc.study.run_status import Status
@@ -217,11 +217,8 @@ def _is_published(entry: Mapping[str, str] | None, digest: str, mode: str) -> bo
 
 def _read_ledger(path: Path) -> Ledger:
     """What has been published; nothing, where the file is not there or broken: it is then published anew."""
-    with suppress(OSError, ValueError):
-        content = json.loads(path.read_text())
-        if isinstance(content, dict) and all(isinstance(entry, dict) for entry in content.values()):
-            return content
-    return {}
+    ledger = read_json(path)
+    return ledger if all(isinstance(entry, dict) for entry in ledger.values()) else {}
 
 
 def _command(study: Study, mode: str) -> str:

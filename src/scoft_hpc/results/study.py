@@ -7,8 +7,7 @@ moment is read as far as it got.
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,19 +16,18 @@ from typing import Any
 from scoft_hpc.config.identity import unused, without
 from scoft_hpc.config.plain import flat, science
 from scoft_hpc.config.schema import RunConfig
-from scoft_hpc.errors import LaunchError
 from scoft_hpc.results import curves, people
 from scoft_hpc.results.curves import Curve
 from scoft_hpc.results.people import People
-from scoft_hpc.study import costs, metrics_log, run_status
+from scoft_hpc.study import costs, metrics_log, plan_file, run_status
 from scoft_hpc.study.costs import Cost
-from scoft_hpc.study.paths import RUN_ID, RunDir, StudyDir
+from scoft_hpc.study.json_files import read_json
+from scoft_hpc.study.paths import RunDir, StudyDir
+from scoft_hpc.study.plan_file import PlanFile, PlannedRun
 from scoft_hpc.study.run_status import Status
 
 BASE = "base"
 """The variant that is not trained: what all others are measured against."""
-ENTRY = {"run_id", "culture", "variant", "seed", "config"}
-"""What a plan says of each run."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,8 @@ class Run:
     culture: str
     variant: str
     seed: int
-    config: dict[str, Any]
+    config: Mapping[str, Any]
+    stored_config: Mapping[str, Any]
     folder: RunDir
     status: Status
     result: dict[str, Any]
@@ -51,8 +50,7 @@ class Run:
     @property
     def seconds(self) -> float | None:
         """Training, generating and scoring together; None until the run is done."""
-        spent = self.result.get("seconds")
-        return sum(spent.values()) if spent else None
+        return run_status.work_seconds(self.result)
 
     @property
     def samples(self) -> list[dict[str, Any]]:
@@ -86,7 +84,7 @@ class Study:
     `people` is what raters said of its samples, if they were asked."""
 
     folder: StudyDir
-    plan: dict[str, Any]
+    plan: PlanFile
     runs: tuple[Run, ...]
     costs: dict[str, Cost]
     notes: tuple[str, ...]
@@ -98,7 +96,7 @@ class Study:
 
     @property
     def ablation(self) -> str:
-        return str(self.plan.get("ablation", ""))
+        return self.plan.ablation
 
     @property
     def cultures(self) -> list[str]:
@@ -126,40 +124,18 @@ def read(folder: StudyDir) -> Study:
         LaunchError: if there is no plan, or not one that this version can read. Anything amiss in a run becomes a
             note instead, and the run is read without it.
     """
-    plan = _read_plan(folder)
+    plan = plan_file.read(folder)
     notes: list[str] = []
-    names = _arms(plan["runs"])
+    names = _arms(plan.runs)
     runs = tuple(
-        _read_run(folder.run(entry["run_id"]), {**entry, "variant": names[entry["run_id"]]}, notes)
-        for entry in plan["runs"]
+        _read_run(folder.run(planned.run_id), planned, names[planned.run_id], notes) for planned in plan.runs
     )
     spent = costs.read(folder, notes)
     said = people.read(folder.survey, notes)
     return Study(folder, plan, runs, spent, tuple(notes), said)
 
 
-def _read_plan(folder: StudyDir) -> dict[str, Any]:
-    try:
-        plan: dict[str, Any] = json.loads(folder.plan.read_text())
-        version, entries = plan["version"], plan["runs"]
-        whole = all(set(entry) >= ENTRY and RUN_ID.fullmatch(entry["run_id"]) for entry in entries)
-    except FileNotFoundError:
-        raise LaunchError(
-            f"{folder.path} holds no study (no plan.json in it); `scoft-hpc sweep` plans and runs one."
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LaunchError(
-            f"{folder.plan} cannot be read as a plan: {error!r}; plan the study again."
-        ) from None
-    if version != 1 or not whole:
-        raise LaunchError(
-            f"{folder.plan} is a plan of version {version!r} that this scoft-hpc cannot read (it reads version 1, "
-            f"each run with {', '.join(sorted(ENTRY))}); gather with the version that planned it."
-        )
-    return plan
-
-
-def _arms(entries: list[dict[str, Any]]) -> dict[str, str]:
+def _arms(entries: Sequence[PlannedRun]) -> dict[str, str]:
     """What each run counts as a variant: its own name, with as many settings as tell runs of one name apart.
 
     An ablation of other settings than the loss terms has several runs a (culture, variant, seed), such as
@@ -169,7 +145,7 @@ def _arms(entries: list[dict[str, Any]]) -> dict[str, str]:
     names = {}
     for row in dict.fromkeys(map(_row, entries)):
         own = [entry for entry in entries if _row(entry) == row]
-        settings = {entry["run_id"]: _telling(entry["config"]) for entry in own}
+        settings = {entry.run_id: _telling(entry.config) for entry in own}
         chosen = _apart(own, settings)
         ends = [key.split(".")[-1] for key in chosen]
         for run, values in settings.items():
@@ -182,21 +158,21 @@ def _arms(entries: list[dict[str, Any]]) -> dict[str, str]:
     return names
 
 
-def _row(entry: dict[str, Any]) -> str:
+def _row(entry: PlannedRun) -> str:
     """The variant by name; told otherwise than asked, how; of another generator, whose images: `images of sdxl`."""
-    evaluation = entry["config"].get("evaluation", {})
+    evaluation = entry.config.get("evaluation", {})
     if images := evaluation.get("images"):
         return f"images of {Path(images).name}"
     prompting = evaluation.get("prompting", "asked")
-    return str(entry["variant"]) if prompting == "asked" else f"{entry['variant']} {prompting}"
+    return entry.variant if prompting == "asked" else f"{entry.variant} {prompting}"
 
 
-def _apart(entries: list[dict[str, Any]], settings: dict[str, dict[str, Any]]) -> list[str]:
+def _apart(entries: Sequence[PlannedRun], settings: dict[str, dict[str, Any]]) -> list[str]:
     """The first settings that together tell apart all runs of one (culture, seed), where any do."""
 
     def parts(keys: list[str]) -> int:
         found = {
-            (entry["culture"], entry["seed"], *(str(settings[entry["run_id"]].get(key)) for key in keys))
+            (entry.culture, entry.seed, *(str(settings[entry.run_id].get(key)) for key in keys))
             for entry in entries
         }
         return len(found)
@@ -210,7 +186,7 @@ def _apart(entries: list[dict[str, Any]], settings: dict[str, dict[str, Any]]) -
     return chosen
 
 
-def _telling(config: dict[str, Any]) -> dict[str, Any]:
+def _telling(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a run depends on by their dotted names, those that a person would name it by first."""
     with contextlib.suppress(KeyError, TypeError):  # planned by another version
         config = without(config, unused(config))
@@ -220,19 +196,20 @@ def _telling(config: dict[str, Any]) -> dict[str, Any]:
     return {key: found[key] for key in [*spoken, *found]}
 
 
-def _read_run(folder: RunDir, entry: dict[str, Any], notes: list[str]) -> Run:
+def _read_run(folder: RunDir, planned: PlannedRun, variant: str, notes: list[str]) -> Run:
     return Run(
-        run_id=entry["run_id"],
-        culture=entry["culture"],
-        variant=entry["variant"],
-        seed=entry["seed"],
-        config=entry["config"],
+        run_id=planned.run_id,
+        culture=planned.culture,
+        variant=variant,
+        seed=planned.seed,
+        config=planned.config,
+        stored_config=planned.stored,
         folder=folder,
         status=run_status.status(folder),
-        result=_read_json(folder.result, notes),
-        scores=_as_version_2(_read_json(folder.scores, notes)),
-        failure=_read_json(folder.failure, notes),
-        provenance=_read_json(folder.provenance, notes),
+        result=read_json(folder.result, notes),
+        scores=_as_version_2(read_json(folder.scores, notes)),
+        failure=read_json(folder.failure, notes),
+        provenance=read_json(folder.provenance, notes),
     )
 
 
@@ -246,15 +223,3 @@ def _as_version_2(scores: dict[str, Any]) -> dict[str, Any]:
         if train is not None and held_out is not None:
             sample["memorization"] = float(train < held_out)
     return {**scores, "samples": samples} if samples else scores
-
-
-def _read_json(path: Path, notes: list[str]) -> dict[str, Any]:
-    """The object in the file; {} where there is none, with a note where it is broken."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        notes.append(f"{path} cannot be read and is left out ({error}).")
-        return {}
-    return content if isinstance(content, dict) else {}

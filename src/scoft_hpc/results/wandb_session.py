@@ -48,7 +48,7 @@ class Session:
             entity=self.settings.entity,
             id=wandb_id,
             name=logged.name,
-            group=self.study.name,
+            group=self.study.plan.study,
             job_type=logged.job_type,
             tags=list(logged.tags),
             config=dict(logged.config),

@@ -22,6 +22,7 @@ from typing import Any
 
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.study import atomic
+from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.paths import StudyDir
 
 VERSION = 1
@@ -114,14 +115,15 @@ class Batch:
         of_task = [attempt for attempt in self.attempts if attempt.task == task]
         return max(of_task, key=lambda attempt: attempt.restart, default=None)
 
-    def spent(self) -> float:
-        """Service units so far: each attempt's time, or Slurm's own count where that is longer."""
+    @property
+    def gpu_seconds(self) -> float:
+        """How long GPUs were held so far: each task's attempts, or Slurm's own count where that is longer."""
         seconds: dict[int, float] = {}
         for attempt in self.attempts:
             seconds[attempt.task] = seconds.get(attempt.task, 0.0) + attempt.seconds
         for task, verdict in self.verdicts.items():
             seconds[task] = max(seconds.get(task, 0.0), verdict.seconds)
-        return sum(seconds.values()) / 3600 * self.su_per_hour
+        return sum(seconds.values())
 
 
 DERIVED = ("job", "attempts", "verdicts")
@@ -185,52 +187,65 @@ def keep_verdicts(study: StudyDir, batch: Batch, verdicts: Mapping[int, Verdict]
 
 
 def read_all(study: StudyDir) -> list[Batch]:
-    """Every batch of the study, oldest first, with its attempts.
+    """Every array of the study, oldest first, with its attempts.
 
     Raises:
-        LaunchError: if one was written by another version.
+        LaunchError: if one cannot be read, or was written by another version.
     """
-    folders = sorted(path.parent for path in study.jobs.glob("*/batch.json"))
-    return sorted((read(folder) for folder in folders), key=lambda batch: batch.created)
+    arrays, faults = read_readable(study)
+    if faults:
+        raise LaunchError(" ".join(faults))
+    return arrays
+
+
+def read_readable(study: StudyDir) -> tuple[list[Batch], list[str]]:
+    """The arrays that can be read, oldest first, and a sentence about each that cannot."""
+    arrays, faults = [], []
+    for path in sorted(study.jobs.glob("*/batch.json")):
+        try:
+            arrays.append(read(path.parent))
+        except LaunchError as error:
+            faults.append(str(error))
+    return sorted(arrays, key=lambda array: array.created), faults
 
 
 def read(folder: Path) -> Batch:
-    """One batch from its folder.
+    """One array from its folder.
 
     Raises:
         LaunchError: if it cannot be read, or was written by another version.
     """
     content = read_json(folder / "batch.json")
     if content.get("version") != VERSION:
+        says = f"it says {content.get('version')}" if content else "it is not whole"
         raise LaunchError(
-            f"{folder / 'batch.json'} cannot be read as a batch of version {VERSION} "
-            f"(it says {content.get('version')}); it was left alone."
+            f"{folder / 'batch.json'} cannot be read as a job array of version {VERSION} ({says}); it was left alone, "
+            f"and its jobs are not counted."
         )
-    known = {f.name for f in fields(Batch)}
-    values = {key: value for key, value in content.items() if key in known}
-    values["tasks"] = tuple(tuple(task) for task in values["tasks"])
-    values["seconds"] = tuple(values["seconds"])
-    job = read_json(folder / "job.json").get("job")
-    verdicts = {int(task): Verdict(**kept) for task, kept in read_json(folder / "verdicts.json").items()}
-    return Batch(**values, job=job, attempts=tuple(_attempts(folder)), verdicts=verdicts)
+    try:
+        values = {f.name: content[f.name] for f in fields(Batch) if f.name in content}
+        values["tasks"] = tuple(tuple(task) for task in values["tasks"])
+        values["seconds"] = tuple(map(float, values["seconds"]))
+        if len(values["tasks"]) != len(values["seconds"]) or not all(values["tasks"]):
+            raise ValueError("tasks and their estimates do not match")
+        verdicts = {int(task): Verdict(**said) for task, said in read_json(folder / "verdicts.json").items()}
+        job = read_json(folder / "job.json").get("job")
+        return Batch(**values, job=job, attempts=tuple(_attempts(folder)), verdicts=verdicts)
+    except (KeyError, TypeError, ValueError) as error:
+        raise LaunchError(
+            f"{folder} cannot be read as a job array ({error!r}); it was left alone, and its jobs are not counted."
+        ) from None
 
 
 def _attempts(folder: Path) -> list[Attempt]:
-    found = []
+    attempts = []
+    known = {f.name for f in fields(Attempt)} - {"alive"}
     with os.scandir(folder) as entries:
         for entry in entries:
             task, _, rest = entry.name.partition(".")
             if task.isdigit() and rest.endswith(".json"):
                 content = read_json(Path(entry.path))
-                if content:
-                    found.append(Attempt(**content, alive=entry.stat().st_mtime))
-    return sorted(found, key=lambda attempt: (attempt.started, attempt.task))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in the file; empty where there is none, or none that is whole yet."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+                if content:  # else it is not whole yet
+                    values = {key: value for key, value in content.items() if key in known}
+                    attempts.append(Attempt(**values, alive=entry.stat().st_mtime))
+    return sorted(attempts, key=lambda attempt: (attempt.started, attempt.task))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import time
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from scoft_hpc.errors import RunError
 from scoft_hpc.study import atomic, lease, metrics_log
+from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.paths import RunDir
 
 
@@ -49,8 +51,16 @@ def progress(run: RunDir) -> int:
 
     An attempt that ends with the same number as it began has lost all that it did.
     """
-    drawn = sum(1 for folder in (run.samples, run.neutral) for _ in folder.glob("*.png"))
-    return saved_step(run) + drawn
+    return saved_step(run) + images(run.samples) + images(run.neutral)
+
+
+def images(folder: Path) -> int:
+    """How many images are drawn in a folder of samples; those that are just being written do not count."""
+    try:
+        with os.scandir(folder) as entries:
+            return sum(entry.name.endswith(".png") and entry.name[0] != "." for entry in entries)
+    except FileNotFoundError:
+        return 0
 
 
 def saved_step(run: RunDir) -> int:
@@ -59,20 +69,25 @@ def saved_step(run: RunDir) -> int:
 
 
 def result(run: RunDir) -> dict[str, Any]:
-    """The finished run's record; FileNotFoundError if it is not done."""
-    content: dict[str, Any] = json.loads(run.result.read_text())
-    return content
+    """The finished run's record; empty if it is not done, or the record cannot be read."""
+    return read_json(run.result)
+
+
+def work_seconds(result: Mapping[str, Any]) -> float | None:
+    """Training, drawing and scoring together, according to a run's `result`; None if it does not say."""
+    seconds = result.get("seconds")
+    return sum(seconds.values()) if isinstance(seconds, dict) and seconds else None
 
 
 def failure(run: RunDir) -> dict[str, Any] | None:
     """{"cause", "message", "step", "time"} of the last attempt, or None."""
-    return _read(run.failure)
+    return read_json(run.failure) or None
 
 
 def earlier_failure(run: RunDir) -> dict[str, Any] | None:
     """The failure that was set aside last, or None."""
     numbers = [int(path.stem.rpartition("-")[2]) for path in run.path.glob("failure-*.json")]
-    return _read(run.path / f"failure-{max(numbers)}.json") if numbers else None
+    return read_json(run.path / f"failure-{max(numbers)}.json") or None if numbers else None
 
 
 def write_result(run: RunDir, held: lease.Claim, attempt: int, seconds: dict[str, float]) -> None:
@@ -90,7 +105,7 @@ def write_result(run: RunDir, held: lease.Claim, attempt: int, seconds: dict[str
         "job": held.owner.job,
         "restart": held.owner.restart,
         "finished": time.time(),
-        "samples": len(list(run.samples.glob("*.png"))),
+        "samples": images(run.samples),
         "lora_sha256": None if weights is None else hashlib.sha256(weights).hexdigest(),
     }
     if not held.held():
@@ -116,12 +131,3 @@ def set_aside(run: RunDir) -> None:
     if run.failure.exists():
         earlier = len(list(run.path.glob("failure-*.json")))
         run.failure.rename(run.path / f"failure-{earlier + 1}.json")
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """The object in the file; None if there is none, or one that a full disk tore."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-    return content

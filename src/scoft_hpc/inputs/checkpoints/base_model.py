@@ -14,8 +14,9 @@ from scoft_hpc.config.schema import Model
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import architecture, hub, safetensors_header, single_file
 from scoft_hpc.inputs.checkpoints.digest import digest
-from scoft_hpc.inputs.checkpoints.files import read_json, shards
+from scoft_hpc.inputs.checkpoints.files import shards
 from scoft_hpc.inputs.toy.world import ASSETS
+from scoft_hpc.study.json_files import read_json
 
 TOY = "toy"
 RANDOM = "random"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from scoft_hpc.study import atomic
+from scoft_hpc.study.json_files import read_json
 
 REMEMBERED = 1 << 20
 """Bytes from which on a file's hash is remembered; smaller ones are read each time."""
@@ -56,11 +56,10 @@ def _memory() -> Path:
 def _read() -> dict[str, str]:
     """What is remembered; nothing where that cannot be read."""
     try:
-        content = json.loads(_memory().read_text())
-    except (OSError, ValueError, RuntimeError, RecursionError):
+        content = read_json(_memory())
+    except RuntimeError:  # there is no home folder
         return {}
-    items = content.items() if isinstance(content, dict) else ()
-    return {key: value for key, value in items if isinstance(value, str)}
+    return {key: value for key, value in content.items() if isinstance(value, str)}
 
 
 def _write(remembered: dict[str, str]) -> None:

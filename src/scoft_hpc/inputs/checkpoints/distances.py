@@ -13,7 +13,8 @@ from scoft_hpc.config.terms import imagines
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import hub, safetensors_header
 from scoft_hpc.inputs.checkpoints.digest import digest
-from scoft_hpc.inputs.checkpoints.files import read_json, shards
+from scoft_hpc.inputs.checkpoints.files import shards
+from scoft_hpc.study.json_files import read_json
 
 
 @dataclass(frozen=True)

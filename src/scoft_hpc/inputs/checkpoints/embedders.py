@@ -11,8 +11,9 @@ from scoft_hpc.config.schema import Scoring
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import hub, safetensors_header
 from scoft_hpc.inputs.checkpoints.digest import digest
-from scoft_hpc.inputs.checkpoints.files import read_json, shards
+from scoft_hpc.inputs.checkpoints.files import shards
 from scoft_hpc.inputs.toy.world import ASSETS
+from scoft_hpc.study.json_files import read_json
 
 TOY = "toy"
 """Stands for the toy world's own CLIP, which ships in this folder:"""

@@ -12,7 +12,7 @@ from scoft_hpc.config.schema import Negatives, NegativeSource
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import hub, safetensors_header
 from scoft_hpc.inputs.checkpoints.digest import digest
-from scoft_hpc.inputs.checkpoints.files import read_json
+from scoft_hpc.study.json_files import read_json
 
 
 @dataclass(frozen=True)

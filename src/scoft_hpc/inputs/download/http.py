@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
-import json
 import re
 import time
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from scoft_hpc.inputs import image_check
 from scoft_hpc.inputs.image_check import ImageFile
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.json_files import read_json
 
 HEADERS = {
     "User-Agent": f"scoft-hpc/{__version__} (fetches the images of a research data set; a few at a time)",
@@ -89,11 +89,7 @@ class Part:
 
     def told(self) -> dict[str, Any]:
         """{"validator": what If-Range takes, "total": the whole body's bytes}, each None where it is not known."""
-        with contextlib.suppress(OSError, ValueError):
-            told = json.loads(self.note.read_text())
-            if isinstance(told, dict):
-                return told
-        return {}
+        return read_json(self.note)
 
     def begin(self, response: httpx.Response) -> None:
         """Forget what is there, and keep what this answer says of the new body."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from scoft_hpc.config.check import check_output
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.doctor.checks import Finding, Verdict, ask
+from scoft_hpc.study.filesystem import SHARED, Mount, mount_of, nearest_folder
 
 GB = 10**9
 LEAST, SCARCE = GB // 2, 10 * GB
@@ -28,39 +29,8 @@ WRITTEN, PATIENCE = 256 * 2**20, 5.0
 SLOW = 50e6
 """Bytes a second below which saving is felt: an adapter of rank 64 with its AdamW state has about 100 MB."""
 
-SHARED = (
-    "lustre",
-    "gpfs",
-    "beegfs",
-    "nfs",
-    "nfs4",
-    "ceph",
-    "wekafs",
-    "panfs",
-    "afs",
-    "cifs",
-    "9p",
-    "fuse.sshfs",
-    "fuse.ceph",
-    "fuse.glusterfs",
-    "gfs2",
-    "glusterfs",
-    "ocfs2",
-    "orangefs",
-    "pvfs2",
-    "smb3",
-)
-"""File systems that a cluster's nodes usually share."""
-
 NODE_LOCAL = ("LOCAL", "TMPDIR", "SLURM_TMPDIR")
 """Variables that sites name a node's own disk with."""
-
-
-@dataclass(frozen=True)
-class Mount:
-    point: Path
-    kind: str
-    options: tuple[str, ...]
 
 
 def output_disk(output: Path, shared: bool) -> Iterator[Finding]:
@@ -73,7 +43,7 @@ def output_disk(output: Path, shared: bool) -> Iterator[Finding]:
     except ConfigError as error:
         yield Finding("output", str(output), Verdict.fault, str(error))
         return
-    folder = nearest(output)
+    folder = nearest_folder(output)
     mount = mount_of(folder, Path("/proc/self/mounts"))
     yield _place(folder, mount, shared)
     yield _room(folder)
@@ -82,27 +52,6 @@ def output_disk(output: Path, shared: bool) -> Iterator[Finding]:
         yield _speed(Path(scratch))
         yield _names(Path(scratch))
         yield _locks(Path(scratch), mount)
-
-
-def nearest(path: Path) -> Path:
-    """The path, or where it does not exist the folder that it would be made in."""
-    path = path.expanduser().absolute()
-    return next(folder for folder in (path, *path.parents) if folder.is_dir())
-
-
-def mount_of(folder: Path, mounts: Path) -> Mount:
-    """The file system that the folder lies on, as the kernel's table (such as /proc/mounts) has it."""
-    place, found = folder.resolve(), Mount(Path("/"), "unknown", ())
-    try:
-        lines = mounts.read_text().splitlines()
-    except OSError:
-        return found
-    for line in lines:
-        _, point, kind, options, *_ = line.split()
-        path = Path(point.replace("\\040", " "))
-        if place.is_relative_to(path) and len(path.parts) >= len(found.point.parts):
-            found = Mount(path, kind, tuple(options.split(",")))
-    return found
 
 
 def _place(folder: Path, mount: Mount, shared: bool) -> Finding:

@@ -50,7 +50,7 @@ def run_alone(config: RunConfig, words: Sequence[str], execute: Execute) -> tupl
 
 
 def _execute(study: StudyDir, run: RunDir, config: RunConfig, execute: Execute) -> int:
-    progress = Progress(study, read(study)["runs"])
+    progress = Progress(study, read(study).runs)
     log = study.logs / "mirror.log"
     with view(Console()) as display, mirroring(study, config, log=log) as mirror:
         with repeating(lambda: display.show(progress.read(), ""), POLL_SECONDS):

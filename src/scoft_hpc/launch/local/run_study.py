@@ -75,7 +75,7 @@ def follow(study: StudyDir, console: Console) -> bool:
         started = time.monotonic()
         while not study.plan.exists() and time.monotonic() - started < PATIENCE_SECONDS:
             time.sleep(POLL_SECONDS)
-        progress = Progress(study, read(study)["runs"])
+        progress = Progress(study, read(study).runs)
         with view(console) as display:
             while lease.alive(launch_claim(study)) is not None and not stop.requested:
                 display.show(progress.read(), "")
@@ -89,7 +89,7 @@ def _drive(study: StudyDir, fleet: Fleet, hold: Claim, console: Console) -> bool
     The first signal asks the jobs to save and stop, a second one ends them at once.
     """
     stop, again = Stop(), Stop()
-    progress = Progress(study, read(study)["runs"])
+    progress = Progress(study, read(study).runs)
     beaten = time.monotonic()
     with stop.heeding_signals(), view(console) as display:
         while fleet.active and not stop.requested:

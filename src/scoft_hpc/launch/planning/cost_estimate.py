@@ -18,8 +18,9 @@ from scoft_hpc.errors import LaunchError, ScoftError
 from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.packing import DECODED, Pack, cost
 from scoft_hpc.launch.planning.plan import Run
-from scoft_hpc.study import job_array
+from scoft_hpc.study import job_array, run_status
 from scoft_hpc.study.job_array import Attempt
+from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.paths import StudyDir, studies
 from scoft_hpc.text import plural
 
@@ -201,7 +202,7 @@ def _measured(study: StudyDir, models: set[tuple[Any, ...]], place: str) -> Iter
 def _packs(study: StudyDir, planned: Sequence[str]) -> Iterator[tuple[list[str], str, list[Attempt]]]:
     """Each task's runs, where it ran and its attempts; at last the runs that Slurm never had, as one pack."""
     seen: set[str] = set()
-    for sent in reversed(job_array.read_all(study)):
+    for sent in reversed(job_array.read_readable(study)[0]):
         for n, task in enumerate(sent.tasks if sent.stage == job_array.TRAIN else ()):
             again = seen.intersection(task)
             attempts = [] if again else [attempt for attempt in sent.attempts if attempt.task == n]
@@ -232,14 +233,11 @@ def _gpu_name(cluster: Cluster) -> str:
 def _ran(study: StudyDir, run: Run, where: str) -> str:
     """Where the run's own work was done; `where` is its job's place, empty for one that Slurm never had."""
     device = (
-        run.config.device
-        if where
-        else str(job_array.read_json(study.run(run.run_id).provenance).get("device", ""))
+        run.config.device if where else str(read_json(study.run(run.run_id).provenance).get("device", ""))
     )
     return CPU if device == CPU else where
 
 
 def _seconds(study: StudyDir, run: Run) -> float | None:
     """The run's own work: training, drawing and scoring; None until it is done."""
-    spent = job_array.read_json(study.run(run.run_id).result).get("seconds")
-    return sum(spent.values()) if spent else None
+    return run_status.work_seconds(run_status.result(study.run(run.run_id)))

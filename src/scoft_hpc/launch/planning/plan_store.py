@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,8 @@ from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.planning.plan import Plan, Run
 from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import StudyDir
-from scoft_hpc.study.plan_file import VERSION, near, read
+from scoft_hpc.study.plan_file import VERSION, PlannedRun, near, read
+from scoft_hpc.study.stored_config import stored
 from scoft_hpc.text import shorten
 
 SHOWN = 6
@@ -27,8 +28,8 @@ SHOWN = 6
 def check(study: StudyDir, plan: Plan) -> None:
     """Raise LaunchError, telling what differs, if the study on disk consists of other runs than `plan`."""
     if study.plan.exists():
-        planned = read(study)["runs"]
-        if {run["run_id"] for run in planned} != {run.run_id for run in plan.runs}:
+        planned = read(study).runs
+        if {run.run_id for run in planned} != {run.run_id for run in plan.runs}:
             raise LaunchError(_difference(study, planned, plan))
 
 
@@ -40,7 +41,7 @@ def write(study: StudyDir, plan: Plan) -> None:
 
 def write_config(study: StudyDir, run: Run) -> None:
     """The run's config.yaml, which its job reads; a continued run takes today's paths, device and so on."""
-    path, text = study.run(run.run_id).config, compose.dump(run.config)
+    path, text = study.run(run.run_id).config, compose.dump(run.config, relative=True)
     if not path.exists() or path.read_text() != text:
         atomic.write_text(path, text)
 
@@ -51,7 +52,7 @@ def runs(study: StudyDir) -> list[Run]:
     Raises:
         LaunchError: if there is no plan, or not one that this version reads.
     """
-    return [Run(entry["run_id"], _config(entry["config"]), entry["steps"]) for entry in read(study)["runs"]]
+    return [Run(run.run_id, _config(run.config), run.steps) for run in read(study).runs]
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
@@ -69,14 +70,14 @@ def to_json(plan: Plan) -> dict[str, Any]:
                 "variant": run.config.variant.name,
                 "seed": run.config.seed,
                 "steps": run.steps,
-                "config": compose.to_mapping(run.config),
+                "config": stored(compose.to_mapping(run.config)),
             }
             for run in plan.runs
         ],
     }
 
 
-def _config(mapping: dict[str, Any]) -> RunConfig:
+def _config(mapping: Mapping[str, Any]) -> RunConfig:
     """`compose.from_mapping`, called once an arm."""
     data = {**mapping["data"], "digest": ""}
     arm = _arm_config(json.dumps({**mapping, "culture": "", "seed": 0, "data": data}, sort_keys=True))
@@ -89,10 +90,10 @@ def _arm_config(text: str) -> RunConfig:
     return compose.from_mapping(json.loads(text))
 
 
-def _difference(study: StudyDir, planned: list[dict[str, Any]], plan: Plan) -> str:
-    there, here = {run["run_id"] for run in planned}, {run.run_id for run in plan.runs}
+def _difference(study: StudyDir, planned: Sequence[PlannedRun], plan: Plan) -> str:
+    there, here = {run.run_id for run in planned}, {run.run_id for run in plan.runs}
     asked = [science(run.config) for run in plan.runs]
-    old, new = _values(run["config"] for run in planned), _values(asked)
+    old, new = _values(run.config for run in planned), _values(asked)
     changes = [
         f"{name}: {_show(old.get(name, []))} there, {_show(values)} now"
         for name, values in new.items()
@@ -107,7 +108,7 @@ def _difference(study: StudyDir, planned: list[dict[str, Any]], plan: Plan) -> s
     )
 
 
-def _values(configs: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
+def _values(configs: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Every setting's values over the runs, each once, in order."""
     found: dict[str, dict[str, Any]] = {}
     for config in configs:

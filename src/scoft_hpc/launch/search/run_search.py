@@ -21,7 +21,7 @@ from scoft_hpc.launch.search.search import Outcome
 from scoft_hpc.launch.search.trials import Trial
 from scoft_hpc.launch.slurm import launcher
 from scoft_hpc.launch.tracking.submission_plan import Request, coming
-from scoft_hpc.study import job_array, run_status
+from scoft_hpc.study import costs, job_array, run_status
 from scoft_hpc.study.paths import StudyDir
 
 
@@ -94,7 +94,8 @@ def _round_here(
 
 def _round_on_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan) -> Outcome:
     """Submit what is missing of a round, if anything is, and return."""
-    earlier = sum(array.spent() for other in search.earlier(study) for array in job_array.read_all(other))
+    arrays = [array for other in search.earlier(study) for array in job_array.read_all(other)]
+    earlier = costs.total(costs.by_stage(arrays)).su
     if config.budget.su is not None:
         config = replace(config, budget=Budget(max(0.0, config.budget.su - earlier)))
     request = Request(config.cluster, limit=config.budget.su)

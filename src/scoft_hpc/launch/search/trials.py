@@ -15,6 +15,7 @@ from typing import Any
 
 from scoft_hpc.config.plain import flat
 from scoft_hpc.study import run_status
+from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.study.plan_file import read
 
@@ -66,10 +67,10 @@ def of(output: Path, name: str, settings: Collection[str], measure: str) -> list
 def _groups(study: StudyDir, settings: Collection[str]) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
     """The values that the round's runs have of the settings, with the runs of each."""
     groups: dict[str, tuple[dict[str, Any], list[str]]] = {}
-    for entry in read(study)["runs"]:
-        config = dict(flat(entry["config"]))
+    for run in read(study).runs:
+        config = dict(flat(run.config))
         values = {name: config.get(name) for name in settings}
-        groups.setdefault(json.dumps(values), (values, []))[1].append(entry["run_id"])
+        groups.setdefault(json.dumps(values), (values, []))[1].append(run.run_id)
     for values, runs in groups.values():
         yield values, tuple(runs)
 
@@ -92,7 +93,7 @@ def _outcome(runs: list[RunDir], measure: str) -> tuple[float | None, str | None
 
 def _score(run: RunDir, measure: str) -> float | None:
     try:
-        value = json.loads(run.scores.read_text())["metrics"][measure]["value"]
-    except (OSError, ValueError, KeyError, TypeError):
+        value = read_json(run.scores)["metrics"][measure]["value"]
+    except (KeyError, TypeError):
         return None
     return None if value is None else float(value)

@@ -46,7 +46,8 @@ def launch(
     Raises:
         RunError: if another process is sending runs of this study; it says who.
         NoAnswerError: if Slurm does not answer; the next launch continues.
-        LaunchError: if there is no Slurm, if it refuses, or if it would go over the budget.
+        LaunchError: if there is no Slurm, if it refuses, if it would go over the budget, or if an array of the
+            study cannot be read.
     """
     client.require()
     study.path.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,7 @@ def launch(
         ready()
         seen = _settled(study, runs, request)
         sent = coming(study, runs, seen, request)
-        cost_estimate.require_budget(request.limit, seen.spent + _under_way(seen), sent.price)
+        cost_estimate.require_budget(request.limit, seen.cost.su + _under_way(seen), sent.price)
         _make_ready(study, sent.runs, seen)
         _send(study, sent.batches, _preparing(seen))
         return sent
@@ -71,6 +72,11 @@ def _settled(study: StudyDir, runs: Sequence[Run], request: Request) -> Situatio
     """
     while True:
         seen = look(study, runs, request)
+        if seen.unreadable:
+            raise LaunchError(
+                f"{' '.join(seen.unreadable)} Whether its jobs are in the queue is not known. Nothing was sent: "
+                f"restore it, use the scoft-hpc that wrote it, or move it out of {study.jobs} if its jobs are gone."
+            )
         if seen.batches and seen.queue is None:
             raise client.NoAnswerError(seen.notes[0] if seen.notes else "Slurm does not answer.")
         open_ones = [one for one in seen.batches if one.job is None]

@@ -90,7 +90,7 @@ def unfinished(place: Place, sent: Batch) -> list[RunDir]:
 
 def hopeless(place: Place, sent: Batch, runs: Sequence[RunDir]) -> dict[RunDir, str]:
     """Runs whose attempts keep ending with nothing newly saved, each with what these ended on."""
-    batches = job_array.read_all(place.study)
+    batches, _ = job_array.read_readable(place.study)
     files = {run.run_id: Files(run_status.status(run), None, None, run_status.progress(run)) for run in runs}
     tries = run_state.tries_of(files, batches)
     found = {}

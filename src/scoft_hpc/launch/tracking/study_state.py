@@ -13,7 +13,8 @@ from scoft_hpc.launch.slurm import client
 from scoft_hpc.launch.slurm.client import Entry, Queue
 from scoft_hpc.launch.tracking import run_state
 from scoft_hpc.launch.tracking.run_state import Files, State
-from scoft_hpc.study import job_array, lease, run_status
+from scoft_hpc.study import costs, job_array, lease, run_status
+from scoft_hpc.study.costs import Cost
 from scoft_hpc.study.job_array import Batch, Verdict
 from scoft_hpc.study.paths import RunDir, StudyDir
 
@@ -30,6 +31,8 @@ class Situation:
         queue: None where nothing was ever sent to Slurm, or where it does not answer.
         states: every planned run's, in the plan's order, by run id.
         notes: what a person should know of the looking itself.
+        unreadable: a sentence about each array that could not be read; `notes` have them too. What it submitted is
+            not known, so nothing may be submitted beside it.
     """
 
     batches: tuple[Batch, ...]
@@ -37,11 +40,12 @@ class Situation:
     files: dict[str, Files]
     states: dict[str, State]
     notes: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
 
     @property
-    def spent(self) -> float:
-        """Service units so far, jobs at work included."""
-        return sum(one.spent() for one in self.batches)
+    def cost(self) -> Cost:
+        """What the arrays cost so far, jobs at work included, and what they were estimated to cost."""
+        return costs.total(costs.by_stage(self.batches))
 
     def alive(self, *stages: str) -> Iterator[tuple[Batch, int, Entry]]:
         """The tasks that the queue holds, of these stages or of all, with what it says of them."""
@@ -54,7 +58,8 @@ class Situation:
 
 def read(study: StudyDir, runs: Sequence[str]) -> Situation:
     """Look at the planned `runs`: one squeue, and at most one sacct a minute; writes nothing but what Slurm said."""
-    batches, notes = job_array.read_all(study), []
+    batches, unreadable = job_array.read_readable(study)
+    notes = list(unreadable)
     queue = None
     if batches:
         try:
@@ -64,7 +69,8 @@ def read(study: StudyDir, runs: Sequence[str]) -> Situation:
             notes.append(f"{error} What follows is told by the runs' files alone.")
     with ThreadPoolExecutor(8) as pool:
         files = dict(zip(runs, pool.map(lambda run: _files(study.run(run)), runs), strict=True))
-    return Situation(tuple(batches), queue, files, run_state.states(files, batches, queue), tuple(notes))
+    states = run_state.states(files, batches, queue)
+    return Situation(tuple(batches), queue, files, states, tuple(notes), tuple(unreadable))
 
 
 def _files(run: RunDir) -> Files:

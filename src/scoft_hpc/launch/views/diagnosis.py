@@ -66,7 +66,7 @@ def _about(choice: Choice, seen: Situation, alike: Sequence[State], log: Path | 
     yield f"{state.run_id}: {state.status.value}{cause}"
     if others:
         yield f"  {'also':<9} {' '.join(other.run_id for other in others)}"
-    steps = next(entry["steps"] for entry in choice.entries if entry["run_id"] == state.run_id)
+    steps = next(run.steps for run in choice.entries if run.run_id == state.run_id)
     for key, text in _facts(choice, seen, state, int(steps)):
         yield f"  {key:<9} {text}"
     for n, line in enumerate(_attempts(choice, seen, state), start=1):

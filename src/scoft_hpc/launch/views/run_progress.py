@@ -7,13 +7,12 @@ from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from scoft_hpc.launch.tracking import study_state
 from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.study import metrics_log, run_status
 from scoft_hpc.study.paths import RunDir, StudyDir
-from scoft_hpc.study.plan_file import log_number
+from scoft_hpc.study.plan_file import PlannedRun, log_number
 from scoft_hpc.study.run_status import Status
 
 
@@ -42,10 +41,9 @@ class Lane:
 class Progress:
     """Reads the lanes of a study, again and again; what is done is not looked at twice."""
 
-    def __init__(self, study: StudyDir, runs: list[dict[str, Any]]) -> None:
-        """`runs` are the plan's entries."""
+    def __init__(self, study: StudyDir, runs: Sequence[PlannedRun]) -> None:
         self._study = study
-        self._entries = [(run, study.run(run["run_id"])) for run in runs]
+        self._entries = [(run, study.run(run.run_id)) for run in runs]
         self._done: dict[str, Lane] = {}
 
     def read(self, queued: Set[str] = frozenset()) -> list[Lane]:
@@ -65,7 +63,7 @@ class Progress:
         self._done.update({lane.run_id: lane for lane in lanes if lane.status is Status.done})
         return _with_etas(lanes, seen, self._study)
 
-    def _told(self, run: dict[str, Any], folder: RunDir, seen: Situation) -> Lane:
+    def _told(self, run: PlannedRun, folder: RunDir, seen: Situation) -> Lane:
         if folder.run_id in self._done:
             return self._done[folder.run_id]
         found = seen.states[folder.run_id]
@@ -119,11 +117,10 @@ def _status(folder: RunDir, queued: Set[str]) -> Status:
     return Status.queued if waits else status
 
 
-def _read(run: dict[str, Any], folder: RunDir, status: Status) -> Lane:
-    steps = int(run.get("steps", 0))
-    step = run_status.step(folder) if steps else 0
-    samples = _pictures(folder) if step >= steps else 0
-    return Lane(run["run_id"], run["culture"], run["variant"], run["seed"], status, step, steps, samples)
+def _read(run: PlannedRun, folder: RunDir, status: Status) -> Lane:
+    step = run_status.step(folder) if run.steps else 0
+    samples = run_status.images(folder.samples) if step >= run.steps else 0
+    return Lane(run.run_id, run.culture, run.variant, run.seed, status, step, run.steps, samples)
 
 
 def _with_etas(lanes: Sequence[Lane], seen: Situation, study: StudyDir) -> list[Lane]:
@@ -143,10 +140,3 @@ def _with_etas(lanes: Sequence[Lane], seen: Situation, study: StudyDir) -> list[
             lane = replace(lane, eta_seconds=(lane.steps - lane.step) * step_seconds)
         timed.append(lane)
     return timed
-
-
-def _pictures(folder: RunDir) -> int:
-    try:
-        return sum(path.suffix == ".png" and path.name[0] != "." for path in folder.samples.iterdir())
-    except FileNotFoundError:
-        return 0

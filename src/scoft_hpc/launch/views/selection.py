@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from scoft_hpc.console import program
 from scoft_hpc.errors import ConfigError, LaunchError
@@ -15,7 +14,7 @@ from scoft_hpc.launch.tracking.retry_policy import CAUSES
 from scoft_hpc.launch.tracking.run_state import State
 from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.study.paths import StudyDir, studies
-from scoft_hpc.study.plan_file import near, read
+from scoft_hpc.study.plan_file import PlannedRun, near, read
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import did_you_mean, shorten
 
@@ -43,8 +42,8 @@ class Choice:
     """
 
     study: StudyDir
-    entries: tuple[dict[str, Any], ...]
-    chosen: tuple[dict[str, Any], ...]
+    entries: tuple[PlannedRun, ...]
+    chosen: tuple[PlannedRun, ...]
     states: frozenset[str]
     narrowed: bool
     flags: argparse.Namespace
@@ -52,11 +51,11 @@ class Choice:
 
     def look(self) -> Situation:
         """The whole study as it stands now."""
-        return study_state.read(self.study, [entry["run_id"] for entry in self.entries])
+        return study_state.read(self.study, [run.run_id for run in self.entries])
 
     def pick(self, seen: Situation) -> list[State]:
         """The chosen runs, in the plan's order."""
-        found = [seen.states[entry["run_id"]] for entry in self.chosen]
+        found = [seen.states[run.run_id] for run in self.chosen]
         return [
             state for state in found if not self.states or {state.status.value, state.cause} & self.states
         ]
@@ -115,7 +114,7 @@ def choose(made: argparse.ArgumentParser, argv: Sequence[str] | None, settings: 
         raise ConfigError.of(faults)
     output = Path(given["output"][-1] if "output" in given else flags.output).absolute()
     study, starts = _study(output, given.get("study", [None])[-1], plain)
-    entries = tuple(read(study)["runs"])
+    entries = read(study).runs
     chosen = _chosen(entries, given, starts, study)
     return Choice(
         study=study,
@@ -140,7 +139,7 @@ def _study(output: Path, name: str | None, plain: Sequence[str]) -> tuple[StudyD
         study = _named(output, word)
         if study is not None:
             return study, [other for other in plain if other != word]
-    if not found or (plain and not _begun(read(found[0])["runs"], plain[0])):
+    if not found or (plain and not _begun(read(found[0]).runs, plain[0])):
         raise LaunchError(_no_study(output, plain[0] if plain else None, found))
     return found[0], list(plain)
 
@@ -160,17 +159,17 @@ def _no_study(output: Path, name: str | None, found: Sequence[StudyDir]) -> str:
     options = _list([study.name for study in found])
     text = f"{what}; there are: {options}. Another folder is given with --output DIR."
     if name is not None:
-        text += f" No run of {found[0].name} begins so{did_you_mean(name, _heads(read(found[0])['runs']))}"
+        text += f" No run of {found[0].name} begins so{did_you_mean(name, _heads(read(found[0]).runs))}"
     return text
 
 
 def _chosen(
-    entries: Sequence[dict[str, Any]], given: dict[str, list[str]], starts: Sequence[str], study: StudyDir
-) -> tuple[dict[str, Any], ...]:
+    entries: Sequence[PlannedRun], given: dict[str, list[str]], starts: Sequence[str], study: StudyDir
+) -> tuple[PlannedRun, ...]:
     """The entries that fit all words; a value or a beginning that fits none is a fault."""
     faults = []
     for key in (*PLANNED, "state"):
-        planned = [str(entry[key]) for entry in entries] if key in PLANNED else _states()
+        planned = [str(getattr(run, key)) for run in entries] if key in PLANNED else _states()
         options = list(dict.fromkeys(planned))
         faults += [
             f"{key}={value}: expected some of {_list(options)}{did_you_mean(value, options)}"
@@ -186,23 +185,23 @@ def _chosen(
     if faults:
         raise ConfigError.of(faults)
     return tuple(
-        entry
-        for entry in entries
-        if all(str(entry[key]) in given[key] for key in PLANNED if given.get(key))
-        and (not starts or entry["run_id"] in wanted)
+        run
+        for run in entries
+        if all(str(getattr(run, key)) in given[key] for key in PLANNED if given.get(key))
+        and (not starts or run.run_id in wanted)
     )
 
 
-def _begun(entries: Iterable[dict[str, Any]], start: str) -> list[str]:
+def _begun(entries: Iterable[PlannedRun], start: str) -> list[str]:
     """The ids that begin so: `korea-m` means korea-m-s0-…, and korea-mpc-s0-… only where there is no other."""
-    ids = [str(entry["run_id"]) for entry in entries]
+    ids = [run.run_id for run in entries]
     whole = [name for name in ids if name == start or name.startswith(f"{start}-")]
     return whole or [name for name in ids if name.startswith(start)]
 
 
-def _heads(entries: Iterable[dict[str, Any]]) -> list[str]:
+def _heads(entries: Iterable[PlannedRun]) -> list[str]:
     """The ids without the digest that they end on: what a person would type."""
-    return [entry["run_id"].rpartition("-")[0] for entry in entries]
+    return [run.run_id.rpartition("-")[0] for run in entries]
 
 
 def _values(text: str) -> list[str]:

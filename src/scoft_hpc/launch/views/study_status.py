@@ -66,9 +66,7 @@ def _cost_and_time(seen: Situation, lanes: Sequence[Lane]) -> str:
     now = time.time()
     words = []
     if seen.batches:
-        words.append(
-            f"{seen.spent:.2f} SU so far of about {study_summary.estimated(seen.batches):.2f} estimated"
-        )
+        words.append(f"{seen.cost.su:.2f} SU so far of about {seen.cost.estimated_su:.2f} estimated")
         words.append(study_summary.jobs(seen, now))
     left = study_summary.left(seen, lanes, now)
     if left is not None:
@@ -114,8 +112,8 @@ def as_json(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> str:
         "study": choice.study.name,
         "folder": str(choice.study.path),
         "launcher": str(launcher) if launcher else None,
-        "spent_su": round(seen.spent, 4),
-        "estimated_su": round(study_summary.estimated(seen.batches), 4),
+        "spent_su": round(seen.cost.su, 4),
+        "estimated_su": round(seen.cost.estimated_su, 4),
         "notes": list(seen.notes),
         "runs": runs,
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from scoft_hpc.launch.slurm.client import Entry
 from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.launch.views.run_progress import Lane
-from scoft_hpc.study.job_array import TRAIN, Batch
+from scoft_hpc.study.job_array import TRAIN
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import plural
 
@@ -21,19 +21,6 @@ class Left:
 
     seconds: float
     more: bool
-
-
-def estimated(batches: Sequence[Batch]) -> float:
-    """Service units that the study was expected to cost: of each task that was sent for the first time."""
-    known: set[tuple[str, str]] = set()
-    total = 0.0
-    for one in batches:
-        for task, seconds in zip(one.tasks, one.seconds, strict=True):
-            runs = {(one.stage, run) for run in task}
-            if not runs <= known:
-                total += seconds / 3600 * one.su_per_hour
-            known |= runs
-    return total
 
 
 def left(seen: Situation, lanes: Sequence[Lane], now: float) -> Left | None:
