@@ -135,7 +135,7 @@ class Model:
         shrink: of `random` (or a single file of such a model): the layers' widths are divided by it.
         pickle: whether weights in pickle form may be loaded.
         compile: whether the U-Net goes through torch.compile.
-        gflop: of a U-Net pass over one sample; None: Stable Diffusion 1.x's, for the price.
+        gflop: of a U-Net pass over one row; None: as counted for the architecture (`inputs.model_costs`).
     """
 
     name: str = "toy"

@@ -14,6 +14,7 @@ from typing import Any
 from scoft_hpc.config.identity import UNUSED, without
 from scoft_hpc.config.plain import science
 from scoft_hpc.config.schema import RunConfig, Variant
+from scoft_hpc.inputs.model_costs import costs_of
 from scoft_hpc.launch.planning.plan import Run
 
 MAY_DIFFER = {
@@ -26,14 +27,6 @@ MAY_DIFFER = {
     "evaluation": {"prompting", "digest"},
 }  # fmt: skip
 """The science settings that lanes of one pack need not share; any other keeps runs apart."""
-
-# Cost in forward passes of the U-Net over one sample, counted at the size of Stable Diffusion 1.4 (FLOPs).
-TRAINED = (822 + 944) / 803
-"""A forward and a backward pass with LoRA."""
-DECODED = 2515 / 803
-REWOUND = 2549 / 803
-"""The decoder's backward pass."""
-
 
 Costs = dict[str, float]
 """What each run costs, by its id."""
@@ -74,13 +67,16 @@ def cost(run: Run) -> float:
     if settings.images:
         return float(drawn)  # they are there: next to nothing
     drawn += settings.neutral * settings.samples
-    drawing = drawn * (config.evaluation.steps * guided + DECODED)
+    costs = costs_of(config.model)
+    decode, decode_backward = costs.passes(costs.decode), costs.passes(costs.decode_backward)
+    drawing = drawn * (config.evaluation.steps * guided + decode)
     if config.variant is Variant.base:
         return drawing
     objective, batch = config.objective, config.train.batch
-    update = batch * (TRAINED + (config.variant is not Variant.ldm))
+    trained = costs.passes(costs.denoiser_lora + costs.denoiser_backward)
+    update = batch * (trained + (config.variant is not Variant.ldm))
     if config.variant in (Variant.mp, Variant.mpc):
-        rollout = objective.rollout_steps * guided + DECODED + REWOUND
+        rollout = objective.rollout_steps * guided + decode + decode_backward
         update += batch / objective.every * rollout
     return run.steps * update + drawing
 
