@@ -22,7 +22,7 @@ from rich.console import Console
 from scoft_hpc.config import check
 from scoft_hpc.config.commands import CaptionSource, PrepareConfig, SweepConfig
 from scoft_hpc.config.compose import command
-from scoft_hpc.config.plain import plain
+from scoft_hpc.config.nodes import settings
 from scoft_hpc.config.schema import Data, NegativeSource, RunConfig
 from scoft_hpc.data import captions
 from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError, ScoftError
@@ -37,8 +37,6 @@ from scoft_hpc.launch.planning import plan
 from scoft_hpc.models import captioner
 from scoft_hpc.study.interrupt import Interrupted, Stop
 
-OWN = ("culture", "data", "data.root", "data.csv", "data.captions", "data.download", "caches")
-"""Settings that a sweep is told otherwise, or not at all; all others are the same words there."""
 SHOWN = 5
 """So many images that could not be fetched are named; the rest is counted."""
 
@@ -100,14 +98,11 @@ def _prepare(console: Console, config: PrepareConfig, words: Sequence[str], stop
 def _settings(config: PrepareConfig) -> list[str]:
     """All that is wrong with the settings, and with the weights that the caches need."""
     faults = check.check(config)
-    given, download = config.data.captions, config.data.download
+    given = config.data.captions
     if given.path and given.source is CaptionSource.given:
         faults.append(
             f"data.captions.path={given.path} is not used: add data.captions.source=blip (or blip2)."
         )
-    for name, value in plain(download).items():
-        if not value > 0:
-            faults.append(f"data.download.{name}={value}: expected more than 0.")
     if config.caches:
         _collect(faults, check.check_output, config.output)
         _collect(faults, model_weights.resolve, config.model)
@@ -223,15 +218,15 @@ def _sweep(config: PrepareConfig, root: Path, names: Sequence[str], words: Seque
     culture = (
         config.culture if config.culture == "all" else names[0] if len(names) == 1 else f"[{','.join(names)}]"
     )
+    replaced = {"culture": culture, "ablation": "loss_terms", "data": "folder", "data.root": str(root)}
+    dropped = {*replaced, *(settings(PrepareConfig).keys() - settings(SweepConfig).keys())}
     same = [
-        word for word in words if not word.startswith("-") and not _is_own(word.lstrip("+").partition("=")[0])
+        word
+        for word in words
+        if not word.startswith("-") and word.lstrip("+").partition("=")[0] not in dropped
     ]
-    asked = [f"culture={culture}", "ablation=loss_terms", "data=folder", f"data.root={root}", *same]
+    asked = [*(f"{name}={value}" for name, value in replaced.items()), *same]
     return f"python -m scoft_hpc.sweep {shlex.join(asked)}"
-
-
-def _is_own(key: str) -> bool:
-    return key in OWN or key.startswith(("data.captions.", "data.download."))
 
 
 def _collect(faults: list[str], function: Callable[..., Value], *args: Any, **more: Any) -> Value | None:

@@ -11,21 +11,14 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from scoft_hpc.config.identity import UNUSED, without
+from scoft_hpc.config.identity import unused_by, without
 from scoft_hpc.config.plain import science
 from scoft_hpc.config.schema import RunConfig, Variant
+from scoft_hpc.config.setting import policies
 from scoft_hpc.inputs.model_costs import costs_of
 from scoft_hpc.launch.planning.plan import Run
 
-MAY_DIFFER = {
-    "": {"culture", "variant", "seed"},
-    "data": {"digest", "negatives", "random_flip"},
-    "objective": {
-        "digest", "form", "distance", "gradient", "w_ldm", "w_m", "w_c", "w_vgg", "triplet_lambda", "triplet_margin",
-    },
-    "train": {"lr"},
-    "evaluation": {"prompting", "digest"},
-}  # fmt: skip
+PER_LANE = tuple(name for name, policy in policies(RunConfig).items() if policy.per_lane)
 """The science settings that lanes of one pack need not share; any other keeps runs apart."""
 
 Costs = dict[str, float]
@@ -160,12 +153,8 @@ def _arm(run: Run) -> RunConfig:
 def _keys(arm: RunConfig) -> tuple[str, str]:
     """What trained lanes have in common, and what untrained ones do; the same for all runs of an arm."""
     half = science(arm)
-    return _key(half), _key(without(half, UNUSED[Variant.base]))
+    return _key(half), _key(without(half, unused_by(Variant.base)))
 
 
 def _key(half: dict[str, Any]) -> str:
-    shared = {name: value for name, value in half.items() if name not in MAY_DIFFER[""]}
-    for part, free in MAY_DIFFER.items():
-        if part in shared:
-            shared[part] = {name: value for name, value in shared[part].items() if name not in free}
-    return json.dumps(shared, sort_keys=True)
+    return json.dumps(without(half, PER_LANE), sort_keys=True)
