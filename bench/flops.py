@@ -19,11 +19,13 @@ import hollow
 import page
 import torch
 from authors import Example, Loop
+from diffusers import ControlNetModel
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.config.schema import Architecture, RunConfig
+from scoft_hpc.inputs.model_costs import COSTS
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.training.loop import gradients
@@ -31,6 +33,17 @@ from scoft_hpc.training.loop import gradients
 MICRO_STEPS = 20
 """Of a lane: the least after which updates of four rows and rollouts of every tenth come round together."""
 CYCLES = 2
+TITLES = {
+    "denoiser": "U-Net",
+    "denoiser_lora": "U-Net with LoRA",
+    "denoiser_backward": "its backward pass to the LoRA",
+    "encode": "VAE encoder",
+    "decode": "VAE decoder",
+    "decode_backward": "its backward pass",
+    "text": "text encoder",
+    "controlnet": "depth ControlNet",
+}
+"""What the fields of `ModelCosts` that are counted here are called on the page."""
 
 
 @dataclass(frozen=True)
@@ -93,26 +106,33 @@ def theirs() -> Cost:
     return Cost("the authors'", flops / 1e12, unet * CYCLES, vae, text)
 
 
-def networks() -> dict[str, float]:
-    """GFLOP of one pass of each network over one row."""
-    base, batch = hollow.base(), 1
-    latent, picture = (
-        torch.empty(batch, *shape, device=hollow.META) for shape in ((4, 64, 64), (3, 512, 512))
+def networks(architecture: Architecture = Architecture.sd1) -> dict[str, float]:
+    """GFLOP of one pass of each network over one row at the native resolution, named as in `ModelCosts`."""
+    base, costs = hollow.base(architecture), COSTS[architecture]
+    size, side = costs.resolution, costs.resolution // costs.downscale
+    latent = torch.empty(1, costs.latent_channels, side, side, device=hollow.META)
+    picture = torch.empty(1, 3, size, size, device=hollow.META)
+    t, text = (
+        torch.ones(1, dtype=torch.long),
+        torch.empty(1, 77, costs.text_elements // 77, device=hollow.META),
     )
-    t, text = torch.ones(batch, dtype=torch.long), torch.empty(batch, 77, 768, device=hollow.META)
     plain = super(hollow.HollowBase, base)
+    control = ControlNetModel.from_unet(base.unet, load_weights_from_unet=False).to(hollow.META)
     with torch.no_grad():
-        cost = {"U-Net": _gflop(lambda: plain.predict(latent, t, text))}
+        cost = {"denoiser": _gflop(lambda: plain.predict(latent, t, text))}
+        cost["controlnet"] = _gflop(
+            lambda: control(latent, t.to(hollow.META), text, picture, return_dict=False)
+        )
     stack = LoraStack(base.unet, 1, 64, None, RunConfig().lora.targets)
-    base.lora, lane = stack, torch.zeros(batch, dtype=torch.long)
+    base.lora, lane = stack, torch.zeros(1, dtype=torch.long)
     out: list[torch.Tensor] = []
-    cost["U-Net with LoRA"] = _gflop(lambda: out.append(plain.predict(latent, t, text, lane)))
-    cost["its backward pass to the LoRA"] = _gflop(lambda: out[0].sum().backward())
-    cost["VAE encoder"] = _gflop(lambda: plain.moments(picture))
+    cost["denoiser_lora"] = _gflop(lambda: out.append(plain.predict(latent, t, text, lane)))
+    cost["denoiser_backward"] = _gflop(lambda: out[0].sum().backward())
+    cost["encode"] = _gflop(lambda: plain.moments(picture))
     z = latent.clone().requires_grad_()
-    cost["VAE decoder"] = _gflop(lambda: out.append(plain.decode(z)))
-    cost["its backward pass"] = _gflop(lambda: out[1].sum().backward())
-    cost["text encoder"] = _gflop(lambda: plain.encode_text(["a caption"]))
+    cost["decode"] = _gflop(lambda: out.append(plain.decode(z)))
+    cost["decode_backward"] = _gflop(lambda: out[1].sum().backward())
+    cost["text"] = _gflop(lambda: plain.encode_text(["a caption"]))
     return cost
 
 
@@ -163,17 +183,20 @@ def _gflop(work: Callable[[], object]) -> float:
 
 
 def main() -> int:
-    passes, found = networks(), [theirs(), ours(1), ours(4)]
+    passes = {architecture.name: networks(architecture) for architecture in Architecture}
+    found = [theirs(), ours(1), ours(4)]
     dispatched = {lanes: kernels(lanes) for lanes in (1, 4, 16)}
-    print("GFLOP of one pass over one row")
-    for name, gflop in passes.items():
-        print(f"  {name:32}{gflop:8.0f}")
+    print(f"{'GFLOP of one pass over one row':34}{''.join(f'{name:>10}' for name in passes)}")
+    for field, title in TITLES.items():
+        print(f"  {title:32}{''.join(f'{costs[field]:10.0f}' for costs in passes.values())}")
     print("\na cycle of ten micro-steps             TFLOP  VAE encodes  text encodes  U-Net calls in twenty")
     for cost in found:
         print(f"  {cost.name:32}{cost.tflop:10.1f}{cost.vae_encodes:13}{cost.text_encodes:14}{cost.calls:23}")
     told = ", ".join(f"{count} with {lanes}" for lanes, count in dispatched.items())
     print(f"\noperations of a forward pass by lanes: {told}")
-    page.record("flops", networks=passes, loops=[asdict(cost) for cost in found], kernels=dispatched)
+    page.record(
+        "flops", titles=TITLES, networks=passes, loops=[asdict(cost) for cost in found], kernels=dispatched
+    )
     return 0
 
 

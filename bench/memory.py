@@ -1,4 +1,4 @@
-"""The memory formula (`scoft_hpc.config.memory`) beside a count on the real networks, and beside a real process.
+"""The memory formula (`scoft_hpc.inputs.memory_model`) beside a count on the real networks, and beside a real process.
 
     python bench/memory.py
 
@@ -27,8 +27,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from scoft_hpc.config import memory
 from scoft_hpc.config.schema import Architecture, Model, Objective, Precision, RunConfig, Train, Variant
+from scoft_hpc.inputs import memory_model
 from scoft_hpc.models.base import DTYPES, Base, load_base
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.perceptual.toy import ToyDistance
@@ -86,7 +86,7 @@ class Live(TorchDispatchMode):
 
 
 def counted(config: RunConfig, lanes: int, rows: int) -> float:
-    """GB of `memory.tensors`, without a distance's: networks, adapters, the rows' activations and one picture's.
+    """GB of `tensors_gb`, without a distance's: networks, adapters, the rows' activations and one picture's.
 
     The two kinds of activations live together: a picture is decoded while its row waits for the gradient.
     """
@@ -101,7 +101,7 @@ def counted(config: RunConfig, lanes: int, rows: int) -> float:
         z_t, z_0 = torch.empty(rows, 4, latent, latent), torch.empty(1, 4, latent, latent, requires_grad=True)
         row = _backward(lambda: base.predict(z_t, lane + 1, text, lane), networks)
         picture = _backward(lambda: base.decode(z_0), networks)
-    return (frozen + memory.ADAPTED * stack.weights.nbytes + row + picture) / GB
+    return (frozen + memory_model.ADAPTER_COPIES * stack.weights.nbytes + row + picture) / GB
 
 
 @contextlib.contextmanager
@@ -151,9 +151,9 @@ def name(config: RunConfig, lanes: int, rows: int) -> str:
 
 def count() -> Iterator[Row]:
     for config, lanes, rows in COUNTED:
-        formula = memory.tensors(config, lanes, rows)
-        looking = memory.DISTANCES["toy"]
-        formula -= memory.FP32 * (looking.parameters + looking.picture) / GB
+        formula = memory_model.tensors_gb(config, lanes, rows)
+        looking = memory_model.DISTANCES["toy"]
+        formula -= memory_model.FP32 * (looking.parameters + looking.image) / GB
         yield Row(name(config, lanes, rows), formula, counted(config, lanes, rows))
 
 
@@ -164,7 +164,9 @@ def measure() -> Iterator[Row]:
         words = [sys.executable, __file__, str(index)]
         done = subprocess.run(words, env=env, check=True, capture_output=True, text=True)
         yield Row(
-            name(config, lanes, rows), memory.tensors(config, lanes, rows), float(done.stdout.split()[-1])
+            name(config, lanes, rows),
+            memory_model.tensors_gb(config, lanes, rows),
+            float(done.stdout.split()[-1]),
         )
 
 
@@ -203,7 +205,7 @@ def main() -> int:
         for row in rows:
             print(f"{row.name:62}{row.found:8.2f}{row.formula:10.2f} GB {row.off:+7.1%}", flush=True)
             found.setdefault(title, []).append(asdict(row))
-    page.record("memory", context=memory.CONTEXT, margin=memory.MARGIN, **found)
+    page.record("memory", context=memory_model.CUDA_CONTEXT_GB, margin=memory_model.MARGIN, **found)
     return 0
 
 

@@ -26,11 +26,12 @@ from authors import Example, Loop, sharing
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from scoft_hpc.config import compose, memory
+from scoft_hpc.config import compose
 from scoft_hpc.config.plain import plain
 from scoft_hpc.config.schema import Precision, RunConfig
 from scoft_hpc.data import images
 from scoft_hpc.data.cache import Culture, Targets
+from scoft_hpc.inputs import memory_model
 from scoft_hpc.inputs.checkpoints import base_model
 from scoft_hpc.models.base import Base, load_base
 from scoft_hpc.models.lora import LoraStack
@@ -148,7 +149,11 @@ def _ours(
     stack = base.lora = LoraStack(base.unet, lanes, config.lora.rank, config.lora.alpha, config.lora.targets)
     own = [replace(config, seed=seed) for seed in range(lanes)]
     pack = [Lane(c, LaneTerms(i, c.variant, c.objective, s, vgg), culture, stack) for i, c in enumerate(own)]
-    rows = memory.rows(config, lanes, _gigabytes(base.device)) if base.device.type == "cuda" else None
+    rows = (
+        memory_model.rows_per_pass(config, lanes, _gigabytes(base.device))
+        if base.device.type == "cuda"
+        else None
+    )
 
     def cycle() -> None:
         for _ in range(CYCLE // config.train.batch):

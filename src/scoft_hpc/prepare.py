@@ -18,6 +18,7 @@ from rich.console import Console
 
 from scoft_hpc.config.commands import PrepareConfig, SweepConfig
 from scoft_hpc.config.compose import command
+from scoft_hpc.config.nodes import settings
 from scoft_hpc.config.schema import Data, NegativeSource, RunConfig
 from scoft_hpc.console import log_to_stderr, print_line
 from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError
@@ -28,8 +29,6 @@ from scoft_hpc.inputs.preparation import PreparedCulture
 from scoft_hpc.launch.planning import plan
 from scoft_hpc.study.interrupt import Interrupted, Stop
 
-OWN = ("culture", "data", "data.root", "data.csv", "data.captions", "data.download", "caches")
-"""Settings that a sweep is told otherwise, or not at all; all others are the same words there."""
 SHOWN = 5
 """So many images that could not be fetched are named; the rest is counted."""
 
@@ -159,15 +158,15 @@ def _sweep(config: PrepareConfig, root: Path, names: Sequence[str], words: Seque
     culture = (
         config.culture if config.culture == "all" else names[0] if len(names) == 1 else f"[{','.join(names)}]"
     )
+    replaced = {"culture": culture, "ablation": "loss_terms", "data": "folder", "data.root": str(root)}
+    dropped = {*replaced, *(settings(PrepareConfig).keys() - settings(SweepConfig).keys())}
     same = [
-        word for word in words if not word.startswith("-") and not _is_own(word.lstrip("+").partition("=")[0])
+        word
+        for word in words
+        if not word.startswith("-") and word.lstrip("+").partition("=")[0] not in dropped
     ]
-    asked = [f"culture={culture}", "ablation=loss_terms", "data=folder", f"data.root={root}", *same]
+    asked = [*(f"{name}={value}" for name, value in replaced.items()), *same]
     return f"python -m scoft_hpc.sweep {shlex.join(asked)}"
-
-
-def _is_own(key: str) -> bool:
-    return key in OWN or key.startswith(("data.captions.", "data.download."))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
 import flops
 
+from scoft_hpc.config.schema import Architecture
+from scoft_hpc.inputs.model_costs import COSTS
+
 
 @pytest.fixture(scope="module")
 def cost() -> flops.Cost:
@@ -33,3 +36,10 @@ def test_kernels_do_not_grow_with_lanes() -> None:
     alone = flops.kernels(1)
     assert alone > 1000
     assert [flops.kernels(lanes) for lanes in (4, 16)] == [alone, alone]
+
+
+@pytest.mark.parametrize("architecture", Architecture)
+def test_the_table_of_costs_is_what_is_counted(architecture: Architecture) -> None:
+    counted = flops.networks(architecture)
+    assert set(counted) == set(flops.TITLES)
+    assert counted == pytest.approx({field: getattr(COSTS[architecture], field) for field in counted}, abs=1)

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from changed import changed
+from scoft_hpc.config.compose import compose
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.schema import Form, NegativeSource, Prompting, RunConfig, Variant, Wandb, WandbMode
+from scoft_hpc.config.setting import policy_of
 from scoft_hpc.config.terms import TERMS, Term, imagines
 from scoft_hpc.study.paths import RUN_ID
 
@@ -122,7 +124,7 @@ def _science(part: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every setting of the science half by its dotted name."""
     for field in dataclasses.fields(part):
         value, name = getattr(part, field.name), prefix + field.name
-        if field.metadata.get("infra"):
+        if policy_of(field).infra:
             continue
         if dataclasses.is_dataclass(value):
             yield from _science(value, f"{name}.")
@@ -193,3 +195,36 @@ def test_what_the_model_is_told_is_read_in_the_id() -> None:
 @pytest.mark.parametrize("culture", ["perú", "한국", "../../etc", "A b", ".", "x" * 100])
 def test_any_culture_makes_a_safe_id(culture: str) -> None:
     assert RUN_ID.fullmatch(_id(culture=culture))
+
+
+GOLDEN: tuple[tuple[dict[str, Any], str], ...] = (
+    ({}, "a0ebcb25 5db6a7bc 7c283320 d926a10b d01cb3e6"),
+    ({"objective.form": Form.triplet}, "a0ebcb25 5db6a7bc 7c283320 d926a10b 413eee94"),
+    ({"train.steps": 5}, "a0ebcb25 72563639 391d2306 41d51d18 3ca8a7c5"),
+    ({"data.negatives.source": NegativeSource.txt2img}, "a0ebcb25 5db6a7bc 7c283320 d926a10b 77a89a97"),
+    ({"variant": Variant.base, "evaluation.images": "/x"}, "46daaf24"),
+    ({"evaluation.prompting": Prompting.named}, "0b541226 4080359a f82a7da1 f7d48e6a 5e5aa3c2"),
+)
+"""The ids of runs of all variants under some settings, as they were before policies became metadata: studies on disk
+have them.
+"""
+
+COMPOSED = (
+    ("", "83e14917 092ebcde 5e5cb7eb 777d4430 9d166ef8"),
+    ("model=sd14 data=folder data.root=/x", "5f1c9961 9e53bd90 2c548746 72847411 1278dd09"),
+    ("objective=triplet model=sd21", "3c8481bb 35c5f698 641752d5 2a7488ff bda01bca"),
+)
+"""The same of configs composed from words; the first is the default study's, before the plan fills digests in."""
+
+
+@pytest.mark.parametrize(("changes", "digests"), GOLDEN)
+def test_ids_stay_what_they_are(changes: dict[str, Any], digests: str) -> None:
+    variants = [Variant.base] if "variant" in changes else list(Variant)
+    ids = [run_id(changed(RunConfig(variant=variant), changes)) for variant in variants]
+    assert [name.rpartition("-")[2] for name in ids] == digests.split()
+
+
+@pytest.mark.parametrize(("words", "digests"), COMPOSED)
+def test_ids_of_composed_configs_stay_what_they_are(words: str, digests: str) -> None:
+    ids = [run_id(compose("train", [*words.split(), f"variant={variant.name}"])) for variant in Variant]
+    assert [name.rpartition("-")[2] for name in ids] == digests.split()

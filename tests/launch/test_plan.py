@@ -135,6 +135,12 @@ def test_all_faults_of_the_settings_are_told_at_once(words: list[str]) -> None:
     assert "write culture=" in fault(ConfigError, [*words, "ablation.axes={culture: [mu]}"])
 
 
+@pytest.mark.parametrize("axis", ["study", "output", "plan", "cluster.lanes", "budget.su", "tune.trials"])
+def test_settings_of_the_study_as_a_whole_are_no_axes(words: list[str], axis: str) -> None:
+    text = fault(ConfigError, [*words, f"ablation.axes={{{axis}: [1, 2]}}"])
+    assert f"ablation.axes.{axis}: not a setting that an ablation can vary; write {axis}=" in text
+
+
 def test_unknown_cultures_are_refused_with_the_options(words: list[str]) -> None:
     text = fault(ConfigError, [*words, "culture=[mu,nowhere,utopia]"])
     assert "nowhere, utopia" in text and "atlantis, lemuria, mu" in text

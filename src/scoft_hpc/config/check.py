@@ -4,115 +4,32 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import math
-import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config.cluster import gpu_of
 from scoft_hpc.config.commands import SweepConfig
-from scoft_hpc.config.metrics import METRICS
-from scoft_hpc.config.schema import DISTANCES, EMBEDDINGS, Prompting, RunConfig, Variant, WandbMode
+from scoft_hpc.config.schema import Prompting, RunConfig, Variant, WandbMode
+from scoft_hpc.config.setting import Rule, policies, rules
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.study.paths import STUDY
 
-Rule = tuple[Callable[[Any], bool], str]
-"""What a value must be: a predicate, and the same in words."""
-
-
-def _at_least(low: float) -> Rule:
-    return lambda value: low <= value < math.inf, f"{low} or more"
-
-
-ABOVE_ZERO: Rule = (lambda value: 0 < value < math.inf, "more than 0")
-SHARE: Rule = (lambda value: 0 < value <= 1, "more than 0 and at most 1")
-EIGHTS: Rule = (lambda value: value > 0 and value % 8 == 0, "a multiple of 8: the VAE scales by 8")
-DEVICE: Rule = (
-    lambda value: re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", value) is not None,
-    "auto, cpu, cuda or cuda:N",
-)
-
-RULES: dict[str, Rule] = {
-    "seed": _at_least(0),
-    "model.resolution": EIGHTS,
-    "model.gflop": ABOVE_ZERO,
-    "model.shrink": _at_least(1),
-    "data.pairs": _at_least(1),
-    "data.negatives.per_positive": _at_least(1),
-    "data.negatives.strength": SHARE,
-    "data.negatives.steps": _at_least(1),
-    "data.negatives.guidance": _at_least(0),
-    "data.negatives.seed": _at_least(0),
-    "objective.distance": (lambda value: value in DISTANCES, f"one of {', '.join(DISTANCES)}"),
-    "objective.w_ldm": _at_least(0),
-    "objective.w_m": _at_least(0),
-    "objective.w_c": _at_least(0),
-    "objective.w_vgg": _at_least(0),
-    "objective.every": _at_least(1),
-    "objective.guidance": _at_least(0),
-    "objective.rollout_steps": _at_least(2),
-    "objective.triplet_lambda": _at_least(0),
-    "objective.triplet_margin": _at_least(0),
-    "lora.rank": _at_least(1),
-    "lora.alpha": ABOVE_ZERO,
-    "lora.targets": (lambda value: bool(value) and all(value), "at least one layer's name"),
-    "train.steps": _at_least(1),
-    "train.epochs": _at_least(1),
-    "train.batch": _at_least(1),
-    "train.rows": _at_least(1),
-    "train.lr": ABOVE_ZERO,
-    "train.betas": (lambda value: all(0 <= beta < 1 for beta in value), "two numbers from 0 to below 1"),
-    "train.weight_decay": _at_least(0),
-    "train.eps": ABOVE_ZERO,
-    "train.warmup_steps": _at_least(0),
-    "train.max_grad_norm": ABOVE_ZERO,
-    "evaluation.prompts": _at_least(1),
-    "evaluation.neutral": _at_least(0),
-    "evaluation.samples": _at_least(1),
-    "evaluation.steps": _at_least(1),
-    "evaluation.guidance": _at_least(0),
-    "evaluation.seed": _at_least(0),
-    "scoring.metrics": (lambda value: set(value) <= set(METRICS), f"names among {', '.join(METRICS)}"),
-    "scoring.features": (lambda value: value in EMBEDDINGS, f"one of {', '.join(EMBEDDINGS)}"),
-    "study": (
-        lambda value: STUDY.fullmatch(value) is not None,
-        "letters, digits, `_`, `-` and `.`, at most 81, the first a letter or digit",
-    ),
-    "output": (bool, "a folder"),
-    "device": DEVICE,
-    "threads": _at_least(1),
-    "save_seconds": ABOVE_ZERO,
-}
-"""None passes wherever the type allows it: it means that there is no such limit, or that it is found out."""
-
-
-LAUNCHING: dict[str, Rule] = {
-    "cluster.jobs": _at_least(1),
-    "cluster.lanes": _at_least(1),
-    "cluster.minutes": _at_least(1),
-    "cluster.min_minutes": _at_least(1),
-    "cluster.max_minutes": _at_least(1),
-    "cluster.max_array": _at_least(1),
-    "cluster.warn_seconds": _at_least(1),
-    "budget.su": _at_least(0),
-    "tune.trials": _at_least(1),
-    "tune.parallel": _at_least(1),
-    "tune.seed": _at_least(0),
-}
-"""The same for a study as a whole."""
+RULES = rules(RunConfig)
+"""The settings of a run whose values are checked. None passes wherever the type allows it."""
+LAUNCHING = {name: rule for name, rule in rules(SweepConfig).items() if name not in policies(RunConfig)}
+"""The same of a study as a whole."""
 
 
 def of_setting(name: str, value: Any) -> str | None:
     """What the setting must be in words, if it cannot have this value of its type."""
-    holds, expected = RULES.get(name, (lambda _: True, ""))
-    return expected if value is not None and not holds(value) else None
+    rule = RULES.get(name)
+    return rule.expected if rule and value is not None and not rule.holds(value) else None
 
 
 def check(config: RunConfig) -> list[str]:
-    """Every fault of one run's settings, as sentences; empty if there is none."""
-    return [*_ranges(config, RULES), *_combinations(config)]
+    """Every fault of one run's settings, and of its command's own, as sentences; empty if there is none."""
+    return [*_ranges(config, rules(type(config))), *_combinations(config)]
 
 
 def check_launching(config: SweepConfig) -> list[str]:
@@ -156,11 +73,11 @@ def check_output(output: str | Path) -> None:
         ) from None
 
 
-def _ranges(config: RunConfig, rules: Mapping[str, Rule]) -> Iterator[str]:
-    for name, (holds, expected) in rules.items():
+def _ranges(config: RunConfig, checked: Mapping[str, Rule]) -> Iterator[str]:
+    for name, rule in checked.items():
         value = functools.reduce(getattr, name.split("."), config)
-        if value is not None and not holds(value):
-            yield f"{name}={_written(value)}: expected {expected}."
+        if value is not None and not rule.holds(value):
+            yield f"{name}={_written(value)}: expected {rule.expected}."
 
 
 def _combinations(config: RunConfig) -> Iterator[str]:

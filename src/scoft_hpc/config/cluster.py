@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import Any
 
+from scoft_hpc.config.setting import ABOVE_ZERO, at_least, policies, setting
 from scoft_hpc.errors import ConfigError
 
 
@@ -42,12 +44,12 @@ class Gpu:
         type: Slurm's word for it where that is not the key in `Cluster.gpus`; empty: asked for without a type.
     """
 
-    su_per_hour: float = 1.0
-    cores: int | None = None
-    memory_gb: float | None = None
-    most_memory_gb: float | None = None
-    tflops: float = 10.0
-    vram_gb: float | None = None
+    su_per_hour: float = setting(1.0, allowed=at_least(0))
+    cores: int | None = setting(None, allowed=ABOVE_ZERO)
+    memory_gb: float | None = setting(None, allowed=ABOVE_ZERO)
+    most_memory_gb: float | None = setting(None, allowed=ABOVE_ZERO)
+    tflops: float = setting(10.0, allowed=ABOVE_ZERO)
+    vram_gb: float | None = setting(None, allowed=ABOVE_ZERO)
     bf16: bool = True
     partition: str | None = None
     type: str | None = None
@@ -76,8 +78,8 @@ class Cluster:
 
     name: str = "local"
     scheduler: Scheduler = Scheduler.local
-    jobs: int | None = None
-    lanes: int | None = None
+    jobs: int | None = setting(None, allowed=at_least(1))
+    lanes: int | None = setting(None, allowed=at_least(1))
     account: str | None = None
     partition: str | None = None
     qos: str | None = None
@@ -85,11 +87,11 @@ class Cluster:
     gpu: str | None = None
     gpus: dict[str, Any] = field(default_factory=dict)
     gpu_flag: GpuFlag = GpuFlag.gpus
-    minutes: int | None = None
-    min_minutes: int = 10
-    max_minutes: int = 2880
-    max_array: int = 1001
-    warn_seconds: int = 120
+    minutes: int | None = setting(None, allowed=at_least(1))
+    min_minutes: int = setting(10, allowed=at_least(1))
+    max_minutes: int = setting(2880, allowed=at_least(1))
+    max_array: int = setting(1001, allowed=at_least(1))
+    warn_seconds: int = setting(120, allowed=at_least(1))
     python: str | None = None
     setup: list[str] = field(default_factory=list)
     sbatch: dict[str, str] = field(default_factory=dict)
@@ -136,12 +138,11 @@ def from_plain(values: Mapping[str, Any]) -> Cluster:
     return Cluster(**kept)
 
 
-def _fits(key: str, value: Any) -> bool:
-    if value is None:
-        return key not in ("su_per_hour", "tflops", "bf16")
-    if key in ("partition", "type"):
-        return isinstance(value, str)
-    if key == "bf16":
-        return isinstance(value, bool)
-    number = isinstance(value, int) or (key != "cores" and isinstance(value, float))
-    return number and not isinstance(value, bool) and (value > 0 or (key == "su_per_hour" and value == 0))
+def _fits(name: str, value: Any) -> bool:
+    """Whether a field of `Gpu` can have the value: its type, read strictly, and its range."""
+    hint, rule = typing.get_type_hints(Gpu)[name], policies(Gpu)[name].allowed
+    types = typing.get_args(hint) or (hint,)
+    if value is None or isinstance(value, bool):
+        return type(value) in types
+    typed = isinstance(value, (int, float) if float in types else types)
+    return typed and (rule is None or rule.holds(value))

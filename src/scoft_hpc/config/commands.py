@@ -8,6 +8,7 @@ from typing import Any
 
 from scoft_hpc.config.cluster import Cluster
 from scoft_hpc.config.schema import Data, RunConfig
+from scoft_hpc.config.setting import ABOVE_ZERO, at_least, setting
 
 
 class CaptionSource(Enum):
@@ -46,10 +47,10 @@ class Download:
         megabytes: of the largest image.
     """
 
-    jobs: int = 4
-    tries: int = 4
-    seconds: float = 30.0
-    megabytes: float = 20.0
+    jobs: int = setting(4, allowed=ABOVE_ZERO)
+    tries: int = setting(4, allowed=ABOVE_ZERO)
+    seconds: float = setting(30.0, allowed=ABOVE_ZERO)
+    megabytes: float = setting(20.0, allowed=ABOVE_ZERO)
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,9 @@ class Rewriter:
     url: str = ""
     model: str = ""
     instruction: str | None = None
-    jobs: int = 2
-    tries: int = 5
-    seconds: float = 60.0
+    jobs: int = setting(2, allowed=ABOVE_ZERO)
+    tries: int = setting(5, allowed=ABOVE_ZERO)
+    seconds: float = setting(60.0, allowed=ABOVE_ZERO)
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Ablation:
 class Budget:
     """What a study may cost in service units, spent and estimated together; None: no limit."""
 
-    su: float | None = None
+    su: float | None = setting(None, allowed=at_least(0))
 
 
 class Sampler(Enum):
@@ -144,21 +145,21 @@ class Tune:
     """
 
     space: dict[str, Any] = field(default_factory=dict)
-    trials: int = 16
-    parallel: int = 4
+    trials: int = setting(16, allowed=at_least(1))
+    parallel: int = setting(4, allowed=at_least(1))
     measure: str | None = None
     sampler: Sampler = Sampler.tpe
-    seed: int = 0
+    seed: int = setting(0, allowed=at_least(0))
 
 
 @dataclass(frozen=True)
 class SweepConfig(RunConfig):
     """A study: `culture` is a name, a list or `all`; `seed` a number or a list."""
 
-    culture: Any = "all"
-    seed: Any = 0
-    ablation: Ablation = Ablation()
-    plan: PlanMode = PlanMode.run
-    cluster: Cluster = field(default_factory=Cluster)
-    budget: Budget = Budget()
-    tune: Tune = Tune()
+    culture: Any = setting("all", axis=False)
+    seed: Any = setting(0, axis=False, reported=False)
+    ablation: Ablation = setting(Ablation(), axis=False, reported=False)
+    plan: PlanMode = setting(PlanMode.run, axis=False, reported=False)
+    cluster: Cluster = setting(default_factory=Cluster, axis=False)
+    budget: Budget = setting(Budget(), axis=False)
+    tune: Tune = setting(Tune(), axis=False, reported=False)

@@ -6,51 +6,38 @@ run, which stands for all of them: `ldm` is the same under every feature distanc
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import operator
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from scoft_hpc.config.plain import plain, science
-from scoft_hpc.config.schema import Form, NegativeSource, Prompting, RunConfig, Variant
+from scoft_hpc.config.schema import Prompting, RunConfig
+from scoft_hpc.config.setting import policies
+from scoft_hpc.config.terms import TERMS, Variant
 
-TRAINING = ("objective", "lora", "train", "data.negatives", "data.random_flip")
-ROLLOUT = (
-    "objective.distance", "objective.digest", "objective.w_c", "objective.w_vgg", "objective.every",
-    "objective.cadence", "objective.gradient", "objective.guidance", "objective.rollout_steps",
-)  # fmt: skip
-TRIPLET = ("objective.triplet_lambda", "objective.triplet_margin")
-CONTRAST = ("objective.form", *TRIPLET, "data.negatives")
 
-UNUSED: dict[Variant, tuple[str, ...]] = {
-    Variant.base: TRAINING,
-    Variant.ldm: ("objective.w_m", *ROLLOUT, *CONTRAST),
-    Variant.m: (*ROLLOUT, *CONTRAST),
-    Variant.mp: CONTRAST,
-    Variant.mpc: (),
-}
-"""The settings that a variant does not depend on: those of terms that it does not have."""
-
-DRAWING = ("neutral", "steps", "guidance", "seed", "prompting")
-UNDRAWN = tuple(f"evaluation.{name}" for name in DRAWING)
-"""The settings that a run on another generator's images, for which nothing is drawn, does not depend on either."""
+@functools.cache
+def unused_by(variant: Variant) -> tuple[str, ...]:
+    """The settings, and groups of settings, that a variant does not depend on: those of terms that it does not have."""
+    used = policies(RunConfig).items()
+    return tuple(n for n, p in used if p.used_by is not None and not p.used_by & TERMS[variant])
 
 
 def unused(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """The settings that a run does not depend on, given all of them as plain data: what its variant does not use, and
     what another setting leaves without effect.
     """
-    names = UNUSED[Variant[settings["variant"]]]
-    if settings["objective"]["form"] == Form.official.name:
-        names += TRIPLET
-    if settings["train"]["steps"] is not None:
-        names += ("train.epochs",)
-    if settings["data"]["negatives"]["source"] != NegativeSource.img2img.name:
-        names += ("data.negatives.strength",)
-    if settings["evaluation"]["images"]:
-        names += UNDRAWN
-    return names
+    without_effect = []
+    for name, policy in policies(RunConfig).items():
+        if policy.used_if is not None:
+            group = functools.reduce(operator.getitem, name.split(".")[:-1], settings)
+            if not policy.used_if(group):
+                without_effect.append(name)
+    return (*unused_by(Variant[settings["variant"]]), *without_effect)
 
 
 def without(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

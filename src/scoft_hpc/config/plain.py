@@ -10,6 +10,8 @@ from collections.abc import Hashable, Iterator, Mapping
 from enum import Enum
 from typing import Any, cast
 
+from scoft_hpc.config.setting import policy_of
+
 
 def science(value: Any) -> Any:
     """The science half of a dataclass as plain JSON data: infra fields left out, enums by name."""
@@ -33,7 +35,7 @@ def _fields(kind: Hashable, whole: bool) -> tuple[str, ...] | None:
     """The names of a dataclass's fields; None of any other type. Once a type: a plan asks thousands of times."""
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         return None
-    return tuple(f.name for f in dataclasses.fields(kind) if whole or not f.metadata.get("infra"))
+    return tuple(f.name for f in dataclasses.fields(kind) if whole or not policy_of(f).infra)
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

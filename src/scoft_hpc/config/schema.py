@@ -1,111 +1,63 @@
-"""Every setting, its type and its default: the authors' example script, unless marked [ours].
+"""Every setting, its type, its default and its policies: the authors' example script, unless marked [ours].
 
 A config has two halves. The *science* half decides what a run computes and is hashed into its id; the *infra*
-half (fields made with `infra`) decides where and how, and is not.
+half (`infra=True`) decides where and how, and is not. `config.setting` says what the other policies mean.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from enum import Enum
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from scoft_hpc.config.choices import Architecture as Architecture
+from scoft_hpc.config.choices import Cadence as Cadence
+from scoft_hpc.config.choices import Form as Form
+from scoft_hpc.config.choices import Gradient as Gradient
+from scoft_hpc.config.choices import LrSchedule as LrSchedule
+from scoft_hpc.config.choices import NegativeSource as NegativeSource
+from scoft_hpc.config.choices import Precision as Precision
+from scoft_hpc.config.choices import Prompting as Prompting
+from scoft_hpc.config.choices import WandbMode as WandbMode
 from scoft_hpc.config.metrics import METRICS
-
-INFRA = {"infra": True}
-"""The mark of a field that the run's identity leaves out."""
-
-
-def infra(default: Any) -> Any:
-    """A field of the infra half."""
-    return field(default=default, metadata=INFRA)
-
-
-class Variant(Enum):
-    """The rows of the ablation that the study ranks; `config.terms.TERMS` says which terms each has."""
-
-    base = "base"
-    ldm = "ldm"
-    m = "m"
-    mp = "mp"
-    mpc = "mpc"
-
-
-class Form(Enum):
-    """How L_C joins S(x_hat, x+) and S(x_hat, x-): the code's difference, or the paper's triplet."""
-
-    official = "official"
-    triplet = "triplet"
-
-
-class Gradient(Enum):
-    """Which U-Net call of the rollout keeps its graph."""
-
-    first = "first"
-    last = "last"
-    random = "random"
-
-
-class Cadence(Enum):
-    """What `objective.every` counts: micro-steps (one pair each), as the authors do, or whole updates."""
-
-    micro_step = "micro_step"
-    update = "update"
-
-
-class Precision(Enum):
-    """Of the frozen networks; the adapters, their gradients and AdamW are fp32 in any case.
-
-    fp16 scales each lane's loss so that small gradients survive; bf16 needs an Ampere GPU or newer, and no scaling.
-    """
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    bf16 = "bf16"
-
-
-class Architecture(Enum):
-    """What a single-file checkpoint, or `model.path=random`, is; a folder says so itself."""
-
-    sd1 = "sd1"  # Stable Diffusion 1.x
-    sd2_base = "sd2_base"  # 2.x, 512 px, eps-prediction
-    sd2 = "sd2"  # 2.x, 768 px, v-prediction
-
-
-class LrSchedule(Enum):
-    constant = "constant"
-    cosine = "cosine"
-
-
-class NegativeSource(Enum):
-    """Where missing negatives come from: nowhere (given ones only), or drawn by the un-fine-tuned base."""
-
-    given = "given"
-    txt2img = "txt2img"
-    img2img = "img2img"
-    depth = "depth"  # a ControlNet keeps the positive's depth: the authors' way
-
-
-class Prompting(Enum):
-    """What the model is told for an evaluation prompt: the prompt, the culture's name besides, or another text."""
-
-    asked = "asked"
-    named = "named"
-    rewritten = "rewritten"
-
-
-class WandbMode(Enum):
-    offline = "offline"
-    online = "online"
-    disabled = "disabled"
-
+from scoft_hpc.config.setting import ABOVE_ZERO, SHARE, Rule, at_least, one_of, setting
+from scoft_hpc.config.terms import CONTRAST, MEMORIZATION, ROLLOUT, TRAINING
+from scoft_hpc.config.terms import Variant as Variant
+from scoft_hpc.study.paths import STUDY
 
 DISTANCES = ("toy", "dreamsim", "dino", "clip", "blip2", "vgg")
 """The feature distances; `perceptual.registry` has a network for each."""
 
 EMBEDDINGS = ("toy", "dino")
 """The networks whose features of an image judge a run's samples; `evaluation.embedders` has each."""
+
+FILLED_IN = "the plan fills it in"
+"""Why a search does not try a name or a digest."""
+EIGHTS = Rule(lambda value: value > 0 and value % 8 == 0, "a multiple of 8: the VAE scales by 8")
+TARGETS = Rule(lambda value: bool(value) and all(value), "at least one layer's name")
+BETAS = Rule(lambda value: all(0 <= beta < 1 for beta in value), "two numbers from 0 to below 1")
+METRIC_NAMES = Rule(lambda value: set(value) <= set(METRICS), f"names among {', '.join(METRICS)}")
+FOLDER = Rule(bool, "a folder")
+ALL_AT_ONCE = "a trial is all cultures and seeds that are asked for"
+DEVICE = Rule(
+    lambda value: re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", value) is not None,
+    "auto, cpu, cuda or cuda:N",
+)
+STUDY_NAME = Rule(
+    lambda value: STUDY.fullmatch(value) is not None,
+    "letters, digits, `_`, `-` and `.`, at most 81, the first a letter or digit",
+)
+
+
+def _draws(evaluation: Mapping[str, Any]) -> bool:
+    """Whether samples are drawn: not where another generator's images are scored instead."""
+    return not evaluation["images"]
+
+
+def _triplet(objective: Mapping[str, Any]) -> bool:
+    return bool(objective["form"] == Form.triplet.name)
 
 
 @dataclass(frozen=True)
@@ -119,21 +71,21 @@ class Model:
         shrink: of `random` (or a single file of such a model): the layers' widths are divided by it.
         pickle: whether weights in pickle form may be loaded.
         compile: whether the U-Net goes through torch.compile.
-        gflop: of a U-Net pass over one sample; None: Stable Diffusion 1.x's, for the price.
+        gflop: of a U-Net pass over one row; None: as counted for the architecture (`inputs.model_costs`).
     """
 
-    name: str = "toy"
-    path: str = infra("toy")
-    revision: str | None = infra(None)
-    architecture: Architecture = infra(Architecture.sd1)
-    tokenizer: str = infra("openai/clip-vit-large-patch14")
-    shrink: int = infra(1)
-    pickle: bool = infra(False)
-    compile: bool = infra(False)
-    resolution: int = 512
+    name: str = setting("toy", not_searched=FILLED_IN)
+    path: str = setting("toy", infra=True)
+    revision: str | None = setting(None, infra=True)
+    architecture: Architecture = setting(Architecture.sd1, infra=True)
+    tokenizer: str = setting("openai/clip-vit-large-patch14", infra=True)
+    shrink: int = setting(1, infra=True, allowed=at_least(1))
+    pickle: bool = setting(False, infra=True)
+    compile: bool = setting(False, infra=True)
+    resolution: int = setting(512, allowed=EIGHTS)
     precision: Precision = Precision.fp32
-    gflop: float | None = infra(None)
-    digest: str = ""  # of the weights; filled in by the plan
+    gflop: float | None = setting(None, infra=True, allowed=ABOVE_ZERO)
+    digest: str = setting("", not_searched=FILLED_IN)  # of the weights; filled in by the plan
 
 
 @dataclass(frozen=True)
@@ -145,26 +97,30 @@ class Negatives:
     """
 
     source: NegativeSource = NegativeSource.img2img
-    per_positive: int = 1
-    strength: float = 0.9
-    steps: int = 20
-    guidance: float = 4.5
-    seed: int = 0
-    depth_path: str = infra("Intel/dpt-large")
-    controlnet_path: str = infra("lllyasviel/sd-controlnet-depth")
-    digest: str = ""  # of the depth estimator and the ControlNet; filled in by the plan
+    per_positive: int = setting(1, allowed=at_least(1))
+    strength: float = setting(
+        0.9, allowed=SHARE, used_if=lambda negatives: negatives["source"] == NegativeSource.img2img.name
+    )
+    steps: int = setting(20, allowed=at_least(1))
+    guidance: float = setting(4.5, allowed=at_least(0))
+    seed: int = setting(0, allowed=at_least(0))
+    depth_path: str = setting("Intel/dpt-large", infra=True)
+    controlnet_path: str = setting("lllyasviel/sd-controlnet-depth", infra=True)
+    # Of the depth estimator and the ControlNet; filled in by the plan.
+    digest: str = setting("", not_searched=FILLED_IN)
 
 
 @dataclass(frozen=True)
 class Data:
     """Cultures on disk: `<root>/<culture>/train/metadata.jsonl`. `toy` renders its own below `output`."""
 
-    name: str = "toy"
-    root: str | None = infra(None)
-    pairs: int | None = None  # use only the first so many pairs
-    random_flip: bool = True
-    negatives: Negatives = Negatives()
-    digest: str = ""  # of the culture's rows and images; filled in by the plan
+    name: str = setting("toy", not_searched=FILLED_IN)
+    root: str | None = setting(None, infra=True)
+    pairs: int | None = setting(None, allowed=at_least(1))  # use only the first so many pairs
+    random_flip: bool = setting(True, used_by=TRAINING, per_lane=True)
+    negatives: Negatives = setting(Negatives(), used_by=CONTRAST, per_lane=True)
+    # Of the culture's rows and images; filled in by the plan.
+    digest: str = setting("", per_lane=True, not_searched=FILLED_IN)
 
 
 @dataclass(frozen=True)
@@ -175,30 +131,36 @@ class Objective:
         distance_path, vgg_path: the networks of S and of VGG: hub ids, folders or files; None: each one's own hub id.
     """
 
-    form: Form = Form.official
-    distance: str = "dreamsim"
-    distance_path: str | None = infra(None)
-    w_ldm: float = 0.7
-    w_m: float = 0.3
-    w_c: float = 0.05
-    w_vgg: float = 0.01
-    vgg_path: str | None = infra(None)
-    every: int = 10
-    cadence: Cadence = Cadence.micro_step
-    gradient: Gradient = Gradient.first
-    guidance: float = 4.5
-    rollout_steps: int = 20
-    triplet_lambda: float = 1.0  # [ours]: the published code has no hinge
-    triplet_margin: float = 0.1  # [ours]
-    digest: str = ""  # of the networks of S and VGG; filled in by the plan
+    form: Form = setting(Form.official, used_by=CONTRAST, per_lane=True)
+    distance: str = setting("dreamsim", used_by=ROLLOUT, per_lane=True, allowed=one_of(DISTANCES))
+    distance_path: str | None = setting(None, infra=True)
+    w_ldm: float = setting(0.7, per_lane=True, allowed=at_least(0))
+    w_m: float = setting(0.3, used_by=MEMORIZATION, per_lane=True, allowed=at_least(0))
+    w_c: float = setting(0.05, used_by=ROLLOUT, per_lane=True, allowed=at_least(0))
+    w_vgg: float = setting(0.01, used_by=ROLLOUT, per_lane=True, allowed=at_least(0))
+    vgg_path: str | None = setting(None, infra=True)
+    every: int = setting(10, used_by=ROLLOUT, allowed=at_least(1))
+    cadence: Cadence = setting(Cadence.micro_step, used_by=ROLLOUT)
+    gradient: Gradient = setting(Gradient.first, used_by=ROLLOUT, per_lane=True)
+    guidance: float = setting(4.5, used_by=ROLLOUT, allowed=at_least(0))
+    rollout_steps: int = setting(20, used_by=ROLLOUT, allowed=at_least(2))
+    # The published code has no hinge: these two are [ours].
+    triplet_lambda: float = setting(
+        1.0, used_by=CONTRAST, used_if=_triplet, per_lane=True, allowed=at_least(0)
+    )
+    triplet_margin: float = setting(
+        0.1, used_by=CONTRAST, used_if=_triplet, per_lane=True, allowed=at_least(0)
+    )
+    # Of the networks of S and VGG; filled in by the plan.
+    digest: str = setting("", used_by=ROLLOUT, per_lane=True, not_searched=FILLED_IN)
 
 
 @dataclass(frozen=True)
 class Lora:
-    rank: int = 64
-    alpha: float | None = None  # None: as the rank, so the scale is 1
-    targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
-    kohya: bool = infra(False)  # also write the file with the keys that ComfyUI and A1111 read
+    rank: int = setting(64, allowed=at_least(1))
+    alpha: float | None = setting(None, allowed=ABOVE_ZERO)  # None: as the rank, so the scale is 1
+    targets: tuple[str, ...] = setting(("to_q", "to_k", "to_v", "to_out.0"), allowed=TARGETS)
+    kohya: bool = setting(False, infra=True)  # also write the file with the keys that ComfyUI and A1111 read
 
 
 @dataclass(frozen=True)
@@ -210,17 +172,17 @@ class Train:
         rows: at most so many rows, of all lanes together, go through the U-Net at a time; None: what fits the memory.
     """
 
-    steps: int | None = None
-    epochs: int = 100
-    batch: int = 4
-    rows: int | None = infra(None)
-    lr: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 1e-2
-    eps: float = 1e-8
+    steps: int | None = setting(None, allowed=at_least(1))
+    epochs: int = setting(100, allowed=at_least(1), used_if=lambda train: train["steps"] is None)
+    batch: int = setting(4, allowed=at_least(1))
+    rows: int | None = setting(None, infra=True, allowed=at_least(1))
+    lr: float = setting(1e-4, per_lane=True, allowed=ABOVE_ZERO)
+    betas: tuple[float, float] = setting((0.9, 0.999), allowed=BETAS)
+    weight_decay: float = setting(1e-2, allowed=at_least(0))
+    eps: float = setting(1e-8, allowed=ABOVE_ZERO)
     schedule: LrSchedule = LrSchedule.cosine
-    warmup_steps: int = 0
-    max_grad_norm: float = 1.0
+    warmup_steps: int = setting(0, allowed=at_least(0))
+    max_grad_norm: float = setting(1.0, allowed=ABOVE_ZERO)
 
     def updates(self, pairs: int) -> int:
         """How many updates a run over so many pairs makes."""
@@ -237,16 +199,18 @@ class Evaluation:
         images: a folder of images that another generator made for the prompts, scored in place of a base's samples.
     """
 
-    prompts: int = 8  # at most so many prompts a culture
-    neutral: int = 8  # at most so many prompts that name no culture: what is forgotten shows there
-    samples: int = 3  # a prompt
-    steps: int = 50
-    guidance: float = 4.5
-    seed: int = 0
-    prompting: Prompting = Prompting.asked
-    rewrites: str | None = infra(None)
-    images: str | None = infra(None)
-    digest: str = ""  # of what the model is told, or of the images; filled in by the plan
+    prompts: int = setting(8, allowed=at_least(1))  # at most so many prompts a culture
+    # At most so many prompts that name no culture: what is forgotten shows there.
+    neutral: int = setting(8, used_if=_draws, allowed=at_least(0))
+    samples: int = setting(3, allowed=at_least(1))  # a prompt
+    steps: int = setting(50, used_if=_draws, allowed=at_least(1))
+    guidance: float = setting(4.5, used_if=_draws, allowed=at_least(0))
+    seed: int = setting(0, used_if=_draws, allowed=at_least(0))
+    prompting: Prompting = setting(Prompting.asked, used_if=_draws, per_lane=True)
+    rewrites: str | None = setting(None, infra=True)
+    images: str | None = setting(None, infra=True)
+    # Of the model's prompts, or of the images; filled in by the plan.
+    digest: str = setting("", per_lane=True)
 
 
 @dataclass(frozen=True)
@@ -261,8 +225,10 @@ class Scoring:
         clip: the CLIP of CLIPScore and CMMD: a hub id, a folder, or `toy`.
     """
 
-    metrics: tuple[str, ...] = tuple(spec.name for spec in METRICS.values() if spec.by_default)
-    features: str = "dino"
+    metrics: tuple[str, ...] = setting(
+        tuple(spec.name for spec in METRICS.values() if spec.by_default), allowed=METRIC_NAMES
+    )
+    features: str = setting("dino", allowed=one_of(EMBEDDINGS))
     features_path: str | None = None
     clip: str = "openai/clip-vit-large-patch14"
 
@@ -285,21 +251,30 @@ class Wandb:
 class RunConfig:
     """One run: a culture, a variant and a seed, with every setting that they train under."""
 
-    culture: str = "korea"
-    variant: Variant = Variant.mpc
-    seed: int = 0
+    culture: str = setting("korea", per_lane=True, not_searched=ALL_AT_ONCE)
+    variant: Variant = setting(
+        Variant.mpc,
+        per_lane=True,
+        reported=False,
+        not_searched="which terms help is an ablation's question; a search is of one variant",
+    )
+    seed: int = setting(0, per_lane=True, reported=False, not_searched=ALL_AT_ONCE, allowed=at_least(0))
     model: Model = Model()
     data: Data = Data()
-    objective: Objective = Objective()
-    lora: Lora = Lora()
-    train: Train = Train()
-    evaluation: Evaluation = Evaluation()
+    objective: Objective = setting(Objective(), used_by=TRAINING)
+    lora: Lora = setting(Lora(), used_by=TRAINING)
+    train: Train = setting(Train(), used_by=TRAINING)
+    evaluation: Evaluation = setting(
+        Evaluation(), not_searched="it decides how a trial is scored, not how well it is trained"
+    )
 
-    scoring: Scoring = field(default=Scoring(), metadata=INFRA)
-    study: str | None = infra(None)
-    output: str = infra("outputs")
-    device: str = infra("auto")
-    threads: int | None = infra(None)  # CPU threads of a job; None: the cores shared out among the jobs
-    save_seconds: float = infra(60.0)
-    wandb: Wandb = field(default=Wandb(), metadata=INFRA)
-    tensorboard: bool = infra(False)  # event files too, while the jobs run and when results are gathered
+    scoring: Scoring = setting(Scoring(), infra=True)
+    study: str | None = setting(None, infra=True, axis=False, reported=False, allowed=STUDY_NAME)
+    output: str = setting("outputs", infra=True, axis=False, allowed=FOLDER)
+    device: str = setting("auto", infra=True, allowed=DEVICE)
+    # CPU threads of a job; None: the cores shared out among the jobs.
+    threads: int | None = setting(None, infra=True, allowed=at_least(1))
+    save_seconds: float = setting(60.0, infra=True, allowed=ABOVE_ZERO)
+    wandb: Wandb = setting(Wandb(), infra=True)
+    # Event files too, while the jobs run and when results are gathered.
+    tensorboard: bool = setting(False, infra=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -13,6 +13,7 @@ from scoft_hpc.config import check
 from scoft_hpc.config.nodes import settings, takes
 from scoft_hpc.config.plain import flat, science
 from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.config.setting import lineage
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.text import did_you_mean
 
@@ -132,26 +133,13 @@ def _kinds(name: str) -> set[type]:
     return {kind for kind in kinds if isinstance(kind, type) and kind is not type(None)}
 
 
-REFUSED: tuple[tuple[Callable[[str], bool], str], ...] = (
-    (lambda name: name in ("culture", "seed"), "a trial is all cultures and seeds that are asked for"),
-    (
-        lambda name: name == "variant",
-        "which terms help is an ablation's question; a search is of one variant",
-    ),
-    (
-        lambda name: name.startswith("evaluation."),
-        "it decides how a trial is scored, not how well it is trained",
-    ),
-    (lambda name: name.endswith((".digest", ".name")), "the plan fills it in"),
-)
-
-
 def _why_not(name: str) -> str:
-    told = next((why for holds, why in REFUSED if holds(name)), None)
-    return told or "it says where and how a run is made, not what it computes"
+    """Why a setting is not searched: as it says itself, or a group around it."""
+    reasons = (policy.not_searched for policy in lineage(RunConfig, name))
+    return next(filter(None, reasons), "it says where and how a run is made, not what it computes")
 
 
 def _searchable() -> list[str]:
-    """The settings that a search may try: of the science half, but for those that REFUSED names."""
-    names = dict(flat(science(RunConfig())))
-    return [name for name in names if not any(holds(name) for holds, _ in REFUSED)]
+    """The settings that a search may try: of the science half, but for those that say why not."""
+    names = (name for name, _ in flat(science(RunConfig())))
+    return [name for name in names if not any(policy.not_searched for policy in lineage(RunConfig, name))]

@@ -1,10 +1,18 @@
-"""Which terms a variant has, and their weighted sum."""
+"""Which terms of the objective a variant has."""
 
 from __future__ import annotations
 
 from enum import Enum
 
-from scoft_hpc.config.schema import Variant
+
+class Variant(Enum):
+    """The rows of the ablation that the study ranks; TERMS says which terms each has."""
+
+    base = "base"
+    ldm = "ldm"
+    m = "m"
+    mp = "mp"
+    mpc = "mpc"
 
 
 class Term(Enum):
@@ -25,7 +33,16 @@ TERMS: dict[Variant, frozenset[Term]] = {
 }
 """L_C contains L_P's S(x_hat, x+), so the full method `mpc` has c in p's place (SCoFT train.py, `--onlypositive`)."""
 
+TRAINING = frozenset(Term)
+"""What every trained run has one of."""
+ROLLOUT = frozenset({Term.p, Term.c})
+"""The terms that compare a decoded rollout x_hat."""
+CONTRAST = frozenset({Term.c})
+"""The term that needs negatives."""
+MEMORIZATION = frozenset({Term.m})
+"""The term that needs generic captions."""
+
 
 def imagines(variant: Variant) -> bool:
     """Whether the variant looks at a decoded rollout x_hat."""
-    return bool(TERMS[variant] & {Term.p, Term.c})
+    return bool(TERMS[variant] & ROLLOUT)

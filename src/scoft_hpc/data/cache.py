@@ -20,11 +20,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from scoft_hpc.config import memory
 from scoft_hpc.config.schema import NegativeSource, RunConfig
 from scoft_hpc.data import images
 from scoft_hpc.data.negatives.draw import draw
 from scoft_hpc.errors import DataError
+from scoft_hpc.inputs import memory_model
 from scoft_hpc.inputs.cache_key import folder_of
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.losses.perceptual import Distance
@@ -93,7 +93,7 @@ def prepare(config: RunConfig, manifest: Manifest, base: Base, stop: Stop) -> Pa
     if folder.is_dir():
         return folder
     log.info("preparing %s (%d pairs) in %s", manifest.culture, len(manifest.pairs), folder)
-    _require_room(folder, memory.cache_gb(config, len(manifest.pairs)))
+    _require_room(folder, memory_model.cache_gb(config, len(manifest.pairs)))
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.mkdir(parents=True)
@@ -237,7 +237,7 @@ def _require_room(folder: Path, gigabytes: float) -> None:
 
 
 def _free_gb(path: Path) -> float:
-    return shutil.disk_usage(next(p for p in path.parents if p.is_dir())).free / memory.GB
+    return shutil.disk_usage(next(p for p in path.parents if p.is_dir())).free / memory_model.GB
 
 
 def _no_room(path: Path, error: OSError) -> str:

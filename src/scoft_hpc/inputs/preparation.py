@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from scoft_hpc.config import check
 from scoft_hpc.config.commands import CaptionSource, PrepareConfig
-from scoft_hpc.config.plain import plain
 from scoft_hpc.errors import ConfigError, ScoftError
 from scoft_hpc.inputs import dataset, dataset_docs
 from scoft_hpc.inputs.checkpoints import base_model as model_weights
@@ -39,14 +38,11 @@ class PreparedCulture:
 def setting_faults(config: PrepareConfig) -> list[str]:
     """All that is wrong with the settings, and with the weights that the caches need."""
     faults = check.check(config)
-    given, download = config.data.captions, config.data.download
+    given = config.data.captions
     if given.path and given.source is CaptionSource.given:
         faults.append(
             f"data.captions.path={given.path} is not used: add data.captions.source=blip (or blip2)."
         )
-    for name, value in plain(download).items():
-        if not value > 0:
-            faults.append(f"data.download.{name}={value}: expected more than 0.")
     if config.caches:
         collect(faults, check.check_output, config.output)
         collect(faults, model_weights.resolve, config.model)

@@ -125,9 +125,6 @@ def setting_faults(config: RewriteConfig) -> Iterator[str]:
         yield "rewriter.model is missing: the name that the endpoint has for the model."
     if not path or not path.endswith(".jsonl"):
         yield f"evaluation.rewrites={path}: expected the file to write, as evaluation.rewrites=FILE.jsonl."
-    for name in ("jobs", "tries", "seconds"):
-        if not getattr(settings, name) > 0:
-            yield f"rewriter.{name}={getattr(settings, name)}: expected more than 0."
 
 
 def questions(config: RewriteConfig) -> list[Question]:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 
-from scoft_hpc.config import compose, memory
+from scoft_hpc.config import compose
 from scoft_hpc.config.schema import Model, Objective, Precision, RunConfig, Variant
 from scoft_hpc.config.terms import imagines
 from scoft_hpc.data import cache
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.errors import ConfigError, DataError, ScoftError
-from scoft_hpc.inputs import data_root, dataset
+from scoft_hpc.inputs import data_root, dataset, memory_model
 from scoft_hpc.inputs.cache_key import folder_of
 from scoft_hpc.inputs.checkpoints import base_model
 from scoft_hpc.inputs.dataset import Manifest
@@ -129,7 +129,7 @@ def room(config: RunConfig, lanes: int, device: torch.device) -> Room:
     rows = config.train.rows
     if rows is None and device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-        rows = memory.rows(config, max(1, lanes), free / 1e9)
+        rows = memory_model.rows_per_pass(config, max(1, lanes), free / 1e9)
         log.info("%d rows at a time through the U-Net, of %d lanes", rows, lanes)
     return Room(rows)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from scoft_hpc.config import memory
 from scoft_hpc.data.batch import concatenate
+from scoft_hpc.inputs import memory_model
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.room import Room
 from scoft_hpc.study.interrupt import Stop
@@ -175,7 +175,7 @@ def gradients(base: Base, lanes: Sequence[Lane], rows: int | None = None) -> lis
     batch = concatenate([lane.draw() for lane in lanes])
     terms, share = [lane.terms for lane in lanes], {lane.terms.index: lane.share for lane in lanes}
     parts = list(batch.passes(rows))
-    values = [backward(base, terms, part, share, memory.pictures(rows)) for part in parts]
+    values = [backward(base, terms, part, share, memory_model.images_per_decode(rows)) for part in parts]
     return losses_of(terms, torch.cat([part.lane for part in parts]), torch.cat(values).cpu())
 
 

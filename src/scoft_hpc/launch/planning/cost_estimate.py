@@ -13,10 +13,11 @@ from statistics import median
 from typing import Any
 
 from scoft_hpc.config.cluster import Cluster, from_plain, gpu_of
-from scoft_hpc.config.schema import Model, NegativeSource, RunConfig
+from scoft_hpc.config.schema import NegativeSource, RunConfig
 from scoft_hpc.errors import LaunchError, ScoftError
+from scoft_hpc.inputs.model_costs import DEPTH_GFLOP, costs_of, denoiser_gflop
 from scoft_hpc.launch.planning import plan_store
-from scoft_hpc.launch.planning.packing import DECODED, Pack, cost
+from scoft_hpc.launch.planning.packing import Pack, cost
 from scoft_hpc.launch.planning.plan import Run
 from scoft_hpc.study import job_array, run_status
 from scoft_hpc.study.job_array import Attempt
@@ -24,12 +25,6 @@ from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.paths import StudyDir, studies
 from scoft_hpc.text import plural
 
-GFLOP = 803.0
-"""Of a forward pass over one sample, in Stable Diffusion 1.x at 512 px (counted)."""
-ENCODED = 1117 / 803
-"""A pass of its VAE's encoder over one picture, in forward passes of the U-Net (counted)."""
-CONTROLNET, DEPTH = 283 / 803, 516 / 803
-"""A pass of the depth ControlNet over one sample, and of DPT-large over one picture (counted)."""
 STARTUP = 60.0
 """Seconds until a job's first step, where none was measured: imports from a shared disk, and loading the base."""
 CORE_TFLOPS = 0.02
@@ -101,15 +96,17 @@ def seconds(pack: Pack, pace: Pace) -> float:
 def preparing(run: Run, pace: Pace) -> float:
     """What preparing the run's culture takes, in seconds of its job; negatives that pairs bring are not deducted."""
     settings, guided, pairs = run.config.data.negatives, 2, pairs_of(run.config)
-    work = pairs * 2 * ENCODED  # both flips
+    costs = costs_of(run.config.model)
+    encode = costs.passes(costs.encode)
+    work = pairs * 2 * encode  # both flips
     if settings.source is not NegativeSource.given:
         steps = settings.steps
         if settings.source is NegativeSource.img2img:
             steps -= min(steps - 1, round(steps * (1 - settings.strength)))
-        drawn, steered = ENCODED + DECODED, 1.0
+        once, per_step = encode + costs.passes(costs.decode), 1.0
         if settings.source is NegativeSource.depth:
-            drawn, steered = drawn + DEPTH, 1 + CONTROLNET
-        work += pairs * settings.per_positive * (drawn + steps * guided * steered)
+            once, per_step = once + costs.passes(DEPTH_GFLOP), 1 + costs.passes(costs.controlnet)
+        work += pairs * settings.per_positive * (once + steps * guided * per_step)
     return pace.startup + work * pace.seconds
 
 
@@ -145,15 +142,10 @@ def _estimated(runs: Sequence[Run], cluster: Cluster) -> Pace:
     if _on_cpu(runs):
         cores = gpu.cores or 1
         tflops, what = CORE_TFLOPS * cores, plural(cores, "CPU core")
-    work = sum(cost(run) * _gflop(run.config.model) for run in runs)
+    work = sum(cost(run) * denoiser_gflop(run.config.model) for run in runs)
     total = sum(map(cost, runs))
     unit = work / total / (tflops * 1e3) if total else 0.0
     return Pace(unit, STARTUP, f"estimated from {tflops:g} TFLOP/s of {what}")
-
-
-def _gflop(model: Model) -> float:
-    """Of a forward pass over one sample."""
-    return GFLOP * (model.resolution / 512) ** 2 if model.gflop is None else model.gflop
 
 
 def pairs_of(config: RunConfig) -> int:

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scoft_hpc.config import memory as gpu_memory
 from scoft_hpc.config.cluster import Cluster, Scheduler, gpu_of
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.inputs import memory_model
 
 JOB_BYTES = 10**9
 """Memory that a CPU job of the toy model needs: measured 0.67 GB with 5 lanes, 0.87 GB with 25."""
 
-LANES = gpu_memory.MOST
+LANES = memory_model.MAX_LANES
 """Lanes of a pack at most where neither `cluster.lanes` nor a GPU's memory says; `JOB_BYTES` holds them."""
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -71,7 +71,7 @@ def lanes_of(configs: Sequence[RunConfig], cluster: Cluster) -> int:
         return LANES
     sizes = {replace(config, culture="", seed=0, data=replace(config.data, digest="")) for config in configs}
     return min(
-        (max(1, gpu_memory.lanes(config, gigabytes)) for config in sizes if config.device != "cpu"),
+        (max(1, memory_model.max_lanes(config, gigabytes)) for config in sizes if config.device != "cpu"),
         default=LANES,
     )
 

@@ -11,29 +11,15 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from scoft_hpc.config.identity import UNUSED, without
+from scoft_hpc.config.identity import unused_by, without
 from scoft_hpc.config.plain import science
 from scoft_hpc.config.schema import RunConfig, Variant
+from scoft_hpc.config.setting import policies
+from scoft_hpc.inputs.model_costs import costs_of
 from scoft_hpc.launch.planning.plan import Run
 
-MAY_DIFFER = {
-    "": {"culture", "variant", "seed"},
-    "data": {"digest", "negatives", "random_flip"},
-    "objective": {
-        "digest", "form", "distance", "gradient", "w_ldm", "w_m", "w_c", "w_vgg", "triplet_lambda", "triplet_margin",
-    },
-    "train": {"lr"},
-    "evaluation": {"prompting", "digest"},
-}  # fmt: skip
+PER_LANE = tuple(name for name, policy in policies(RunConfig).items() if policy.per_lane)
 """The science settings that lanes of one pack need not share; any other keeps runs apart."""
-
-# Cost in forward passes of the U-Net over one sample, counted at the size of Stable Diffusion 1.4 (FLOPs).
-TRAINED = (822 + 944) / 803
-"""A forward and a backward pass with LoRA."""
-DECODED = 2515 / 803
-REWOUND = 2549 / 803
-"""The decoder's backward pass."""
-
 
 Costs = dict[str, float]
 """What each run costs, by its id."""
@@ -74,13 +60,16 @@ def cost(run: Run) -> float:
     if settings.images:
         return float(drawn)  # they are there: next to nothing
     drawn += settings.neutral * settings.samples
-    drawing = drawn * (config.evaluation.steps * guided + DECODED)
+    costs = costs_of(config.model)
+    decode, decode_backward = costs.passes(costs.decode), costs.passes(costs.decode_backward)
+    drawing = drawn * (config.evaluation.steps * guided + decode)
     if config.variant is Variant.base:
         return drawing
     objective, batch = config.objective, config.train.batch
-    update = batch * (TRAINED + (config.variant is not Variant.ldm))
+    trained = costs.passes(costs.denoiser_lora + costs.denoiser_backward)
+    update = batch * (trained + (config.variant is not Variant.ldm))
     if config.variant in (Variant.mp, Variant.mpc):
-        rollout = objective.rollout_steps * guided + DECODED + REWOUND
+        rollout = objective.rollout_steps * guided + decode + decode_backward
         update += batch / objective.every * rollout
     return run.steps * update + drawing
 
@@ -164,12 +153,8 @@ def _arm(run: Run) -> RunConfig:
 def _keys(arm: RunConfig) -> tuple[str, str]:
     """What trained lanes have in common, and what untrained ones do; the same for all runs of an arm."""
     half = science(arm)
-    return _key(half), _key(without(half, UNUSED[Variant.base]))
+    return _key(half), _key(without(half, unused_by(Variant.base)))
 
 
 def _key(half: dict[str, Any]) -> str:
-    shared = {name: value for name, value in half.items() if name not in MAY_DIFFER[""]}
-    for part, free in MAY_DIFFER.items():
-        if part in shared:
-            shared[part] = {name: value for name, value in shared[part].items() if name not in free}
-    return json.dumps(shared, sort_keys=True)
+    return json.dumps(without(half, PER_LANE), sort_keys=True)

@@ -19,6 +19,7 @@ from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.plain import literal
 from scoft_hpc.config.schema import Data, Evaluation, RunConfig, Variant
+from scoft_hpc.config.setting import lineage
 from scoft_hpc.errors import ConfigError, DataError
 from scoft_hpc.inputs import data_root, dataset, external_images, prompts
 from scoft_hpc.inputs.checkpoints import base_model
@@ -29,12 +30,6 @@ from scoft_hpc.inputs.checkpoints.negatives import resolve as resolve_negatives
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.launch.planning.ablation_grid import combinations
 from scoft_hpc.study.paths import STUDY
-
-SWEPT = ("culture", "seed")
-"""What a study varies besides its ablation, so no axis may be named so."""
-
-OWN = ("ablation", "plan", "study", "output")
-"""Settings of the study as a whole."""
 
 Value = TypeVar("Value")
 
@@ -109,7 +104,7 @@ def _arms(config: SweepConfig, words: Sequence[str]) -> list[RunConfig]:
     axes, faults = config.ablation.axes, []
     given = {_key(word): word for word in words}
     for axis, values in axes.items():
-        if axis in SWEPT or axis.split(".")[0] in OWN:
+        if not all(policy.axis for policy in lineage(SweepConfig, axis)):
             faults.append(
                 f"ablation.axes.{axis}: not a setting that an ablation can vary; write {axis}=… itself."
             )

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from scoft_hpc.config import memory
 from scoft_hpc.config.cluster import Cluster, Scheduler
 from scoft_hpc.config.schema import Variant
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.inputs import memory_model
 from scoft_hpc.inputs.cache_key import folder_of
 from scoft_hpc.launch.planning.cost_estimate import pairs_of
 from scoft_hpc.launch.planning.plan import Run
@@ -21,7 +21,9 @@ def require(runs: Sequence[Run], output: Path, cluster: Cluster) -> None:
     trained = [run for run in runs if run.config.variant is not Variant.base]
     faults = dict.fromkeys(_room(trained, output))
     if cluster.scheduler is Scheduler.slurm:
-        faults |= dict.fromkeys(fault for run in trained for fault in memory.check(run.config, cluster))
+        faults |= dict.fromkeys(
+            fault for run in trained for fault in memory_model.check_gpu(run.config, cluster)
+        )
     if faults:
         raise ConfigError.of(faults)
 
@@ -30,10 +32,12 @@ def _room(runs: Sequence[Run], output: Path) -> list[str]:
     """That the disk has no room for the caches that are still to be made, as a sentence."""
     missing = {folder_of(run.config, run.config.data.digest): run.config for run in runs}
     needs = [
-        memory.cache_gb(config, pairs_of(config)) for folder, config in missing.items() if not folder.is_dir()
+        memory_model.cache_gb(config, pairs_of(config))
+        for folder, config in missing.items()
+        if not folder.is_dir()
     ]
     nearest = next(path for path in (output, *output.parents) if path.exists())
-    free = shutil.disk_usage(nearest).free / memory.GB
+    free = shutil.disk_usage(nearest).free / memory_model.GB
     if sum(needs) <= free:
         return []
     fault = (

@@ -20,6 +20,7 @@ from scoft_hpc.config.commands import Ablation, PlanMode, SweepConfig
 from scoft_hpc.config.nodes import settings
 from scoft_hpc.config.plain import flat, literal, plain, science
 from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.config.setting import lineage
 from scoft_hpc.config.space import Space
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.planning import plan, plan_store
@@ -36,8 +37,6 @@ from scoft_hpc.study.plan_file import launch_claim
 BEAT_SECONDS = 60.0
 VERSION = 1
 """Of search.json."""
-OWN = ("sweep", "seed", "study", "plan", "variant", "ablation")
-"""Words of a search that the study which reports its outcome does without, as those of `tune`."""
 FRESH = 3
 """Seeds of that study."""
 
@@ -157,7 +156,7 @@ def reporting(search: Search, trial: Trial) -> str:
     """
     seeds = search.config.seed if isinstance(search.config.seed, (list, tuple)) else [search.config.seed]
     fresh = [seed for seed in range(len(seeds) + FRESH) if seed not in seeds][:FRESH]
-    kept = [word for word in search.words if not _is_own(word)]
+    kept = [word for word in search.words if _is_reported(word.lstrip("+~").partition("=")[0])]
     set_by_file = _difference(compose.compose("sweep", kept), search.config)
     values = {**set_by_file, **trial.values, "seed": fresh, "study": f"{search.name}-reported"}
     words = [*kept, *(f"{name}={literal(value)}" for name, value in values.items())]
@@ -270,10 +269,10 @@ def _require_same(search: Search) -> None:
 def _difference(one: SweepConfig, other: SweepConfig) -> dict[str, Any]:
     """The words that make of `one` a run's settings as `other` has them; a group by its option's name."""
     had, wanted = (dict(flat(science(config))) for config in (one, other))
-    names = [name for name in settings(RunConfig) if name in wanted and name not in ("variant", "seed")]
+    names = [name for name in settings(RunConfig) if name in wanted and _is_reported(name)]
     return {name.removesuffix(".name"): wanted[name] for name in names if wanted[name] != had[name]}
 
 
-def _is_own(word: str) -> bool:
-    key = word.lstrip("+~").partition("=")[0]
-    return key in OWN or key.startswith(("tune.", "ablation."))
+def _is_reported(key: str) -> bool:
+    """Whether the study that reports the outcome has the search's setting, or config group, as well."""
+    return key != "sweep" and all(policy.reported for policy in lineage(SweepConfig, key))

@@ -1,0 +1,120 @@
+"""A setting's policies stand beside it, as metadata of its dataclass field; what needs a table derives it from here."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import typing
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+from scoft_hpc.config.terms import Term
+
+POLICY = "policy"
+"""The key of a field's metadata."""
+
+
+class Rule(NamedTuple):
+    """What a value must be: a predicate, and the same in words."""
+
+    holds: Callable[[Any], bool]
+    expected: str
+
+
+def at_least(low: float) -> Rule:
+    return Rule(lambda value: low <= value < math.inf, f"{low} or more")
+
+
+def one_of(options: Collection[str]) -> Rule:
+    return Rule(lambda value: value in options, f"one of {', '.join(options)}")
+
+
+ABOVE_ZERO = Rule(lambda value: 0 < value < math.inf, "more than 0")
+SHARE = Rule(lambda value: 0 < value <= 1, "more than 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What holds of a setting, or of a group of settings and all below it, beside its type and default.
+
+    Attributes:
+        infra: it decides where and how a run is made, not what it computes, and is no part of the run's id.
+        allowed: the values that make sense; None passes wherever the type allows it.
+        used_by: the terms of the objective that depend on it; None: every run does, an untrained one too.
+        used_if: whether a run depends on it, given the settings of its group as plain data.
+        per_lane: the lanes of a pack may differ in it.
+        not_searched: why a search does not try it; None: it may, unless it is infra.
+        axis: an ablation may vary it.
+        reported: the study that reports the outcome of a search repeats it.
+    """
+
+    infra: bool = False
+    allowed: Rule | None = None
+    used_by: frozenset[Term] | None = None
+    used_if: Callable[[Mapping[str, Any]], bool] | None = None
+    per_lane: bool = False
+    not_searched: str | None = None
+    axis: bool = True
+    reported: bool = True
+
+
+NONE = Policy()
+
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    *,
+    default_factory: Any = dataclasses.MISSING,
+    infra: bool = False,
+    allowed: Rule | None = None,
+    used_by: frozenset[Term] | None = None,
+    used_if: Callable[[Mapping[str, Any]], bool] | None = None,
+    per_lane: bool = False,
+    not_searched: str | None = None,
+    axis: bool = True,
+    reported: bool = True,
+) -> Any:
+    """A dataclass field with a default and the policies of `Policy`."""
+    policy = Policy(infra, allowed, used_by, used_if, per_lane, not_searched, axis, reported)
+    metadata = {POLICY: policy}
+    if default_factory is not dataclasses.MISSING:
+        return dataclasses.field(default_factory=default_factory, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def policy_of(field: dataclasses.Field[Any]) -> Policy:
+    """The field's policies; those of an ordinary field are all at their defaults."""
+    return cast(Policy, field.metadata.get(POLICY, NONE))
+
+
+def policies(schema: type[Any]) -> Mapping[str, Policy]:
+    """The policies of every setting by its dotted name, groups before what they hold: `train`, `train.steps`, …"""
+    return _cached_policies(cast(Hashable, schema))
+
+
+def lineage(schema: type[Any], name: str) -> Iterator[Policy]:
+    """The policies that apply to a setting: those of the groups around it, outermost first, and its own."""
+    known, parts = policies(schema), name.split(".")
+    for end in range(1, len(parts) + 1):
+        if policy := known.get(".".join(parts[:end])):
+            yield policy
+
+
+def rules(schema: type[Any]) -> dict[str, Rule]:
+    """The settings whose values are checked, each with its rule."""
+    return {name: policy.allowed for name, policy in policies(schema).items() if policy.allowed}
+
+
+@functools.cache
+def _cached_policies(schema: Hashable) -> Mapping[str, Policy]:
+    return dict(_policies(cast(type[Any], schema), ""))
+
+
+def _policies(schema: type[Any], prefix: str) -> Iterator[tuple[str, Policy]]:
+    hints = typing.get_type_hints(schema)
+    for field in dataclasses.fields(schema):
+        yield prefix + field.name, policy_of(field)
+        if dataclasses.is_dataclass(hints[field.name]):
+            yield from _policies(hints[field.name], f"{prefix}{field.name}.")
