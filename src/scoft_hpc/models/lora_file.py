@@ -29,7 +29,7 @@ def write(path: Path, weights: Mapping[str, Tensor], rank: int, alpha: float, ta
     """
     from diffusers import StableDiffusionPipeline
 
-    metadata = {
+    metadata: dict[str, Any] = {
         "r": rank,
         "lora_alpha": int(alpha) if float(alpha).is_integer() else alpha,
         "rank_pattern": {},
