@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -16,14 +17,16 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from reference import vgg
 from scoft_hpc.config import compose
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import Data, RunConfig, Variant
 from scoft_hpc.execute import execute, main, prepare
 from scoft_hpc.inputs import data_root, dataset
+from scoft_hpc.inputs.checkpoints.digest import digest
 from scoft_hpc.inputs.toy.world import prompts
 from scoft_hpc.study import lease, metrics_log, run_status
 from scoft_hpc.study.paths import RunDir
@@ -257,6 +260,23 @@ def test_data_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
     failure = run_status.failure(run)
     assert failure is not None
     assert "has changed since the run was planned" in failure["message"]
+
+
+def test_feature_networks_that_changed_since_the_plan_are_refused(tmp_path: Path) -> None:
+    """Other weights, or the same compared in another way: the run would not be the one that its id stands for."""
+    state = {f"features.{name}": value for name, value in vgg.features().state_dict().items()}
+    save_file(state, tmp_path / "vgg16.safetensors")
+    words = ("objective.w_vgg=0.01", f"objective.vgg_path={tmp_path / 'vgg16.safetensors'}", "train.steps=1")
+    weights = digest(tmp_path, ["vgg16.safetensors"])
+    before = hashlib.sha256(f"vgg:{weights}".encode()).hexdigest()[
+        :16
+    ]  # as long as all maps were before ReLU
+    (run,) = planned(tmp_path, *words, f"objective.digest={before}")
+    assert execute([run.path]) == 4
+    failure = run_status.failure(run)
+    assert failure is not None
+    assert "have changed since the run was planned" in failure["message"]
+    assert before[:8] in failure["message"] and "study=NAME" in failure["message"]
 
 
 def test_importing_the_door_loads_no_torch() -> None:

@@ -96,6 +96,22 @@ def test_both_files_are_the_same_adapter_in_diffusers(
         torch.testing.assert_close(added, found[1][name], rtol=0, atol=0)
 
 
+def test_the_metadata_is_a_whole_lora_configuration(tmp_path: Path) -> None:
+    """diffusers 0.35 to 0.39 index `rank_pattern` and `alpha_pattern` and fail where a file's metadata lacks them."""
+    stack(tiny.unet(), 4, 2.5).export(0, tmp_path / WEIGHTS)
+    with safe_open(tmp_path / WEIGHTS, "pt") as opened:
+        metadata = json.loads(opened.metadata()["lora_adapter_metadata"])
+    assert metadata == {
+        "unet.r": 4,
+        "unet.lora_alpha": 2.5,
+        "unet.rank_pattern": {},
+        "unet.alpha_pattern": {},
+        "unet.target_modules": list(TARGETS),
+        "unet.lora_dropout": 0.0,
+        "unet.bias": "none",
+    }
+
+
 def test_kohyas_file(tmp_path: Path) -> None:
     """The keys and words that ComfyUI and the A1111 web UI look for, by sd-scripts' networks/lora.py."""
     lora = stack(tiny.unet(), 4, 2.5)

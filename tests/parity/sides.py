@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import math
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from reference import authors, world
+from reference import authors, vgg, world
 from scoft_hpc.config.schema import Form, Gradient, Lora, Objective, RunConfig, Train, Variant
 from scoft_hpc.data.batch import Batch, Look, concatenate
 from scoft_hpc.data.cache import Culture
@@ -18,6 +21,7 @@ from scoft_hpc.diffusion.schedule import Schedule
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.perceptual.distance import FeatureDistance
+from scoft_hpc.perceptual.vgg import VggDistance
 from scoft_hpc.study.metrics_log import Row
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import losses_of
@@ -45,6 +49,7 @@ class Case:
     negatives: int = 2
     w_vgg: float = 0.01
     margin: float = 0.1
+    vgg16: bool = False  # whether VGG is the distance itself; else a small one stands for it
 
     @property
     def name(self) -> str:
@@ -89,7 +94,8 @@ class Case:
         )
 
     def micros(self) -> list[world.Micro]:
-        return world.micros(seed=100 + self.seed, timesteps=TIMESTEPS, negatives=self.negatives)
+        dtype = torch.get_default_dtype()
+        return world.micros(100 + self.seed, TIMESTEPS, self.negatives, dtype)
 
 
 class Pairwise(nn.Module):
@@ -122,6 +128,19 @@ class Features(FeatureDistance):
 
 S, V = Network("s", Pairwise(DISTANCE)), Network("vgg", Pairwise(VGG))
 CACHED = Network("features", Features(DISTANCE))
+
+
+def vgg16_of_the_authors() -> vgg.Distance:
+    """VGG16 with random weights and torchvision's in-place ReLUs."""
+    return vgg.Distance(vgg.features())
+
+
+def vgg16() -> Network:
+    """The package's distance with the same weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "vgg16.safetensors"
+        save_file({f"features.{name}": w for name, w in vgg.features().state_dict().items()}, file)
+        return Network("vgg16", VggDistance(file))
 
 
 def culture(seed: int = 0) -> Culture:
@@ -158,11 +177,20 @@ class History:
     weights: dict[str, Tensor]
 
 
-def by_the_authors(case: Case, prediction_type: str, micros: Sequence[world.Micro]) -> History:
-    """The rewriting, which takes micro-steps one by one; its terms are averaged over each update's."""
-    base = world.base(prediction_type)
+def by_the_authors(
+    case: Case, prediction_type: str, micros: Sequence[world.Micro], given: authors.Distance | None = None
+) -> History:
+    """The rewriting, which takes micro-steps one by one; its terms are averaged over each update's.
+
+    Args:
+        given: another VGG distance than the case's.
+    """
+    dtype = torch.get_default_dtype()
+    base = world.base(prediction_type, dtype=dtype)
     unet = world.with_lora(base, RANK, ALPHA, case.seed)
-    done = authors.train_loop(base, unet, micros, BATCH, case.objective(), OPTIMISER, DISTANCE, VGG)
+    compared = given or (vgg16_of_the_authors() if case.vgg16 else VGG)
+    distance = copy.deepcopy(DISTANCE).to(dtype)
+    done = authors.train_loop(base, unet, micros, BATCH, case.objective(), OPTIMISER, distance, compared)
     updates = []
     for u, (gradient, norm) in enumerate(zip(done.gradients, done.norms, strict=True)):
         rows = done.terms[u * BATCH : (u + 1) * BATCH]
@@ -175,11 +203,14 @@ def by_the_authors(case: Case, prediction_type: str, micros: Sequence[world.Micr
 
 def pack_of(cases: Sequence[Case], prediction_type: str, distance: Network = S) -> tuple[Base, list[Lane]]:
     """Our pack on the same frozen networks, with peft's initial LoRA weights copied in."""
-    given = world.base(prediction_type)
+    dtype = torch.get_default_dtype()
+    given = world.base(prediction_type, dtype=dtype)
     schedule = Schedule(given.scheduler.alphas_cumprod.double(), velocity=prediction_type == "v_prediction")
     cpu = torch.device("cpu")
-    base = Base(given.vae, copy.deepcopy(given.unet), None, None, given.scheduler, schedule, cpu)
+    base = Base(given.vae, copy.deepcopy(given.unet), None, None, given.scheduler, schedule, cpu, dtype)
     base.lora = LoraStack(base.unet, len(cases), RANK, ALPHA, world.TARGETS)
+    distance = Network(distance.name, copy.deepcopy(distance.distance).to(dtype))
+    vgg_distance = vgg16() if any(case.vgg16 for case in cases) else V
     lanes = []
     for index, case in enumerate(cases):
         config = case.config()
@@ -189,7 +220,7 @@ def pack_of(cases: Sequence[Case], prediction_type: str, distance: Network = S) 
             case.variant,
             config.objective,
             distance if looks else None,
-            V if looks and case.w_vgg else None,
+            (vgg_distance if case.vgg16 else V) if looks and case.w_vgg else None,
         )
         lane = Lane(config, terms, culture(), base.lora)
         for name, a, b in world.lora_pairs(world.with_lora(given, RANK, ALPHA, case.seed)):
@@ -255,13 +286,15 @@ def short(name: str) -> str:
     return name.replace(".lora_", ".").removesuffix(".weight")
 
 
-def by_the_pack(cases: Sequence[Case], prediction_type: str, rows: int | None = None) -> list[History]:
+def by_the_pack(
+    cases: Sequence[Case], prediction_type: str, rows: int | None = None, n_updates: int = UPDATES
+) -> list[History]:
     """Our step, all lanes in one batch an update, in passes of at most `rows` rows."""
     base, lanes = pack_of(cases, prediction_type)
     micros = [case.micros() for case in cases]
     updates: list[list[Update]] = [[] for _ in cases]
     terms, share = [lane.terms for lane in lanes], {lane.terms.index: lane.share for lane in lanes}
-    for first in range(0, UPDATES * BATCH, BATCH):
+    for first in range(0, n_updates * BATCH, BATCH):
         base.lora.zero_grad()
         batch = concatenate(
             [batch_of(case, i, micros[i][first : first + BATCH], first) for i, case in enumerate(cases)]

@@ -25,15 +25,27 @@ def open_picture(path: Path) -> Image.Image:
 
 
 def read_pixels(path: Path, resolution: int) -> Tensor:
-    """A checked picture as uint8 [3, H, W]: short side resized to `resolution` (bilinear), cropped at the centre."""
+    """A checked picture as uint8 [3, H, W]: short side resized to `resolution` (bilinear), cropped at the centre.
+
+    The pixels are those of torchvision's Resize(resolution) and CenterCrop(resolution) on the same Pillow image.
+    """
     image = open_picture(path)
-    scale = resolution / min(image.size)
-    size = (max(resolution, round(image.width * scale)), max(resolution, round(image.height * scale)))
+    size, (left, top) = resize_and_crop(*image.size, resolution)
     if image.size != size:
         image = image.resize(size, Image.Resampling.BILINEAR)
-    left, top = (size[0] - resolution) // 2, (size[1] - resolution) // 2
     image = image.crop((left, top, left + resolution, top + resolution))
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def resize_and_crop(width: int, height: int, resolution: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The resized (width, height) of a picture, and the (left, top) corner of its central square, in pixels.
+
+    Rounds as torchvision does: the long side down, the corner to the nearest integer and a half to the even one.
+    """
+    short = min(width, height)
+    # Multiplied before it is divided, as there: another order can round to the other side of an integer.
+    resized = int(resolution * width / short), int(resolution * height / short)
+    return resized, (round((resized[0] - resolution) / 2), round((resized[1] - resolution) / 2))
 
 
 def read_images(paths: list[Path], resolution: int) -> Tensor:

@@ -9,8 +9,9 @@ from pathlib import Path
 from scoft_hpc.config.plain import science
 from scoft_hpc.config.schema import RunConfig
 
-VERSION = 3
-"""Of what a cache holds."""
+VERSION = 4
+"""Of what a cache holds: raised when the same data, model and settings come to make other tensors. From 4 on pictures
+are resized and cropped with torchvision's rounding."""
 
 
 def folder_of(config: RunConfig, digest: str) -> Path:

@@ -21,16 +21,19 @@ FAMILIES = {768: "sd_v1", 1024: "sd_v2"}
 def write(path: Path, weights: Mapping[str, Tensor], rank: int, alpha: float, targets: Sequence[str]) -> None:
     """Write the adapter as `StableDiffusionPipeline.load_lora_weights` reads it.
 
-    The adapter's metadata goes with it: without, a file whose alpha is not its rank reloads at another scale.
+    The adapter's metadata goes with it: without, a file whose alpha is not its rank reloads at another scale. It holds
+    empty patterns too, since diffusers 0.35 to 0.39 raise KeyError where a key is absent.
 
     Args:
         weights: `<layer>.lora_A.weight` [r, in] and `<layer>.lora_B.weight` [out, r], layers named as in the U-Net.
     """
     from diffusers import StableDiffusionPipeline
 
-    metadata = {
+    metadata: dict[str, Any] = {
         "r": rank,
         "lora_alpha": int(alpha) if float(alpha).is_integer() else alpha,
+        "rank_pattern": {},
+        "alpha_pattern": {},
         "target_modules": list(targets),
         "lora_dropout": 0.0,
         "bias": "none",

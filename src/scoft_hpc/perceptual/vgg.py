@@ -1,4 +1,4 @@
-"""The distance `vgg`: VGG16 features before ReLU, without learned weights (the authors' code calls it LPIPS)."""
+"""The distance `vgg`: VGG16 features without learned weights (the authors' code calls it LPIPS)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from scoft_hpc.perceptual import images
 from scoft_hpc.perceptual.distance import ImageDistance, as_parameters
 from scoft_hpc.perceptual.maps import map_distance
 
-CUTS = (3, 8, 15, 22, 29)
-"""A map is taken before these layers (all ReLUs) of VGG16's `features`."""
+AFTER_RELU = (3, 8, 15, 22)
+"""The layers of VGG16's `features` (all ReLUs) whose output is a map; the fifth map is the last convolution's."""
 
 
 def vgg16_features() -> nn.Sequential:
-    """VGG16's convolutional part up to the last cut, numbered as torchvision numbers it."""
+    """VGG16's convolutional part up to its last convolution, numbered as torchvision numbers it."""
     layers: list[nn.Module] = []
     width = 3
     for block in VGG16_BLOCKS:
@@ -27,17 +27,24 @@ def vgg16_features() -> nn.Sequential:
             layers += [nn.Conv2d(width, fan_out, 3, padding=1), nn.ReLU()]
             width = fan_out
         layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers[: CUTS[-1]])
+    return nn.Sequential(*layers[:-2])  # without the last ReLU and pooling
 
 
 class VggDistance(ImageDistance):
-    """S on five groups of VGG16 maps; ImageNet's colours, no resize.
+    """S on five maps of VGG16, the first four after ReLU and the fifth before; ImageNet's colours, no resize.
+
+    The authors' extractor ends each of its five groups of layers before a ReLU and keeps what the group returns. But
+    torchvision's ReLUs work in place, and the next group begins with one, which overwrites the kept map: groups 1 to 4
+    are compared after ReLU. The objective's forms `official` and `triplet` differ in L_C alone, so this is the VGG term
+    of both, and S of `objective.distance=vgg`.
 
     Args:
         file: safetensors of torchvision's VGG16, its `features.N.weight` and `.bias`; timm's have the same names.
 
     Raises:
         ConfigError: if the file is not there or holds other weights.
+
+    Source: SCoFT utilities/lpips_loss.py with torchvision's `vgg16`.
     """
 
     def __init__(self, file: Path) -> None:
@@ -63,10 +70,11 @@ class VggDistance(ImageDistance):
         return map_distance(self._maps, as_parameters(self, x_hat), as_parameters(self, target))
 
     def _maps(self, x: Tensor) -> list[Tensor]:
+        """The maps [N, C_i, H_i, W_i] of images [N, 3, H, W] in [-1, 1]."""
         x = self.normalize(images.unit_range(x))
         maps = []
         for index, layer in enumerate(self.layers):
-            if index in CUTS:
-                maps.append(x)
             x = layer(x)
+            if index in AFTER_RELU:
+                maps.append(x)
         return [*maps, x]

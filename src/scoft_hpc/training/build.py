@@ -17,7 +17,7 @@ from scoft_hpc.data.cache import Culture
 from scoft_hpc.errors import ConfigError, DataError, ScoftError
 from scoft_hpc.inputs import data_root, dataset, memory_model
 from scoft_hpc.inputs.cache_key import folder_of
-from scoft_hpc.inputs.checkpoints import base_model
+from scoft_hpc.inputs.checkpoints import base_model, distances
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.losses.perceptual import Distance
 from scoft_hpc.models.base import Base, load_base
@@ -203,12 +203,18 @@ class Networks:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.loaded: dict[Hashable, Distance] = {}
+        self._verified: set[Hashable] = set()
 
     def terms(self, index: int, config: RunConfig) -> LaneTerms:
-        """What the lane `index` trains on."""
+        """What the lane `index` trains on.
+
+        Raises:
+            ConfigError: if a feature network is missing, or is not the one that the run was planned with.
+        """
         objective, variant = config.objective, config.variant
         if not imagines(variant):
             return LaneTerms(index, variant, objective)
+        self._verify(objective, variant)
         vgg = self._get("vgg", objective) if objective.w_vgg else None
         return LaneTerms(index, variant, objective, self._get(objective.distance, objective), vgg)
 
@@ -217,6 +223,21 @@ class Networks:
         for network in (terms.s, terms.vgg):
             if network and network.distance.compact and network.name not in culture.kept:
                 cache.keep_targets(folder, culture, network.name, network.distance, stop)
+
+    def _verify(self, objective: Objective, variant: Variant) -> None:
+        """Compare the digest of the feature networks with the planned one; hash each set of files once."""
+        files = (objective.distance, objective.distance_path, objective.vgg_path, objective.w_vgg > 0)
+        planned = objective.digest
+        if not planned or (files, planned) in self._verified:
+            return
+        digest = distances.resolve(objective, variant).digest
+        if digest != planned:
+            raise ConfigError(
+                f"the feature networks of objective.distance={objective.distance} have changed since the run was "
+                f"planned (digest {digest[:8]}, planned with {planned[:8]}): their weights, or how this version of "
+                "scoft-hpc compares them. Restore them, or plan a new study with study=NAME."
+            )
+        self._verified.add((files, planned))
 
     def _get(self, name: str, objective: Objective) -> Network:
         known = key(name, objective)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -13,11 +14,23 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import distance_networks
 from scoft_hpc.config.schema import Objective, Variant
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import distances
+from scoft_hpc.inputs.checkpoints.digest import digest
 from scoft_hpc.inputs.checkpoints.distances import resolve
 from scoft_hpc.perceptual.registry import load_distance
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    distance_networks.refuse_connections(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return distance_networks.save(tmp_path_factory.mktemp("networks"))
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +90,17 @@ def test_other_weights_or_another_term_are_another_digest(folders: dict[str, Pat
     save_file(state, tmp_path / "other" / "model.safetensors", metadata={"format": "pt"})
     other = replace(alone, distance_path=str(tmp_path / "other"))
     assert len({resolve(o, Variant.mpc).digest for o in (alone, both, other)}) == 3
+
+
+def test_a_digest_depends_on_which_maps_of_vgg_are_compared(folders: dict[str, Path]) -> None:
+    """A run that compared maps before every ReLU is another run, though its weights were the same."""
+    objective = Objective(distance="vgg", vgg_path=str(folders["vgg"]))
+    weights = digest(folders["vgg"].parent, [folders["vgg"].name])
+    before = hashlib.sha256(f"vgg:{weights}".encode()).hexdigest()[:16]
+    assert resolve(objective, Variant.mpc).digest != before
+    dino = Objective(distance="dino", distance_path=str(folders["dino"]), w_vgg=0)
+    unchanged = f"dino:{digest(folders['dino'], ['config.json', 'model.safetensors'])}"
+    assert resolve(dino, Variant.mpc).digest == hashlib.sha256(unchanged.encode()).hexdigest()[:16]
 
 
 def test_hub_ids_are_the_defaults_and_are_found_in_the_cache(

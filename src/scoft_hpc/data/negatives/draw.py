@@ -28,8 +28,9 @@ from scoft_hpc.models.base import Base
 from scoft_hpc.models.room import Room
 from scoft_hpc.study.interrupt import Stop
 
-VERSION = 2
-"""Of how negatives are drawn: raised when the same settings come to draw other pictures."""
+VERSION = 3
+"""Of how negatives are drawn: raised when the same settings come to draw other pictures. From 3 on the culture's
+pictures, from which `img2img` and `depth` start, are resized and cropped with torchvision's rounding."""
 
 PIXELS = 4 * 512**2
 """Drawn at a time: 4 images of 512 px, whose U-Net passes (two each) fill a GPU and whose decoding fits a small one."""

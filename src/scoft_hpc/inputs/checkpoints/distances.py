@@ -1,4 +1,4 @@
-"""The weights of the feature networks: found on this machine, checked and given a digest; nothing is loaded."""
+"""The weights of the feature networks: located on this machine, checked and hashed; nothing is loaded."""
 
 from __future__ import annotations
 
@@ -40,6 +40,10 @@ NETWORKS = {
 VGG16_HUB = "timm/vgg16.tv_in1k"
 VGG16_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """Channels of VGG16's convolutions; after each follows a ReLU, after each block a pooling."""
+
+REVISIONS = {"vgg": 2}
+"""Raised when the same weights come to give another distance, so that runs get other ids and cached targets other
+names; 1 where absent. vgg 2: the maps of groups 1 to 4 are after ReLU."""
 
 DREAMSIM = (
     "dino_vitb16_pretrain.pth",
@@ -207,7 +211,7 @@ def _weights(folder: Path) -> list[Path]:
 
 
 def _digest(paths: dict[str, Path]) -> str:
-    """16 hex digits over the contents of all networks; empty if there is none."""
+    """16 hex digits over the contents and revisions of all networks; empty if there is none."""
     parts = []
     for name, path in sorted(paths.items()):
         if path.is_file():
@@ -221,5 +225,6 @@ def _digest(paths: dict[str, Path]) -> str:
                 *([index.name] if index.is_file() else []),
                 *(p.name for p in _weights(path)),
             ]
-        parts.append(f"{name}:{digest(path if path.is_dir() else path.parent, files)}")
+        revision = f":{REVISIONS[name]}" if name in REVISIONS else ""
+        parts.append(f"{name}:{digest(path if path.is_dir() else path.parent, files)}{revision}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16] if parts else ""
