@@ -185,6 +185,12 @@ def lanes(base: Base, count: int, rank: int = 64) -> list[Lane]:
             lora=settings,
         )
         made.append(
-            Lane(config, LaneTerms(index, config.variant, config.objective, s, compared), own, base.lora)
+            Lane(
+                config,
+                LaneTerms(index, config.variant, config.objective, s, compared),
+                own,
+                base.schedule,
+                base.lora,
+            )
         )
     return made

@@ -178,7 +178,13 @@ def step(config: RunConfig, lanes: int, rows: int) -> float:
     s = Network("toy", ToyDistance())
     own = hollow.culture(base, s, config.model.resolution)
     pack = [
-        Lane(replace(config, seed=i), LaneTerms(i, config.variant, config.objective, s), own, base.lora)
+        Lane(
+            replace(config, seed=i),
+            LaneTerms(i, config.variant, config.objective, s),
+            own,
+            base.schedule,
+            base.lora,
+        )
         for i in range(lanes)
     ]
     for _ in range(2):  # the first makes AdamW's moments

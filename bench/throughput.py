@@ -148,7 +148,8 @@ def _ours(
 ) -> Contender:
     stack = base.lora = LoraStack(base.unet, lanes, config.lora.rank, config.lora.alpha, config.lora.targets)
     own = [replace(config, seed=seed) for seed in range(lanes)]
-    pack = [Lane(c, LaneTerms(i, c.variant, c.objective, s, vgg), culture, stack) for i, c in enumerate(own)]
+    terms = [LaneTerms(i, c.variant, c.objective, s, vgg) for i, c in enumerate(own)]
+    pack = [Lane(c, t, culture, base.schedule, stack) for c, t in zip(own, terms, strict=True)]
     rows = (
         memory_model.rows_per_pass(config, lanes, _gigabytes(base.device))
         if base.device.type == "cuda"

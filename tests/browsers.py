@@ -8,14 +8,15 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, sync_playwright
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+from groups import BROWSERS
+
 ARGUMENTS = ["--no-sandbox"]
 """Tests run as root, as whom it has no sandbox."""
 
 
 def program() -> str:
     """The path of an installed one; tests in the group `browser` run only where there is one."""
-    return next(path for name in PROGRAMS if (path := shutil.which(name)))
+    return next(path for name in BROWSERS if (path := shutil.which(name)))
 
 
 @contextmanager

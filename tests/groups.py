@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from browsers import PROGRAMS as BROWSERS
 from slurm.machine import PROGRAMS as SLURM_PROGRAMS
 from slurm.machine import SEARCH_PATH
 
 INSTALL = "tools/install_test_services.sh"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 POSTGRES_PROGRAMS = "/usr/lib/postgresql/*/bin/initdb"
 
 

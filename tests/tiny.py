@@ -54,9 +54,10 @@ def vae(seed: int = 1) -> AutoencoderKL:
     )
 
 
-def base(seed: int = 0, prediction_type: str = "epsilon") -> Base:
+def base(seed: int = 0, prediction_type: str = "epsilon", timesteps: int = 1000) -> Base:
     """Frozen, without a text encoder: tests give text states of width TEXT."""
     scheduler = DDPMScheduler(
+        num_train_timesteps=timesteps,
         beta_schedule="scaled_linear",
         beta_start=0.00085,
         beta_end=0.012,
@@ -120,6 +121,7 @@ def lanes(base: Base, configs: Sequence[RunConfig], cultures: Sequence[Culture] 
             c,
             LaneTerms(i, c.variant, c.objective, PIXELS if imagines(c.variant) else None),
             cultures[i],
+            base.schedule,
             base.lora,
         )
         for i, c in enumerate(configs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from PIL import Image
 
 from scoft_hpc.config import compose
 from scoft_hpc.errors import ConfigError, DataError, LaunchError, ScoftError
+from scoft_hpc.inputs.toy.world import ASSETS
 from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.plan import Plan, make
 from scoft_hpc.study.paths import StudyDir
@@ -62,6 +64,21 @@ def fault(error: type[ScoftError], words: list[str]) -> str:
     with pytest.raises(error) as caught:
         planned(words)
     return str(caught.value)
+
+
+def test_a_noise_process_of_fewer_timesteps_limits_the_samplers_steps(
+    words: list[str], tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(ASSETS / "base", tmp_path / "sd"))
+    file = base / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"num_train_timesteps": 40}))
+    words = [*words, f"model.path={base}", "model.name=forty"]
+    found = fault(ConfigError, [*words, "evaluation.steps=50"])
+    assert found == f"evaluation.steps=50: model.path={base} has 40 timesteps; expected at most 39."
+    assert "data.negatives.steps=40" in fault(
+        ConfigError, [*words, "evaluation.steps=39", "data.negatives.steps=40", "negatives=img2img"]
+    )
+    assert planned([*words, "evaluation.steps=39"]).runs
 
 
 def test_every_variant_for_every_culture_and_seed_in_order(words: list[str]) -> None:

@@ -105,6 +105,19 @@ def test_v_prediction_is_read_from_the_folder(saved: Path, tmp_path: Path) -> No
     assert _load(folder).schedule.velocity
 
 
+def test_the_noise_process_is_read_from_the_folder(saved: Path, tmp_path: Path) -> None:
+    """Another number of timesteps and zero terminal SNR, down to finite samples."""
+    folder = Path(shutil.copytree(saved, tmp_path / "sd"))
+    path = folder / "scheduler" / "scheduler_config.json"
+    words = {"num_train_timesteps": 100, "prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
+    path.write_text(json.dumps(json.loads(path.read_text()) | words))
+    loaded = _load(folder)
+    assert len(loaded.schedule) == 100
+    assert loaded.schedule.abar[-1] == 0
+    text, noise = loaded.encode_text(TEXTS), torch.randn(2, 4, 4, 4)
+    assert sample(loaded, text, text[1:], noise, steps=99, guidance=2.0).isfinite().all()
+
+
 @pytest.mark.parametrize("architecture", list(Architecture))
 def test_a_single_file(architecture: Architecture, saved: Path, tmp_path: Path) -> None:
     settings = {"architecture": architecture, "shrink": SHRINK}

@@ -92,7 +92,7 @@ def test_the_exported_file_draws_the_lanes_image_in_diffusers_own_pipeline(
     file = tmp_path / "pytorch_lora_weights.safetensors"
     base.lora.export(1, file)
 
-    pipe = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    pipe = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True).to(torch.float32)
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     pipe.load_lora_weights(tmp_path)

@@ -222,7 +222,7 @@ def pack_of(cases: Sequence[Case], prediction_type: str, distance: Network = S) 
             distance if looks else None,
             (vgg_distance if case.vgg16 else V) if looks and case.w_vgg else None,
         )
-        lane = Lane(config, terms, culture(), base.lora)
+        lane = Lane(config, terms, culture(), schedule, base.lora)
         for name, a, b in world.lora_pairs(world.with_lora(given, RANK, ALPHA, case.seed)):
             lane.parameters[f"{name}.lora_A.weight"].copy_(a.detach())
             lane.parameters[f"{name}.lora_B.weight"].copy_(b.detach())

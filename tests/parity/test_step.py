@@ -144,7 +144,7 @@ def drawn(lane: Lane) -> list[world.Micro]:
     data, micros = lane.culture, []
     nothing = torch.full((1, *world.IMAGE), math.nan)
     for step in range(UPDATES):
-        batch = draw(lane.config, data, lane.terms.index, step, lane.terms.wanted)
+        batch = draw(lane.config, data, lane.schedule, lane.terms.index, step, lane.terms.wanted)
         place = {row: j for j, row in enumerate(batch.active.tolist())}
         for row in range(BATCH):
             pair = next(p for p in range(PAIRS) if torch.equal(data.text[p], batch.text[row]))

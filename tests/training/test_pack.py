@@ -55,9 +55,11 @@ def test_a_lanes_gradient_does_not_depend_on_its_neighbours() -> None:
 
 def test_lanes_of_one_culture_and_seed_see_the_same() -> None:
     culture = tiny.culture()
-    wanted = Wanted("pixels")
-    one, two = (draw(tiny.config(v), culture, i, 2, wanted) for i, v in enumerate([Variant.mp, Variant.mpc]))
-    other = draw(tiny.config(Variant.mp, seed=1), culture, 0, 2, wanted)
+    wanted, schedule = Wanted("pixels"), tiny.base().schedule
+    one, two = (
+        draw(tiny.config(v), culture, schedule, i, 2, wanted) for i, v in enumerate([Variant.mp, Variant.mpc])
+    )
+    other = draw(tiny.config(Variant.mp, seed=1), culture, schedule, 0, 2, wanted)
     for name in ("z_0", "eps", "t", "noise"):
         assert torch.equal(getattr(one, name), getattr(two, name)), name
     for name in ("positive", "seeds"):
@@ -65,11 +67,21 @@ def test_lanes_of_one_culture_and_seed_see_the_same() -> None:
     assert not torch.equal(one.eps, other.eps)
 
 
+def test_a_base_of_fewer_timesteps_is_trained_on_those(tmp_path: Path) -> None:
+    """Rollouts included; with timesteps of another schedule its tables would be read beyond their end."""
+    base = tiny.base(timesteps=10)
+    trainings = tiny.pack(tmp_path, base, [tiny.config(objective={"every": 1})])
+    train(base, trainings, Stop(), 1e9)
+    assert trainings[0].error is None
+    assert trainings[0].lane.step == 6
+    assert weights(trainings[0]).isfinite().all()
+
+
 def test_an_epoch_shows_every_pair_once() -> None:
-    culture, config = tiny.culture(pairs=6), tiny.config(train={"batch": 3})
+    culture, config, schedule = tiny.culture(pairs=6), tiny.config(train={"batch": 3}), tiny.base().schedule
     for epoch in range(3):
         texts = torch.cat(
-            [draw(config, culture, 0, step, Wanted()).text for step in (2 * epoch, 2 * epoch + 1)]
+            [draw(config, culture, schedule, 0, step, Wanted()).text for step in (2 * epoch, 2 * epoch + 1)]
         )
         order = [int((culture.text == text).all((1, 2)).nonzero()) for text in texts]
         assert sorted(order) == list(range(6))

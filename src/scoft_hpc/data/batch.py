@@ -15,9 +15,7 @@ from scoft_hpc.config.schema import Cadence, Gradient, RunConfig
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.data.streams import stream
 from scoft_hpc.diffusion.rollout import last_call
-
-TIMESTEPS = 1000
-"""Of Stable Diffusion's schedule; t is drawn from 1 on, since a rollout from t = 0 has no steps."""
+from scoft_hpc.diffusion.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Batch:
     """N rows of one or more lanes, and the M of them (`active`) whose rollout is looked at, each lane's together.
 
     Attributes:
-        lane: [N], the lane of each row; t: [N], in 1 .. 999; on the host.
+        lane: [N], the lane of each row; t: [N], in 1 .. T - 1; on the host.
         z_0, eps: [N, C, h, w]. text, generic: text states [N, T, D]; null: of the empty text [1, T, D].
         active: [M], indices into the N rows; kept: [M], the rollout call that keeps its graph; on the host.
         noise: [S, M, C, h, w].
@@ -127,13 +125,15 @@ def active_rows(step: int, batch: int, every: int, cadence: Cadence) -> list[int
     return [j for j in range(batch) if (step * batch + j) % every == 0]
 
 
-def draw(config: RunConfig, culture: Culture, lane: int, step: int, wanted: Wanted) -> Batch:
+def draw(
+    config: RunConfig, culture: Culture, schedule: Schedule, lane: int, step: int, wanted: Wanted
+) -> Batch:
     """The rows of one lane in update `step` (from 0); `lane` is its number in the pack, written to every row."""
     size, key = config.train.batch, (config.seed, config.culture)
     pair = _pairs(config, len(culture), step)
     rng = stream(*key, "step", step)
     flip = torch.randint(2, (size,), generator=rng) * int(config.data.random_flip)
-    t = torch.randint(1, TIMESTEPS, (size,), generator=rng)
+    t = schedule.sample_times(size, rng)
     mean, std = culture.moments[pair, flip].unbind(1)
     z_0 = mean + std * torch.randn(mean.shape, generator=rng).to(mean)
     eps = torch.randn(mean.shape, generator=rng).to(mean)

@@ -32,6 +32,10 @@ class Schedule:
     def __len__(self) -> int:
         return len(self.abar)
 
+    def sample_times(self, n: int, rng: torch.Generator) -> Tensor:
+        """Timesteps to train on [n], uniform over 1 .. T - 1: a rollout from t = 0 has no steps."""
+        return torch.randint(1, len(self), (n,), generator=rng)
+
     def add_noise(self, z_0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """z_t [N, C, h, w] for timesteps t [N]. Ho et al. 2020, eq. 4."""
         signal, noise = self._scales(t, z_0)

@@ -20,6 +20,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 from scoft_hpc.config.schema import Model, Precision
+from scoft_hpc.diffusion.betas import alphas_cumprod
 from scoft_hpc.diffusion.schedule import Schedule
 from scoft_hpc.inputs.checkpoints import base_model
 from scoft_hpc.models import random, single_file
@@ -85,7 +86,7 @@ def load_base(model: Model, device: torch.device) -> Base:
     """The resolved model (`inputs.checkpoints.base_model`) on the device, in its precision; nothing is downloaded.
 
     Raises:
-        ConfigError: if the files lack tensors, or have others than the architecture.
+        ConfigError: if the files lack tensors, have others than the architecture, or ask for another noise process.
     """
     for library in (diffusers_logging, transformers_logging):  # a job's log is for what concerns the run
         library.set_verbosity_error()
@@ -99,10 +100,8 @@ def load_base(model: Model, device: torch.device) -> Base:
             network.to(memory_format=torch.channels_last)
     if model.compile:
         parts.unet.compile()  # in place, at the first call: the adapters are in by then
-    schedule = Schedule(
-        parts.scheduler.alphas_cumprod.double(),
-        velocity=parts.scheduler.config["prediction_type"] == "v_prediction",
-    )
+    noise = base_model.scheduler(model)
+    schedule = Schedule(alphas_cumprod(noise), velocity=noise.prediction_type == "v_prediction")
     return Base(*parts, schedule, device, dtype)
 
 

@@ -116,7 +116,7 @@ def build(runs: Sequence[RunDir], stop: Stop) -> tuple[Base, list[Member], dict[
         folder = folders[member.run]
         terms = networks.terms(member.index, member.config)
         networks.keep_targets(terms, folder, cultures[folder], stop)
-        lane = Lane(member.config, terms, cultures[folder], base.lora)
+        lane = Lane(member.config, terms, cultures[folder], base.schedule, base.lora)
         member.training = Training(member.run, lane)
     return base, members, faults
 

@@ -13,6 +13,7 @@ from scoft_hpc.config.schema import LrSchedule, Precision, RunConfig, Train
 from scoft_hpc.data.batch import Batch, draw
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.data.streams import stream
+from scoft_hpc.diffusion.schedule import Schedule
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.scaler import SMALLEST, LossScale
@@ -27,8 +28,11 @@ class Lane:
         scale: its loss scale, in fp16 only. skipped: updates left out because the gradient overflowed.
     """
 
-    def __init__(self, config: RunConfig, terms: LaneTerms, culture: Culture, lora: LoraStack) -> None:
+    def __init__(
+        self, config: RunConfig, terms: LaneTerms, culture: Culture, schedule: Schedule, lora: LoraStack
+    ) -> None:
         self.config, self.terms, self.culture, self._lora = config, terms, culture, lora
+        self.schedule = schedule
         self.steps = config.train.updates(len(culture))
         self.step, self.seconds, self.skipped = 0, 0.0, 0
         self.scale = LossScale() if config.model.precision is Precision.fp16 else None
@@ -57,7 +61,7 @@ class Lane:
 
     def draw(self) -> Batch:
         """The rows of its next update."""
-        return draw(self.config, self.culture, self.terms.index, self.step, self.terms.wanted)
+        return draw(self.config, self.culture, self.schedule, self.terms.index, self.step, self.terms.wanted)
 
     @property
     def share(self) -> float:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config.schema import Model
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.inputs.checkpoints import architecture, hub, safetensors_header, single_file
+from scoft_hpc.inputs.checkpoints import (
+    architecture,
+    hub,
+    safetensors_header,
+    scheduler_config,
+    single_file,
+)
 from scoft_hpc.inputs.checkpoints.digest import digest
 from scoft_hpc.inputs.checkpoints.files import shards
+from scoft_hpc.inputs.checkpoints.scheduler_config import SchedulerConfig
 from scoft_hpc.inputs.toy.world import ASSETS
 from scoft_hpc.study.json_files import read_json
 
@@ -30,7 +37,6 @@ WEIGHTS = {
 
 CONFIGS = {**architecture.CONFIGS, "tokenizer": "tokenizer_config.json"}
 CLASSES = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"}
-PREDICTIONS = ("epsilon", "v_prediction")
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 DOWNLOAD = ("*.json", "*.txt", "*/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors")
 """What of a repository on the hub a run reads."""
@@ -65,7 +71,32 @@ def resolve(model: Model) -> Model:
             f"model.path={model.path} ({path}) cannot be used: {'; '.join(faults)}{hub.broken_off(path)}. "
             f"Get it whole with {line} where there is a network."
         )
+    if told := _scheduler_fault(path):
+        raise ConfigError(f"model.path={model.path} ({path}) cannot be used: {told}.")
     return replace(model, path=str(path), digest=digest(path, _read_by_a_run(path)))
+
+
+def scheduler(model: Model) -> SchedulerConfig:
+    """The noise process of a resolved model.
+
+    A folder says it in its scheduler_config.json. Random weights and single files carry no such file: theirs is the one
+    that ships for `model.architecture`.
+
+    Raises:
+        ConfigError: if the folder's file asks for something that a run does not do.
+    """
+    path = Path(model.path)
+    if model.path == RANDOM or path.is_file():
+        return scheduler_config.parse(architecture.configs(model.architecture)["scheduler"])
+    return scheduler_config.parse(read_json(path / "scheduler" / CONFIGS["scheduler"]))
+
+
+def sampling_faults(model: Model, steps: Mapping[str, int]) -> Iterator[str]:
+    """The settings (name: number of sampler steps) that ask for more steps than the resolved model has timesteps."""
+    most = scheduler(model).num_train_timesteps - 1
+    for name, count in steps.items():
+        if count > most:
+            yield f"{name}={count}: model.path={model.path} has {most + 1} timesteps; expected at most {most}."
 
 
 def weight_files(part: Path) -> list[Path]:
@@ -170,9 +201,19 @@ def _architecture_faults(configs: dict[str, dict[str, Any]]) -> Iterator[str]:
     if across != width:
         hint = " (as Stable Diffusion XL's)" if across == 2048 else ""
         yield f"the U-Net attends to texts {across} wide{hint}; the text encoder's are {width}"
-    prediction = configs["scheduler"].get("prediction_type", "epsilon")
-    if prediction not in PREDICTIONS:
-        yield f"the scheduler's prediction_type is {prediction!r}; expected {' or '.join(PREDICTIONS)}"
+
+
+def _scheduler_fault(folder: Path) -> str | None:
+    name = f"scheduler/{CONFIGS['scheduler']}"
+    faults = list(scheduler_config.faults(read_json(folder / name)))
+    if not faults:
+        return None
+    copy = (
+        "; it lies in the hub's download cache: copy the folder, change the copy and give it as model.path"
+        if folder.parent.name == "snapshots"
+        else ""
+    )
+    return f"in {name}, {'; '.join(faults)}{copy}"
 
 
 def _weight_faults(part: Path, pickle: bool) -> Iterator[str]:

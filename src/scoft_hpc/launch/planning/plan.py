@@ -18,7 +18,7 @@ from scoft_hpc.config import check, compose, products
 from scoft_hpc.config.commands import SweepConfig
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.plain import literal
-from scoft_hpc.config.schema import Data, Evaluation, RunConfig, Variant
+from scoft_hpc.config.schema import Data, Evaluation, NegativeSource, RunConfig, Variant
 from scoft_hpc.config.setting import lineage
 from scoft_hpc.errors import ConfigError, DataError
 from scoft_hpc.inputs import data_root, dataset, external_images, prompts
@@ -161,6 +161,7 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
                 arm, model=model, data=data, objective=objective, evaluation=evaluation, scoring=scoring
             )
             done.append(replace(arm, output=str(output)))
+            faults += base_model.sampling_faults(model, _sampling_steps(arm))
             if negatives.digest:
                 faults += foreign(negatives, Path(model.path))
     if faults:
@@ -176,6 +177,14 @@ def _evaluation(run: RunConfig, read: Manifest) -> Evaluation:
 def _draws(arm: RunConfig) -> bool:
     """Whether the arm's preparation draws negatives, as far as its culture brings none."""
     return arm.variant is not Variant.base
+
+
+def _sampling_steps(arm: RunConfig) -> dict[str, int]:
+    """The settings that say in how many steps the base model draws images."""
+    steps = {} if arm.evaluation.images else {"evaluation.steps": arm.evaluation.steps}
+    if _draws(arm) and arm.data.negatives.source is not NegativeSource.given:
+        steps["data.negatives.steps"] = arm.data.negatives.steps
+    return steps
 
 
 def _cultures(asked: Any, roots: Iterable[Path]) -> list[str]:
