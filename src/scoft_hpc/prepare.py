@@ -117,7 +117,7 @@ def _settings(config: PrepareConfig) -> list[str]:
 
 
 def _fetch(console: Console, config: PrepareConfig, stop: Stop) -> None:
-    from scoft_hpc.inputs.download.culture import fetch
+    from scoft_hpc.inputs.download.culture_folders import fetch
 
     data = config.data
     if not data.root or not data.csv:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import random
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +18,7 @@ import httpx
 from scoft_hpc import __version__
 from scoft_hpc.config.commands import Rewriter
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.inputs.download.http import CROWDED, PASSING, Later, Refused, retry_after
+from scoft_hpc.inputs.request_queue import Rejected, Retry, retry_for, send_all
 from scoft_hpc.study.interrupt import Stop
 
 log = logging.getLogger(__name__)
@@ -34,11 +32,6 @@ HOPELESS = (401, 403, 404, 405)
 """Answers that any other question would get too."""
 LARGEST = 2**20
 """Bytes of an answer."""
-BACKOFF = 1.0
-"""Seconds, about, before the second try of a question; doubled before each further one."""
-LONGEST = 300.0
-"""A server that wants to be left alone for more seconds than that is left alone by this call."""
-TICK = 0.05
 
 
 @dataclass(frozen=True)
@@ -57,13 +50,6 @@ class Answer:
     text: str
     usage: dict[str, Any]
     parameters: dict[str, Any]
-
-
-@dataclass(eq=False)
-class _Item:
-    question: Question
-    tries: int = 0
-    ready: float = 0.0
 
 
 @dataclass
@@ -87,43 +73,26 @@ class Chat:
 
     def answers(
         self, questions: Sequence[Question], stop: Stop
-    ) -> Iterator[tuple[Question, Answer | Refused]]:
+    ) -> Iterator[tuple[Question, Answer | Rejected]]:
         """Each question with what came of it, as it comes.
 
         Raises:
             ConfigError: if the endpoint would answer no other question either.
             Interrupted: if `stop` was requested, once the answers that are under way have come.
         """
-        waiting = [_Item(question) for question in questions]
-        flying: dict[Future[Answer | Later | Refused], _Item] = {}
-        quiet = 0.0  # until when the server is not to be asked
-        with self.client, ThreadPoolExecutor(self.settings.jobs) as pool:
-            while waiting or flying:
-                for item in list(waiting):
-                    pause = max(item.ready, quiet) - time.monotonic()
-                    if pause > LONGEST:
-                        waiting.remove(item)
-                        yield (
-                            item.question,
-                            Refused(f"got no answer: its server wants peace for {pause:.0f} s"),
-                        )
-                    elif pause <= 0 and len(flying) < self.settings.jobs and not stop.requested:
-                        waiting.remove(item)
-                        flying[pool.submit(self.ask, item.question)] = item
-                if not flying:
-                    stop.check()
-                    time.sleep(TICK)
-                for future in wait(flying, TICK, FIRST_COMPLETED).done:
-                    item, outcome = flying.pop(future), future.result()
-                    if not isinstance(outcome, Later):
-                        yield item.question, outcome
-                    elif ended := self._again(item, outcome):
-                        yield item.question, ended
-                    else:
-                        waiting.append(item)
-                        quiet = max(quiet, item.ready) if outcome.crowded else quiet
+        urls = dict.fromkeys(questions, self.url)
+        jobs, tries = self.settings.jobs, self.settings.tries
+        with self.client:
+            yield from send_all(
+                urls,
+                lambda question, _: self.ask(question),
+                stop,
+                jobs=jobs,
+                per_host=jobs,
+                max_attempts=tries,
+            )
 
-    def ask(self, question: Question) -> Answer | Later | Refused:
+    def ask(self, question: Question) -> Answer | Retry | Rejected:
         """One try.
 
         Raises:
@@ -134,9 +103,9 @@ class Chat:
             try:
                 status, headers, content = self._post(question, asked)
             except httpx.TimeoutException:
-                return Later(f"no answer within {self.settings.seconds:g} s")
+                return Retry(f"got no answer within {self.settings.seconds:g} s")
             except httpx.TransportError as error:
-                return Later(self._safe(str(error) or type(error).__name__))
+                return Retry(f"got no answer: {self._safe(str(error) or type(error).__name__)}")
             told = self._safe(_message(content))
             if status in (400, 422) and (refused := [name for name in asked if name in told]):
                 self.parameters = {k: v for k, v in self.parameters.items() if k not in refused}
@@ -161,14 +130,14 @@ class Chat:
 
     def _read(
         self, status: int, headers: httpx.Headers, content: bytes, told: str, asked: dict[str, Any]
-    ) -> Answer | Later | Refused:
+    ) -> Answer | Retry | Rejected:
         what = f"answered {status}{f' ({told})' if told else ''}"
         if status in HOPELESS or 300 <= status < 400:
             raise ConfigError(self._hopeless(status, headers, what))
-        if status in (*CROWDED, *PASSING) or status >= 500:
-            return Later(what, retry_after(headers.get("Retry-After")), crowded=status in CROWDED)
+        if retry := retry_for(status, headers.get("Retry-After"), what):
+            return retry
         if status != 200:
-            return Refused(what)
+            return Rejected(what)
         try:
             found = json.loads(content)
             choice = found["choices"][0]
@@ -177,23 +146,14 @@ class Chat:
             refusal = message.get("refusal") or ""
             usage = found.get("usage") or {}
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            return Later("answered 200 with something else than a chat completion")
+            return Retry("answered 200 with something else than a chat completion")
         if refusal or choice.get("finish_reason") == "content_filter":
-            return Refused(f"was declined{f': {self._safe(str(refusal))}' if refusal else ' by a filter'}")
+            return Rejected(f"was declined{f': {self._safe(str(refusal))}' if refusal else ' by a filter'}")
         if choice.get("finish_reason") == "length":
-            return Refused("got an answer that was cut off")
+            return Rejected("got an answer that was cut off")
         if not isinstance(text, str) or not isinstance(usage, dict):
-            return Later("answered 200 with something else than a chat completion")
+            return Retry("answered 200 with something else than a chat completion")
         return Answer(self._redacted(text), usage, asked)
-
-    def _again(self, item: _Item, later: Later) -> Refused | None:
-        """None if the item is to be asked once more, at `item.ready`."""
-        item.tries += 1
-        if item.tries >= self.settings.tries:
-            return Refused(f"got no answer: {later.reason} (the last of {item.tries} tries)")
-        backoff = BACKOFF * 2 ** (item.tries - 1) * random.uniform(0.5, 1.5)
-        item.ready = time.monotonic() + max(backoff, later.seconds or 0.0)
-        return None
 
     def _hopeless(self, status: int, headers: httpx.Headers, what: str) -> str:
         where = f"{self.url} {what}"
