@@ -14,6 +14,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ from scoft_hpc.config.commands import RewriteConfig
 from scoft_hpc.config.compose import command
 from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError, RunError
 from scoft_hpc.inputs import data_root, dataset
-from scoft_hpc.inputs.llm_client import Question
+from scoft_hpc.inputs.llm_client import RewriteRequest
 from scoft_hpc.inputs.prompt_rewriter import Rewritten, instruction
 from scoft_hpc.inputs.prompt_rewriter import rewrite as rewrite_all
 from scoft_hpc.inputs.prompts import asked
@@ -60,6 +61,8 @@ def rewrite(config: RewriteConfig, words: Sequence[str]) -> int:
 
 def _faults(config: RewriteConfig) -> Iterator[str]:
     settings, path = config.rewriter, config.evaluation.rewrites
+    if find_spec("openai") is None:
+        yield "rewriting prompts needs the openai package: pip install 'scoft-hpc[rewrite]'."
     url = urlsplit(settings.url)
     if url.scheme not in ("http", "https") or not url.hostname:
         yield f"rewriter.url={settings.url}: expected an endpoint in OpenAI's form, such as https://…/v1."
@@ -74,7 +77,7 @@ def _faults(config: RewriteConfig) -> Iterator[str]:
             yield f"rewriter.{name}={getattr(settings, name)}: expected more than 0."
 
 
-def _questions(config: RewriteConfig) -> list[Question]:
+def _questions(config: RewriteConfig) -> list[RewriteRequest]:
     """The cultures' evaluation prompts, each with how it is to be rewritten."""
     root = data_root.locate(config.data, Path(config.output))
     questions = []
@@ -82,7 +85,7 @@ def _questions(config: RewriteConfig) -> list[Question]:
         how = instruction(config.rewriter.instruction, culture)
         read = dataset.read(root, culture, config.data.pairs)
         own = replace(config, culture=culture)
-        questions += [Question(culture, prompt, how) for prompt in asked(own, read)]
+        questions += [RewriteRequest(culture, prompt, how) for prompt in asked(own, read)]
     return questions
 
 

@@ -132,6 +132,21 @@ def test_all_faults_of_the_settings_at_once(output: Path, capsys: pytest.Capture
     assert "OPENAI_API_KEY" in told and "secret" not in told
 
 
+def test_without_the_package_nothing_starts(
+    server: Server,
+    output: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Hidden as Python itself hides a module: by None where it keeps those that it has imported."""
+    monkeypatch.setitem(sys.modules, "openai", None)
+    file = tmp_path / "rewrites.jsonl"
+    assert run(*words(server, output, file, "culture=korea")) == 2
+    assert "needs the openai package: pip install 'scoft-hpc[rewrite]'" in capsys.readouterr().err
+    assert not server.asked and not file.exists()
+
+
 def test_killed_in_the_middle_nothing_is_asked_twice(server: Server, output: Path, tmp_path: Path) -> None:
     file = tmp_path / "rewrites.jsonl"
     over = threading.Event()

@@ -15,7 +15,7 @@ from loopback import Handler, Server, body, first, moved, serving, status
 from scoft_hpc.config.commands import Rewriter
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs import llm_client, request_queue
-from scoft_hpc.inputs.llm_client import KEY, Answer, Chat, Question
+from scoft_hpc.inputs.llm_client import KEY, Answer, ChatClient, RewriteRequest
 from scoft_hpc.inputs.request_queue import Rejected
 from scoft_hpc.study.interrupt import Interrupted, Stop
 
@@ -36,8 +36,8 @@ def ask(
 ) -> list[Answer | Rejected]:
     """What comes of the prompts, in their order."""
     rewriter = replace(Rewriter(url=chatting.url(server), model="m", tries=3, seconds=0.5), **settings)
-    questions = [Question("korea", prompt, "say it") for prompt in prompts or ("a house",)]
-    found = dict(Chat(rewriter).answers(questions, stop or Stop()))
+    questions = [RewriteRequest("korea", prompt, "say it") for prompt in prompts or ("a house",)]
+    found = dict(ChatClient(rewriter).answers(questions, stop or Stop()))
     return [found[question] for question in questions if question in found]
 
 
@@ -68,10 +68,23 @@ def test_a_question_is_asked_in_the_form_and_answered(server: Server) -> None:
         body(b"<html>a proxy's page", close=True),
         says(None, message={"content": ["not", "text"]}),
         body(b'{"choices": []}'),
+        body(b"{not json", close=True, Content_Type="application/json"),
+        body(b'{"choices": [{"message": null}], "usage": 3}', close=True, Content_Type="application/json"),
         chatting.hangs_up,
         model(pause=0.7),
     ],
-    ids=["429", "500", "503", "html", "other json", "no choice", "disconnect", "slow"],
+    ids=[
+        "429",
+        "500",
+        "503",
+        "html",
+        "other json",
+        "no choice",
+        "torn json",
+        "null message",
+        "disconnect",
+        "slow",
+    ],
 )
 def test_what_may_pass_is_asked_again(server: Server, trouble: chatting.Page) -> None:
     server.pages[PATH] = first(1, trouble, model())
@@ -92,7 +105,7 @@ def test_a_slow_drip_is_given_up(server: Server) -> None:
 
 
 def test_an_endless_answer_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llm_client, "LARGEST", 1000)
+    monkeypatch.setattr(llm_client, "MAX_RESPONSE_BYTES", 1000)
     server.pages[PATH] = body(b" " * 2000)
     (found,) = ask(server, tries=1)
     assert isinstance(found, Rejected) and "more than 1000 bytes" in found.reason
@@ -171,14 +184,25 @@ def test_without_a_key_the_server_says_so(server: Server, monkeypatch: pytest.Mo
 
 
 def test_a_key_does_not_go_over_plain_http(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv(KEY, SECRET)
+    monkeypatch.setenv("HTTP_PROXY", server.url(""))  # so that this machine sees what goes to another
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    headers: list[str] = []
+
+    def page(handler: Handler) -> None:
+        headers.append(str(handler.headers))
+        model()(handler)
+
+    server.pages["http://gpu-node:8000/v1/chat/completions"] = page
+    question = RewriteRequest("korea", "a house", "say it")
     with caplog.at_level(logging.WARNING):
-        plain = Chat(Rewriter(url="http://gpu-node:8000/v1"))
-    assert "Authorization" not in plain.client.headers and "https only" in caplog.text
-    assert "Authorization" in Chat(Rewriter(url="https://gpu-node/v1")).client.headers
-    assert SECRET not in caplog.text + repr(plain)
+        plain = ChatClient(Rewriter(url="http://gpu-node:8000/v1", model="m", tries=1))
+        ((_, outcome),) = plain.answers([question], Stop())
+    assert isinstance(outcome, Answer) and len(headers) == 1
+    assert "authorization" not in headers[0].lower() and SECRET not in headers[0] + caplog.text + repr(plain)
+    assert "https only" in caplog.text
+    assert ChatClient(Rewriter(url="https://gpu-node/v1")).key == SECRET
 
 
 def test_answers_under_way_are_waited_for(server: Server) -> None:
@@ -192,7 +216,9 @@ def test_answers_under_way_are_waited_for(server: Server) -> None:
     server.pages[PATH] = page
     settings = Rewriter(url=chatting.url(server), model="m", jobs=1)
     with pytest.raises(Interrupted):
-        for _, outcome in Chat(settings).answers([Question("korea", f"{i}", "") for i in range(3)], stop):
+        for _, outcome in ChatClient(settings).answers(
+            [RewriteRequest("korea", f"{i}", "") for i in range(3)], stop
+        ):
             found.append(outcome)
     assert len(found) == server.times(PATH) == 1
 

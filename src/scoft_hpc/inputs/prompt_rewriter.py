@@ -20,7 +20,7 @@ from typing import Any
 from scoft_hpc.config.commands import Rewriter
 from scoft_hpc.errors import DataError, RunError
 from scoft_hpc.inputs import prompt_rewrites
-from scoft_hpc.inputs.llm_client import Answer, Chat, Question
+from scoft_hpc.inputs.llm_client import Answer, ChatClient, RewriteRequest
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import Stop
 from scoft_hpc.study.lease import Claim
@@ -72,7 +72,7 @@ def instruction(path: str | None, culture: str) -> str:
     return text.replace("{culture}", culture)
 
 
-def rewrite(path: Path, questions: Sequence[Question], settings: Rewriter, stop: Stop) -> Rewritten:
+def rewrite(path: Path, questions: Sequence[RewriteRequest], settings: Rewriter, stop: Stop) -> Rewritten:
     """Ask for the rewritings that the file lacks, and put each into it as it comes.
 
     Raises:
@@ -91,11 +91,11 @@ def rewrite(path: Path, questions: Sequence[Question], settings: Rewriter, stop:
         claim.release()
 
 
-def _rewrite(path: Path, questions: Sequence[Question], settings: Rewriter, stop: Stop) -> Rewritten:
+def _rewrite(path: Path, questions: Sequence[RewriteRequest], settings: Rewriter, stop: Stop) -> Rewritten:
     rows = _read(path)
     missing = _missing(path, rows, questions, settings)
     failed, notes = [], []
-    for question, outcome in Chat(settings).answers(missing, stop) if missing else ():
+    for question, outcome in ChatClient(settings).answers(missing, stop) if missing else ():
         told = f"{question.culture}, {question.prompt!r}"
         text = _cleaned(outcome.text) if isinstance(outcome, Answer) else ""
         if not isinstance(outcome, Answer):
@@ -112,8 +112,8 @@ def _rewrite(path: Path, questions: Sequence[Question], settings: Rewriter, stop
 
 
 def _missing(
-    path: Path, rows: Sequence[dict[str, Any]], questions: Sequence[Question], settings: Rewriter
-) -> list[Question]:
+    path: Path, rows: Sequence[dict[str, Any]], questions: Sequence[RewriteRequest], settings: Rewriter
+) -> list[RewriteRequest]:
     """The questions that no row answers.
 
     Raises:
@@ -144,7 +144,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.strip()]
 
 
-def _row(question: Question, settings: Rewriter, text: str, answer: Answer) -> dict[str, Any]:
+def _row(question: RewriteRequest, settings: Rewriter, text: str, answer: Answer) -> dict[str, Any]:
     return {
         "culture": question.culture,
         "prompt": question.prompt,
@@ -159,7 +159,7 @@ def _row(question: Question, settings: Rewriter, text: str, answer: Answer) -> d
     }
 
 
-def _key(question: Question, settings: Rewriter) -> str:
+def _key(question: RewriteRequest, settings: Rewriter) -> str:
     """The address of an answer: what it depends on, wherever the model is served."""
     words = [settings.model, question.instruction, question.prompt, question.culture]
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
