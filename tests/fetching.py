@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from scoft_hpc.config.commands import Download
-from scoft_hpc.inputs.download.culture import Fetched, fetch
+from scoft_hpc.inputs.download.culture_folders import Fetched, fetch
 from scoft_hpc.study.interrupt import Stop
 
 SETTINGS = Download(jobs=4, tries=3, seconds=0.4, megabytes=0.5)

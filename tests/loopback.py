@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ Page = Callable[["Handler"], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers with the page of the path; `server.asked` holds every request's path and Range."""
+    """Answers with the page of the path; `server.asked` holds every request's path."""
 
     protocol_version = "HTTP/1.1"
     server: Server
@@ -24,9 +23,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with self.server.lock:
-            self.server.asked.append((self.path, self.headers.get("Range")))
+            self.server.asked.append(self.path)
             self.server.agents.add(self.headers.get("User-Agent", ""))
-            self.times = sum(path == self.path for path, _ in self.server.asked)
+            self.times = self.server.asked.count(self.path)
             self.server.now += 1
             self.server.most = max(self.server.most, self.server.now)
         try:
@@ -59,7 +58,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.pages: dict[str, Page] = {}
-        self.asked: list[tuple[str, str | None]] = []
+        self.asked: list[str] = []
         self.agents: set[str] = set()
         self.lock, self.now, self.most = threading.Lock(), 0, 0
 
@@ -67,7 +66,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}{path}"
 
     def times(self, path: str) -> int:
-        return sum(asked == path for asked, _ in self.asked)
+        return self.asked.count(path)
 
 
 def serving() -> contextlib.AbstractContextManager[Server]:
@@ -90,24 +89,16 @@ def running(server: Running) -> Iterator[Running]:
         thread.join()
 
 
-def file(content: bytes, etag: str | None = '"1"', kind: str = "image/png", pause: float = 0.0) -> Page:
-    """A well-behaved file that can be had in parts; `pause` seconds lie between its tenths."""
+def file(content: bytes, kind: str = "image/png", pause: float = 0.0) -> Page:
+    """A well-behaved file; `pause` seconds lie between its tenths."""
 
     def page(handler: Handler) -> None:
-        asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
-        headers: dict[str, str | int] = {"ETag": etag} if etag else {}
-        start = int(asked[1]) if asked and etag and handler.headers.get("If-Range") == etag else 0
-        if start >= len(content):
-            return handler.head(416, Content_Length=0, Content_Range=f"bytes */{len(content)}")
-        if start:
-            headers["Content_Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        handler.head(206 if start else 200, Content_Type=kind, Content_Length=len(content) - start, **headers)
+        handler.head(200, Content_Type=kind, Content_Length=len(content))
         step = max(1, len(content) // 10)
-        for at in range(start, len(content), step):
+        for at in range(0, len(content), step):
             handler.wfile.write(content[at : at + step])
             handler.wfile.flush()
             time.sleep(pause)
-        return None
 
     return page
 

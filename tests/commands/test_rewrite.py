@@ -21,7 +21,7 @@ from chatting import PATH, model, says
 from loopback import Server, first, serving, status
 from scoft_hpc import rewrite, sweep
 from scoft_hpc.config import compose
-from scoft_hpc.inputs import llm_client, prompt_rewrites
+from scoft_hpc.inputs import prompt_rewrites, request_queue
 from scoft_hpc.inputs.llm_client import KEY
 from scoft_hpc.inputs.toy import world
 from scoft_hpc.launch.planning import plan
@@ -37,7 +37,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(llm_client, "BACKOFF", 0.01)
+    monkeypatch.setattr(request_queue, "BACKOFF_SECONDS", 0.01)
     monkeypatch.setenv(KEY, SECRET)
     with serving() as server:
         server.pages[PATH] = model()
@@ -130,6 +130,21 @@ def test_all_faults_of_the_settings_at_once(output: Path, capsys: pytest.Capture
     assert run(f"output={output}", "rewriter.url=https://me:secret@host/v1") == 2
     told = capsys.readouterr().err
     assert "OPENAI_API_KEY" in told and "secret" not in told
+
+
+def test_without_the_package_nothing_starts(
+    server: Server,
+    output: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Hidden as Python itself hides a module: by None where it keeps those that it has imported."""
+    monkeypatch.setitem(sys.modules, "openai", None)
+    file = tmp_path / "rewrites.jsonl"
+    assert run(*words(server, output, file, "culture=korea")) == 2
+    assert "needs the openai package: pip install 'scoft-hpc[rewrite]'" in capsys.readouterr().err
+    assert not server.asked and not file.exists()
 
 
 def test_killed_in_the_middle_nothing_is_asked_twice(server: Server, output: Path, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from chatting import PATH, fails, model, says
 from loopback import Handler, Server, body, first, moved, serving, status
 from scoft_hpc.config.commands import Rewriter
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.inputs import llm_client
-from scoft_hpc.inputs.download.http import Refused
-from scoft_hpc.inputs.llm_client import KEY, Answer, Chat, Question
+from scoft_hpc.inputs import llm_client, request_queue
+from scoft_hpc.inputs.llm_client import KEY, Answer, ChatClient, RewriteRequest
+from scoft_hpc.inputs.request_queue import Rejected
 from scoft_hpc.study.interrupt import Interrupted, Stop
 
 SECRET = "sk-not-to-be-seen-anywhere"
@@ -24,18 +24,20 @@ SECRET = "sk-not-to-be-seen-anywhere"
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(llm_client, "BACKOFF", 0.01)
+    monkeypatch.setattr(request_queue, "BACKOFF_SECONDS", 0.01)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # what is on this machine goes through none
     monkeypatch.setenv(KEY, SECRET)
     with serving() as server:
         yield server
 
 
-def ask(server: Server, *prompts: str, stop: Stop | None = None, **settings: float) -> list[Answer | Refused]:
+def ask(
+    server: Server, *prompts: str, stop: Stop | None = None, **settings: float
+) -> list[Answer | Rejected]:
     """What comes of the prompts, in their order."""
     rewriter = replace(Rewriter(url=chatting.url(server), model="m", tries=3, seconds=0.5), **settings)
-    questions = [Question("korea", prompt, "say it") for prompt in prompts or ("a house",)]
-    found = dict(Chat(rewriter).answers(questions, stop or Stop()))
+    questions = [RewriteRequest("korea", prompt, "say it") for prompt in prompts or ("a house",)]
+    found = dict(ChatClient(rewriter).answers(questions, stop or Stop()))
     return [found[question] for question in questions if question in found]
 
 
@@ -66,10 +68,23 @@ def test_a_question_is_asked_in_the_form_and_answered(server: Server) -> None:
         body(b"<html>a proxy's page", close=True),
         says(None, message={"content": ["not", "text"]}),
         body(b'{"choices": []}'),
+        body(b"{not json", close=True, Content_Type="application/json"),
+        body(b'{"choices": [{"message": null}], "usage": 3}', close=True, Content_Type="application/json"),
         chatting.hangs_up,
         model(pause=0.7),
     ],
-    ids=["429", "500", "503", "html", "other json", "no choice", "disconnect", "slow"],
+    ids=[
+        "429",
+        "500",
+        "503",
+        "html",
+        "other json",
+        "no choice",
+        "torn json",
+        "null message",
+        "disconnect",
+        "slow",
+    ],
 )
 def test_what_may_pass_is_asked_again(server: Server, trouble: chatting.Page) -> None:
     server.pages[PATH] = first(1, trouble, model())
@@ -81,25 +96,25 @@ def test_what_does_not_pass_ends(server: Server) -> None:
     server.pages[PATH] = chatting.by_prompt({"boat": fails(500, f"no {SECRET}")}, model())
     house, boat = ask(server, "a house", "a boat")
     assert isinstance(house, Answer)
-    assert boat == Refused("got no answer: answered 500 (no …) (the last of 3 tries)")
+    assert boat == Rejected("answered 500 (no …) (the last of 3 tries)")
 
 
 def test_a_slow_drip_is_given_up(server: Server) -> None:
     server.pages[PATH] = body(*([b" ", 0.1] * 20))
-    assert ask(server, tries=1) == [Refused("got no answer: no answer within 0.5 s (the last of 1 tries)")]
+    assert ask(server, tries=1) == [Rejected("got no answer within 0.5 s (the last of 1 tries)")]
 
 
 def test_an_endless_answer_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llm_client, "LARGEST", 1000)
+    monkeypatch.setattr(llm_client, "MAX_RESPONSE_BYTES", 1000)
     server.pages[PATH] = body(b" " * 2000)
     (found,) = ask(server, tries=1)
-    assert isinstance(found, Refused) and "more than 1000 bytes" in found.reason
+    assert isinstance(found, Rejected) and "more than 1000 bytes" in found.reason
 
 
 def test_a_server_that_wants_long_peace_is_left_alone(server: Server) -> None:
     server.pages[PATH] = status(429, Retry_After=86400)
     for found in ask(server, *(f"a house {i}" for i in range(6))):
-        assert isinstance(found, Refused) and "wants peace for 86400 s" in found.reason
+        assert isinstance(found, Rejected) and "asked to wait 86400 s" in found.reason
     assert server.times(PATH) <= 2
 
 
@@ -128,7 +143,7 @@ def test_when_one_is_told_to_wait_all_wait(server: Server) -> None:
 def test_a_question_alone_is_refused(server: Server, page: chatting.Page, told: str) -> None:
     server.pages[PATH] = chatting.by_prompt({"boat": page}, model())
     house, boat = ask(server, "a house", "a boat")
-    assert isinstance(house, Answer) and isinstance(boat, Refused) and told in boat.reason
+    assert isinstance(house, Answer) and isinstance(boat, Rejected) and told in boat.reason
 
 
 def test_what_a_model_does_not_take_is_left_out(server: Server) -> None:
@@ -169,14 +184,25 @@ def test_without_a_key_the_server_says_so(server: Server, monkeypatch: pytest.Mo
 
 
 def test_a_key_does_not_go_over_plain_http(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv(KEY, SECRET)
+    monkeypatch.setenv("HTTP_PROXY", server.url(""))  # so that this machine sees what goes to another
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    headers: list[str] = []
+
+    def page(handler: Handler) -> None:
+        headers.append(str(handler.headers))
+        model()(handler)
+
+    server.pages["http://gpu-node:8000/v1/chat/completions"] = page
+    question = RewriteRequest("korea", "a house", "say it")
     with caplog.at_level(logging.WARNING):
-        plain = Chat(Rewriter(url="http://gpu-node:8000/v1"))
-    assert "Authorization" not in plain.client.headers and "https only" in caplog.text
-    assert "Authorization" in Chat(Rewriter(url="https://gpu-node/v1")).client.headers
-    assert SECRET not in caplog.text + repr(plain)
+        plain = ChatClient(Rewriter(url="http://gpu-node:8000/v1", model="m", tries=1))
+        ((_, outcome),) = plain.answers([question], Stop())
+    assert isinstance(outcome, Answer) and len(headers) == 1
+    assert "authorization" not in headers[0].lower() and SECRET not in headers[0] + caplog.text + repr(plain)
+    assert "https only" in caplog.text
+    assert ChatClient(Rewriter(url="https://gpu-node/v1")).key == SECRET
 
 
 def test_answers_under_way_are_waited_for(server: Server) -> None:
@@ -190,7 +216,9 @@ def test_answers_under_way_are_waited_for(server: Server) -> None:
     server.pages[PATH] = page
     settings = Rewriter(url=chatting.url(server), model="m", jobs=1)
     with pytest.raises(Interrupted):
-        for _, outcome in Chat(settings).answers([Question("korea", f"{i}", "") for i in range(3)], stop):
+        for _, outcome in ChatClient(settings).answers(
+            [RewriteRequest("korea", f"{i}", "") for i in range(3)], stop
+        ):
             found.append(outcome)
     assert len(found) == server.times(PATH) == 1
 
@@ -199,4 +227,4 @@ def test_nobody_listens(server: Server) -> None:
     with serving() as gone:
         pass
     (found,) = ask(gone, tries=2)
-    assert isinstance(found, Refused) and "the last of 2 tries" in found.reason
+    assert isinstance(found, Rejected) and "the last of 2 tries" in found.reason

@@ -47,7 +47,12 @@ def examine(path: Path) -> ImageFile | str:
             return f"has {size / 2**20:.0f} MiB; expected at most {MAX_BYTES // 2**20}. Save it smaller."
         content = path.read_bytes()
     except OSError as error:
-        return f"cannot be read: {error.strerror}. Mend its permissions or replace it."
+        return f"cannot be read: {error.strerror}. Fix its permissions or replace it."
+    return examine_bytes(content)
+
+
+def examine_bytes(content: bytes) -> ImageFile | str:
+    """The same for the bytes of an image file."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size

@@ -1,49 +1,45 @@
-"""Questions to a language model behind an endpoint in OpenAI's form (`POST <url>/chat/completions`), a few at a time.
+"""Requests to a language model behind an OpenAI-compatible endpoint (`POST <url>/chat/completions`), a few at a time.
 
-A key is taken from the environment alone. It goes over https, or to this machine, and into no file, log or message.
+The `openai` client makes each attempt; `request_queue` has the retries, since a rate limit holds for all requests and
+the client's own retries know one. A key comes from the environment alone. It goes over https, or to this machine, and
+into no file, log or message.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
-import random
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import httpx
 
 from scoft_hpc import __version__
 from scoft_hpc.config.commands import Rewriter
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.inputs.download.http import CROWDED, PASSING, Later, Refused, retry_after
+from scoft_hpc.inputs.request_queue import Rejected, Retry, retry_for, send_all
 from scoft_hpc.study.interrupt import Stop
 
 log = logging.getLogger(__name__)
 
 KEY = "OPENAI_API_KEY"
 """The environment variable that holds the key."""
-HERE = ("localhost", "127.0.0.1", "::1")
-FIXED = {"temperature": 0, "seed": 0}
-"""So that the same question gets the same answer; what a model does not take is left out."""
-HOPELESS = (401, 403, 404, 405)
-"""Answers that any other question would get too."""
-LARGEST = 2**20
-"""Bytes of an answer."""
-BACKOFF = 1.0
-"""Seconds, about, before the second try of a question; doubled before each further one."""
-LONGEST = 300.0
-"""A server that wants to be left alone for more seconds than that is left alone by this call."""
-TICK = 0.05
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+PARAMETERS = {"temperature": 0, "seed": 0}
+"""So that the same prompt gets the same answer; what a model does not take is left out."""
+FATAL_STATUS = (401, 403, 404, 405)
+"""Statuses that any other request would meet too."""
+MAX_RESPONSE_BYTES = 2**20
+NO_COMPLETION = "answered 200 with something else than a chat completion"
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked about: a culture's prompt under an instruction."""
+class RewriteRequest:
+    """A culture's prompt to be rewritten under an instruction."""
 
     culture: str
     prompt: str
@@ -59,167 +55,143 @@ class Answer:
     parameters: dict[str, Any]
 
 
-@dataclass(eq=False)
-class _Item:
-    question: Question
-    tries: int = 0
-    ready: float = 0.0
+class ChatClient:
+    """One endpoint. `parameters`: those of PARAMETERS that its model takes, as far as is known."""
 
+    def __init__(self, settings: Rewriter) -> None:
+        import openai
 
-@dataclass
-class Chat:
-    """The endpoint. `parameters`: those of FIXED that it takes, as far as is known."""
-
-    settings: Rewriter
-    parameters: dict[str, Any] = field(default_factory=lambda: dict(FIXED))
-
-    def __post_init__(self) -> None:
-        self.url = f"{self.settings.url.rstrip('/')}/chat/completions"
-        parsed = httpx.URL(self.url)
+        self.settings, self.url = settings, httpx.URL(settings.url)
+        self.parameters: dict[str, Any] = dict(PARAMETERS)
         self.key = os.environ.get(KEY, "").strip()
-        if self.key and parsed.scheme != "https" and parsed.host not in HERE:
-            log.warning("%s is not sent to %s: it goes over https only", KEY, parsed.host)
+        if self.key and self.url.scheme != "https" and self.url.host not in LOOPBACK:
+            log.warning("%s is not sent to %s: it goes over https only", KEY, self.url.host)
             self.key = ""
-        headers = {"User-Agent": f"scoft-hpc/{__version__}"}
-        headers |= {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        through_proxy = parsed.host not in HERE  # where the environment names one: not to this machine
-        self.client = httpx.Client(headers=headers, timeout=self.settings.seconds, trust_env=through_proxy)
-
-    def answers(
-        self, questions: Sequence[Question], stop: Stop
-    ) -> Iterator[tuple[Question, Answer | Refused]]:
-        """Each question with what came of it, as it comes.
-
-        Raises:
-            ConfigError: if the endpoint would answer no other question either.
-            Interrupted: if `stop` was requested, once the answers that are under way have come.
-        """
-        waiting = [_Item(question) for question in questions]
-        flying: dict[Future[Answer | Later | Refused], _Item] = {}
-        quiet = 0.0  # until when the server is not to be asked
-        with self.client, ThreadPoolExecutor(self.settings.jobs) as pool:
-            while waiting or flying:
-                for item in list(waiting):
-                    pause = max(item.ready, quiet) - time.monotonic()
-                    if pause > LONGEST:
-                        waiting.remove(item)
-                        yield (
-                            item.question,
-                            Refused(f"got no answer: its server wants peace for {pause:.0f} s"),
-                        )
-                    elif pause <= 0 and len(flying) < self.settings.jobs and not stop.requested:
-                        waiting.remove(item)
-                        flying[pool.submit(self.ask, item.question)] = item
-                if not flying:
-                    stop.check()
-                    time.sleep(TICK)
-                for future in wait(flying, TICK, FIRST_COMPLETED).done:
-                    item, outcome = flying.pop(future), future.result()
-                    if not isinstance(outcome, Later):
-                        yield item.question, outcome
-                    elif ended := self._again(item, outcome):
-                        yield item.question, ended
-                    else:
-                        waiting.append(item)
-                        quiet = max(quiet, item.ready) if outcome.crowded else quiet
-
-    def ask(self, question: Question) -> Answer | Later | Refused:
-        """One try.
-
-        Raises:
-            ConfigError: if any other question would meet the same.
-        """
-        while True:
-            asked = dict(self.parameters)
-            try:
-                status, headers, content = self._post(question, asked)
-            except httpx.TimeoutException:
-                return Later(f"no answer within {self.settings.seconds:g} s")
-            except httpx.TransportError as error:
-                return Later(self._safe(str(error) or type(error).__name__))
-            told = self._safe(_message(content))
-            if status in (400, 422) and (refused := [name for name in asked if name in told]):
-                self.parameters = {k: v for k, v in self.parameters.items() if k not in refused}
-                continue
-            return self._read(status, headers, content, told, asked)
-
-    def _post(self, question: Question, parameters: dict[str, Any]) -> tuple[int, httpx.Headers, bytes]:
-        messages = [
-            {"role": "system", "content": question.instruction},
-            {"role": "user", "content": question.prompt},
-        ]
-        body = {"model": self.settings.model, "messages": messages, **parameters}
-        started, content = time.monotonic(), b""
-        with self.client.stream("POST", self.url, json=body) as response:
-            for chunk in response.iter_bytes():
-                content += chunk
-                if len(content) > LARGEST:
-                    raise httpx.ReadError(f"more than {LARGEST} bytes")
-                if time.monotonic() - started > self.settings.seconds:
-                    raise httpx.ReadTimeout("slow")
-        return response.status_code, response.headers, content
-
-    def _read(
-        self, status: int, headers: httpx.Headers, content: bytes, told: str, asked: dict[str, Any]
-    ) -> Answer | Later | Refused:
-        what = f"answered {status}{f' ({told})' if told else ''}"
-        if status in HOPELESS or 300 <= status < 400:
-            raise ConfigError(self._hopeless(status, headers, what))
-        if status in (*CROWDED, *PASSING) or status >= 500:
-            return Later(what, retry_after(headers.get("Retry-After")), crowded=status in CROWDED)
-        if status != 200:
-            return Refused(what)
-        try:
-            found = json.loads(content)
-            choice = found["choices"][0]
-            message = choice["message"]
-            text = message.get("content") or ""
-            refusal = message.get("refusal") or ""
-            usage = found.get("usage") or {}
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            return Later("answered 200 with something else than a chat completion")
-        if refusal or choice.get("finish_reason") == "content_filter":
-            return Refused(f"was declined{f': {self._safe(str(refusal))}' if refusal else ' by a filter'}")
-        if choice.get("finish_reason") == "length":
-            return Refused("got an answer that was cut off")
-        if not isinstance(text, str) or not isinstance(usage, dict):
-            return Later("answered 200 with something else than a chat completion")
-        return Answer(self._redacted(text), usage, asked)
-
-    def _again(self, item: _Item, later: Later) -> Refused | None:
-        """None if the item is to be asked once more, at `item.ready`."""
-        item.tries += 1
-        if item.tries >= self.settings.tries:
-            return Refused(f"got no answer: {later.reason} (the last of {item.tries} tries)")
-        backoff = BACKOFF * 2 ** (item.tries - 1) * random.uniform(0.5, 1.5)
-        item.ready = time.monotonic() + max(backoff, later.seconds or 0.0)
-        return None
-
-    def _hopeless(self, status: int, headers: httpx.Headers, what: str) -> str:
-        where = f"{self.url} {what}"
-        if status in (401, 403):
-            given = f"that in {KEY} is not accepted" if self.key else f"none was sent; set {KEY}"
-            return f"{self.url} answered {status}: it expects a key, and {given}."
-        if 300 <= status < 400:
-            return f"{where} and leads to {self._safe(headers.get('Location', ''))}; set rewriter.url to where it is."
-        return (
-            f"{where}; expected an endpoint in OpenAI's form that has the model {self.settings.model}. "
-            f"Mend rewriter.url or rewriter.model."
+        self.http = httpx.Client(
+            timeout=settings.seconds,
+            trust_env=self.url.host
+            not in LOOPBACK,  # a proxy that the environment names is not for this machine
+            event_hooks={"response": [functools.partial(_bound, max_seconds=settings.seconds)]},
+        )
+        self.client = openai.OpenAI(
+            base_url=settings.url,
+            api_key=self.key or "none",
+            default_headers={"User-Agent": f"scoft-hpc/{__version__}"},
+            max_retries=0,
+            http_client=self.http,
         )
 
-    def _safe(self, text: str) -> str:
+    def answers(
+        self, requests: Sequence[RewriteRequest], stop: Stop
+    ) -> Iterator[tuple[RewriteRequest, Answer | Rejected]]:
+        """Each request with its result, as they arrive.
+
+        Raises:
+            ConfigError: if the endpoint would answer no other request either.
+            Interrupted: if `stop` was requested, once the answers that are under way have come.
+        """
+        urls, jobs, tries = (
+            dict.fromkeys(requests, self.settings.url),
+            self.settings.jobs,
+            self.settings.tries,
+        )
+        with self.http:
+            yield from send_all(
+                urls, lambda request, _: self.ask(request), stop, jobs=jobs, per_host=jobs, max_attempts=tries
+            )
+
+    def ask(self, request: RewriteRequest) -> Answer | Retry | Rejected:
+        """One attempt.
+
+        Raises:
+            ConfigError: if any other request would meet the same.
+        """
+        import openai
+
+        messages: Any = [
+            {"role": "system", "content": request.instruction},
+            {"role": "user", "content": request.prompt},
+        ]
+        headers = {} if self.key else {"Authorization": openai.Omit()}
+        while True:
+            parameters = dict(self.parameters)
+            try:
+                completion = self.client.chat.completions.create(
+                    model=self.settings.model, messages=messages, extra_headers=headers, **parameters
+                )
+                return self._read(completion, parameters)
+            except openai.APITimeoutError:
+                return Retry(f"got no answer within {self.settings.seconds:g} s")
+            except openai.APIConnectionError as error:
+                return Retry(f"got no answer: {self._safe(error.__cause__ or error)}")
+            except openai.APIStatusError as error:
+                message = self._safe(
+                    error.body.get("message") if isinstance(error.body, dict) else error.body
+                )
+                refused = [name for name in parameters if name in message]
+                if error.status_code not in (400, 422) or not refused:
+                    return self._failure(error.status_code, error.response.headers, message)
+                self.parameters = {k: v for k, v in self.parameters.items() if k not in refused}
+            except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, openai.APIError):
+                return Retry(NO_COMPLETION)
+
+    def _read(self, completion: Any, parameters: dict[str, Any]) -> Answer | Retry | Rejected:
+        """The client types what it parses without a check: a server may have sent anything."""
+        try:
+            choice, usage = completion.choices[0], completion.usage
+            text, refusal = choice.message.content or "", choice.message.refusal
+            counts = usage.model_dump(exclude_unset=True) if usage else {}
+            reason = choice.finish_reason
+        except (LookupError, TypeError, AttributeError):
+            return Retry(NO_COMPLETION)
+        if refusal or reason == "content_filter":
+            return Rejected(f"was declined: {self._safe(refusal)}" if refusal else "was declined by a filter")
+        if reason == "length":
+            return Rejected("got an answer that was cut off")
+        if not isinstance(text, str):
+            return Retry(NO_COMPLETION)
+        return Answer(self._redacted(text), counts, parameters)
+
+    def _failure(self, status: int, headers: Any, message: str) -> Retry | Rejected:
+        answer = f"answered {status}{f' ({message})' if message else ''}"
+        if status in (401, 403):
+            key = f"that in {KEY} is not accepted" if self.key else f"none was sent; set {KEY}"
+            raise ConfigError(f"{self.url} answered {status}: it expects a key, and {key}.")
+        if 300 <= status < 400:
+            target = self._safe(headers.get("Location"))
+            raise ConfigError(f"{self.url} {answer} and leads to {target}; set rewriter.url to where it is.")
+        if status in FATAL_STATUS:
+            raise ConfigError(
+                f"{self.url} {answer}; expected an endpoint in OpenAI's form that has the model "
+                f"{self.settings.model}. Fix rewriter.url or rewriter.model."
+            )
+        return retry_for(status, headers.get("Retry-After"), answer) or Rejected(answer)
+
+    def _safe(self, text: object) -> str:
         """What a server said, for a message: a line, without the key."""
-        line = " ".join(self._redacted(text).split())
+        line = " ".join(self._redacted(str(text or "")).split())
         return line if len(line) <= 200 else f"{line[:199]}…"
 
     def _redacted(self, text: str) -> str:
         return text.replace(self.key, "…") if self.key else text
 
 
-def _message(content: bytes) -> str:
-    """What the body says of an error; empty if it says nothing that is meant to be read."""
-    try:
-        error = json.loads(content)["error"]
-        return str(error["message"] if isinstance(error, dict) else error)
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return ""
+def _bound(response: httpx.Response, max_seconds: float) -> None:
+    """Limit the size of a body and the time that all of it may take: httpx limits the time of each read alone."""
+
+    class Bounded(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            started, size = time.monotonic(), 0
+            for chunk in source:
+                size += len(chunk)
+                if size > MAX_RESPONSE_BYTES:
+                    raise httpx.ReadError(f"more than {MAX_RESPONSE_BYTES} bytes", request=response.request)
+                if time.monotonic() - started > max_seconds:
+                    raise httpx.ReadTimeout("slow", request=response.request)
+                yield chunk
+
+        def close(self) -> None:
+            source.close()
+
+    source = cast(httpx.SyncByteStream, response.stream)
+    response.stream = Bounded()

@@ -19,7 +19,7 @@ from scoft_hpc.inputs.checkpoints.distances import resolve as resolve_networks
 from scoft_hpc.inputs.checkpoints.negatives import resolve as resolve_negatives
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.inputs.dataset_docs import Written
-from scoft_hpc.inputs.download.culture import Fetched, fetch
+from scoft_hpc.inputs.download.culture_folders import Fetched, fetch
 from scoft_hpc.inputs.metadata_rows import Row
 from scoft_hpc.study.interrupt import Stop
 

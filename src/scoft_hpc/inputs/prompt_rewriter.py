@@ -14,6 +14,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from urllib.parse import urlsplit
 from scoft_hpc.config.commands import RewriteConfig, Rewriter
 from scoft_hpc.errors import DataError, RunError
 from scoft_hpc.inputs import data_root, dataset, prompt_rewrites
-from scoft_hpc.inputs.llm_client import Answer, Chat, Question
+from scoft_hpc.inputs.llm_client import Answer, ChatClient, RewriteRequest
 from scoft_hpc.inputs.prompts import asked
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import Stop
@@ -74,7 +75,7 @@ def instruction(path: str | None, culture: str) -> str:
     return text.replace("{culture}", culture)
 
 
-def rewrite(path: Path, questions: Sequence[Question], settings: Rewriter, stop: Stop) -> Rewritten:
+def rewrite(path: Path, questions: Sequence[RewriteRequest], settings: Rewriter, stop: Stop) -> Rewritten:
     """Ask for the rewritings that the file lacks, and put each into it as it comes.
 
     Raises:
@@ -93,11 +94,11 @@ def rewrite(path: Path, questions: Sequence[Question], settings: Rewriter, stop:
         claim.release()
 
 
-def _rewrite(path: Path, questions: Sequence[Question], settings: Rewriter, stop: Stop) -> Rewritten:
+def _rewrite(path: Path, questions: Sequence[RewriteRequest], settings: Rewriter, stop: Stop) -> Rewritten:
     rows = _read(path)
     missing = _missing(path, rows, questions, settings)
     failed, notes = [], []
-    for question, outcome in Chat(settings).answers(missing, stop) if missing else ():
+    for question, outcome in ChatClient(settings).answers(missing, stop) if missing else ():
         told = f"{question.culture}, {question.prompt!r}"
         text = _cleaned(outcome.text) if isinstance(outcome, Answer) else ""
         if not isinstance(outcome, Answer):
@@ -116,6 +117,8 @@ def _rewrite(path: Path, questions: Sequence[Question], settings: Rewriter, stop
 def setting_faults(config: RewriteConfig) -> Iterator[str]:
     """What is wrong with the settings of the endpoint and the file."""
     settings, path = config.rewriter, config.evaluation.rewrites
+    if find_spec("openai") is None:
+        yield "rewriting prompts needs the openai package: pip install 'scoft-hpc[rewrite]'."
     url = urlsplit(settings.url)
     if url.scheme not in ("http", "https") or not url.hostname:
         yield f"rewriter.url={settings.url}: expected an endpoint in OpenAI's form, such as https://…/v1."
@@ -127,7 +130,7 @@ def setting_faults(config: RewriteConfig) -> Iterator[str]:
         yield f"evaluation.rewrites={path}: expected the file to write, as evaluation.rewrites=FILE.jsonl."
 
 
-def questions(config: RewriteConfig) -> list[Question]:
+def questions(config: RewriteConfig) -> list[RewriteRequest]:
     """The cultures' evaluation prompts, each with how it is to be rewritten."""
     root = data_root.locate(config.data, Path(config.output))
     found = []
@@ -135,13 +138,13 @@ def questions(config: RewriteConfig) -> list[Question]:
         how = instruction(config.rewriter.instruction, culture)
         read = dataset.read(root, culture, config.data.pairs)
         own = replace(config, culture=culture)
-        found += [Question(culture, prompt, how) for prompt in asked(own, read)]
+        found += [RewriteRequest(culture, prompt, how) for prompt in asked(own, read)]
     return found
 
 
 def _missing(
-    path: Path, rows: Sequence[dict[str, Any]], questions: Sequence[Question], settings: Rewriter
-) -> list[Question]:
+    path: Path, rows: Sequence[dict[str, Any]], questions: Sequence[RewriteRequest], settings: Rewriter
+) -> list[RewriteRequest]:
     """The questions that no row answers.
 
     Raises:
@@ -172,7 +175,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.strip()]
 
 
-def _row(question: Question, settings: Rewriter, text: str, answer: Answer) -> dict[str, Any]:
+def _row(question: RewriteRequest, settings: Rewriter, text: str, answer: Answer) -> dict[str, Any]:
     return {
         "culture": question.culture,
         "prompt": question.prompt,
@@ -187,7 +190,7 @@ def _row(question: Question, settings: Rewriter, text: str, answer: Answer) -> d
     }
 
 
-def _key(question: Question, settings: Rewriter) -> str:
+def _key(question: RewriteRequest, settings: Rewriter) -> str:
     """The address of an answer: what it depends on, wherever the model is served."""
     words = [settings.model, question.instruction, question.prompt, question.culture]
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]

@@ -159,13 +159,12 @@ class Skill:
 
 @dataclass(frozen=True)
 class Vote:
-    """A system under one question once raters count by their skill: the share of page pairs that it wins by weighted
-    majority, and its noisy Bradley–Terry score, centred at 0."""
+    """The share of page pairs that a system wins under one question by weighted majority: raters count by their
+    skill."""
 
     question: str
     system: str
-    majority: float | None
-    noisy: float | None
+    majority: float
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,11 @@ def test_a_raters_skill_is_told_of_where_the_culture_is(simulated: Simulated) ->
     assert [one.rater for one in some(simulated, {1, 2, 3, 4, 5}).skills] == [1, 2, 3, 4, 5]
 
 
+def test_votes_are_weighted_from_three_raters_on(simulated: Simulated) -> None:
+    assert some(simulated, {1, 2}).votes == (), "two cannot tell who of them is good"
+    assert {one.system for one in some(simulated, {1, 2, 3}).votes} == set(SYSTEMS)
+
+
 def test_people_who_prefer_the_reference_are_said_to(simulated: Simulated) -> None:
     down = {system: 1 + k for k, system in enumerate(SYSTEMS)}
     found = some(simulated, set(range(1, 9)), ranks=down)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from scoft_hpc.human_eval.analysis import comparison, metrics, noisy, rates, skills, worths
+from scoft_hpc.human_eval.analysis import comparison, metrics, rates, skills, worths
 from scoft_hpc.human_eval.analysis.agreement import agreement
 from scoft_hpc.human_eval.analysis.consistency import consistency
 from scoft_hpc.human_eval.analysis.exclusion import Excluded, exclude
@@ -211,26 +211,17 @@ def _skills(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Skill]:
 
 
 def _votes(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Vote]:
+    """From cultures of three raters or more; without a system that is in no decided pair."""
     for question in survey.questions:
-        found = rankings(judgements, survey.systems, question.name)
-        if not found.raters:
-            continue
+        rows = rankings(judgements, survey.systems, question.name)
         by_culture = [
             skills.shares(own, skills.skills(skills.keyed_by_page(own)).vote)
-            for culture in dict.fromkeys(found.cultures)
-            if len((own := found.of(culture)).raters) > 2
+            for culture in dict.fromkeys(rows.cultures)
+            if len((own := rows.of(culture)).raters) > 2
         ]
-        compared = noisy.pairs(found)
-        scores = noisy.fit(compared, len(found.systems), len(found.raters)).scores
-        for k, system in enumerate(found.systems):
-            won = [shares[system] for shares in by_culture if system in shares]
-            shown = bool(((compared.left == k) | (compared.right == k)).any())
-            yield Vote(
-                question.name,
-                system,
-                float(np.mean(won)) if won else None,
-                float(scores[k]) if shown else None,
-            )
+        for system in rows.systems:
+            if won := [shares[system] for shares in by_culture if system in shares]:
+                yield Vote(question.name, system, float(np.mean(won)))
 
 
 def _tracked(

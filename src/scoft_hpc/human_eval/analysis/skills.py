@@ -11,8 +11,8 @@ A ranking is labels: of each pair of a page's pictures, which is the better (M =
 the least number of raters that anybody met, less one. Skills are kept 1 / √tasks off their ends.
 
 **A task is a pair on its page**: `keyed_by_page`. The authors' task key leaves out the prompt, so that a rater's labels
-of one pair of systems overwrite each other and the last row of the file stays: `as_published`, for comparison; a skill
-is then told from as many tasks as there are pairs, whichever rows come last.
+of one pair of systems overwrite each other and the last row of the file stays; a skill is then estimated from as many
+tasks as there are pairs, whichever rows come last.
 """
 
 from __future__ import annotations
@@ -50,15 +50,6 @@ def keyed_by_page(found: Rankings) -> NDArray[np.int8]:
     labels = np.zeros((len(found.raters), len(found.pages), len(pairs)), dtype=np.int8)
     labels[found.rater, found.page] = _labels(found.ranks, pairs)
     return labels.reshape(len(found.raters), -1)
-
-
-def as_published(found: Rankings) -> NDArray[np.int8]:
-    """Labels [raters, pairs] whose tasks know no page: of a rater's rows the last that tells a pair apart counts."""
-    pairs = list(combinations(range(len(found.systems)), 2))
-    labels = np.zeros((len(found.raters), len(pairs)), dtype=np.int8)
-    for rater, row in zip(found.rater, _labels(found.ranks, pairs), strict=True):
-        labels[rater] = np.where(row != 0, row, labels[rater])
-    return labels
 
 
 def skills(labels: NDArray[np.int8]) -> Skills:

@@ -1,18 +1,16 @@
-"""The door to submitit: a batch as an sbatch array.
+"""Job arrays as sbatch scripts, and their submission through submitit.
 
-submitit writes the script and calls sbatch. The job itself is not its pickle but `python -m scoft_hpc.job BATCH`: so
-nothing that an array needs comes into being after sbatch has accepted it, no handler of signals but ours is in the
-job, and the job's exit code is its own.
+The job is not a pickle of submitit's but `python -m scoft_hpc.job BATCH`: so nothing that an array needs comes into
+being after sbatch has accepted it, no handler of signals but ours is in the job, and the job's exit code is its own.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 import shlex
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,16 @@ from scoft_hpc.study.job_array import Batch
 from scoft_hpc.study.paths import StudyDir
 
 JOB = "scoft_hpc.job"
+NO_FLAGS = (
+    "additional_parameters",
+    "array_parallelism",
+    "setup",
+    "signal_delay_s",
+    "srun_args",
+    "stderr_to_stdout",
+)
+"""Parameters that are not flags of sbatch by their own names."""
+
 PAUSES = (0.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each try to reach a controller that does not answer."""
 
@@ -33,7 +41,7 @@ UNREACHED = ("contact", "timed out", "timeout", "zero bytes", "connect", "commun
 
 
 def parameters(cluster: Cluster, name: str, minutes: int, memory_gb: float | None = None) -> dict[str, Any]:
-    """What submitit is to write into the sbatch header, but for the array and what it waits for.
+    """What the script holds, in submitit's names, but for the array and what it waits for.
 
     Args:
         name: the job's.
@@ -67,13 +75,27 @@ def parameters(cluster: Cluster, name: str, minutes: int, memory_gb: float | Non
 
 
 def script(study: StudyDir, sent: Batch) -> str:
-    """The text that sbatch is given."""
-    from submitit.slurm.slurm import _make_sbatch_string
-
-    text: str = _make_sbatch_string(
-        command=_command(study, sent), folder=_logs(study), map_count=len(sent.tasks), **sent.parameters
-    )
-    return text
+    """The text that sbatch is given: an array with a task per pack, all output of a task in one file."""
+    given, count = sent.parameters, len(sent.tasks)
+    log = f"{_logs(study)}/%A_%a_%t_log.out"
+    flags = {key: value for key, value in given.items() if key not in NO_FLAGS and value is not None}
+    flags |= {
+        "array": f"0-{count - 1}%{min(count, given['array_parallelism'])}",
+        "open-mode": "append",
+        "output": log.replace("%t", "0"),
+        "signal": f"USR2@{given['signal_delay_s']}",
+        **given["additional_parameters"],
+    }
+    lines = ["#!/bin/bash", "", "# Parameters"]
+    for key, value in sorted(flags.items()):
+        flag = f"#SBATCH --{key.replace('_', '-')}"
+        lines.append(flag if value is True else f"{flag}={shlex.quote(str(value))}")
+    if setup := given.get("setup"):
+        lines += ["", "# setup", *setup]
+    srun = shlex.join(["srun", "--unbuffered", "--output", log, *given["srun_args"]])
+    # submitit's own tools recognise its jobs by the variable
+    lines += ["", "# command", "export SUBMITIT_EXECUTOR=slurm", f"{srun} {_command(study, sent)}", ""]
+    return "\n".join(lines)
 
 
 def log_of(study: StudyDir, job: int, task: int) -> Path:
@@ -107,16 +129,17 @@ def submit(study: StudyDir, sent: Batch) -> int:
 
 
 def _sbatch(study: StudyDir, sent: Batch) -> int:
-    from submitit.core.utils import FailedJobError, FailedSubmissionError
+    from submitit.core.utils import FailedJobError
+    from submitit.helpers import CommandFunction
 
-    _logs(study).mkdir(parents=True, exist_ok=True)
-    executor = _executor(_logs(study), _command(study, sent))
-    executor.update_parameters(**sent.parameters)
+    logs = _logs(study)
+    logs.mkdir(parents=True, exist_ok=True)
+    path = logs / f"{sent.name}.sh"
+    path.write_text(script(study, sent))
+    # sbatch hands the environment that it is called in to the job
+    environment = client.clean(os.environ)
     try:
-        with _clean_environment():
-            return int(executor.send(len(sent.tasks)))
-    except FailedSubmissionError as error:
-        raise NoAnswerError(f"sbatch answered strangely: {error}") from None
+        answer = CommandFunction(["sbatch", str(path)], verbose=False, env=environment)()
     except FailedJobError as error:
         said = " ".join(str(error).split())
         if any(word in said.lower() for word in UNREACHED):
@@ -125,22 +148,11 @@ def _sbatch(study: StudyDir, sent: Batch) -> int:
             f"Slurm refused the jobs: {said}. Expected settings of `cluster` that fit this site; "
             f"`python -m scoft_hpc.doctor cluster=… cluster.account=…` tells which do not."
         ) from None
-
-
-def _executor(logs: Path, command: str) -> Any:
-    """submitit's executor, sending a command of ours in place of its pickles."""
-    import submitit
-
-    class Arrays(submitit.SlurmExecutor):  # type: ignore[misc]
-        @property
-        def _submitit_command_str(self) -> str:
-            return command
-
-        def send(self, tasks: int) -> int:
-            self.parameters["map_count"] = tasks
-            return int(self._submit_command(command).job_id)
-
-    return Arrays(logs)
+    number = re.search(r"job (\d+)", answer)
+    if number is None:
+        raise NoAnswerError(f"sbatch gave no job number: {answer!r}")
+    path.rename(logs / f"{number[1]}_submission.sh")
+    return int(number[1])
 
 
 def _command(study: StudyDir, sent: Batch) -> str:
@@ -150,17 +162,3 @@ def _command(study: StudyDir, sent: Batch) -> str:
 
 def _logs(study: StudyDir) -> Path:
     return study.logs.absolute() / "slurm"
-
-
-@contextlib.contextmanager
-def _clean_environment() -> Iterator[None]:
-    """sbatch hands the environment that it is called in to the job."""
-    before = dict(os.environ)
-    cleaned = client.clean(before)
-    try:
-        os.environ.clear()
-        os.environ.update(cleaned)
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

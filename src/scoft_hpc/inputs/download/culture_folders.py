@@ -1,12 +1,11 @@
-"""Cultures' folders from a table of captioned URLs: the images fetched politely, the rows written beside them.
+"""Culture folders built from a table of captioned URLs: the images downloaded, the rows written beside them.
 
-    <root>/<culture>/train/images/<category>-<id>.jpg    an image, whole and decodable, or not there at all
+    <root>/<culture>/train/images/<category>-<id>.jpg    a whole image that can be decoded, or absent
     <root>/<culture>/train/metadata.jsonl                written at the end; rows that are in it stay as they are
-    <root>/download-failures.csv                         id, culture, url and reason of each image not to be had
-    <root>/.download/                                    what is half there, and the hashes of what is done
+    <root>/download-failures.csv                         id, culture, url and reason of each failed download
+    <root>/.download/                                    the hashes of what has been downloaded
 
-A kill at any moment costs nothing: the same call goes on with what is missing, in the middle of a file where the
-server can.
+A kill at any moment costs the images in flight: the same command continues with those that are missing.
 """
 
 from __future__ import annotations
@@ -23,13 +22,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from scoft_hpc.config.commands import Download
 from scoft_hpc.errors import DataError, RunError
 from scoft_hpc.inputs import image_check
-from scoft_hpc.inputs.download import ccub_csv, queue
+from scoft_hpc.inputs.download import ccub_csv
 from scoft_hpc.inputs.download.ccub_csv import Entry, Failure
-from scoft_hpc.inputs.download.http import Arrived, Part
+from scoft_hpc.inputs.download.http import HEADERS, FetchedImage, fetch_image
 from scoft_hpc.inputs.metadata_rows import METADATA, read_lines
+from scoft_hpc.inputs.request_queue import Redirect, Rejected, Retry, send_all
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import Stop
 from scoft_hpc.study.lease import Claim
@@ -38,8 +40,10 @@ from scoft_hpc.study.periodic import repeating
 log = logging.getLogger(__name__)
 
 FOLDER = ".download"
-TOLD = 25
-"""Images between the log's words on how far it is."""
+PER_HOST = 2
+"""Requests to one host at a time."""
+LOG_EVERY = 25
+"""Images between two lines of progress in the log."""
 BEAT = 60.0
 """Seconds between the renewals of the claim on the folder."""
 UNKNOWN = "unknown; see the page that the url belongs to"
@@ -100,20 +104,30 @@ def fetch(csv: Path, root: Path, settings: Download, cultures: Sequence[str] | N
 def _fetch(
     entries: Sequence[Entry], files: dict[Entry, str], done: _Done, settings: Download, stop: Stop
 ) -> list[Failure]:
-    """Fetch what `files` lacks, adding each image's name to it as it comes; return what is not to be had."""
+    """Download what `files` lacks, each URL once; add each image's name to it as it arrives, return the failures."""
     missing = [entry for entry in entries if entry not in files]
-    items = queue.items(missing, done.path.parent)
-    log.info("%d images to fetch, %d are there", len(items), len(files))
+    by_url: dict[str, list[Entry]] = {}
+    for entry in missing:
+        by_url.setdefault(entry.url, []).append(entry)
+    log.info("%d images to fetch, %d are there", len(by_url), len(files))
     reasons: dict[Entry, str] = {}
-    for number, (item, outcome) in enumerate(queue.arrivals(items, settings, stop), start=1):
-        if isinstance(outcome, Arrived):
-            files |= {entry: done.publish(entry, item.part, outcome) for entry in item.entries}
-            item.part.forget()
-        else:
-            log.info("%s: %s", item.url, outcome.reason)
-            reasons |= dict.fromkeys(item.entries, outcome.reason)
-        if number % TOLD == 0:
-            log.info("%d of %d images", number, len(items))
+    with httpx.Client(headers=HEADERS, timeout=settings.seconds) as client:
+
+        def send(_: str, url: str) -> FetchedImage | Redirect | Retry | Rejected:
+            return fetch_image(client, url, settings, stop)
+
+        urls = {url: url for url in by_url}
+        results = send_all(
+            urls, send, stop, jobs=settings.jobs, per_host=PER_HOST, max_attempts=settings.tries
+        )
+        for number, (url, result) in enumerate(results, start=1):
+            if isinstance(result, FetchedImage):
+                files |= {entry: done.publish(entry, result) for entry in by_url[url]}
+            else:
+                log.info("%s: %s", url, result.reason)
+                reasons |= dict.fromkeys(by_url[url], result.reason)
+            if number % LOG_EVERY == 0:
+                log.info("%d of %d images", number, len(by_url))
     return [Failure(e.id, e.culture, e.url, reasons[e]) for e in missing if e in reasons]
 
 
@@ -145,11 +159,11 @@ class _Done:
             log.warning("%s is no longer what was fetched; kept. To fetch it again, remove it.", path)
         return row["file_name"]
 
-    def publish(self, entry: Entry, part: Part, arrived: Arrived) -> str:
-        """Give the image its name, in one step, and return that."""
-        name = f"images/{entry.stem}.{arrived.ending}"
-        atomic.write_bytes(self.root / entry.culture / "train" / name, part.body.read_bytes())
-        values = (entry.culture, entry.id, entry.url, name, arrived.file.sha256)
+    def publish(self, entry: Entry, image: FetchedImage) -> str:
+        """Write the image in one step, and return its `file_name`."""
+        name = f"images/{entry.stem}.{image.extension}"
+        atomic.write_bytes(self.root / entry.culture / "train" / name, image.content)
+        values = (entry.culture, entry.id, entry.url, name, image.sha256)
         with self.path.open("a") as file:
             file.write(json.dumps(dict(zip(self.KEYS, values, strict=True))) + "\n")
             file.flush()
