@@ -93,7 +93,9 @@ class Loop:
     def _encoded(self, example: Example) -> world.Micro:
         base = self.base
         mean, std = base.moments(example.picture).unbind(1)
-        text, generic, null = (base.encode_text([words]) for words in (example.text, example.generic, ""))
+        text, generic, null = (
+            base.encode_text([words]).tensors["states"] for words in (example.text, example.generic, "")
+        )
         return world.Micro(
             t=int(torch.randint(1, TIMESTEPS, (), generator=self.rng)),
             z_start=mean + std * torch.randn_like(mean),

@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.training.loop import gradients
@@ -99,7 +100,7 @@ def networks() -> dict[str, float]:
     latent, picture = (
         torch.empty(batch, *shape, device=hollow.META) for shape in ((4, 64, 64), (3, 512, 512))
     )
-    t, text = torch.ones(batch, dtype=torch.long), torch.empty(batch, 77, 768, device=hollow.META)
+    t, text = torch.ones(batch, dtype=torch.long), hollow.states(batch)
     plain = super(hollow.HollowBase, base)
     with torch.no_grad():
         cost = {"U-Net": _gflop(lambda: plain.predict(latent, t, text))}
@@ -123,7 +124,10 @@ def kernels(lanes: int, rows: int = 4) -> int:
     lane = torch.arange(lanes).repeat_interleave(rows)
     with _Dispatched() as seen:
         base.predict(
-            torch.zeros(len(lane), 4, 64, 64), torch.ones_like(lane), torch.zeros(len(lane), 77, 768), lane
+            torch.zeros(len(lane), 4, 64, 64),
+            torch.ones_like(lane),
+            Conditioning({"states": torch.zeros(len(lane), 77, 768)}),
+            lane,
         )
     return seen.count
 

@@ -23,6 +23,7 @@ from scoft_hpc.data.cache import Culture, Targets
 from scoft_hpc.diffusion.schedule import Schedule
 from scoft_hpc.inputs.checkpoints.architecture import configs
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.models.parts import PADS
 from scoft_hpc.models.random import tokenizer
@@ -70,24 +71,28 @@ class HollowBase(Base):
 
     calls = vae_encodes = text_encodes = repeated = 0
 
-    def predict(self, z_t: Tensor, t: Tensor, text: Tensor, lane: Tensor | None = None) -> Tensor:
+    def predict(
+        self, z_t: Tensor, t: Tensor, conditioning: Conditioning, lane: Tensor | None = None
+    ) -> Tensor:
         self.calls += 1
+        states = conditioning.tensors["states"]
+        text = Conditioning({"states": enter(states)})
         if torch.is_grad_enabled():
-            return leave(super().predict(enter(z_t), t, enter(text), lane))
-        shapes = z_t.shape, text.shape, lane is None
+            return leave(super().predict(enter(z_t), t, text, lane))
+        shapes = z_t.shape, states.shape, lane is None
         known: dict[Any, int] = self.__dict__.setdefault("known", {})
         if shapes in known:
             self.repeated += known[shapes]
             return torch.zeros_like(z_t)
         with FlopCounterMode(display=False) as counter:
-            out = leave(super().predict(enter(z_t), t, enter(text), lane))
+            out = leave(super().predict(enter(z_t), t, text, lane))
         known[shapes] = counter.get_total_flops()
         return out
 
     def decode(self, z_0: Tensor) -> Tensor:
         return leave(super().decode(enter(z_0)))
 
-    def encode_text(self, texts: Sequence[str]) -> Tensor:
+    def encode_text(self, texts: Sequence[str]) -> Conditioning:
         self.text_encodes += 1
         return super().encode_text(texts)
 
@@ -148,14 +153,19 @@ def culture(base: Base, compact: Network, size: int = SIZE) -> Culture:
     picture = torch.zeros(PAIRS, 3, size, size, dtype=torch.uint8)
     return Culture(
         moments=torch.zeros(PAIRS, 2, 2, 4, latent, latent),
-        text=torch.zeros(PAIRS, *states),
-        generic=torch.zeros(PAIRS, *states),
-        null=torch.zeros(1, *states),
+        text=Conditioning({"states": torch.zeros(PAIRS, *states)}),
+        generic=Conditioning({"states": torch.zeros(PAIRS, *states)}),
+        null=Conditioning({"states": torch.zeros(1, *states)}),
         positive=picture,
         negative=picture[:, None],
         present=torch.ones(PAIRS, 1, dtype=torch.bool),
         kept={compact.name: Targets(kept, kept[:, :, None])},
     )
+
+
+def states(rows: int) -> Conditioning:
+    """The conditioning of so many texts, on `meta`."""
+    return Conditioning({"states": torch.empty(rows, 77, 768, device=META)})
 
 
 def vgg() -> VggDistance:

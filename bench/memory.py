@@ -30,6 +30,7 @@ from torch.utils._pytree import tree_leaves
 from scoft_hpc.config import memory
 from scoft_hpc.config.schema import Architecture, Model, Objective, Precision, RunConfig, Train, Variant
 from scoft_hpc.models.base import DTYPES, Base, load_base
+from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.training.lane import Lane
@@ -96,7 +97,8 @@ def counted(config: RunConfig, lanes: int, rows: int) -> float:
         frozen = sum(p.nbytes for network in networks for p in network.parameters())
         stack = LoraStack(unet, lanes, config.lora.rank, None, config.lora.targets)
         base = Base(vae, unet, text_encoder, None, None, None, torch.device("cpu"), dtype, stack)
-        lane, text = torch.arange(rows) % lanes, torch.empty(rows, 77, unet.config.cross_attention_dim)
+        lane = torch.arange(rows) % lanes
+        text = Conditioning({"states": torch.empty(rows, 77, unet.config.cross_attention_dim)})
         z_t, z_0 = torch.empty(rows, 4, latent, latent), torch.empty(1, 4, latent, latent, requires_grad=True)
         row = _backward(lambda: base.predict(z_t, lane + 1, text, lane), networks)
         picture = _backward(lambda: base.decode(z_0), networks)

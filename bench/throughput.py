@@ -99,6 +99,7 @@ def contenders(config: RunConfig, device: torch.device) -> tuple[list[Contender]
     networks = (base.vae, base.unet, base.text_encoder, s.distance, *([vgg.distance] if vgg else []))
     shared = [p for network in networks for p in network.parameters()]
     shared += [value for value in vars(culture).values() if isinstance(value, torch.Tensor)]
+    shared += [t for one in (culture.text, culture.generic, culture.null) for t in one.tensors.values()]
     return found, sum(tensor.nbytes for tensor in shared)
 
 

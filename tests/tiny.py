@@ -15,6 +15,7 @@ from scoft_hpc.config.terms import imagines
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.diffusion.schedule import Schedule
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training.lane import Lane
@@ -68,15 +69,20 @@ def base(seed: int = 0, prediction_type: str = "epsilon") -> Base:
     return Base(networks[1], networks[0], None, None, scheduler, schedule, torch.device("cpu"))
 
 
+def states(text: Tensor) -> Conditioning:
+    """Text states [N, T, TEXT] as `base` is conditioned on them."""
+    return Conditioning({"states": text})
+
+
 def culture(seed: int = 0, pairs: int = 6, negatives: int = 2) -> Culture:
     """A prepared culture of random tensors that fit `base`."""
     rng = torch.Generator().manual_seed(seed)
     pixels = torch.randint(0, 256, (pairs, 1 + negatives, 3, 32, 32), generator=rng, dtype=torch.uint8)
     return Culture(
         moments=torch.rand(pairs, 2, 2, 4, 8, 8, generator=rng),
-        text=torch.randn(pairs, 5, TEXT, generator=rng),
-        generic=torch.randn(pairs, 5, TEXT, generator=rng),
-        null=torch.randn(1, 5, TEXT, generator=rng),
+        text=states(torch.randn(pairs, 5, TEXT, generator=rng)),
+        generic=states(torch.randn(pairs, 5, TEXT, generator=rng)),
+        null=states(torch.randn(1, 5, TEXT, generator=rng)),
         positive=pixels[:, 0],
         negative=pixels[:, 1:],
         present=torch.ones(pairs, negatives, dtype=torch.bool),

@@ -38,7 +38,12 @@ def _outputs(base: Base) -> list[Tensor]:
     rng = torch.Generator().manual_seed(0)
     z, x = torch.randn(2, 4, 16, 16, generator=rng), torch.rand(2, 3, 32, 32, generator=rng) * 2 - 1
     text = base.encode_text(TEXTS)
-    return [text, base.predict(z, torch.tensor([3, 900]), text), base.decode(z), base.moments(x)]
+    return [
+        text.tensors["states"],
+        base.predict(z, torch.tensor([3, 900]), text),
+        base.decode(z),
+        base.moments(x),
+    ]
 
 
 def _assert_equal(ours: Base, other: Base) -> None:
@@ -171,7 +176,10 @@ def test_the_adapted_unet_is_one_graph_for_torch_compile() -> None:
         base.lora = LoraStack(base.unet, 2, 4, None, ("to_q", "to_out.0"))
         base.lora.weights += 0.01
         rng = torch.Generator().manual_seed(0)
-        z, text = torch.randn(2, 4, 8, 8, generator=rng), torch.randn(2, 5, tiny.TEXT, generator=rng)
+        z, text = (
+            torch.randn(2, 4, 8, 8, generator=rng),
+            tiny.states(torch.randn(2, 5, tiny.TEXT, generator=rng)),
+        )
         prediction = base.predict(z, torch.tensor([3, 900]), text, torch.tensor([1, 0]))
         with base.lora.collecting():
             prediction.square().mean().backward()

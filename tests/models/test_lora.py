@@ -49,7 +49,7 @@ def test_a_new_adapter_changes_nothing() -> None:
     base, plain = tiny.base(), tiny.base()
     base.lora = LoraStack(base.unet, 1, 4, None, TARGETS)
     base.lora.init(0, torch.Generator())
-    z, t, text = torch.randn(2, 4, 8, 8), torch.tensor([3, 700]), torch.randn(2, 5, tiny.TEXT)
+    z, t, text = torch.randn(2, 4, 8, 8), torch.tensor([3, 700]), tiny.states(torch.randn(2, 5, tiny.TEXT))
     with torch.no_grad():
         torch.testing.assert_close(
             base.predict(z, t, text, torch.zeros(2, dtype=torch.long)),

@@ -16,6 +16,7 @@ from scoft_hpc.data.batch import Batch, Look, concatenate
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.diffusion.schedule import Schedule
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.perceptual.distance import FeatureDistance
 from scoft_hpc.study.metrics_log import Row
@@ -134,9 +135,9 @@ def culture(seed: int = 0) -> Culture:
     present[::2, 1:] = False  # every other pair has one negative of the three
     return Culture(
         moments=moments,
-        text=torch.randn(states, generator=g),
-        generic=torch.randn(states, generator=g),
-        null=torch.randn(1, *states[1:], generator=g),
+        text=Conditioning({"states": torch.randn(states, generator=g)}),
+        generic=Conditioning({"states": torch.randn(states, generator=g)}),
+        null=Conditioning({"states": torch.randn(1, *states[1:], generator=g)}),
         positive=torch.randint(256, (PAIRS, *world.IMAGE), dtype=torch.uint8, generator=g),
         negative=torch.randint(256, (PAIRS, 3, *world.IMAGE), dtype=torch.uint8, generator=g),
         present=present,
@@ -228,9 +229,9 @@ def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -
         t=torch.tensor([m.t for m in micros]),
         z_0=torch.cat([m.z_start for m in micros]),
         eps=torch.cat([m.eps for m in micros]),
-        text=torch.cat([m.text for m in micros]),
-        generic=torch.cat([m.blip_text for m in micros]),
-        null=micros[0].null_text,
+        text=Conditioning({"states": torch.cat([m.text for m in micros])}),
+        generic=Conditioning({"states": torch.cat([m.blip_text for m in micros])}),
+        null=Conditioning({"states": micros[0].null_text}),
         active=torch.tensor(active, dtype=torch.long),
         kept=torch.tensor(kept, dtype=torch.long),
         noise=stack([m.rollout_eps[:, 0] for m in seen], (world.CALLS, *world.LATENT)).transpose(0, 1),

@@ -142,12 +142,13 @@ def drawn(lane: Lane) -> list[world.Micro]:
     that are not to roll out get pictures of nothing (nan), which would show.
     """
     data, micros = lane.culture, []
+    text, generic, null = (c.tensors["states"] for c in (data.text, data.generic, data.null))
     nothing = torch.full((1, *world.IMAGE), math.nan)
     for step in range(UPDATES):
         batch = draw(lane.config, data, lane.terms.index, step, lane.terms.wanted)
         place = {row: j for j, row in enumerate(batch.active.tolist())}
         for row in range(BATCH):
-            pair = next(p for p in range(PAIRS) if torch.equal(data.text[p], batch.text[row]))
+            pair = next(p for p in range(PAIRS) if torch.equal(text[p], batch.text.tensors["states"][row]))
             flip = next(f for f in range(2) if torch.equal(data.moments[pair, f, 0], batch.z_0[row]))
             j, t = place.get(row), int(batch.t[row])
             pictures = [data.positive[pair], *data.negative[pair][data.present[pair]]]
@@ -158,9 +159,9 @@ def drawn(lane: Lane) -> list[world.Micro]:
                     t=t,
                     z_start=batch.z_0[row][None],
                     eps=batch.eps[row][None],
-                    text=data.text[pair][None],
-                    blip_text=data.generic[pair][None],
-                    null_text=data.null,
+                    text=text[pair][None],
+                    blip_text=generic[pair][None],
+                    null_text=null,
                     x_pos=nothing if j is None else x_pos,
                     x_neg=(nothing,) if j is None else tuple(x_neg),
                     rollout_eps=torch.zeros(world.CALLS, 1, *world.LATENT)

@@ -69,9 +69,12 @@ def test_an_epoch_shows_every_pair_once() -> None:
     culture, config = tiny.culture(pairs=6), tiny.config(train={"batch": 3})
     for epoch in range(3):
         texts = torch.cat(
-            [draw(config, culture, 0, step, Wanted()).text for step in (2 * epoch, 2 * epoch + 1)]
+            [
+                draw(config, culture, 0, step, Wanted()).text.tensors["states"]
+                for step in (2 * epoch, 2 * epoch + 1)
+            ]
         )
-        order = [int((culture.text == text).all((1, 2)).nonzero()) for text in texts]
+        order = [int((culture.text.tensors["states"] == text).all((1, 2)).nonzero()) for text in texts]
         assert sorted(order) == list(range(6))
 
 

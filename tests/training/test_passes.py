@@ -13,6 +13,7 @@ import tiny
 from scoft_hpc.config.schema import Form, Gradient, Variant
 from scoft_hpc.data.batch import concatenate
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.room import Room
 from scoft_hpc.study import metrics_log
 from scoft_hpc.study.interrupt import Stop
@@ -37,8 +38,11 @@ def test_passes_hold_each_row_once_and_active_ones_first(rows: int) -> None:
     assert len([n for n in rolling if n]) == math.ceil(len(whole.active) / rows)
     still = [row for row in range(len(whole)) if row not in whole.active.tolist()]
     order = [*whole.active.tolist(), *still]
-    for name in ("lane", "t", "z_0", "eps", "text", "generic"):
+    for name in ("lane", "t", "z_0", "eps"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name)[order])
+    for name in ("text", "generic"):
+        joined = Conditioning.cat(getattr(part, name) for part in parts).tensors["states"]
+        assert torch.equal(joined, getattr(whole, name)[order].tensors["states"])
     assert torch.equal(torch.cat([part.noise for part in parts], 1), whole.noise)
     assert torch.equal(torch.cat([part.kept for part in parts]), whole.kept)
     for lane, look in whole.looks.items():

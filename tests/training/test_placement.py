@@ -29,7 +29,7 @@ LANES = [
 
 def on_meta(config: RunConfig, index: int, lora: LoraStack) -> Lane:
     culture = tiny.culture()
-    moved = {name: value.to(META) for name, value in vars(culture).items() if isinstance(value, torch.Tensor)}
+    moved = {name: value.to(META) for name, value in vars(culture).items() if hasattr(value, "to")}
     s = tiny.PIXELS if config.variant in (Variant.mp, Variant.mpc) else None
     terms = LaneTerms(index, config.variant, config.objective, s, s)
     lane = object.__new__(Lane)

@@ -15,6 +15,7 @@ from scoft_hpc.config.schema import Cadence, Gradient, RunConfig
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.data.streams import stream
 from scoft_hpc.diffusion.rollout import last_call
+from scoft_hpc.models.conditioning import Conditioning
 
 TIMESTEPS = 1000
 """Of Stable Diffusion's schedule; t is drawn from 1 on, since a rollout from t = 0 has no steps."""
@@ -61,7 +62,8 @@ class Batch:
 
     Attributes:
         lane: [N], the lane of each row; t: [N], in 1 .. 999; on the host.
-        z_0, eps: [N, C, h, w]. text, generic: text states [N, T, D]; null: of the empty text [1, T, D].
+        z_0, eps: [N, C, h, w].
+        text, generic: conditioning of the captions and the generic ones [N]; null: of the empty text [1].
         active: [M], indices into the N rows; kept: [M], the rollout call that keeps its graph; on the host.
         noise: [S, M, C, h, w].
         looks: of each lane that has active rows, by lane.
@@ -71,9 +73,9 @@ class Batch:
     t: Tensor
     z_0: Tensor
     eps: Tensor
-    text: Tensor
-    generic: Tensor
-    null: Tensor
+    text: Conditioning
+    generic: Conditioning
+    null: Conditioning
     active: Tensor
     kept: Tensor
     noise: Tensor
@@ -170,7 +172,9 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
         return torch.cat([getattr(b, name) for b in batches], dim)
 
     return Batch(
-        **{name: joined(name) for name in ("lane", "t", "z_0", "eps", "text", "generic", "kept")},
+        **{name: joined(name) for name in ("lane", "t", "z_0", "eps", "kept")},
+        text=Conditioning.cat(b.text for b in batches),
+        generic=Conditioning.cat(b.generic for b in batches),
         null=batches[0].null,
         active=torch.cat([b.active + start for b, start in zip(batches, starts, strict=False)]),
         noise=joined("noise", 1),

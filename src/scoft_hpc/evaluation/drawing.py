@@ -70,11 +70,10 @@ def _draw(base: Base, wanted: Sequence[Image], most: int | None) -> int:
         torch.randn(shape, generator=stream(settings.seed, image.config.seed, *image.noise)) for image in now
     ]
     texts = sorted({image.text for image in now})
-    states = dict(zip(texts, base.encode_text(texts), strict=True))
     lanes = [image.lane for image in now if image.lane is not None]
     pictures = sample(
         base,
-        torch.stack([states[image.text] for image in now]),
+        base.encode_text(texts)[[texts.index(image.text) for image in now]],
         base.encode_text([""]),
         torch.stack(noise).to(base.device),
         steps=settings.steps,

@@ -9,7 +9,7 @@ from pathlib import Path
 from scoft_hpc.config.plain import science
 from scoft_hpc.config.schema import RunConfig
 
-VERSION = 3
+VERSION = 4
 """Of what a cache holds."""
 
 

@@ -23,6 +23,7 @@ from scoft_hpc.config.schema import Model, Precision
 from scoft_hpc.diffusion.schedule import Schedule
 from scoft_hpc.inputs.checkpoints import base_model
 from scoft_hpc.models import random, single_file
+from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.models.network import load_network
 from scoft_hpc.models.parts import Parts
@@ -50,8 +51,8 @@ class Base:
     lora: LoraStack | None = None
 
     @torch.no_grad()
-    def encode_text(self, texts: Sequence[str]) -> Tensor:
-        """Text states [N, T, D]; longer texts are cut at the tokenizer's length."""
+    def encode_text(self, texts: Sequence[str]) -> Conditioning:
+        """Text states of N texts; longer ones are cut at the tokenizer's length."""
         tokens = self.tokenizer(
             list(texts),
             padding="max_length",
@@ -59,7 +60,7 @@ class Base:
             truncation=True,
             return_tensors="pt",
         )
-        return cast(Tensor, self.text_encoder(tokens.input_ids.to(self.device))[0].float())
+        return Conditioning({"states": self.text_encoder(tokens.input_ids.to(self.device))[0].float()})
 
     @torch.no_grad()
     def moments(self, x: Tensor) -> Tensor:
@@ -73,11 +74,14 @@ class Base:
         z = (z_0 / self.vae.config.scaling_factor).to(self.dtype)
         return cast(Tensor, self.vae.decode(z, return_dict=False)[0].float())
 
-    def predict(self, z_t: Tensor, t: Tensor, text: Tensor, lane: Tensor | None = None) -> Tensor:
+    def predict(
+        self, z_t: Tensor, t: Tensor, conditioning: Conditioning, lane: Tensor | None = None
+    ) -> Tensor:
         """The U-Net's output [N, C, h, w]; row i through the adapter lane[i], or the base alone where lane is None."""
         rows = None if lane is None else lane.to(self.device)
         with self.lora.rows(rows) if self.lora else contextlib.nullcontext():
-            out = self.unet(z_t.to(self.dtype), t.to(self.device), text.to(self.dtype), return_dict=False)[0]
+            text = conditioning.tensors["states"].to(self.dtype)
+            out = self.unet(z_t.to(self.dtype), t.to(self.device), text, return_dict=False)[0]
         return cast(Tensor, out.float())
 
 

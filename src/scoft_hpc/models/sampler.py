@@ -9,13 +9,14 @@ from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor
 
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.conditioning import Conditioning
 
 
 @torch.no_grad()
 def sample(
     base: Base,
-    text: Tensor,
-    null: Tensor,
+    conditioning: Conditioning,
+    null: Conditioning,
     noise: Tensor,
     *,
     steps: int,
@@ -27,7 +28,7 @@ def sample(
     """Images [N, 3, H, W] in [-1, 1].
 
     Args:
-        text: text states [N, T, D]; null: of the empty text [1, T, D].
+        conditioning: of the texts [N]; null: of the empty text [1].
         noise: starting noise [N, C, h, w].
         steps: solver steps from pure noise; guidance: classifier-free guidance scale.
         lane: the adapter of each row [N]; None for the base model alone.
@@ -45,7 +46,7 @@ def sample(
     z = noise * solver.init_noise_sigma
     if start is not None:
         z = solver.add_noise(start, noise, timesteps[:1].expand(len(noise)))
-    both = torch.cat([text, null.expand_as(text)])
+    both = Conditioning.cat([conditioning, null.expand(len(conditioning))])
     lanes = None if lane is None else torch.cat([lane, lane])
     for t in timesteps:
         out, unguided = base.predict(torch.cat([z, z]), t.expand(2 * len(z)), both, lanes).chunk(2)

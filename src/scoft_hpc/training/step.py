@@ -26,6 +26,7 @@ from scoft_hpc.losses.denoising import l_ldm
 from scoft_hpc.losses.memorization import l_m
 from scoft_hpc.losses.perceptual import Distance, l_p
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.lora import LoraStack
 
 PARTS = ("ldm", "m", "p", "c", "vgg")
@@ -130,7 +131,7 @@ def _unpaired(
     rows = torch.cat([of_m, batch.active])
     if len(rows) == 0:
         return None, z_t[:0]
-    text = torch.cat([batch.generic[of_m], batch.null.expand(len(batch.active), -1, -1)])
+    text = Conditioning.cat([batch.generic[of_m], batch.null.expand(len(batch.active))])
     out = base.predict(z_t[rows], batch.t[rows], text, batch.lane[rows])
     return (out[: len(of_m)] if len(of_m) else None), out[len(of_m) :]
 
@@ -162,10 +163,10 @@ def _imagine(
 
 
 def _guided(
-    base: Base, text: Tensor, null: Tensor, lane: Tensor
+    base: Base, text: Conditioning, null: Conditioning, lane: Tensor
 ) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
     def predict(z: Tensor, t: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        both = torch.cat([text[rows], null.expand(len(rows), -1, -1)])
+        both = Conditioning.cat([text[rows], null.expand(len(rows))])
         out = base.predict(z.repeat(2, 1, 1, 1), t.repeat(2), both, lane[rows].repeat(2))
         under_caption, under_null = out.chunk(2)
         return under_caption, under_null

@@ -13,6 +13,7 @@ from scoft_hpc.config.schema import Negatives
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import negatives
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.controlnet import load_controlnet, steered
 from scoft_hpc.models.depth import load_depth
 from scoft_hpc.models.sampler import sample
@@ -28,7 +29,7 @@ class Depth:
             raise ConfigError(fault)
         self.depth = load_depth(Path(settings.depth_path), base.device)
 
-    def __call__(self, x: Tensor, text: Tensor, null: Tensor, noise: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, text: Conditioning, null: Conditioning, noise: Tensor) -> Tensor:
         base = steered(self.base, self.controlnet, self.depth.maps(x))
         steps, guidance = self.settings.steps, self.settings.guidance
         return sample(base, text, null, noise, steps=steps, guidance=guidance)

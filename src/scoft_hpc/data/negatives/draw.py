@@ -25,6 +25,7 @@ from scoft_hpc.data.negatives.way import Way
 from scoft_hpc.data.streams import stream
 from scoft_hpc.inputs.dataset import Pair
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.room import Room
 from scoft_hpc.study.interrupt import Stop
 
@@ -89,7 +90,13 @@ def _draw(base: Base, missing: Sequence[Negative], settings: Negatives, resoluti
 
 
 def _some(
-    base: Base, way: Way, null: Tensor, left: Sequence[Negative], seed: int, resolution: int, rows: int | None
+    base: Base,
+    way: Way,
+    null: Conditioning,
+    left: Sequence[Negative],
+    seed: int,
+    resolution: int,
+    rows: int | None,
 ) -> int:
     """Draw the first `rows` of the negatives; return how many that are."""
     some = left[:rows]

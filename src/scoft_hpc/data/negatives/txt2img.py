@@ -8,6 +8,7 @@ from torch import Tensor
 
 from scoft_hpc.config.schema import Negatives
 from scoft_hpc.models.base import Base
+from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.sampler import sample
 
 
@@ -16,6 +17,6 @@ class Txt2Img:
     base: Base
     settings: Negatives
 
-    def __call__(self, x: Tensor, text: Tensor, null: Tensor, noise: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, text: Conditioning, null: Conditioning, noise: Tensor) -> Tensor:
         steps, guidance = self.settings.steps, self.settings.guidance
         return sample(self.base, text, null, noise, steps=steps, guidance=guidance)
