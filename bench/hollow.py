@@ -20,7 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from scoft_hpc.config.schema import Architecture, Lora, Objective, RunConfig, Train, Variant
 from scoft_hpc.data.cache import Culture, Targets
-from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.inputs.checkpoints.architecture import configs
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.conditioning import Conditioning
@@ -130,8 +130,8 @@ def base(architecture: Architecture = Architecture.sd1) -> HollowBase:
     with META:
         frozen = networks(architecture)
     scheduler = DDPMScheduler.from_config(configs(architecture)["scheduler"])
-    schedule = Schedule(scheduler.alphas_cumprod.double())
-    return HollowBase(*frozen, tokenizer(PADS[architecture]), scheduler, schedule, META)
+    process = Ddpm(scheduler.alphas_cumprod.double())
+    return HollowBase(*frozen, tokenizer(PADS[architecture]), scheduler, process, META)
 
 
 def networks(architecture: Architecture) -> tuple[Any, Any, Any]:

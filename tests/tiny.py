@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from scoft_hpc.config.schema import Lora, Objective, RunConfig, Train, Variant
 from scoft_hpc.config.terms import imagines
 from scoft_hpc.data.cache import Culture
-from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.lora import LoraStack
@@ -65,8 +65,8 @@ def base(seed: int = 0, prediction_type: str = "epsilon") -> Base:
         prediction_type=prediction_type,
     )
     networks = unet(seed).eval().requires_grad_(False), vae(seed + 1).eval().requires_grad_(False)
-    schedule = Schedule(scheduler.alphas_cumprod.double(), velocity=prediction_type == "v_prediction")
-    return Base(networks[1], networks[0], None, None, scheduler, schedule, torch.device("cpu"))
+    process = Ddpm(scheduler.alphas_cumprod.double(), velocity=prediction_type == "v_prediction")
+    return Base(networks[1], networks[0], None, None, scheduler, process, torch.device("cpu"))
 
 
 def states(text: Tensor) -> Conditioning:

@@ -160,7 +160,7 @@ def _export(base: Base, member: Member) -> None:
     run, config = member.run, member.config
     base.lora.export(member.index, run.lora)
     if config.lora.kohya:
-        family = lora_file.family(base.unet, base.schedule.velocity)
+        family = lora_file.family(base.unet, base.process.velocity)
         base.lora.export_kohya(member.index, run.lora_kohya, run.run_id, family)
     heard = told(config, asked(config, member.manifest))
     shown = [(text, f"samples/{sample_name(p, 0)}") for p, text in enumerate(heard)]

@@ -112,7 +112,7 @@ def test_a_batch_flips_an_image_and_its_negatives_together(
     culture = cache.load(cache.prepare(config, found, base, Stop()), base.device)
     flipped, states = 0, culture.text.tensors["states"]
     for step in range(4):
-        batch = draw(config, culture, 0, step, Wanted("pixels", negatives=True))
+        batch = draw(config, culture, base.process, 0, step, Wanted("pixels", negatives=True))
         look = batch.looks[0]
         for i in range(config.train.batch):
             pair = int((states == batch.text.tensors["states"][i]).all(-1).all(-1).nonzero()[0])
@@ -134,7 +134,9 @@ def test_lanes_with_different_numbers_of_negatives_share_a_batch(
         culture, negative=culture.negative.repeat(1, 3, 1, 1, 1), present=culture.present.repeat(1, 3)
     )
     wanted = Wanted("pixels", negatives=True)
-    batch = concatenate([draw(config, culture, 0, 0, wanted), draw(config, more, 1, 0, wanted)])
+    batch = concatenate(
+        [draw(config, culture, base.process, 0, 0, wanted), draw(config, more, base.process, 1, 0, wanted)]
+    )
     assert [look.present.sum(1).tolist() for look in batch.looks.values()] == [[1] * 4, [3] * 4]
     assert batch.active.tolist() == list(range(8))
     assert batch.lane.tolist() == [0] * 4 + [1] * 4

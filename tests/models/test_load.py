@@ -71,7 +71,7 @@ def test_random_weights_are_the_same_each_time_and_alive(made: Base) -> None:
 def test_a_folder_in_the_layout_of_the_hub(made: Base, saved: Path) -> None:
     loaded = _load(saved)
     _assert_equal(loaded, made)
-    assert not loaded.schedule.velocity
+    assert not loaded.process.velocity
     assert not any(weight.requires_grad for weight in loaded.unet.parameters())
 
 
@@ -107,7 +107,7 @@ def test_v_prediction_is_read_from_the_folder(saved: Path, tmp_path: Path) -> No
     folder = Path(shutil.copytree(saved, tmp_path / "sd"))
     path = folder / "scheduler" / "scheduler_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"prediction_type": "v_prediction"}))
-    assert _load(folder).schedule.velocity
+    assert _load(folder).process.velocity
 
 
 @pytest.mark.parametrize("architecture", list(Architecture))
@@ -118,7 +118,7 @@ def test_a_single_file(architecture: Architecture, saved: Path, tmp_path: Path) 
     save_file(checkpoint(parts, architecture), file)
     loaded = _load(file, tokenizer=str(saved / "tokenizer"), **settings)
     _assert_equal(loaded, _load("random", **settings))
-    assert loaded.schedule.velocity == (architecture is Architecture.sd2)
+    assert loaded.process.velocity == (architecture is Architecture.sd2)
 
 
 def test_a_single_file_in_pickle_form(made: Base, small: Parts, saved: Path, tmp_path: Path) -> None:

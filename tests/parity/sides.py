@@ -14,7 +14,7 @@ from reference import authors, world
 from scoft_hpc.config.schema import Form, Gradient, Lora, Objective, RunConfig, Train, Variant
 from scoft_hpc.data.batch import Batch, Look, concatenate
 from scoft_hpc.data.cache import Culture
-from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.lora import LoraStack
@@ -177,9 +177,9 @@ def by_the_authors(case: Case, prediction_type: str, micros: Sequence[world.Micr
 def pack_of(cases: Sequence[Case], prediction_type: str, distance: Network = S) -> tuple[Base, list[Lane]]:
     """Our pack on the same frozen networks, with peft's initial LoRA weights copied in."""
     given = world.base(prediction_type)
-    schedule = Schedule(given.scheduler.alphas_cumprod.double(), velocity=prediction_type == "v_prediction")
+    process = Ddpm(given.scheduler.alphas_cumprod.double(), velocity=prediction_type == "v_prediction")
     cpu = torch.device("cpu")
-    base = Base(given.vae, copy.deepcopy(given.unet), None, None, given.scheduler, schedule, cpu)
+    base = Base(given.vae, copy.deepcopy(given.unet), None, None, given.scheduler, process, cpu)
     base.lora = LoraStack(base.unet, len(cases), RANK, ALPHA, world.TARGETS)
     lanes = []
     for index, case in enumerate(cases):

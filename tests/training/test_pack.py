@@ -56,8 +56,10 @@ def test_a_lanes_gradient_does_not_depend_on_its_neighbours() -> None:
 def test_lanes_of_one_culture_and_seed_see_the_same() -> None:
     culture = tiny.culture()
     wanted = Wanted("pixels")
-    one, two = (draw(tiny.config(v), culture, i, 2, wanted) for i, v in enumerate([Variant.mp, Variant.mpc]))
-    other = draw(tiny.config(Variant.mp, seed=1), culture, 0, 2, wanted)
+    process = tiny.base().process
+    configs = [tiny.config(Variant.mp), tiny.config(Variant.mpc)]
+    one, two = (draw(config, culture, process, i, 2, wanted) for i, config in enumerate(configs))
+    other = draw(tiny.config(Variant.mp, seed=1), culture, process, 0, 2, wanted)
     for name in ("z_0", "eps", "t", "noise"):
         assert torch.equal(getattr(one, name), getattr(two, name)), name
     for name in ("positive", "seeds"):
@@ -70,7 +72,7 @@ def test_an_epoch_shows_every_pair_once() -> None:
     for epoch in range(3):
         texts = torch.cat(
             [
-                draw(config, culture, 0, step, Wanted()).text.tensors["states"]
+                draw(config, culture, tiny.base().process, 0, step, Wanted()).text.tensors["states"]
                 for step in (2 * epoch, 2 * epoch + 1)
             ]
         )

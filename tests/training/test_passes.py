@@ -29,8 +29,8 @@ LANES = [
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 7])
 def test_passes_hold_each_row_once_and_active_ones_first(rows: int) -> None:
-    lanes = tiny.lanes(tiny.base(), LANES)
-    whole = concatenate([lane.draw() for lane in lanes])
+    lanes = tiny.lanes(base := tiny.base(), LANES)
+    whole = concatenate([lane.draw(base.process) for lane in lanes])
     parts = list(whole.passes(rows))
     assert max(map(len, parts)) == rows
     rolling = [len(part.active) for part in parts]

@@ -49,7 +49,7 @@ def test_a_training_step_keeps_apart_host_and_device(rows: int | None) -> None:
     base = replace(base, vae=base.vae.to(META), unet=base.unet.to(META), device=META)
     base.lora = LoraStack(base.unet, len(LANES), 4, None, ("to_q", "to_k", "to_v", "to_out.0"))
     lanes = [on_meta(config, i, base.lora) for i, config in enumerate(LANES)]
-    batch = concatenate([lane.draw() for lane in lanes])
+    batch = concatenate([lane.draw(base.process) for lane in lanes])
     assert (batch.t.device.type, batch.z_0.device.type) == ("cpu", "meta")
     share = dict.fromkeys(range(len(lanes)), 0.25)
     parts = [backward(base, [lane.terms for lane in lanes], part, share, 1) for part in batch.passes(rows)]

@@ -14,11 +14,9 @@ from torch import Tensor
 from scoft_hpc.config.schema import Cadence, Gradient, RunConfig
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.data.streams import stream
+from scoft_hpc.diffusion.noise_process import NoiseProcess
 from scoft_hpc.diffusion.rollout import last_call
 from scoft_hpc.models.conditioning import Conditioning
-
-TIMESTEPS = 1000
-"""Of Stable Diffusion's schedule; t is drawn from 1 on, since a rollout from t = 0 has no steps."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Batch:
     """N rows of one or more lanes, and the M of them (`active`) whose rollout is looked at, each lane's together.
 
     Attributes:
-        lane: [N], the lane of each row; t: [N], in 1 .. 999; on the host.
+        lane: [N], the lane of each row; t: [N], its time in the noise process; on the host.
         z_0, eps: [N, C, h, w].
         text, generic: conditioning of the captions and the generic ones [N]; null: of the empty text [1].
         active: [M], indices into the N rows; kept: [M], the rollout call that keeps its graph; on the host.
@@ -129,13 +127,15 @@ def active_rows(step: int, batch: int, every: int, cadence: Cadence) -> list[int
     return [j for j in range(batch) if (step * batch + j) % every == 0]
 
 
-def draw(config: RunConfig, culture: Culture, lane: int, step: int, wanted: Wanted) -> Batch:
+def draw(
+    config: RunConfig, culture: Culture, process: NoiseProcess, lane: int, step: int, wanted: Wanted
+) -> Batch:
     """The rows of one lane in update `step` (from 0); `lane` is its number in the pack, written to every row."""
     size, key = config.train.batch, (config.seed, config.culture)
     pair = _pairs(config, len(culture), step)
     rng = stream(*key, "step", step)
     flip = torch.randint(2, (size,), generator=rng) * int(config.data.random_flip)
-    t = torch.randint(1, TIMESTEPS, (size,), generator=rng)
+    t = process.sample_times(size, rng)
     mean, std = culture.moments[pair, flip].unbind(1)
     z_0 = mean + std * torch.randn(mean.shape, generator=rng).to(mean)
     eps = torch.randn(mean.shape, generator=rng).to(mean)
@@ -144,7 +144,7 @@ def draw(config: RunConfig, culture: Culture, lane: int, step: int, wanted: Want
     active = torch.tensor(rows, dtype=torch.long)
     rolls = stream(*key, "rollout", step)
     noise = torch.randn(objective.rollout_steps, len(rows), *mean.shape[1:], generator=rolls).to(mean)
-    kept = _kept(objective.gradient, t[active], objective.rollout_steps, rolls)
+    kept = _kept(objective.gradient, process, t[active], objective.rollout_steps, rolls)
     return Batch(
         lane=torch.full((size,), lane),
         t=t,
@@ -205,10 +205,10 @@ def _pairs(config: RunConfig, count: int, step: int) -> Tensor:
     return torch.stack(indices)
 
 
-def _kept(gradient: Gradient, t: Tensor, steps: int, rng: torch.Generator) -> Tensor:
+def _kept(gradient: Gradient, process: NoiseProcess, t: Tensor, steps: int, rng: torch.Generator) -> Tensor:
     if gradient is Gradient.first:
-        return torch.zeros_like(t)
-    last = last_call(t, steps)
+        return torch.zeros_like(t, dtype=torch.long)
+    last = last_call(process, t, steps)
     if gradient is Gradient.last:
         return last
     return (torch.rand(len(t), generator=rng) * (last + 1)).long()

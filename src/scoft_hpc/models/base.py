@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
@@ -20,10 +20,11 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 from scoft_hpc.config.schema import Model, Precision
-from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.inputs.checkpoints import base_model
 from scoft_hpc.models import random, single_file
 from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.guidance import Guidance
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.models.network import load_network
 from scoft_hpc.models.parts import Parts
@@ -33,7 +34,7 @@ DTYPES = {Precision.fp32: torch.float32, Precision.fp16: torch.float16, Precisio
 
 @dataclass
 class Base:
-    """The networks, frozen, and the schedule they were trained with.
+    """The networks, frozen, and the noise process they were trained with.
 
     Attributes:
         dtype: of the networks' weights.
@@ -45,10 +46,11 @@ class Base:
     text_encoder: Any
     tokenizer: Any
     scheduler: DDPMScheduler
-    schedule: Schedule
+    process: Ddpm
     device: torch.device
     dtype: torch.dtype = torch.float32
     lora: LoraStack | None = None
+    guidance: ClassVar[Guidance] = Guidance.classifier_free
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Conditioning:
@@ -103,11 +105,11 @@ def load_base(model: Model, device: torch.device) -> Base:
             network.to(memory_format=torch.channels_last)
     if model.compile:
         parts.unet.compile()  # in place, at the first call: the adapters are in by then
-    schedule = Schedule(
+    process = Ddpm(
         parts.scheduler.alphas_cumprod.double(),
         velocity=parts.scheduler.config["prediction_type"] == "v_prediction",
     )
-    return Base(*parts, schedule, device, dtype)
+    return Base(*parts, process, device, dtype)
 
 
 def _parts(model: Model, dtype: torch.dtype) -> Parts:

@@ -31,6 +31,13 @@ class Conditioning:
         """The same on a device, or in a type."""
         return Conditioning({name: tensor.to(target) for name, tensor in self.tensors.items()})
 
+    def with_guidance(self, scale: float) -> Conditioning:
+        """The same under another guidance scale, for a family whose network takes it as an input: its rows have a
+        tensor `guidance` [N], which is 1 as the texts are encoded.
+        """
+        guidance = torch.full_like(self.tensors["guidance"], scale)
+        return Conditioning({**self.tensors, "guidance": guidance})
+
     def expand(self, rows: int) -> Conditioning:
         """A single row as so many equal ones, without copying it."""
         return Conditioning(

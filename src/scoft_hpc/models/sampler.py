@@ -1,4 +1,4 @@
-"""Drawing images: DPM-Solver++ with classifier-free guidance, for samples and for negatives."""
+"""Drawing images under guidance, for samples and for negatives."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.guidance import predict_guided
 
 
 @torch.no_grad()
@@ -30,7 +31,7 @@ def sample(
     Args:
         conditioning: of the texts [N]; null: of the empty text [1].
         noise: starting noise [N, C, h, w].
-        steps: solver steps from pure noise; guidance: classifier-free guidance scale.
+        steps: solver steps from pure noise; guidance: its scale.
         lane: the adapter of each row [N]; None for the base model alone.
         start: scaled latents [N, C, h, w] to start from (img2img): noised as far as `strength` (0 .. 1] of the way.
 
@@ -46,9 +47,7 @@ def sample(
     z = noise * solver.init_noise_sigma
     if start is not None:
         z = solver.add_noise(start, noise, timesteps[:1].expand(len(noise)))
-    both = Conditioning.cat([conditioning, null.expand(len(conditioning))])
-    lanes = None if lane is None else torch.cat([lane, lane])
     for t in timesteps:
-        out, unguided = base.predict(torch.cat([z, z]), t.expand(2 * len(z)), both, lanes).chunk(2)
-        z = cast(Tensor, solver.step(unguided + guidance * (out - unguided), t, z, return_dict=False)[0])
+        guided = predict_guided(base, z, t.expand(len(z)), conditioning, null, guidance, lane)
+        z = cast(Tensor, solver.step(guided, t, z, return_dict=False)[0])
     return base.decode(z).clamp(-1, 1)

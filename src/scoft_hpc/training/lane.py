@@ -13,6 +13,7 @@ from scoft_hpc.config.schema import LrSchedule, Precision, RunConfig, Train
 from scoft_hpc.data.batch import Batch, draw
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.data.streams import stream
+from scoft_hpc.diffusion.noise_process import NoiseProcess
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.scaler import SMALLEST, LossScale
@@ -55,9 +56,9 @@ class Lane:
         assert self.weights.grad is not None
         return self.weights.grad
 
-    def draw(self) -> Batch:
+    def draw(self, process: NoiseProcess) -> Batch:
         """The rows of its next update."""
-        return draw(self.config, self.culture, self.terms.index, self.step, self.terms.wanted)
+        return draw(self.config, self.culture, process, self.terms.index, self.step, self.terms.wanted)
 
     @property
     def share(self) -> float:

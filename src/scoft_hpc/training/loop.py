@@ -172,7 +172,7 @@ def gradients(base: Base, lanes: Sequence[Lane], rows: int | None = None) -> lis
     if base.lora is None:
         raise ValueError("the base has no adapters to train")
     base.lora.zero_grad()
-    batch = concatenate([lane.draw() for lane in lanes])
+    batch = concatenate([lane.draw(base.process) for lane in lanes])
     terms, share = [lane.terms for lane in lanes], {lane.terms.index: lane.share for lane in lanes}
     parts = list(batch.passes(rows))
     values = [backward(base, terms, part, share, memory.pictures(rows)) for part in parts]

@@ -10,7 +10,7 @@ full batch together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from scoft_hpc.losses.memorization import l_m
 from scoft_hpc.losses.perceptual import Distance, l_p
 from scoft_hpc.models.base import Base
 from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.guidance import Guidance, predict_guided
 from scoft_hpc.models.lora import LoraStack
 
 PARTS = ("ldm", "m", "p", "c", "vgg")
@@ -89,11 +90,11 @@ def backward(
     shares = {i: [share[i] * w for w in lane.weights] for i, lane in own.items()}
     weight = torch.tensor([shares[i] for i in batch.lane.tolist()]).to(batch.z_0.device)
     with torch.no_grad():
-        z_t = base.schedule.add_noise(batch.z_0, batch.eps, batch.t)
+        z_t = base.process.add_noise(batch.z_0, batch.eps, batch.t)
     pred = base.predict(z_t, batch.t, batch.text, batch.lane)
-    generic, null = _unpaired(base, own, batch, z_t)
+    generic, second = _unpaired(base, own, batch, z_t)
     values = weight.new_full((len(batch), len(PARTS)), float("nan"))
-    ldm = l_ldm(pred, base.schedule.target(batch.z_0, batch.eps, batch.t))
+    ldm = l_ldm(pred, base.process.target(batch.z_0, batch.eps, batch.t))
     values[:, 0] = ldm.detach()
     loss = (weight[:, 0] * ldm).sum()
     if generic is not None:
@@ -105,7 +106,7 @@ def backward(
         with LoraStack.collecting():
             loss.backward()
         return values
-    rolled, kept = _imagine(base, own, batch, z_t, pred, null)
+    rolled, kept = _imagine(base, own, batch, z_t, pred, second)
     gradient, looked = _look(base, own, batch, rolled.z_0, weight[batch.active, 2:], decode)
     values[batch.active, 2:] = looked
     with LoraStack.collecting():
@@ -124,54 +125,54 @@ def _unpaired(
     base: Base, own: Mapping[int, LaneTerms], batch: Batch, z_t: Tensor
 ) -> tuple[Tensor | None, Tensor]:
     """Predictions at z_t that are not under the caption, in one call: under the generic captions for the rows with
-    L_M (None without any), and under the null text for the active rows.
+    L_M (None without any), and what guidance needs for the active rows, such as the null text.
     """
     every = torch.arange(len(batch))
     of_m = every[_rows_of(Term.m, own, batch)]
     rows = torch.cat([of_m, batch.active])
     if len(rows) == 0:
         return None, z_t[:0]
-    text = Conditioning.cat([batch.generic[of_m], batch.null.expand(len(batch.active))])
+    scale = _rollout_settings(own, batch).guidance
+    guiding = base.guidance.second(batch.text[batch.active], batch.null, scale)
+    text = Conditioning.cat([batch.generic[of_m], guiding])
     out = base.predict(z_t[rows], batch.t[rows], text, batch.lane[rows])
     return (out[: len(of_m)] if len(of_m) else None), out[len(of_m) :]
 
 
+def _rollout_settings(own: Mapping[int, LaneTerms], batch: Batch) -> Objective:
+    """Steps and guidance of the rollouts: the same in all lanes of a pack."""
+    return own[int(batch.lane[0])].objective
+
+
 def _imagine(
-    base: Base, own: Mapping[int, LaneTerms], batch: Batch, z_t: Tensor, pred: Tensor, null: Tensor
+    base: Base, own: Mapping[int, LaneTerms], batch: Batch, z_t: Tensor, pred: Tensor, second: Tensor
 ) -> tuple[Rollout, Tensor]:
     """The active rows' rollouts, and the output of the kept call of each with its graph [M, C, h, w]."""
-    active = batch.active
-    text, lane = batch.text[active], batch.lane[active]
-    objective = own[int(lane[0])].objective  # steps and guidance are the same in all lanes of a pack
+    active, settings = batch.active, _rollout_settings(own, batch)
+    text, lane, scale = batch.text[active], batch.lane[active], settings.guidance
+
+    def predict(z: Tensor, t: Tensor, rows: Tensor) -> Tensor:
+        return predict_guided(base, z, t, text[rows], batch.null, scale, lane[rows])
+
     rolled = rollout(
-        _guided(base, text, batch.null, lane),
-        base.schedule,
+        predict,
+        base.process,
         z_t[active],
         batch.t[active],
-        (pred.detach()[active], null),
+        base.guidance.combine(pred.detach()[active], second, scale),
         batch.kept,
         batch.noise,
-        steps=objective.rollout_steps,
-        guidance=objective.guidance,
+        steps=settings.rollout_steps,
+        gain=base.guidance.gain(scale),
     )
     kept = pred[active]
-    later = (batch.kept > 0).nonzero()[:, 0]
-    if len(later):
-        again = base.predict(rolled.z_kept[later], rolled.t_kept[later], text[later], lane[later])
-        kept = kept.index_copy(0, later.to(kept.device), again)
+    # The training prediction is call 0, unless guided calls are conditioned otherwise.
+    again = (batch.kept > 0) | (base.guidance is Guidance.embedded)
+    if len(rows := again.nonzero()[:, 0]):
+        guided = base.guidance.conditioning(text[rows], scale)
+        out = base.predict(rolled.z_kept[rows], rolled.t_kept[rows], guided, lane[rows])
+        kept = kept.index_copy(0, rows.to(kept.device), out)
     return rolled, kept
-
-
-def _guided(
-    base: Base, text: Conditioning, null: Conditioning, lane: Tensor
-) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
-    def predict(z: Tensor, t: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        both = Conditioning.cat([text[rows], null.expand(len(rows))])
-        out = base.predict(z.repeat(2, 1, 1, 1), t.repeat(2), both, lane[rows].repeat(2))
-        under_caption, under_null = out.chunk(2)
-        return under_caption, under_null
-
-    return predict
 
 
 def _look(
