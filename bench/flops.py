@@ -25,7 +25,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.models.conditioning import Conditioning
-from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.training.loop import gradients
 
@@ -104,12 +103,12 @@ def networks() -> dict[str, float]:
     plain = super(hollow.HollowBase, base)
     with torch.no_grad():
         cost = {"U-Net": _gflop(lambda: plain.predict(latent, t, text))}
-    stack = LoraStack(base.unet, 1, 64, None, RunConfig().lora.targets)
-    base.lora, lane = stack, torch.zeros(batch, dtype=torch.long)
+    base.adapt(1, RunConfig().lora)
+    lane = torch.zeros(batch, dtype=torch.long)
     out: list[torch.Tensor] = []
     cost["U-Net with LoRA"] = _gflop(lambda: out.append(plain.predict(latent, t, text, lane)))
     cost["its backward pass to the LoRA"] = _gflop(lambda: out[0].sum().backward())
-    cost["VAE encoder"] = _gflop(lambda: plain.moments(picture))
+    cost["VAE encoder"] = _gflop(lambda: plain.encode_images(picture))
     z = latent.clone().requires_grad_()
     cost["VAE decoder"] = _gflop(lambda: out.append(plain.decode(z)))
     cost["its backward pass"] = _gflop(lambda: out[1].sum().backward())
@@ -120,7 +119,7 @@ def networks() -> dict[str, float]:
 def kernels(lanes: int, rows: int = 4) -> int:
     """Operations that a packed forward pass of the U-Net dispatches, `rows` rows a lane."""
     base = hollow.base()
-    base.lora = LoraStack(base.unet, lanes, 64, None, RunConfig().lora.targets)
+    base.adapt(lanes, RunConfig().lora)
     lane = torch.arange(lanes).repeat_interleave(rows)
     with _Dispatched() as seen:
         base.predict(

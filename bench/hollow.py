@@ -22,9 +22,8 @@ from scoft_hpc.config.schema import Architecture, Lora, Objective, RunConfig, Tr
 from scoft_hpc.data.cache import Culture, Targets
 from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.inputs.checkpoints.architecture import configs
-from scoft_hpc.models.base import Base
 from scoft_hpc.models.conditioning import Conditioning
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 from scoft_hpc.models.parts import PADS
 from scoft_hpc.models.random import tokenizer
 from scoft_hpc.perceptual.toy import ToyDistance
@@ -61,7 +60,7 @@ class _Leave(torch.autograd.Function):
         return torch.empty_like(gradient, device=META)
 
 
-class HollowBase(Base):
+class HollowBase(StableDiffusion):
     """A base whose networks lie on `meta`.
 
     Attributes:
@@ -96,9 +95,9 @@ class HollowBase(Base):
         self.text_encodes += 1
         return super().encode_text(texts)
 
-    def moments(self, x: Tensor) -> Tensor:
+    def encode_images(self, x: Tensor) -> Tensor:
         self.vae_encodes += 1
-        return super().moments(x)
+        return super().encode_images(x)
 
 
 class HollowDistance(nn.Module):
@@ -145,7 +144,7 @@ def networks(architecture: Architecture) -> tuple[Any, Any, Any]:
     return vae, unet, text_encoder
 
 
-def culture(base: Base, compact: Network, size: int = SIZE) -> Culture:
+def culture(base: StableDiffusion, compact: Network, size: int = SIZE) -> Culture:
     """A prepared culture, all zeros, with a negative a pair and the targets of a compact distance."""
     latent = size // 8
     states = 77, base.unet.config.cross_attention_dim
@@ -179,10 +178,10 @@ def vgg() -> VggDistance:
         return VggDistance(file)
 
 
-def lanes(base: Base, count: int, rank: int = 64) -> list[Lane]:
+def lanes(base: StableDiffusion, count: int, rank: int = 64) -> list[Lane]:
     """Lanes of the full method, put into the base: the authors' settings, S small beside the VGG distance."""
     settings = Lora(rank=rank)
-    base.lora = LoraStack(base.unet, count, rank, None, settings.targets)
+    base.adapt(count, settings)
     s, compared = Network("toy", HollowDistance(ToyDistance())), Network("vgg", HollowDistance(vgg()))
     own = culture(base, s)
     made = []

@@ -29,9 +29,10 @@ from torch.utils._pytree import tree_leaves
 
 from scoft_hpc.config import memory
 from scoft_hpc.config.schema import Architecture, Model, Objective, Precision, RunConfig, Train, Variant
-from scoft_hpc.models.base import DTYPES, Base, load_base
+from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.models.conditioning import Conditioning
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.diffusion_model import DTYPES
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion, load
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
@@ -95,8 +96,9 @@ def counted(config: RunConfig, lanes: int, rows: int) -> float:
         with _made_in(dtype):
             vae, unet, text_encoder = networks = hollow.networks(config.model.architecture)
         frozen = sum(p.nbytes for network in networks for p in network.parameters())
-        stack = LoraStack(unet, lanes, config.lora.rank, None, config.lora.targets)
-        base = Base(vae, unet, text_encoder, None, None, None, torch.device("cpu"), dtype, stack)
+        process = Ddpm(torch.empty(0))
+        base = StableDiffusion(vae, unet, text_encoder, None, None, process, torch.device("cpu"), dtype)
+        stack = base.adapt(lanes, config.lora)
         lane = torch.arange(rows) % lanes
         text = Conditioning({"states": torch.empty(rows, 77, unet.config.cross_attention_dim)})
         z_t, z_0 = torch.empty(rows, 4, latent, latent), torch.empty(1, 4, latent, latent, requires_grad=True)
@@ -172,8 +174,8 @@ def measure() -> Iterator[Row]:
 def step(config: RunConfig, lanes: int, rows: int) -> float:
     """GB that this process grows by, at most, in an update with rollouts of a pack on the CPU."""
     before = _status("VmRSS")
-    base = load_base(config.model, torch.device("cpu"))
-    base.lora = LoraStack(base.unet, lanes, config.lora.rank, None, config.lora.targets)
+    base = load(config.model, torch.device("cpu"))
+    base.adapt(lanes, config.lora)
     s = Network("toy", ToyDistance())
     own = hollow.culture(base, s, config.model.resolution)
     pack = [

@@ -32,8 +32,7 @@ from scoft_hpc.config.schema import Precision, RunConfig
 from scoft_hpc.data import images
 from scoft_hpc.data.cache import Culture, Targets
 from scoft_hpc.inputs.checkpoints import base_model
-from scoft_hpc.models.base import Base, load_base
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion, load
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
@@ -85,7 +84,7 @@ class Contender:
 
 def contenders(config: RunConfig, device: torch.device) -> tuple[list[Contender], int]:
     """The loops on one frozen base, and the bytes that they share."""
-    base = load_base(replace(config.model, path=base_model.resolve(config.model).path), device)
+    base = load(replace(config.model, path=base_model.resolve(config.model).path), device)
     s = Network("toy", ToyDistance().to(device))
     vgg = Network("vgg", hollow.vgg().to(device)) if config.objective.w_vgg else None
     culture, examples = material(base, s, config.model.resolution)
@@ -103,7 +102,7 @@ def contenders(config: RunConfig, device: torch.device) -> tuple[list[Contender]
     return found, sum(tensor.nbytes for tensor in shared)
 
 
-def material(base: Base, s: Network, size: int) -> tuple[Culture, list[Example]]:
+def material(base: StableDiffusion, s: Network, size: int) -> tuple[Culture, list[Example]]:
     """A prepared culture, and the same pictures and texts as the authors' loop takes them."""
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (2, PAIRS, 3, size, size), generator=rng, dtype=torch.uint8).to(
@@ -113,7 +112,8 @@ def material(base: Base, s: Network, size: int) -> tuple[Culture, list[Example]]
     texts = [f"picture {n}" for n in range(PAIRS)]
     with torch.no_grad():
         flips = [
-            torch.cat([base.moments(x) for x in some.split(1)]) for some in (positive, positive.flip(-1))
+            torch.cat([base.encode_images(x) for x in some.split(1)])
+            for some in (positive, positive.flip(-1))
         ]
         kept = [
             torch.stack([s.distance.target(x), s.distance.target(x.flip(-1))], 1)
@@ -144,9 +144,9 @@ def _theirs(loop: Loop) -> Contender:
 
 
 def _ours(
-    base: Base, config: RunConfig, lanes: int, culture: Culture, s: Network, vgg: Network | None
+    base: StableDiffusion, config: RunConfig, lanes: int, culture: Culture, s: Network, vgg: Network | None
 ) -> Contender:
-    stack = base.lora = LoraStack(base.unet, lanes, config.lora.rank, config.lora.alpha, config.lora.targets)
+    stack = base.adapt(lanes, config.lora)
     own = [replace(config, seed=seed) for seed in range(lanes)]
     pack = [Lane(c, LaneTerms(i, c.variant, c.objective, s, vgg), culture, stack) for i, c in enumerate(own)]
     rows = memory.rows(config, lanes, _gigabytes(base.device)) if base.device.type == "cuda" else None

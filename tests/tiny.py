@@ -14,9 +14,8 @@ from scoft_hpc.config.schema import Lora, Objective, RunConfig, Train, Variant
 from scoft_hpc.config.terms import imagines
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.diffusion.ddpm import Ddpm
-from scoft_hpc.models.base import Base
 from scoft_hpc.models.conditioning import Conditioning
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import Training
@@ -55,7 +54,7 @@ def vae(seed: int = 1) -> AutoencoderKL:
     )
 
 
-def base(seed: int = 0, prediction_type: str = "epsilon") -> Base:
+def base(seed: int = 0, prediction_type: str = "epsilon") -> StableDiffusion:
     """Frozen, without a text encoder: tests give text states of width TEXT."""
     scheduler = DDPMScheduler(
         beta_schedule="scaled_linear",
@@ -66,7 +65,7 @@ def base(seed: int = 0, prediction_type: str = "epsilon") -> Base:
     )
     networks = unet(seed).eval().requires_grad_(False), vae(seed + 1).eval().requires_grad_(False)
     process = Ddpm(scheduler.alphas_cumprod.double(), velocity=prediction_type == "v_prediction")
-    return Base(networks[1], networks[0], None, None, scheduler, process, torch.device("cpu"))
+    return StableDiffusion(networks[1], networks[0], None, None, scheduler, process, torch.device("cpu"))
 
 
 def states(text: Tensor) -> Conditioning:
@@ -117,9 +116,11 @@ def config(variant: Variant = Variant.mpc, **science: Any) -> RunConfig:
     )
 
 
-def lanes(base: Base, configs: Sequence[RunConfig], cultures: Sequence[Culture] | None = None) -> list[Lane]:
+def lanes(
+    base: StableDiffusion, configs: Sequence[RunConfig], cultures: Sequence[Culture] | None = None
+) -> list[Lane]:
     """A pack's lanes in a new stacked LoRA on `base`."""
-    base.lora = LoraStack(base.unet, len(configs), 4, None, ("to_q", "to_k", "to_v", "to_out.0"))
+    base.adapt(len(configs), Lora(4, None, ("to_q", "to_k", "to_v", "to_out.0")))
     cultures = cultures or [culture() for _ in configs]
     return [
         Lane(
@@ -132,7 +133,7 @@ def lanes(base: Base, configs: Sequence[RunConfig], cultures: Sequence[Culture] 
     ]
 
 
-def pack(folder: Path, base: Base, configs: Sequence[RunConfig]) -> list[Training]:
+def pack(folder: Path, base: StableDiffusion, configs: Sequence[RunConfig]) -> list[Training]:
     """The lanes with a run folder each."""
     trainings = []
     for i, lane in enumerate(lanes(base, configs)):

@@ -27,7 +27,7 @@ from scoft_hpc.config.schema import Data, NegativeSource, RunConfig
 from scoft_hpc.data import captions
 from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError, ScoftError
 from scoft_hpc.inputs import data_root, dataset, dataset_docs
-from scoft_hpc.inputs.checkpoints import base_model as model_weights
+from scoft_hpc.inputs.checkpoints import families
 from scoft_hpc.inputs.checkpoints.distances import resolve as resolve_networks
 from scoft_hpc.inputs.checkpoints.negatives import resolve as resolve_negatives
 from scoft_hpc.inputs.dataset import Manifest
@@ -110,7 +110,7 @@ def _settings(config: PrepareConfig) -> list[str]:
             faults.append(f"data.download.{name}={value}: expected more than 0.")
     if config.caches:
         _collect(faults, check.check_output, config.output)
-        _collect(faults, model_weights.resolve, config.model)
+        _collect(faults, families.resolve, config.model)
         _collect(faults, resolve_negatives, config.data.negatives)
         _collect(faults, resolve_networks, config.objective, config.variant)
     return list(dict.fromkeys(faults))

@@ -15,9 +15,8 @@ from scoft_hpc.config.schema import Form, Gradient, Lora, Objective, RunConfig, 
 from scoft_hpc.data.batch import Batch, Look, concatenate
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.diffusion.ddpm import Ddpm
-from scoft_hpc.models.base import Base
 from scoft_hpc.models.conditioning import Conditioning
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 from scoft_hpc.perceptual.distance import FeatureDistance
 from scoft_hpc.study.metrics_log import Row
 from scoft_hpc.training.lane import Lane
@@ -174,13 +173,15 @@ def by_the_authors(case: Case, prediction_type: str, micros: Sequence[world.Micr
     return History(updates, done.weights)
 
 
-def pack_of(cases: Sequence[Case], prediction_type: str, distance: Network = S) -> tuple[Base, list[Lane]]:
+def pack_of(
+    cases: Sequence[Case], prediction_type: str, distance: Network = S
+) -> tuple[StableDiffusion, list[Lane]]:
     """Our pack on the same frozen networks, with peft's initial LoRA weights copied in."""
     given = world.base(prediction_type)
     process = Ddpm(given.scheduler.alphas_cumprod.double(), velocity=prediction_type == "v_prediction")
     cpu = torch.device("cpu")
-    base = Base(given.vae, copy.deepcopy(given.unet), None, None, given.scheduler, process, cpu)
-    base.lora = LoraStack(base.unet, len(cases), RANK, ALPHA, world.TARGETS)
+    base = StableDiffusion(given.vae, copy.deepcopy(given.unet), None, None, given.scheduler, process, cpu)
+    base.adapt(len(cases), Lora(RANK, ALPHA, world.TARGETS))
     lanes = []
     for index, case in enumerate(cases):
         config = case.config()

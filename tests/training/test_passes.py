@@ -12,8 +12,8 @@ from torch import Tensor
 import tiny
 from scoft_hpc.config.schema import Form, Gradient, Variant
 from scoft_hpc.data.batch import concatenate
-from scoft_hpc.models.base import Base
 from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 from scoft_hpc.models.room import Room
 from scoft_hpc.study import metrics_log
 from scoft_hpc.study.interrupt import Stop
@@ -65,7 +65,7 @@ def test_passes_give_the_gradient_of_the_whole(rows: int) -> None:
             lane.update()
 
 
-def allocate_too_much(base: Base, rows: int) -> list[int]:
+def allocate_too_much(base: StableDiffusion, rows: int) -> list[int]:
     """Let the U-Net ask the allocator for a petabyte where more than `rows` rows with a gradient go through."""
     seen = []
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import tiny
-from scoft_hpc.config.schema import Form, Gradient, RunConfig, Variant
+from scoft_hpc.config.schema import Form, Gradient, Lora, RunConfig, Variant
 from scoft_hpc.data.batch import concatenate
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.training.lane import Lane
@@ -47,7 +47,7 @@ def on_meta(config: RunConfig, index: int, lora: LoraStack) -> Lane:
 def test_a_training_step_keeps_apart_host_and_device(rows: int | None) -> None:
     base = tiny.base()
     base = replace(base, vae=base.vae.to(META), unet=base.unet.to(META), device=META)
-    base.lora = LoraStack(base.unet, len(LANES), 4, None, ("to_q", "to_k", "to_v", "to_out.0"))
+    base.adapt(len(LANES), Lora(4, None, ("to_q", "to_k", "to_v", "to_out.0")))
     lanes = [on_meta(config, i, base.lora) for i, config in enumerate(LANES)]
     batch = concatenate([lane.draw(base.process) for lane in lanes])
     assert (batch.t.device.type, batch.z_0.device.type) == ("cpu", "meta")

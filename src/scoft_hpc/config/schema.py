@@ -129,6 +129,7 @@ class Model:
     """The frozen base: Stable Diffusion 1.x or 2.x, or `toy` for the one that ships.
 
     Attributes:
+        family: what kind of model the checkpoint is, one of `inputs.checkpoints.families`.
         path: a hub id, a folder in diffusers' layout, a single-file checkpoint, `toy`, or `random` for random weights.
         revision: of a hub id: a branch, tag or commit; None: main.
         architecture, tokenizer: of a single file, which holds neither; the tokenizer is a hub id or a folder.
@@ -139,6 +140,7 @@ class Model:
     """
 
     name: str = "toy"
+    family: str = infra("stable_diffusion")
     path: str = infra("toy")
     revision: str | None = infra(None)
     architecture: Architecture = infra(Architecture.sd1)

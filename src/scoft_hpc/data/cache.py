@@ -30,8 +30,8 @@ from scoft_hpc.errors import DataError
 from scoft_hpc.inputs.cache_key import folder_of
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.losses.perceptual import Distance
-from scoft_hpc.models.base import Base
 from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.room import Room
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import Stop
@@ -87,7 +87,7 @@ class Culture:
         return positive, _flipped(images.from_pixels(self.negative[pair]), flip) if negatives else None
 
 
-def prepare(config: RunConfig, manifest: Manifest, base: Base, stop: Stop) -> Path:
+def prepare(config: RunConfig, manifest: Manifest, base: DiffusionModel, stop: Stop) -> Path:
     """Make the culture's cache if it is not there; return its folder.
 
     Raises:
@@ -186,7 +186,7 @@ def _load(path: Path, owner: str, device: torch.device) -> dict[str, Tensor]:
 
 
 def _tensors(
-    config: RunConfig, manifest: Manifest, base: Base, folder: Path, stop: Stop
+    config: RunConfig, manifest: Manifest, base: DiffusionModel, folder: Path, stop: Stop
 ) -> dict[str, Tensor]:
     size, pairs = config.model.resolution, list(manifest.pairs)
     pixels = torch.stack([images.read_pixels(pair.image, size) for pair in pairs])
@@ -205,7 +205,7 @@ def _tensors(
         for j, path in enumerate(paths):
             negative[i, j], present[i, j] = images.read_pixels(path, size), True
     return {
-        "moments": _both_flips(base.moments, pixels, base.device, stop),
+        "moments": _both_flips(base.encode_images, pixels, base.device, stop),
         **_conditioning(base, [pair.text for pair in pairs]).named("text"),
         **_conditioning(base, [pair.blip_text for pair in pairs]).named("generic"),
         **_conditioning(base, [""]).named("null"),
@@ -222,7 +222,7 @@ def _link(folder: Path, pair: int, paths: list[Path]) -> None:
         (folder / f"{pair:05d}-{k}.png").symlink_to(Path("../..") / path.parent.name / path.name)
 
 
-def _conditioning(base: Base, texts: list[str]) -> Conditioning:
+def _conditioning(base: DiffusionModel, texts: list[str]) -> Conditioning:
     return Conditioning.cat(
         base.encode_text(texts[at : at + BATCH]).to("cpu") for at in range(0, len(texts), BATCH)
     )

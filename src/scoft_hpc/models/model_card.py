@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from scoft_hpc.config.schema import Form, Objective, RunConfig, Variant
 from scoft_hpc.config.terms import TERMS, Term, imagines
+from scoft_hpc.inputs.checkpoints.families import family_of
 from scoft_hpc.inputs.checkpoints.hub import HUB_ID
 from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import RunDir
@@ -43,6 +44,7 @@ def write_card(path: Path, config: RunConfig, *, pairs: int, samples: Sequence[t
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         data=_data(config, hub_id, samples).to_yaml(line_break="\n").strip(),
         config=config,
+        family=family_of(config.model),
         pairs=pairs,
         hub_id=hub_id,
         base_words=f"[{hub_id}](https://huggingface.co/{hub_id})" if hub_id else f"`{config.model.name}`",
@@ -97,7 +99,7 @@ def _data(config: RunConfig, hub_id: str | None, samples: Sequence[tuple[str, st
         license=known[0] if known else None,
         library_name="diffusers",
         pipeline_tag="text-to-image",
-        tags=["text-to-image", "diffusers", "lora", "stable-diffusion", "scoft", config.culture],
+        tags=["text-to-image", "diffusers", "lora", family_of(config.model).tag, "scoft", config.culture],
         widget=[{"text": prompt, "output": {"url": picture}} for prompt, picture in samples] or None,
     )
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
-from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor
 
-from scoft_hpc.models.base import Base
 from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.guidance import predict_guided
 
 
 @torch.no_grad()
 def sample(
-    base: Base,
+    base: DiffusionModel,
     conditioning: Conditioning,
     null: Conditioning,
     noise: Tensor,
@@ -35,19 +32,14 @@ def sample(
         lane: the adapter of each row [N]; None for the base model alone.
         start: scaled latents [N, C, h, w] to start from (img2img): noised as far as `strength` (0 .. 1] of the way.
 
-    Source: Lu et al. 2022 (DPM-Solver++); Meng et al. 2022 (SDEdit) for `start`.
+    Source: Meng et al. 2022 (SDEdit) for `start`.
     """
-    solver = DPMSolverMultistepScheduler.from_config(base.scheduler.config)
-    solver.set_timesteps(steps, device=base.device)
-    timesteps = (
-        solver.timesteps[min(steps - 1, round(steps * (1 - strength))) :]
-        if start is not None
-        else solver.timesteps
-    )
-    z = noise * solver.init_noise_sigma
+    solver = base.sampler(steps)
+    times, z = solver.times, noise
     if start is not None:
-        z = solver.add_noise(start, noise, timesteps[:1].expand(len(noise)))
-    for t in timesteps:
+        times = times[min(steps - 1, round(steps * (1 - strength))) :]
+        z = solver.add_noise(start, noise, times[0])
+    for t in times:
         guided = predict_guided(base, z, t.expand(len(z)), conditioning, null, guidance, lane)
-        z = cast(Tensor, solver.step(guided, t, z, return_dict=False)[0])
+        z = solver.step(guided, t, z)
     return base.decode(z).clamp(-1, 1)

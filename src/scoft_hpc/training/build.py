@@ -17,12 +17,12 @@ from scoft_hpc.data.cache import Culture
 from scoft_hpc.errors import ConfigError, DataError, ScoftError
 from scoft_hpc.inputs import data_root, dataset
 from scoft_hpc.inputs.cache_key import folder_of
-from scoft_hpc.inputs.checkpoints import base_model
+from scoft_hpc.inputs.checkpoints import families
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.losses.perceptual import Distance
-from scoft_hpc.models.base import Base, load_base
 from scoft_hpc.models.device import check_precision, device_of
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.diffusion_model import DiffusionModel
+from scoft_hpc.models.families.registry import load_model
 from scoft_hpc.models.room import Room
 from scoft_hpc.perceptual.registry import key, load_distance
 from scoft_hpc.study.interrupt import Stop
@@ -72,7 +72,7 @@ def prepare_cultures(configs: Sequence[RunConfig], stop: Stop) -> list[Path]:
     Raises:
         Interrupted: if `stop` was requested on the way.
     """
-    folders, bases, device = [], dict[Model, Base](), device_of(configs[0].device)
+    folders, bases, device = [], dict[Model, DiffusionModel](), device_of(configs[0].device)
     networks = Networks(device)
     for config in configs:
         found = read_manifest(config)
@@ -89,7 +89,9 @@ def prepare_cultures(configs: Sequence[RunConfig], stop: Stop) -> list[Path]:
     return folders
 
 
-def build(runs: Sequence[RunDir], stop: Stop) -> tuple[Base, list[Member], dict[RunDir, ScoftError]]:
+def build(
+    runs: Sequence[RunDir], stop: Stop
+) -> tuple[DiffusionModel, list[Member], dict[RunDir, ScoftError]]:
     """The pack of these runs, ready to train, and those that cannot be in it, each with its reason.
 
     Raises:
@@ -110,13 +112,13 @@ def build(runs: Sequence[RunDir], stop: Stop) -> tuple[Base, list[Member], dict[
     trained = [member for member in members if member.config.variant is not Variant.base]
     cultures = {folder: cache.load(folder, base.device) for folder in set(folders.values())}
     lora = (trained or members)[0].config.lora
-    base.lora = LoraStack(base.unet, len(members), lora.rank, lora.alpha, lora.targets)
+    stack = base.adapt(len(members), lora)
     networks = Networks(base.device)
     for member in trained:
         folder = folders[member.run]
         terms = networks.terms(member.index, member.config)
         networks.keep_targets(terms, folder, cultures[folder], stop)
-        lane = Lane(member.config, terms, cultures[folder], base.lora)
+        lane = Lane(member.config, terms, cultures[folder], stack)
         member.training = Training(member.run, lane)
     return base, members, faults
 
@@ -156,7 +158,7 @@ def _manifests(configs: dict[RunDir, RunConfig], faults: dict[RunDir, ScoftError
 def _prepared(
     configs: dict[RunDir, RunConfig],
     manifests: dict[RunDir, Manifest],
-    base: Base,
+    base: DiffusionModel,
     stop: Stop,
     faults: dict[RunDir, ScoftError],
 ) -> dict[RunDir, Path]:
@@ -177,7 +179,7 @@ def _use_threads(config: RunConfig) -> None:
         torch.set_num_threads(config.threads)
 
 
-def _load(config: RunConfig) -> Base:
+def _load(config: RunConfig) -> DiffusionModel:
     """The base model, the same as when the study was planned.
 
     Raises:
@@ -188,13 +190,13 @@ def _load(config: RunConfig) -> Base:
     check_precision(config.model.precision, device)
     if device.type == "cpu" and config.model.precision is not Precision.fp32:
         log.warning("%s on a CPU is slow; model.precision=fp32 is faster", config.model.precision.name)
-    model = base_model.resolve(config.model)
+    model = families.resolve(config.model)
     if config.model.digest not in ("", model.digest):
         raise ConfigError(
             f"{model.path} has changed since the run was planned (digest {model.digest[:8]}, planned with "
             f"{config.model.digest[:8]}). Restore it, or plan a new study with study=NAME."
         )
-    return load_base(model, device)
+    return load_model(model, device)
 
 
 class Networks:

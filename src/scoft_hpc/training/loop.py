@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scoft_hpc.config import memory
 from scoft_hpc.data.batch import concatenate
-from scoft_hpc.models.base import Base
+from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.room import Room
 from scoft_hpc.study.interrupt import Stop
 from scoft_hpc.study.metrics_log import STEP, Journal, Row
@@ -50,7 +50,7 @@ class Training:
 
 
 def train(
-    base: Base, pack: Sequence[Training], stop: Stop, save_seconds: float, room: Room | None = None
+    base: DiffusionModel, pack: Sequence[Training], stop: Stop, save_seconds: float, room: Room | None = None
 ) -> None:
     """Train every lane to its last step, or to its error, which is kept in `Training.error`.
 
@@ -118,7 +118,7 @@ def resume(pack: Sequence[Training]) -> None:
         training.journal = Journal(training.run.metrics, training.lane.step)
 
 
-def _advance(base: Base, active: Sequence[Training], room: Room) -> list[tuple[Training, Row]]:
+def _advance(base: DiffusionModel, active: Sequence[Training], room: Room) -> list[tuple[Training, Row]]:
     """One update of every lane; a lane that raises or diverges gets its `error` and no row."""
     terms = _gradients(base, active, room)
     if terms is None:
@@ -139,7 +139,7 @@ def _advance(base: Base, active: Sequence[Training], room: Room) -> list[tuple[T
     return rows
 
 
-def _gradients(base: Base, active: Sequence[Training], room: Room) -> list[Row] | None:
+def _gradients(base: DiffusionModel, active: Sequence[Training], room: Room) -> list[Row] | None:
     """Losses and gradients of the lanes together, in smaller passes where the memory does not suffice.
 
     If that raises, each lane is tried alone: those that raise again are to blame and get the error, and None is
@@ -163,7 +163,7 @@ def _rows(active: Sequence[Training]) -> int:
     return sum(training.lane.config.train.batch for training in active)
 
 
-def gradients(base: Base, lanes: Sequence[Lane], rows: int | None = None) -> list[Row]:
+def gradients(base: DiffusionModel, lanes: Sequence[Lane], rows: int | None = None) -> list[Row]:
     """Fill the lanes' gradients for their next update and return each one's losses, as `losses_of` does.
 
     Args:

@@ -25,8 +25,8 @@ from scoft_hpc.losses.contrastive import l_c_official, l_c_triplet, similarities
 from scoft_hpc.losses.denoising import l_ldm
 from scoft_hpc.losses.memorization import l_m
 from scoft_hpc.losses.perceptual import Distance, l_p
-from scoft_hpc.models.base import Base
 from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.guidance import Guidance, predict_guided
 from scoft_hpc.models.lora import LoraStack
 
@@ -74,7 +74,7 @@ class LaneTerms:
 
 
 def backward(
-    base: Base,
+    base: DiffusionModel,
     lanes: Sequence[LaneTerms],
     batch: Batch,
     share: Mapping[int, float],
@@ -122,7 +122,7 @@ def _rows_of(term: Term, own: Mapping[int, LaneTerms], batch: Batch) -> Tensor |
 
 @torch.no_grad()
 def _unpaired(
-    base: Base, own: Mapping[int, LaneTerms], batch: Batch, z_t: Tensor
+    base: DiffusionModel, own: Mapping[int, LaneTerms], batch: Batch, z_t: Tensor
 ) -> tuple[Tensor | None, Tensor]:
     """Predictions at z_t that are not under the caption, in one call: under the generic captions for the rows with
     L_M (None without any), and what guidance needs for the active rows, such as the null text.
@@ -145,7 +145,12 @@ def _rollout_settings(own: Mapping[int, LaneTerms], batch: Batch) -> Objective:
 
 
 def _imagine(
-    base: Base, own: Mapping[int, LaneTerms], batch: Batch, z_t: Tensor, pred: Tensor, second: Tensor
+    base: DiffusionModel,
+    own: Mapping[int, LaneTerms],
+    batch: Batch,
+    z_t: Tensor,
+    pred: Tensor,
+    second: Tensor,
 ) -> tuple[Rollout, Tensor]:
     """The active rows' rollouts, and the output of the kept call of each with its graph [M, C, h, w]."""
     active, settings = batch.active, _rollout_settings(own, batch)
@@ -176,7 +181,12 @@ def _imagine(
 
 
 def _look(
-    base: Base, own: Mapping[int, LaneTerms], batch: Batch, z_0: Tensor, weight: Tensor, decode: int | None
+    base: DiffusionModel,
+    own: Mapping[int, LaneTerms],
+    batch: Batch,
+    z_0: Tensor,
+    weight: Tensor,
+    decode: int | None,
 ) -> tuple[Tensor, Tensor]:
     """The gradient at z_0 [M, C, h, w] of the weighted terms on decoded pictures, and the terms [M, 3]: p, c, vgg."""
     gradient, values = torch.empty_like(z_0), weight.new_full(weight.shape, float("nan"))

@@ -1,8 +1,4 @@
-"""The frozen base model: VAE, text encoder and U-Net of a Stable Diffusion, shared by all lanes of a pack.
-
-The frozen networks lie in the precision's dtype. What goes in is cast to it and what comes out is fp32, so that the
-solver, the losses and the adapters are fp32 in any case.
-"""
+"""Stable Diffusion 1.x and 2.x, and the toy world's model of the same classes."""
 
 from __future__ import annotations
 
@@ -13,28 +9,47 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-from diffusers.utils import logging as diffusers_logging
+from diffusers import AutoencoderKL, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
-from transformers.utils import logging as transformers_logging
 
-from scoft_hpc.config.schema import Model, Precision
+from scoft_hpc.config.schema import Lora, Model
 from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.inputs.checkpoints import base_model
 from scoft_hpc.models import random, single_file
 from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.diffusion_model import DTYPES
 from scoft_hpc.models.guidance import Guidance
 from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.lora_file import AdapterFormat
 from scoft_hpc.models.network import load_network
 from scoft_hpc.models.parts import Parts
 
-DTYPES = {Precision.fp32: torch.float32, Precision.fp16: torch.float16, Precision.bf16: torch.bfloat16}
+TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
+"""The U-Net's attention projections, which the reference scripts adapt."""
+
+KOHYA_VERSIONS = {768: "sd_v1", 1024: "sd_v2"}
+"""sd-scripts' name of a base, by the width of its text states."""
+
+
+class DpmSolver:
+    """DPM-Solver++ (Lu et al. 2022) through diffusers, with the settings of the model's own scheduler."""
+
+    def __init__(self, config: Any, steps: int, device: torch.device) -> None:
+        self._solver = DPMSolverMultistepScheduler.from_config(config)
+        self._solver.set_timesteps(steps, device=device)
+        self.times: Tensor = self._solver.timesteps
+
+    def add_noise(self, z_0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        return cast(Tensor, self._solver.add_noise(z_0, eps, t.expand(len(z_0))))
+
+    def step(self, out: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        return cast(Tensor, self._solver.step(out, t, z, return_dict=False)[0])
 
 
 @dataclass
-class Base:
-    """The networks, frozen, and the noise process they were trained with.
+class StableDiffusion:
+    """The networks, frozen, and the noise process they were trained with: a `DiffusionModel`.
 
     Attributes:
         dtype: of the networks' weights.
@@ -64,8 +79,14 @@ class Base:
         )
         return Conditioning({"states": self.text_encoder(tokens.input_ids.to(self.device))[0].float()})
 
+    def latent_shape(self, resolution: int) -> tuple[int, int, int]:
+        """(C, h, w): each level of the VAE but the first halves the side."""
+        config = self.vae.config
+        side = resolution // 2 ** (len(config.block_out_channels) - 1)
+        return config.latent_channels, side, side
+
     @torch.no_grad()
-    def moments(self, x: Tensor) -> Tensor:
+    def encode_images(self, x: Tensor) -> Tensor:
         """Mean and standard deviation of the scaled latents of images x [N, 3, H, W] in [-1, 1]: [N, 2, C, h, w]."""
         posterior = self.vae.encode(x.to(self.dtype)).latent_dist
         std = (0.5 * posterior.logvar.float()).exp()
@@ -86,16 +107,30 @@ class Base:
             out = self.unet(z_t.to(self.dtype), t.to(self.device), text, return_dict=False)[0]
         return cast(Tensor, out.float())
 
+    def sampler(self, steps: int) -> DpmSolver:
+        """DPM-Solver++ with so many calls."""
+        return DpmSolver(self.scheduler.config, steps, self.device)
 
-def load_base(model: Model, device: torch.device) -> Base:
-    """The resolved model (`inputs.checkpoints.base_model`) on the device, in its precision; nothing is downloaded.
+    def adapt(self, lanes: int, lora: Lora) -> LoraStack:
+        """Put adapters for so many lanes into the U-Net."""
+        version = kohya_version(self.unet.config.cross_attention_dim, self.process.velocity)
+        files = AdapterFormat("unet", "lora_unet", version)
+        self.lora = LoraStack(self.unet, lanes, lora, files, TARGETS)
+        return self.lora
+
+
+def kohya_version(text_width: int, velocity: bool) -> str | None:
+    """sd-scripts' name of the base, `sd_v1` or `sd_v2`, with `_v` for v-prediction; None for any other U-Net."""
+    name = KOHYA_VERSIONS.get(text_width)
+    return f"{name}_v" if name and velocity else name
+
+
+def load(model: Model, device: torch.device) -> StableDiffusion:
+    """The resolved model (`inputs.checkpoints.base_model`) on the device, in its precision.
 
     Raises:
         ConfigError: if the files lack tensors, or have others than the architecture.
     """
-    for library in (diffusers_logging, transformers_logging):  # a job's log is for what concerns the run
-        library.set_verbosity_error()
-        library.disable_progress_bar()
     dtype = DTYPES[model.precision]
     parts = _parts(model, dtype)
     for network in (parts.vae, parts.unet, parts.text_encoder):
@@ -109,7 +144,7 @@ def load_base(model: Model, device: torch.device) -> Base:
         parts.scheduler.alphas_cumprod.double(),
         velocity=parts.scheduler.config["prediction_type"] == "v_prediction",
     )
-    return Base(*parts, process, device, dtype)
+    return StableDiffusion(*parts, process, device, dtype)
 
 
 def _parts(model: Model, dtype: torch.dtype) -> Parts:
