@@ -29,7 +29,7 @@ from scoft_hpc.models.random import tokenizer
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.perceptual.vgg import VggDistance, vgg16_features
 from scoft_hpc.training.lane import Lane
-from scoft_hpc.training.step import LaneTerms, Network
+from scoft_hpc.training.step import LaneObjective, NamedDistance
 
 META = torch.device("meta")
 SIZE = 512
@@ -144,7 +144,7 @@ def networks(architecture: Architecture) -> tuple[Any, Any, Any]:
     return vae, unet, text_encoder
 
 
-def culture(base: StableDiffusion, compact: Network, size: int = SIZE) -> Culture:
+def culture(base: StableDiffusion, compact: NamedDistance, size: int = SIZE) -> Culture:
     """A prepared culture, all zeros, with a negative a pair and the targets of a compact distance."""
     latent = size // 8
     states = 77, base.unet.config.cross_attention_dim
@@ -182,7 +182,10 @@ def lanes(base: StableDiffusion, count: int, rank: int = 64) -> list[Lane]:
     """Lanes of the full method, put into the base: the authors' settings, S small beside the VGG distance."""
     settings = Lora(rank=rank)
     base.adapt(count, settings)
-    s, compared = Network("toy", HollowDistance(ToyDistance())), Network("vgg", HollowDistance(vgg()))
+    s, compared = (
+        NamedDistance("toy", HollowDistance(ToyDistance())),
+        NamedDistance("vgg", HollowDistance(vgg())),
+    )
     own = culture(base, s)
     made = []
     for index in range(count):
@@ -194,6 +197,6 @@ def lanes(base: StableDiffusion, count: int, rank: int = 64) -> list[Lane]:
             lora=settings,
         )
         made.append(
-            Lane(config, LaneTerms(index, config.variant, config.objective, s, compared), own, base.lora)
+            Lane(config, LaneObjective(index, config.variant, config.objective, s, compared), own, base.lora)
         )
     return made

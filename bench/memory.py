@@ -36,7 +36,7 @@ from scoft_hpc.models.families.stable_diffusion import StableDiffusion, load
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
-from scoft_hpc.training.step import LaneTerms, Network
+from scoft_hpc.training.step import LaneObjective, NamedDistance
 
 GB = 1e9
 
@@ -176,10 +176,10 @@ def step(config: RunConfig, lanes: int, rows: int) -> float:
     before = _status("VmRSS")
     base = load(config.model, torch.device("cpu"))
     base.adapt(lanes, config.lora)
-    s = Network("toy", ToyDistance())
+    s = NamedDistance("toy", ToyDistance())
     own = hollow.culture(base, s, config.model.resolution)
     pack = [
-        Lane(replace(config, seed=i), LaneTerms(i, config.variant, config.objective, s), own, base.lora)
+        Lane(replace(config, seed=i), LaneObjective(i, config.variant, config.objective, s), own, base.lora)
         for i in range(lanes)
     ]
     for _ in range(2):  # the first makes AdamW's moments

@@ -36,7 +36,7 @@ from scoft_hpc.models.families.stable_diffusion import StableDiffusion, load
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
-from scoft_hpc.training.step import LaneTerms, Network
+from scoft_hpc.training.step import LaneObjective, NamedDistance
 
 CYCLE = 20
 LANES = (1, 4, 8, 16)
@@ -85,8 +85,8 @@ class Contender:
 def contenders(config: RunConfig, device: torch.device) -> tuple[list[Contender], int]:
     """The loops on one frozen base, and the bytes that they share."""
     base = load(replace(config.model, path=base_model.resolve(config.model).path), device)
-    s = Network("toy", ToyDistance().to(device))
-    vgg = Network("vgg", hollow.vgg().to(device)) if config.objective.w_vgg else None
+    s = NamedDistance("toy", ToyDistance().to(device))
+    vgg = NamedDistance("vgg", hollow.vgg().to(device)) if config.objective.w_vgg else None
     culture, examples = material(base, s, config.model.resolution)
     theirs = Loop(replace(base, unet=sharing(base.unet)), config, examples, s.distance, vgg and vgg.distance)
     ours = [_ours(replace(base, unet=sharing(base.unet)), config, lanes, culture, s, vgg) for lanes in LANES]
@@ -102,7 +102,7 @@ def contenders(config: RunConfig, device: torch.device) -> tuple[list[Contender]
     return found, sum(tensor.nbytes for tensor in shared)
 
 
-def material(base: StableDiffusion, s: Network, size: int) -> tuple[Culture, list[Example]]:
+def material(base: StableDiffusion, s: NamedDistance, size: int) -> tuple[Culture, list[Example]]:
     """A prepared culture, and the same pictures and texts as the authors' loop takes them."""
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (2, PAIRS, 3, size, size), generator=rng, dtype=torch.uint8).to(
@@ -144,11 +144,18 @@ def _theirs(loop: Loop) -> Contender:
 
 
 def _ours(
-    base: StableDiffusion, config: RunConfig, lanes: int, culture: Culture, s: Network, vgg: Network | None
+    base: StableDiffusion,
+    config: RunConfig,
+    lanes: int,
+    culture: Culture,
+    s: NamedDistance,
+    vgg: NamedDistance | None,
 ) -> Contender:
     stack = base.adapt(lanes, config.lora)
     own = [replace(config, seed=seed) for seed in range(lanes)]
-    pack = [Lane(c, LaneTerms(i, c.variant, c.objective, s, vgg), culture, stack) for i, c in enumerate(own)]
+    pack = [
+        Lane(c, LaneObjective(i, c.variant, c.objective, s, vgg), culture, stack) for i, c in enumerate(own)
+    ]
     rows = memory.rows(config, lanes, _gigabytes(base.device)) if base.device.type == "cuda" else None
 
     def cycle() -> None:

@@ -19,7 +19,7 @@ from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import Training
-from scoft_hpc.training.step import LaneTerms, Network
+from scoft_hpc.training.step import LaneObjective, NamedDistance
 
 TEXT = 16
 
@@ -100,7 +100,7 @@ class PixelDistance(nn.Module):
         return (x_hat[:, None] - target).square().mean((2, 3, 4))
 
 
-PIXELS = Network("pixels", PixelDistance())
+PIXELS = NamedDistance("pixels", PixelDistance())
 
 
 def config(variant: Variant = Variant.mpc, **science: Any) -> RunConfig:
@@ -125,7 +125,7 @@ def lanes(
     return [
         Lane(
             c,
-            LaneTerms(i, c.variant, c.objective, PIXELS if imagines(c.variant) else None),
+            LaneObjective(i, c.variant, c.objective, PIXELS if imagines(c.variant) else None),
             cultures[i],
             base.lora,
         )

@@ -11,7 +11,7 @@ import torch
 from scoft_hpc.config import compose
 from scoft_hpc.config.schema import Negatives, NegativeSource, RunConfig
 from scoft_hpc.data import cache, images
-from scoft_hpc.data.batch import Wanted, concatenate, draw
+from scoft_hpc.data.batch import TargetNames, concatenate, sample_batch
 from scoft_hpc.errors import DataError
 from scoft_hpc.inputs import data_root, dataset
 from scoft_hpc.inputs.cache_key import folder_of
@@ -118,8 +118,8 @@ def test_a_batch_flips_an_image_and_its_negatives_together(
     culture = cache.load(cache.prepare(config, found, base, Stop()), base.device)
     flipped, states = 0, culture.text.tensors["states"]
     for step in range(4):
-        batch = draw(config, culture, base.process, 0, step, Wanted("pixels", negatives=True))
-        look = batch.looks[0]
+        batch = sample_batch(config, culture, base.process, 0, step, TargetNames("pixels", negatives=True))
+        look = batch.targets[0]
         for i in range(config.train.batch):
             pair = int((states == batch.text.tensors["states"][i]).all(-1).all(-1).nonzero()[0])
             x, x_neg = images.from_pixels(culture.positive[pair]), images.from_pixels(culture.negative[pair])
@@ -139,11 +139,14 @@ def test_lanes_with_different_numbers_of_negatives_share_a_batch(
     more = replace(
         culture, negative=culture.negative.repeat(1, 3, 1, 1, 1), present=culture.present.repeat(1, 3)
     )
-    wanted = Wanted("pixels", negatives=True)
+    wanted = TargetNames("pixels", negatives=True)
     batch = concatenate(
-        [draw(config, culture, base.process, 0, 0, wanted), draw(config, more, base.process, 1, 0, wanted)]
+        [
+            sample_batch(config, culture, base.process, 0, 0, wanted),
+            sample_batch(config, more, base.process, 1, 0, wanted),
+        ]
     )
-    assert [look.present.sum(1).tolist() for look in batch.looks.values()] == [[1] * 4, [3] * 4]
+    assert [look.present.sum(1).tolist() for look in batch.targets.values()] == [[1] * 4, [3] * 4]
     assert batch.active.tolist() == list(range(8))
     assert batch.lane.tolist() == [0] * 4 + [1] * 4
 

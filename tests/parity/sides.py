@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from reference import authors, world
 from scoft_hpc.config.schema import Form, Gradient, Lora, Objective, RunConfig, Train, Variant
-from scoft_hpc.data.batch import Batch, Look, concatenate
+from scoft_hpc.data.batch import Batch, PerceptualTargets, concatenate
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.models.conditioning import Conditioning
@@ -21,7 +21,7 @@ from scoft_hpc.perceptual.distance import FeatureDistance
 from scoft_hpc.study.metrics_log import Row
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import losses_of
-from scoft_hpc.training.step import LaneTerms, Network, backward
+from scoft_hpc.training.step import LaneObjective, NamedDistance, backward, concatenate_values
 
 PAIRS = 6
 UPDATES, BATCH, EVERY = 5, 4, 3
@@ -120,8 +120,8 @@ class Features(FeatureDistance):
         return self.distance.gain * self.distance.net(x)
 
 
-S, V = Network("s", Pairwise(DISTANCE)), Network("vgg", Pairwise(VGG))
-CACHED = Network("features", Features(DISTANCE))
+S, V = NamedDistance("s", Pairwise(DISTANCE)), NamedDistance("vgg", Pairwise(VGG))
+CACHED = NamedDistance("features", Features(DISTANCE))
 
 
 def culture(seed: int = 0) -> Culture:
@@ -174,7 +174,7 @@ def by_the_authors(case: Case, prediction_type: str, micros: Sequence[world.Micr
 
 
 def pack_of(
-    cases: Sequence[Case], prediction_type: str, distance: Network = S
+    cases: Sequence[Case], prediction_type: str, distance: NamedDistance = S
 ) -> tuple[StableDiffusion, list[Lane]]:
     """Our pack on the same frozen networks, with peft's initial LoRA weights copied in."""
     given = world.base(prediction_type)
@@ -186,7 +186,7 @@ def pack_of(
     for index, case in enumerate(cases):
         config = case.config()
         looks = case.variant in (Variant.mp, Variant.mpc)
-        terms = LaneTerms(
+        terms = LaneObjective(
             index,
             case.variant,
             config.objective,
@@ -216,7 +216,7 @@ def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -
     def stack(tensors: Sequence[Tensor], empty: tuple[int, ...]) -> Tensor:
         return torch.stack(list(tensors)) if tensors else torch.zeros(0, *empty)
 
-    look = Look(
+    look = PerceptualTargets(
         positive=stack([m.x_pos[0] for m in seen], world.IMAGE),
         seeds=torch.zeros(len(seen), dtype=torch.long),
         vgg=stack([m.x_pos[0] for m in seen], world.IMAGE) if case.w_vgg else None,
@@ -234,9 +234,9 @@ def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -
         generic=Conditioning({"states": torch.cat([m.blip_text for m in micros])}),
         null=Conditioning({"states": micros[0].null_text}),
         active=torch.tensor(active, dtype=torch.long),
-        kept=torch.tensor(kept, dtype=torch.long),
+        grad_call=torch.tensor(kept, dtype=torch.long),
         noise=stack([m.rollout_eps[:, 0] for m in seen], (world.CALLS, *world.LATENT)).transpose(0, 1),
-        looks={lane: look} if seen else {},
+        targets={lane: look} if seen else {},
     )
 
 
@@ -262,15 +262,15 @@ def by_the_pack(cases: Sequence[Case], prediction_type: str, rows: int | None = 
     base, lanes = pack_of(cases, prediction_type)
     micros = [case.micros() for case in cases]
     updates: list[list[Update]] = [[] for _ in cases]
-    terms, share = [lane.terms for lane in lanes], {lane.terms.index: lane.share for lane in lanes}
+    terms, share = [lane.terms for lane in lanes], {lane.terms.index: lane.row_weight for lane in lanes}
     for first in range(0, UPDATES * BATCH, BATCH):
         base.lora.zero_grad()
         batch = concatenate(
             [batch_of(case, i, micros[i][first : first + BATCH], first) for i, case in enumerate(cases)]
         )
-        parts = list(batch.passes(rows))
+        parts = list(batch.microbatches(rows))
         values = [backward(base, terms, part, share, decode=rows) for part in parts]
-        losses = losses_of(terms, torch.cat([part.lane for part in parts]), torch.cat(values))
+        losses = losses_of(terms, torch.cat([part.lane for part in parts]), concatenate_values(values))
         for done, lane, own in zip(updates, lanes, losses, strict=True):
             done.append(taken(lane, own))
     return [History(done, weights(lane)) for done, lane in zip(updates, lanes, strict=True)]

@@ -168,7 +168,7 @@ def drawn(lane: Lane, process: NoiseProcess) -> list[world.Micro]:
                     rollout_eps=torch.zeros(world.CALLS, 1, *world.LATENT)
                     if j is None
                     else batch.noise[:, j, None],
-                    random_call=0.0 if j is None else (int(batch.kept[j]) + 0.5) / calls,
+                    random_call=0.0 if j is None else (int(batch.grad_call[j]) + 0.5) / calls,
                 )
             )
     lane.step = 0

@@ -12,13 +12,13 @@ from torch import Tensor
 
 import tiny
 from scoft_hpc.config.schema import Cadence, Form, Gradient, LrSchedule, RunConfig, Variant
-from scoft_hpc.data.batch import Wanted, draw
+from scoft_hpc.data.batch import TargetNames, sample_batch
 from scoft_hpc.study import metrics_log
 from scoft_hpc.study.interrupt import Interrupted, Stop
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import learning_rate
 from scoft_hpc.training.loop import Training, gradients, interval, train
-from scoft_hpc.training.step import Network
+from scoft_hpc.training.step import NamedDistance
 
 MIXED = [
     tiny.config(Variant.ldm),
@@ -55,15 +55,15 @@ def test_a_lanes_gradient_does_not_depend_on_its_neighbours() -> None:
 
 def test_lanes_of_one_culture_and_seed_see_the_same() -> None:
     culture = tiny.culture()
-    wanted = Wanted("pixels")
+    wanted = TargetNames("pixels")
     process = tiny.base().process
     configs = [tiny.config(Variant.mp), tiny.config(Variant.mpc)]
-    one, two = (draw(config, culture, process, i, 2, wanted) for i, config in enumerate(configs))
-    other = draw(tiny.config(Variant.mp, seed=1), culture, process, 0, 2, wanted)
+    one, two = (sample_batch(config, culture, process, i, 2, wanted) for i, config in enumerate(configs))
+    other = sample_batch(tiny.config(Variant.mp, seed=1), culture, process, 0, 2, wanted)
     for name in ("z_0", "eps", "t", "noise"):
         assert torch.equal(getattr(one, name), getattr(two, name)), name
     for name in ("positive", "seeds"):
-        assert torch.equal(getattr(one.looks[0], name), getattr(two.looks[1], name)), name
+        assert torch.equal(getattr(one.targets[0], name), getattr(two.targets[1], name)), name
     assert not torch.equal(one.eps, other.eps)
 
 
@@ -72,7 +72,9 @@ def test_an_epoch_shows_every_pair_once() -> None:
     for epoch in range(3):
         texts = torch.cat(
             [
-                draw(config, culture, tiny.base().process, 0, step, Wanted()).text.tensors["states"]
+                sample_batch(config, culture, tiny.base().process, 0, step, TargetNames()).text.tensors[
+                    "states"
+                ]
                 for step in (2 * epoch, 2 * epoch + 1)
             ]
         )
@@ -104,12 +106,12 @@ class StopAt(Stop):
     """Requests the stop at the n-th look of the loop."""
 
     def __init__(self, looks: int) -> None:
-        self.looks = itertools.count(1)
+        self.targets = itertools.count(1)
         self.at = looks
 
     @property
     def requested(self) -> bool:
-        return next(self.looks) >= self.at
+        return next(self.targets) >= self.at
 
 
 @pytest.mark.parametrize("looks", [1, 4, 7])
@@ -189,7 +191,7 @@ def test_a_lane_that_fails_stops_alone(tmp_path: Path, error: Exception | None) 
     undisturbed = run(tmp_path / "undisturbed", MIXED)
     base = tiny.base()
     pack = tiny.pack(tmp_path / "disturbed", base, MIXED)
-    object.__setattr__(pack[3].lane.terms, "s", Network("poisoned", Poisoned(error)))
+    object.__setattr__(pack[3].lane.terms, "s", NamedDistance("poisoned", Poisoned(error)))
     train(base, pack, Stop(), 1e9)
     assert str(pack[3].error) == (
         str(error) if error else f"the gradient is not finite in update {pack[3].lane.step + 1}"

@@ -31,7 +31,7 @@ LANES = [
 def test_passes_hold_each_row_once_and_active_ones_first(rows: int) -> None:
     lanes = tiny.lanes(base := tiny.base(), LANES)
     whole = concatenate([lane.draw(base.process) for lane in lanes])
-    parts = list(whole.passes(rows))
+    parts = list(whole.microbatches(rows))
     assert max(map(len, parts)) == rows
     rolling = [len(part.active) for part in parts]
     assert sum(rolling) == len(whole.active) and rolling == sorted(rolling, reverse=True)
@@ -44,9 +44,9 @@ def test_passes_hold_each_row_once_and_active_ones_first(rows: int) -> None:
         joined = Conditioning.cat(getattr(part, name) for part in parts).tensors["states"]
         assert torch.equal(joined, getattr(whole, name)[order].tensors["states"])
     assert torch.equal(torch.cat([part.noise for part in parts], 1), whole.noise)
-    assert torch.equal(torch.cat([part.kept for part in parts]), whole.kept)
-    for lane, look in whole.looks.items():
-        own = [part.looks[lane] for part in parts if lane in part.looks]
+    assert torch.equal(torch.cat([part.grad_call for part in parts]), whole.grad_call)
+    for lane, look in whole.targets.items():
+        own = [part.targets[lane] for part in parts if lane in part.targets]
         for name, value in vars(look).items():
             if value is not None:
                 assert torch.equal(torch.cat([getattr(one, name) for one in own]), value), name

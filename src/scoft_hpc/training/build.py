@@ -29,7 +29,7 @@ from scoft_hpc.study.interrupt import Stop
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import Training
-from scoft_hpc.training.step import LaneTerms, Network
+from scoft_hpc.training.step import LaneObjective, NamedDistance
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def build(
 
 
 def room(config: RunConfig, lanes: int, device: torch.device) -> Room:
-    """How many rows of a pack of such lanes go through the U-Net at a time: `train.rows`, or what fits a GPU.
+    """How many rows of a pack of such lanes go through the denoiser at a time: `train.rows`, or what fits a GPU.
 
     On a CPU all of them, until that fails.
     """
@@ -206,22 +206,22 @@ class Networks:
         self.device = device
         self.loaded: dict[Hashable, Distance] = {}
 
-    def terms(self, index: int, config: RunConfig) -> LaneTerms:
+    def terms(self, index: int, config: RunConfig) -> LaneObjective:
         """What the lane `index` trains on."""
         objective, variant = config.objective, config.variant
         if not imagines(variant):
-            return LaneTerms(index, variant, objective)
+            return LaneObjective(index, variant, objective)
         vgg = self._get("vgg", objective) if objective.w_vgg else None
-        return LaneTerms(index, variant, objective, self._get(objective.distance, objective), vgg)
+        return LaneObjective(index, variant, objective, self._get(objective.distance, objective), vgg)
 
-    def keep_targets(self, terms: LaneTerms, folder: Path, culture: Culture, stop: Stop) -> None:
+    def keep_targets(self, terms: LaneObjective, folder: Path, culture: Culture, stop: Stop) -> None:
         """What the lane's distances keep of its culture, where that is compact."""
         for network in (terms.s, terms.vgg):
             if network and network.distance.compact and network.name not in culture.kept:
                 cache.keep_targets(folder, culture, network.name, network.distance, stop)
 
-    def _get(self, name: str, objective: Objective) -> Network:
+    def _get(self, name: str, objective: Objective) -> NamedDistance:
         known = key(name, objective)
         if known not in self.loaded:
             self.loaded[known] = load_distance(name, objective, self.device)
-        return Network("-".join(filter(None, (name, objective.digest))), self.loaded[known])
+        return NamedDistance("-".join(filter(None, (name, objective.digest))), self.loaded[known])

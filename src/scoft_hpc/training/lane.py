@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from scoft_hpc.config.schema import LrSchedule, Precision, RunConfig, Train
-from scoft_hpc.data.batch import Batch, draw
+from scoft_hpc.data.batch import Batch, sample_batch
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.data.streams import stream
 from scoft_hpc.diffusion.noise_process import NoiseProcess
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.scaler import SMALLEST, LossScale
-from scoft_hpc.training.step import LaneTerms
+from scoft_hpc.training.step import LaneObjective
 
 
 class Lane:
@@ -28,7 +28,7 @@ class Lane:
         scale: its loss scale, in fp16 only. skipped: updates left out because the gradient overflowed.
     """
 
-    def __init__(self, config: RunConfig, terms: LaneTerms, culture: Culture, lora: LoraStack) -> None:
+    def __init__(self, config: RunConfig, terms: LaneObjective, culture: Culture, lora: LoraStack) -> None:
         self.config, self.terms, self.culture, self._lora = config, terms, culture, lora
         self.steps = config.train.updates(len(culture))
         self.step, self.seconds, self.skipped = 0, 0.0, 0
@@ -58,10 +58,12 @@ class Lane:
 
     def draw(self, process: NoiseProcess) -> Batch:
         """The rows of its next update."""
-        return draw(self.config, self.culture, process, self.terms.index, self.step, self.terms.wanted)
+        return sample_batch(
+            self.config, self.culture, process, self.terms.index, self.step, self.terms.target_names
+        )
 
     @property
-    def share(self) -> float:
+    def row_weight(self) -> float:
         """What a row counts in the lane's loss, loss scale included."""
         return (self.scale.scale if self.scale else 1.0) / self.config.train.batch
 

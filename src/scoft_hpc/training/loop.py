@@ -19,7 +19,7 @@ from scoft_hpc.study.metrics_log import STEP, Journal, Row
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import Lane
-from scoft_hpc.training.step import PARTS, LaneTerms, backward
+from scoft_hpc.training.step import LaneObjective, TermValues, backward, concatenate_values
 
 log = logging.getLogger(__name__)
 RARER = 10
@@ -56,7 +56,7 @@ def train(
 
     Args:
         save_seconds: between saves, or more where they are slow (`interval`).
-        room: how many rows go through the U-Net at a time; None: all.
+        room: how many rows go through the denoiser at a time; None: all.
 
     Raises:
         Interrupted: if `stop` was requested; all lanes are saved.
@@ -167,28 +167,29 @@ def gradients(base: DiffusionModel, lanes: Sequence[Lane], rows: int | None = No
     """Fill the lanes' gradients for their next update and return each one's losses, as `losses_of` does.
 
     Args:
-        rows: at most so many go through the U-Net at a time, with their activations; None: all.
+        rows: at most so many go through the denoiser at a time, with their activations; None: all.
     """
     if base.lora is None:
         raise ValueError("the base has no adapters to train")
     base.lora.zero_grad()
     batch = concatenate([lane.draw(base.process) for lane in lanes])
-    terms, share = [lane.terms for lane in lanes], {lane.terms.index: lane.share for lane in lanes}
-    parts = list(batch.passes(rows))
-    values = [backward(base, terms, part, share, memory.pictures(rows)) for part in parts]
-    return losses_of(terms, torch.cat([part.lane for part in parts]), torch.cat(values).cpu())
+    terms, weight = [lane.terms for lane in lanes], {lane.terms.index: lane.row_weight for lane in lanes}
+    parts = list(batch.microbatches(rows))
+    values = [backward(base, terms, part, weight, memory.pictures(rows)) for part in parts]
+    return losses_of(terms, torch.cat([part.lane for part in parts]), concatenate_values(values))
 
 
-def losses_of(lanes: Sequence[LaneTerms], lane: Tensor, values: Tensor) -> list[Row]:
-    """Each lane's `loss`, and its parts as means over the rows that have them, NaN where none has.
+def losses_of(lanes: Sequence[LaneObjective], lane: Tensor, values: TermValues) -> list[Row]:
+    """Each lane's `loss`, and its terms as means over the rows that have them, NaN where none has.
 
     Args:
-        lane: of each row [N]; values: the rows' terms [N, len(PARTS)], as `step.backward` returns them.
+        lane: of each row [N]; values: the rows' terms, as `step.backward` returns them.
     """
-    losses = []
+    table, losses = torch.stack(list(values.values()), 1), []
     for terms in lanes:
-        own = values[lane == terms.index].double()
-        loss = (own.nan_to_num(0.0).sum(0) / len(own) * torch.tensor(terms.weights, dtype=own.dtype)).sum()
-        means = own.nanmean(0).tolist()
-        losses.append({"loss": float(loss)} | {f"loss_{p}": v for p, v in zip(PARTS, means, strict=True)})
+        own = table[lane == terms.index].double()
+        weights = torch.tensor(list(terms.weights.values()), dtype=own.dtype)
+        loss = (own.nan_to_num(0.0).sum(0) / len(own) * weights).sum()
+        means = zip(values, own.nanmean(0).tolist(), strict=True)
+        losses.append({"loss": float(loss)} | {f"loss_{term.name}": mean for term, mean in means})
     return losses
