@@ -162,6 +162,18 @@ def test_reduced_precision(made: StableDiffusion, saved: Path, precision: Precis
     assert loaded.lora.gradients.abs().max() > 0
 
 
+def test_the_vaes_shift_is_honoured() -> None:
+    """Latents are (z - shift) scale, and decoding undoes both."""
+    plain, shifted = tiny.base(), tiny.base()
+    shifted.vae.register_to_config(shift_factor=0.3)
+    x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    one, two = plain.encode_images(x), shifted.encode_images(x)
+    torch.testing.assert_close(two[:, 0], one[:, 0] - 0.3 * 0.2)
+    assert torch.equal(two[:, 1], one[:, 1])
+    with torch.no_grad():
+        torch.testing.assert_close(shifted.decode(two[:, 0]), plain.decode(one[:, 0]))
+
+
 def test_attention_is_torchs_own(made: StableDiffusion) -> None:
     assert {type(processor).__name__ for processor in made.unet.attn_processors.values()} == {
         "AttnProcessor2_0"

@@ -90,12 +90,17 @@ class StableDiffusion:
         """Mean and standard deviation of the scaled latents of images x [N, 3, H, W] in [-1, 1]: [N, 2, C, h, w]."""
         posterior = self.vae.encode(x.to(self.dtype)).latent_dist
         std = (0.5 * posterior.logvar.float()).exp()
-        return torch.stack([posterior.mean.float(), std], 1) * float(self.vae.config.scaling_factor)
+        mean = posterior.mean.float()
+        if shift := self.vae.config.get("shift_factor"):
+            mean = mean - shift
+        return torch.stack([mean, std], 1) * float(self.vae.config.scaling_factor)
 
     def decode(self, z_0: Tensor) -> Tensor:
         """Images [N, 3, H, W], about in [-1, 1] and not clamped, of scaled latents [N, C, h, w]."""
-        z = (z_0 / self.vae.config.scaling_factor).to(self.dtype)
-        return cast(Tensor, self.vae.decode(z, return_dict=False)[0].float())
+        z = z_0 / self.vae.config.scaling_factor
+        if shift := self.vae.config.get("shift_factor"):
+            z = z + shift
+        return cast(Tensor, self.vae.decode(z.to(self.dtype), return_dict=False)[0].float())
 
     def predict(
         self, z_t: Tensor, t: Tensor, conditioning: Conditioning, lane: Tensor | None = None
