@@ -17,7 +17,7 @@ from scoft_hpc.models.lora import LoraStack
 DTYPES = {Precision.fp32: torch.float32, Precision.fp16: torch.float16, Precision.bf16: torch.bfloat16}
 
 
-class Sampler(Protocol):
+class LatentSampler(Protocol):
     """A solver for one batch of images, from noise to clean latents; it may keep what it has seen.
 
     Attributes:
@@ -79,7 +79,7 @@ class DiffusionModel(Protocol):
         """The denoiser's output [N, C, h, w]; row i through the adapter lane[i], or the base alone without `lane`."""
         ...
 
-    def sampler(self, steps: int) -> Sampler:
+    def sampler(self, steps: int) -> LatentSampler:
         """A new solver with so many calls."""
         ...
 

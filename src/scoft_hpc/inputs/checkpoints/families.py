@@ -11,7 +11,7 @@ from scoft_hpc.inputs.checkpoints import base_model
 
 
 @dataclass(frozen=True)
-class Family:
+class ModelFamily:
     """A family of base models.
 
     Attributes:
@@ -32,8 +32,8 @@ class Family:
     tag: str
 
 
-FAMILIES: dict[str, Family] = {
-    "stable_diffusion": Family(
+FAMILIES: dict[str, ModelFamily] = {
+    "stable_diffusion": ModelFamily(
         resolve=base_model.resolve,
         negatives=frozenset(NegativeSource),
         kohya=True,
@@ -44,7 +44,7 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def family_of(model: Model) -> Family:
+def family_of(model: Model) -> ModelFamily:
     """The family that `model.family` names.
 
     Raises:
