@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from reference import authors, world
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.losses.perceptual import Distance
-from scoft_hpc.models.base import Base
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 
 TIMESTEPS = 1000
 
@@ -47,7 +47,12 @@ class Loop:
     """
 
     def __init__(
-        self, base: Base, config: RunConfig, examples: Sequence[Example], s: Distance, vgg: Distance | None
+        self,
+        base: StableDiffusion,
+        config: RunConfig,
+        examples: Sequence[Example],
+        s: Distance,
+        vgg: Distance | None,
     ) -> None:
         self.base, self.config, self.examples, self.done = base, config, examples, 0
         self.unet = sharing(base.unet)
@@ -92,8 +97,10 @@ class Loop:
 
     def _encoded(self, example: Example) -> world.Micro:
         base = self.base
-        mean, std = base.moments(example.picture).unbind(1)
-        text, generic, null = (base.encode_text([words]) for words in (example.text, example.generic, ""))
+        mean, std = base.encode_images(example.picture).unbind(1)
+        text, generic, null = (
+            base.encode_text([words]).tensors["states"] for words in (example.text, example.generic, "")
+        )
         return world.Micro(
             t=int(torch.randint(1, TIMESTEPS, (), generator=self.rng)),
             z_start=mean + std * torch.randn_like(mean),

@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scoft_hpc.config.schema import Architecture, RunConfig
 from scoft_hpc.inputs.model_costs import COSTS
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.training.loop import gradients
 
@@ -112,23 +112,21 @@ def networks(architecture: Architecture = Architecture.sd1) -> dict[str, float]:
     size, side = costs.resolution, costs.resolution // costs.downscale
     latent = torch.empty(1, costs.latent_channels, side, side, device=hollow.META)
     picture = torch.empty(1, 3, size, size, device=hollow.META)
-    t, text = (
-        torch.ones(1, dtype=torch.long),
-        torch.empty(1, 77, costs.text_elements // 77, device=hollow.META),
-    )
+    states = torch.empty(1, 77, costs.text_elements // 77, device=hollow.META)
+    t, text = torch.ones(1, dtype=torch.long), Conditioning({"states": states})
     plain = super(hollow.HollowBase, base)
     control = ControlNetModel.from_unet(base.unet, load_weights_from_unet=False).to(hollow.META)
     with torch.no_grad():
         cost = {"denoiser": _gflop(lambda: plain.predict(latent, t, text))}
         cost["controlnet"] = _gflop(
-            lambda: control(latent, t.to(hollow.META), text, picture, return_dict=False)
+            lambda: control(latent, t.to(hollow.META), states, picture, return_dict=False)
         )
-    stack = LoraStack(base.unet, 1, 64, None, RunConfig().lora.targets)
-    base.lora, lane = stack, torch.zeros(1, dtype=torch.long)
+    base.adapt(1, RunConfig().lora)
+    lane = torch.zeros(1, dtype=torch.long)
     out: list[torch.Tensor] = []
     cost["denoiser_lora"] = _gflop(lambda: out.append(plain.predict(latent, t, text, lane)))
     cost["denoiser_backward"] = _gflop(lambda: out[0].sum().backward())
-    cost["encode"] = _gflop(lambda: plain.moments(picture))
+    cost["encode"] = _gflop(lambda: plain.encode_images(picture))
     z = latent.clone().requires_grad_()
     cost["decode"] = _gflop(lambda: out.append(plain.decode(z)))
     cost["decode_backward"] = _gflop(lambda: out[1].sum().backward())
@@ -139,11 +137,14 @@ def networks(architecture: Architecture = Architecture.sd1) -> dict[str, float]:
 def kernels(lanes: int, rows: int = 4) -> int:
     """Operations that a packed forward pass of the U-Net dispatches, `rows` rows a lane."""
     base = hollow.base()
-    base.lora = LoraStack(base.unet, lanes, 64, None, RunConfig().lora.targets)
+    base.adapt(lanes, RunConfig().lora)
     lane = torch.arange(lanes).repeat_interleave(rows)
     with _Dispatched() as seen:
         base.predict(
-            torch.zeros(len(lane), 4, 64, 64), torch.ones_like(lane), torch.zeros(len(lane), 77, 768), lane
+            torch.zeros(len(lane), 4, 64, 64),
+            torch.ones_like(lane),
+            Conditioning({"states": torch.zeros(len(lane), 77, 768)}),
+            lane,
         )
     return seen.count
 

@@ -20,16 +20,16 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from scoft_hpc.config.schema import Architecture, Lora, Objective, RunConfig, Train, Variant
 from scoft_hpc.data.cache import Culture, Targets
-from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.inputs.checkpoints.architecture import configs
-from scoft_hpc.models.base import Base
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 from scoft_hpc.models.parts import PADS
 from scoft_hpc.models.random import tokenizer
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.perceptual.vgg import VggDistance, vgg16_features
 from scoft_hpc.training.lane import Lane
-from scoft_hpc.training.step import LaneTerms, Network
+from scoft_hpc.training.step import LaneObjective, NamedDistance
 
 META = torch.device("meta")
 SIZE = 512
@@ -60,7 +60,7 @@ class _Leave(torch.autograd.Function):
         return torch.empty_like(gradient, device=META)
 
 
-class HollowBase(Base):
+class HollowBase(StableDiffusion):
     """A base whose networks lie on `meta`.
 
     Attributes:
@@ -70,30 +70,34 @@ class HollowBase(Base):
 
     calls = vae_encodes = text_encodes = repeated = 0
 
-    def predict(self, z_t: Tensor, t: Tensor, text: Tensor, lane: Tensor | None = None) -> Tensor:
+    def predict(
+        self, z_t: Tensor, t: Tensor, conditioning: Conditioning, lane: Tensor | None = None
+    ) -> Tensor:
         self.calls += 1
+        states = conditioning.tensors["states"]
+        text = Conditioning({"states": enter(states)})
         if torch.is_grad_enabled():
-            return leave(super().predict(enter(z_t), t, enter(text), lane))
-        shapes = z_t.shape, text.shape, lane is None
+            return leave(super().predict(enter(z_t), t, text, lane))
+        shapes = z_t.shape, states.shape, lane is None
         known: dict[Any, int] = self.__dict__.setdefault("known", {})
         if shapes in known:
             self.repeated += known[shapes]
             return torch.zeros_like(z_t)
         with FlopCounterMode(display=False) as counter:
-            out = leave(super().predict(enter(z_t), t, enter(text), lane))
+            out = leave(super().predict(enter(z_t), t, text, lane))
         known[shapes] = counter.get_total_flops()
         return out
 
     def decode(self, z_0: Tensor) -> Tensor:
         return leave(super().decode(enter(z_0)))
 
-    def encode_text(self, texts: Sequence[str]) -> Tensor:
+    def encode_text(self, texts: Sequence[str]) -> Conditioning:
         self.text_encodes += 1
         return super().encode_text(texts)
 
-    def moments(self, x: Tensor) -> Tensor:
+    def encode_images(self, x: Tensor) -> Tensor:
         self.vae_encodes += 1
-        return super().moments(x)
+        return super().encode_images(x)
 
 
 class HollowDistance(nn.Module):
@@ -125,8 +129,8 @@ def base(architecture: Architecture = Architecture.sd1) -> HollowBase:
     with META:
         frozen = networks(architecture)
     scheduler = DDPMScheduler.from_config(configs(architecture)["scheduler"])
-    schedule = Schedule(scheduler.alphas_cumprod.double())
-    return HollowBase(*frozen, tokenizer(PADS[architecture]), scheduler, schedule, META)
+    process = Ddpm(scheduler.alphas_cumprod.double())
+    return HollowBase(*frozen, tokenizer(PADS[architecture]), scheduler, process, META)
 
 
 def networks(architecture: Architecture) -> tuple[Any, Any, Any]:
@@ -140,7 +144,7 @@ def networks(architecture: Architecture) -> tuple[Any, Any, Any]:
     return vae, unet, text_encoder
 
 
-def culture(base: Base, compact: Network, size: int = SIZE) -> Culture:
+def culture(base: StableDiffusion, compact: NamedDistance, size: int = SIZE) -> Culture:
     """A prepared culture, all zeros, with a negative a pair and the targets of a compact distance."""
     latent = size // 8
     states = 77, base.unet.config.cross_attention_dim
@@ -148,14 +152,19 @@ def culture(base: Base, compact: Network, size: int = SIZE) -> Culture:
     picture = torch.zeros(PAIRS, 3, size, size, dtype=torch.uint8)
     return Culture(
         moments=torch.zeros(PAIRS, 2, 2, 4, latent, latent),
-        text=torch.zeros(PAIRS, *states),
-        generic=torch.zeros(PAIRS, *states),
-        null=torch.zeros(1, *states),
+        text=Conditioning({"states": torch.zeros(PAIRS, *states)}),
+        generic=Conditioning({"states": torch.zeros(PAIRS, *states)}),
+        null=Conditioning({"states": torch.zeros(1, *states)}),
         positive=picture,
         negative=picture[:, None],
         present=torch.ones(PAIRS, 1, dtype=torch.bool),
         kept={compact.name: Targets(kept, kept[:, :, None])},
     )
+
+
+def states(rows: int) -> Conditioning:
+    """The conditioning of so many texts, on `meta`."""
+    return Conditioning({"states": torch.empty(rows, 77, 768, device=META)})
 
 
 def vgg() -> VggDistance:
@@ -169,11 +178,14 @@ def vgg() -> VggDistance:
         return VggDistance(file)
 
 
-def lanes(base: Base, count: int, rank: int = 64) -> list[Lane]:
+def lanes(base: StableDiffusion, count: int, rank: int = 64) -> list[Lane]:
     """Lanes of the full method, put into the base: the authors' settings, S small beside the VGG distance."""
     settings = Lora(rank=rank)
-    base.lora = LoraStack(base.unet, count, rank, None, settings.targets)
-    s, compared = Network("toy", HollowDistance(ToyDistance())), Network("vgg", HollowDistance(vgg()))
+    base.adapt(count, settings)
+    s, compared = (
+        NamedDistance("toy", HollowDistance(ToyDistance())),
+        NamedDistance("vgg", HollowDistance(vgg())),
+    )
     own = culture(base, s)
     made = []
     for index in range(count):
@@ -185,12 +197,6 @@ def lanes(base: Base, count: int, rank: int = 64) -> list[Lane]:
             lora=settings,
         )
         made.append(
-            Lane(
-                config,
-                LaneTerms(index, config.variant, config.objective, s, compared),
-                own,
-                base.schedule,
-                base.lora,
-            )
+            Lane(config, LaneObjective(index, config.variant, config.objective, s, compared), own, base.lora)
         )
     return made

@@ -28,14 +28,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from scoft_hpc.config.schema import Architecture, Model, Objective, Precision, RunConfig, Train, Variant
+from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.inputs import memory_model
-from scoft_hpc.models.base import DTYPES, Base, load_base
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.diffusion_model import DTYPES
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion, load
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.text import plural
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
-from scoft_hpc.training.step import LaneTerms, Network
+from scoft_hpc.training.step import LaneObjective, NamedDistance
 
 GB = 1e9
 
@@ -95,9 +97,11 @@ def counted(config: RunConfig, lanes: int, rows: int) -> float:
         with _made_in(dtype):
             vae, unet, text_encoder = networks = hollow.networks(config.model.architecture)
         frozen = sum(p.nbytes for network in networks for p in network.parameters())
-        stack = LoraStack(unet, lanes, config.lora.rank, None, config.lora.targets)
-        base = Base(vae, unet, text_encoder, None, None, None, torch.device("cpu"), dtype, stack)
-        lane, text = torch.arange(rows) % lanes, torch.empty(rows, 77, unet.config.cross_attention_dim)
+        process = Ddpm(torch.empty(0))
+        base = StableDiffusion(vae, unet, text_encoder, None, None, process, torch.device("cpu"), dtype)
+        stack = base.adapt(lanes, config.lora)
+        lane = torch.arange(rows) % lanes
+        text = Conditioning({"states": torch.empty(rows, 77, unet.config.cross_attention_dim)})
         z_t, z_0 = torch.empty(rows, 4, latent, latent), torch.empty(1, 4, latent, latent, requires_grad=True)
         row = _backward(lambda: base.predict(z_t, lane + 1, text, lane), networks)
         picture = _backward(lambda: base.decode(z_0), networks)
@@ -173,18 +177,12 @@ def measure() -> Iterator[Row]:
 def step(config: RunConfig, lanes: int, rows: int) -> float:
     """GB that this process grows by, at most, in an update with rollouts of a pack on the CPU."""
     before = _status("VmRSS")
-    base = load_base(config.model, torch.device("cpu"))
-    base.lora = LoraStack(base.unet, lanes, config.lora.rank, None, config.lora.targets)
-    s = Network("toy", ToyDistance())
+    base = load(config.model, torch.device("cpu"))
+    base.adapt(lanes, config.lora)
+    s = NamedDistance("toy", ToyDistance())
     own = hollow.culture(base, s, config.model.resolution)
     pack = [
-        Lane(
-            replace(config, seed=i),
-            LaneTerms(i, config.variant, config.objective, s),
-            own,
-            base.schedule,
-            base.lora,
-        )
+        Lane(replace(config, seed=i), LaneObjective(i, config.variant, config.objective, s), own, base.lora)
         for i in range(lanes)
     ]
     for _ in range(2):  # the first makes AdamW's moments

@@ -33,12 +33,11 @@ from scoft_hpc.data import images
 from scoft_hpc.data.cache import Culture, Targets
 from scoft_hpc.inputs import memory_model
 from scoft_hpc.inputs.checkpoints import base_model
-from scoft_hpc.models.base import Base, load_base
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion, load
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
-from scoft_hpc.training.step import LaneTerms, Network
+from scoft_hpc.training.step import LaneObjective, NamedDistance
 
 CYCLE = 20
 LANES = (1, 4, 8, 16)
@@ -86,9 +85,9 @@ class Contender:
 
 def contenders(config: RunConfig, device: torch.device) -> tuple[list[Contender], int]:
     """The loops on one frozen base, and the bytes that they share."""
-    base = load_base(replace(config.model, path=base_model.resolve(config.model).path), device)
-    s = Network("toy", ToyDistance().to(device))
-    vgg = Network("vgg", hollow.vgg().to(device)) if config.objective.w_vgg else None
+    base = load(replace(config.model, path=base_model.resolve(config.model).path), device)
+    s = NamedDistance("toy", ToyDistance().to(device))
+    vgg = NamedDistance("vgg", hollow.vgg().to(device)) if config.objective.w_vgg else None
     culture, examples = material(base, s, config.model.resolution)
     theirs = Loop(replace(base, unet=sharing(base.unet)), config, examples, s.distance, vgg and vgg.distance)
     ours = [_ours(replace(base, unet=sharing(base.unet)), config, lanes, culture, s, vgg) for lanes in LANES]
@@ -100,10 +99,11 @@ def contenders(config: RunConfig, device: torch.device) -> tuple[list[Contender]
     networks = (base.vae, base.unet, base.text_encoder, s.distance, *([vgg.distance] if vgg else []))
     shared = [p for network in networks for p in network.parameters()]
     shared += [value for value in vars(culture).values() if isinstance(value, torch.Tensor)]
+    shared += [t for one in (culture.text, culture.generic, culture.null) for t in one.tensors.values()]
     return found, sum(tensor.nbytes for tensor in shared)
 
 
-def material(base: Base, s: Network, size: int) -> tuple[Culture, list[Example]]:
+def material(base: StableDiffusion, s: NamedDistance, size: int) -> tuple[Culture, list[Example]]:
     """A prepared culture, and the same pictures and texts as the authors' loop takes them."""
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (2, PAIRS, 3, size, size), generator=rng, dtype=torch.uint8).to(
@@ -113,7 +113,8 @@ def material(base: Base, s: Network, size: int) -> tuple[Culture, list[Example]]
     texts = [f"picture {n}" for n in range(PAIRS)]
     with torch.no_grad():
         flips = [
-            torch.cat([base.moments(x) for x in some.split(1)]) for some in (positive, positive.flip(-1))
+            torch.cat([base.encode_images(x) for x in some.split(1)])
+            for some in (positive, positive.flip(-1))
         ]
         kept = [
             torch.stack([s.distance.target(x), s.distance.target(x.flip(-1))], 1)
@@ -144,12 +145,18 @@ def _theirs(loop: Loop) -> Contender:
 
 
 def _ours(
-    base: Base, config: RunConfig, lanes: int, culture: Culture, s: Network, vgg: Network | None
+    base: StableDiffusion,
+    config: RunConfig,
+    lanes: int,
+    culture: Culture,
+    s: NamedDistance,
+    vgg: NamedDistance | None,
 ) -> Contender:
-    stack = base.lora = LoraStack(base.unet, lanes, config.lora.rank, config.lora.alpha, config.lora.targets)
+    stack = base.adapt(lanes, config.lora)
     own = [replace(config, seed=seed) for seed in range(lanes)]
-    terms = [LaneTerms(i, c.variant, c.objective, s, vgg) for i, c in enumerate(own)]
-    pack = [Lane(c, t, culture, base.schedule, stack) for c, t in zip(own, terms, strict=True)]
+    pack = [
+        Lane(c, LaneObjective(i, c.variant, c.objective, s, vgg), culture, stack) for i, c in enumerate(own)
+    ]
     rows = (
         memory_model.rows_per_pass(config, lanes, _gigabytes(base.device))
         if base.device.type == "cuda"

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from scoft_hpc.config.schema import Lora, Objective, RunConfig, Train, Variant
 from scoft_hpc.config.terms import imagines
 from scoft_hpc.data.cache import Culture
-from scoft_hpc.diffusion.schedule import Schedule
-from scoft_hpc.models.base import Base
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.diffusion.ddpm import Ddpm
+from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import Training
-from scoft_hpc.training.step import LaneTerms, Network
+from scoft_hpc.training.step import LaneObjective, NamedDistance
 
 TEXT = 16
 
@@ -54,7 +54,7 @@ def vae(seed: int = 1) -> AutoencoderKL:
     )
 
 
-def base(seed: int = 0, prediction_type: str = "epsilon", timesteps: int = 1000) -> Base:
+def base(seed: int = 0, prediction_type: str = "epsilon", timesteps: int = 1000) -> StableDiffusion:
     """Frozen, without a text encoder: tests give text states of width TEXT."""
     scheduler = DDPMScheduler(
         num_train_timesteps=timesteps,
@@ -65,8 +65,13 @@ def base(seed: int = 0, prediction_type: str = "epsilon", timesteps: int = 1000)
         prediction_type=prediction_type,
     )
     networks = unet(seed).eval().requires_grad_(False), vae(seed + 1).eval().requires_grad_(False)
-    schedule = Schedule(scheduler.alphas_cumprod.double(), velocity=prediction_type == "v_prediction")
-    return Base(networks[1], networks[0], None, None, scheduler, schedule, torch.device("cpu"))
+    process = Ddpm(scheduler.alphas_cumprod.double(), velocity=prediction_type == "v_prediction")
+    return StableDiffusion(networks[1], networks[0], None, None, scheduler, process, torch.device("cpu"))
+
+
+def states(text: Tensor) -> Conditioning:
+    """Text states [N, T, TEXT] as `base` is conditioned on them."""
+    return Conditioning({"states": text})
 
 
 def culture(seed: int = 0, pairs: int = 6, negatives: int = 2) -> Culture:
@@ -75,9 +80,9 @@ def culture(seed: int = 0, pairs: int = 6, negatives: int = 2) -> Culture:
     pixels = torch.randint(0, 256, (pairs, 1 + negatives, 3, 32, 32), generator=rng, dtype=torch.uint8)
     return Culture(
         moments=torch.rand(pairs, 2, 2, 4, 8, 8, generator=rng),
-        text=torch.randn(pairs, 5, TEXT, generator=rng),
-        generic=torch.randn(pairs, 5, TEXT, generator=rng),
-        null=torch.randn(1, 5, TEXT, generator=rng),
+        text=states(torch.randn(pairs, 5, TEXT, generator=rng)),
+        generic=states(torch.randn(pairs, 5, TEXT, generator=rng)),
+        null=states(torch.randn(1, 5, TEXT, generator=rng)),
         positive=pixels[:, 0],
         negative=pixels[:, 1:],
         present=torch.ones(pairs, negatives, dtype=torch.bool),
@@ -96,7 +101,7 @@ class PixelDistance(nn.Module):
         return (x_hat[:, None] - target).square().mean((2, 3, 4))
 
 
-PIXELS = Network("pixels", PixelDistance())
+PIXELS = NamedDistance("pixels", PixelDistance())
 
 
 def config(variant: Variant = Variant.mpc, **science: Any) -> RunConfig:
@@ -112,23 +117,24 @@ def config(variant: Variant = Variant.mpc, **science: Any) -> RunConfig:
     )
 
 
-def lanes(base: Base, configs: Sequence[RunConfig], cultures: Sequence[Culture] | None = None) -> list[Lane]:
+def lanes(
+    base: StableDiffusion, configs: Sequence[RunConfig], cultures: Sequence[Culture] | None = None
+) -> list[Lane]:
     """A pack's lanes in a new stacked LoRA on `base`."""
-    base.lora = LoraStack(base.unet, len(configs), 4, None, ("to_q", "to_k", "to_v", "to_out.0"))
+    base.adapt(len(configs), Lora(4, None, ("to_q", "to_k", "to_v", "to_out.0")))
     cultures = cultures or [culture() for _ in configs]
     return [
         Lane(
             c,
-            LaneTerms(i, c.variant, c.objective, PIXELS if imagines(c.variant) else None),
+            LaneObjective(i, c.variant, c.objective, PIXELS if imagines(c.variant) else None),
             cultures[i],
-            base.schedule,
             base.lora,
         )
         for i, c in enumerate(configs)
     ]
 
 
-def pack(folder: Path, base: Base, configs: Sequence[RunConfig]) -> list[Training]:
+def pack(folder: Path, base: StableDiffusion, configs: Sequence[RunConfig]) -> list[Training]:
     """The lanes with a run folder each."""
     trainings = []
     for i, lane in enumerate(lanes(base, configs)):

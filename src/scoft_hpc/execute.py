@@ -30,7 +30,7 @@ from scoft_hpc.study.paths import RunDir
 from scoft_hpc.study.periodic import repeating
 
 if TYPE_CHECKING:
-    from scoft_hpc.models.base import Base
+    from scoft_hpc.models.diffusion_model import DiffusionModel
     from scoft_hpc.training.build import Member
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def _run_pack(claims: dict[RunDir, Claim], stop: Stop) -> None:
 
 
 def _evaluate(
-    base: Base,
+    base: DiffusionModel,
     members: Sequence[Member],
     claims: dict[RunDir, Claim],
     attempts: dict[RunDir, int],
@@ -151,18 +151,17 @@ def _evaluate(
             _fail(run, claims[run], error)
 
 
-def _export(base: Base, member: Member) -> None:
+def _export(base: DiffusionModel, member: Member) -> None:
     """What a trained run gives away: its adapter, in kohya's form too where that is asked for, and a model card."""
     from scoft_hpc.inputs.prompts import asked, sample_name, told
-    from scoft_hpc.models import lora_file, model_card
+    from scoft_hpc.models import model_card
 
     if member.training is None or base.lora is None:
         return
     run, config = member.run, member.config
     base.lora.export(member.index, run.lora)
     if config.lora.kohya:
-        family = lora_file.family(base.unet, base.schedule.velocity)
-        base.lora.export_kohya(member.index, run.lora_kohya, run.run_id, family)
+        base.lora.export_kohya(member.index, run.lora_kohya, run.run_id)
     heard = told(config, asked(config, member.manifest))
     shown = [(text, f"samples/{sample_name(p, 0)}") for p, text in enumerate(heard)]
     model_card.write_card(run.card, config, pairs=len(member.manifest.pairs), samples=shown)

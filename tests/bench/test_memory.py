@@ -16,12 +16,12 @@ import memory as bench
 
 from scoft_hpc.config import compose
 from scoft_hpc.config.commands import SweepConfig
-from scoft_hpc.config.schema import Architecture, Precision
+from scoft_hpc.config.schema import Architecture, Lora, Precision
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.inputs import memory_model
 from scoft_hpc.inputs.model_costs import COSTS
 from scoft_hpc.launch.planning import host_resources
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.conditioning import Conditioning
 
 
 def config(*words: str, model: str = "sd14", cluster: str = "bridges2") -> SweepConfig:
@@ -59,7 +59,7 @@ def test_adapters_count_by_rank_and_by_the_layers_they_are_in() -> None:
 @pytest.mark.parametrize("architecture", Architecture)
 def test_the_table_has_the_size_of_an_adapter(architecture: Architecture) -> None:
     targets = config().lora.targets
-    stack = LoraStack(hollow.base(architecture).unet, 1, 2, None, targets)
+    stack = hollow.base(architecture).adapt(1, Lora(rank=2, targets=targets))
     adapter = COSTS[architecture].adapter
     assert set(adapter) == set(targets)
     assert stack.weights.numel() == 2 * sum(adapter.values())
@@ -123,14 +123,15 @@ def test_a_culture_is_as_large_as_its_tensors() -> None:
     pairs, latent, states = 3, 32, (77, 768)
     culture = Culture(
         moments=torch.zeros(pairs, 2, 2, 4, latent, latent),
-        text=torch.zeros(pairs, *states),
-        generic=torch.zeros(pairs, *states),
-        null=torch.zeros(1, *states),
+        text=Conditioning({"states": torch.zeros(pairs, *states)}),
+        generic=Conditioning({"states": torch.zeros(pairs, *states)}),
+        null=Conditioning({"states": torch.zeros(1, *states)}),
         positive=torch.zeros(pairs, 3, 256, 256, dtype=torch.uint8),
         negative=torch.zeros(pairs, 2, 3, 256, 256, dtype=torch.uint8),
         present=torch.ones(pairs, 2, dtype=torch.bool),
     )
     held = sum(value.nbytes for value in vars(culture).values() if isinstance(value, torch.Tensor))
+    held += sum(one.tensors["states"].nbytes for one in (culture.text, culture.generic, culture.null))
     assert memory_model.cache_gb(one, pairs) == pytest.approx(held / 1e9, rel=0.1)
 
 

@@ -11,22 +11,22 @@ import torch
 from scoft_hpc.config import compose
 from scoft_hpc.config.schema import Negatives, NegativeSource, RunConfig
 from scoft_hpc.data import cache, images
-from scoft_hpc.data.batch import Wanted, concatenate, draw
+from scoft_hpc.data.batch import TargetNames, concatenate, sample_batch
 from scoft_hpc.errors import DataError
 from scoft_hpc.inputs import data_root, dataset
 from scoft_hpc.inputs.cache_key import folder_of
 from scoft_hpc.inputs.checkpoints import base_model
 from scoft_hpc.inputs.dataset import Manifest
-from scoft_hpc.models.base import Base, load_base
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion, load
 from scoft_hpc.models.toy_networks import load_scorer
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.study.interrupt import Stop
 
 
 @pytest.fixture(scope="module")
-def base() -> Base:
+def base() -> StableDiffusion:
     config: RunConfig = compose.compose("train", [])
-    return load_base(base_model.resolve(config.model), torch.device("cpu"))
+    return load(base_model.resolve(config.model), torch.device("cpu"))
 
 
 @pytest.fixture
@@ -38,19 +38,26 @@ def toy(tmp_path: Path) -> tuple[RunConfig, Manifest]:
     return config, dataset.read(root, "korea", 8)
 
 
-def test_the_cache_holds_what_the_networks_say(toy: tuple[RunConfig, Manifest], base: Base) -> None:
+def test_the_cache_holds_what_the_networks_say(
+    toy: tuple[RunConfig, Manifest], base: StableDiffusion
+) -> None:
     config, found = toy
     culture = cache.load(cache.prepare(config, found, base, Stop()), base.device)
     x = images.read_images([pair.image for pair in found.pairs], 64)
     for flip, pictures in enumerate((x, x.flip(-1))):
-        torch.testing.assert_close(culture.moments[:, flip], base.moments(pictures), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(culture.text, base.encode_text([pair.text for pair in found.pairs]))
-    torch.testing.assert_close(culture.generic, base.encode_text([pair.blip_text for pair in found.pairs]))
-    torch.testing.assert_close(culture.null, base.encode_text([""]))
+        torch.testing.assert_close(
+            culture.moments[:, flip], base.encode_images(pictures), rtol=1e-4, atol=1e-5
+        )
+    for held, texts in (
+        (culture.text, [pair.text for pair in found.pairs]),
+        (culture.generic, [pair.blip_text for pair in found.pairs]),
+        (culture.null, [""]),
+    ):
+        torch.testing.assert_close(held.tensors, base.encode_text(texts).tensors)
     assert torch.equal(images.from_pixels(culture.positive), x)
 
 
-def test_negatives_are_what_the_base_draws(toy: tuple[RunConfig, Manifest], base: Base) -> None:
+def test_negatives_are_what_the_base_draws(toy: tuple[RunConfig, Manifest], base: StableDiffusion) -> None:
     """Drawn for the culture's captions they are in the default style, not in the culture's own: what L_C needs."""
     config, found = toy
     config = replace(
@@ -65,7 +72,7 @@ def test_negatives_are_what_the_base_draws(toy: tuple[RunConfig, Manifest], base
     assert (styles == 0).float().mean() >= 0.6
 
 
-def test_a_second_preparation_finds_the_first(toy: tuple[RunConfig, Manifest], base: Base) -> None:
+def test_a_second_preparation_finds_the_first(toy: tuple[RunConfig, Manifest], base: StableDiffusion) -> None:
     config, found = toy
     folder = cache.prepare(config, found, base, Stop())
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -89,7 +96,9 @@ def test_other_data_model_or_settings_have_a_cache_of_their_own(toy: tuple[RunCo
     assert folder_of(replace(config, seed=9), found.digest) in folders
 
 
-def test_given_negatives_are_taken_as_they_are(toy: tuple[RunConfig, Manifest], base: Base) -> None:
+def test_given_negatives_are_taken_as_they_are(
+    toy: tuple[RunConfig, Manifest], base: StableDiffusion
+) -> None:
     config, found = toy
     pictures = [pair.image for pair in found.pairs]
     pairs = tuple(replace(pair, negatives=tuple(pictures[: i % 3])) for i, pair in enumerate(found.pairs))
@@ -102,17 +111,17 @@ def test_given_negatives_are_taken_as_they_are(toy: tuple[RunConfig, Manifest], 
 
 
 def test_a_batch_flips_an_image_and_its_negatives_together(
-    toy: tuple[RunConfig, Manifest], base: Base
+    toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
     config, found = toy
     config = replace(config, objective=replace(config.objective, every=1))
     culture = cache.load(cache.prepare(config, found, base, Stop()), base.device)
-    flipped = 0
+    flipped, states = 0, culture.text.tensors["states"]
     for step in range(4):
-        batch = draw(config, culture, base.schedule, 0, step, Wanted("pixels", negatives=True))
-        look = batch.looks[0]
+        batch = sample_batch(config, culture, base.process, 0, step, TargetNames("pixels", negatives=True))
+        look = batch.targets[0]
         for i in range(config.train.batch):
-            pair = int((culture.text == batch.text[i]).all(-1).all(-1).nonzero()[0])
+            pair = int((states == batch.text.tensors["states"][i]).all(-1).all(-1).nonzero()[0])
             x, x_neg = images.from_pixels(culture.positive[pair]), images.from_pixels(culture.negative[pair])
             flip = torch.equal(look.positive[i], x.flip(-1))
             assert flip or torch.equal(look.positive[i], x)
@@ -122,7 +131,7 @@ def test_a_batch_flips_an_image_and_its_negatives_together(
 
 
 def test_lanes_with_different_numbers_of_negatives_share_a_batch(
-    toy: tuple[RunConfig, Manifest], base: Base
+    toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
     config, found = toy
     config = replace(config, objective=replace(config.objective, every=1))
@@ -130,16 +139,21 @@ def test_lanes_with_different_numbers_of_negatives_share_a_batch(
     more = replace(
         culture, negative=culture.negative.repeat(1, 3, 1, 1, 1), present=culture.present.repeat(1, 3)
     )
-    wanted = Wanted("pixels", negatives=True)
+    wanted = TargetNames("pixels", negatives=True)
     batch = concatenate(
-        [draw(config, one, base.schedule, lane, 0, wanted) for lane, one in enumerate((culture, more))]
+        [
+            sample_batch(config, culture, base.process, 0, 0, wanted),
+            sample_batch(config, more, base.process, 1, 0, wanted),
+        ]
     )
-    assert [look.present.sum(1).tolist() for look in batch.looks.values()] == [[1] * 4, [3] * 4]
+    assert [look.present.sum(1).tolist() for look in batch.targets.values()] == [[1] * 4, [3] * 4]
     assert batch.active.tolist() == list(range(8))
     assert batch.lane.tolist() == [0] * 4 + [1] * 4
 
 
-def test_a_cache_of_something_else_is_not_used(toy: tuple[RunConfig, Manifest], base: Base) -> None:
+def test_a_cache_of_something_else_is_not_used(
+    toy: tuple[RunConfig, Manifest], base: StableDiffusion
+) -> None:
     """The folder of one model with the contents of another's, as after a copy by hand; or damaged."""
     config, found = toy
     other = replace(config, model=replace(config.model, digest="other"))
@@ -155,7 +169,7 @@ def test_a_cache_of_something_else_is_not_used(toy: tuple[RunConfig, Manifest], 
 
 
 def test_a_cache_that_the_disk_has_no_room_for_is_not_begun(
-    toy: tuple[RunConfig, Manifest], base: Base
+    toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
     config, found = toy
     huge = replace(config, model=replace(config.model, resolution=800_000))
@@ -165,7 +179,7 @@ def test_a_cache_that_the_disk_has_no_room_for_is_not_begun(
 
 
 def test_out_of_memory_halves_the_pictures_that_are_encoded_at_a_time(
-    toy: tuple[RunConfig, Manifest], base: Base
+    toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
     config, found = toy
     whole = cache.load(cache.prepare(config, found, base, Stop()), base.device)
@@ -185,7 +199,9 @@ def test_out_of_memory_halves_the_pictures_that_are_encoded_at_a_time(
     torch.testing.assert_close(cache.load(folder, base.device).moments, whole.moments, rtol=1e-4, atol=1e-5)
 
 
-def test_a_cache_that_cannot_be_put_in_its_place_is_told(toy: tuple[RunConfig, Manifest], base: Base) -> None:
+def test_a_cache_that_cannot_be_put_in_its_place_is_told(
+    toy: tuple[RunConfig, Manifest], base: StableDiffusion
+) -> None:
     config, found = toy
     folder = folder_of(config, found.digest)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -195,7 +211,9 @@ def test_a_cache_that_cannot_be_put_in_its_place_is_told(toy: tuple[RunConfig, M
     assert list(folder.parent.glob(".*.tmp")) == []
 
 
-def test_features_are_taken_once_and_found_again(toy: tuple[RunConfig, Manifest], base: Base) -> None:
+def test_features_are_taken_once_and_found_again(
+    toy: tuple[RunConfig, Manifest], base: StableDiffusion
+) -> None:
     config, found = toy
     folder = cache.prepare(config, found, base, Stop())
     distance = ToyDistance()

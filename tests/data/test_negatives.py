@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessorPil, pipeline
 
 from scoft_hpc.config import compose
-from scoft_hpc.config.schema import Model, Negatives, NegativeSource, Precision
+from scoft_hpc.config.schema import Lora, Model, Negatives, NegativeSource, Precision
 from scoft_hpc.data import images
 from scoft_hpc.data.negatives import draw as drawing
 from scoft_hpc.data.negatives.depth import Depth
@@ -27,10 +27,9 @@ from scoft_hpc.inputs.checkpoints import negatives
 from scoft_hpc.inputs.checkpoints.base_model import resolve as resolve_model
 from scoft_hpc.inputs.dataset import Pair
 from scoft_hpc.inputs.toy import world
-from scoft_hpc.models.base import Base, load_base
 from scoft_hpc.models.controlnet import load_controlnet
 from scoft_hpc.models.depth import load_depth
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion, load
 from scoft_hpc.study.interrupt import Interrupted, Stop
 
 SIDE = 64
@@ -43,12 +42,12 @@ def model() -> Model:
 
 
 @pytest.fixture(scope="module")
-def base(model: Model) -> Base:
-    return load_base(model, CPU)
+def base(model: Model) -> StableDiffusion:
+    return load(model, CPU)
 
 
 @pytest.fixture(scope="module")
-def depth(base: Base, tmp_path_factory: pytest.TempPathFactory) -> Negatives:
+def depth(base: StableDiffusion, tmp_path_factory: pytest.TempPathFactory) -> Negatives:
     """A tiny random DPT, and a ControlNet of the toy base whose outputs, which start as zero, are not."""
     root = tmp_path_factory.mktemp("networks")
     torch.manual_seed(0)
@@ -95,7 +94,7 @@ Draw = Callable[..., list[list[Path]]]
 
 
 @pytest.fixture
-def drawn(base: Base, model: Model, tmp_path: Path) -> Draw:
+def drawn(base: StableDiffusion, model: Model, tmp_path: Path) -> Draw:
     def run(
         pairs: list[Pair], settings: Negatives, cache: str = "cache", stop: Stop | None = None
     ) -> list[list[Path]]:
@@ -136,7 +135,9 @@ def test_depth_is_that_of_transformers_own_pipeline(depth: Negatives, pairs: lis
         torch.testing.assert_close(found, expected.expand(3, -1, -1), rtol=0, atol=1e-4)
 
 
-def test_networks_that_lack_weights_are_refused(base: Base, copied: Negatives, pairs: list[Pair]) -> None:
+def test_networks_that_lack_weights_are_refused(
+    base: StableDiffusion, copied: Negatives, pairs: list[Pair]
+) -> None:
     """But for the layer that the public DPT leaves out, through which no depth passes."""
     x = images.read_images([pairs[0].image], SIDE)
     whole = load_depth(Path(copied.depth_path), CPU).maps(x)
@@ -151,7 +152,7 @@ def test_networks_that_lack_weights_are_refused(base: Base, copied: Negatives, p
     controlnet = Path(copied.controlnet_path) / "diffusion_pytorch_model.safetensors"
     assert without(controlnet, "controlnet_mid_block.") == 2
     with pytest.raises(ConfigError, match="ControlNetModel: of its weights 2 are not in its files"):
-        load_controlnet(Path(copied.controlnet_path), base)
+        load_controlnet(copied, base)
 
 
 def without(file: Path, start: str) -> int:
@@ -169,7 +170,7 @@ def test_a_flat_picture_has_a_map_too(depth: Negatives) -> None:
 
 
 def test_the_steered_base_draws_what_diffusers_own_pipeline_draws(
-    base: Base, depth: Negatives, pairs: list[Pair]
+    base: StableDiffusion, depth: Negatives, pairs: list[Pair]
 ) -> None:
     texts = [pair.text for pair in pairs]
     x = images.read_images([pair.image for pair in pairs], SIDE)
@@ -204,13 +205,13 @@ def test_the_steered_base_draws_what_diffusers_own_pipeline_draws(
 
 
 def test_a_reduced_base_is_steered_in_its_own_precision(
-    model: Model, base: Base, depth: Negatives, pairs: list[Pair]
+    model: Model, base: StableDiffusion, depth: Negatives, pairs: list[Pair]
 ) -> None:
-    reduced = load_base(replace(model, precision=Precision.bf16), CPU)
-    assert load_controlnet(Path(depth.controlnet_path), reduced).dtype == reduced.unet.dtype == torch.bfloat16
+    reduced = load(replace(model, precision=Precision.bf16), CPU)
+    assert load_controlnet(depth, reduced).dtype == reduced.unet.dtype == torch.bfloat16
     x = images.read_images([pair.image for pair in pairs], SIDE)
 
-    def picture(of: Base) -> Tensor:
+    def picture(of: StableDiffusion) -> Tensor:
         text, null = of.encode_text([pair.text for pair in pairs]), of.encode_text([""])
         return Depth(of, depth)(x, text, null, noise(len(pairs)))
 
@@ -219,9 +220,9 @@ def test_a_reduced_base_is_steered_in_its_own_precision(
     assert (found - exact).abs().mean() < 0.05
 
 
-def test_adapters_are_off(model: Model, base: Base, depth: Negatives, pairs: list[Pair]) -> None:
-    tuned = load_base(model, CPU)
-    tuned.lora = LoraStack(tuned.unet, 1, 4, None, ("to_q", "to_v"))
+def test_adapters_are_off(model: Model, base: StableDiffusion, depth: Negatives, pairs: list[Pair]) -> None:
+    tuned = load(model, CPU)
+    tuned.adapt(1, Lora(4, None, ("to_q", "to_v")))
     tuned.lora.init(0, torch.Generator().manual_seed(0))
     for part in tuned.lora.parameters(0).values():
         part.data.normal_()
@@ -309,7 +310,7 @@ def test_the_folder_follows_model_and_settings_and_not_k(model: Model, depth: Ne
 
 
 def test_a_controlnet_of_another_base_is_refused(
-    base: Base, model: Model, copied: Negatives, drawn: Draw, pairs: list[Pair]
+    base: StableDiffusion, model: Model, copied: Negatives, drawn: Draw, pairs: list[Pair]
 ) -> None:
     assert negatives.faults(copied, Path(model.path)) == []
     other = ControlNetModel.from_config(base.unet.config, cross_attention_dim=48)

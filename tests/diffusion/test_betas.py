@@ -9,7 +9,7 @@ import torch
 from diffusers import DDPMScheduler
 
 from scoft_hpc.diffusion.betas import alphas_cumprod
-from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.inputs.checkpoints.scheduler_config import parse
 
 SD14: dict[str, Any] = {
@@ -49,7 +49,7 @@ def test_a_step_from_the_last_timestep_is_that_of_diffusers(
     """Also where nothing of the image is left in z_t, and with each name of the variance that is accepted."""
     config = {**SD14, **changes, "variance_type": variance_type}
     parsed = parse(config)
-    schedule = Schedule(alphas_cumprod(parsed), velocity=parsed.prediction_type == "v_prediction")
+    process = Ddpm(alphas_cumprod(parsed), velocity=parsed.prediction_type == "v_prediction")
     theirs = DDPMScheduler.from_config(config)
     theirs.alphas_cumprod = theirs.alphas_cumprod.double()
     last = parsed.num_train_timesteps - 1
@@ -58,14 +58,14 @@ def test_a_step_from_the_last_timestep_is_that_of_diffusers(
     for t, t_prev in [(last, last // 2), (last // 2, 0), (0, -1)]:
         expected = theirs.step(out, t, z, generator=torch.Generator().manual_seed(3)).prev_sample
         noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(3), dtype=z.dtype)
-        a, b, sigma = schedule.step(torch.tensor([t]), torch.tensor([t_prev]))
+        a, b, sigma = process.step(torch.tensor([t]), torch.tensor([t_prev]))
         torch.testing.assert_close(a * z + b * out + sigma * noise, expected, rtol=1e-6, atol=1e-6)
 
 
 def test_timesteps_to_train_on_are_those_of_the_schedule() -> None:
-    schedule = Schedule(alphas_cumprod(parse({**SD14, "num_train_timesteps": 10})))
-    drawn = schedule.sample_times(1000, torch.Generator().manual_seed(0))
+    process = Ddpm(alphas_cumprod(parse({**SD14, "num_train_timesteps": 10})))
+    drawn = process.sample_times(1000, torch.Generator().manual_seed(0))
     assert sorted(set(drawn.tolist())) == list(range(1, 10))
-    sd = Schedule(alphas_cumprod(parse(SD14)))
+    sd = Ddpm(alphas_cumprod(parse(SD14)))
     expected = torch.randint(1, 1000, (64,), generator=torch.Generator().manual_seed(1))
     assert torch.equal(sd.sample_times(64, torch.Generator().manual_seed(1)), expected)

@@ -7,8 +7,8 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from scoft_hpc.diffusion.rollout import attach, last_call, rollout, timesteps
-from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.diffusion.ddpm import Ddpm
+from scoft_hpc.diffusion.rollout import attach, last_call, rollout
 
 STEPS, GUIDANCE = 20, 4.5
 
@@ -23,13 +23,13 @@ def scheduler(prediction_type: str = "epsilon") -> DDPMScheduler:
     )
 
 
-def schedule(prediction_type: str = "epsilon") -> Schedule:
-    return Schedule(scheduler(prediction_type).alphas_cumprod.double(), prediction_type == "v_prediction")
+def ddpm(prediction_type: str = "epsilon") -> Ddpm:
+    return Ddpm(scheduler(prediction_type).alphas_cumprod.double(), prediction_type == "v_prediction")
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_a_step_is_diffusers_ddpm_step(prediction_type: str) -> None:
-    theirs, ours = scheduler(prediction_type), schedule(prediction_type)
+    theirs, ours = scheduler(prediction_type), ddpm(prediction_type)
     theirs.alphas_cumprod = theirs.alphas_cumprod.double()
     theirs.set_timesteps(timesteps=[900, 853, 400, 12, 0])
     z, out = torch.randn(2, 1, 4, 8, 8, dtype=torch.float64)
@@ -42,7 +42,7 @@ def test_a_step_is_diffusers_ddpm_step(prediction_type: str) -> None:
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_noising_and_target_are_diffusers(prediction_type: str) -> None:
-    theirs, ours = scheduler(prediction_type), schedule(prediction_type)
+    theirs, ours = scheduler(prediction_type), ddpm(prediction_type)
     z_0, eps, t = torch.randn(5, 4, 8, 8), torch.randn(5, 4, 8, 8), torch.tensor([1, 40, 137, 500, 999])
     torch.testing.assert_close(ours.add_noise(z_0, eps, t), theirs.add_noise(z_0, eps, t))
     expected = eps if prediction_type == "epsilon" else theirs.get_velocity(z_0, eps, t)
@@ -50,47 +50,54 @@ def test_noising_and_target_are_diffusers(prediction_type: str) -> None:
 
 
 def test_timesteps_are_the_authors() -> None:
-    ladder = timesteps(torch.tensor([999, 19, 20, 18, 1]), STEPS)
-    assert ladder[0].tolist() == [999 - i * 52 for i in range(19)] + [0]
-    assert ladder[1].tolist() == list(range(19, -1, -1))
-    assert ladder[2].tolist() == [*range(20, 1, -1), 0]
-    assert ladder[3].tolist() == [18, 0] + [-1] * 18
-    assert ladder[4].tolist() == [1, 0] + [-1] * 18
-    assert last_call(torch.tensor([999, 18]), STEPS).tolist() == [19, 1]
+    process = ddpm()
+    times = process.rollout_times(torch.tensor([999, 19, 20, 18, 1]), STEPS)
+    assert times[0].tolist() == [999 - i * 52 for i in range(19)] + [0, -1]
+    assert times[1].tolist() == list(range(19, -2, -1))
+    assert times[2].tolist() == [*range(20, 1, -1), 0, -1]
+    assert times[3].tolist() == [18, 0] + [-1] * 19
+    assert times[4].tolist() == [1, 0] + [-1] * 19
+    assert last_call(process, torch.tensor([999, 18]), STEPS).tolist() == [19, 1]
     with pytest.raises(ValueError, match="t >= 1"):
-        timesteps(torch.tensor([0]), STEPS)
+        process.rollout_times(torch.tensor([0]), STEPS)
 
 
-def rolled(s: Schedule, z_t: Tensor, t: Tensor, first: Tensor, kept: Tensor, noise: Tensor, net: Tensor):
+def test_training_times_are_all_that_a_rollout_can_start_from() -> None:
+    process = Ddpm(torch.linspace(0.9, 0.1, 10).double())
+    t = process.sample_times(2000, torch.Generator().manual_seed(0))
+    assert set(t.tolist()) == set(range(1, 10))
+
+
+def rolled(s: Ddpm, z_t: Tensor, t: Tensor, first: Tensor, kept: Tensor, noise: Tensor, net: Tensor):
     """A rollout of a linear `network`, out = net * z under the caption and 0 under the null text."""
     return rollout(
-        lambda z, t, rows: (net * z, torch.zeros_like(z)),
+        lambda z, t, rows: GUIDANCE * (net * z),
         s,
         z_t,
         t,
-        (first, torch.zeros_like(z_t)),
+        GUIDANCE * first,
         kept,
         noise,
         steps=STEPS,
-        guidance=GUIDANCE,
+        gain=GUIDANCE,
     )
 
 
 @pytest.mark.parametrize("t", [999, 500, 137, 40, 19, 18, 1])
 def test_k_of_the_first_call_is_the_closed_form(t: int) -> None:
-    s = schedule()
+    s = ddpm()
     z_t, first = torch.randn(2, 1, 4, 8, 8, dtype=torch.float64)
     times = torch.tensor([t])
     noise = torch.randn(STEPS, 1, 4, 8, 8, dtype=torch.float64)
     k = rolled(s, z_t, times, first, torch.zeros(1, dtype=torch.long), noise, torch.tensor(0.1)).k
-    abar_t, abar_t1 = s.abar[t], s.abar[timesteps(times, STEPS)[0, 1]]
+    abar_t, abar_t1 = s.abar[t], s.abar[s.rollout_times(times, STEPS)[0, 1]]
     torch.testing.assert_close(k, -GUIDANCE * (1 - abar_t / abar_t1) / ((1 - abar_t) * abar_t).sqrt()[None])
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_the_gradient_is_that_of_autograd_with_one_call_in_the_graph(prediction_type: str) -> None:
     """Rows of one batch keep calls 0, 7, their last, and (a short row) 1: each against a plain loop of its own."""
-    s = schedule(prediction_type)
+    s = ddpm(prediction_type)
     t, kept = torch.tensor([999, 500, 137, 9]), torch.tensor([0, 7, 19, 1])
     z_t, noise = torch.randn(4, 4, 2, 2).double(), torch.randn(STEPS, 4, 4, 2, 2).double()
     net = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
@@ -100,7 +107,7 @@ def test_the_gradient_is_that_of_autograd_with_one_call_in_the_graph(prediction_
 
     slow = []
     for row in range(4):
-        z, ladder = z_t[row], [x for x in timesteps(t, STEPS)[row].tolist() if x >= 0]
+        z, ladder = z_t[row], [x for x in s.rollout_times(t, STEPS)[row].tolist() if x >= 0]
         for i, now in enumerate(ladder):
             out = net * z if i == kept[row] else (net * z).detach()
             following = ladder[i + 1] if i + 1 < len(ladder) else -1
@@ -114,20 +121,19 @@ def test_the_gradient_is_that_of_autograd_with_one_call_in_the_graph(prediction_
 
 def test_a_perfect_prediction_rolls_back_to_the_clean_latent() -> None:
     """With the true noise predicted at guidance 1, and no noise added, each step stays on the line to z_0."""
-    s = schedule()
+    s = ddpm()
     z_0, eps, t = (
         torch.randn(3, 4, 8, 8).double(),
         torch.randn(3, 4, 8, 8).double(),
         torch.tensor([999, 300, 5]),
     )
 
-    def oracle(z: Tensor, now: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def oracle(z: Tensor, now: Tensor, rows: Tensor) -> Tensor:
         abar = s.abar[now].view(-1, 1, 1, 1)
-        out = (z - abar.sqrt() * z_0[rows]) / (1 - abar).sqrt()
-        return out, out
+        return (z - abar.sqrt() * z_0[rows]) / (1 - abar).sqrt()
 
     z_t = s.add_noise(z_0, eps, t)
     noise = torch.randn(STEPS, 3, 4, 8, 8).double()
     kept = torch.zeros(3, dtype=torch.long)
-    result = rollout(oracle, s, z_t, t, (eps, eps), kept, noise, steps=STEPS, guidance=1.0)
+    result = rollout(oracle, s, z_t, t, eps, kept, noise, steps=STEPS, gain=1.0)
     torch.testing.assert_close(result.z_0, z_0)

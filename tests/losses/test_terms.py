@@ -65,6 +65,6 @@ def test_similarities_split_positive_from_negatives() -> None:
 def test_variants_add_one_term_each() -> None:
     assert TERMS[Variant.base] == set()
     assert TERMS[Variant.m] - TERMS[Variant.ldm] == {Term.m}
-    assert TERMS[Variant.mp] - TERMS[Variant.m] == {Term.p}
-    assert TERMS[Variant.mpc] - TERMS[Variant.m] == {Term.c}
+    assert TERMS[Variant.mp] - TERMS[Variant.m] == {Term.p, Term.vgg}
+    assert TERMS[Variant.mpc] - TERMS[Variant.m] == {Term.c, Term.vgg}
     assert [v for v in Variant if imagines(v)] == [Variant.mp, Variant.mpc]

@@ -32,8 +32,9 @@ from scoft_hpc.config.schema import (
     Variant,
 )
 from scoft_hpc.inputs.checkpoints import base_model
-from scoft_hpc.models import lora_file
+from scoft_hpc.models.families.stable_diffusion import kohya_version
 from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.lora_file import AdapterFormat
 from scoft_hpc.models.model_card import KOHYA, WEIGHTS, hub_id_of, loss, write_card
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
@@ -56,9 +57,10 @@ def own(pipe: StableDiffusionPipeline) -> Iterator[StableDiffusionPipeline]:
     pipe.unload_lora_weights()
 
 
-def stack(unet: Any, rank: int, alpha: float | None) -> LoraStack:
+def stack(unet: Any, rank: int, alpha: float | None, version: str | None = None) -> LoraStack:
     """An adapter on a copy of the network, so that the pipeline's own stays plain."""
-    lora = LoraStack(unet, 2, rank, alpha, TARGETS)
+    files = AdapterFormat("unet", "lora_unet", version)
+    lora = LoraStack(unet, 2, Lora(rank, alpha, TARGETS), files, TARGETS)
     for lane in range(2):
         rng = torch.Generator().manual_seed(lane)
         for part in lora.parameters(lane).values():
@@ -83,7 +85,7 @@ def test_both_files_are_the_same_adapter_in_diffusers(
 ) -> None:
     lora = stack(UNet2DConditionModel.from_pretrained(toy / "unet", local_files_only=True), rank, alpha)
     lora.export(1, tmp_path / WEIGHTS)
-    lora.export_kohya(1, tmp_path / KOHYA, "korea-mpc-s0", None)
+    lora.export_kohya(1, tmp_path / KOHYA, "korea-mpc-s0")
     found = []
     for name in (WEIGHTS, KOHYA):
         own.load_lora_weights(tmp_path, weight_name=name, local_files_only=True)
@@ -114,9 +116,9 @@ def test_the_metadata_is_a_whole_lora_configuration(tmp_path: Path) -> None:
 
 def test_kohyas_file(tmp_path: Path) -> None:
     """The keys and words that ComfyUI and the A1111 web UI look for, by sd-scripts' networks/lora.py."""
-    lora = stack(tiny.unet(), 4, 2.5)
+    lora = stack(tiny.unet(), 4, 2.5, "sd_v1")
     path = tmp_path / KOHYA
-    lora.export_kohya(0, path, "korea-mpc-s0", "sd_v1")
+    lora.export_kohya(0, path, "korea-mpc-s0")
     tensors = load_file(path)
     word = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0"
     layer = lora.layers["down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0"]
@@ -141,7 +143,7 @@ def test_equal_adapters_are_equal_files(tmp_path: Path) -> None:
     """safetensors writes its metadata in another order each time; a result's hash must not depend on that."""
     files = [tmp_path / str(n) for n in range(12)]
     for file in files:
-        stack(tiny.unet(), 4, 2.5).export_kohya(0, file, "korea-mpc-s0", "sd_v2_v")
+        stack(tiny.unet(), 4, 2.5, "sd_v2_v").export_kohya(0, file, "korea-mpc-s0")
     assert len({file.read_bytes() for file in files}) == 1
 
 
@@ -150,9 +152,7 @@ def test_equal_adapters_are_equal_files(tmp_path: Path) -> None:
     [(768, False, "sd_v1"), (1024, False, "sd_v2"), (1024, True, "sd_v2_v"), (16, False, None)],
 )
 def test_the_family_of_a_base(width: int, velocity: bool, family: str | None) -> None:
-    unet = tiny.unet()
-    unet.register_to_config(cross_attention_dim=width)
-    assert lora_file.family(unet, velocity) == family
+    assert kohya_version(width, velocity) == family
 
 
 def config(**science: Any) -> RunConfig:

@@ -14,12 +14,11 @@ from torch import Tensor
 
 import tiny
 from models.original import checkpoint
-from scoft_hpc.config.schema import Architecture, Model, Precision
+from scoft_hpc.config.schema import Architecture, Lora, Model, Precision
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints.base_model import resolve
 from scoft_hpc.models import random
-from scoft_hpc.models.base import Base, load_base
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion, load
 from scoft_hpc.models.parts import Parts
 from scoft_hpc.models.sampler import sample
 
@@ -29,29 +28,34 @@ CPU = torch.device("cpu")
 TEXTS = ["A house in Korea", ""]
 
 
-def _load(path: str | Path, **settings: Any) -> Base:
-    return load_base(resolve(Model(path=str(path), **settings)), CPU)
+def _load(path: str | Path, **settings: Any) -> StableDiffusion:
+    return load(resolve(Model(path=str(path), **settings)), CPU)
 
 
 @torch.no_grad()
-def _outputs(base: Base) -> list[Tensor]:
+def _outputs(base: StableDiffusion) -> list[Tensor]:
     rng = torch.Generator().manual_seed(0)
     z, x = torch.randn(2, 4, 16, 16, generator=rng), torch.rand(2, 3, 32, 32, generator=rng) * 2 - 1
     text = base.encode_text(TEXTS)
-    return [text, base.predict(z, torch.tensor([3, 900]), text), base.decode(z), base.moments(x)]
+    return [
+        text.tensors["states"],
+        base.predict(z, torch.tensor([3, 900]), text),
+        base.decode(z),
+        base.encode_images(x),
+    ]
 
 
-def _assert_equal(ours: Base, other: Base) -> None:
+def _assert_equal(ours: StableDiffusion, other: StableDiffusion) -> None:
     torch.testing.assert_close(_outputs(ours), _outputs(other), rtol=1e-5, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
-def made() -> Base:
+def made() -> StableDiffusion:
     """The small model as `model.path=random` makes it."""
     return _load("random", shrink=SHRINK)
 
 
-def test_random_weights_are_the_same_each_time_and_alive(made: Base) -> None:
+def test_random_weights_are_the_same_each_time_and_alive(made: StableDiffusion) -> None:
     _assert_equal(_load("random", shrink=SHRINK), made)
     text, prediction, image, moments = _outputs(made)
     assert text.shape == (2, 77, 64)
@@ -63,14 +67,16 @@ def test_random_weights_are_the_same_each_time_and_alive(made: Base) -> None:
     assert first == pytest.approx(FIRST, abs=0)
 
 
-def test_a_folder_in_the_layout_of_the_hub(made: Base, saved: Path) -> None:
+def test_a_folder_in_the_layout_of_the_hub(made: StableDiffusion, saved: Path) -> None:
     loaded = _load(saved)
     _assert_equal(loaded, made)
-    assert not loaded.schedule.velocity
+    assert not loaded.process.velocity
     assert not any(weight.requires_grad for weight in loaded.unet.parameters())
 
 
-def test_a_folder_in_pickle_form_and_in_shards(made: Base, saved: Path, small: Parts, tmp_path: Path) -> None:
+def test_a_folder_in_pickle_form_and_in_shards(
+    made: StableDiffusion, saved: Path, small: Parts, tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(saved, tmp_path / "sd"))
     for part, name in (("unet", "diffusion_pytorch_model"), ("text_encoder", "pytorch_model")):
         next((folder / part).glob("*.safetensors")).unlink()
@@ -102,7 +108,7 @@ def test_v_prediction_is_read_from_the_folder(saved: Path, tmp_path: Path) -> No
     folder = Path(shutil.copytree(saved, tmp_path / "sd"))
     path = folder / "scheduler" / "scheduler_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"prediction_type": "v_prediction"}))
-    assert _load(folder).schedule.velocity
+    assert _load(folder).process.velocity
 
 
 def test_the_noise_process_is_read_from_the_folder(saved: Path, tmp_path: Path) -> None:
@@ -112,8 +118,8 @@ def test_the_noise_process_is_read_from_the_folder(saved: Path, tmp_path: Path) 
     words = {"num_train_timesteps": 100, "prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
     path.write_text(json.dumps(json.loads(path.read_text()) | words))
     loaded = _load(folder)
-    assert len(loaded.schedule) == 100
-    assert loaded.schedule.abar[-1] == 0
+    assert len(loaded.process.abar) == 100
+    assert loaded.process.abar[-1] == 0
     text, noise = loaded.encode_text(TEXTS), torch.randn(2, 4, 4, 4)
     assert sample(loaded, text, text[1:], noise, steps=99, guidance=2.0).isfinite().all()
 
@@ -126,10 +132,12 @@ def test_a_single_file(architecture: Architecture, saved: Path, tmp_path: Path) 
     save_file(checkpoint(parts, architecture), file)
     loaded = _load(file, tokenizer=str(saved / "tokenizer"), **settings)
     _assert_equal(loaded, _load("random", **settings))
-    assert loaded.schedule.velocity == (architecture is Architecture.sd2)
+    assert loaded.process.velocity == (architecture is Architecture.sd2)
 
 
-def test_a_single_file_in_pickle_form(made: Base, small: Parts, saved: Path, tmp_path: Path) -> None:
+def test_a_single_file_in_pickle_form(
+    made: StableDiffusion, small: Parts, saved: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "model.ckpt"
     torch.save({"state_dict": checkpoint(small, Architecture.sd1)}, file)
     settings: dict[str, Any] = {"shrink": SHRINK, "tokenizer": str(saved / "tokenizer")}
@@ -141,7 +149,7 @@ def test_a_single_file_in_pickle_form(made: Base, small: Parts, saved: Path, tmp
 
 
 @pytest.mark.parametrize(("precision", "near"), [(Precision.fp16, 5e-3), (Precision.bf16, 5e-2)])
-def test_reduced_precision(made: Base, saved: Path, precision: Precision, near: float) -> None:
+def test_reduced_precision(made: StableDiffusion, saved: Path, precision: Precision, near: float) -> None:
     """The weights lie in it; what comes out is fp32, near to what fp32 gives, and so is the gradient of an adapter."""
     loaded = _load(saved, precision=precision)
     assert {p.dtype for n in (loaded.unet, loaded.vae, loaded.text_encoder) for p in n.parameters()} == {
@@ -157,7 +165,7 @@ def test_reduced_precision(made: Base, saved: Path, precision: Precision, near: 
     images = sample(loaded, text, text[1:], noise, steps=3, guidance=2.0)
     assert images.isfinite().all()
     assert images.dtype == torch.float32
-    loaded.lora = LoraStack(loaded.unet, 1, 4, None, ("to_q",))
+    loaded.adapt(1, Lora(4, None, ("to_q",)))
     loaded.lora.weights += 0.01
     prediction = loaded.predict(noise, torch.tensor([3, 900]), text, torch.tensor([0, 0]))
     with loaded.lora.collecting():
@@ -167,7 +175,19 @@ def test_reduced_precision(made: Base, saved: Path, precision: Precision, near: 
     assert loaded.lora.gradients.abs().max() > 0
 
 
-def test_attention_is_torchs_own(made: Base) -> None:
+def test_the_vaes_shift_is_honoured() -> None:
+    """Latents are (z - shift) scale, and decoding undoes both."""
+    plain, shifted = tiny.base(), tiny.base()
+    shifted.vae.register_to_config(shift_factor=0.3)
+    x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    one, two = plain.encode_images(x), shifted.encode_images(x)
+    torch.testing.assert_close(two[:, 0], one[:, 0] - 0.3 * 0.2)
+    assert torch.equal(two[:, 1], one[:, 1])
+    with torch.no_grad():
+        torch.testing.assert_close(shifted.decode(two[:, 0]), plain.decode(one[:, 0]))
+
+
+def test_attention_is_torchs_own(made: StableDiffusion) -> None:
     assert {type(processor).__name__ for processor in made.unet.attn_processors.values()} == {
         "AttnProcessor2_0"
     }
@@ -181,10 +201,13 @@ def test_the_adapted_unet_is_one_graph_for_torch_compile() -> None:
         base = tiny.base()
         if compiled:
             base.unet.compile(backend="eager", fullgraph=True)
-        base.lora = LoraStack(base.unet, 2, 4, None, ("to_q", "to_out.0"))
+        base.adapt(2, Lora(4, None, ("to_q", "to_out.0")))
         base.lora.weights += 0.01
         rng = torch.Generator().manual_seed(0)
-        z, text = torch.randn(2, 4, 8, 8, generator=rng), torch.randn(2, 5, tiny.TEXT, generator=rng)
+        z, text = (
+            torch.randn(2, 4, 8, 8, generator=rng),
+            tiny.states(torch.randn(2, 5, tiny.TEXT, generator=rng)),
+        )
         prediction = base.predict(z, torch.tensor([3, 900]), text, torch.tensor([1, 0]))
         with base.lora.collecting():
             prediction.square().mean().backward()

@@ -12,10 +12,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import tiny
-from scoft_hpc.config.schema import Model
+from scoft_hpc.config.schema import Lora, Model
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import base_model
-from scoft_hpc.models.base import load_base
+from scoft_hpc.models.families.stable_diffusion import load
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.models.sampler import sample
 
@@ -32,7 +32,7 @@ def randomize(lora: LoraStack, lane: int, seed: int) -> None:
 def test_each_row_goes_through_its_lanes_adapter() -> None:
     """Against the plain sum W + (alpha / r) B A, lane by lane, in any order of rows."""
     base = tiny.base()
-    lora = LoraStack(base.unet, 3, 4, 8.0, TARGETS)
+    lora = base.adapt(3, Lora(4, 8.0, TARGETS))
     for lane in range(3):
         randomize(lora, lane, lane)
     layer = lora.layers["down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"]
@@ -47,9 +47,9 @@ def test_each_row_goes_through_its_lanes_adapter() -> None:
 
 def test_a_new_adapter_changes_nothing() -> None:
     base, plain = tiny.base(), tiny.base()
-    base.lora = LoraStack(base.unet, 1, 4, None, TARGETS)
+    base.adapt(1, Lora(4, None, TARGETS))
     base.lora.init(0, torch.Generator())
-    z, t, text = torch.randn(2, 4, 8, 8), torch.tensor([3, 700]), torch.randn(2, 5, tiny.TEXT)
+    z, t, text = torch.randn(2, 4, 8, 8), torch.tensor([3, 700]), tiny.states(torch.randn(2, 5, tiny.TEXT))
     with torch.no_grad():
         torch.testing.assert_close(
             base.predict(z, t, text, torch.zeros(2, dtype=torch.long)),
@@ -60,14 +60,16 @@ def test_a_new_adapter_changes_nothing() -> None:
 
 
 def test_unknown_targets_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"lora\.targets=\['to_nothing'\].*to_q"):
-        LoraStack(tiny.base().unet, 1, 4, None, ["to_nothing"])
+    with pytest.raises(
+        ConfigError, match=r"lora\.targets=\['to_nothing'\].*try \[to_q,to_k,to_v,to_out\.0\]"
+    ):
+        tiny.base().adapt(1, Lora(4, targets=("to_nothing",)))
 
 
 def test_equal_adapters_are_equal_files(tmp_path: Path) -> None:
     """safetensors writes its metadata in another order each time; a result's hash must not depend on that."""
     base = tiny.base()
-    base.lora = LoraStack(base.unet, 1, 4, 2.5, ("to_q",))
+    base.adapt(1, Lora(4, 2.5, ("to_q",)))
     files = [tmp_path / f"{n}.safetensors" for n in range(12)]
     for file in files:
         base.lora.export(0, file)
@@ -81,8 +83,8 @@ def test_the_exported_file_draws_the_lanes_image_in_diffusers_own_pipeline(
 ) -> None:
     model = base_model.resolve(Model())
     folder = Path(model.path)
-    base = load_base(model, torch.device("cpu"))
-    base.lora = LoraStack(base.unet, 2, 8, alpha, TARGETS)
+    base = load(model, torch.device("cpu"))
+    base.adapt(2, Lora(8, alpha, TARGETS))
     for lane in range(2):
         randomize(base.lora, lane, lane)
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5))

@@ -15,17 +15,17 @@ from torch import Tensor, nn
 
 from reference import authors, vgg, world
 from scoft_hpc.config.schema import Form, Gradient, Lora, Objective, RunConfig, Train, Variant
-from scoft_hpc.data.batch import Batch, Look, concatenate
+from scoft_hpc.data.batch import Batch, PerceptualTargets, concatenate
 from scoft_hpc.data.cache import Culture
-from scoft_hpc.diffusion.schedule import Schedule
-from scoft_hpc.models.base import Base
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.diffusion.ddpm import Ddpm
+from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 from scoft_hpc.perceptual.distance import FeatureDistance
 from scoft_hpc.perceptual.vgg import VggDistance
 from scoft_hpc.study.metrics_log import Row
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import losses_of
-from scoft_hpc.training.step import LaneTerms, Network, backward
+from scoft_hpc.training.step import LaneObjective, NamedDistance, backward, concatenate_values
 
 PAIRS = 6
 UPDATES, BATCH, EVERY = 5, 4, 3
@@ -126,8 +126,8 @@ class Features(FeatureDistance):
         return self.distance.gain * self.distance.net(x)
 
 
-S, V = Network("s", Pairwise(DISTANCE)), Network("vgg", Pairwise(VGG))
-CACHED = Network("features", Features(DISTANCE))
+S, V = NamedDistance("s", Pairwise(DISTANCE)), NamedDistance("vgg", Pairwise(VGG))
+CACHED = NamedDistance("features", Features(DISTANCE))
 
 
 def vgg16_of_the_authors() -> vgg.Distance:
@@ -135,12 +135,12 @@ def vgg16_of_the_authors() -> vgg.Distance:
     return vgg.Distance(vgg.features())
 
 
-def vgg16() -> Network:
+def vgg16() -> NamedDistance:
     """The package's distance with the same weights."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "vgg16.safetensors"
         save_file({f"features.{name}": w for name, w in vgg.features().state_dict().items()}, file)
-        return Network("vgg16", VggDistance(file))
+        return NamedDistance("vgg16", VggDistance(file))
 
 
 def culture(seed: int = 0) -> Culture:
@@ -153,9 +153,9 @@ def culture(seed: int = 0) -> Culture:
     present[::2, 1:] = False  # every other pair has one negative of the three
     return Culture(
         moments=moments,
-        text=torch.randn(states, generator=g),
-        generic=torch.randn(states, generator=g),
-        null=torch.randn(1, *states[1:], generator=g),
+        text=Conditioning({"states": torch.randn(states, generator=g)}),
+        generic=Conditioning({"states": torch.randn(states, generator=g)}),
+        null=Conditioning({"states": torch.randn(1, *states[1:], generator=g)}),
         positive=torch.randint(256, (PAIRS, *world.IMAGE), dtype=torch.uint8, generator=g),
         negative=torch.randint(256, (PAIRS, 3, *world.IMAGE), dtype=torch.uint8, generator=g),
         present=present,
@@ -201,28 +201,30 @@ def by_the_authors(
     return History(updates, done.weights)
 
 
-def pack_of(cases: Sequence[Case], prediction_type: str, distance: Network = S) -> tuple[Base, list[Lane]]:
+def pack_of(
+    cases: Sequence[Case], prediction_type: str, distance: NamedDistance = S
+) -> tuple[StableDiffusion, list[Lane]]:
     """Our pack on the same frozen networks, with peft's initial LoRA weights copied in."""
     dtype = torch.get_default_dtype()
     given = world.base(prediction_type, dtype=dtype)
-    schedule = Schedule(given.scheduler.alphas_cumprod.double(), velocity=prediction_type == "v_prediction")
-    cpu = torch.device("cpu")
-    base = Base(given.vae, copy.deepcopy(given.unet), None, None, given.scheduler, schedule, cpu, dtype)
-    base.lora = LoraStack(base.unet, len(cases), RANK, ALPHA, world.TARGETS)
-    distance = Network(distance.name, copy.deepcopy(distance.distance).to(dtype))
+    process = Ddpm(given.scheduler.alphas_cumprod.double(), velocity=prediction_type == "v_prediction")
+    cpu, unet = torch.device("cpu"), copy.deepcopy(given.unet)
+    base = StableDiffusion(given.vae, unet, None, None, given.scheduler, process, cpu, dtype)
+    base.adapt(len(cases), Lora(RANK, ALPHA, world.TARGETS))
+    distance = NamedDistance(distance.name, copy.deepcopy(distance.distance).to(dtype))
     vgg_distance = vgg16() if any(case.vgg16 for case in cases) else V
     lanes = []
     for index, case in enumerate(cases):
         config = case.config()
         looks = case.variant in (Variant.mp, Variant.mpc)
-        terms = LaneTerms(
+        terms = LaneObjective(
             index,
             case.variant,
             config.objective,
             distance if looks else None,
             (vgg_distance if case.vgg16 else V) if looks and case.w_vgg else None,
         )
-        lane = Lane(config, terms, culture(), schedule, base.lora)
+        lane = Lane(config, terms, culture(), base.lora)
         for name, a, b in world.lora_pairs(world.with_lora(given, RANK, ALPHA, case.seed)):
             lane.parameters[f"{name}.lora_A.weight"].copy_(a.detach())
             lane.parameters[f"{name}.lora_B.weight"].copy_(b.detach())
@@ -245,7 +247,7 @@ def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -
     def stack(tensors: Sequence[Tensor], empty: tuple[int, ...]) -> Tensor:
         return torch.stack(list(tensors)) if tensors else torch.zeros(0, *empty)
 
-    look = Look(
+    look = PerceptualTargets(
         positive=stack([m.x_pos[0] for m in seen], world.IMAGE),
         seeds=torch.zeros(len(seen), dtype=torch.long),
         vgg=stack([m.x_pos[0] for m in seen], world.IMAGE) if case.w_vgg else None,
@@ -259,13 +261,13 @@ def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -
         t=torch.tensor([m.t for m in micros]),
         z_0=torch.cat([m.z_start for m in micros]),
         eps=torch.cat([m.eps for m in micros]),
-        text=torch.cat([m.text for m in micros]),
-        generic=torch.cat([m.blip_text for m in micros]),
-        null=micros[0].null_text,
+        text=Conditioning({"states": torch.cat([m.text for m in micros])}),
+        generic=Conditioning({"states": torch.cat([m.blip_text for m in micros])}),
+        null=Conditioning({"states": micros[0].null_text}),
         active=torch.tensor(active, dtype=torch.long),
-        kept=torch.tensor(kept, dtype=torch.long),
+        grad_call=torch.tensor(kept, dtype=torch.long),
         noise=stack([m.rollout_eps[:, 0] for m in seen], (world.CALLS, *world.LATENT)).transpose(0, 1),
-        looks={lane: look} if seen else {},
+        targets={lane: look} if seen else {},
     )
 
 
@@ -293,15 +295,15 @@ def by_the_pack(
     base, lanes = pack_of(cases, prediction_type)
     micros = [case.micros() for case in cases]
     updates: list[list[Update]] = [[] for _ in cases]
-    terms, share = [lane.terms for lane in lanes], {lane.terms.index: lane.share for lane in lanes}
+    terms, share = [lane.terms for lane in lanes], {lane.terms.index: lane.row_weight for lane in lanes}
     for first in range(0, n_updates * BATCH, BATCH):
         base.lora.zero_grad()
         batch = concatenate(
             [batch_of(case, i, micros[i][first : first + BATCH], first) for i, case in enumerate(cases)]
         )
-        parts = list(batch.passes(rows))
+        parts = list(batch.microbatches(rows))
         values = [backward(base, terms, part, share, decode=rows) for part in parts]
-        losses = losses_of(terms, torch.cat([part.lane for part in parts]), torch.cat(values))
+        losses = losses_of(terms, torch.cat([part.lane for part in parts]), concatenate_values(values))
         for done, lane, own in zip(updates, lanes, losses, strict=True):
             done.append(taken(lane, own))
     return [History(done, weights(lane)) for done, lane in zip(updates, lanes, strict=True)]

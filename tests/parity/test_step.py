@@ -36,7 +36,7 @@ from parity.sides import (
 from reference import authors, world
 from scoft_hpc.config.schema import Form, Gradient, Variant
 from scoft_hpc.data import cache
-from scoft_hpc.data.batch import draw
+from scoft_hpc.diffusion.noise_process import NoiseProcess
 from scoft_hpc.study.interrupt import Stop
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
@@ -135,19 +135,21 @@ def test_the_bound_tells_the_settings_apart() -> None:
     assert any(closed) and not all(closed)
 
 
-def drawn(lane: Lane) -> list[world.Micro]:
+def drawn(lane: Lane, process: NoiseProcess) -> list[world.Micro]:
     """What the package draws for a lane, as the rewriting's micro-steps.
 
     The pair behind each row is found by its caption, and its pictures are taken from the culture afresh. Rows
     that are not to roll out get pictures of nothing (nan), which would show.
     """
     data, micros = lane.culture, []
+    text, generic, null = (c.tensors["states"] for c in (data.text, data.generic, data.null))
     nothing = torch.full((1, *world.IMAGE), math.nan)
-    for step in range(UPDATES):
-        batch = draw(lane.config, data, lane.schedule, lane.terms.index, step, lane.terms.wanted)
+    for _ in range(UPDATES):
+        batch = lane.draw(process)
+        lane.step += 1
         place = {row: j for j, row in enumerate(batch.active.tolist())}
         for row in range(BATCH):
-            pair = next(p for p in range(PAIRS) if torch.equal(data.text[p], batch.text[row]))
+            pair = next(p for p in range(PAIRS) if torch.equal(text[p], batch.text.tensors["states"][row]))
             flip = next(f for f in range(2) if torch.equal(data.moments[pair, f, 0], batch.z_0[row]))
             j, t = place.get(row), int(batch.t[row])
             pictures = [data.positive[pair], *data.negative[pair][data.present[pair]]]
@@ -158,17 +160,18 @@ def drawn(lane: Lane) -> list[world.Micro]:
                     t=t,
                     z_start=batch.z_0[row][None],
                     eps=batch.eps[row][None],
-                    text=data.text[pair][None],
-                    blip_text=data.generic[pair][None],
-                    null_text=data.null,
+                    text=text[pair][None],
+                    blip_text=generic[pair][None],
+                    null_text=null,
                     x_pos=nothing if j is None else x_pos,
                     x_neg=(nothing,) if j is None else tuple(x_neg),
                     rollout_eps=torch.zeros(world.CALLS, 1, *world.LATENT)
                     if j is None
                     else batch.noise[:, j, None],
-                    random_call=0.0 if j is None else (int(batch.kept[j]) + 0.5) / calls,
+                    random_call=0.0 if j is None else (int(batch.grad_call[j]) + 0.5) / calls,
                 )
             )
+    lane.step = 0
     return micros
 
 
@@ -191,7 +194,10 @@ def test_what_a_lane_draws_for_itself_trains_it_as_the_authors_loop(tmp_path: Pa
         for _ in range(2):  # made, and then found
             lane.culture.kept.clear()
             cache.keep_targets(tmp_path, lane.culture, CACHED.name, CACHED.distance, Stop())
-    theirs = [by_the_authors(case, EPSILON, drawn(lane)) for case, lane in zip(cases, lanes, strict=True)]
+    theirs = [
+        by_the_authors(case, EPSILON, drawn(lane, base.process))
+        for case, lane in zip(cases, lanes, strict=True)
+    ]
     ours = [History([], {}) for _ in lanes]
     for _ in range(UPDATES):
         for history, lane, row in zip(ours, lanes, gradients(base, lanes), strict=True):

@@ -12,13 +12,13 @@ from torch import Tensor
 
 import tiny
 from scoft_hpc.config.schema import Cadence, Form, Gradient, LrSchedule, RunConfig, Variant
-from scoft_hpc.data.batch import Wanted, draw
+from scoft_hpc.data.batch import TargetNames, sample_batch
 from scoft_hpc.study import metrics_log
 from scoft_hpc.study.interrupt import Interrupted, Stop
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import learning_rate
 from scoft_hpc.training.loop import Training, gradients, interval, train
-from scoft_hpc.training.step import Network
+from scoft_hpc.training.step import NamedDistance
 
 MIXED = [
     tiny.config(Variant.ldm),
@@ -55,15 +55,15 @@ def test_a_lanes_gradient_does_not_depend_on_its_neighbours() -> None:
 
 def test_lanes_of_one_culture_and_seed_see_the_same() -> None:
     culture = tiny.culture()
-    wanted, schedule = Wanted("pixels"), tiny.base().schedule
-    one, two = (
-        draw(tiny.config(v), culture, schedule, i, 2, wanted) for i, v in enumerate([Variant.mp, Variant.mpc])
-    )
-    other = draw(tiny.config(Variant.mp, seed=1), culture, schedule, 0, 2, wanted)
+    wanted = TargetNames("pixels")
+    process = tiny.base().process
+    configs = [tiny.config(Variant.mp), tiny.config(Variant.mpc)]
+    one, two = (sample_batch(config, culture, process, i, 2, wanted) for i, config in enumerate(configs))
+    other = sample_batch(tiny.config(Variant.mp, seed=1), culture, process, 0, 2, wanted)
     for name in ("z_0", "eps", "t", "noise"):
         assert torch.equal(getattr(one, name), getattr(two, name)), name
     for name in ("positive", "seeds"):
-        assert torch.equal(getattr(one.looks[0], name), getattr(two.looks[1], name)), name
+        assert torch.equal(getattr(one.targets[0], name), getattr(two.targets[1], name)), name
     assert not torch.equal(one.eps, other.eps)
 
 
@@ -78,12 +78,15 @@ def test_a_base_of_fewer_timesteps_is_trained_on_those(tmp_path: Path) -> None:
 
 
 def test_an_epoch_shows_every_pair_once() -> None:
-    culture, config, schedule = tiny.culture(pairs=6), tiny.config(train={"batch": 3}), tiny.base().schedule
+    culture, config, process = tiny.culture(pairs=6), tiny.config(train={"batch": 3}), tiny.base().process
     for epoch in range(3):
         texts = torch.cat(
-            [draw(config, culture, schedule, 0, step, Wanted()).text for step in (2 * epoch, 2 * epoch + 1)]
+            [
+                sample_batch(config, culture, process, 0, step, TargetNames()).text.tensors["states"]
+                for step in (2 * epoch, 2 * epoch + 1)
+            ]
         )
-        order = [int((culture.text == text).all((1, 2)).nonzero()) for text in texts]
+        order = [int((culture.text.tensors["states"] == text).all((1, 2)).nonzero()) for text in texts]
         assert sorted(order) == list(range(6))
 
 
@@ -111,12 +114,12 @@ class StopAt(Stop):
     """Requests the stop at the n-th look of the loop."""
 
     def __init__(self, looks: int) -> None:
-        self.looks = itertools.count(1)
+        self.targets = itertools.count(1)
         self.at = looks
 
     @property
     def requested(self) -> bool:
-        return next(self.looks) >= self.at
+        return next(self.targets) >= self.at
 
 
 @pytest.mark.parametrize("looks", [1, 4, 7])
@@ -196,7 +199,7 @@ def test_a_lane_that_fails_stops_alone(tmp_path: Path, error: Exception | None) 
     undisturbed = run(tmp_path / "undisturbed", MIXED)
     base = tiny.base()
     pack = tiny.pack(tmp_path / "disturbed", base, MIXED)
-    object.__setattr__(pack[3].lane.terms, "s", Network("poisoned", Poisoned(error)))
+    object.__setattr__(pack[3].lane.terms, "s", NamedDistance("poisoned", Poisoned(error)))
     train(base, pack, Stop(), 1e9)
     assert str(pack[3].error) == (
         str(error) if error else f"the gradient is not finite in update {pack[3].lane.step + 1}"

@@ -12,7 +12,8 @@ from torch import Tensor
 import tiny
 from scoft_hpc.config.schema import Form, Gradient, Variant
 from scoft_hpc.data.batch import concatenate
-from scoft_hpc.models.base import Base
+from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 from scoft_hpc.models.room import Room
 from scoft_hpc.study import metrics_log
 from scoft_hpc.study.interrupt import Stop
@@ -28,21 +29,24 @@ LANES = [
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 7])
 def test_passes_hold_each_row_once_and_active_ones_first(rows: int) -> None:
-    lanes = tiny.lanes(tiny.base(), LANES)
-    whole = concatenate([lane.draw() for lane in lanes])
-    parts = list(whole.passes(rows))
+    lanes = tiny.lanes(base := tiny.base(), LANES)
+    whole = concatenate([lane.draw(base.process) for lane in lanes])
+    parts = list(whole.microbatches(rows))
     assert max(map(len, parts)) == rows
     rolling = [len(part.active) for part in parts]
     assert sum(rolling) == len(whole.active) and rolling == sorted(rolling, reverse=True)
     assert len([n for n in rolling if n]) == math.ceil(len(whole.active) / rows)
     still = [row for row in range(len(whole)) if row not in whole.active.tolist()]
     order = [*whole.active.tolist(), *still]
-    for name in ("lane", "t", "z_0", "eps", "text", "generic"):
+    for name in ("lane", "t", "z_0", "eps"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name)[order])
+    for name in ("text", "generic"):
+        joined = Conditioning.cat(getattr(part, name) for part in parts).tensors["states"]
+        assert torch.equal(joined, getattr(whole, name)[order].tensors["states"])
     assert torch.equal(torch.cat([part.noise for part in parts], 1), whole.noise)
-    assert torch.equal(torch.cat([part.kept for part in parts]), whole.kept)
-    for lane, look in whole.looks.items():
-        own = [part.looks[lane] for part in parts if lane in part.looks]
+    assert torch.equal(torch.cat([part.grad_call for part in parts]), whole.grad_call)
+    for lane, look in whole.targets.items():
+        own = [part.targets[lane] for part in parts if lane in part.targets]
         for name, value in vars(look).items():
             if value is not None:
                 assert torch.equal(torch.cat([getattr(one, name) for one in own]), value), name
@@ -61,7 +65,7 @@ def test_passes_give_the_gradient_of_the_whole(rows: int) -> None:
             lane.update()
 
 
-def allocate_too_much(base: Base, rows: int) -> list[int]:
+def allocate_too_much(base: StableDiffusion, rows: int) -> list[int]:
     """Let the U-Net ask the allocator for a petabyte where more than `rows` rows with a gradient go through."""
     seen = []
 

@@ -12,11 +12,12 @@ import pytest
 import torch
 
 import tiny
-from scoft_hpc.config.schema import Form, Gradient, RunConfig, Variant
+from scoft_hpc.config.schema import Form, Gradient, Lora, RunConfig, Variant
+from scoft_hpc.config.terms import Term
 from scoft_hpc.data.batch import concatenate
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.training.lane import Lane
-from scoft_hpc.training.step import PARTS, LaneTerms, backward
+from scoft_hpc.training.step import LaneObjective, backward
 
 META = torch.device("meta")
 LANES = [
@@ -29,9 +30,9 @@ LANES = [
 
 def on_meta(config: RunConfig, index: int, lora: LoraStack) -> Lane:
     culture = tiny.culture()
-    moved = {name: value.to(META) for name, value in vars(culture).items() if isinstance(value, torch.Tensor)}
+    moved = {name: value.to(META) for name, value in vars(culture).items() if hasattr(value, "to")}
     s = tiny.PIXELS if config.variant in (Variant.mp, Variant.mpc) else None
-    terms = LaneTerms(index, config.variant, config.objective, s, s)
+    terms = LaneObjective(index, config.variant, config.objective, s, s)
     lane = object.__new__(Lane)
     lane.config, lane.terms, lane.culture, lane.step, lane.scale = (
         config,
@@ -47,14 +48,17 @@ def on_meta(config: RunConfig, index: int, lora: LoraStack) -> Lane:
 def test_a_training_step_keeps_apart_host_and_device(rows: int | None) -> None:
     base = tiny.base()
     base = replace(base, vae=base.vae.to(META), unet=base.unet.to(META), device=META)
-    base.lora = LoraStack(base.unet, len(LANES), 4, None, ("to_q", "to_k", "to_v", "to_out.0"))
+    base.adapt(len(LANES), Lora(4, None, ("to_q", "to_k", "to_v", "to_out.0")))
     lanes = [on_meta(config, i, base.lora) for i, config in enumerate(LANES)]
-    batch = concatenate([lane.draw() for lane in lanes])
+    batch = concatenate([lane.draw(base.process) for lane in lanes])
     assert (batch.t.device.type, batch.z_0.device.type) == ("cpu", "meta")
     share = dict.fromkeys(range(len(lanes)), 0.25)
-    parts = [backward(base, [lane.terms for lane in lanes], part, share, 1) for part in batch.passes(rows)]
-    assert torch.cat(parts).shape == (len(batch), len(PARTS))
-    assert all(part.device.type == "meta" for part in parts)
+    parts = [
+        backward(base, [lane.terms for lane in lanes], part, share, 1) for part in batch.microbatches(rows)
+    ]
+    for term in Term:
+        values = torch.cat([part[term] for part in parts])
+        assert (values.shape, values.device.type) == ((len(batch),), "meta")
 
 
 def test_a_mix_up_would_show() -> None:

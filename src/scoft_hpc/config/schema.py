@@ -65,6 +65,7 @@ class Model:
     """The frozen base: Stable Diffusion 1.x or 2.x, or `toy` for the one that ships.
 
     Attributes:
+        family: what kind of model the checkpoint is, one of `inputs.checkpoints.families`.
         path: a hub id, a folder in diffusers' layout, a single-file checkpoint, `toy`, or `random` for random weights.
         revision: of a hub id: a branch, tag or commit; None: main.
         architecture, tokenizer: of a single file, which holds neither; the tokenizer is a hub id or a folder.
@@ -75,6 +76,7 @@ class Model:
     """
 
     name: str = setting("toy", not_searched=FILLED_IN)
+    family: str = setting("stable_diffusion", infra=True)
     path: str = setting("toy", infra=True)
     revision: str | None = setting(None, infra=True)
     architecture: Architecture = setting(Architecture.sd1, infra=True)

@@ -1,8 +1,13 @@
-"""Which terms of the objective a variant has."""
+"""The terms of the objective: which variant has which, and their weights."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scoft_hpc.config.schema import Objective
 
 
 class Variant(Enum):
@@ -16,20 +21,21 @@ class Variant(Enum):
 
 
 class Term(Enum):
-    """The terms of the objective; `vgg` accompanies `p` and `c` where its weight is not 0."""
+    """The terms of the objective; a variant's loss has `vgg` only where its weight is not 0."""
 
     ldm = "ldm"
     m = "m"
     p = "p"
     c = "c"
+    vgg = "vgg"
 
 
 TERMS: dict[Variant, frozenset[Term]] = {
     Variant.base: frozenset(),
     Variant.ldm: frozenset({Term.ldm}),
     Variant.m: frozenset({Term.ldm, Term.m}),
-    Variant.mp: frozenset({Term.ldm, Term.m, Term.p}),
-    Variant.mpc: frozenset({Term.ldm, Term.m, Term.c}),
+    Variant.mp: frozenset({Term.ldm, Term.m, Term.p, Term.vgg}),
+    Variant.mpc: frozenset({Term.ldm, Term.m, Term.c, Term.vgg}),
 }
 """L_C contains L_P's S(x_hat, x+), so the full method `mpc` has c in p's place (SCoFT train.py, `--onlypositive`)."""
 
@@ -41,6 +47,19 @@ CONTRAST = frozenset({Term.c})
 """The term that needs negatives."""
 MEMORIZATION = frozenset({Term.m})
 """The term that needs generic captions."""
+
+WEIGHTS: dict[Term, Callable[[Objective], float]] = {
+    Term.ldm: lambda objective: objective.w_ldm,
+    Term.m: lambda objective: objective.w_m,
+    Term.p: lambda objective: objective.w_c,
+    Term.c: lambda objective: objective.w_c,
+    Term.vgg: lambda objective: objective.w_vgg,
+}
+
+
+def weight_of(term: Term, objective: Objective) -> float:
+    """What the term counts in the loss."""
+    return WEIGHTS[term](objective)
 
 
 def imagines(variant: Variant) -> bool:

@@ -14,17 +14,18 @@ from torch import Tensor
 from scoft_hpc.config.schema import Cadence, Gradient, RunConfig
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.data.streams import stream
+from scoft_hpc.diffusion.noise_process import NoiseProcess
 from scoft_hpc.diffusion.rollout import last_call
-from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.models.conditioning import Conditioning
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a lane compares its rollouts to: the names under which its culture keeps targets of S and of VGG.
+class TargetNames:
+    """What a lane compares its rollouts to: the names under which its culture has targets of S and of VGG.
 
     Attributes:
         s: None for a variant without rollouts. vgg: None where its weight is 0.
-        negatives: whether the negatives are wanted too.
+        negatives: whether it compares to the negatives too.
     """
 
     s: str | None = None
@@ -33,12 +34,12 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Look:
+class PerceptualTargets:
     """What the rollouts of one lane's M active rows are compared to.
 
     Attributes:
-        positive: targets of S [M, *F]; negative: [M, K, *F] with present [M, K] bool, where they are wanted.
-        vgg: targets of VGG [M, *G], where wanted. seeds: of each row's augmentations [M], on the host.
+        positive: targets of S [M, *F]; negative: [M, K, *F] with present [M, K] bool, where the lane has L_C.
+        vgg: targets of VGG [M, *G], where the lane has it. seeds: of each row's augmentations [M], on the host.
     """
 
     positive: Tensor
@@ -47,7 +48,7 @@ class Look:
     present: Tensor | None = None
     vgg: Tensor | None = None
 
-    def rows(self, first: int, end: int) -> Look:
+    def rows(self, first: int, end: int) -> PerceptualTargets:
         """The same of the rows `first` .. `end` - 1."""
         parts = {name: part[first:end] for name, part in vars(self).items() if part is not None}
         return replace(self, **parts)
@@ -58,43 +59,44 @@ class Batch:
     """N rows of one or more lanes, and the M of them (`active`) whose rollout is looked at, each lane's together.
 
     Attributes:
-        lane: [N], the lane of each row; t: [N], in 1 .. T - 1; on the host.
-        z_0, eps: [N, C, h, w]. text, generic: text states [N, T, D]; null: of the empty text [1, T, D].
-        active: [M], indices into the N rows; kept: [M], the rollout call that keeps its graph; on the host.
+        lane: [N], the lane of each row; t: [N], its time in the noise process; on the host.
+        z_0, eps: [N, C, h, w].
+        text, generic: conditioning of the captions and the generic ones [N]; null: of the empty text [1].
+        active: [M], indices into the N rows; grad_call: [M], the rollout call that keeps its graph; on the host.
         noise: [S, M, C, h, w].
-        looks: of each lane that has active rows, by lane.
+        targets: of each lane that has active rows, by lane.
     """
 
     lane: Tensor
     t: Tensor
     z_0: Tensor
     eps: Tensor
-    text: Tensor
-    generic: Tensor
-    null: Tensor
+    text: Conditioning
+    generic: Conditioning
+    null: Conditioning
     active: Tensor
-    kept: Tensor
+    grad_call: Tensor
     noise: Tensor
-    looks: dict[int, Look]
+    targets: dict[int, PerceptualTargets]
 
     def __len__(self) -> int:
         return len(self.lane)
 
-    def looking(self, first: int, end: int) -> Iterator[tuple[int, slice, Look]]:
-        """Of the active rows `first` .. `end` - 1, lane by lane: the lane, where its own stand among them, its look."""
+    def targets_of(self, first: int, end: int) -> Iterator[tuple[int, slice, PerceptualTargets]]:
+        """Of the active rows `first` .. `end` - 1, by lane: the lane, where its rows are among them, its targets."""
         lanes = self.lane[self.active].tolist()
         at = first
         while at < end:
             lane = lanes[at]
             until = min(end, at + lanes[at:].count(lane))
             start = lanes.index(lane)
-            yield lane, slice(at - first, until - first), self.looks[lane].rows(at - start, until - start)
+            yield lane, slice(at - first, until - first), self.targets[lane].rows(at - start, until - start)
             at = until
 
-    def passes(self, rows: int | None) -> Iterator[Batch]:
+    def microbatches(self, rows: int | None) -> Iterator[Batch]:
         """The batch in parts of at most `rows` rows; None: as it is.
 
-        Active rows come first: in few parts together, their rollouts take fewer calls of the U-Net.
+        Active rows come first: in few parts together, their rollouts take fewer calls of the denoiser.
         """
         if rows is None or rows >= len(self):
             yield self
@@ -109,9 +111,9 @@ class Batch:
                 self,
                 **{name: getattr(self, name)[own] for name in ("lane", "t", "z_0", "eps", "text", "generic")},
                 active=torch.arange(end - start),
-                kept=self.kept[start:end],
+                grad_call=self.grad_call[start:end],
                 noise=self.noise[:, start:end],
-                looks={lane: look for lane, _, look in self.looking(start, end)},
+                targets={lane: own for lane, _, own in self.targets_of(start, end)},
             )
 
 
@@ -125,24 +127,24 @@ def active_rows(step: int, batch: int, every: int, cadence: Cadence) -> list[int
     return [j for j in range(batch) if (step * batch + j) % every == 0]
 
 
-def draw(
-    config: RunConfig, culture: Culture, schedule: Schedule, lane: int, step: int, wanted: Wanted
+def sample_batch(
+    config: RunConfig, culture: Culture, process: NoiseProcess, lane: int, step: int, names: TargetNames
 ) -> Batch:
     """The rows of one lane in update `step` (from 0); `lane` is its number in the pack, written to every row."""
     size, key = config.train.batch, (config.seed, config.culture)
     pair = _pairs(config, len(culture), step)
     rng = stream(*key, "step", step)
     flip = torch.randint(2, (size,), generator=rng) * int(config.data.random_flip)
-    t = schedule.sample_times(size, rng)
+    t = process.sample_times(size, rng)
     mean, std = culture.moments[pair, flip].unbind(1)
     z_0 = mean + std * torch.randn(mean.shape, generator=rng).to(mean)
     eps = torch.randn(mean.shape, generator=rng).to(mean)
     objective = config.objective
-    rows = active_rows(step, size, objective.every, objective.cadence) if wanted.s else []
+    rows = active_rows(step, size, objective.every, objective.cadence) if names.s else []
     active = torch.tensor(rows, dtype=torch.long)
     rolls = stream(*key, "rollout", step)
     noise = torch.randn(objective.rollout_steps, len(rows), *mean.shape[1:], generator=rolls).to(mean)
-    kept = _kept(objective.gradient, t[active], objective.rollout_steps, rolls)
+    grad_call = _grad_calls(objective.gradient, process, t[active], objective.rollout_steps, rolls)
     return Batch(
         lane=torch.full((size,), lane),
         t=t,
@@ -152,9 +154,9 @@ def draw(
         generic=culture.generic[pair],
         null=culture.null,
         active=active,
-        kept=kept,
+        grad_call=grad_call,
         noise=noise,
-        looks={lane: _look(culture, wanted, pair[active], flip[active], stream(*key, "look", step))}
+        targets={lane: _targets(culture, names, pair[active], flip[active], stream(*key, "look", step))}
         if rows
         else {},
     )
@@ -170,24 +172,28 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
         return torch.cat([getattr(b, name) for b in batches], dim)
 
     return Batch(
-        **{name: joined(name) for name in ("lane", "t", "z_0", "eps", "text", "generic", "kept")},
+        **{name: joined(name) for name in ("lane", "t", "z_0", "eps", "grad_call")},
+        text=Conditioning.cat(b.text for b in batches),
+        generic=Conditioning.cat(b.generic for b in batches),
         null=batches[0].null,
         active=torch.cat([b.active + start for b, start in zip(batches, starts, strict=False)]),
         noise=joined("noise", 1),
-        looks={lane: look for b in batches for lane, look in b.looks.items()},
+        targets={lane: own for b in batches for lane, own in b.targets.items()},
     )
 
 
-def _look(culture: Culture, wanted: Wanted, pair: Tensor, flip: Tensor, rng: torch.Generator) -> Look:
-    if wanted.s is None:
+def _targets(
+    culture: Culture, names: TargetNames, pair: Tensor, flip: Tensor, rng: torch.Generator
+) -> PerceptualTargets:
+    if names.s is None:
         raise ValueError("a lane without rollouts has nothing to look at")
-    positive, negative = culture.targets(wanted.s, pair, flip, wanted.negatives)
-    return Look(
+    positive, negative = culture.targets(names.s, pair, flip, names.negatives)
+    return PerceptualTargets(
         positive=positive,
         seeds=torch.randint(2**62, (len(pair),), generator=rng),
         negative=negative,
         present=None if negative is None else culture.present[pair],
-        vgg=None if wanted.vgg is None else culture.targets(wanted.vgg, pair, flip, False)[0],
+        vgg=None if names.vgg is None else culture.targets(names.vgg, pair, flip, False)[0],
     )
 
 
@@ -201,10 +207,12 @@ def _pairs(config: RunConfig, count: int, step: int) -> Tensor:
     return torch.stack(indices)
 
 
-def _kept(gradient: Gradient, t: Tensor, steps: int, rng: torch.Generator) -> Tensor:
+def _grad_calls(
+    gradient: Gradient, process: NoiseProcess, t: Tensor, steps: int, rng: torch.Generator
+) -> Tensor:
     if gradient is Gradient.first:
-        return torch.zeros_like(t)
-    last = last_call(t, steps)
+        return torch.zeros_like(t, dtype=torch.long)
+    last = last_call(process, t, steps)
     if gradient is Gradient.last:
         return last
     return (torch.rand(len(t), generator=rng) * (last + 1)).long()

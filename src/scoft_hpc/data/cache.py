@@ -2,8 +2,9 @@
 
 A cache is a folder named after all that it depends on, so it is never used for other data or another model; it is
 made under a temporary name and renamed, so it is whole or not there. It holds the VAE's *moments* of both flips, not
-one sample of them (caching a sample would change the distribution), the text states, and the pictures as pixels, so
-that the training loop encodes and reads nothing. Targets of feature distances join it, a file a network.
+one sample of them (caching a sample would change the distribution), the conditioning that the model makes of the texts,
+and the pictures as pixels, so that the training loop encodes and reads nothing. Targets of feature distances join it, a
+file a network.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import logging
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,13 +30,16 @@ from scoft_hpc.inputs import memory_model
 from scoft_hpc.inputs.cache_key import folder_of
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.losses.perceptual import Distance
-from scoft_hpc.models.base import Base
+from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.room import Room
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import Stop
 
 log = logging.getLogger(__name__)
 TENSORS = "tensors.safetensors"
+IMAGES, TEXTS = ("moments", "positive", "negative", "present"), ("text", "generic", "null")
+"""What that file holds: of the images a tensor each, of the texts what the model makes of them."""
 BATCH = 8
 """Pictures that go through a network at a time."""
 
@@ -53,15 +58,15 @@ class Culture:
 
     Attributes:
         moments: VAE mean and standard deviation of the scaled latents, unflipped and flipped [P, 2, 2, C, h, w].
-        text, generic: states of each caption and generic caption [P, T, D]; null: of the empty text [1, T, D].
+        text, generic: conditioning of each caption and generic caption [P]; null: of the empty text [1].
         positive: pictures, uint8 [P, 3, H, W]; negative: uint8 [P, K, 3, H, W]; present: which there are [P, K].
         kept: targets of compact distances, by name.
     """
 
     moments: Tensor
-    text: Tensor
-    generic: Tensor
-    null: Tensor
+    text: Conditioning
+    generic: Conditioning
+    null: Conditioning
     positive: Tensor
     negative: Tensor
     present: Tensor
@@ -82,7 +87,7 @@ class Culture:
         return positive, _flipped(images.from_pixels(self.negative[pair]), flip) if negatives else None
 
 
-def prepare(config: RunConfig, manifest: Manifest, base: Base, stop: Stop) -> Path:
+def prepare(config: RunConfig, manifest: Manifest, base: DiffusionModel, stop: Stop) -> Path:
     """Make the culture's cache if it is not there; return its folder.
 
     Raises:
@@ -117,8 +122,9 @@ def load(folder: Path, device: torch.device) -> Culture:
     Raises:
         DataError: if what lies there was made for another model or other data, or is damaged.
     """
-    names = {f.name for f in fields(Culture)} - {"kept"}
-    return Culture(**_load(folder / TENSORS, names, folder.name, device), kept={})
+    tensors = _load(folder / TENSORS, folder.name, device)
+    parts: dict[str, Any] = {name: Conditioning.from_named(name, tensors) for name in TEXTS}
+    return Culture(**(parts | {name: tensors[name] for name in IMAGES}))
 
 
 def keep_targets(folder: Path, culture: Culture, name: str, distance: Distance, stop: Stop) -> None:
@@ -138,7 +144,7 @@ def keep_targets(folder: Path, culture: Culture, name: str, distance: Distance, 
             _save(path, {"positive": positive, "negative": negative.contiguous()}, owner)
         except OSError as error:
             raise DataError(_no_room(path, error)) from None
-    culture.kept[name] = Targets(**_load(path, {"positive", "negative"}, owner, device))
+    culture.kept[name] = Targets(**_load(path, owner, device))
 
 
 def _both_flips(of: Callable[[Tensor], Tensor], pixels: Tensor, device: torch.device, stop: Stop) -> Tensor:
@@ -167,20 +173,20 @@ def _save(path: Path, tensors: Mapping[str, Tensor], owner: str) -> None:
             raise OSError(None, str(error)) from error
 
 
-def _load(path: Path, names: set[str], owner: str, device: torch.device) -> dict[str, Tensor]:
+def _load(path: Path, owner: str, device: torch.device) -> dict[str, Tensor]:
     """The tensors of a cache file that is what its place says."""
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            found, there = (file.metadata() or {}).get("owner"), set(file.keys())
-            if found == owner and names <= there:
-                return {name: file.get_tensor(name) for name in names}
+            found = (file.metadata() or {}).get("owner")
+            if found == owner:
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError) as error:
         found = str(error)
     raise DataError(f"{path} is not the cache of {owner} (found: {found}). Remove it; it is made again.")
 
 
 def _tensors(
-    config: RunConfig, manifest: Manifest, base: Base, folder: Path, stop: Stop
+    config: RunConfig, manifest: Manifest, base: DiffusionModel, folder: Path, stop: Stop
 ) -> dict[str, Tensor]:
     size, pairs = config.model.resolution, list(manifest.pairs)
     pixels = torch.stack([images.read_pixels(pair.image, size) for pair in pairs])
@@ -199,10 +205,10 @@ def _tensors(
         for j, path in enumerate(paths):
             negative[i, j], present[i, j] = images.read_pixels(path, size), True
     return {
-        "moments": _both_flips(base.moments, pixels, base.device, stop),
-        "text": _states(base, [pair.text for pair in pairs]),
-        "generic": _states(base, [pair.blip_text for pair in pairs]),
-        "null": _states(base, [""]),
+        "moments": _both_flips(base.encode_images, pixels, base.device, stop),
+        **_conditioning(base, [pair.text for pair in pairs]).named("text"),
+        **_conditioning(base, [pair.blip_text for pair in pairs]).named("generic"),
+        **_conditioning(base, [""]).named("null"),
         "positive": pixels,
         "negative": negative,
         "present": present,
@@ -216,9 +222,10 @@ def _link(folder: Path, pair: int, paths: list[Path]) -> None:
         (folder / f"{pair:05d}-{k}.png").symlink_to(Path("../..") / path.parent.name / path.name)
 
 
-def _states(base: Base, texts: list[str]) -> Tensor:
-    parts = [base.encode_text(texts[at : at + BATCH]).cpu() for at in range(0, len(texts), BATCH)]
-    return torch.cat(parts)
+def _conditioning(base: DiffusionModel, texts: list[str]) -> Conditioning:
+    return Conditioning.cat(
+        base.encode_text(texts[at : at + BATCH]).to("cpu") for at in range(0, len(texts), BATCH)
+    )
 
 
 def _flipped(x: Tensor, flip: Tensor) -> Tensor:

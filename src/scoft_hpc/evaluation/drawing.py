@@ -12,7 +12,7 @@ import torch
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.data import images
 from scoft_hpc.data.streams import stream
-from scoft_hpc.models.base import Base
+from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.room import Room
 from scoft_hpc.models.sampler import sample
 from scoft_hpc.study.interrupt import Stop
@@ -42,7 +42,7 @@ class Image:
 
 
 @torch.no_grad()
-def draw(base: Base, wanted: Iterable[Image], stop: Stop) -> None:
+def draw(base: DiffusionModel, wanted: Iterable[Image], stop: Stop) -> None:
     """Draw those images whose files are not there.
 
     Raises:
@@ -60,21 +60,19 @@ def draw(base: Base, wanted: Iterable[Image], stop: Stop) -> None:
             left = left[drawn:]
 
 
-def _draw(base: Base, wanted: Sequence[Image], most: int | None) -> int:
+def _draw(base: DiffusionModel, wanted: Sequence[Image], most: int | None) -> int:
     """Draw the first `most` of the wanted images; return how many that are."""
     now = wanted[:most]
     settings = now[0].config.evaluation
-    size = now[0].config.model.resolution // 2 ** (len(base.vae.config.block_out_channels) - 1)
-    shape = (base.unet.config.in_channels, size, size)
+    shape = base.latent_shape(now[0].config.model.resolution)
     noise = [
         torch.randn(shape, generator=stream(settings.seed, image.config.seed, *image.noise)) for image in now
     ]
     texts = sorted({image.text for image in now})
-    states = dict(zip(texts, base.encode_text(texts), strict=True))
     lanes = [image.lane for image in now if image.lane is not None]
     pictures = sample(
         base,
-        torch.stack([states[image.text] for image in now]),
+        base.encode_text(texts)[[texts.index(image.text) for image in now]],
         base.encode_text([""]),
         torch.stack(noise).to(base.device),
         steps=settings.steps,

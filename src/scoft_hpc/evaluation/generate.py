@@ -19,7 +19,7 @@ from scoft_hpc.evaluation.taken import take
 from scoft_hpc.inputs import neutral_prompts
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.inputs.prompts import asked, sample_name, told
-from scoft_hpc.models.base import Base
+from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import Stop
 from scoft_hpc.study.paths import RunDir
@@ -73,7 +73,7 @@ def neutral_samples(subject: Subject) -> list[Sample]:
     return list(_samples(subject, "neutral", subject.run.neutral, texts, texts))
 
 
-def generate(base: Base, subjects: Sequence[Subject], stop: Stop) -> None:
+def generate(base: DiffusionModel, subjects: Sequence[Subject], stop: Stop) -> None:
     """Draw what is missing of every run's samples, and of the base's own images, runs and prompts batched together.
 
     Raises:

@@ -10,8 +10,8 @@ from scoft_hpc.config.plain import science
 from scoft_hpc.config.schema import RunConfig
 
 VERSION = 4
-"""Of what a cache holds: raised when the same data, model and settings come to make other tensors. From 4 on pictures
-are resized and cropped with torchvision's rounding."""
+"""Of what a cache holds: raised when the same data, model and settings come to make other tensors. Since 4, images
+are resized with torchvision's rounding and texts are cached as conditioning."""
 
 
 def folder_of(config: RunConfig, digest: str) -> Path:

@@ -14,7 +14,7 @@ from scoft_hpc.config import check
 from scoft_hpc.config.commands import CaptionSource, PrepareConfig
 from scoft_hpc.errors import ConfigError, ScoftError
 from scoft_hpc.inputs import dataset, dataset_docs
-from scoft_hpc.inputs.checkpoints import base_model as model_weights
+from scoft_hpc.inputs.checkpoints import families
 from scoft_hpc.inputs.checkpoints.distances import resolve as resolve_networks
 from scoft_hpc.inputs.checkpoints.negatives import resolve as resolve_negatives
 from scoft_hpc.inputs.dataset import Manifest
@@ -45,7 +45,7 @@ def setting_faults(config: PrepareConfig) -> list[str]:
         )
     if config.caches:
         collect(faults, check.check_output, config.output)
-        collect(faults, model_weights.resolve, config.model)
+        collect(faults, families.resolve, config.model)
         collect(faults, resolve_negatives, config.data.negatives)
         collect(faults, resolve_networks, config.objective, config.variant)
     return list(dict.fromkeys(faults))

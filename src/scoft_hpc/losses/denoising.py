@@ -9,8 +9,8 @@ def l_ldm(pred: Tensor, target: Tensor) -> Tensor:
     """L_LDM = MSE(eps_theta(z_t, t, c), target), a value a row.
 
     Args:
-        pred: the U-Net's prediction [N, C, h, w].
-        target: the noise eps, or the velocity for v-prediction [N, C, h, w].
+        pred: the network's prediction [N, C, h, w].
+        target: what it should be by the noise process: eps, or a velocity [N, C, h, w].
 
     Returns:
         [N], in fp32.

@@ -10,7 +10,10 @@ import torch
 from diffusers import ControlNetModel
 from torch import Tensor, nn
 
-from scoft_hpc.models.base import Base
+from scoft_hpc.config.schema import Negatives
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.inputs.checkpoints import negatives
+from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 from scoft_hpc.models.network import load_network
 
 
@@ -38,17 +41,19 @@ class Steered(nn.Module):
         )
 
 
-def steered(base: Base, controlnet: Any, pictures: Tensor) -> Base:
+def steered(base: StableDiffusion, controlnet: Any, pictures: Tensor) -> StableDiffusion:
     """The base with its U-Net steered, at scale 1; the base itself stays as it is."""
     return replace(base, unet=Steered(base.unet, controlnet, pictures))
 
 
-def load_controlnet(folder: Path, base: Base) -> Any:
-    """Read a folder in diffusers' layout, in the base's precision; safetensors only, nothing is downloaded.
+def load_controlnet(settings: Negatives, base: StableDiffusion) -> Any:
+    """Read `controlnet_path`, a folder in diffusers' layout, in the base's precision; safetensors only, no download.
 
     Raises:
-        ConfigError: if the folder does not hold the whole network.
+        ConfigError: if the folder does not hold the whole network, or one that was made for another base model.
     """
-    controlnet = load_network(ControlNetModel, folder, torch_dtype=base.dtype)
+    controlnet = load_network(ControlNetModel, Path(settings.controlnet_path), torch_dtype=base.dtype)
+    if fault := negatives.misfit(settings, controlnet.config, base.unet.config):
+        raise ConfigError(fault)
     layout = torch.channels_last if base.device.type == "cuda" else torch.preserve_format  # as the U-Net's
     return controlnet.requires_grad_(False).eval().to(base.device, memory_format=layout)

@@ -14,8 +14,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from scoft_hpc.config.schema import Lora
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.models import lora_file
+from scoft_hpc.models.lora_file import AdapterFormat
 
 
 class Rows:
@@ -42,15 +44,17 @@ class StackedLora(nn.Module):
 
 
 class LoraStack:
-    """The adapters of a pack, put into a U-Net's attention layers.
+    """The adapters of a pack, put into linear layers of the denoiser.
 
     All adapters' numbers lie in one tensor, a row a lane, and so do their gradients: a lane is clipped, stepped and
     set to zero as one vector, however many layers it has.
 
     Args:
-        unet: the frozen network; its targeted linear layers are replaced in place.
+        network: the frozen denoiser; its targeted linear layers are replaced in place.
         lanes: how many lanes L.
-        targets: ends of layer names, such as `to_q` or `to_out.0`.
+        lora: rank, alpha and `targets`, ends of layer names such as `to_q` or `to_out.0`.
+        files: how the family's adapter files are written.
+        usual: the family's usual targets, for the message.
 
     Attributes:
         weights, gradients: [L, P] in fp32, with P the parameters of one lane.
@@ -60,15 +64,17 @@ class LoraStack:
     """
 
     def __init__(
-        self, unet: nn.Module, lanes: int, rank: int, alpha: float | None, targets: Sequence[str]
+        self, network: nn.Module, lanes: int, lora: Lora, files: AdapterFormat, usual: Sequence[str]
     ) -> None:
-        self.rank, self.alpha, self.targets = rank, float(rank if alpha is None else alpha), targets
+        rank, targets = lora.rank, lora.targets
+        self.rank, self.alpha, self.targets = rank, float(rank if lora.alpha is None else lora.alpha), targets
+        self.files = files
         self._rows = Rows()
         ends = tuple(f".{target}" for target in targets)
-        found = [(n, m) for n, m in unet.named_modules() if isinstance(m, nn.Linear) and n.endswith(ends)]
+        found = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear) and n.endswith(ends)]
         if not found:
             raise ConfigError(
-                f"lora.targets={list(targets)} match no linear layer of the U-Net; try [to_q,to_k,to_v,to_out.0]."
+                f"lora.targets={list(targets)} match no linear layer of the denoiser; try [{','.join(usual)}]."
             )
         size = sum(rank * (linear.in_features + linear.out_features) for _, linear in found)
         where = found[0][1].weight.device
@@ -87,7 +93,7 @@ class LoraStack:
                 pair.append(stacked)
             layer = StackedLora(linear, pair[0], pair[1], self.alpha / rank, self._rows)
             parent, _, child = name.rpartition(".")
-            setattr(unet.get_submodule(parent), child, layer)
+            setattr(network.get_submodule(parent), child, layer)
             self.layers[name] = layer
 
     @contextlib.contextmanager
@@ -127,9 +133,9 @@ class LoraStack:
             yield
 
     def export(self, lane: int, path: Path) -> None:
-        """Write the lane's adapter as `StableDiffusionPipeline.load_lora_weights` reads it."""
-        lora_file.write(path, self.parameters(lane), self.rank, self.alpha, self.targets)
+        """Write the lane's adapter as `load_lora_weights` of the family's pipeline in diffusers reads it."""
+        lora_file.write(path, self.parameters(lane), self.rank, self.alpha, self.targets, self.files)
 
-    def export_kohya(self, lane: int, path: Path, name: str, family: str | None) -> None:
-        """Write the lane's adapter as ComfyUI and the A1111 web UI read it; `family` as `lora_file.family` says it."""
-        lora_file.write_kohya(path, self.parameters(lane), self.rank, self.alpha, name, family)
+    def export_kohya(self, lane: int, path: Path, name: str) -> None:
+        """Write the lane's adapter, under a name for people, as ComfyUI and the A1111 web UI read it."""
+        lora_file.write_kohya(path, self.parameters(lane), self.rank, self.alpha, name, self.files)

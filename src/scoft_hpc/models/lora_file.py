@@ -4,31 +4,51 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
+from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from scoft_hpc.study import atomic
 
 KOHYA = {"A": "lora_down", "B": "lora_up"}
-FAMILIES = {768: "sd_v1", 1024: "sd_v2"}
-"""kohya's word for a Stable Diffusion, by the width of its text states."""
 
 
-def write(path: Path, weights: Mapping[str, Tensor], rank: int, alpha: float, targets: Sequence[str]) -> None:
-    """Write the adapter as `StableDiffusionPipeline.load_lora_weights` reads it.
+@dataclass(frozen=True)
+class AdapterFormat:
+    """How the adapter files of a family name its layers.
+
+    Attributes:
+        prefix: of the keys in diffusers' form: the denoiser's part of the pipeline, such as `unet`.
+        kohya_prefix: of the keys in sd-scripts' form; None where no program reads them.
+        kohya_version: sd-scripts' name of the base; None: not written to the file.
+    """
+
+    prefix: str
+    kohya_prefix: str | None = None
+    kohya_version: str | None = None
+
+
+def write(
+    path: Path,
+    weights: Mapping[str, Tensor],
+    rank: int,
+    alpha: float,
+    targets: Sequence[str],
+    files: AdapterFormat,
+) -> None:
+    """Write the adapter as `load_lora_weights` of the family's pipeline in diffusers reads it.
 
     The adapter's metadata goes with it: without, a file whose alpha is not its rank reloads at another scale. It holds
     empty patterns too, since diffusers 0.35 to 0.39 raise KeyError where a key is absent.
 
     Args:
-        weights: `<layer>.lora_A.weight` [r, in] and `<layer>.lora_B.weight` [out, r], layers named as in the U-Net.
+        weights: `<layer>.lora_A.weight` [r, in] and `<layer>.lora_B.weight` [out, r], layers named as in the denoiser.
     """
-    from diffusers import StableDiffusionPipeline
-
     metadata: dict[str, Any] = {
         "r": rank,
         "lora_alpha": int(alpha) if float(alpha).is_integer() else alpha,
@@ -38,30 +58,32 @@ def write(path: Path, weights: Mapping[str, Tensor], rank: int, alpha: float, ta
         "lora_dropout": 0.0,
         "bias": "none",
     }
+    named = {f"{files.prefix}.{key}": value for key, value in metadata.items()}
+    tensors = {f"{files.prefix}.{name}": part for name, part in _own(weights).items()}
+    header = {"format": "pt", LORA_ADAPTER_METADATA_KEY: json.dumps(named, indent=2, sort_keys=True)}
     with atomic.replacing(path) as temporary:
-        StableDiffusionPipeline.save_lora_weights(
-            temporary.parent,
-            unet_lora_layers=cast(dict[str, nn.Module | Tensor], _own(weights)),
-            weight_name=temporary.name,
-            unet_lora_adapter_metadata=metadata,
-        )
+        save_file(tensors, temporary, header)
         _order_metadata(temporary)
 
 
 def write_kohya(
-    path: Path, weights: Mapping[str, Tensor], rank: int, alpha: float, name: str, family: str | None
+    path: Path, weights: Mapping[str, Tensor], rank: int, alpha: float, name: str, files: AdapterFormat
 ) -> None:
     """Write the adapter with the keys of kohya-ss' sd-scripts (networks/lora.py), which ComfyUI and A1111 read.
 
     Args:
         weights: as in `write`.
         name: what the A1111 web UI calls the adapter.
-        family: of the base, as `family` says it; None: not told in the file.
+
+    Raises:
+        ValueError: for a family that has no such form.
     """
+    if files.kohya_prefix is None:
+        raise ValueError("no program reads this family's adapters in sd-scripts' form")
     tensors: dict[str, Tensor] = {}
     for key, part in _own(weights).items():
         layer, _, letter = key.removesuffix(".weight").rpartition(".lora_")
-        word = f"lora_unet_{layer.replace('.', '_')}"
+        word = f"{files.kohya_prefix}_{layer.replace('.', '_')}"
         tensors[f"{word}.{KOHYA[letter]}.weight"] = part
         tensors[f"{word}.alpha"] = torch.tensor(float(alpha))
     metadata = {
@@ -70,17 +92,11 @@ def write_kohya(
         "ss_network_alpha": str(float(alpha)),
         "ss_output_name": name,
     }
-    if family:
-        metadata |= {"ss_base_model_version": family, "ss_v2": str(family.startswith("sd_v2"))}
+    if version := files.kohya_version:
+        metadata |= {"ss_base_model_version": version, "ss_v2": str(version.startswith("sd_v2"))}
     with atomic.replacing(path) as temporary:
         save_file(tensors, temporary, metadata)
         _order_metadata(temporary)
-
-
-def family(unet: Any, velocity: bool) -> str | None:
-    """kohya's word for the base: `sd_v1`, `sd_v2`, with `_v` for v-prediction; None for any other U-Net."""
-    word = FAMILIES.get(unet.config.cross_attention_dim)
-    return f"{word}_v" if word and velocity else word
 
 
 def _own(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ from huggingface_hub import ModelCardData
 from jinja2 import Environment, StrictUndefined
 
 from scoft_hpc.config.schema import Form, Objective, RunConfig, Variant
-from scoft_hpc.config.terms import TERMS, Term, imagines
+from scoft_hpc.config.terms import TERMS, Term, imagines, weight_of
+from scoft_hpc.inputs.checkpoints.families import family_of
 from scoft_hpc.inputs.checkpoints.hub import HUB_ID
 from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import RunDir
@@ -26,6 +27,8 @@ LICENSES = (
     (r"(stabilityai|sd2-community)/stable-diffusion-2(-1)?(-base)?", "openrail++"),
 )
 """The licence of a base, by its hub id; no other base's is guessed."""
+
+NAMES = {Term.ldm: "L_LDM", Term.m: "L_M", Term.p: "L_P", Term.c: "L_C", Term.vgg: "VGG"}
 
 
 def write_card(path: Path, config: RunConfig, *, pairs: int, samples: Sequence[tuple[str, str]] = ()) -> None:
@@ -43,6 +46,7 @@ def write_card(path: Path, config: RunConfig, *, pairs: int, samples: Sequence[t
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         data=_data(config, hub_id, samples).to_yaml(line_break="\n").strip(),
         config=config,
+        family=family_of(config.model),
         pairs=pairs,
         hub_id=hub_id,
         base_words=f"[{hub_id}](https://huggingface.co/{hub_id})" if hub_id else f"`{config.model.name}`",
@@ -66,16 +70,8 @@ def hub_id_of(path: str) -> str | None:
 
 def loss(variant: Variant, objective: Objective) -> str:
     """The variant's weighted terms, as a sentence of mathematics."""
-    weights = {
-        Term.ldm: (objective.w_ldm, "L_LDM"),
-        Term.m: (objective.w_m, "L_M"),
-        Term.p: (objective.w_c, "L_P"),
-        Term.c: (objective.w_c, "L_C"),
-    }
-    terms = [weights[term] for term in Term if term in TERMS[variant]]
-    if imagines(variant):
-        terms.append((objective.w_vgg, "VGG"))
-    words = " + ".join(f"{weight:g} {name}" for weight, name in terms if weight)
+    terms = [term for term in Term if term in TERMS[variant] and weight_of(term, objective)]
+    words = " + ".join(f"{weight_of(term, objective):g} {NAMES[term]}" for term in terms)
     if not imagines(variant):
         return words
     words += (
@@ -97,7 +93,7 @@ def _data(config: RunConfig, hub_id: str | None, samples: Sequence[tuple[str, st
         license=known[0] if known else None,
         library_name="diffusers",
         pipeline_tag="text-to-image",
-        tags=["text-to-image", "diffusers", "lora", "stable-diffusion", "scoft", config.culture],
+        tags=["text-to-image", "diffusers", "lora", family_of(config.model).tag, "scoft", config.culture],
         widget=[{"text": prompt, "output": {"url": picture}} for prompt, picture in samples] or None,
     )
 

@@ -41,7 +41,7 @@ class RunDir:
 
     @property
     def lora(self) -> Path:
-        """The lane's adapter, as `StableDiffusionPipeline.load_lora_weights` reads it."""
+        """The lane's adapter, as `load_lora_weights` of diffusers' pipelines reads it."""
         return self.path / "pytorch_lora_weights.safetensors"
 
     @property

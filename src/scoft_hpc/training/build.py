@@ -17,19 +17,19 @@ from scoft_hpc.data.cache import Culture
 from scoft_hpc.errors import ConfigError, DataError, ScoftError
 from scoft_hpc.inputs import data_root, dataset, memory_model
 from scoft_hpc.inputs.cache_key import folder_of
-from scoft_hpc.inputs.checkpoints import base_model, distances
+from scoft_hpc.inputs.checkpoints import distances, families
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.losses.perceptual import Distance
-from scoft_hpc.models.base import Base, load_base
 from scoft_hpc.models.device import check_precision, device_of
-from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.models.diffusion_model import DiffusionModel
+from scoft_hpc.models.families.registry import load_model
 from scoft_hpc.models.room import Room
 from scoft_hpc.perceptual.registry import key, load_distance
 from scoft_hpc.study.interrupt import Stop
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import Training
-from scoft_hpc.training.step import LaneTerms, Network
+from scoft_hpc.training.step import LaneObjective, NamedDistance
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def prepare_cultures(configs: Sequence[RunConfig], stop: Stop) -> list[Path]:
     Raises:
         Interrupted: if `stop` was requested on the way.
     """
-    folders, bases, device = [], dict[Model, Base](), device_of(configs[0].device)
+    folders, bases, device = [], dict[Model, DiffusionModel](), device_of(configs[0].device)
     networks = Networks(device)
     for config in configs:
         found = read_manifest(config)
@@ -89,7 +89,9 @@ def prepare_cultures(configs: Sequence[RunConfig], stop: Stop) -> list[Path]:
     return folders
 
 
-def build(runs: Sequence[RunDir], stop: Stop) -> tuple[Base, list[Member], dict[RunDir, ScoftError]]:
+def build(
+    runs: Sequence[RunDir], stop: Stop
+) -> tuple[DiffusionModel, list[Member], dict[RunDir, ScoftError]]:
     """The pack of these runs, ready to train, and those that cannot be in it, each with its reason.
 
     Raises:
@@ -110,19 +112,19 @@ def build(runs: Sequence[RunDir], stop: Stop) -> tuple[Base, list[Member], dict[
     trained = [member for member in members if member.config.variant is not Variant.base]
     cultures = {folder: cache.load(folder, base.device) for folder in set(folders.values())}
     lora = (trained or members)[0].config.lora
-    base.lora = LoraStack(base.unet, len(members), lora.rank, lora.alpha, lora.targets)
+    stack = base.adapt(len(members), lora)
     networks = Networks(base.device)
     for member in trained:
         folder = folders[member.run]
         terms = networks.terms(member.index, member.config)
         networks.keep_targets(terms, folder, cultures[folder], stop)
-        lane = Lane(member.config, terms, cultures[folder], base.schedule, base.lora)
+        lane = Lane(member.config, terms, cultures[folder], stack)
         member.training = Training(member.run, lane)
     return base, members, faults
 
 
 def room(config: RunConfig, lanes: int, device: torch.device) -> Room:
-    """How many rows of a pack of such lanes go through the U-Net at a time: `train.rows`, or what fits a GPU.
+    """How many rows of a pack of such lanes go through the denoiser at a time: `train.rows`, or what fits a GPU.
 
     On a CPU all of them, until that fails.
     """
@@ -156,7 +158,7 @@ def _manifests(configs: dict[RunDir, RunConfig], faults: dict[RunDir, ScoftError
 def _prepared(
     configs: dict[RunDir, RunConfig],
     manifests: dict[RunDir, Manifest],
-    base: Base,
+    base: DiffusionModel,
     stop: Stop,
     faults: dict[RunDir, ScoftError],
 ) -> dict[RunDir, Path]:
@@ -177,7 +179,7 @@ def _use_threads(config: RunConfig) -> None:
         torch.set_num_threads(config.threads)
 
 
-def _load(config: RunConfig) -> Base:
+def _load(config: RunConfig) -> DiffusionModel:
     """The base model, the same as when the study was planned.
 
     Raises:
@@ -188,13 +190,13 @@ def _load(config: RunConfig) -> Base:
     check_precision(config.model.precision, device)
     if device.type == "cpu" and config.model.precision is not Precision.fp32:
         log.warning("%s on a CPU is slow; model.precision=fp32 is faster", config.model.precision.name)
-    model = base_model.resolve(config.model)
+    model = families.resolve(config.model)
     if config.model.digest not in ("", model.digest):
         raise ConfigError(
             f"{model.path} has changed since the run was planned (digest {model.digest[:8]}, planned with "
             f"{config.model.digest[:8]}). Restore it, or plan a new study with study=NAME."
         )
-    return load_base(model, device)
+    return load_model(model, device)
 
 
 class Networks:
@@ -205,7 +207,7 @@ class Networks:
         self.loaded: dict[Hashable, Distance] = {}
         self._verified: set[Hashable] = set()
 
-    def terms(self, index: int, config: RunConfig) -> LaneTerms:
+    def terms(self, index: int, config: RunConfig) -> LaneObjective:
         """What the lane `index` trains on.
 
         Raises:
@@ -213,12 +215,12 @@ class Networks:
         """
         objective, variant = config.objective, config.variant
         if not imagines(variant):
-            return LaneTerms(index, variant, objective)
+            return LaneObjective(index, variant, objective)
         self._verify(objective, variant)
         vgg = self._get("vgg", objective) if objective.w_vgg else None
-        return LaneTerms(index, variant, objective, self._get(objective.distance, objective), vgg)
+        return LaneObjective(index, variant, objective, self._get(objective.distance, objective), vgg)
 
-    def keep_targets(self, terms: LaneTerms, folder: Path, culture: Culture, stop: Stop) -> None:
+    def keep_targets(self, terms: LaneObjective, folder: Path, culture: Culture, stop: Stop) -> None:
         """What the lane's distances keep of its culture, where that is compact."""
         for network in (terms.s, terms.vgg):
             if network and network.distance.compact and network.name not in culture.kept:
@@ -239,8 +241,8 @@ class Networks:
             )
         self._verified.add((files, planned))
 
-    def _get(self, name: str, objective: Objective) -> Network:
+    def _get(self, name: str, objective: Objective) -> NamedDistance:
         known = key(name, objective)
         if known not in self.loaded:
             self.loaded[known] = load_distance(name, objective, self.device)
-        return Network("-".join(filter(None, (name, objective.digest))), self.loaded[known])
+        return NamedDistance("-".join(filter(None, (name, objective.digest))), self.loaded[known])

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from scoft_hpc.config.schema import LrSchedule, Precision, RunConfig, Train
-from scoft_hpc.data.batch import Batch, draw
+from scoft_hpc.data.batch import Batch, sample_batch
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.data.streams import stream
-from scoft_hpc.diffusion.schedule import Schedule
+from scoft_hpc.diffusion.noise_process import NoiseProcess
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.scaler import SMALLEST, LossScale
-from scoft_hpc.training.step import LaneTerms
+from scoft_hpc.training.step import LaneObjective
 
 
 class Lane:
@@ -28,11 +28,8 @@ class Lane:
         scale: its loss scale, in fp16 only. skipped: updates left out because the gradient overflowed.
     """
 
-    def __init__(
-        self, config: RunConfig, terms: LaneTerms, culture: Culture, schedule: Schedule, lora: LoraStack
-    ) -> None:
+    def __init__(self, config: RunConfig, terms: LaneObjective, culture: Culture, lora: LoraStack) -> None:
         self.config, self.terms, self.culture, self._lora = config, terms, culture, lora
-        self.schedule = schedule
         self.steps = config.train.updates(len(culture))
         self.step, self.seconds, self.skipped = 0, 0.0, 0
         self.scale = LossScale() if config.model.precision is Precision.fp16 else None
@@ -59,12 +56,14 @@ class Lane:
         assert self.weights.grad is not None
         return self.weights.grad
 
-    def draw(self) -> Batch:
+    def draw(self, process: NoiseProcess) -> Batch:
         """The rows of its next update."""
-        return draw(self.config, self.culture, self.schedule, self.terms.index, self.step, self.terms.wanted)
+        return sample_batch(
+            self.config, self.culture, process, self.terms.index, self.step, self.terms.target_names
+        )
 
     @property
-    def share(self) -> float:
+    def row_weight(self) -> float:
         """What a row counts in the lane's loss, loss scale included."""
         return (self.scale.scale if self.scale else 1.0) / self.config.train.batch
 

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from scoft_hpc.data.batch import concatenate
 from scoft_hpc.inputs import memory_model
-from scoft_hpc.models.base import Base
+from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.room import Room
 from scoft_hpc.study.interrupt import Stop
 from scoft_hpc.study.metrics_log import STEP, Journal, Row
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import Lane
-from scoft_hpc.training.step import PARTS, LaneTerms, backward
+from scoft_hpc.training.step import LaneObjective, TermValues, backward, concatenate_values
 
 log = logging.getLogger(__name__)
 RARER = 10
@@ -50,13 +50,13 @@ class Training:
 
 
 def train(
-    base: Base, pack: Sequence[Training], stop: Stop, save_seconds: float, room: Room | None = None
+    base: DiffusionModel, pack: Sequence[Training], stop: Stop, save_seconds: float, room: Room | None = None
 ) -> None:
     """Train every lane to its last step, or to its error, which is kept in `Training.error`.
 
     Args:
         save_seconds: between saves, or more where they are slow (`interval`).
-        room: how many rows go through the U-Net at a time; None: all.
+        room: how many rows go through the denoiser at a time; None: all.
 
     Raises:
         Interrupted: if `stop` was requested; all lanes are saved.
@@ -118,7 +118,7 @@ def resume(pack: Sequence[Training]) -> None:
         training.journal = Journal(training.run.metrics, training.lane.step)
 
 
-def _advance(base: Base, active: Sequence[Training], room: Room) -> list[tuple[Training, Row]]:
+def _advance(base: DiffusionModel, active: Sequence[Training], room: Room) -> list[tuple[Training, Row]]:
     """One update of every lane; a lane that raises or diverges gets its `error` and no row."""
     terms = _gradients(base, active, room)
     if terms is None:
@@ -139,7 +139,7 @@ def _advance(base: Base, active: Sequence[Training], room: Room) -> list[tuple[T
     return rows
 
 
-def _gradients(base: Base, active: Sequence[Training], room: Room) -> list[Row] | None:
+def _gradients(base: DiffusionModel, active: Sequence[Training], room: Room) -> list[Row] | None:
     """Losses and gradients of the lanes together, in smaller passes where the memory does not suffice.
 
     If that raises, each lane is tried alone: those that raise again are to blame and get the error, and None is
@@ -163,32 +163,33 @@ def _rows(active: Sequence[Training]) -> int:
     return sum(training.lane.config.train.batch for training in active)
 
 
-def gradients(base: Base, lanes: Sequence[Lane], rows: int | None = None) -> list[Row]:
+def gradients(base: DiffusionModel, lanes: Sequence[Lane], rows: int | None = None) -> list[Row]:
     """Fill the lanes' gradients for their next update and return each one's losses, as `losses_of` does.
 
     Args:
-        rows: at most so many go through the U-Net at a time, with their activations; None: all.
+        rows: at most so many go through the denoiser at a time, with their activations; None: all.
     """
     if base.lora is None:
         raise ValueError("the base has no adapters to train")
     base.lora.zero_grad()
-    batch = concatenate([lane.draw() for lane in lanes])
-    terms, share = [lane.terms for lane in lanes], {lane.terms.index: lane.share for lane in lanes}
-    parts = list(batch.passes(rows))
-    values = [backward(base, terms, part, share, memory_model.images_per_decode(rows)) for part in parts]
-    return losses_of(terms, torch.cat([part.lane for part in parts]), torch.cat(values).cpu())
+    batch = concatenate([lane.draw(base.process) for lane in lanes])
+    terms, weight = [lane.terms for lane in lanes], {lane.terms.index: lane.row_weight for lane in lanes}
+    parts = list(batch.microbatches(rows))
+    values = [backward(base, terms, part, weight, memory_model.images_per_decode(rows)) for part in parts]
+    return losses_of(terms, torch.cat([part.lane for part in parts]), concatenate_values(values))
 
 
-def losses_of(lanes: Sequence[LaneTerms], lane: Tensor, values: Tensor) -> list[Row]:
-    """Each lane's `loss`, and its parts as means over the rows that have them, NaN where none has.
+def losses_of(lanes: Sequence[LaneObjective], lane: Tensor, values: TermValues) -> list[Row]:
+    """Each lane's `loss`, and its terms as means over the rows that have them, NaN where none has.
 
     Args:
-        lane: of each row [N]; values: the rows' terms [N, len(PARTS)], as `step.backward` returns them.
+        lane: of each row [N]; values: the rows' terms, as `step.backward` returns them.
     """
-    losses = []
+    table, losses = torch.stack(list(values.values()), 1), []
     for terms in lanes:
-        own = values[lane == terms.index].double()
-        loss = (own.nan_to_num(0.0).sum(0) / len(own) * torch.tensor(terms.weights, dtype=own.dtype)).sum()
-        means = own.nanmean(0).tolist()
-        losses.append({"loss": float(loss)} | {f"loss_{p}": v for p, v in zip(PARTS, means, strict=True)})
+        own = table[lane == terms.index].double()
+        weights = torch.tensor(list(terms.weights.values()), dtype=own.dtype)
+        loss = (own.nan_to_num(0.0).sum(0) / len(own) * weights).sum()
+        means = zip(values, own.nanmean(0).tolist(), strict=True)
+        losses.append({"loss": float(loss)} | {f"loss_{term.name}": mean for term, mean in means})
     return losses

@@ -24,7 +24,8 @@ from scoft_hpc.data.negatives.registry import SOURCES
 from scoft_hpc.data.negatives.way import Way
 from scoft_hpc.data.streams import stream
 from scoft_hpc.inputs.dataset import Pair
-from scoft_hpc.models.base import Base
+from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.room import Room
 from scoft_hpc.study.interrupt import Stop
 
@@ -51,7 +52,7 @@ class Negative:
 
 @torch.no_grad()
 def draw(
-    base: Base, pairs: Sequence[Pair], settings: Negatives, model: Model, cache: Path, stop: Stop
+    base: DiffusionModel, pairs: Sequence[Pair], settings: Negatives, model: Model, cache: Path, stop: Stop
 ) -> list[list[Path]]:
     """Draw those of the `per_positive` negatives of each pair that are not there; return their files, pair by pair.
 
@@ -79,7 +80,9 @@ def folder_of(settings: Negatives, model: Model, cache: Path) -> Path:
     return cache / f"negatives-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
 
 
-def _draw(base: Base, missing: Sequence[Negative], settings: Negatives, resolution: int, stop: Stop) -> None:
+def _draw(
+    base: DiffusionModel, missing: Sequence[Negative], settings: Negatives, resolution: int, stop: Stop
+) -> None:
     stop.check()
     way, null = SOURCES[settings.source](base, settings), base.encode_text([""])
     room, left = Room(max(1, min(BATCH, PIXELS // resolution**2))), list(missing)
@@ -90,7 +93,13 @@ def _draw(base: Base, missing: Sequence[Negative], settings: Negatives, resoluti
 
 
 def _some(
-    base: Base, way: Way, null: Tensor, left: Sequence[Negative], seed: int, resolution: int, rows: int | None
+    base: DiffusionModel,
+    way: Way,
+    null: Conditioning,
+    left: Sequence[Negative],
+    seed: int,
+    resolution: int,
+    rows: int | None,
 ) -> int:
     """Draw the first `rows` of the negatives; return how many that are."""
     some = left[:rows]
@@ -111,8 +120,6 @@ def _name(pair: Pair) -> str:
     return hashlib.sha256(f"{image}\0{pair.text}".encode()).hexdigest()[:16]
 
 
-def _noise(base: Base, one: Negative, seed: int, resolution: int) -> Tensor:
-    config = base.vae.config
-    size = resolution // 2 ** (len(config.block_out_channels) - 1)
-    shape = (config.latent_channels, size, size)
-    return torch.randn(shape, generator=stream(seed, "negative", one.name, one.k))
+def _noise(base: DiffusionModel, one: Negative, seed: int, resolution: int) -> Tensor:
+    rng = stream(seed, "negative", one.name, one.k)
+    return torch.randn(base.latent_shape(resolution), generator=rng)

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from scoft_hpc.config.schema import Negatives
-from scoft_hpc.models.base import Base
+from scoft_hpc.models.conditioning import Conditioning
+from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.sampler import sample
 
 
 @dataclass(frozen=True)
 class Img2Img:
-    base: Base
+    base: DiffusionModel
     settings: Negatives
 
-    def __call__(self, x: Tensor, text: Tensor, null: Tensor, noise: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, text: Conditioning, null: Conditioning, noise: Tensor) -> Tensor:
         return sample(
             self.base,
             text,
@@ -27,6 +28,6 @@ class Img2Img:
             noise,
             steps=self.settings.steps,
             guidance=self.settings.guidance,
-            start=self.base.moments(x)[:, 0],
+            start=self.base.encode_images(x)[:, 0],
             strength=self.settings.strength,
         )

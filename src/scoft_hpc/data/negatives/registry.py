@@ -9,9 +9,9 @@ from scoft_hpc.data.negatives.depth import Depth
 from scoft_hpc.data.negatives.img2img import Img2Img
 from scoft_hpc.data.negatives.txt2img import Txt2Img
 from scoft_hpc.data.negatives.way import Way
-from scoft_hpc.models.base import Base
+from scoft_hpc.models.diffusion_model import DiffusionModel
 
-SOURCES: dict[NegativeSource, Callable[[Base, Negatives], Way]] = {
+SOURCES: dict[NegativeSource, Callable[[DiffusionModel, Negatives], Way]] = {
     NegativeSource.txt2img: Txt2Img,
     NegativeSource.img2img: Img2Img,
     NegativeSource.depth: Depth,

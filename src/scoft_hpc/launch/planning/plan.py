@@ -22,7 +22,7 @@ from scoft_hpc.config.schema import Data, Evaluation, NegativeSource, RunConfig,
 from scoft_hpc.config.setting import lineage
 from scoft_hpc.errors import ConfigError, DataError
 from scoft_hpc.inputs import data_root, dataset, external_images, prompts
-from scoft_hpc.inputs.checkpoints import base_model
+from scoft_hpc.inputs.checkpoints import families
 from scoft_hpc.inputs.checkpoints.distances import resolve as resolve_networks
 from scoft_hpc.inputs.checkpoints.embedders import resolve as resolve_judges
 from scoft_hpc.inputs.checkpoints.negatives import faults as foreign
@@ -144,7 +144,7 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
         ConfigError: for all weights that are not there or cannot be used, at once.
     """
     faults: list[str] = []
-    models = {model: _collect(faults, base_model.resolve, model) for model in {arm.model for arm in arms}}
+    models = {model: _collect(faults, families.resolve, model) for model in {arm.model for arm in arms}}
     judges = {one: _collect(faults, resolve_judges, one) for one in {arm.scoring for arm in arms}}
     done = []
     for arm in arms:
@@ -161,7 +161,8 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
                 arm, model=model, data=data, objective=objective, evaluation=evaluation, scoring=scoring
             )
             done.append(replace(arm, output=str(output)))
-            faults += base_model.sampling_faults(model, _sampling_steps(arm))
+            faults += families.faults(arm)
+            faults += families.sampling_faults(model, _sampling_steps(arm))
             if negatives.digest:
                 faults += foreign(negatives, Path(model.path))
     if faults:

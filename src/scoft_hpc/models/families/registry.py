@@ -1,0 +1,30 @@
+"""The families of base models: each is a file here, and one without torch in `inputs.checkpoints.families`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from scoft_hpc.config.schema import Model
+from scoft_hpc.models.diffusion_model import DiffusionModel
+from scoft_hpc.models.families import stable_diffusion
+
+FAMILIES: dict[str, Callable[[Model, torch.device], DiffusionModel]] = {
+    "stable_diffusion": stable_diffusion.load,
+}
+"""How a resolved model is loaded, by `model.family`."""
+
+
+def load_model(model: Model, device: torch.device) -> DiffusionModel:
+    """The resolved model (`inputs.checkpoints.families`) on the device, in its precision; nothing is downloaded.
+
+    Raises:
+        ConfigError: if the files lack tensors, or have others than the architecture.
+    """
+    for library in (diffusers_logging, transformers_logging):  # a job's log is for what concerns the run
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    return FAMILIES[model.family](model, device)

@@ -1,0 +1,73 @@
+"""How a family is guided: by a second call under the null text, or by a scale that the network takes as an input."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+from torch import Tensor
+
+from scoft_hpc.models.conditioning import Conditioning
+
+
+class Guidance(Enum):
+    """What a guidance scale g does.
+
+    classifier_free: out = null + g (caption - null), from two calls (Ho & Salimans 2022).
+    embedded: one call whose conditioning carries g, as guidance-distilled models have it.
+    """
+
+    classifier_free = "classifier_free"
+    embedded = "embedded"
+
+    def conditioning(self, text: Conditioning, scale: float) -> Conditioning:
+        """What the call under the text is conditioned on when it is guided."""
+        return text.with_guidance(scale) if self is Guidance.embedded else text
+
+    def gain(self, scale: float) -> float:
+        """d (guided output) / d (output of the call under the text)."""
+        return 1.0 if self is Guidance.embedded else scale
+
+    def second(self, text: Conditioning, null: Conditioning, scale: float) -> Conditioning:
+        """What `combine` needs a prediction under, given one under the plain text [N]."""
+        return text.with_guidance(scale) if self is Guidance.embedded else null.expand(len(text))
+
+    def combine(self, out: Tensor, second: Tensor, scale: float) -> Tensor:
+        """The guided output of predictions under the plain text and under `second`."""
+        return second if self is Guidance.embedded else second + scale * (out - second)
+
+
+class Guided(Protocol):
+    """What `predict_guided` needs of a model."""
+
+    @property
+    def guidance(self) -> Guidance: ...
+
+    def predict(
+        self, z_t: Tensor, t: Tensor, conditioning: Conditioning, lane: Tensor | None = None
+    ) -> Tensor: ...
+
+
+def predict_guided(
+    model: Guided,
+    z_t: Tensor,
+    t: Tensor,
+    text: Conditioning,
+    null: Conditioning,
+    scale: float,
+    lane: Tensor | None = None,
+) -> Tensor:
+    """The guided output [N, C, h, w], in one call of the network.
+
+    Args:
+        z_t: [N, C, h, w]; t: [N].
+        text: conditioning of the texts [N]; null: of the empty text [1].
+        lane: the adapter of each row [N]; None for the base model alone.
+    """
+    if model.guidance is Guidance.embedded:
+        return model.predict(z_t, t, text.with_guidance(scale), lane)
+    both = Conditioning.cat([text, null.expand(len(text))])
+    out, unguided = model.predict(
+        z_t.repeat(2, 1, 1, 1), t.repeat(2), both, None if lane is None else lane.repeat(2)
+    ).chunk(2)
+    return Guidance.classifier_free.combine(out, unguided, scale)
