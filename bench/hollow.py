@@ -29,7 +29,7 @@ from scoft_hpc.models.random import tokenizer
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.perceptual.vgg import VggDistance, vgg16_features
 from scoft_hpc.training.lane import Lane
-from scoft_hpc.training.step import LaneObjective, NamedDistance
+from scoft_hpc.training.objective import LaneObjective, NamedDistance
 
 META = torch.device("meta")
 SIZE = 512

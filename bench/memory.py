@@ -37,7 +37,7 @@ from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.text import plural
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
-from scoft_hpc.training.step import LaneObjective, NamedDistance
+from scoft_hpc.training.objective import LaneObjective, NamedDistance
 
 GB = 1e9
 

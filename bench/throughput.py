@@ -37,7 +37,7 @@ from scoft_hpc.models.families.stable_diffusion import StableDiffusion, load
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
-from scoft_hpc.training.step import LaneObjective, NamedDistance
+from scoft_hpc.training.objective import LaneObjective, NamedDistance
 
 CYCLE = 20
 LANES = (1, 4, 8, 16)

@@ -19,7 +19,7 @@ from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import Training
-from scoft_hpc.training.step import LaneObjective, NamedDistance
+from scoft_hpc.training.objective import LaneObjective, NamedDistance
 
 TEXT = 16
 

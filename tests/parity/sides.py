@@ -25,7 +25,8 @@ from scoft_hpc.perceptual.vgg import VggDistance
 from scoft_hpc.study.metrics_log import Row
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import losses_of
-from scoft_hpc.training.step import LaneObjective, NamedDistance, backward, concatenate_values
+from scoft_hpc.training.objective import LaneObjective, NamedDistance
+from scoft_hpc.training.step import backward, concatenate_values
 
 PAIRS = 6
 UPDATES, BATCH, EVERY = 5, 4, 3

@@ -14,7 +14,8 @@ from scoft_hpc.config.schema import Gradient, Lora, Variant
 from scoft_hpc.config.terms import Term
 from scoft_hpc.data.batch import TargetNames, sample_batch
 from scoft_hpc.models.guidance import Guidance
-from scoft_hpc.training.step import LaneObjective, backward
+from scoft_hpc.training.objective import LaneObjective
+from scoft_hpc.training.step import backward
 from tiny_flow import TinyFlow
 
 STEPS, SCALE = 4, 3.5

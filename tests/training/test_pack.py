@@ -18,7 +18,7 @@ from scoft_hpc.study.interrupt import Interrupted, Stop
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import learning_rate
 from scoft_hpc.training.loop import Training, gradients, interval, train
-from scoft_hpc.training.step import NamedDistance
+from scoft_hpc.training.objective import NamedDistance
 
 MIXED = [
     tiny.config(Variant.ldm),

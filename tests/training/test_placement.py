@@ -17,7 +17,8 @@ from scoft_hpc.config.terms import Term
 from scoft_hpc.data.batch import concatenate
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.training.lane import Lane
-from scoft_hpc.training.step import LaneObjective, backward
+from scoft_hpc.training.objective import LaneObjective
+from scoft_hpc.training.step import backward
 
 META = torch.device("meta")
 LANES = [

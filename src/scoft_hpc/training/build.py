@@ -29,7 +29,7 @@ from scoft_hpc.study.interrupt import Stop
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import Training
-from scoft_hpc.training.step import LaneObjective, NamedDistance
+from scoft_hpc.training.objective import LaneObjective, NamedDistance
 
 log = logging.getLogger(__name__)
 

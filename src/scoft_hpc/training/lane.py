@@ -16,8 +16,8 @@ from scoft_hpc.data.streams import stream
 from scoft_hpc.diffusion.noise_process import NoiseProcess
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.training import checkpoint
+from scoft_hpc.training.objective import LaneObjective
 from scoft_hpc.training.scaler import SMALLEST, LossScale
-from scoft_hpc.training.step import LaneObjective
 
 
 class Lane:

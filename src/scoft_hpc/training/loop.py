@@ -19,7 +19,8 @@ from scoft_hpc.study.metrics_log import STEP, Journal, Row
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import Lane
-from scoft_hpc.training.step import LaneObjective, TermValues, backward, concatenate_values
+from scoft_hpc.training.objective import LaneObjective
+from scoft_hpc.training.step import TermValues, backward, concatenate_values
 
 log = logging.getLogger(__name__)
 RARER = 10

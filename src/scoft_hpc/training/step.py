@@ -6,71 +6,30 @@ Each row is one of the authors' micro-steps, and a lane's loss is the mean over 
 accumulation, taken as one batch. The rollout's graph is cut at z_0: the decoder and the distances run backward first,
 a few rows at a time, and hand their gradient to the one kept call of the denoiser, so the two never hold their
 activations at full batch together.
-
-A new term on images is its equation in `losses/`, its weight and variants in `config.terms`, and a row of IMAGE_TERMS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from scoft_hpc.config.schema import Form, Objective, Variant
-from scoft_hpc.config.terms import TERMS, Term, weight_of
-from scoft_hpc.data.batch import Batch, PerceptualTargets, TargetNames
+from scoft_hpc.config.schema import Objective
+from scoft_hpc.config.terms import Term
+from scoft_hpc.data.batch import Batch
 from scoft_hpc.diffusion.rollout import Rollout, attach, rollout
-from scoft_hpc.losses.contrastive import l_c_official, l_c_triplet, similarities
 from scoft_hpc.losses.denoising import l_ldm
 from scoft_hpc.losses.memorization import l_m
-from scoft_hpc.losses.perceptual import Distance, l_p
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.guidance import Guidance, predict_guided
 from scoft_hpc.models.lora import LoraStack
+from scoft_hpc.training.image_terms import image_terms
+from scoft_hpc.training.objective import LaneObjective
 
 TermValues = dict[Term, Tensor]
 """Every term's values of some rows [N], in the order of `Term`."""
-
-
-class NamedDistance(NamedTuple):
-    """A distance and the name under which its targets are cached."""
-
-    name: str
-    distance: Distance
-
-
-@dataclass(frozen=True)
-class LaneObjective:
-    """What one lane trains on.
-
-    Attributes:
-        index: the lane's number in the stacked LoRA.
-        s: the distance S; None for a variant without rollouts. vgg: the VGG distance, None where its weight is 0.
-    """
-
-    index: int
-    variant: Variant
-    objective: Objective
-    s: NamedDistance | None = None
-    vgg: NamedDistance | None = None
-
-    def has(self, term: Term) -> bool:
-        """Whether the lane's loss has the term; VGG only where its weight is not 0."""
-        return term in TERMS[self.variant] and (term is not Term.vgg or self.vgg is not None)
-
-    @property
-    def target_names(self) -> TargetNames:
-        """What its rollouts are compared to."""
-        return TargetNames(self.s and self.s.name, self.vgg and self.vgg.name, self.has(Term.c))
-
-    @property
-    def weights(self) -> dict[Term, float]:
-        """Of every term, whether the lane has it or not."""
-        return {term: weight_of(term, self.objective) for term in Term}
 
 
 def backward(
@@ -209,93 +168,9 @@ def _image_space_gradient(
         z = z_0[first:end].detach().requires_grad_()
         x_hat = base.decode(z)
         loss = x_hat.new_zeros(())
-        for term, rows, value in _image_terms(by_index, list(batch.targets_of(first, end)), x_hat):
+        for term, rows, value in image_terms(by_index, list(batch.targets_of(first, end)), x_hat):
             of_batch = batch.active[first:end][rows]
             loss = loss + (weight[term][of_batch] * value).sum()
             values[term][of_batch] = value.detach()
         (gradient[first:end],) = torch.autograd.grad(loss, z)
     return gradient
-
-
-@dataclass(frozen=True)
-class _LaneSlice:
-    """A lane, where its images are in a batch of them, and what they are compared to."""
-
-    lane: LaneObjective
-    rows: slice
-    targets: PerceptualTargets
-
-
-@dataclass(frozen=True)
-class _ImageTerm:
-    """A term on decoded images: the distance that it takes of a lane, and its values [M] of lanes that share it.
-
-    The arguments of `values`: the distance, the lanes' images [M, 3, H, W], the lanes, and the images' seeds [M].
-    """
-
-    distance: Callable[[LaneObjective], NamedDistance | None]
-    values: Callable[[Distance, Tensor, Sequence[_LaneSlice], Tensor], Tensor]
-
-
-def _image_terms(
-    by_index: Mapping[int, LaneObjective],
-    targets: Sequence[tuple[int, slice, PerceptualTargets]],
-    x_hat: Tensor,
-) -> list[tuple[Term, Tensor, Tensor]]:
-    """The terms on images x_hat as (term, rows, values); lanes that share a distance go through it in one call."""
-    groups: dict[tuple[Term, NamedDistance, int], list[_LaneSlice]] = {}
-    for index, where, lane_targets in targets:
-        part = _LaneSlice(by_index[index], where, lane_targets)
-        for term, image_term in IMAGE_TERMS.items():
-            distance = image_term.distance(part.lane)
-            if part.lane.has(term) and distance is not None:
-                groups.setdefault((term, distance, _negatives(term, part)), []).append(part)
-    found = []
-    for (term, named, _), parts in groups.items():
-        rows = torch.cat([torch.arange(part.rows.start, part.rows.stop) for part in parts])
-        seeds = torch.cat([part.targets.seeds for part in parts])
-        found.append((term, rows, IMAGE_TERMS[term].values(named.distance, x_hat[rows], parts, seeds)))
-    return found
-
-
-def _negatives(term: Term, part: _LaneSlice) -> int:
-    """How many negatives an image of the lane is compared to: lanes with other numbers go through the network apart."""
-    return part.targets.negative.shape[1] if term is Term.c and part.targets.negative is not None else 0
-
-
-def _l_p(distance: Distance, x_hat: Tensor, parts: Sequence[_LaneSlice], seeds: Tensor) -> Tensor:
-    return l_p(distance, x_hat, torch.cat([part.targets.positive for part in parts]), seeds)
-
-
-def _vgg(distance: Distance, x_hat: Tensor, parts: Sequence[_LaneSlice], seeds: Tensor) -> Tensor:
-    return l_p(distance, x_hat, _joined(part.targets.vgg for part in parts), seeds)
-
-
-def _l_c(distance: Distance, x_hat: Tensor, parts: Sequence[_LaneSlice], seeds: Tensor) -> Tensor:
-    """L_C of the lanes' images, each in its lane's form."""
-    positive = torch.cat([part.targets.positive for part in parts])
-    negative = _joined(part.targets.negative for part in parts)
-    present = _joined(part.targets.present for part in parts)
-    s_positive, s_negative = similarities(distance, x_hat, positive, negative, seeds)
-    terms, at = [], 0
-    for part in parts:
-        rows, w = slice(at, at := at + part.rows.stop - part.rows.start), part.lane.objective
-        s = s_positive[rows], s_negative[rows], present[rows]
-        if w.form is Form.triplet:
-            terms.append(l_c_triplet(*s, lam=w.triplet_lambda, margin=w.triplet_margin))
-        else:
-            terms.append(l_c_official(*s))
-    return torch.cat(terms)
-
-
-def _joined(parts: Iterable[Tensor | None]) -> Tensor:
-    """Targets that every lane with the term has, one lane after another."""
-    return torch.cat([part for part in parts if part is not None])
-
-
-IMAGE_TERMS: dict[Term, _ImageTerm] = {
-    Term.p: _ImageTerm(lambda lane: lane.s, _l_p),
-    Term.c: _ImageTerm(lambda lane: lane.s, _l_c),
-    Term.vgg: _ImageTerm(lambda lane: lane.vgg, _vgg),
-}
-"""The terms on decoded images."""
