@@ -29,14 +29,20 @@ def program(command: str) -> str:
 def run_command(work: Callable[[], int]) -> int:
     """Return the exit code of `work`. A user error, Ctrl-C and a closed pipe end without a traceback."""
     try:
+        return report_errors(work)
+    except KeyboardInterrupt:
+        return CTRL_C
+
+
+def report_errors(work: Callable[[], int]) -> int:
+    """Return the exit code of `work`. A user error and a closed pipe end without a traceback."""
+    try:
         code = work()
         sys.stdout.flush()
         return code
     except ScoftError as error:
         print_error(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        return CTRL_C
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE

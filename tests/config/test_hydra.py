@@ -105,3 +105,13 @@ compose.compose("sweep", [])
 raise SystemExit("torch" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_closed_pipe_ends_without_a_traceback() -> None:
+    """As in `scoft-hpc sweep --help | true`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "scoft_hpc.sweep", "--help"]
+    ended = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, "")

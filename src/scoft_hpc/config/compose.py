@@ -30,7 +30,7 @@ from scoft_hpc.config import explain, nodes, products
 from scoft_hpc.config.commands import PrepareConfig, RewriteConfig, SweepConfig
 from scoft_hpc.config.plain import literal, plain
 from scoft_hpc.config.schema import RunConfig
-from scoft_hpc.console import print_error
+from scoft_hpc.console import print_error, report_errors
 from scoft_hpc.errors import ConfigError, ScoftError
 from scoft_hpc.study.stored_config import located, output_of, stored
 
@@ -76,19 +76,15 @@ Task = Callable[[Any, Sequence[str]], int]
 def command(name: str, task: Task, argv: Sequence[str] | None = None) -> int:
     """Run `task` on the config `name` (`train`, `sweep` …) composed from `argv`; return the exit code.
 
-    A user error is printed as a message, never as a traceback.
+    A user error is printed as a message, never as a traceback, and a closed pipe ends the command quietly.
 
     Args:
         argv: None stands for the words of this process.
     """
     words = sys.argv[1:] if argv is None else list(argv)
-    try:
-        if any(word.startswith("-") for word in words):
-            return _hydra_main(name, task, words)
-        return task(compose(name, words), words)
-    except ScoftError as error:
-        print_error(error)
-        return error.exit_code
+    if any(word.startswith("-") for word in words):
+        return report_errors(lambda: _hydra_main(name, task, words))
+    return report_errors(lambda: task(compose(name, words), words))
 
 
 def compose(name: str, overrides: Sequence[str], settings: Mapping[str, Any] = MappingProxyType({})) -> Any:
