@@ -26,14 +26,14 @@ test-quick: install
 	$(PYTEST) -m "not (slurm or browser or postgres or strace or slow)"
 
 # The lowest versions that pyproject.toml declares, in an environment of their own: the tests that use the libraries most,
-# adapters loaded by diffusers included, and a toy study. An old transformers reads CLIP's vocabulary in a way that tokenizers deprecates.
+# adapters loaded by diffusers included, and a toy study. Old versions may use what newer ones of other libraries deprecate.
 LOWEST_TESTS := tests/models/test_export.py tests/models/test_load.py tests/models/test_lora.py tests/losses tests/diffusion \
 	tests/training/test_passes.py tests/config/test_compose.py tests/config/test_identity.py tests/data/test_cache.py \
-	tests/results/test_table.py tests/results/test_tensorboard.py tests/launch/test_plan.py tests/inputs/checkpoints/test_scheduler_config.py tests/inputs/checkpoints/test_weights.py \
-	tests/human_eval/core/test_store.py
+	tests/results/test_table.py tests/results/test_tensorboard.py tests/launch/test_plan.py tests/inputs/test_chat.py \
+	tests/inputs/checkpoints/test_scheduler_config.py tests/inputs/checkpoints/test_weights.py tests/human_eval/core/test_store.py
 
 test-lowest: $(LOWEST)/installed
-	$(LOWEST)/bin/python -m pytest -W "ignore:Deprecated in 0.9.0:DeprecationWarning" $(LOWEST_TESTS)
+	$(LOWEST)/bin/python -m pytest -W ignore::DeprecationWarning $(LOWEST_TESTS)
 	rm -rf $(LOWEST)/outputs
 	$(LOWEST)/bin/python -m scoft_hpc.sweep culture=korea ablation=loss_terms train.steps=4 output=$(LOWEST)/outputs > $(LOWEST)/sweep.log
 	! grep 'W&B did not take' $(LOWEST)/sweep.log

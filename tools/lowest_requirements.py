@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-EXTRAS = ("adapter", "survey", "tensorboard", "tune")
+EXTRAS = ("adapter", "rewrite", "survey", "tensorboard", "tune")
 TOOLS = ("hypothesis", "pytest")
 BY_HAND = "torch"
 
