@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from invoke import invoke
 from scoft_hpc import cancel, retry, status
 from scoft_hpc.config.cluster import Cluster, Scheduler
 from scoft_hpc.errors import LaunchError
@@ -18,7 +19,7 @@ from scoft_hpc.results.gather import gather
 from scoft_hpc.study import costs, job_array
 from scoft_hpc.study.job_array import PREPARE
 from scoft_hpc.study.paths import StudyDir
-from sent import Slurm, ask, attempt, ids, line, send
+from sent import Slurm, attempt, ids, line, send
 from studies import plan_study
 
 
@@ -32,12 +33,8 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Slurm:
     return Slurm(monkeypatch)
 
 
-def estimated_by_status(
-    study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> float:
-    code, out, _ = ask(
-        status.main, monkeypatch, capsys, study.name, "--json", "--output", str(study.path.parent)
-    )
+def estimated_by_status(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> float:
+    code, out, _ = invoke(status.main, capsys, study.name, "--json", "--output", str(study.path.parent))
     assert code == 0
     return float(json.loads(out)["estimated_su"])
 
@@ -59,38 +56,38 @@ def spoil(study: StudyDir, name: str, how: str) -> Path:
 
 
 def test_a_run_repacked_with_a_new_one_counts_its_first_estimate(
-    study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    study: StudyDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (known,), (new,) = ids(study, "korea-ldm"), ids(study, "korea-mpc")
     send(study, 7, (known,), hours=0.5)
     send(study, 8, (known, new), hours=0.5)
     assert estimated_by_report(study) == pytest.approx(1.5)
-    assert estimated_by_status(study, monkeypatch, capsys) == pytest.approx(1.5)
+    assert estimated_by_status(study, capsys) == pytest.approx(1.5)
 
 
 def test_an_array_that_slurm_refused_was_not_estimated(
-    study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    study: StudyDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     send(study, 0, ids(study, "korea-ldm"), hours=0.5)
     assert estimated_by_report(study) == 0.0
-    assert estimated_by_status(study, monkeypatch, capsys) == 0.0
+    assert estimated_by_status(study, capsys) == 0.0
     send(study, 7, ids(study, "korea-ldm"), hours=1.0)
     assert estimated_by_report(study) == pytest.approx(2.0)
-    assert estimated_by_status(study, monkeypatch, capsys) == pytest.approx(2.0)
+    assert estimated_by_status(study, capsys) == pytest.approx(2.0)
 
 
 def test_a_culture_to_prepare_and_its_run_to_train_are_two_estimates(
-    study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    study: StudyDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     send(study, 6, ids(study, "korea-ldm"), stage=PREPARE, hours=0.25)
     send(study, 7, ids(study, "korea-ldm"), hours=1.0)
     assert estimated_by_report(study) == pytest.approx(2.5)
-    assert estimated_by_status(study, monkeypatch, capsys) == pytest.approx(2.5)
+    assert estimated_by_status(study, capsys) == pytest.approx(2.5)
 
 
 @pytest.mark.parametrize("how", ["torn", "of another version", "of another shape"])
 def test_an_array_that_cannot_be_read_is_a_note_and_all_else_is_read(
-    how: str, study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    how: str, study: StudyDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sound = send(study, 7, ids(study, "korea-ldm"), hours=1.0)
     attempt(study, sound, 0, ended=sound.created + 3600, code=0)
@@ -100,7 +97,7 @@ def test_an_array_that_cannot_be_read_is_a_note_and_all_else_is_read(
     assert [str(folder) in note for note in gathered.notes] == [True]
     assert costs.total(gathered.study.costs).estimated_su == pytest.approx(2.0)
     where = ("--output", str(study.path.parent))
-    code, out, _ = ask(status.main, monkeypatch, capsys, study.name, *where)
+    code, out, _ = invoke(status.main, capsys, study.name, *where)
     assert code == 0 and "of about 2.00 estimated" in out
     assert [str(folder) in told for told in out.splitlines() if told.startswith("note: ")] == [True]
 
@@ -112,7 +109,7 @@ def test_nothing_is_sent_or_cancelled_blindly_beside_an_array_that_cannot_be_rea
     folder = spoil(study, "train-7", "torn")
     where = ("--output", str(study.path.parent))
     for command in (retry.main, cancel.main):
-        code, out, err = ask(command, monkeypatch, capsys, study.name, *where)
+        code, out, err = invoke(command, capsys, study.name, *where)
         assert code != 0 and str(folder) in err and "machine" not in err and not queue.cancelled, out + err
     monkeypatch.setattr(client, "require", lambda: None)
     with pytest.raises(LaunchError, match="Nothing was sent"):
@@ -123,13 +120,11 @@ def test_nothing_is_sent_or_cancelled_blindly_beside_an_array_that_cannot_be_rea
 
 
 def test_what_is_known_can_be_cancelled_beside_an_array_that_cannot_be_read(
-    study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], queue: Slurm
+    study: StudyDir, capsys: pytest.CaptureFixture[str], queue: Slurm
 ) -> None:
     send(study, 7, ids(study, "korea-ldm"))
     send(study, 8, ids(study, "china-ldm"))
     folder = spoil(study, "train-8", "torn")
     queue.holds(line("7_0", "PENDING", "Priority"), line("8_0", "PENDING", "Priority"))
-    code, out, err = ask(
-        cancel.main, monkeypatch, capsys, study.name, "--yes", "--output", str(study.path.parent)
-    )
+    code, out, err = invoke(cancel.main, capsys, study.name, "--yes", "--output", str(study.path.parent))
     assert code == 0 and queue.cancelled == ["7_0"] and str(folder) in out + err
