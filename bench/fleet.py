@@ -1,4 +1,4 @@
-"""What it costs to handle 1,000 runs from a login node, on a real Slurm; writes docs/fleet-numbers.md.
+"""What it costs to manage 1,000 runs from a login node, on a real Slurm; writes docs/fleet-numbers.md.
 
     python bench/fleet.py [--repeat 3]
 
@@ -83,9 +83,9 @@ class Fleet:
         """Each with the goal that it is measured against, in the order of a study's life."""
         self._machine.run("scontrol", "update", "partition=GPU-shared", "state=down")
         outputs = [self._prompt.folder / f"plan-{n}" for n in range(self._repeat)]
-        yield Figure("plan, in a new output folder", 2, [self._plan(output) for output in outputs])
+        yield Figure("plan, in a new output directory", 2, [self._plan(output) for output in outputs])
         yield Figure("plan again", 2, [self._plan(outputs[0]) for _ in outputs])
-        yield Figure("submit 1,000 array tasks (a run each)", 5, self._submits(1))
+        yield Figure("submit 1,000 array tasks (one run each)", 5, self._submits(1))
         yield Figure("submit 200 array tasks (packs of five)", 5, self._submits(5))
         output = self._output(5, self._repeat - 1)
         rounds = [self._type("status", "--output", str(output)) for _ in outputs]

@@ -154,7 +154,9 @@ class Hydra(Launcher):
     def outcome(self, folder: Path, sent: Taken, env: Env) -> Killed:
         """The launcher returns all values or raises for one, and then the sweep has none."""
         results = JOBS if sent.code == 0 else 0
-        return Killed(slept(folder), results, sent.code, _complaint(sent.output), "none: all jobs anew", None)
+        return Killed(
+            slept(folder), results, sent.code, _complaint(sent.output), "none: submit all jobs again", None
+        )
 
 
 class Submitit(Launcher):
@@ -169,7 +171,7 @@ class Submitit(Launcher):
         told = self._prompt.run(*words, expected=None, **env)
         results = int(told.last_line.split()[0])
         says = _complaint(told.output)
-        return Killed(slept(folder), results, sent.code, says, "none: a script of one's own", None)
+        return Killed(slept(folder), results, sent.code, says, "none: write a script", None)
 
     def _words(self, verb: str, folder: Path, *rest: str) -> list[str]:
         return [sys.executable, str(SCRIPTS / "through_submitit.py"), verb, f"{folder}/submitit", *rest]

@@ -1,14 +1,15 @@
 #!/bin/bash
-# Fetch what jobs need and cannot fetch, on a machine with internet (a login node, or a job of prepare.sbatch).
+# Download what jobs need and cannot download, on a machine with internet (a login node, or a job of prepare.sbatch).
 #
 #     bash sbatch/fetch.sh weights CompVis/stable-diffusion-v1-4 "$PROJECT/models/sd-1-4"
 #     bash sbatch/fetch.sh wheels "$PROJECT/wheels"
 #
-# Weights: a model's repository on the Hugging Face Hub into a folder, which model.path= then names. Interrupted, the
-# same line continues. Wheels: what the checkout installs, for `pip install --no-index --find-links FOLDER -e .` where
-# there is no internet; what follows goes to pip, such as torch==2.13.0 and the --index-url of a CUDA build.
+# weights: downloads a model's repository from the Hugging Face Hub to a directory, for model.path=. If interrupted, the
+# same command continues. wheels: downloads what the checkout installs, for
+# `pip install --no-index --find-links FOLDER -e .` where there is no internet. Further arguments are passed to pip, such
+# as torch==2.13.0 and the --index-url of a CUDA build.
 
-# ---- edit here: where Python is ----
+# ---- edit here: the path of Python ----
 PYTHON=${PYTHON:-${SLURM_SUBMIT_DIR:-$PWD}/.venv/bin/python}
 # ---- up to here ----
 
@@ -16,7 +17,7 @@ set -euo pipefail
 
 case "${1:-} $#" in
     "weights 3")
-        # Of each weight one file: the pipeline's own, as safetensors. Copies in other formats stay behind.
+        # One file per weight: the pipeline's own, as safetensors. Copies in other formats are not downloaded.
         HF_HUB_OFFLINE=0 exec "$(dirname "$PYTHON")/hf" download "$2" --local-dir "$3" \
             --include "model_index.json" --include "*/*.json" --include "*/*.txt" --include "*/*.safetensors" \
             --exclude "*.fp16.*" --exclude "*.non_ema.*" --exclude "safety_checker/*"
