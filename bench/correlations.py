@@ -1,4 +1,4 @@
-"""How often the intervals of a rank correlation over runs cover, in simulated studies; printed by intervals.py."""
+"""Coverage of the intervals of a rank correlation over runs, in simulated studies; used by intervals.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from scoft_hpc.results.tracking import overall, spearman, within
 VARIANTS = np.array([0.0, 1.0, 1.2, 1.7, 2.0])
 """The truth of each variant, in the mean."""
 SEEDS, REDRAWN = 3, 400
-METHODS = ("ours, over all runs", "bootstrap of cultures", "bootstrap of runs", "ours, within cultures")
+METHODS = (
+    "reported, over all runs",
+    "bootstrap of cultures",
+    "bootstrap of runs",
+    "reported, within cultures",
+)
 
 
 @dataclass(frozen=True)
@@ -26,9 +31,9 @@ class World:
 
 WORLDS = (
     World("a good metric", 0.2, 0.3),
-    World("a middling one", 0.5, 0.8),
-    World("a poor one", 0.5, 2.0),
-    World("a good one, of another scale in each culture", 2.0, 0.8),
+    World("a mediocre metric", 0.5, 0.8),
+    World("a poor metric", 0.5, 2.0),
+    World("a good metric with another scale in each culture", 2.0, 0.8),
 )
 
 

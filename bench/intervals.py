@@ -1,4 +1,4 @@
-"""How often intervals cover and tests find what is not there, in simulated studies: writes docs/statistics.md.
+"""Coverage of intervals and false positives of tests in simulated studies: writes docs/statistics.md.
 
     python bench/intervals.py [--studies 4000]
 
@@ -95,7 +95,7 @@ def _counted(rng: np.random.Generator, noise: Array, mean: float, alike: float) 
 
 MEANS = (
     Scenario("normal, cultures differ", normal(1, 0.3, 0.5), 0.0),
-    Scenario("normal, they hardly do", normal(0.05, 0.05, 1), 0.0),
+    Scenario("normal, cultures hardly differ", normal(0.05, 0.05, 1), 0.0),
     Scenario("share .50, spread out", share(0.5, 4), 0.5, (0.0, 1.0)),
     Scenario("share .10", share(0.1, 10), 0.1, (0.0, 1.0)),
     Scenario("share .05", share(0.05, 10), 0.05, (0.0, 1.0)),
@@ -107,7 +107,7 @@ MEANS = (
 )
 NULLS = (
     Scenario("normal, cultures differ", normal(1, 0.3, 0.5), 0.0),
-    Scenario("normal, they hardly do", normal(0.05, 0.05, 1), 0.0),
+    Scenario("normal, cultures hardly differ", normal(0.05, 0.05, 1), 0.0),
     Scenario("shares of .30", difference(0.3, 0.3, 10), 0.0, (-1.0, 1.0)),
     Scenario("shares of .05", difference(0.05, 0.05, 10), 0.0, (-1.0, 1.0)),
     Scenario("shares of .02", difference(0.02, 0.02, 20), 0.0, (-1.0, 1.0)),

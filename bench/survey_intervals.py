@@ -1,9 +1,9 @@
-"""How often the intervals of a survey's analysis cover and its test finds what is not there: the tables of
-docs/survey-analysis.md, printed.
+"""Print the tables of docs/survey-analysis.md: coverage of the survey's intervals and false positives of its test.
 
     python bench/survey_intervals.py [--surveys 1000]
 
-Raters are drawn from a population with a known truth, which is the analysis of 3,000 of them. The draws are seeded.
+Raters are drawn from a population. Its true values are those that the analysis finds for 3,000 raters. The draws are
+seeded.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ POPULATIONS = (
     Population("raters alike", (-1.0, -0.3, 0.3, 1.0), 0.0),
     Population("raters differ", (-1.0, -0.3, 0.3, 1.0), 0.5),
     Population("raters differ widely", (-1.0, -0.3, 0.3, 1.0), 1.5),
-    Population("one nearly always wins", (-1.5, -1.0, -0.5, 3.0), 0.5),
+    Population("one system nearly always wins", (-1.5, -1.0, -0.5, 3.0), 0.5),
 )
 NULLS = (
     Population("raters alike", (0.0, 0.0, 0.0, 0.0), 0.0, page=0.0),

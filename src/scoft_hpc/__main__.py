@@ -12,58 +12,70 @@ from scoft_hpc.text import did_you_mean
 COMMANDS: dict[str, tuple[str, str]] = {
     "sweep": (
         "scoft_hpc.sweep",
-        "Run a study: an ablation for cultures and seeds, packed and sent; ends with table and report.",
+        "Run a study: plan an ablation over cultures and seeds, pack and submit its runs, write table and report.",
     ),
     "train": (
         "scoft_hpc.train",
-        "Run one run alone, in this process, with a progress bar: the local debug run.",
+        "Train one run alone in this process, with a progress bar: for local debugging.",
     ),
     "prepare": (
         "scoft_hpc.prepare",
-        "Make cultures ready for a study: checked, captioned, documented, and what training needs made before it.",
+        "Prepare cultures for a study: check and caption the images, write the documents, and make the caches.",
     ),
     "rewrite": (
         "scoft_hpc.rewrite",
-        "Have a language model rewrite the evaluation prompts, for a baseline that is told more of the culture.",
+        "Rewrite the evaluation prompts with a language model to say more about the culture, for a baseline.",
     ),
     "evaluate": (
         "scoft_hpc.evaluate",
-        "Score the samples of finished runs again, by other metrics or networks; nothing is trained or drawn.",
+        "Score the samples of finished runs again with other metrics or networks, without training or sampling.",
     ),
     "status": (
         "scoft_hpc.status",
-        "How far a study is: culture by variant, its jobs, its cost, and what broke.",
+        "Show a study's progress by culture and variant, its jobs, its cost and its failures.",
     ),
-    "logs": ("scoft_hpc.logs", "What a run's last job printed."),
+    "logs": (
+        "scoft_hpc.logs",
+        "Print the log of a run's last job.",
+    ),
     "why": (
         "scoft_hpc.why",
-        "Why a run is as it is, and what to do: cause, attempts, what happens next, and the end of its log.",
+        "Explain a run's state: cause, attempts, what happens next, what to do, and the end of its log.",
     ),
     "cancel": (
         "scoft_hpc.cancel",
-        "Stop runs: their jobs save and end, and whatever waits leaves the queue.",
+        "Stop runs: running jobs save and end, waiting jobs leave the queue.",
     ),
-    "retry": ("scoft_hpc.retry", "Send failed and lost runs again, as the rest of the study was sent."),
-    "mirror": ("scoft_hpc.mirror", "Curves of a study while it runs, sent to W&B or TensorBoard."),
+    "retry": (
+        "scoft_hpc.retry",
+        "Submit failed and lost runs again, with the settings of the study's submission.",
+    ),
+    "mirror": (
+        "scoft_hpc.mirror",
+        "Send a running study's curves to W&B or TensorBoard.",
+    ),
     "gather": (
         "scoft_hpc.gather",
-        "The results of a study, gathered from disk at any time: table, report and W&B.",
+        "Gather a study's results from disk at any time: table, report and W&B.",
     ),
     "survey": (
         "scoft_hpc.survey",
-        "People judge a study's images: pages drawn, a web application for raters, and what they found.",
+        "People judge a study's images: draw pages, serve them to raters, analyse the answers.",
     ),
     "doctor": (
         "scoft_hpc.doctor",
-        "Probe the place that a sweep would run in: Slurm, disk, GPU, network; say what to change. Nothing is sent.",
+        "Check Slurm, disk, GPU and network before a sweep, and say what to change; nothing is submitted.",
     ),
     "execute": (
         "scoft_hpc.execute",
-        "Take planned run directories to their results, as one pack: what a job does.",
+        "Train, sample and score planned run directories as one pack: what a job does.",
     ),
-    "job": ("scoft_hpc.job", "What a task of Slurm runs; not for typing."),
+    "job": (
+        "scoft_hpc.job",
+        "Run one Slurm array task; jobs call it, users do not.",
+    ),
 }
-"""Each command's module, which is imported only when it is called, and what it does."""
+"""Command -> its module, which is imported only when the command is called, and a summary for `--help`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,7 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"scoft-hpc {__version__}")
         return 0
     if name not in COMMANDS:
-        print(f"error: there is no verb {name!r}{did_you_mean(name, COMMANDS)}\n\n{_help()}", file=sys.stderr)
+        print(
+            f"error: there is no command {name!r}{did_you_mean(name, COMMANDS)}\n\n{_help()}", file=sys.stderr
+        )
         return 2
     module, _ = COMMANDS[name]
     return int(importlib.import_module(module).main(rest))
@@ -84,9 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _help() -> str:
     lines = [f"  {name:<10}{summary}" for name, (_, summary) in COMMANDS.items()]
-    return "\n".join(
-        ["usage: scoft-hpc VERB [words]", "", *lines, "", "scoft-hpc VERB --help tells more of one."]
-    )
+    usage = "usage: scoft-hpc COMMAND [arguments]"
+    return "\n".join([usage, "", *lines, "", "scoft-hpc COMMAND --help describes one command."])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Stop runs: their jobs save and end, and whatever waits leaves the queue.
+"""Stop runs: running jobs save and end, waiting jobs leave the queue.
 
     python -m scoft_hpc.cancel [STUDY] [RUN ...] [culture=korea variant=mpc] [--yes]
 
-A job holds a pack of runs, so that the others of a pack stop too. What was stopped is sent again by the sweep or by
-`retry`, and continues from its last save.
+A job holds a pack of runs, so the other runs of the pack stop too. The sweep or `retry` submits stopped runs again;
+they continue from their last save.
 """
 
 from __future__ import annotations

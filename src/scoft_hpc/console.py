@@ -1,4 +1,4 @@
-"""What all commands share: their name in usage lines, lines and errors on the terminal, and exit codes."""
+"""What all commands share: program names in usage lines, terminal output, error messages, and exit codes."""
 
 from __future__ import annotations
 

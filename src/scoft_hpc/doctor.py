@@ -1,8 +1,8 @@
-"""Probe the place that a sweep would run in: Slurm, disk, GPU, network; say what to change. Nothing is sent.
+"""Check Slurm, disk, GPU and network before a sweep, and say what to change; nothing is submitted.
 
     python -m scoft_hpc.doctor cluster=bridges2 cluster.account=GRANT
 
-takes the words of a sweep. Exit code 3 tells of a fault that would keep the sweep from running.
+takes the overrides of a sweep. Exit code 3 reports a fault that would prevent the sweep from running.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""The errors that a person can cause or meet, each with the exit code of the command that ends on it.
+"""Errors that a user can cause or encounter, each with the exit code of the command that it ends.
 
     ScoftError
     ├── ConfigError   2   a setting is unknown, of the wrong type, or does not fit another
-    ├── DataError     2   a culture's folder, row or image cannot be used
-    ├── LaunchError   3   a study cannot be planned, written or sent
-    ├── RunError      4   a run failed while it trained, generated or was scored
-    └── RatingError   5   a survey cannot be drawn or answered as it stands
-        ├── FullError     a culture has as many raters as are wanted
+    ├── DataError     2   a culture's directory, row or image cannot be used
+    ├── LaunchError   3   a study cannot be planned, written or submitted
+    ├── RunError      4   a run failed in training, sampling or scoring
+    └── RatingError   5   a survey cannot be drawn or answered in its current state
+        ├── FullError     a culture's quota of raters is full
         └── GoneError     the rater has withdrawn
 
-A message has three parts: what was found, what was expected (with the options), what to do next.
+A message has three parts: what was found, what was expected (with the options), and what to do next.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Score the samples of finished runs again, by other metrics or networks; nothing is trained or drawn.
+"""Score the samples of finished runs again with other metrics or networks, without training or sampling.
 
     python -m scoft_hpc.evaluate [STUDY] [RUN ...] [culture=korea] [scoring.metrics=[kid,cmmd]] [--device cuda]
 
-Words of `scoring` replace what the study was planned with; scores.json, the table and the report are written again.
+Overrides of `scoring` replace the planned settings; scores.json, the table and the report are written again.
 """
 
 from __future__ import annotations

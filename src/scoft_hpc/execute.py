@@ -1,12 +1,11 @@
-"""Take planned run directories to their results, as one pack: what a job does.
+"""Train, sample and score planned run directories as one pack: what a job does.
 
-`python -m scoft_hpc.execute RUN_DIR ...` trains, generates and scores these runs as one pack; with `--prepare` it
-only makes what their cultures need before. Each run's folder is all that is read and all that is written (beside the
-caches); finished runs are passed over, interrupted ones continue, and one that fails stops alone. SIGTERM, SIGINT,
-SIGUSR1 and SIGUSR2 save at the next step and end the job with exit code 75: it can be continued. This is the door
-between the two wings.
+`python -m scoft_hpc.execute RUN_DIR ...` trains, samples and scores these runs as one pack; with `--prepare` it
+only prepares their cultures. It reads and writes nothing but the runs' directories and the caches. Finished runs are
+skipped, interrupted ones continue, and a run that fails stops alone. On SIGTERM, SIGINT, SIGUSR1 or SIGUSR2 it saves at
+the next step and exits with 75: the job can be continued. The control plane and the compute plane meet in this module.
 
-Importing this module loads no torch: the login node imports it to name the function it sends.
+Importing this module loads no torch, because it is imported on the login node.
 """
 
 from __future__ import annotations

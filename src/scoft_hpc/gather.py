@@ -1,4 +1,4 @@
-"""The results of a study, gathered from disk at any time: table, report and W&B.
+"""Gather a study's results from disk at any time: table, report and W&B.
 
 python -m scoft_hpc.gather [STUDY] [--output DIR] [--wandb MODE] [--tensorboard]
 """

@@ -1,10 +1,10 @@
-"""What a task of Slurm runs; not for typing.
+"""Run one Slurm array task; jobs call it, users do not.
 
     python -m scoft_hpc.job <study>/jobs/<batch>
 
-Runs the task's pack as a process of its own, tells apart how that ends, has Slurm start it again where it was
-interrupted, and sends what other jobs lost. The last one to end gathers the results. Its exit code is that of
-`execute`: 0 all done, 4 some failed, 75 interrupted and resumable.
+Runs the task's pack in a separate process, classifies how it ended, has Slurm requeue the task if it was interrupted,
+and submits runs that other jobs lost. The last task to end gathers the results. The exit code is that of `execute`:
+0 all done, 4 some failed, 75 interrupted and resumable.
 """
 
 from __future__ import annotations

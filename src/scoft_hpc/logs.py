@@ -1,9 +1,9 @@
-"""What a run's last job printed.
+"""Print the log of a run's last job.
 
     python -m scoft_hpc.logs [STUDY] RUN [-n LINES] [-f]
 
-RUN is an id or the beginning of one, or words such as culture=korea variant=mpc. The log goes to the standard output,
-everything about it to the standard error. `-f` stays until the run has ended, through waits and restarts.
+RUN is an id or a prefix of one, or a selection such as culture=korea variant=mpc. The log goes to standard output,
+messages about it go to standard error. `-f` follows the log until the run has ended, across waits and restarts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser = selection.parser("logs", "What a run's last job printed.")
+    parser = selection.parser("logs", "Print the log of a run's last job.")
     parser.add_argument("-f", "--follow", action="store_true", help="stay until the run has ended")
     parser.add_argument("-n", "--lines", type=int, metavar="LINES", help="only the last so many lines")
     choice = selection.choose(parser, argv)

@@ -1,10 +1,10 @@
-"""Curves of a study while it runs, sent to W&B or TensorBoard.
+"""Send a running study's curves to W&B or TensorBoard.
 
     python -m scoft_hpc.mirror [STUDY] [RUN ...] [culture=korea …] [--wandb online] [--tensorboard] [--once]
 
-Without a name it is the latest study; where the curves go is as planned, unless said. It stays until every run has
-ended; Ctrl-C stops it. The jobs know nothing of it. With `wandb.live=true` or `tensorboard=true` the jobs' launcher
-starts one by itself. `gather` completes what it sent.
+STUDY is the latest study by default. The curves go where the plan says, unless a flag says otherwise. The command runs
+until every run has ended; Ctrl-C stops it. The jobs do not know of it. With `wandb.live=true` or `tensorboard=true`
+the launcher starts it automatically. `gather` completes what it sent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser = selection.parser("mirror", "Curves of a study while it runs, sent to W&B or TensorBoard.")
+    parser = selection.parser("mirror", "Send a running study's curves to W&B or TensorBoard.")
     parser.add_argument("--wandb", metavar="MODE", help="online or disabled; as planned by default")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's event files")
     parser.add_argument("--once", action="store_true", help="send what there is, and leave")

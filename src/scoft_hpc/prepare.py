@@ -1,9 +1,9 @@
-"""Make cultures ready for a study: checked, captioned, documented, and what training needs made before it.
+"""Prepare cultures for a study: check and caption the images, write the documents, and make the caches.
 
     python -m scoft_hpc.prepare culture=korea data.root=DIR
     python -m scoft_hpc.prepare culture=all data.root=DIR data.captions.source=blip
 
-The folder's form is `inputs.dataset`'s. What is there already is not made again: the same command continues.
+`inputs.dataset` describes the directory layout. Existing results are not made again: the same command continues.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Send failed and lost runs again, as the rest of the study was sent.
+"""Submit failed and lost runs again, with the settings of the study's submission.
 
     python -m scoft_hpc.retry [STUDY] [RUN ...] [culture=korea state=nan] [cluster.minutes=120] [budget.su=20]
 
-They continue from what they saved last. Words of `cluster` and `budget` replace what the study was sent with.
+The runs continue from their last save. Overrides of `cluster` and `budget` replace the settings of the study's
+submission.
 """
 
 from __future__ import annotations

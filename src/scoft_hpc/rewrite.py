@@ -1,10 +1,10 @@
-"""Have a language model rewrite the evaluation prompts, for a baseline that is told more of the culture.
+"""Rewrite the evaluation prompts with a language model to say more about the culture, for a baseline.
 
     python -m scoft_hpc.rewrite culture=korea data=folder data.root=DIR evaluation.rewrites=FILE.jsonl \\
         rewriter.url=https://…/v1 rewriter.model=NAME
 
-The endpoint speaks OpenAI's form. Its key, if it needs one, is taken from OPENAI_API_KEY and written nowhere. The same
-command again asks for what is missing; a sweep with `ablation=baselines` reads the file.
+The endpoint has an OpenAI-compatible API. Its key, if it needs one, is read from OPENAI_API_KEY and written nowhere.
+The same command again requests the missing prompts; a sweep with `ablation=baselines` reads the file.
 """
 
 from __future__ import annotations

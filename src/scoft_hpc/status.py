@@ -1,8 +1,8 @@
-"""How far a study is: culture by variant, its jobs, its cost, and what broke.
+"""Show a study's progress by culture and variant, its jobs, its cost and its failures.
 
     python -m scoft_hpc.status [STUDY] [RUN ...] [culture=korea variant=mpc seed=0 state=failed] [--watch] [--json]
 
-Without a name it is the latest study. `--watch` stays until every run has ended, and asks Slurm seldom.
+STUDY is the latest study by default. `--watch` updates the table until every run has ended, and queries Slurm rarely.
 """
 
 from __future__ import annotations

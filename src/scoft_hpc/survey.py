@@ -1,12 +1,13 @@
-"""People judge a study's images: pages drawn, a web application for raters, and what they found.
+"""People judge a study's images: draw pages, serve them to raters, analyse the answers.
 
     python -m scoft_hpc.survey make    [STUDY] [systems=base,m,mp,mpc] [culture=korea,china] [pages=12] [raters=10]
     python -m scoft_hpc.survey serve   [STUDY] [port=8000] [database=URL]
     python -m scoft_hpc.survey results [STUDY] [database=URL]
     python -m scoft_hpc.survey demo    [raters=51]
 
-`make` draws pages and writes survey/survey.yaml beside them, to be read and filled in; `serve` asks the raters;
-`results` analyses, writes the exports and the report's chapter; `demo` does all three with simulated raters.
+`make` draws pages and writes survey/survey.yaml beside them, for you to read and fill in; `serve` runs the web
+application for raters; `results` analyses the answers and writes the exports and the report's section; `demo` does all
+three with simulated raters.
 """
 
 from __future__ import annotations

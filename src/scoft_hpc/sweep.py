@@ -1,11 +1,11 @@
-"""Run a study: an ablation for cultures and seeds, packed and sent; ends with table and report.
+"""Run a study: plan an ablation over cultures and seeds, pack and submit its runs, write table and report.
 
     python -m scoft_hpc.sweep culture=all ablation=loss_terms
     python -m scoft_hpc.sweep culture=all ablation=loss_terms cluster=bridges2 cluster.account=…
 
-On this machine it watches the jobs to their end; on a cluster it says what they will cost, sends them and returns.
-The same command again sends what is missing, and prints the table of a finished study. Failed runs are tried again
-here on this machine; on a cluster, where that costs, `scoft_hpc.retry` does it.
+On this machine the command watches the jobs until they end; on a cluster it prints their cost, submits them and
+returns. The same command again submits what is missing, and prints the table of a finished study. On this machine it
+also retries failed runs; on a cluster, where retries are charged, use `scoft_hpc.retry`.
 """
 
 from __future__ import annotations

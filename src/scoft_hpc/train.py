@@ -1,9 +1,9 @@
-"""Run one run alone, in this process, with a progress bar: the local debug run.
+"""Train one run alone in this process, with a progress bar: for local debugging.
 
     python -m scoft_hpc.train culture=korea variant=mpc objective=official
 
-It is a study of one run, by default named after the run: `status` and `gather` know it, the same command again
-continues it or prints its table.
+The run is a study of its own, by default named after the run: `status` and `gather` work on it. The same command
+again continues it or prints its table.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Why a run is as it is, and what to do: cause, attempts, what happens next, and the end of its log.
+"""Explain a run's state: cause, attempts, what happens next, what to do, and the end of its log.
 
     python -m scoft_hpc.why [STUDY] [RUN ...] [culture=korea state=failed]
 
-Without words it is about every run that failed or was lost.
+Without arguments it explains every run that failed or was lost.
 """
 
 from __future__ import annotations
