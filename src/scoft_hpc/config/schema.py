@@ -23,7 +23,7 @@ from scoft_hpc.config.choices import Prompting as Prompting
 from scoft_hpc.config.choices import WandbMode as WandbMode
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.setting import ABOVE_ZERO, SHARE, Rule, at_least, one_of, setting
-from scoft_hpc.config.terms import CONTRAST, MEMORIZATION, ROLLOUT, TRAINING
+from scoft_hpc.config.terms import CONTRAST, MEMORIZATION, ROLLOUT, TRAINING, Term
 from scoft_hpc.config.terms import Variant as Variant
 from scoft_hpc.study.paths import STUDY
 
@@ -155,6 +155,17 @@ class Objective:
     )
     # Of the networks of S and VGG; filled in by the plan.
     digest: str = setting("", used_by=ROLLOUT, per_lane=True, not_searched=FILLED_IN)
+
+    def weight(self, term: Term) -> float:
+        """What the term counts in the loss; L_P, a part of L_C, has the weight of L_C."""
+        weights = {
+            Term.ldm: self.w_ldm,
+            Term.m: self.w_m,
+            Term.p: self.w_c,
+            Term.c: self.w_c,
+            Term.vgg: self.w_vgg,
+        }
+        return weights[term]
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,8 @@
-"""The terms of the objective: which variant has which, and their weights."""
+"""The terms of the objective, and which variant has which; `config.schema.Objective` has their weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from scoft_hpc.config.schema import Objective
 
 
 class Variant(Enum):
@@ -47,19 +42,6 @@ CONTRAST = frozenset({Term.c})
 """The term that needs negatives."""
 MEMORIZATION = frozenset({Term.m})
 """The term that needs generic captions."""
-
-WEIGHTS: dict[Term, Callable[[Objective], float]] = {
-    Term.ldm: lambda objective: objective.w_ldm,
-    Term.m: lambda objective: objective.w_m,
-    Term.p: lambda objective: objective.w_c,
-    Term.c: lambda objective: objective.w_c,
-    Term.vgg: lambda objective: objective.w_vgg,
-}
-
-
-def weight_of(term: Term, objective: Objective) -> float:
-    """What the term counts in the loss."""
-    return WEIGHTS[term](objective)
 
 
 def imagines(variant: Variant) -> bool:

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCardData
 from jinja2 import Environment, StrictUndefined
 
 from scoft_hpc.config.schema import Form, Objective, RunConfig, Variant
-from scoft_hpc.config.terms import TERMS, Term, imagines, weight_of
+from scoft_hpc.config.terms import TERMS, Term, imagines
 from scoft_hpc.inputs.checkpoints.families import family_of
 from scoft_hpc.inputs.checkpoints.hub import HUB_ID
 from scoft_hpc.study import atomic
@@ -70,8 +70,8 @@ def hub_id_of(path: str) -> str | None:
 
 def loss(variant: Variant, objective: Objective) -> str:
     """The variant's weighted terms, as a sentence of mathematics."""
-    terms = [term for term in Term if term in TERMS[variant] and weight_of(term, objective)]
-    words = " + ".join(f"{weight_of(term, objective):g} {NAMES[term]}" for term in terms)
+    terms = [term for term in Term if term in TERMS[variant] and objective.weight(term)]
+    words = " + ".join(f"{objective.weight(term):g} {NAMES[term]}" for term in terms)
     if not imagines(variant):
         return words
     words += (

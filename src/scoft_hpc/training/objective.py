@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scoft_hpc.config.schema import Objective, Variant
-from scoft_hpc.config.terms import TERMS, Term, weight_of
+from scoft_hpc.config.terms import TERMS, Term
 from scoft_hpc.data.batch import TargetNames
 from scoft_hpc.losses.perceptual import Distance
 
@@ -45,4 +45,4 @@ class LaneObjective:
     @property
     def weights(self) -> dict[Term, float]:
         """Of every term, whether the lane has it or not."""
-        return {term: weight_of(term, self.objective) for term in Term}
+        return {term: self.objective.weight(term) for term in Term}
