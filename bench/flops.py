@@ -2,8 +2,9 @@
 
     python bench/flops.py
 
-The real training runs on networks without content (`hollow.py`); the authors' loop is the rewriting in `authors.py`. A
-cycle is ten micro-steps, of which one has a rollout. FLOPs are of convolutions and matrix products.
+The real training code runs on meta tensors, which have no content (`hollow.py`); the authors' loop is the
+reimplementation in `authors.py`. A cycle is ten micro-steps, one of which has a rollout. FLOPs are of convolutions and
+matrix products.
 
 Writes BENCHMARKS.md.
 """

@@ -1,10 +1,10 @@
-"""The memory formula (`scoft_hpc.inputs.memory_model`) beside a count on the real networks, and beside a real process.
+"""Compare the memory formula (`scoft_hpc.inputs.memory_model`) with a count on the real networks and a real process.
 
     python bench/memory.py
 
-Counted: Stable Diffusion 1.4 at full size on fake tensors, which have a size and no content; every storage is followed
-from its making to its end. Measured: the most memory that a process held in training steps of a shrunk model, on a CPU.
-Writes BENCHMARKS.md.
+Counted: Stable Diffusion 1.4 at full size on fake tensors, which have a size but no content; every storage is followed
+from its allocation to its release. Measured: the peak memory of a process in training steps of a shrunk model, on a
+CPU. Writes BENCHMARKS.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""BENCHMARKS.md: what the scripts of this folder found last, each with its machine and date."""
+"""BENCHMARKS.md: the latest results of the scripts in this directory, each with its machine and date."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE = HERE.parent / "BENCHMARKS.md"
 
 
 def record(name: str, **found: Any) -> None:
-    """Keep what a script found as `measured/<name>.json`, and write the page anew from all that is kept."""
+    """Store the results of a script in `measured/<name>.json`, and write the page again from all stored results."""
     FOUND.mkdir(exist_ok=True)
     about = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "torch": torch.__version__}
     (FOUND / f"{name}.json").write_text(json.dumps(about | found, indent=1) + "\n")

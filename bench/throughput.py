@@ -1,11 +1,11 @@
-"""How fast training goes: the authors' loop, and ours with 1, 4, 8 and 16 lanes, side by side in one process.
+"""Time training: the authors' loop, and ours with 1, 4, 8 and 16 lanes, side by side in one process.
 
     python bench/throughput.py                                                   # on a CPU: the toy model
     python bench/throughput.py --model sd14_random --precision bf16              # on a GPU: full size, random weights
 
-A sample is a micro-step of a lane. Twenty of them, in which updates of four and rollouts of every tenth come round
-together, are a cycle; the loops take turns, a few cycles each, and the median of the rounds counts. Pictures and texts
-are random, since the numbers in a tensor change no time. Writes BENCHMARKS.md.
+A sample is one micro-step of one lane. A cycle is twenty micro-steps, after which updates of four and rollouts on every
+tenth coincide. The loops take turns, a few cycles each, and the median over the rounds is reported. Images and texts
+are random, since the values in a tensor do not affect the time. Writes BENCHMARKS.md.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python bench/toy_results.py [--output outputs]
 
-The study is `sweep=paper` in the settings that ship, whatever comes out. A finished study is only read, so that the
-page can be written again in seconds.
+The study is `sweep=paper` with the settings that ship; its results are written unedited. A finished study is only read,
+so the page can be written again in seconds.
 """
 
 from __future__ import annotations

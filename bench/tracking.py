@@ -26,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("study", type=Path, help="the folder of a finished study of the toy world")
+    parser.add_argument("study", type=Path, help="the directory of a finished study of the toy world")
     read = study.read(StudyDir(parser.parse_args().study.absolute()))
     if not tracking(read):
         print(
