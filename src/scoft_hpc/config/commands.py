@@ -96,7 +96,7 @@ class Rewriter:
 
 @dataclass(frozen=True)
 class RewriteConfig(RunConfig):
-    """Evaluation prompts rewritten into the file `inputs.prompt_rewrites`: `culture` is a name, a list or `all`."""
+    """Evaluation prompts rewritten into the file `evaluation.rewrites`: `culture` is a name, a list or `all`."""
 
     culture: Any = "all"
     rewriter: Rewriter = Rewriter()

@@ -1,6 +1,6 @@
 """Evaluation prompts rewritten by a language model, as the authors had theirs augmented by GPT-3.
 
-Each answer is at once in the file that `inputs.prompt_rewrites` names, with who gave it and when, under a `key` made of
+Each answer is at once in the file that `evaluation.rewrites` names, with who gave it and when, under a `key` made of
 what was asked: the model, the instruction, the prompt and the culture. What is there is not asked again, and a row
 without a key is a person's and stays.
 """
