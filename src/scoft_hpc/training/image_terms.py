@@ -1,7 +1,7 @@
 """The terms on decoded rollouts, of all lanes together.
 
-A new term is its equation in `losses/`, its weight in `config.schema.Objective`, its variants in `config.terms`, and a row
-of IMAGE_TERMS.
+A new term is its equation in `losses/`, its weight in `config.schema.Objective`, its variants in `config.terms`, and
+a row of IMAGE_TERMS.
 """
 
 from __future__ import annotations
