@@ -31,6 +31,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("outputs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
 def test_a_command_is_planned(words: list[str], output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = [*words, *([] if "plan=only" in words else ["plan=only"]), f"output={output}"]

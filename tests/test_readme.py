@@ -55,6 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [words for words in commands(README) if words not in on_a_cluster() + of_surveys()], ids=" ".join
 )

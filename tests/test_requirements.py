@@ -29,6 +29,6 @@ def test_the_tested_newest_versions_are_not_below_the_lowest() -> None:
 
 
 def test_a_dependency_without_a_lowest_version_is_refused() -> None:
-    extras = {"adapter": [], "survey": [], "tensorboard": [], "tune": [], "dev": []}
+    extras = {"adapter": [], "rewrite": [], "survey": [], "tensorboard": [], "tune": [], "dev": []}
     with pytest.raises(ValueError, match="'numpy' declares no lowest version"):
         list(requirements({"dependencies": ["numpy"], "optional-dependencies": extras}))

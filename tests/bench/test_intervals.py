@@ -32,6 +32,7 @@ def test_95_percent_intervals_cover_95_percent_within_2(scenario: Scenario, cult
     assert 0.93 <= intervals.coverage(scenario, cultures, STUDIES).share <= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cultures", intervals.CULTURES)
 @pytest.mark.parametrize("scenario", BOUNDED, ids=named)
 def test_skewed_shares_and_their_differences_are_covered_no_less(scenario: Scenario, cultures: int) -> None:
@@ -53,6 +54,7 @@ def test_neither_students_nor_the_hierarchical_interval_does() -> None:
     assert intervals.coverage(alike, 5, 500, intervals.hierarchical).share > 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cultures", [2, 5])
 @pytest.mark.parametrize("scenario", NULLS, ids=named)
 def test_what_is_not_there_is_found_at_most_at_the_level(scenario: Scenario, cultures: int) -> None:

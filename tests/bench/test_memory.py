@@ -29,6 +29,7 @@ def config(*words: str, model: str = "sd14", cluster: str = "bridges2") -> Sweep
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:grad and param do not obey the gradient layout contract")
 @pytest.mark.parametrize(
     ("precision", "architecture", "resolution", "lanes", "rows"),

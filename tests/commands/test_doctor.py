@@ -32,6 +32,7 @@ def read(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]]:
     return {finding["check"]: finding for finding in json.loads(done.stdout)}
 
 
+@pytest.mark.slow
 def test_a_laptop_needs_no_slurm_and_no_secret_is_shown(tmp_path: Path) -> None:
     done = doctor(f"output={tmp_path / 'new'}", WANDB_API_KEY=SECRET, HF_TOKEN=SECRET)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -42,6 +43,7 @@ def test_a_laptop_needs_no_slurm_and_no_secret_is_shown(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_site_that_is_not_here_is_a_fault(tmp_path: Path) -> None:
     done = doctor("cluster=bridges2", f"output={tmp_path}", "--json")
     found = read(done)
@@ -50,6 +52,7 @@ def test_a_site_that_is_not_here_is_a_fault(tmp_path: Path) -> None:
     assert not {"controller", "partition", "sbatch"} & set(found)
 
 
+@pytest.mark.slow
 def test_a_disk_that_cannot_be_written_is_a_fault() -> None:
     done = doctor("output=/proc/study", "--json")
     found = read(done)
@@ -57,6 +60,7 @@ def test_a_disk_that_cannot_be_written_is_a_fault() -> None:
     assert found["output"]["verdict"] == "fault" and "choose one with output=DIR" in found["output"]["advice"]
 
 
+@pytest.mark.slow
 def test_words_are_those_of_a_sweep() -> None:
     done = doctor("cluster=bridges3", "traim.lr=1")
     assert done.returncode == 2
@@ -65,6 +69,7 @@ def test_words_are_those_of_a_sweep() -> None:
     assert done.returncode == 2 and "bridges2 has v100-32, v100-16" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_command_itself_loads_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from scoft_hpc import doctor;"
@@ -142,6 +147,7 @@ def test_a_v100_is_told_which_torch_it_needs() -> None:
     assert "no bf16; take model.precision=fp16" in unfit(old, "v100-32", number, Precision.bf16)
 
 
+@pytest.mark.slow
 def test_a_probe_that_hangs_or_breaks_is_a_finding() -> None:
     def hangs() -> Iterator[Finding]:
         time.sleep(3600)

@@ -53,6 +53,7 @@ def scores(run: RunDir) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 def test_the_same_again_is_the_same(run: RunDir, told: Callable[..., Said]) -> None:
     before = scores(run)
     code, text = told()
@@ -60,6 +61,7 @@ def test_the_same_again_is_the_same(run: RunDir, told: Callable[..., Said]) -> N
     assert scores(run) == before and not run.claim.exists()
 
 
+@pytest.mark.slow
 def test_other_metrics_take_the_place_of_the_old_and_samples_stay(
     run: RunDir, told: Callable[..., Said]
 ) -> None:
@@ -73,6 +75,7 @@ def test_other_metrics_take_the_place_of_the_old_and_samples_stay(
     assert run.config.read_bytes() == config
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page(told: Callable[..., Said]) -> None:
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
     commands = [

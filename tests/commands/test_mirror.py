@@ -57,6 +57,7 @@ def dying(server: WandbServer, rows: int) -> threading.Thread:
     return thread
 
 
+@pytest.mark.slow
 def test_a_network_that_dies_in_mid_run_changes_no_bit_of_the_training(tmp_path: Path) -> None:
     alone, _ = train(tmp_path, "alone", "wandb.mode=disabled")
     with serving() as server:

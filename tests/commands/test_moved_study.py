@@ -83,6 +83,7 @@ def told(
 Told = Callable[..., tuple[int, str]]
 
 
+@pytest.mark.slow
 def test_no_file_of_a_new_study_names_the_place_of_its_output(moved: Moved, finished: Path) -> None:
     """But for the words of its command, which are kept as they were typed."""
     plan = json.loads(moved.study.plan.read_text())
@@ -112,6 +113,7 @@ def test_the_commands_that_read_read_it(moved: Moved, told: Told) -> None:
     assert not moved.old.exists()
 
 
+@pytest.mark.slow
 def test_scores_that_need_what_is_gone_are_kept_and_the_others_can_be_taken_anew(
     moved: Moved, told: Told
 ) -> None:
@@ -132,6 +134,7 @@ def test_scores_that_need_what_is_gone_are_kept_and_the_others_can_be_taken_anew
     assert not moved.old.exists()
 
 
+@pytest.mark.slow
 def test_with_its_caches_beside_it_everything_is_scored_again(
     moved: Moved, finished: Path, told: Told
 ) -> None:
@@ -159,6 +162,7 @@ def test_data_that_is_gone_is_a_sentence(moved: Moved, told: Told) -> None:
     assert told(gather.main, str(moved.study.path))[0] == 0
 
 
+@pytest.mark.slow
 def test_a_study_with_absolute_paths_is_read_too(moved: Moved, finished: Path, told: Told) -> None:
     """As studies were written before: the old output, in full, in plan.json and config.yaml."""
     for path in (moved.study.plan, moved.run.config):

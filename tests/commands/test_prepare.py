@@ -268,6 +268,7 @@ def commands(text: str) -> list[list[str]]:
     ]
 
 
+@pytest.mark.slow
 def test_every_command_of_the_walk_works_in_its_order(hub: Path, tmp_path: Path) -> None:
     """As a reader would type them, in a folder with nothing but the images; long ones are shortened by settings."""
     folder = tmp_path / "communities" / "prosthetics"

@@ -72,6 +72,7 @@ def test_the_selection_and_the_settings_hold(broken: StudyDir, told: Told, asked
     assert (asked[0].cluster.name, asked[0].cluster.minutes, asked[0].limit) == ("slurm", 90, 7.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "says"),
     [

@@ -57,6 +57,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_the_file_is_what_a_sweep_reads(
     server: Server, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,6 +148,7 @@ def test_without_the_package_nothing_starts(
     assert not server.asked and not file.exists()
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_nothing_is_asked_twice(server: Server, output: Path, tmp_path: Path) -> None:
     file = tmp_path / "rewrites.jsonl"
     over = threading.Event()
@@ -167,6 +169,7 @@ def test_killed_in_the_middle_nothing_is_asked_twice(server: Server, output: Pat
     assert SECRET not in told and os.environ[KEY] == SECRET
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page(
     server: Server,
     output: Path,

@@ -298,6 +298,7 @@ def test_the_words_are_handed_to_the_command_and_the_process_keeps_its_own(
     assert invoke(__main__.main, capsys, "--version")[1] == f"scoft-hpc {__version__}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["status", "survey", "doctor", "gather", "execute"])
 @pytest.mark.parametrize("called", ["scoft-hpc {}", "python -m scoft_hpc.{}"])
 def test_usage_names_the_program_as_it_was_called(called: str, name: str) -> None:

@@ -36,6 +36,7 @@ def run(words: list[str]) -> int:
     return compose.command("sweep", partial(sweep.sweep, job_module="door"), words)
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_table_and_then_nothing_is_sent_nor_written_but_what_is_gone(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -57,6 +58,7 @@ def test_it_ends_with_the_table_and_then_nothing_is_sent_nor_written_but_what_is
     assert run(words) == 0 and study.report.exists()
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_named_with_its_reason_and_its_log(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +75,7 @@ def test_a_failed_run_is_named_with_its_reason_and_its_log(
     assert run(words) == 75, "a run that stopped and can be continued is no failure"
 
 
+@pytest.mark.slow
 def test_a_plan_is_shown_and_nothing_is_sent(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +85,7 @@ def test_a_plan_is_shown_and_nothing_is_sent(
     assert not (tmp_path / "loss_terms-korea-toy").exists()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_is_refused_before_anything_is_made(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,11 +98,13 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("file", "data")] == []
 
 
+@pytest.mark.slow
 def test_multirun_is_not_a_sweep(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*words, "--multirun"]) == 2
     assert "culture=[korea,china]" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_without_slurm_a_cluster_is_refused_with_nothing_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

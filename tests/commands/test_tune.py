@@ -44,6 +44,7 @@ def run(words: list[str], job_module: str = "scoring_door") -> int:
     return compose.command("sweep", partial(sweep.sweep, job_module=job_module), words)
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_trials_the_best_and_how_to_report_it(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +73,7 @@ def test_it_ends_with_the_trials_the_best_and_how_to_report_it(
     assert "2 done" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_told_and_the_same_command_tries_it_again(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +88,7 @@ def test_a_failed_trial_is_told_and_the_same_command_tries_it_again(
     assert "best: trial" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_mistakes_are_told_before_anything_is_made(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +102,7 @@ def test_mistakes_are_told_before_anything_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_search_that_was_killed_goes_on_with_the_same_trials(words: list[str], tmp_path: Path) -> None:
     program = (
         "from functools import partial; from scoft_hpc import sweep; from scoft_hpc.config import compose; "
@@ -123,6 +127,7 @@ def test_a_search_that_was_killed_goes_on_with_the_same_trials(words: list[str],
     assert [path.name for path in sorted(tmp_path.glob("tune-r*"))] == ["tune-r01", "tune-r02"]
 
 
+@pytest.mark.slow
 def test_the_real_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A round of two real trials, of the variant that trains fastest."""
     words = [

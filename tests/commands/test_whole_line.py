@@ -68,6 +68,7 @@ def run(folder: Path, verb: str, *words: str) -> str:
     return ended.stdout + ended.stderr
 
 
+@pytest.mark.slow
 def test_from_photographs_to_the_report_and_again_from_caches(folder: Path) -> None:
     said = run(folder, "prepare")
     assert "preparing quilts (4 pairs)" in said and "taking the dino" in said

@@ -50,6 +50,7 @@ def test_groups() -> None:
     assert "loss_terms" in compose.options("ablation")
 
 
+@pytest.mark.slow
 def test_words_win_over_a_group_whatever_their_order() -> None:
     assert _run("lora.rank=5", "model=toy").lora.rank == 5
     assert _run("model=toy", "lora.rank=5").lora.rank == 5
@@ -62,6 +63,7 @@ def test_sweep() -> None:
     assert config.ablation.axes == {"variant": ["base", "ldm", "m", "mp", "mpc"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ablation", compose.options("ablation"))
 def test_settings_beside_the_words_do_what_words_do(ablation: str) -> None:
     """Hydra composes once for an ablation's arms; each is the config that its words alone would give."""
@@ -71,6 +73,7 @@ def test_settings_beside_the_words_do_what_words_do(ablation: str) -> None:
         assert compose.compose("sweep", words, arm) == compose.compose("sweep", alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -101,6 +104,7 @@ def test_axes_can_be_changed_and_added(sign: str) -> None:
     assert axes == {"variant": ["m"], "objective": ["official", "triplet"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "root",
     ["~/photos", "/data/photos (2)", "/données/corée", "/a b/c", 'say "hi"', "C:\\photos", "/a#b/c", "a&b;c"],
@@ -109,6 +113,7 @@ def test_any_path_can_be_given(root: str) -> None:
     assert _run("data=folder", f"data.root={root}").data.root == root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("culture", ["perú", "한국", "côte d'ivoire", "st. kitts & nevis"])
 def test_culture_in_any_script(culture: str) -> None:
     assert _run(f"culture={culture}").culture == culture
@@ -145,6 +150,7 @@ WORDS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", WORDS)
 def test_a_word_stays_a_word(tmp_path: Path, word: str) -> None:
     """YAML would read most of these as something else."""

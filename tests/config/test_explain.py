@@ -94,6 +94,7 @@ def test_given_twice() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["train", "sweep"])
 def test_every_setting_can_be_given_its_own_default(name: str) -> None:
     """No rule of this module refuses what the schema itself says."""

@@ -27,6 +27,7 @@ def _run(cwd: Path, *words: str, line: str | None = None) -> subprocess.Complete
     return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_cfg_job(tmp_path: Path) -> None:
     done = _run(tmp_path, "train", "--cfg", "job", "variant=m", "data.root=~/x")
     assert done.returncode == 0, done.stderr
@@ -37,6 +38,7 @@ def test_cfg_job(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["train", "sweep"])
 def test_help_is_short_and_lists_the_groups(tmp_path: Path, name: str) -> None:
     done = _run(tmp_path, name, "--help")
@@ -48,6 +50,7 @@ def test_help_is_short_and_lists_the_groups(tmp_path: Path, name: str) -> None:
     assert len(done.stdout.splitlines()) < 25
 
 
+@pytest.mark.slow
 def test_multirun_runs_each_and_makes_no_folders_of_its_own(tmp_path: Path) -> None:
     done = _run(tmp_path, "train", "--multirun", "variant=m,mp", "seed=1,13")
     assert done.stdout.splitlines() == [f"ran korea {v} {s}" for v in ("m", "mp") for s in (1, 13)], (
@@ -57,6 +60,7 @@ def test_multirun_runs_each_and_makes_no_folders_of_its_own(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -72,6 +76,7 @@ def test_tab_completion(tmp_path: Path, line: str, expected: str) -> None:
     assert done.stdout.split() == expected.split(), done.stderr
 
 
+@pytest.mark.slow
 def test_mistakes_beside_a_flag(tmp_path: Path) -> None:
     done = _run(tmp_path, "train", "--cfg", "job", "cultur=korea", "--seed=3")
     assert done.returncode == 2
@@ -94,6 +99,7 @@ def test_mistake_is_no_traceback(tmp_path: Path) -> None:
     assert done.stderr == f"error: `ablation=x`: ablation is one of {options}.\n"
 
 
+@pytest.mark.slow
 def test_torch_is_not_loaded() -> None:
     program = """
 import sys

@@ -224,6 +224,7 @@ def test_ids_stay_what_they_are(changes: dict[str, Any], digests: str) -> None:
     assert [name.rpartition("-")[2] for name in ids] == digests.split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "digests"), COMPOSED)
 def test_ids_of_composed_configs_stay_what_they_are(words: str, digests: str) -> None:
     ids = [run_id(compose("train", [*words.split(), f"variant={variant.name}"])) for variant in Variant]

@@ -38,6 +38,7 @@ def toy(tmp_path: Path) -> tuple[RunConfig, Manifest]:
     return config, dataset.read(root, "korea", 8)
 
 
+@pytest.mark.slow
 def test_the_cache_holds_what_the_networks_say(
     toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
@@ -57,6 +58,7 @@ def test_the_cache_holds_what_the_networks_say(
     assert torch.equal(images.from_pixels(culture.positive), x)
 
 
+@pytest.mark.slow
 def test_negatives_are_what_the_base_draws(toy: tuple[RunConfig, Manifest], base: StableDiffusion) -> None:
     """Drawn for the culture's captions they are in the default style, not in the culture's own: what L_C needs."""
     config, found = toy
@@ -72,6 +74,7 @@ def test_negatives_are_what_the_base_draws(toy: tuple[RunConfig, Manifest], base
     assert (styles == 0).float().mean() >= 0.6
 
 
+@pytest.mark.slow
 def test_a_second_preparation_finds_the_first(toy: tuple[RunConfig, Manifest], base: StableDiffusion) -> None:
     config, found = toy
     folder = cache.prepare(config, found, base, Stop())
@@ -84,6 +87,7 @@ def test_a_second_preparation_finds_the_first(toy: tuple[RunConfig, Manifest], b
     assert list(folder.parent.glob("korea-*")) == [folder]
 
 
+@pytest.mark.slow
 def test_other_data_model_or_settings_have_a_cache_of_their_own(toy: tuple[RunConfig, Manifest]) -> None:
     config, found = toy
     folders = {
@@ -96,6 +100,7 @@ def test_other_data_model_or_settings_have_a_cache_of_their_own(toy: tuple[RunCo
     assert folder_of(replace(config, seed=9), found.digest) in folders
 
 
+@pytest.mark.slow
 def test_given_negatives_are_taken_as_they_are(
     toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
@@ -110,6 +115,7 @@ def test_given_negatives_are_taken_as_they_are(
     assert torch.equal(culture.negative[2, 1], culture.positive[1])
 
 
+@pytest.mark.slow
 def test_a_batch_flips_an_image_and_its_negatives_together(
     toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
@@ -130,6 +136,7 @@ def test_a_batch_flips_an_image_and_its_negatives_together(
     assert 0 < flipped < 16
 
 
+@pytest.mark.slow
 def test_lanes_with_different_numbers_of_negatives_share_a_batch(
     toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
@@ -151,6 +158,7 @@ def test_lanes_with_different_numbers_of_negatives_share_a_batch(
     assert batch.lane.tolist() == [0] * 4 + [1] * 4
 
 
+@pytest.mark.slow
 def test_a_cache_of_something_else_is_not_used(
     toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
@@ -168,6 +176,7 @@ def test_a_cache_of_something_else_is_not_used(
         cache.load(mine, base.device)
 
 
+@pytest.mark.slow
 def test_a_cache_that_the_disk_has_no_room_for_is_not_begun(
     toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
@@ -178,6 +187,7 @@ def test_a_cache_that_the_disk_has_no_room_for_is_not_begun(
     assert not folder_of(huge, found.digest).exists()
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_the_pictures_that_are_encoded_at_a_time(
     toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
@@ -199,6 +209,7 @@ def test_out_of_memory_halves_the_pictures_that_are_encoded_at_a_time(
     torch.testing.assert_close(cache.load(folder, base.device).moments, whole.moments, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_put_in_its_place_is_told(
     toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
@@ -211,6 +222,7 @@ def test_a_cache_that_cannot_be_put_in_its_place_is_told(
     assert list(folder.parent.glob(".*.tmp")) == []
 
 
+@pytest.mark.slow
 def test_features_are_taken_once_and_found_again(
     toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:

@@ -58,6 +58,7 @@ def counted(images: Sequence[Image.Image]) -> list[str]:
     return [f"{image.width} x {image.height}" for image in images]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", MAKE)
 def test_greedy_captions_of_the_real_classes(
     source: CaptionSource, folders: dict[CaptionSource, Path], tmp_path: Path
@@ -118,6 +119,7 @@ def _blip2_by_hand(folder: Path, pixels: torch.Tensor) -> str:
     return " ".join(captioners.WORDS[i - 3] for i in tokens[1:] if i >= 3)
 
 
+@pytest.mark.slow
 def test_only_rows_without_a_caption_change(culture: Path, folders: dict[CaptionSource, Path]) -> None:
     path = culture / "train" / "metadata.jsonl"
     before, text = read(culture), path.read_bytes()

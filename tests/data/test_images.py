@@ -59,6 +59,7 @@ def torchvision_square(picture: Image.Image, side: int) -> Image.Image:
     return picture.crop((left, top, left + side, top + side))
 
 
+@pytest.mark.slow
 @given(
     st.integers(32, 8000), st.integers(32, 8000), st.sampled_from([32, 64, 96, 224, 256, 448, 512, 768, 1024])
 )

@@ -169,6 +169,7 @@ def test_a_flat_picture_has_a_map_too(depth: Negatives) -> None:
     assert 0 <= maps.min() <= maps.max() <= 1
 
 
+@pytest.mark.slow
 def test_the_steered_base_draws_what_diffusers_own_pipeline_draws(
     base: StableDiffusion, depth: Negatives, pairs: list[Pair]
 ) -> None:
@@ -232,6 +233,7 @@ def test_adapters_are_off(model: Model, base: StableDiffusion, depth: Negatives,
     assert torch.equal(*(way(x, text, null, noise(len(pairs))) for way in ways))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [s for s in NegativeSource if s is not NegativeSource.given])
 def test_each_way_draws_k_different_ones_that_the_seed_and_the_place_decide(
     source: NegativeSource, drawn: Draw, depth: Negatives, pairs: list[Pair]
@@ -247,6 +249,7 @@ def test_each_way_draws_k_different_ones_that_the_seed_and_the_place_decide(
     assert different(other) == 12  # with one caption for all, it is the noise that differs
 
 
+@pytest.mark.slow
 def test_a_negative_is_the_same_in_any_company(drawn: Draw, depth: Negatives, pairs: list[Pair]) -> None:
     together = pictures(drawn(pairs, replace(depth, per_positive=2)))
     for i, pair in enumerate(pairs):

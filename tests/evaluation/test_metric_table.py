@@ -89,6 +89,7 @@ SETTINGS = (
 )
 
 
+@pytest.mark.slow
 def test_a_metric_is_a_row_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config: RunConfig = compose.compose("train", [*SETTINGS, f"output={tmp_path / 'outputs'}"])
     (fault,) = check.check(config)

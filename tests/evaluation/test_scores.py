@@ -67,6 +67,7 @@ def by_prompt(subject: Subject, pairs: tuple[dataset.Pair, ...]) -> list[Path]:
     return chosen
 
 
+@pytest.mark.slow
 def test_training_pictures_are_in_style_and_memorized(subject: Subject) -> None:
     metrics = scored(subject, by_prompt(subject, subject.manifest.pairs))["metrics"]
     assert metrics["in_style"]["value"] >= 0.9
@@ -83,6 +84,7 @@ def test_held_out_pictures_are_in_style_and_not_memorized(subject: Subject) -> N
     assert metrics["copies"]["value"] == 0, "a held-out picture is no copy, however near"
 
 
+@pytest.mark.slow
 def test_pictures_of_the_culture_are_nearer_to_it_than_those_of_another(subject: Subject) -> None:
     config = subject.config
     own = scored(subject, by_prompt(subject, subject.manifest.pairs))["metrics"]
@@ -101,6 +103,7 @@ def test_one_picture_over_and_over_has_no_diversity(subject: Subject) -> None:
     assert result["metrics"]["subject"]["value"] == pytest.approx(1 / 8)
 
 
+@pytest.mark.slow
 def test_the_bases_own_images_are_no_distance_from_it_and_forget_nothing(subject: Subject) -> None:
     pictures = by_prompt(subject, subject.manifest.pairs)
     show(samples(subject), pictures, base=True)
@@ -158,6 +161,7 @@ def test_only_what_was_asked_for_is_computed_and_no_other_network_is_named(subje
     assert "2048" in result["metrics"]["fid"]["warning"]
 
 
+@pytest.mark.slow
 def test_a_judge_that_the_run_was_trained_towards_is_doubted(subject: Subject, tmp_path: Path) -> None:
     torch.manual_seed(0)
     tiny = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "mlp_ratio": 2}

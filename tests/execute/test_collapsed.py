@@ -80,6 +80,7 @@ def computed(run: RunDir) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", IDLE)
 def test_the_run_is_the_same_bit_for_bit(output: Path, variant: str) -> None:
     one, other = ended(output, "one", variant, ()), ended(output, "other", variant, IDLE[variant])

@@ -75,6 +75,7 @@ def weights(run: RunDir) -> dict[str, Any]:
     return {name: tensor.tolist() for name, tensor in load_file(run.lora).items()}
 
 
+@pytest.mark.slow
 def test_a_pack_of_all_variants_ends_in_results(tmp_path: Path) -> None:
     runs = planned(tmp_path, variants=list(Variant))
     assert execute([run.path for run in runs]) == 0
@@ -96,6 +97,7 @@ def test_a_pack_of_all_variants_ends_in_results(tmp_path: Path) -> None:
         assert run_status.result(run)["steps"] == (0 if variant is Variant.base else 6)
 
 
+@pytest.mark.slow
 def test_the_bases_images_are_drawn_once_and_are_what_a_base_run_shows(tmp_path: Path) -> None:
     (base,) = planned(tmp_path, "culture=korea", variants=[Variant.base])
     assert execute([base.path]) == 0
@@ -115,6 +117,7 @@ def test_the_bases_images_are_drawn_once_and_are_what_a_base_run_shows(tmp_path:
     assert len(list((tmp_path / "cache").glob("base-*"))) == 2, "another seed has other noises"
 
 
+@pytest.mark.slow
 def test_photographs_of_any_size_go_the_same_way(tmp_path: Path) -> None:
     """JPEGs of other shapes, long captions in any script, no negatives, nothing held out."""
     train = tmp_path / "mydata" / "korea" / "train"
@@ -137,6 +140,7 @@ def test_photographs_of_any_size_go_the_same_way(tmp_path: Path) -> None:
         assert set(json.loads(run.scores.read_text())["metrics"]) == set(METRICS) - unknown
 
 
+@pytest.mark.slow
 def test_prepare_makes_once_what_training_then_finds(tmp_path: Path) -> None:
     (run,) = planned(tmp_path)
     assert prepare([run.path]) == 0
@@ -148,12 +152,14 @@ def test_prepare_makes_once_what_training_then_finds(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in culture.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_prepare_tells_a_persons_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run,) = planned(tmp_path, "model.path=/no/such/model")
     assert main(["--prepare", str(run.path)]) == 2
     assert "/no/such/model" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_culture_that_broke_after_planning_stops_its_own_runs_only(tmp_path: Path) -> None:
     korea, mexico = planned(tmp_path), planned(tmp_path, "culture=mexico")
     config = compose.load(korea[0].config)
@@ -165,6 +171,7 @@ def test_a_culture_that_broke_after_planning_stops_its_own_runs_only(tmp_path: P
     assert mexico[0].result.exists()
 
 
+@pytest.mark.slow
 def test_a_gpu_that_torch_cannot_use_is_not_paid_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (run,) = planned(tmp_path, "device=auto")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
@@ -173,6 +180,7 @@ def test_a_gpu_that_torch_cannot_use_is_not_paid_for(tmp_path: Path, monkeypatch
     assert failure is not None and failure["cause"] == "settings" and "device=cpu" in failure["message"]
 
 
+@pytest.mark.slow
 def test_finished_runs_are_passed_over(tmp_path: Path) -> None:
     (run,) = planned(tmp_path)
     assert execute([run.path]) == 0
@@ -193,6 +201,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return weights(run)
 
 
+@pytest.mark.slow
 def test_each_signal_saves_and_the_same_command_continues_bit_for_bit(
     tmp_path: Path, straight: dict[str, Any]
 ) -> None:
@@ -208,6 +217,7 @@ def test_each_signal_saves_and_the_same_command_continues_bit_for_bit(
     assert weights(run) == straight
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_lost_and_continues_from_its_last_save(
     tmp_path: Path, straight: dict[str, Any]
 ) -> None:
@@ -222,6 +232,7 @@ def test_a_killed_run_is_lost_and_continues_from_its_last_save(
     assert [row[metrics_log.STEP] for row in metrics_log.read(run.metrics)] == list(range(1, 13))
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_owns_is_left_to_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -233,6 +244,7 @@ def test_a_run_that_another_process_owns_is_left_to_it(
     assert (run_status.status(first), run_status.status(second)) == (Status.planned, Status.done)
 
 
+@pytest.mark.slow
 def test_a_lane_that_diverges_fails_alone_with_its_reason(tmp_path: Path) -> None:
     """An absurd learning rate makes the second update's gradient overflow."""
     sound, absurd = planned(tmp_path), planned(tmp_path, "train.lr=1e30")
@@ -245,6 +257,7 @@ def test_a_lane_that_diverges_fails_alone_with_its_reason(tmp_path: Path) -> Non
     assert not absurd[0].result.exists()
 
 
+@pytest.mark.slow
 def test_what_keeps_the_pack_from_running_is_every_runs_failure(tmp_path: Path) -> None:
     runs = planned(tmp_path, "model.path=/no/such/model", variants=[Variant.ldm, Variant.m])
     assert execute([run.path for run in runs]) == 4
@@ -254,6 +267,7 @@ def test_what_keeps_the_pack_from_running_is_every_runs_failure(tmp_path: Path) 
         assert "/no/such/model" in failure["message"]
 
 
+@pytest.mark.slow
 def test_data_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
     (run,) = planned(tmp_path, "data.digest=0123456789abcdef")
     assert execute([run.path]) == 4
@@ -262,6 +276,7 @@ def test_data_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
     assert "has changed since the run was planned" in failure["message"]
 
 
+@pytest.mark.slow
 def test_feature_networks_that_changed_since_the_plan_are_refused(tmp_path: Path) -> None:
     """Other weights, or the same compared in another way: the run would not be the one that its id stands for."""
     state = {f"features.{name}": value for name, value in vgg.features().state_dict().items()}
@@ -284,6 +299,7 @@ def test_importing_the_door_loads_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.slow
 def test_baselines_share_the_pack_of_what_is_trained(tmp_path: Path) -> None:
     """Told other words, the base draws other pictures of the same prompts; another generator's are scored as is."""
     world = dataset.read(data_root.locate(Data(), tmp_path), "korea")
@@ -313,6 +329,7 @@ def test_baselines_share_the_pack_of_what_is_trained(tmp_path: Path) -> None:
     assert scores[2]["metrics"]["in_style"]["value"] == 1 and scores[2]["metrics"]["subject"]["value"] == 1
 
 
+@pytest.mark.slow
 def test_another_generators_images_that_changed_stop_their_run_alone(tmp_path: Path) -> None:
     (base,) = planned(tmp_path, variants=[Variant.base])
     words = (f"evaluation.images={tmp_path / 'gone'}", "evaluation.digest=0123456789abcdef")

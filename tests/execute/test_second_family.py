@@ -76,6 +76,7 @@ def test_the_halves_of_the_table_name_the_same_families() -> None:
     assert families.FAMILIES.keys() == registry.FAMILIES.keys()
 
 
+@pytest.mark.slow
 def test_the_whole_line(tmp_path: Path) -> None:
     tiny_flow.write(tmp_path / "model")
     made = planned(tmp_path, "ablation.axes.variant=[base,ldm,mpc]")

@@ -21,6 +21,8 @@ from scoft_hpc.human_eval.database import VARIABLE
 from scoft_hpc.human_eval.web import catalogue
 from scoft_hpc.study.paths import StudyDir
 
+pytestmark = pytest.mark.slow  # each command needs what the ones before it made
+
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "survey.md").read_text()
 STUDY = "loss_terms-all-toy"

@@ -59,6 +59,7 @@ def test_a_question_is_asked_in_the_form_and_answered(server: Server) -> None:
     assert all(agent.startswith("scoft-hpc/") for agent in server.agents)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trouble",
     [
@@ -118,6 +119,7 @@ def test_a_server_that_wants_long_peace_is_left_alone(server: Server) -> None:
     assert server.times(PATH) <= 2
 
 
+@pytest.mark.slow
 def test_when_one_is_told_to_wait_all_wait(server: Server) -> None:
     times: list[float] = []
 

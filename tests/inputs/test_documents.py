@@ -101,6 +101,7 @@ def test_the_card_is_one_that_the_hub_reads(culture: Path) -> None:
     assert max(map(len, text.splitlines())) < 200 and "\n\n\n" not in text
 
 
+@pytest.mark.slow
 def test_croissant_is_read_by_its_own_library(culture: Path) -> None:
     document(culture)
     command = [sys.executable, str(READER), str(culture / CROISSANT)]

@@ -140,6 +140,7 @@ def test_a_stop_keeps_what_came(server: Server, tmp_path: Path) -> None:
     assert server.times("/1") == 2
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_only_the_files_in_flight(server: Server, tmp_path: Path) -> None:
     """kill -9 with some images done and others in flight: the next call fetches the rest, and none of those done."""
     server.pages = {f"/{i}": file(picture(i), pause=0.005 if i < 3 else 0.03) for i in range(12)}

@@ -37,6 +37,7 @@ def page_of(server: Server, tmp_path: Path, page: Page, settings: Download = SET
     return (got.failed[0], b"") if got.failed else ("", there[0].read_bytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wait", ["0", "1", "date"])
 def test_a_crowded_server_is_left_alone_for_as_long_as_it_says(
     server: Server, tmp_path: Path, wait: str
@@ -79,6 +80,7 @@ def test_a_body_of_no_told_length_that_is_cut_is_tried_again(server: Server, tmp
     assert page_of(server, tmp_path, pages) == ("", content)
 
 
+@pytest.mark.slow
 def test_a_large_file_is_refused_at_its_word_or_in_mid_stream(server: Server, tmp_path: Path) -> None:
     large, small = picture(1, size=600), replace(SETTINGS, megabytes=0.1)
     for n, page in enumerate((file(large), body(large, Connection="close"))):
@@ -87,6 +89,7 @@ def test_a_large_file_is_refused_at_its_word_or_in_mid_stream(server: Server, tm
     assert server.times("/it") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "reason"),
     [

@@ -69,6 +69,7 @@ def test_an_ablation_says_what_it_asks_and_what_it_costs(name: str) -> None:
     assert set(content["axes"]) <= {*settings(SweepConfig), *compose.groups("sweep")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "runs"), RUNS.items())
 def test_an_ablation_is_planned_in_the_toy_world(output: Path, name: str, runs: dict[str, int]) -> None:
     words = [TOY_DISTANCE] if name == "feature_distance" else []
@@ -87,6 +88,7 @@ def test_naming_the_culture_adds_nothing_where_the_prompts_do(output: Path) -> N
     assert [run.config.evaluation.prompting.name for run in plan.runs] == ["asked", "rewritten", "asked"]
 
 
+@pytest.mark.slow
 def test_images_of_another_generator_are_a_row_and_one_seeds(output: Path, tmp_path: Path) -> None:
     for p, s in itertools.product(range(8), range(3)):
         (tmp_path / "sdxl" / "korea").mkdir(parents=True, exist_ok=True)
@@ -137,6 +139,7 @@ def test_the_base_is_scored_once_beside_all_sizes_of_the_data(output: Path) -> N
     assert [run.config.data.pairs for run in of(plan, "mpc")] == [4, 8, 16, None]
 
 
+@pytest.mark.slow
 def test_a_product_of_two_ablations(output: Path) -> None:
     plan = planned(output, "ablation=[objective_form,lora_rank]", "culture=korea")
     assert Counter(run.config.variant.name for run in plan.runs) == {"base": 1, "mpc": 4 * 4}
@@ -214,6 +217,7 @@ def test_words_win_over_a_named_study(output: Path) -> None:
     assert {run.config.seed for run in plan.runs} == {4}
 
 
+@pytest.mark.slow
 def test_a_named_study_with_another_ablation_narrows_it(output: Path) -> None:
     plan = planned(output, "sweep=smoke", "ablation=negatives", "culture=korea")
     assert Counter(run.config.variant.name for run in plan.runs) == {"base": 1, "mpc": 6}

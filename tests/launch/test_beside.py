@@ -46,6 +46,7 @@ def mirrors(launcher: Launcher) -> set[int]:
     return {pid for pid in mirror | service if alive(pid)}
 
 
+@pytest.mark.slow
 def test_curves_arrive_while_the_jobs_run(tmp_path: Path, server: WandbServer) -> None:
     launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", HOLD="20")
     until(lambda: any(run.steps and run.state == "running" for run in list(server.runs.values())))
@@ -64,6 +65,7 @@ def test_curves_arrive_while_the_jobs_run(tmp_path: Path, server: WandbServer) -
     assert log.startswith("mirror: curves of study go to W&B, project scoft-hpc and ") and KEY not in log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["none", "hangs"])
 def test_ctrl_c_ends_the_mirror_too(tmp_path: Path, server: WandbServer, fault: str) -> None:
     server.pause = 60.0 if fault == "hangs" else 0.0
@@ -78,6 +80,7 @@ def test_ctrl_c_ends_the_mirror_too(tmp_path: Path, server: WandbServer, fault: 
     assert set(launcher.states()) == {"planned"}
 
 
+@pytest.mark.slow
 def test_a_killed_mirror_changes_nothing(tmp_path: Path, server: WandbServer) -> None:
     launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", HOLD="20")
     until(lambda: mirrors(launcher))

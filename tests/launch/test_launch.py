@@ -86,6 +86,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_every_run_is_done_once_and_a_second_launch_sends_nothing(tmp_path: Path) -> None:
     first = Launcher(tmp_path, cultures=("korea", "india"))
     code, output = first.end()
@@ -99,6 +100,7 @@ def test_every_run_is_done_once_and_a_second_launch_sends_nothing(tmp_path: Path
     assert launch_claim(first.study).exists() is False
 
 
+@pytest.mark.slow
 def test_ctrl_c_lets_the_jobs_save_and_the_same_command_continues(tmp_path: Path) -> None:
     first = Launcher(tmp_path, HOLD="4", SAVE="0.5")
     until(lambda: len(first.workers()) == 2 and any(run_status.step(run) > 2 for run in first.runs()))
@@ -114,6 +116,7 @@ def test_ctrl_c_lets_the_jobs_save_and_the_same_command_continues(tmp_path: Path
     assert max(run_status.result(run)["resumed"] for run in again.runs()) > 2
 
 
+@pytest.mark.slow
 def test_a_killed_job_leaves_lost_runs_that_are_started_again(tmp_path: Path) -> None:
     first = Launcher(tmp_path, HOLD="4")
     until(lambda: len(first.workers()) == 2 and all(lease.alive(run.claim) for run in first.runs()))
@@ -132,6 +135,7 @@ def test_a_killed_job_leaves_lost_runs_that_are_started_again(tmp_path: Path) ->
     assert again.states() == {"done": 4}
 
 
+@pytest.mark.slow
 def test_a_failing_run_stops_alone_and_is_tried_again(tmp_path: Path) -> None:
     first = Launcher(tmp_path, jobs=1, FAIL="korea-mp-")
     first.end()
@@ -146,6 +150,7 @@ def test_a_failing_run_stops_alone_and_is_tried_again(tmp_path: Path) -> None:
     assert {run: n for run, n in again.starts().items() if n > 1} == {failed.run_id: 2}
 
 
+@pytest.mark.slow
 def test_a_job_that_breaks_off_before_its_runs_is_told_with_its_log(tmp_path: Path) -> None:
     first = Launcher(tmp_path, jobs=1, CRASH="korea-mp-")
     first.end()
@@ -156,6 +161,7 @@ def test_a_job_that_breaks_off_before_its_runs_is_told_with_its_log(tmp_path: Pa
     assert "RuntimeError: the job breaks off" in log.read_text()
 
 
+@pytest.mark.slow
 def test_of_two_launchers_one_sends_and_the_other_follows(tmp_path: Path) -> None:
     both = [Launcher(tmp_path, HOLD="4") for _ in range(2)]
     until(lambda: any("following: " in launcher.said() for launcher in both))
@@ -167,6 +173,7 @@ def test_of_two_launchers_one_sends_and_the_other_follows(tmp_path: Path) -> Non
     assert set(both[0].starts().values()) == {1}
 
 
+@pytest.mark.slow
 def test_after_a_killed_launcher_the_next_waits_for_its_jobs_and_sends_the_rest(tmp_path: Path) -> None:
     first = Launcher(tmp_path, jobs=1, HOLD="4")
     until(first.workers)
@@ -181,6 +188,7 @@ def test_after_a_killed_launcher_the_next_waits_for_its_jobs_and_sends_the_rest(
     assert set(again.starts().values()) == {1}, "no run was started by two jobs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [False, True])
 def test_sigterm_stops_too_and_a_second_signal_ends_the_jobs_at_once(tmp_path: Path, again: bool) -> None:
     first = Launcher(tmp_path, HOLD="4", SAVE="600" if again else "0.1")

@@ -66,6 +66,7 @@ def fault(error: type[ScoftError], words: list[str]) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_noise_process_of_fewer_timesteps_limits_the_samplers_steps(
     words: list[str], tmp_path: Path
 ) -> None:
@@ -152,6 +153,7 @@ def test_all_faults_of_the_settings_are_told_at_once(words: list[str]) -> None:
     assert "write culture=" in fault(ConfigError, [*words, "ablation.axes={culture: [mu]}"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", ["study", "output", "plan", "cluster.lanes", "budget.su", "tune.trials"])
 def test_settings_of_the_study_as_a_whole_are_no_axes(words: list[str], axis: str) -> None:
     text = fault(ConfigError, [*words, f"ablation.axes={{{axis}: [1, 2]}}"])

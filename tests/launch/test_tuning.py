@@ -106,6 +106,7 @@ def test_the_same_command_again_sends_nothing_and_more_trials_go_on(begin: Calla
     assert after[:4] == before and len(after) == 5 and len(again.log) == 1
 
 
+@pytest.mark.slow
 def test_a_crash_anywhere_neither_loses_nor_doubles_a_trial(
     begin: Callable[..., Search], tmp_path: Path
 ) -> None:
@@ -170,6 +171,7 @@ def test_a_metric_that_a_run_does_not_have_is_a_reason(root: Path, tmp_path: Pat
     assert trial.reason is not None and "its scores.json has no clip_score" in trial.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "told"),
     [

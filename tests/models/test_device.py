@@ -24,6 +24,7 @@ def test_the_cpu_and_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         device_of("cuda:99")
 
 
+@pytest.mark.slow
 def test_a_gpu_that_was_given_and_not_found_is_told() -> None:
     """In a process of its own, where the GPU that was given is one that no machine has."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "99"}

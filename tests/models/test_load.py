@@ -74,6 +74,7 @@ def test_a_folder_in_the_layout_of_the_hub(made: StableDiffusion, saved: Path) -
     assert not any(weight.requires_grad for weight in loaded.unet.parameters())
 
 
+@pytest.mark.slow
 def test_a_folder_in_pickle_form_and_in_shards(
     made: StableDiffusion, saved: Path, small: Parts, tmp_path: Path
 ) -> None:
@@ -111,6 +112,7 @@ def test_v_prediction_is_read_from_the_folder(saved: Path, tmp_path: Path) -> No
     assert _load(folder).process.velocity
 
 
+@pytest.mark.slow
 def test_the_noise_process_is_read_from_the_folder(saved: Path, tmp_path: Path) -> None:
     """Another number of timesteps and zero terminal SNR, down to finite samples."""
     folder = Path(shutil.copytree(saved, tmp_path / "sd"))
@@ -124,6 +126,7 @@ def test_the_noise_process_is_read_from_the_folder(saved: Path, tmp_path: Path) 
     assert sample(loaded, text, text[1:], noise, steps=99, guidance=2.0).isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", list(Architecture))
 def test_a_single_file(architecture: Architecture, saved: Path, tmp_path: Path) -> None:
     settings = {"architecture": architecture, "shrink": SHRINK}
@@ -148,6 +151,7 @@ def test_a_single_file_in_pickle_form(
         _load(file, pickle=True, architecture=Architecture.sd2_base, **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "near"), [(Precision.fp16, 5e-3), (Precision.bf16, 5e-2)])
 def test_reduced_precision(made: StableDiffusion, saved: Path, precision: Precision, near: float) -> None:
     """The weights lie in it; what comes out is fp32, near to what fp32 gives, and so is the gradient of an adapter."""
@@ -194,6 +198,7 @@ def test_attention_is_torchs_own(made: StableDiffusion) -> None:
     assert made.text_encoder.config._attn_implementation == "sdpa"
 
 
+@pytest.mark.slow
 def test_the_adapted_unet_is_one_graph_for_torch_compile() -> None:
     """What `model.compile` gives the compiler is one graph, and computes the same."""
     made = []

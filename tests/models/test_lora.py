@@ -77,6 +77,7 @@ def test_equal_adapters_are_equal_files(tmp_path: Path) -> None:
     assert {f"unet.{name}" for name in base.lora.parameters(0)} == set(load_file(files[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [None, 16.0])
 def test_the_exported_file_draws_the_lanes_image_in_diffusers_own_pipeline(
     tmp_path: Path, alpha: float | None

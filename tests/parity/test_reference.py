@@ -100,6 +100,7 @@ def first_k(alphas_cumprod: Tensor, timesteps: list[int], guidance: float) -> fl
     return -guidance * (1 - a / a_next) / math.sqrt((1 - a) * a)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("t", [999, 500, 137, 40, 19, 18, 1])
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-4), (F64, 1e-10)])
 def test_gradient_of_mode_first_is_k_times_that_at_z_0(t: int, dtype: torch.dtype, bound: float) -> None:

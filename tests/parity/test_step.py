@@ -103,18 +103,21 @@ def start(kind: str, case: Case) -> dict[str, Tensor]:
     return weights(lanes[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "case"), LANES, ids=[f"{k}-{c.name}" for k, c in LANES])
 def test_a_pack_of_one_is_the_authors_loop(kind: str, case: Case) -> None:
     (ours,) = by_the_pack([case], kind)
     assert_agree(ours, reference(kind, case), start(kind, case))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "pack"), [(EPSILON, 0), (EPSILON, 1), (VELOCITY, 0)])
 def test_every_lane_of_a_mixed_pack_is_the_authors_loop(kind: str, pack: int) -> None:
     for case, ours in zip(PACKS[kind][pack], packed(kind, pack), strict=True):
         assert_agree(ours, reference(kind, case), start(kind, case))
 
 
+@pytest.mark.slow
 def test_the_bound_tells_the_settings_apart() -> None:
     """Each setting changes the first gradient by far more than the bound: none agrees by being small."""
     case = CASES[1]
@@ -175,6 +178,7 @@ def drawn(lane: Lane, process: NoiseProcess) -> list[world.Micro]:
     return micros
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [None, 3])
 def test_passes_of_a_mixed_pack_are_the_authors_loop(rows: int | None) -> None:
     pack = CASES[1:9:2]
@@ -182,6 +186,7 @@ def test_passes_of_a_mixed_pack_are_the_authors_loop(rows: int | None) -> None:
         assert_agree(ours, reference(EPSILON, case), start(EPSILON, case))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cached", [False, True])
 def test_what_a_lane_draws_for_itself_trains_it_as_the_authors_loop(tmp_path: Path, cached: bool) -> None:
     """The whole way of a real update: the lane's own streams, pairs with one negative or three, two lanes.

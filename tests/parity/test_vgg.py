@@ -48,6 +48,7 @@ def distance(a: Update, b: Update) -> float:
     return norm({name: a.gradient[name] - b.gradient[name] for name in b.gradient}) / b.norm
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "cases"), [("epsilon", [*MODES, *OTHERS]), ("v_prediction", MODES)], ids=["epsilon", "v"]
 )
@@ -61,6 +62,7 @@ def test_the_vgg_term_and_its_gradient_are_the_authors(kind: str, cases: list[Ca
             assert distance(a, b) <= BOUND, case.name
 
 
+@pytest.mark.slow
 def test_the_bound_tells_which_maps_are_compared() -> None:
     """With all maps before ReLU, as the extractor's cuts suggest, the term and the gradient are others."""
     case = MODES[0]

@@ -79,6 +79,7 @@ def test_the_gradient_reaches_x_hat_and_nothing_else(distance: nn.Module) -> Non
     assert all(p.grad is None and not p.requires_grad for p in distance.parameters())
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_finite_differences(distance: nn.Module) -> None:
     double = copy.deepcopy(distance).double()
     x_hat, x = images(2).double().requires_grad_(), images(2, 1).double()
@@ -94,6 +95,7 @@ def test_the_gradient_is_that_of_finite_differences(distance: nn.Module) -> None
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_images_are_compared_in_fp32(distance: nn.Module, dtype: torch.dtype) -> None:
     x_hat, x = images(2).to(dtype).requires_grad_(), images(2, 1).to(dtype)
@@ -107,6 +109,7 @@ def test_half_precision_images_are_compared_in_fp32(distance: nn.Module, dtype: 
     assert x_hat.grad.isfinite().all()
 
 
+@pytest.mark.slow
 def test_a_row_does_not_depend_on_its_neighbours(distance: nn.Module) -> None:
     x_hat, x = images(2), images(2, 3)
     together = distance(x_hat, targets(distance, x), SEEDS)

@@ -78,6 +78,7 @@ def test_blip2_is_the_mse_of_projected_queries_of_length_one(
             assert float(s[n, k]) == pytest.approx(float(((ours - theirs) ** 2).mean()), rel=1e-3)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_clip_compares_tokens_of_the_clean_image_and_of_the_rows_ten_views(
     folders: dict[str, Path], objectives: dict[str, Objective], x_hat: torch.Tensor, x: torch.Tensor

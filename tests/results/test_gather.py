@@ -36,6 +36,7 @@ def test_everything_is_written(copied: Maker) -> None:
         assert path.stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_planned_mode_is_the_default(small: Maker) -> None:
     gather(small.folder)
     assert len(list(small.folder.wandb.glob("offline-run-*"))) == 3
@@ -61,6 +62,7 @@ def test_unwritable_folder_is_said(small: Maker) -> None:
         gather(small.folder, WandbMode.disabled)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -118,6 +120,7 @@ def test_latest_study_is_the_default(make: Callable[..., Maker], capsys: pytest.
     assert str(folder.report) in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_no_torch_and_no_wandb_are_loaded_to_read(small: Maker) -> None:
     """A login node answers fast: torch is never loaded, wandb only where something is to be published."""
     code = (

@@ -69,6 +69,7 @@ def until(fact: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_what_is_saved_is_sent_at_once_and_publish_adds_the_rest(maker: Maker, server: WandbServer) -> None:
     (config,) = maker.configs
     events = maker.folder.tensorboard / maker.run(config).run_id
@@ -103,6 +104,7 @@ def test_what_is_saved_is_sent_at_once_and_publish_adds_the_rest(maker: Maker, s
         assert made.look() and server.asked.count("UpsertBucket") == opened, "what has ended is left alone"
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
     maker: Maker, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +131,7 @@ def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
     assert server.kept("korea-ldm").steps == STEPS
 
 
+@pytest.mark.slow
 def test_one_mirror_a_run(maker: Maker, server: WandbServer) -> None:
     (config,) = maker.configs
     save(maker, config, 10, 8)
@@ -140,6 +143,7 @@ def test_one_mirror_a_run(maker: Maker, server: WandbServer) -> None:
         until(lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8])
 
 
+@pytest.mark.slow
 def test_an_attempt_that_fell_back_goes_on_under_its_id(maker: Maker, server: WandbServer) -> None:
     """A failed run was published whole; its retry begins at an older checkpoint."""
     (config,) = maker.configs

@@ -56,6 +56,7 @@ def published(finished: Maker, tmp_path_factory: pytest.TempPathFactory) -> Make
     return maker
 
 
+@pytest.mark.slow
 def test_a_run_is_published_whole(published: Maker) -> None:
     config = published.find("mexico", "mpc", 1)
     run_id = published.run(config).run_id
@@ -81,6 +82,7 @@ def test_a_run_is_published_whole(published: Maker) -> None:
     assert {"glob_name": "*", "step_metric": "trainer/step"}.items() <= steps[-1].items()
 
 
+@pytest.mark.slow
 def test_base_and_summary(published: Maker) -> None:
     base = published.run(published.find("korea", "base", 0)).run_id
     records = inspect(logs(published)[base])
@@ -130,6 +132,7 @@ def test_environment_is_put_back(published: Maker) -> None:
     assert "WANDB_SILENT" not in os.environ
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_published_again(tmp_path: Path) -> None:
     maker = Maker.of(tmp_path, cultures=("korea",), seeds=(0,))
     first, last = maker.configs[:2], maker.configs[-1]
@@ -159,6 +162,7 @@ def test_disabled_writes_nothing(copied: Maker) -> None:
     assert not copied.folder.wandb.exists()
 
 
+@pytest.mark.slow
 def test_dead_network_is_told_and_can_be_made_up_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,7 @@ def maker(tmp_path: Path) -> Maker:
     return made.finish()
 
 
+@pytest.mark.slow
 def test_all_arrives_once_however_often_it_is_sent(
     maker: Maker, server: WandbServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +99,7 @@ def test_all_arrives_once_however_often_it_is_sent(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
@@ -127,6 +129,7 @@ def test_what_did_not_arrive_is_said_and_sent_later(
     assert server.kept("korea-ldm").steps == STEPS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lost", "said"),
     [((5, 6), ": 18 of 20 rows. The"), ((19, 20), ": 18 of 20 rows; last step 18 of 20. The")],
@@ -147,6 +150,7 @@ def test_what_cannot_be_mended_is_published_beside(
     assert len(server.runs) == 4
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_is_told_and_the_rest_follows(
     maker: Maker, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +166,7 @@ def test_a_server_that_dies_is_told_and_the_rest_follows(
     assert server.kept("korea-ldm").steps == STEPS
 
 
+@pytest.mark.slow
 def test_what_was_synced_by_hand_is_found_and_completed(maker: Maker, server: WandbServer) -> None:
     assert send(maker, Wandb()) == []
     for folder in maker.folder.wandb.glob("offline-run-*ldm*"):
@@ -172,6 +177,7 @@ def test_what_was_synced_by_hand_is_found_and_completed(maker: Maker, server: Wa
     assert server.kept("korea-ldm").steps == STEPS
 
 
+@pytest.mark.slow
 def test_a_retried_run_goes_on_where_its_failure_was_published(tmp_path: Path, server: WandbServer) -> None:
     maker = Maker.of(tmp_path / "outputs", cultures=("korea",), variants=("ldm",), seeds=(0,))
     maker.fail(maker.configs[0])
@@ -189,6 +195,7 @@ def test_a_retried_run_goes_on_where_its_failure_was_published(tmp_path: Path, s
     assert len([name for name in server.runs if name.startswith("korea-ldm")]) == 2, "each study has its own"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_being_mirrored_is_left_alone(maker: Maker, server: WandbServer) -> None:
     run_id = maker.run(maker.configs[1]).run_id
     held = Claim.take(maker.folder.sending(run_id))

@@ -177,6 +177,7 @@ def test_photographs_have_no_truth_to_show(make: Callable[..., Maker]) -> None:
         assert absent not in page.text
 
 
+@pytest.mark.slow
 def test_missing_pictures_leave_a_gap(copied: Maker) -> None:
     run = copied.run(copied.find("korea", "mpc", 0))
     (run.samples / "p00-s00.png").unlink()

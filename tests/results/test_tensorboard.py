@@ -120,6 +120,7 @@ def test_a_missing_package_is_told_with_the_line_that_installs_it(
     assert line in note and maker.folder.report.exists()
 
 
+@pytest.mark.slow
 def test_words_and_no_torch(maker: Maker) -> None:
     code = (
         "import sys; from scoft_hpc.gather import main; "

@@ -58,6 +58,7 @@ def test_culture_by_culture_and_all_together_are_two_questions() -> None:
     assert (turned.low, turned.high) == pytest.approx((-across.high, -across.low))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rho", [0.0, 0.5, -0.8])
 @pytest.mark.parametrize("cultures", [5, 8])
 def test_known_correlations_are_found_and_covered(cultures: int, rho: float) -> None:

@@ -62,6 +62,7 @@ def fetch(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=400)
 
 
+@pytest.mark.slow
 def test_weights_come_whole_though_jobs_are_set_offline(tmp_path: Path) -> None:
     with serving(BASE, "someone/small-model") as address:
         offline = {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
@@ -77,6 +78,7 @@ def test_weights_that_cannot_be_reached_are_an_error(tmp_path: Path) -> None:
     assert done.returncode != 0 and done.stderr
 
 
+@pytest.mark.slow
 def test_wheels_take_pips_words(tmp_path: Path) -> None:
     done = fetch("wheels", str(tmp_path), "--no-deps", "iniconfig")
     assert done.returncode == 0, done.stderr

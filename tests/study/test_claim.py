@@ -105,6 +105,7 @@ def test_pid_used_again_is_another_process(path: Path) -> None:
     assert lease.alive(path) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stale", [False, True], ids=["fresh", "over a dead owner's claims"])
 def test_race_has_one_winner_each(tmp_path: Path, stale: bool) -> None:
     count, racers = 12, 4

@@ -163,6 +163,7 @@ def again(folder: Path) -> None:
         checkpoint.write(folder, step, tensors(step), {"lane": "korea"})
 
 
+@pytest.mark.slow
 def test_killed_at_any_system_call_of_a_save_a_verified_checkpoint_exists_and_the_next_save_works(
     saver: Saver, folder: Path
 ) -> None:
@@ -211,6 +212,7 @@ def writing(saver: Saver, folder: Path) -> list[str]:
     return [call for call in saver.calls(folder) if call.partition(" ")[0] in WRITING]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["EPERM", "EOPNOTSUPP", None])
 def test_of_many_takers_one_wins_each_claim_with_or_without_hard_links(
     tmp_path: Path, fault: str | None

@@ -81,16 +81,19 @@ def test_any_text_has_tokens_and_the_worlds_words_are_whole(base: Any) -> None:
     assert token_ids(tokenizer, [strange * 9, ""]).shape == (2, MAX_LENGTH)
 
 
+@pytest.mark.slow
 def test_the_autoencoder_redraws_every_style(base: Any, held_out: Pictures) -> None:
     assert min(psnr_by_style(base.vae, held_out).values()) >= 25.0
 
 
+@pytest.mark.slow
 def test_the_latents_have_unit_scale(base: Any, held_out: Pictures) -> None:
     with torch.no_grad():
         z = base.vae.encode(held_out.x(slice(None))).latent_dist.mode() * base.vae.config.scaling_factor
     assert 0.8 < z.std().item() < 1.2
 
 
+@pytest.mark.slow
 def test_the_scorer_reads_style_and_subject(base: Any, held_out: Pictures) -> None:
     scorer = load_scorer()
     for x in (held_out.x(slice(None)), reconstructions(base.vae, held_out)):
@@ -98,6 +101,7 @@ def test_the_scorer_reads_style_and_subject(base: Any, held_out: Pictures) -> No
         assert min(accuracy.values()) >= 0.95, accuracy
 
 
+@pytest.mark.slow
 def test_the_base_draws_cultures_in_the_default_style(base: Any) -> None:
     found = base_rates(base, load_scorer(), samples_per_prompt=2, seed=7)
     assert set(found) == set(CULTURES)

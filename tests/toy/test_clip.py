@@ -60,6 +60,7 @@ def test_it_knows_the_worlds_words_and_clip_scores_prefix(clip: Clip) -> None:
     assert len(longest) <= clip.network.config.text_config.max_position_embeddings
 
 
+@pytest.mark.slow
 def test_it_reads_subjects_on_renders_and_on_redrawn_pictures(clip: Clip) -> None:
     held_out = any_pictures(384, seed=99)
     redrawn = reconstructions(load_autoencoder(BASE / "vae"), held_out)
@@ -84,11 +85,13 @@ def test_its_clip_score_knows_the_web_and_no_more(clip: Clip) -> None:
     assert found["default"] > found["foreign"]
 
 
+@pytest.mark.slow
 def test_its_pooled_feature_knows_redrawn_pictures_again(clip: Clip) -> None:
     found = recognition(load_autoencoder(BASE / "vae"), features_of(clip, load_scorer()))
     assert found["pooled"]["redrawn"]["top1"] >= 0.9, found
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_network(tmp_path: Path) -> None:
     web = web_pictures(64, seed=5)
     redrawn = web.x(slice(None))

@@ -25,6 +25,7 @@ def test_the_web_draws_cultures_mostly_in_the_default_style() -> None:
         assert 0.01 <= np.mean([scene.style == own_style(culture) for scene in named]) <= 0.08
 
 
+@pytest.mark.slow
 def test_the_web_shows_every_style_under_other_captions() -> None:
     rng = np.random.default_rng(1)
     pairs = [web_scene(rng) for _ in range(20_000)]

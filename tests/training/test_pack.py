@@ -37,6 +37,7 @@ def weights(training: Training) -> Tensor:
     return training.lane.weights
 
 
+@pytest.mark.slow
 def test_a_lanes_gradient_does_not_depend_on_its_neighbours() -> None:
     base = tiny.base()
     together = tiny.lanes(base, MIXED)
@@ -122,6 +123,7 @@ class StopAt(Stop):
         return next(self.targets) >= self.at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looks", [1, 4, 7])
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, looks: int) -> None:
     straight = run(tmp_path / "straight", MIXED)
@@ -138,6 +140,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path
         assert [row[metrics_log.STEP] for row in rows[1]] == list(range(1, 7))
 
 
+@pytest.mark.slow
 def test_a_kill_between_two_lanes_saves_still_resumes_bit_for_bit(tmp_path: Path) -> None:
     """The lanes' newest saves are a step apart then; the pack continues from the newest that all have."""
     straight = run(tmp_path / "straight", MIXED[:3])
@@ -152,6 +155,7 @@ def test_a_kill_between_two_lanes_saves_still_resumes_bit_for_bit(tmp_path: Path
         assert torch.equal(weights(one), weights(two))
 
 
+@pytest.mark.slow
 def test_saves_that_were_passed_over_do_not_outlive_the_common_ones(tmp_path: Path) -> None:
     """Killed twice between two lanes' saves: the first lane's save of step 5, too new, must not displace step 3."""
     straight = run(tmp_path / "straight", MIXED[:2])
@@ -193,6 +197,7 @@ class Poisoned(tiny.PixelDistance):
         return s * float("nan")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [None, RuntimeError("the lane's own fault")])
 def test_a_lane_that_fails_stops_alone(tmp_path: Path, error: Exception | None) -> None:
     """Its neighbours end where they end without it; it keeps its reason and its weights stay finite."""

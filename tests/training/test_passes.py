@@ -52,6 +52,7 @@ def test_passes_hold_each_row_once_and_active_ones_first(rows: int) -> None:
                 assert torch.equal(torch.cat([getattr(one, name) for one in own]), value), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 3, 7])
 def test_passes_give_the_gradient_of_the_whole(rows: int) -> None:
     base = tiny.base()
@@ -79,6 +80,7 @@ def allocate_too_much(base: StableDiffusion, rows: int) -> list[int]:
     return seen
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_the_rows_and_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     plain = tiny.pack(tmp_path / "plain", base := tiny.base(), LANES)
     train(base, plain, Stop(), 1e9)

@@ -45,6 +45,7 @@ def on_meta(config: RunConfig, index: int, lora: LoraStack) -> Lane:
     return lane
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [None, 3])
 def test_a_training_step_keeps_apart_host_and_device(rows: int | None) -> None:
     base = tiny.base()

@@ -128,6 +128,7 @@ def test_of_a_culture_with_few_pages_no_more_is_asked_than_it_has() -> None:
     assert exclude(SURVEY, [person(1)], answers, {"korea": 2}).kept == {1}
 
 
+@pytest.mark.slow
 def test_spammers_are_found_and_the_primary_comparison_is_told_with_and_without_them(
     simulated: Simulated,
 ) -> None:

@@ -145,6 +145,7 @@ def test_nobody_can_judge(simulated: Simulated) -> None:
     text(found)
 
 
+@pytest.mark.slow
 def test_everybody_is_unanimous(simulated: Simulated) -> None:
     ranks = {system: 4 - k for k, system in enumerate(SYSTEMS)}
     found = some(simulated, set(range(1, 16)), ranks=ranks)
@@ -164,6 +165,7 @@ def test_all_of_it_is_ties(simulated: Simulated) -> None:
     text(found)
 
 
+@pytest.mark.slow
 def test_a_system_that_no_page_shows_has_no_line(simulated: Simulated) -> None:
     said = [
         replace(one, ranks=one.ranks and {s: r for s, r in one.ranks.items() if s != "base"}, ratings={})

@@ -40,6 +40,7 @@ def test_a_rate_has_its_share_and_unanimous_raters_have_an_interval() -> None:
     assert one.low == pytest.approx(least / (1 + least), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_bootstrap_of_a_mean_has_its_standard_error() -> None:
     values = np.random.default_rng(1).normal(size=6)
     weights = resample(np.zeros(6, dtype=int), np.random.default_rng(2), 200_000).weights
@@ -90,6 +91,7 @@ def test_a_culture_with_a_single_rater_beside_others_is_not_taken_for_certain() 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(2, 40), (12, 10, 11, 9, 1), (1, 1, 1, 10, 10)])
 def test_intervals_cover_where_cultures_have_unequal_numbers_of_raters(sizes: tuple[int, ...]) -> None:
     """Of raters' own chances to prefer a system, .2 to .8, twelve comparisons each."""
@@ -146,6 +148,7 @@ def test_holm_is_over_questions_and_systems_and_the_primary_comparison_stands_ap
     assert found.primary.test.p == pytest.approx(1 / (comparison.FLIPS + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("null", survey_intervals.NULLS, ids=lambda one: one.name)
 def test_what_is_not_there_is_found_at_most_at_the_level(null: survey_intervals.Population) -> None:
     """Of 3 × 60 comparisons: 5 % and the simulation's own error, threefold."""
@@ -153,6 +156,7 @@ def test_what_is_not_there_is_found_at_most_at_the_level(null: survey_intervals.
     assert flips <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 60)
 
 
+@pytest.mark.slow
 def test_intervals_cover_and_percentiles_of_few_raters_do_not() -> None:
     found = survey_intervals.covered(survey_intervals.POPULATIONS[1], (5,), 60)
     for name in ("worth", "first", "win"):

@@ -98,6 +98,7 @@ def asked(made: Maker, drawn: tuple[Page, ...], survey: Survey) -> Iterator[Stud
     yield study.read(made.folder)
 
 
+@pytest.mark.slow
 def test_the_results_are_read_with_the_study(asked: Study, survey: Survey) -> None:
     found = asked.people
     assert found is not None and asked.notes == ()
@@ -107,6 +108,7 @@ def test_the_results_are_read_with_the_study(asked: Study, survey: Survey) -> No
     assert (asked.folder.survey.exports / "answers.csv").exists()
 
 
+@pytest.mark.slow
 def test_asked_again_the_results_are_the_same_bytes(asked: Study, capsys: pytest.CaptureFixture[str]) -> None:
     from scoft_hpc.human_eval.analysis.command import results
 

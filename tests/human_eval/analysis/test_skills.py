@@ -45,6 +45,7 @@ def test_crowdkit_finds_the_same_skills_and_labels(seed: int, given: float, foes
     assert found.vote[voted.index].tolist() == voted.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
 @pytest.mark.parametrize(("raters", "alike"), [(12, 6), (13, 2)])
 def test_where_ours_and_crowdkits_come_to_rest_apart_crowdkits_own_starts_do(raters: int, alike: int) -> None:

@@ -99,6 +99,7 @@ def test_no_cell_is_a_formula_but_parquet_has_the_words_as_they_are(exports: Pat
     assert not any(prompt.startswith("=") for prompt in prompts)
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_what_a_spreadsheet_would_run_becomes_text_and_all_else_stays(text: str) -> None:
     found = neutral(text)

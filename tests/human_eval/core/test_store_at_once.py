@@ -126,6 +126,7 @@ def test_who_withdraws_while_others_save_leaves_nothing_behind(store: Store, url
     other.close()
 
 
+@pytest.mark.slow
 def test_two_processes_write_and_nothing_is_lost_or_doubled(store: Store, url: str) -> None:
     raters = [enrol(store), enrol(store)]
     writers = [start(url, rater, 1) for rater in raters if rater]
@@ -138,6 +139,7 @@ def test_two_processes_write_and_nothing_is_lost_or_doubled(store: Store, url: s
     assert all(one.finished for one in store.participants())
 
 
+@pytest.mark.slow
 def test_a_killed_writer_loses_no_answer_that_was_acknowledged(store: Store, url: str) -> None:
     rater = enrol(store)
     assert rater is not None

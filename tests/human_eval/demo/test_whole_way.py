@@ -40,6 +40,7 @@ def finished(tmp_path: Path, **data: str) -> StudyDir:
     return Maker.of(tmp_path, command.DEMO, variants=variants, seeds=(0,), data=world).finish().folder
 
 
+@pytest.mark.slow
 def test_simulated_raters_are_found_out_and_asked_once(
     told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -61,6 +62,7 @@ def somebody(world: World) -> tuple[dict[str, str], dict[str, str]]:
     return cookies, {"/admin": HOLDER, "/consent": newcomer.id, "/join": newcomer.id, "/": person.id(world)}
 
 
+@pytest.mark.slow
 def test_no_answer_is_a_fault_of_ours(world: World) -> None:
     schema = schemathesis.openapi.from_dict(world.app.openapi())
     operations = [found.ok() for found in schema.get_all_operations()]

@@ -54,6 +54,7 @@ def told(process: subprocess.Popen[str]) -> dict[str, str]:
     return {name: text.strip() for name, text in (line.split(" ", 1) for line in lines)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_tells_where_it_is_and_ends_when_told(study: StudyDir, number: signal.Signals) -> None:
     with served(study, "port=0") as process:

@@ -44,6 +44,7 @@ def test_full_size(architecture: Architecture, unet: int, text: int) -> None:
     assert costs.resolution == costs.downscale * config["unet"]["sample_size"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "shrink", "resolution", "off"),
     [
@@ -79,6 +80,7 @@ def test_the_models_on_offer(name: str) -> None:
     assert velocity == (name == "sd21")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", list(Architecture))
 @pytest.mark.parametrize("shrink", [2, 3, 10, 1000])
 def test_shrunk(architecture: Architecture, shrink: int) -> None:
