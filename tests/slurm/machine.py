@@ -132,11 +132,16 @@ class Machine:
             raise MachineError(f"{daemon} (process {pid}) does not end on {number.name}")
 
     def _answers(self, daemon: str) -> bool:
-        if daemon == "slurmctld":
-            return "is UP" in self.run("scontrol", "ping", check=False)
+        if daemon == "slurmctld":  # jobs that start before their node has registered again may fail at srun
+            return "is UP" in self.run("scontrol", "ping", check=False) and not self._unregistered()
         if daemon == "slurmdbd":
             return "error" not in self.run("sacctmgr", "-n", "show", "cluster", check=False).lower()
         return layout.listens(self.folder, daemon)
+
+    def _unregistered(self) -> list[str]:
+        """The running nodes that slurmctld has not heard of since it started."""
+        states = self.node_states()
+        return [node for node in NODES if self.pid(node) is not None and states[node].startswith("UNK")]
 
     # Faults, and what hurries Slurm along.
 
