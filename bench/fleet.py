@@ -135,7 +135,7 @@ class Fleet:
         self._type("sweep", *words, f"output={self._prompt.folder}")
         source = self._prompt.folder / "source" / "runs"
         real = {tuple(run.name.split("-")[:2]): run for run in source.iterdir()}
-        own = shutil.ignore_patterns("config.yaml", "claim.json")
+        own = shutil.ignore_patterns("config.yaml", "lease.json")
         for run in (study / "runs").iterdir():
             ran = real[tuple(run.name.split("-")[:2])]
             shutil.copytree(ran, run, ignore=own, copy_function=os.link, dirs_exist_ok=True)

@@ -27,7 +27,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from scoft_hpc.config import compose
-from scoft_hpc.config.plain import plain
+from scoft_hpc.config.plain import to_plain
 from scoft_hpc.config.schema import Precision, RunConfig
 from scoft_hpc.data import images
 from scoft_hpc.data.cache import Culture, Targets
@@ -206,7 +206,7 @@ def run(config: RunConfig, device: torch.device, rounds: int, cycles: int) -> di
         for one in found
     ]
     settings = {"rounds": rounds, "cycles": cycles, "threads": torch.get_num_threads(), "peak_tflops": peak}
-    return {"model": plain(config.model), **settings, "loops": rows}
+    return {"model": to_plain(config.model), **settings, "loops": rows}
 
 
 def _bytes(tensors: Iterable[torch.Tensor], optimizers: Iterable[torch.optim.Optimizer]) -> int:

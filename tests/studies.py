@@ -11,8 +11,8 @@ from scoft_hpc.config.schema import RunConfig, Train, Variant
 from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.plan import Plan, Run
 from scoft_hpc.study import atomic, run_status
-from scoft_hpc.study.lease import Claim
-from scoft_hpc.study.metrics_log import STEP, Journal
+from scoft_hpc.study.lease import Lease
+from scoft_hpc.study.metrics_log import STEP, MetricsLog
 from scoft_hpc.study.paths import RunDir, StudyDir
 
 STEPS = 40
@@ -41,22 +41,22 @@ def run_of(study: StudyDir, start: str) -> RunDir:
 
 def train(run: RunDir, steps: int) -> None:
     run.path.mkdir(parents=True, exist_ok=True)
-    journal = Journal(run.metrics, run_status.step(run))
+    journal = MetricsLog(run.metrics, run_status.step(run))
     for step in range(run_status.step(run) + 1, steps + 1):
         journal.append({STEP: step, "loss": 1.0})
     journal.close()
 
 
-def hold(run: RunDir) -> Claim:
+def hold(run: RunDir) -> Lease:
     """Own the run: it counts as running while this process lives."""
-    return Claim.take(run.claim)
+    return Lease.acquire(run.lease)
 
 
 def lose(run: RunDir) -> None:
-    """Leave the claim of a process that is gone."""
-    claim = Claim.take(run.claim)
-    text = run.claim.read_text().replace(f'"pid": {claim.owner.pid}', '"pid": 99999999')
-    run.claim.write_text(text)
+    """Leave the lease of a process that is gone."""
+    lease = Lease.acquire(run.lease)
+    text = run.lease.read_text().replace(f'"pid": {lease.owner.pid}', '"pid": 99999999')
+    run.lease.write_text(text)
 
 
 def draw(run: RunDir, samples: int) -> None:

@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
 from scoft_hpc.config.schema import Lora, Objective, RunConfig, Train, Variant
-from scoft_hpc.config.terms import imagines
+from scoft_hpc.config.terms import needs_rollout
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.models.conditioning import Conditioning
@@ -126,7 +126,7 @@ def lanes(
     return [
         Lane(
             c,
-            LaneObjective(i, c.variant, c.objective, PIXELS if imagines(c.variant) else None),
+            LaneObjective(i, c.variant, c.objective, PIXELS if needs_rollout(c.variant) else None),
             cultures[i],
             base.lora,
         )

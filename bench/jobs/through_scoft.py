@@ -14,13 +14,13 @@ from scoft_hpc import job
 from scoft_hpc.config import compose
 from scoft_hpc.launch.slurm import task_runner
 from scoft_hpc.study import atomic, run_status
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import RunDir
 
 
 def execute(run: RunDir) -> int:
     """A run whose seed is the number of the nap."""
-    hold = Claim.take(run.claim)
+    hold = Lease.acquire(run.lease)
     try:
         run_status.start_attempt(run)
         number = nap(compose.load(run.config).seed)

@@ -20,7 +20,7 @@ from scoft_hpc.launch.slurm.cancellation import Cancellation, cancel, plan_cance
 from scoft_hpc.launch.views import selection
 from scoft_hpc.launch.views.selection import Choice
 from scoft_hpc.study import lease
-from scoft_hpc.study.plan_file import launch_claim
+from scoft_hpc.study.plan_file import launch_lease
 from scoft_hpc.text import listing, plural
 
 SHOWN = 6
@@ -58,7 +58,7 @@ def _run(argv: Sequence[str] | None) -> int:
     cancel(choice.study, seen, planned)
     n_runs, n_jobs = plural(len(planned.stopped), "run"), plural(len(planned.jobs), "job")
     print(f"cancelled {n_runs} in {n_jobs}; those at work save before they end.")
-    if lease.alive(launch_claim(choice.study)) is not None:
+    if lease.live_owner(launch_lease(choice.study)) is not None:
         print("note: runs of this study are being sent right now; look again with `scoft-hpc status`.")
     return 0
 
@@ -88,7 +88,7 @@ def _sure(choice: Choice, question: str) -> bool:
 
 def _cancel_launcher(choice: Choice) -> int:
     """A study of this machine: its launcher stops its jobs, all of them."""
-    owner = lease.alive(launch_claim(choice.study))
+    owner = lease.live_owner(launch_lease(choice.study))
     if owner is None:
         print(f"nothing to cancel: nobody runs {choice.study.name}.")
         return 0

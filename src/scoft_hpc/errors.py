@@ -6,8 +6,8 @@
     ├── LaunchError   3   a study cannot be planned, written or submitted
     ├── RunError      4   a run failed in training, sampling or scoring
     └── RatingError   5   a survey cannot be drawn or answered in its current state
-        ├── FullError     a culture's quota of raters is full
-        └── GoneError     the rater has withdrawn
+        ├── QuotaFullError     a culture's quota of raters is full
+        └── WithdrawnError     the rater has withdrawn
 
 A message has three parts: what was found, what was expected (with the options), and what to do next.
 """
@@ -24,7 +24,7 @@ class ScoftError(Exception):
     exit_code = 1
 
     @classmethod
-    def of(cls, faults: Iterable[str]) -> Self:
+    def from_messages(cls, faults: Iterable[str]) -> Self:
         """One error that tells all `faults`, one a line."""
         lines = list(faults)
         return cls(lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines))
@@ -50,11 +50,11 @@ class RatingError(ScoftError):
     exit_code = 5
 
 
-class FullError(RatingError):
+class QuotaFullError(RatingError):
     pass
 
 
-class GoneError(RatingError):
+class WithdrawnError(RatingError):
     pass
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from scoft_hpc.config import check, compose
+from scoft_hpc.config import compose, validation
 from scoft_hpc.console import print_stderr, run_command
 from scoft_hpc.errors import ConfigError, RunError
 from scoft_hpc.launch.views import selection
@@ -38,7 +38,7 @@ def _run(argv: Sequence[str] | None) -> int:
         )
     configs = {run: compose.load(run.config) for run in done}
     configs = {run: replace(own, scoring=replace(own.scoring, **changes)) for run, own in configs.items()}
-    check.require(configs.values())
+    validation.require_valid(configs.values())
     from scoft_hpc.evaluation.rescore import rescore  # it loads torch
     from scoft_hpc.training.build import read_manifest
 
@@ -57,7 +57,7 @@ def _changes(words: Sequence[str]) -> dict[str, Any]:
     """
     foreign = [word for word in words if not word.startswith(GROUP)]
     if foreign:
-        raise ConfigError.of(
+        raise ConfigError.from_messages(
             [
                 f"`{word}`: evaluate takes settings of `scoring` alone; samples stay as they are."
                 for word in foreign

@@ -23,10 +23,10 @@ from scoft_hpc.config import compose
 from scoft_hpc.console import program, run_command
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError, ScoftError
 from scoft_hpc.study import provenance, run_status
-from scoft_hpc.study.interrupt import Interrupted, Stop
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.interrupt import Interrupted, StopFlag
+from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import RunDir
-from scoft_hpc.study.periodic import repeating
+from scoft_hpc.study.periodic import run_periodically
 
 if TYPE_CHECKING:
     from scoft_hpc.models.diffusion_model import DiffusionModel
@@ -44,13 +44,13 @@ def execute(runs: Sequence[Path]) -> int:
         0 if all are done, 4 if some failed or belong to another process (the others finished), 75 if interrupted.
     """
     _log_to_stderr()
-    wanted, stop = [RunDir(path) for path in runs], Stop()
-    with stop.heeding_signals(), contextlib.ExitStack() as held:
-        claims = dict(_claim(wanted, held))
+    wanted, stop = [RunDir(path) for path in runs], StopFlag()
+    with stop.capture_signals(), contextlib.ExitStack() as held:
+        leases = dict(_acquire(wanted, held))
         try:
-            with repeating(lambda: _beat(list(claims.values()), stop), BEAT_SECONDS):
-                if claims:
-                    _run_pack(claims, stop)
+            with run_periodically(lambda: _renew(list(leases.values()), stop), BEAT_SECONDS):
+                if leases:
+                    _run_pack(leases, stop)
         except Interrupted:
             log.info("interrupted; what was done is saved, and the same command continues")
             return INTERRUPTED
@@ -69,8 +69,8 @@ def prepare(runs: Sequence[Path]) -> int:
     from scoft_hpc.training.build import prepare_cultures
 
     _log_to_stderr()
-    stop = Stop()
-    with stop.heeding_signals():
+    stop = StopFlag()
+    with stop.capture_signals():
         try:
             prepare_cultures([compose.load(RunDir(run).config) for run in runs], stop)
         except Interrupted:
@@ -79,16 +79,16 @@ def prepare(runs: Sequence[Path]) -> int:
     return 0
 
 
-def _run_pack(claims: dict[RunDir, Claim], stop: Stop) -> None:
+def _run_pack(leases: dict[RunDir, Lease], stop: StopFlag) -> None:
     """Build the pack, train it, evaluate it. What keeps the whole pack from running is every run's failure."""
     from scoft_hpc.training.build import build, room
     from scoft_hpc.training.loop import train
 
-    attempts = {run: run_status.start_attempt(run) for run in claims}
+    attempts = {run: run_status.start_attempt(run) for run in leases}
     try:
-        base, members, faults = build(list(claims), stop)
+        base, members, faults = build(list(leases), stop)
         for run, fault in faults.items():
-            _fail(run, claims[run], fault)
+            _fail(run, leases[run], fault)
         for member in members:
             config = member.config
             provenance.write(member.run, str(base.device), config.data.digest, config.model.digest)
@@ -97,22 +97,22 @@ def _run_pack(claims: dict[RunDir, Claim], stop: Stop) -> None:
         train(base, trainings, stop, first.save_seconds, room(first, len(trainings), base.device))
         for member in members:
             if member.training and member.training.error:
-                _fail(member.run, claims[member.run], member.training.error)
-        _evaluate(base, [m for m in members if not m.run.failure.exists()], claims, attempts, stop)
+                _fail(member.run, leases[member.run], member.training.error)
+        _evaluate(base, [m for m in members if not m.run.failure.exists()], leases, attempts, stop)
     except Interrupted:
         raise
     except Exception as error:
-        for run, claim in claims.items():
+        for run, lease in leases.items():
             if not run.result.exists() and not run.failure.exists():
-                _fail(run, claim, error)
+                _fail(run, lease, error)
 
 
 def _evaluate(
     base: DiffusionModel,
     members: Sequence[Member],
-    claims: dict[RunDir, Claim],
+    leases: dict[RunDir, Lease],
     attempts: dict[RunDir, int],
-    stop: Stop,
+    stop: StopFlag,
 ) -> None:
     """Export each lane's adapter, draw its samples, score them and publish the result; a run that fails stops alone."""
     from scoft_hpc.evaluation.evidence import Judges
@@ -132,7 +132,7 @@ def _evaluate(
         log.exception("the runs' samples could not be drawn together; trying one by one")
     drawn = (time.monotonic() - started) / max(1, len(members))
     for member in members:
-        stop.check()
+        stop.raise_if_set()
         run, started = member.run, time.monotonic()
         try:
             generate(base, [subjects[run]], stop)
@@ -143,11 +143,11 @@ def _evaluate(
                 "generate": drawn,
                 "score": time.monotonic() - started,
             }
-            run_status.write_result(run, claims[run], attempts[run], seconds)
+            run_status.write_result(run, leases[run], attempts[run], seconds)
         except Interrupted:
             raise
         except Exception as error:
-            _fail(run, claims[run], error)
+            _fail(run, leases[run], error)
 
 
 def _export(base: DiffusionModel, member: Member) -> None:
@@ -166,7 +166,7 @@ def _export(base: DiffusionModel, member: Member) -> None:
     model_card.write_card(run.card, config, pairs=len(member.manifest.pairs), samples=shown)
 
 
-def _fail(run: RunDir, claim: Claim, error: Exception) -> None:
+def _fail(run: RunDir, lease: Lease, error: Exception) -> None:
     """Keep the reason; a person's mistake or a full disk is told in a line, anything else with its trace in the log.
 
     A run that another process has taken over is left to it.
@@ -175,7 +175,7 @@ def _fail(run: RunDir, claim: Claim, error: Exception) -> None:
         log.error("%s failed: %s", run.run_id, error)
     else:
         log.error("%s failed", run.run_id, exc_info=error)
-    if not claim.held():
+    if not lease.is_held():
         return
     try:
         run_status.write_failure(run, _cause(error), str(error) or type(error).__name__, run_status.step(run))
@@ -200,26 +200,26 @@ def _cause(error: Exception) -> str:
     return "error"
 
 
-def _claim(runs: Sequence[RunDir], held: contextlib.ExitStack) -> Iterator[tuple[RunDir, Claim]]:
+def _acquire(runs: Sequence[RunDir], held: contextlib.ExitStack) -> Iterator[tuple[RunDir, Lease]]:
     """The unfinished runs that are now ours; one that another process owns is left to it."""
     for run in runs:
         if run.result.exists():
             continue
         try:
-            claim = Claim.take(run.claim)
+            lease = Lease.acquire(run.lease)
         except RunError as error:
             log.warning("%s", error)
             continue
-        held.callback(claim.release)
-        if not run.result.exists():  # it may have been finished between our look and our claim
-            yield run, claim
+        held.callback(lease.release)
+        if not run.result.exists():  # it may have been finished between our look and our lease
+            yield run, lease
 
 
-def _beat(claims: Sequence[Claim], stop: Stop) -> None:
+def _renew(leases: Sequence[Lease], stop: StopFlag) -> None:
     """Renew the leases. Who has lost one was given up on, and stops: another works on these runs now."""
-    for claim in claims:
-        if not claim.beat():
-            log.warning("%s was taken over by another process", claim.path.parent.name)
+    for lease in leases:
+        if not lease.renew():
+            log.warning("%s was taken over by another process", lease.path.parent.name)
             stop.requested = True
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scoft_hpc.config.commands import PrepareConfig, SweepConfig
+from scoft_hpc.config.command_configs import PrepareConfig, SweepConfig
 from scoft_hpc.config.compose import command
 from scoft_hpc.config.nodes import settings
 from scoft_hpc.config.schema import Data, NegativeSource, RunConfig
@@ -27,7 +27,7 @@ from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.inputs.metadata_rows import WRITER, Row
 from scoft_hpc.inputs.preparation import PreparedCulture
 from scoft_hpc.launch.planning import plan
-from scoft_hpc.study.interrupt import Interrupted, Stop
+from scoft_hpc.study.interrupt import Interrupted, StopFlag
 
 SHOWN = 5
 """So many images that could not be fetched are named; the rest is counted."""
@@ -44,8 +44,8 @@ def prepare(config: PrepareConfig, words: Sequence[str]) -> int:
         ScoftError: for settings or data that cannot be used, all faults at once.
     """
     log_to_stderr()
-    console, stop = Console(highlight=False), Stop()
-    with stop.heeding_signals():
+    console, stop = Console(highlight=False), StopFlag()
+    with stop.capture_signals():
         try:
             _prepare(console, config, words, stop)
         except Interrupted:
@@ -59,13 +59,13 @@ def prepare(config: PrepareConfig, words: Sequence[str]) -> int:
     return 0
 
 
-def _prepare(console: Console, config: PrepareConfig, words: Sequence[str], stop: Stop) -> None:
+def _prepare(console: Console, config: PrepareConfig, words: Sequence[str], stop: StopFlag) -> None:
     if config.data.name != "folder":
         raise ConfigError(f"data={config.data.name} is made ready by itself; prepare takes data.root=DIR.")
     faults = preparation.setting_faults(config)
     if config.data.csv:
         if faults:  # before a download that may take hours
-            raise ConfigError.of(faults)
+            raise ConfigError.from_messages(faults)
         _fetch(console, config, stop)
     root = data_root.locate(config.data, Path(config.output))
     names = preparation.collect(faults, dataset.chosen, config.culture, data_root.cultures(root)) or []
@@ -78,7 +78,7 @@ def _prepare(console: Console, config: PrepareConfig, words: Sequence[str], stop
     print_line(console, f"next     {_sweep(config, root, names, words)}")
 
 
-def _fetch(console: Console, config: PrepareConfig, stop: Stop) -> None:
+def _fetch(console: Console, config: PrepareConfig, stop: StopFlag) -> None:
     fetched = preparation.fetch_images(config, stop)
     counts = f"{fetched.fetched} images, {fetched.kept} were there, {len(fetched.failed)} not to be had"
     print_line(console, f"fetched  {counts}")
@@ -89,7 +89,7 @@ def _fetch(console: Console, config: PrepareConfig, stop: Stop) -> None:
 
 
 def _captioned(
-    config: PrepareConfig, root: Path, names: Sequence[str], faults: list[str], stop: Stop
+    config: PrepareConfig, root: Path, names: Sequence[str], faults: list[str], stop: StopFlag
 ) -> Mapping[str, list[Row]]:
     """The rows of the cultures, with captions written for those that had none.
 
@@ -102,7 +102,7 @@ def _captioned(
 
         captioner = preparation.collect(faults, find, config.data.captions)
     if faults:
-        raise DataError.of(faults)
+        raise DataError.from_messages(faults)
     if captioner is None:
         return surveys
     from scoft_hpc.data import captions  # it loads torch
@@ -110,7 +110,9 @@ def _captioned(
     return surveys | captions.write_missing(captioner, config.device, root, surveys, stop)
 
 
-def _caches(config: PrepareConfig, names: Sequence[str], words: Sequence[str], stop: Stop) -> dict[str, Path]:
+def _caches(
+    config: PrepareConfig, names: Sequence[str], words: Sequence[str], stop: StopFlag
+) -> dict[str, Path]:
     """What training needs of each culture, made as the first job of a sweep of the same settings would."""
     from scoft_hpc.training.build import prepare_cultures
 

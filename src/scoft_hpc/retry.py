@@ -15,7 +15,7 @@ from scoft_hpc.console import run_command
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.views import selection
 from scoft_hpc.launch.views.selection import Choice
-from scoft_hpc.study.plan_file import near, read
+from scoft_hpc.study.plan_file import display_path, read
 from scoft_hpc.study.run_status import Status
 
 BROKEN = (Status.failed, Status.lost)
@@ -62,7 +62,9 @@ def _sweep_overrides(choice: Choice) -> str:
     """The overrides of the study's sweep command, with its present name and place."""
     own = ("study", "output")
     words = [word for word in read(choice.study).words if word.partition("=")[0] not in own]
-    return shlex.join([*words, f"study={choice.study.name}", f"output={near(choice.study.path.parent)}"])
+    return shlex.join(
+        [*words, f"study={choice.study.name}", f"output={display_path(choice.study.path.parent)}"]
+    )
 
 
 if __name__ == "__main__":

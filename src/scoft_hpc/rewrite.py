@@ -13,14 +13,14 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from scoft_hpc.config import check
-from scoft_hpc.config.commands import RewriteConfig
+from scoft_hpc.config import validation
+from scoft_hpc.config.command_configs import RewriteConfig
 from scoft_hpc.config.compose import command
 from scoft_hpc.console import log_to_stderr
 from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError, RunError
 from scoft_hpc.inputs import prompt_rewriter
 from scoft_hpc.inputs.prompt_rewriter import Rewritten
-from scoft_hpc.study.interrupt import Interrupted, Stop
+from scoft_hpc.study.interrupt import Interrupted, StopFlag
 from scoft_hpc.text import shorten
 
 SHOWN = 5
@@ -34,11 +34,11 @@ def rewrite(config: RewriteConfig, words: Sequence[str]) -> int:
         ScoftError: for settings, data or an endpoint that cannot be used, all faults at once.
     """
     log_to_stderr()
-    if faults := [*check.check(config), *prompt_rewriter.setting_faults(config)]:
-        raise ConfigError.of(faults)
-    path, stop = Path(str(config.evaluation.rewrites)).expanduser().absolute(), Stop()
+    if faults := [*validation.validate(config), *prompt_rewriter.setting_faults(config)]:
+        raise ConfigError.from_messages(faults)
+    path, stop = Path(str(config.evaluation.rewrites)).expanduser().absolute(), StopFlag()
     questions = prompt_rewriter.questions(config)
-    with stop.heeding_signals():
+    with stop.capture_signals():
         try:
             found = prompt_rewriter.rewrite(path, questions, config.rewriter, stop)
         except Interrupted:

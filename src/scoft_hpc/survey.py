@@ -159,7 +159,7 @@ def _check_keys(name: str, verb: Verb, words: Sequence[str]) -> None:
             hint = did_you_mean(key, known, f"; expected one of {', '.join(known)}.")
             faults.append(f"`{word}`: survey {name} has no setting `{key}`{hint}")
     if faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
 
 
 def _demo(output: Path, words: Sequence[str], own: Mapping[str, str]) -> Asked:

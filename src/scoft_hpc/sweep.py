@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.compose import command
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import WandbMode

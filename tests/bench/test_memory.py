@@ -15,7 +15,7 @@ import hollow
 import memory as bench
 
 from scoft_hpc.config import compose
-from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.schema import Architecture, Lora, Precision
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.inputs import memory_model

@@ -13,11 +13,11 @@ import pytest
 from invoke import invoke
 from scoft_hpc import cancel
 from scoft_hpc.study import job_array, run_status
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.job_array import PREPARE, Verdict
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import StudyDir
-from scoft_hpc.study.plan_file import launch_claim
+from scoft_hpc.study.plan_file import launch_lease
 from sent import Slurm, ids, line, send
 from studies import finish, hold, plan_study, run_of
 
@@ -110,21 +110,21 @@ def test_a_batch_on_its_way_and_a_silent_slurm_are_told(queue: Slurm, told: Told
 def test_on_this_machine_the_launcher_is_told_to_stop(told: Told, study: StudyDir) -> None:
     assert "nobody runs a-study" in told("--yes")[1]
     held = hold(run_of(study, "korea-base"))
-    claim, stop = Claim.take(launch_claim(study)), Stop()
-    with stop.heeding_signals():
+    lease, stop = Lease.acquire(launch_lease(study)), StopFlag()
+    with stop.capture_signals():
         code, _, errors = told("korea-base", "--yes")
         assert code == 2 and "stops as a whole" in errors and not stop.requested
         code, text, _ = told("--yes")
         assert code == 0 and "its jobs save" in text and stop.requested
     held.release()
-    claim.release()
+    lease.release()
 
 
 def test_another_machines_launcher_is_named(told: Told, study: StudyDir) -> None:
-    claim = Claim.take(launch_claim(study))
-    elsewhere = {**json.loads(claim.path.read_text()), "host": "login7", "machine": "another"}
-    claim.path.write_text(json.dumps(elsewhere))
-    with Stop().heeding_signals():
+    lease = Lease.acquire(launch_lease(study))
+    elsewhere = {**json.loads(lease.path.read_text()), "host": "login7", "machine": "another"}
+    lease.path.write_text(json.dumps(elsewhere))
+    with StopFlag().capture_signals():
         code, _, errors = told("--yes")
-    assert code == 3 and f"`kill {claim.owner.pid}` on login7" in errors
+    assert code == 3 and f"`kill {lease.owner.pid}` on login7" in errors
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -14,7 +14,7 @@ import pytest
 from invoke import invoke
 from scoft_hpc import evaluate
 from scoft_hpc.config.compose import compose
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.train import train
 
@@ -58,7 +58,7 @@ def test_the_same_again_is_the_same(run: RunDir, told: Callable[..., Said]) -> N
     before = scores(run)
     code, text = told()
     assert code == 0 and "korea" in text and "results.csv" in text
-    assert scores(run) == before and not run.claim.exists()
+    assert scores(run) == before and not run.lease.exists()
 
 
 @pytest.mark.slow
@@ -115,10 +115,10 @@ def test_a_run_that_cannot_be_scored_keeps_its_scores(run: RunDir, told: Callabl
     finally:
         aside.rename(sample)
     assert code == 4 and f"{run.run_id}: " in text and sample.name in text
-    claim = Claim.take(run.claim)
+    lease = Lease.acquire(run.lease)
     try:
         code, text = told()
     finally:
-        claim.release()
+        lease.release()
     assert code == 4 and "one run has one owner" in text
     assert run.scores.read_bytes() == before

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc import mirror
-from scoft_hpc.study.metrics_log import STEP, Journal
+from scoft_hpc.study.metrics_log import STEP, MetricsLog
 from studies import finish, plan_study, run_of
 from wandb_server import KEY, WandbServer, serving
 
@@ -81,7 +81,7 @@ def test_it_sends_once_or_until_every_run_has_ended(
     run = run_of(study, "korea-mpc")
     run.checkpoints.mkdir(parents=True)
     (run.checkpoints / "step-00000003.safetensors").touch()
-    journal = Journal(run.metrics, 0)
+    journal = MetricsLog(run.metrics, 0)
     for step in range(1, 5):
         journal.append({STEP: step, "loss": 1.0})
     journal.close()

@@ -22,10 +22,10 @@ from scoft_hpc.launch.slurm.sbatch import log_of
 from scoft_hpc.launch.tracking import study_state
 from scoft_hpc.launch.views import watch_status
 from scoft_hpc.study import run_status
-from scoft_hpc.study.lease import Claim
-from scoft_hpc.study.metrics_log import STEP, Journal
+from scoft_hpc.study.lease import Lease
+from scoft_hpc.study.metrics_log import STEP, MetricsLog
 from scoft_hpc.study.paths import StudyDir
-from scoft_hpc.study.plan_file import launch_claim
+from scoft_hpc.study.plan_file import launch_lease
 from sent import Slurm, attempt, ids, line, send
 from studies import draw, finish, hold, lose, plan_study, run_of, train
 
@@ -90,11 +90,11 @@ def test_the_latest_study_is_the_default_and_an_unknown_one_lists_them(
 
 
 def test_json_is_for_programs(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    claim = Claim.take(launch_claim(run_study := plan_study(output, ["mu"], name="c-study")))
+    lease = Lease.acquire(launch_lease(run_study := plan_study(output, ["mu"], name="c-study")))
     code, text, _ = invoke(status.main, capsys, "c-study", f"output={output}", "--json")
     content = json.loads(text)
     assert code == 0 and content["folder"] == str(run_study.path)
-    assert content["launcher"] == str(claim.owner)
+    assert content["launcher"] == str(lease.owner)
     assert [run["variant"] for run in content["runs"]] == ["base", "ldm", "m", "mp", "mpc"]
     content = json.loads(invoke(status.main, capsys, "a-study", f"output={output}", "--json")[1])
     failed = next(run for run in content["runs"] if run["status"] == "failed")
@@ -135,10 +135,10 @@ def sent(output: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
     )
     attempt(study, one, 0, alive=time.time())
     work = run_of(study, "china-ldm-")
-    claim = json.loads(work.claim.read_text())
-    work.claim.write_text(json.dumps({**claim, "job": "7_0"}))
+    lease = json.loads(work.lease.read_text())
+    work.lease.write_text(json.dumps({**lease, "job": "7_0"}))
     for name in ("korea-base-", "korea-mp-"):  # nobody is at work there
-        run_of(study, name).claim.unlink()
+        run_of(study, name).lease.unlink()
     queue = Slurm(monkeypatch)
     later = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 600))
     queue.holds(
@@ -215,7 +215,7 @@ def test_the_time_left_is_of_steps_as_fast_as_before_for_all_lanes_of_the_pack(
         run = run_of(study, name)
         train(run, 10)
         hold(run)
-        journal = Journal(run.metrics, 10)
+        journal = MetricsLog(run.metrics, 10)
         journal.append({STEP: 11, "seconds": seconds * 1.1})
         journal.close()
     content = json.loads(invoke(status.main, capsys, f"output={tmp_path}", "--json")[1])

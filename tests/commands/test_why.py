@@ -13,7 +13,7 @@ from scoft_hpc.launch.slurm.sbatch import log_of
 from scoft_hpc.launch.tracking import slurm_reasons
 from scoft_hpc.study import job_array, lease, run_status
 from scoft_hpc.study.job_array import Verdict
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import RunDir, StudyDir
 from sent import Slurm, attempt, ids, line, send
 from studies import finish, lose, plan_study, run_of, train
@@ -83,7 +83,7 @@ def publish(run: RunDir, job: str, restart: int, patch: pytest.MonkeyPatch) -> N
     """As a process of this start of the job does."""
     patch.setenv(lease.JOB, job)
     patch.setenv(lease.RESTART, str(restart))
-    held = Claim.take(run.claim)
+    held = Lease.acquire(run.lease)
     run_status.write_result(run, held, restart + 1, {"train": 1.0})
     held.release()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from changed import changed
-from scoft_hpc.config import check, compose, nodes
+from scoft_hpc.config import compose, nodes, validation
 from scoft_hpc.config.schema import Prompting, RunConfig, Variant, WandbMode
 from scoft_hpc.errors import ConfigError
 
@@ -18,7 +18,7 @@ TOY = changed(RunConfig(), {"objective.distance": "toy", "objective.w_vgg": 0.0}
 
 
 def _check(changes: dict[str, object]) -> list[str]:
-    return check.check(changed(TOY, changes))
+    return validation.validate(changed(TOY, changes))
 
 
 def test_what_an_evaluation_needs() -> None:
@@ -33,7 +33,7 @@ def test_what_an_evaluation_needs() -> None:
 @pytest.mark.parametrize("name", ["train", "sweep"])
 def test_commands_are_sound_without_words(name: str) -> None:
     config = compose.compose(name, [])
-    assert check.check(dataclasses.replace(config, seed=0)) == []
+    assert validation.validate(dataclasses.replace(config, seed=0)) == []
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_every_number_has_a_rule() -> None:
         for name, hint in nodes.settings(RunConfig).items()
         if hint in (int, float, int | None, float | None, tuple[float, float])
     }
-    assert numbers - set(check.RULES) == set()
-    assert set(check.RULES) <= set(nodes.settings(RunConfig))
+    assert numbers - set(validation.RULES) == set()
+    assert set(validation.RULES) <= set(nodes.settings(RunConfig))
 
 
 def test_edges_are_allowed() -> None:
@@ -119,14 +119,14 @@ def test_all_runs_faults_at_once_and_each_once() -> None:
         changed(TOY, {**wrong, "variant": v, "seed": s}) for v in (Variant.m, Variant.mp) for s in (0, -1)
     ]
     with pytest.raises(ConfigError) as caught:
-        check.require(runs)
+        validation.require_valid(runs)
     assert len(str(caught.value).splitlines()) == 2
-    check.require([TOY])
+    validation.require_valid([TOY])
 
 
 def test_output_is_really_written_and_left_as_it_was(tmp_path: Path) -> None:
-    check.check_output(tmp_path)
-    check.check_output(tmp_path / "not" / "yet")
+    validation.require_writable(tmp_path)
+    validation.require_writable(tmp_path / "not" / "yet")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -135,11 +135,11 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"file/x cannot be written to: Not a directory \(of this path, .*/file exists"
     ):
-        check.check_output(tmp_path / "file" / "x")
+        validation.require_writable(tmp_path / "file" / "x")
     with pytest.raises(
         ConfigError, match=r"output=/proc/x cannot be written to: .*choose one with output=DIR"
     ):
-        check.check_output(Path("/proc/x"))
+        validation.require_writable(Path("/proc/x"))
 
 
 def test_live_curves_need_a_network_and_event_files_their_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from scoft_hpc.config import compose
-from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.plain import literal
-from scoft_hpc.config.schema import Form, Model, NegativeSource, RunConfig, Variant
+from scoft_hpc.config.plain import to_override
+from scoft_hpc.config.schema import ContrastiveForm, Model, NegativeSource, RunConfig, Variant
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.planning.ablation_grid import combinations
 
@@ -43,7 +43,7 @@ def test_lists_are_tuples_and_the_config_can_be_a_key() -> None:
 
 
 def test_groups() -> None:
-    assert _run("objective=triplet").objective.form is Form.triplet
+    assert _run("objective=triplet").objective.form is ContrastiveForm.triplet
     config = _run("data=folder", "data.root=/photos")
     assert (config.data.name, config.data.root) == ("folder", "/photos")
     assert config.data.negatives.source is NegativeSource.img2img
@@ -69,7 +69,7 @@ def test_settings_beside_the_words_do_what_words_do(ablation: str) -> None:
     """Hydra composes once for an ablation's arms; each is the config that its words alone would give."""
     words = ["culture=all", f"ablation={ablation}", "train.lr=1e-3"]
     for arm in combinations(compose.compose("sweep", words).ablation):
-        alone = [*words, *(f"{axis}={literal(value)}" for axis, value in arm.items())]
+        alone = [*words, *(f"{axis}={to_override(value)}" for axis, value in arm.items())]
         assert compose.compose("sweep", words, arm) == compose.compose("sweep", alone)
 
 
@@ -93,7 +93,7 @@ def test_settings_of_every_kind_do_what_words_do(settings: dict[str, Any]) -> No
             return str(error)
 
     assert outcome([], settings) == outcome(
-        [f"{key}={literal(value)}" for key, value in settings.items()], {}
+        [f"{key}={to_override(value)}" for key, value in settings.items()], {}
     )
 
 

@@ -103,7 +103,7 @@ def test_mistake_is_no_traceback(tmp_path: Path) -> None:
 def test_torch_is_not_loaded() -> None:
     program = """
 import sys
-from scoft_hpc.config import check, compose, identity
+from scoft_hpc.config import compose, identity, validation
 from scoft_hpc.inputs import data_root, dataset
 from scoft_hpc.inputs.checkpoints import base_model
 from scoft_hpc.study import atomic, interrupt, lease, metrics_log, paths, provenance, run_status

@@ -12,9 +12,17 @@ import pytest
 from changed import changed
 from scoft_hpc.config.compose import compose
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import Form, NegativeSource, Prompting, RunConfig, Variant, Wandb, WandbMode
+from scoft_hpc.config.schema import (
+    ContrastiveForm,
+    NegativeSource,
+    Prompting,
+    RunConfig,
+    Variant,
+    Wandb,
+    WandbMode,
+)
 from scoft_hpc.config.setting import policy_of
-from scoft_hpc.config.terms import TERMS, Term, imagines
+from scoft_hpc.config.terms import TERMS, Term, needs_rollout
 from scoft_hpc.study.paths import RUN_ID
 
 
@@ -60,7 +68,7 @@ def test_place_does_not_matter(change: dict[str, object]) -> None:
         {"lora__rank": 3},
         {"lora__targets": ("to_q",)},
         {"objective__every": 3},
-        {"objective__form": Form.triplet},
+        {"objective__form": ContrastiveForm.triplet},
         {"model__digest": "a"},
         {"model__resolution": 8},
         {"data__digest": "b"},
@@ -99,7 +107,7 @@ USED_BY = {
 }
 """The variants whose runs depend on a setting; of one that is not named here: all of its group."""
 GROUPS = {"data.negatives.": FULL, "lora.": TRAINED, "train.": TRAINED, "": set(Variant)}
-EFFECTIVE = {"objective.form": Form.triplet, "train.steps": None}
+EFFECTIVE = {"objective.form": ContrastiveForm.triplet, "train.steps": None}
 """What no setting is without effect under."""
 
 
@@ -151,7 +159,7 @@ def test_an_id_depends_on_what_its_variant_uses_and_on_nothing_else(variant: Var
 def test_what_a_variant_uses_follows_from_its_terms() -> None:
     assert {variant for variant, terms in TERMS.items() if terms} == TRAINED
     assert {variant for variant, terms in TERMS.items() if Term.m in terms} == USED_BY["objective.w_m"]
-    assert {variant for variant in Variant if imagines(variant)} == ROLLED
+    assert {variant for variant in Variant if needs_rollout(variant)} == ROLLED
     assert {v for v, terms in TERMS.items() if Term.c in terms} == USED_BY["objective.form"]
 
 
@@ -159,7 +167,7 @@ def test_what_a_variant_uses_follows_from_its_terms() -> None:
     ("under", "idle"),
     [
         (
-            {"objective.form": Form.official},
+            {"objective.form": ContrastiveForm.official},
             {"objective.triplet_margin": 0.7, "objective.triplet_lambda": 2.0},
         ),
         ({"train.steps": 5}, {"train.epochs": 7}),
@@ -199,7 +207,7 @@ def test_any_culture_makes_a_safe_id(culture: str) -> None:
 
 GOLDEN: tuple[tuple[dict[str, Any], str], ...] = (
     ({}, "a0ebcb25 5db6a7bc 7c283320 d926a10b d01cb3e6"),
-    ({"objective.form": Form.triplet}, "a0ebcb25 5db6a7bc 7c283320 d926a10b 413eee94"),
+    ({"objective.form": ContrastiveForm.triplet}, "a0ebcb25 5db6a7bc 7c283320 d926a10b 413eee94"),
     ({"train.steps": 5}, "a0ebcb25 72563639 391d2306 41d51d18 3ca8a7c5"),
     ({"data.negatives.source": NegativeSource.txt2img}, "a0ebcb25 5db6a7bc 7c283320 d926a10b 77a89a97"),
     ({"variant": Variant.base, "evaluation.images": "/x"}, "46daaf24"),

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from scoft_hpc.config import compose, products
-from scoft_hpc.config.commands import Ablation
-from scoft_hpc.config.products import product
+from scoft_hpc.config import ablation_product, compose
+from scoft_hpc.config.ablation_product import product
+from scoft_hpc.config.command_configs import Ablation
 from scoft_hpc.errors import ConfigError
 
 A = {
@@ -80,8 +80,14 @@ def test_a_named_study_may_multiply_and_a_word_wins_over_it(tmp_path: Path) -> N
         (tmp_path / "ablation" / f"{name}.yaml").write_text(f"axes: {{lora.rank: [{len(name)}]}}")
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "both.yaml").write_text("defaults:\n  - override /ablation: [a, b]\nstudy: x\n")
-    assert products.as_options(["sweep=both"], tmp_path) == ["sweep=both", "ablation=a+b"]
-    assert products.as_options(["sweep=both", "ablation=a"], tmp_path) == ["sweep=both", "ablation=a"]
-    assert products.as_options(["sweep=other", "seed=1"], tmp_path) == ["sweep=other", "seed=1"]
+    assert ablation_product.merge_ablation_lists(["sweep=both"], tmp_path) == ["sweep=both", "ablation=a+b"]
+    assert ablation_product.merge_ablation_lists(["sweep=both", "ablation=a"], tmp_path) == [
+        "sweep=both",
+        "ablation=a",
+    ]
+    assert ablation_product.merge_ablation_lists(["sweep=other", "seed=1"], tmp_path) == [
+        "sweep=other",
+        "seed=1",
+    ]
     with pytest.raises(ConfigError, match="there is no c; there are a, b"):
-        products.as_options(["ablation=[a,c]"], tmp_path)
+        ablation_product.merge_ablation_lists(["ablation=[a,c]"], tmp_path)

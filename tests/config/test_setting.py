@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from changed import changed
-from scoft_hpc.config import check
-from scoft_hpc.config.commands import PrepareConfig, RewriteConfig, SweepConfig
+from scoft_hpc.config import validation
+from scoft_hpc.config.command_configs import PrepareConfig, RewriteConfig, SweepConfig
 from scoft_hpc.config.identity import unused, unused_by
 from scoft_hpc.config.nodes import settings
-from scoft_hpc.config.plain import plain, science
-from scoft_hpc.config.schema import Form, RunConfig, Variant
+from scoft_hpc.config.plain import science_fields, to_plain
+from scoft_hpc.config.schema import ContrastiveForm, RunConfig, Variant
 from scoft_hpc.config.setting import ABOVE_ZERO, lineage, policies, rules, setting
 from scoft_hpc.launch.planning.packing import PER_LANE
 
@@ -35,9 +35,9 @@ def test_a_new_setting_needs_its_own_line_only() -> None:
 
     globals()["Extra"] = Extra  # where the annotation is looked up
     assert rules(Extended)["extra.speed"] == ABOVE_ZERO
-    assert science(Extended())["extra"] == {"speed": 1.0}
+    assert science_fields(Extended())["extra"] == {"speed": 1.0}
     assert [policy.not_searched for policy in lineage(Extended, "extra.speed")] == ["it is new", None]
-    assert check.check(changed(Extended(), {"extra.speed": 0.0})) == [
+    assert validation.validate(changed(Extended(), {"extra.speed": 0.0})) == [
         "extra.speed=0.0: expected more than 0."
     ]
 
@@ -54,11 +54,13 @@ def test_what_a_variant_does_not_use() -> None:
     )
     assert set(unused_by(Variant.m)) - set(unused_by(Variant.mp)) >= {"objective.distance", "objective.every"}
     triplet = {"objective.triplet_lambda", "objective.triplet_margin"}
-    assert triplet <= set(unused(plain(RunConfig())))
-    assert not triplet & set(unused(plain(changed(RunConfig(), {"objective.form": Form.triplet}))))
+    assert triplet <= set(unused(to_plain(RunConfig())))
+    assert not triplet & set(
+        unused(to_plain(changed(RunConfig(), {"objective.form": ContrastiveForm.triplet})))
+    )
 
 
 def test_commands_check_their_own_settings() -> None:
     for config, name in ((PrepareConfig(), "data.download.megabytes"), (RewriteConfig(), "rewriter.jobs")):
-        faults = check.check(changed(config, {name: 0}))
+        faults = validation.validate(changed(config, {name: 0}))
         assert f"{name}=0: expected more than 0." in faults

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scoft_hpc.config import compose
-from scoft_hpc.config.space import Choice, Range, read
+from scoft_hpc.config.search_space import ChoiceSet, Range, read
 from scoft_hpc.errors import ConfigError
 
 
@@ -30,8 +30,8 @@ def test_ranges_and_lists() -> None:
         "train.lr": Range(1e-5, 1, log=True, whole=False),
         "lora.rank": Range(2, 8, log=False, whole=True),
         "lora.alpha": Range(1, 8.5, log=False, whole=False),
-        "data.pairs": Choice((4, None)),
-        "objective.form": Choice(("official", "triplet")),
+        "data.pairs": ChoiceSet((4, None)),
+        "objective.form": ChoiceSet(("official", "triplet")),
     }
 
 
@@ -85,7 +85,7 @@ def test_words_add_to_the_space_that_ships_and_take_away_from_it() -> None:
 
 @pytest.mark.parametrize("word", ["tune.trials=0", "tune.sampler=grid", "tune.space=3"])
 def test_numbers_of_the_search_are_checked(word: str) -> None:
-    from scoft_hpc.config import check
+    from scoft_hpc.config import validation
 
     with pytest.raises(ConfigError, match=word.partition("=")[0]):
-        raise ConfigError.of(check.check_launching(compose.compose("sweep", [word])))
+        raise ConfigError.from_messages(validation.validate_launch(compose.compose("sweep", [word])))

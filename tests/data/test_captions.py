@@ -17,14 +17,14 @@ from transformers import Blip2ForConditionalGeneration, BlipForConditionalGenera
 
 import captioners
 from cultures import Row, picture, read, row, write
-from scoft_hpc.config.commands import Captions, CaptionSource
+from scoft_hpc.config.command_configs import Captions, CaptionSource
 from scoft_hpc.data import captions
 from scoft_hpc.errors import ConfigError, DataError
 from scoft_hpc.inputs import dataset
 from scoft_hpc.inputs.metadata_rows import WRITER
 from scoft_hpc.models import captioner
 from scoft_hpc.study import atomic
-from scoft_hpc.study.interrupt import Interrupted, Stop
+from scoft_hpc.study.interrupt import Interrupted, StopFlag
 
 CPU = torch.device("cpu")
 MAKE = {CaptionSource.blip: captioners.blip, CaptionSource.blip2: captioners.blip2}
@@ -125,7 +125,7 @@ def test_only_rows_without_a_caption_change(culture: Path, folders: dict[Caption
     before, text = read(culture), path.read_bytes()
     found = captioner.find(Captions(source=CaptionSource.blip, path=str(folders[CaptionSource.blip])))
     loaded = captioner.load(found, CPU)
-    assert captions.fill(culture, survey(culture), loaded.caption, found.name, Stop()) == 9
+    assert captions.fill(culture, survey(culture), loaded.caption, found.name, StopFlag()) == 9
     after = read(culture)
     assert path.with_name(captions.BEFORE).read_bytes() == text
     for i, (old, new) in enumerate(zip(before, after, strict=True)):
@@ -140,7 +140,7 @@ def test_only_rows_without_a_caption_change(culture: Path, folders: dict[Caption
     assert [line for i, line in enumerate(path.read_bytes().splitlines()) if i % 5 == 0] == unchanged
     dataset.read(culture.parent, culture.name)
     inode = path.stat()
-    assert captions.fill(culture, survey(culture), loaded.caption, found.name, Stop()) == 0
+    assert captions.fill(culture, survey(culture), loaded.caption, found.name, StopFlag()) == 0
     assert path.stat() == inode, "nothing is written where nothing is missing"
 
 
@@ -151,7 +151,7 @@ def test_held_out_rows_and_odd_files(tmp_path: Path) -> None:
     odd = row(folder, 1, "test", blip_text=None, note="half \ud83d")
     path = folder / "test" / "metadata.jsonl"
     path.write_bytes(b"\xef\xbb\xbf\r\n" + json.dumps(odd).encode() + b"\r\n\r\n")
-    assert captions.fill(folder, survey(folder), counted, "me", Stop()) == 1
+    assert captions.fill(folder, survey(folder), counted, "me", StopFlag()) == 1
     new = {**odd, "blip_text": "49 x 48", WRITER: "me"}
     lines = path.read_bytes().split(b"\r\n")
     assert [json.loads(line) for line in lines if line] == [new] and len(lines) == 4
@@ -167,7 +167,7 @@ def test_a_kill_at_any_write_loses_nothing_and_the_next_run_ends_the_same(
     culture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (culture / "train" / "metadata.jsonl").read_bytes()
-    captions.fill(culture, survey(culture), counted, "me", Stop())
+    captions.fill(culture, survey(culture), counted, "me", StopFlag())
     wanted = (culture / "train" / "metadata.jsonl").read_bytes()
     monkeypatch.setattr(captions, "BATCH", 2)
     real: Callable[[Path], None] = atomic.fsync_folder
@@ -183,18 +183,18 @@ def test_a_kill_at_any_write_loses_nothing_and_the_next_run_ends_the_same(
 
         monkeypatch.setattr(atomic, "fsync_folder", write)
         with pytest.raises(Killed):
-            captions.fill(culture, survey(culture), counted, "me", Stop())
+            captions.fill(culture, survey(culture), counted, "me", StopFlag())
         monkeypatch.setattr(atomic, "fsync_folder", real)
         done = sum(WRITER in values for values in read(culture))
         assert done == min(9, 2 * (kill_at - 1)), "a batch is whole or not there"
-        captions.fill(culture, survey(culture), counted, "me", Stop())
+        captions.fill(culture, survey(culture), counted, "me", StopFlag())
         assert (culture / "train" / "metadata.jsonl").read_bytes() == wanted
         assert (culture / "train" / captions.BEFORE).read_bytes() == text
         assert [path for path in (culture / "train").iterdir() if path.suffix == ".tmp"] == []
 
 
 def test_a_stop_is_heeded_between_batches(culture: Path) -> None:
-    stop = Stop()
+    stop = StopFlag()
 
     def caption(images: Sequence[Image.Image]) -> list[str]:
         stop.requested = True
@@ -213,7 +213,7 @@ def test_another_hand_is_not_overwritten(culture: Path) -> None:
         return counted(images)
 
     with pytest.raises(DataError, match=r"metadata\.jsonl was changed while .* Run the same command again"):
-        captions.fill(culture, survey(culture), caption, "me", Stop())
+        captions.fill(culture, survey(culture), caption, "me", StopFlag())
     assert read(culture) == rows
 
 
@@ -222,7 +222,7 @@ def test_an_image_without_a_caption_is_named(culture: Path) -> None:
         return ["" if image.width == 48 else "wide" for image in images]
 
     with pytest.raises(DataError, match=r"me wrote nothing for \S+3\.png, \S+6\.png, \S+9\.png; expected"):
-        captions.fill(culture, survey(culture), caption, "me", Stop())
+        captions.fill(culture, survey(culture), caption, "me", StopFlag())
     assert [values.get("blip_text") for values in read(culture)][1:3] == ["wide", "wide"]
 
 

@@ -30,7 +30,7 @@ from scoft_hpc.inputs.toy import world
 from scoft_hpc.models.controlnet import load_controlnet
 from scoft_hpc.models.depth import load_depth
 from scoft_hpc.models.families.stable_diffusion import StableDiffusion, load
-from scoft_hpc.study.interrupt import Interrupted, Stop
+from scoft_hpc.study.interrupt import Interrupted, StopFlag
 
 SIDE = 64
 CPU = torch.device("cpu")
@@ -96,9 +96,9 @@ Draw = Callable[..., list[list[Path]]]
 @pytest.fixture
 def drawn(base: StableDiffusion, model: Model, tmp_path: Path) -> Draw:
     def run(
-        pairs: list[Pair], settings: Negatives, cache: str = "cache", stop: Stop | None = None
+        pairs: list[Pair], settings: Negatives, cache: str = "cache", stop: StopFlag | None = None
     ) -> list[list[Path]]:
-        return draw(base, pairs, settings, model, tmp_path / cache, stop or Stop())
+        return draw(base, pairs, settings, model, tmp_path / cache, stop or StopFlag())
 
     return run
 
@@ -270,15 +270,15 @@ def test_only_what_is_missing_is_drawn(drawn: Draw, depth: Negatives, pairs: lis
 def test_an_interruption_keeps_what_was_drawn(
     drawn: Draw, depth: Negatives, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class AfterTwo(Stop):
+    class AfterTwo(StopFlag):
         """Requested once two batches were begun: it is looked at before the networks are loaded and at each batch."""
 
         looks = 0
 
-        def check(self) -> None:
+        def raise_if_set(self) -> None:
             self.looks += 1
             self.requested = self.looks > 3
-            super().check()
+            super().raise_if_set()
 
     monkeypatch.setattr(drawing, "BATCH", 1)
     with pytest.raises(Interrupted):

@@ -16,7 +16,7 @@ import pytest
 from pyarrow import parquet
 from rich.console import Console
 
-from scoft_hpc.config import check, compose, identity
+from scoft_hpc.config import compose, identity, validation
 from scoft_hpc.config.metrics import METRICS, MetricSpec
 from scoft_hpc.config.schema import RunConfig, Variant, WandbMode
 from scoft_hpc.evaluation import metrics
@@ -92,13 +92,13 @@ SETTINGS = (
 @pytest.mark.slow
 def test_a_metric_is_a_row_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config: RunConfig = compose.compose("train", [*SETTINGS, f"output={tmp_path / 'outputs'}"])
-    (fault,) = check.check(config)
+    (fault,) = validation.validate(config)
     assert "scoring.metrics" in fault and "brightness" in fault
 
     (tmp_path / "added_by_a_test.py").write_text(dedent(MODULE))
     monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
     monkeypatch.setitem(METRICS, BRIGHTNESS.name, BRIGHTNESS)
-    assert check.check(config) == []
+    assert validation.validate(config) == []
 
     study = StudyDir(tmp_path / "outputs" / "brightness-study")
     configs = [

@@ -81,7 +81,7 @@ def test_a_pack_of_all_variants_ends_in_results(tmp_path: Path) -> None:
     assert execute([run.path for run in runs]) == 0
     for run, variant in zip(runs, Variant, strict=True):
         assert run_status.status(run) is Status.done
-        assert not run.claim.exists()
+        assert not run.lease.exists()
         scores = json.loads(run.scores.read_text())
         assert set(scores["metrics"]) == set(METRICS) - {"fid"}
         assert len(scores["samples"]) == len(list(run.samples.glob("*.png"))) == 6
@@ -237,7 +237,7 @@ def test_a_run_that_another_process_owns_is_left_to_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = planned(tmp_path, variants=[Variant.ldm, Variant.m])
-    hold = lease.Claim.take(first.claim)
+    hold = lease.Lease.acquire(first.lease)
     assert execute([first.path, second.path]) == 4
     hold.release()
     assert f"process {os.getpid()}" in caplog.text

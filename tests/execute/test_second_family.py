@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import tiny_flow
 from scoft_hpc.config import compose
-from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.data import cache
 from scoft_hpc.data.batch import TargetNames, sample_batch

@@ -12,12 +12,12 @@ import pytest
 import chatting
 from chatting import PATH, fails, model, says
 from loopback import Handler, Server, body, first, moved, serving, status
-from scoft_hpc.config.commands import Rewriter
+from scoft_hpc.config.command_configs import Rewriter
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs import llm_client, request_queue
 from scoft_hpc.inputs.llm_client import KEY, Answer, ChatClient, RewriteRequest
 from scoft_hpc.inputs.request_queue import Rejected
-from scoft_hpc.study.interrupt import Interrupted, Stop
+from scoft_hpc.study.interrupt import Interrupted, StopFlag
 
 SECRET = "sk-not-to-be-seen-anywhere"
 
@@ -32,12 +32,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def ask(
-    server: Server, *prompts: str, stop: Stop | None = None, **settings: float
+    server: Server, *prompts: str, stop: StopFlag | None = None, **settings: float
 ) -> list[Answer | Rejected]:
     """What comes of the prompts, in their order."""
     rewriter = replace(Rewriter(url=chatting.url(server), model="m", tries=3, seconds=0.5), **settings)
     questions = [RewriteRequest("korea", prompt, "say it") for prompt in prompts or ("a house",)]
-    found = dict(ChatClient(rewriter).answers(questions, stop or Stop()))
+    found = dict(ChatClient(rewriter).answers(questions, stop or StopFlag()))
     return [found[question] for question in questions if question in found]
 
 
@@ -200,7 +200,7 @@ def test_a_key_does_not_go_over_plain_http(
     question = RewriteRequest("korea", "a house", "say it")
     with caplog.at_level(logging.WARNING):
         plain = ChatClient(Rewriter(url="http://gpu-node:8000/v1", model="m", tries=1))
-        ((_, outcome),) = plain.answers([question], Stop())
+        ((_, outcome),) = plain.answers([question], StopFlag())
     assert isinstance(outcome, Answer) and len(headers) == 1
     assert "authorization" not in headers[0].lower() and SECRET not in headers[0] + caplog.text + repr(plain)
     assert "https only" in caplog.text
@@ -209,7 +209,7 @@ def test_a_key_does_not_go_over_plain_http(
 
 def test_answers_under_way_are_waited_for(server: Server) -> None:
     """What was asked may be paid for: an interruption keeps its answer, and asks nothing more."""
-    stop, found = Stop(), []
+    stop, found = StopFlag(), []
 
     def page(handler: Handler) -> None:
         stop.requested = True

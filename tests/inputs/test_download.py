@@ -20,7 +20,7 @@ from loopback import Server, file, serving, status
 from scoft_hpc.errors import DataError
 from scoft_hpc.inputs import dataset, request_queue
 from scoft_hpc.inputs.download.culture_folders import PER_HOST, UNKNOWN, fetch
-from scoft_hpc.study.interrupt import Interrupted, Stop
+from scoft_hpc.study.interrupt import Interrupted, StopFlag
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_nobody_listens(tmp_path: Path, server: Server) -> None:
 
 
 def test_a_stop_keeps_what_came(server: Server, tmp_path: Path) -> None:
-    stop = Stop()
+    stop = StopFlag()
 
     def page(handler: Any) -> None:
         stop.requested = True
@@ -147,9 +147,9 @@ def test_a_killed_process_loses_only_the_files_in_flight(server: Server, tmp_pat
     rows = [row(i, server.url(f"/{i}")) for i in range(12)]
     words = [str(write_table(tmp_path / "ccub.csv", rows)), str(tmp_path / "root")]
     program = (
-        "import sys; from pathlib import Path; from scoft_hpc.config.commands import Download;"
-        "from scoft_hpc.inputs.download.culture_folders import fetch; from scoft_hpc.study.interrupt import Stop;"
-        "fetch(Path(sys.argv[1]), Path(sys.argv[2]), Download(), None, Stop())"
+        "import sys; from pathlib import Path; from scoft_hpc.config.command_configs import Download;"
+        "from scoft_hpc.inputs.download.culture_folders import fetch; from scoft_hpc.study.interrupt import StopFlag;"
+        "fetch(Path(sys.argv[1]), Path(sys.argv[2]), Download(), None, StopFlag())"
     )
     child = subprocess.Popen([sys.executable, "-c", program, *words])
     try:
@@ -209,7 +209,7 @@ def test_only_the_cultures_asked_for(server: Server, tmp_path: Path) -> None:
     server.pages = {"/0": file(picture(0))}
     rows = [row(0, server.url("/0")), row(1, server.url("/1"), "MX"), row(2, "ftp://x/y", "MX")]
     path = write_table(tmp_path / "ccub.csv", rows)
-    got = fetch(path, tmp_path / "root", SETTINGS, ["korea"], Stop())
+    got = fetch(path, tmp_path / "root", SETTINGS, ["korea"], StopFlag())
     assert got.rows == {"korea": 1} and not got.failed and len(server.asked) == 1
     with pytest.raises(DataError, match=r"no row of atlantis; it has korea, mexico"):
-        fetch(path, tmp_path / "root", SETTINGS, ["korea", "atlantis"], Stop())
+        fetch(path, tmp_path / "root", SETTINGS, ["korea", "atlantis"], StopFlag())

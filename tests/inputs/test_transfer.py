@@ -13,7 +13,7 @@ import pytest
 
 from fetching import SETTINGS, get, image, metadata, picture, row
 from loopback import Page, Server, body, file, first, moved, serving, status
-from scoft_hpc.config.commands import Download
+from scoft_hpc.config.command_configs import Download
 from scoft_hpc.inputs import request_queue
 
 

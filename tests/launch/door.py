@@ -1,4 +1,4 @@
-"""A door that trains nothing: it claims, journals, draws and publishes at a pace that a test sets.
+"""A door that trains nothing: it leases, journals, draws and publishes at a pace that a test sets.
 
 Environment: DOOR_PACE, seconds a step; DOOR_SAVE, seconds of the save when it is stopped; DOOR_CHECKPOINTS, any word: a
 checkpoint at every step; DOOR_FAIL, DOOR_STOP and DOOR_CRASH, part of the id of a run that fails, stops as after a
@@ -18,9 +18,9 @@ from pathlib import Path
 from scoft_hpc.config import compose
 from scoft_hpc.errors import INTERRUPTED, RunError
 from scoft_hpc.study import atomic, run_status
-from scoft_hpc.study.interrupt import Stop
-from scoft_hpc.study.lease import Claim
-from scoft_hpc.study.metrics_log import STEP, Journal
+from scoft_hpc.study.interrupt import StopFlag
+from scoft_hpc.study.lease import Lease
+from scoft_hpc.study.metrics_log import STEP, MetricsLog
 from scoft_hpc.study.paths import RunDir
 
 PACE, SAVE = float(os.environ.get("DOOR_PACE", "0.005")), float(os.environ.get("DOOR_SAVE", "0.1"))
@@ -28,22 +28,22 @@ HOLD = int(os.environ.get("DOOR_HOLD", "0"))
 
 
 def execute(paths: Sequence[Path]) -> int:
-    runs, stop = [RunDir(path) for path in paths if not RunDir(path).result.exists()], Stop()
+    runs, stop = [RunDir(path) for path in paths if not RunDir(path).result.exists()], StopFlag()
     if any(_chosen("DOOR_CRASH", run) for run in runs):
         raise RuntimeError("the job breaks off")
-    with stop.heeding_signals(), contextlib.ExitStack() as held:
+    with stop.capture_signals(), contextlib.ExitStack() as held:
         for run in runs:
-            held.callback(Claim.take(run.claim).release)
+            held.callback(Lease.acquire(run.lease).release)
             run_status.start_attempt(run)
             _note(run, "started.txt")
         codes = [_train(run, stop) for run in runs]
     return INTERRUPTED if INTERRUPTED in codes else max(codes, default=0)
 
 
-def _train(run: RunDir, stop: Stop) -> int:
+def _train(run: RunDir, stop: StopFlag) -> int:
     steps = compose.load(run.config).train.steps or 0
     first = run_status.step(run)
-    journal = Journal(run.metrics, first)
+    journal = MetricsLog(run.metrics, first)
     for step in range(first + 1, steps + 1):
         while step == HOLD and not stop.requested and not (run.path.parents[1] / "go.txt").exists():
             time.sleep(0.02)

@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 from scoft_hpc.config import compose
-from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.nodes import settings
 from scoft_hpc.errors import ConfigError, DataError
 from scoft_hpc.inputs.cache_key import folder_of

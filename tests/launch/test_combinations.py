@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scoft_hpc.config.commands import Ablation
+from scoft_hpc.config.command_configs import Ablation
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.planning.ablation_grid import Combination, combinations
 

@@ -15,7 +15,7 @@ import pytest
 
 from scoft_hpc.study import lease, run_status
 from scoft_hpc.study.paths import RunDir, StudyDir
-from scoft_hpc.study.plan_file import launch_claim, read
+from scoft_hpc.study.plan_file import launch_lease, read
 from scoft_hpc.study.run_status import Status
 
 HERE = Path(__file__).parent
@@ -57,7 +57,7 @@ class Launcher:
 
     def workers(self) -> set[int]:
         """The pids of the jobs that own runs now."""
-        owners = [lease.alive(run.claim) for run in self.runs()] if self.study.plan.exists() else []
+        owners = [lease.live_owner(run.lease) for run in self.runs()] if self.study.plan.exists() else []
         return {owner.pid for owner in owners if owner is not None}
 
     def states(self) -> Counter[str]:
@@ -97,7 +97,7 @@ def test_every_run_is_done_once_and_a_second_launch_sends_nothing(tmp_path: Path
     again = Launcher(tmp_path, cultures=("korea", "india"))
     assert again.end()[0] == 0
     assert again.starts() == first.starts()
-    assert launch_claim(first.study).exists() is False
+    assert launch_lease(first.study).exists() is False
 
 
 @pytest.mark.slow
@@ -109,7 +109,7 @@ def test_ctrl_c_lets_the_jobs_save_and_the_same_command_continues(tmp_path: Path
     code, output = first.end()
     assert code == 130, output
     assert not any(map(alive, workers))
-    assert set(first.states()) == {"planned"}, "a job that was killed would have left its claim: lost"
+    assert set(first.states()) == {"planned"}, "a job that was killed would have left its lease: lost"
     again = Launcher(tmp_path)
     assert again.end()[0] == 0
     assert again.states() == {"done": 4}
@@ -119,9 +119,9 @@ def test_ctrl_c_lets_the_jobs_save_and_the_same_command_continues(tmp_path: Path
 @pytest.mark.slow
 def test_a_killed_job_leaves_lost_runs_that_are_started_again(tmp_path: Path) -> None:
     first = Launcher(tmp_path, HOLD="4")
-    until(lambda: len(first.workers()) == 2 and all(lease.alive(run.claim) for run in first.runs()))
+    until(lambda: len(first.workers()) == 2 and all(lease.live_owner(run.lease) for run in first.runs()))
     victim = min(first.workers())
-    mine = {run.run_id for run in first.runs() if getattr(lease.alive(run.claim), "pid", 0) == victim}
+    mine = {run.run_id for run in first.runs() if getattr(lease.live_owner(run.lease), "pid", 0) == victim}
     os.kill(victim, signal.SIGKILL)
     until(lambda: not alive(victim))
     first.go()
@@ -181,7 +181,7 @@ def test_after_a_killed_launcher_the_next_waits_for_its_jobs_and_sends_the_rest(
     assert first.process.wait() == -signal.SIGKILL
     assert first.workers(), "the job goes on without its launcher"
     again = Launcher(tmp_path, jobs=1)
-    until(lambda: lease.alive(launch_claim(first.study)) is not None)
+    until(lambda: lease.live_owner(launch_lease(first.study)) is not None)
     first.go()
     assert again.end()[0] == 0
     assert again.states() == {"done": 4}

@@ -10,8 +10,8 @@ import pytest
 
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.schema import (
+    ContrastiveForm,
     Evaluation,
-    Form,
     Gradient,
     Lora,
     Model,
@@ -92,7 +92,10 @@ def test_runs_may_differ_in_objective_seed_and_learning_rate() -> None:
     mpc = replace(TOY, variant=Variant.mpc)
     lanes = [
         replace(
-            mpc, objective=Objective(form=Form.triplet, gradient=Gradient.last, distance="dino", w_c=0.2)
+            mpc,
+            objective=Objective(
+                form=ContrastiveForm.triplet, gradient=Gradient.last, distance="dino", w_c=0.2
+            ),
         ),
         replace(mpc, seed=4, culture="elsewhere", train=replace(mpc.train, lr=1e-3)),
         replace(mpc, data=replace(mpc.data, digest="another")),

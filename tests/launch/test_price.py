@@ -13,7 +13,7 @@ import pytest
 
 from scoft_hpc.config import compose
 from scoft_hpc.config.cluster import Cluster, Scheduler, to_plain
-from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.schema import Evaluation, Model, Negatives, NegativeSource, RunConfig, Train, Variant
 from scoft_hpc.errors import LaunchError

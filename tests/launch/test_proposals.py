@@ -11,8 +11,8 @@ from typing import Any
 import optuna
 import pytest
 
-from scoft_hpc.config.commands import Sampler
-from scoft_hpc.config.space import Choice, Range, Space
+from scoft_hpc.config.command_configs import Sampler
+from scoft_hpc.config.search_space import ChoiceSet, Range, Space
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.search import sampler as proposals
 from scoft_hpc.launch.search.sampler import propose
@@ -21,7 +21,7 @@ from scoft_hpc.launch.search.trials import Trial
 SPACE: Space = {
     "train.lr": Range(1e-5, 1e-1, log=True, whole=False),
     "lora.rank": Range(2, 64, log=False, whole=True),
-    "lora.targets": Choice((["to_q"], ["to_k", "to_v"])),
+    "lora.targets": ChoiceSet((["to_q"], ["to_k", "to_v"])),
 }
 
 
@@ -74,20 +74,20 @@ def test_it_learns_where_the_good_values_are(lower: bool) -> None:
 
 
 def test_a_small_space_is_tried_once_each_and_then_it_is_over() -> None:
-    space: Space = {"objective.form": Choice(("official", "triplet")), "lora.rank": Choice((4, 8, 16))}
+    space: Space = {"objective.form": ChoiceSet(("official", "triplet")), "lora.rank": ChoiceSet((4, 8, 16))}
     found = searched(space, lambda values: float(values["lora.rank"]), 4)
     tried = [tuple(one.values.values()) for one in found]
     assert len(tried) == len(set(tried)) == 6
 
 
 def test_failed_trials_are_told_as_failed_and_not_proposed_again() -> None:
-    space: Space = {"lora.rank": Choice((4, 8))}
+    space: Space = {"lora.rank": ChoiceSet((4, 8))}
     failed = trial(1, {"lora.rank": 4}, None)
     assert asked(space, [failed]) == [{"lora.rank": 8}]
 
 
 def test_a_value_that_a_config_turned_into_a_float_is_known() -> None:
-    space: Space = {"objective.w_c": Choice((0, 1))}
+    space: Space = {"objective.w_c": ChoiceSet((0, 1))}
     assert asked(space, [trial(1, {"objective.w_c": 0.0}, 0.5)]) == [{"objective.w_c": 1}]
 
 

@@ -76,7 +76,7 @@ def test_at_work_is_who_has_claimed_the_run_for_this_job() -> None:
     queue = Queue([entry("RUNNING")])
     ours = Files(Status.running, None, owner("7_0"), 3)
     assert state(ours, [batch()], queue).status is Status.running
-    before = replace(ours, owner=owner("6_0"))  # a claim that an earlier job left
+    before = replace(ours, owner=owner("6_0"))  # a lease that an earlier job left
     assert state(before, [batch()], queue).status is Status.queued
     assert state(ours, [batch()], Queue([entry("SUSPENDED")])).status is Status.running
 
@@ -94,7 +94,7 @@ def test_at_work_is_who_has_claimed_the_run_for_this_job() -> None:
     ],
 )
 def test_a_job_that_ended_without_a_word_is_lost_to_what_slurm_says(word: str, cause: str) -> None:
-    """A fresh claim of its process does not hold it: the queue knows better."""
+    """A fresh lease of its process does not hold it: the queue knows better."""
     claimed = Files(Status.running, None, owner("7_0"), 3)
     found = state(claimed, [batch(attempts=(attempt(),))], Queue([entry(word)]))
     assert (found.status, found.cause, found.alive) == (Status.lost, cause, False)

@@ -11,8 +11,8 @@ import pytest
 
 from launch.golden import FOLDER, SITES, script
 from scoft_hpc.config import compose
-from scoft_hpc.config.check import check_launching
 from scoft_hpc.config.cluster import Cluster, Scheduler, gpu_of
+from scoft_hpc.config.validation import validate_launch
 
 
 def profile(site: str) -> Cluster:
@@ -24,7 +24,7 @@ def profile(site: str) -> Cluster:
 def test_profile_is_whole(site: str) -> None:
     config = compose.compose("sweep", [f"cluster={site}"])
     cluster = config.cluster
-    assert check_launching(config) == []
+    assert validate_launch(config) == []
     assert (cluster.name, cluster.scheduler) == (site, Scheduler.slurm)
     for name in cluster.gpus:
         word, gpu = gpu_of(replace(cluster, gpu=name))

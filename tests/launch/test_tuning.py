@@ -11,7 +11,7 @@ import pytest
 
 from cultures import row, write
 from scoft_hpc.config import compose
-from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.errors import ConfigError, LaunchError, RunError
 from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.plan import Plan, make
@@ -20,9 +20,9 @@ from scoft_hpc.launch.search import search as tuning
 from scoft_hpc.launch.search.search import Outcome, Search
 from scoft_hpc.launch.search.trials import Trial, rounds
 from scoft_hpc.study import atomic, run_status
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import StudyDir
-from scoft_hpc.study.plan_file import launch_claim, read
+from scoft_hpc.study.plan_file import launch_lease, read
 
 
 class CrashError(Exception):
@@ -204,7 +204,7 @@ def test_what_is_no_search_is_refused(begin: Callable[..., Search], tmp_path: Pa
 
 def test_a_search_has_one_owner(begin: Callable[..., Search]) -> None:
     search = begin()
-    hold = Claim.take(launch_claim(search.folder))
+    hold = Lease.acquire(launch_lease(search.folder))
     with pytest.raises(RunError, match="is being worked on by"):
         run(search, Sender())
     hold.release()

@@ -30,7 +30,7 @@ def progress(study: StudyDir) -> Progress:
 def test_lanes_are_read_from_their_files(tmp_path: Path) -> None:
     study = plan_study(tmp_path, ["korea"])
     base, ldm, m, mp, mpc = (run_of(study, f"korea-{v}-") for v in ("base", "ldm", "m", "mp", "mpc"))
-    claims = [hold(run) for run in (base, ldm, m)]
+    leases = [hold(run) for run in (base, ldm, m)]
     draw(base, 5)
     train(ldm, 12)
     train(m, STEPS)
@@ -43,8 +43,8 @@ def test_lanes_are_read_from_their_files(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [state(n) for n in lanes.values()] == ["5 drawn", "training", "drawing", "lost", "done"]
     assert counts(list(lanes.values())) == "1 done, 1 lost, 3 running"
-    for claim in claims:
-        claim.release()
+    for lease in leases:
+        lease.release()
     assert progress(study).read()[0].status is Status.planned
 
 

@@ -6,7 +6,7 @@ import torch
 
 import tiny
 from scoft_hpc.config.schema import Variant
-from scoft_hpc.config.terms import TERMS, Term, imagines
+from scoft_hpc.config.terms import TERMS, Term, needs_rollout
 from scoft_hpc.losses.contrastive import l_c_official, l_c_triplet, similarities
 from scoft_hpc.losses.denoising import l_ldm
 from scoft_hpc.losses.memorization import l_m
@@ -67,4 +67,4 @@ def test_variants_add_one_term_each() -> None:
     assert TERMS[Variant.m] - TERMS[Variant.ldm] == {Term.m}
     assert TERMS[Variant.mp] - TERMS[Variant.m] == {Term.p, Term.vgg}
     assert TERMS[Variant.mpc] - TERMS[Variant.m] == {Term.c, Term.vgg}
-    assert [v for v in Variant if imagines(v)] == [Variant.mp, Variant.mpc]
+    assert [v for v in Variant if needs_rollout(v)] == [Variant.mp, Variant.mpc]

@@ -21,9 +21,9 @@ from safetensors.torch import load_file
 import tiny
 from scoft_hpc.config.schema import (
     Cadence,
+    ContrastiveForm,
     Data,
     Evaluation,
-    Form,
     Lora,
     Model,
     Objective,
@@ -253,7 +253,9 @@ def test_the_loss_in_words() -> None:
     assert loss(Variant.ldm, plain) == "0.7 L_LDM"
     assert loss(Variant.m, plain) == "0.7 L_LDM + 0.3 L_M"
     assert loss(Variant.mp, plain).startswith("0.7 L_LDM + 0.3 L_M + 0.05 L_P + 0.01 VGG, with `dreamsim`")
-    triplet = Objective(form=Form.triplet, distance="dino", w_vgg=0.0, cadence=Cadence.update, every=3)
+    triplet = Objective(
+        form=ContrastiveForm.triplet, distance="dino", w_vgg=0.0, cadence=Cadence.update, every=3
+    )
     words = loss(Variant.mpc, triplet)
     assert (
         words.startswith("0.7 L_LDM + 0.3 L_M + 0.05 L_C, with `dino`") and "one in 3 of the updates" in words

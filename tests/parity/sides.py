@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from reference import authors, vgg, world
-from scoft_hpc.config.schema import Form, Gradient, Lora, Objective, RunConfig, Train, Variant
+from scoft_hpc.config.schema import ContrastiveForm, Gradient, Lora, Objective, RunConfig, Train, Variant
 from scoft_hpc.data.batch import Batch, PerceptualTargets, concatenate
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.diffusion.ddpm import Ddpm
@@ -45,7 +45,7 @@ class Case:
 
     variant: Variant
     gradient: Gradient = Gradient.first
-    form: Form = Form.official
+    form: ContrastiveForm = ContrastiveForm.official
     seed: int = 0
     negatives: int = 2
     w_vgg: float = 0.01

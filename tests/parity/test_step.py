@@ -34,10 +34,10 @@ from parity.sides import (
     weights,
 )
 from reference import authors, world
-from scoft_hpc.config.schema import Form, Gradient, Variant
+from scoft_hpc.config.schema import ContrastiveForm, Gradient, Variant
 from scoft_hpc.data import cache
 from scoft_hpc.diffusion.noise_process import NoiseProcess
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import gradients
 
@@ -46,17 +46,17 @@ EPSILON, VELOCITY = "epsilon", "v_prediction"
 # The eleven that differ by definition, and a triplet whose hinge is closed on some rows; neighbours mixed.
 CASES = [
     Case(Variant.ldm, seed=0),
-    Case(Variant.mpc, Gradient.first, Form.official, seed=1),
+    Case(Variant.mpc, Gradient.first, ContrastiveForm.official, seed=1),
     Case(Variant.mp, Gradient.last, seed=2, negatives=1),
-    Case(Variant.mpc, Gradient.random, Form.triplet, seed=3, negatives=3),
+    Case(Variant.mpc, Gradient.random, ContrastiveForm.triplet, seed=3, negatives=3),
     Case(Variant.m, seed=4),
-    Case(Variant.mpc, Gradient.last, Form.official, seed=5, w_vgg=0.0),
+    Case(Variant.mpc, Gradient.last, ContrastiveForm.official, seed=5, w_vgg=0.0),
     Case(Variant.mp, Gradient.first, seed=6),
-    Case(Variant.mpc, Gradient.first, Form.triplet, seed=7, negatives=1),
-    Case(Variant.mpc, Gradient.random, Form.official, seed=8),
+    Case(Variant.mpc, Gradient.first, ContrastiveForm.triplet, seed=7, negatives=1),
+    Case(Variant.mpc, Gradient.random, ContrastiveForm.official, seed=8),
     Case(Variant.mp, Gradient.random, seed=9, w_vgg=0.0),
-    Case(Variant.mpc, Gradient.last, Form.triplet, seed=10),
-    Case(Variant.mpc, Gradient.first, Form.triplet, seed=11, margin=-45.0),
+    Case(Variant.mpc, Gradient.last, ContrastiveForm.triplet, seed=10),
+    Case(Variant.mpc, Gradient.first, ContrastiveForm.triplet, seed=11, margin=-45.0),
 ]
 PACKS = {EPSILON: [CASES[:8], CASES[4:]], VELOCITY: [[CASES[i] for i in (1, 2, 8)]]}
 LANES = [(kind, case) for kind, packs in PACKS.items() for case in dict.fromkeys(chain(*packs))]
@@ -128,7 +128,7 @@ def test_the_bound_tells_the_settings_apart() -> None:
         replace(case, w_vgg=0.0),
         replace(case, variant=Variant.mp),
         replace(case, variant=Variant.m),
-        replace(case, form=Form.triplet),
+        replace(case, form=ContrastiveForm.triplet),
     ):
         changed = by_the_authors(other, EPSILON, case.micros()[:BATCH]).updates[0]
         assert norm(difference(changed.gradient, given.gradient)) > 1000 * BOUND * given.norm, other
@@ -198,7 +198,7 @@ def test_what_a_lane_draws_for_itself_trains_it_as_the_authors_loop(tmp_path: Pa
     for lane in lanes if cached else ():
         for _ in range(2):  # made, and then found
             lane.culture.kept.clear()
-            cache.keep_targets(tmp_path, lane.culture, CACHED.name, CACHED.distance, Stop())
+            cache.keep_targets(tmp_path, lane.culture, CACHED.name, CACHED.distance, StopFlag())
     theirs = [
         by_the_authors(case, EPSILON, drawn(lane, base.process))
         for case, lane in zip(cases, lanes, strict=True)

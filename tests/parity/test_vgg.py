@@ -16,17 +16,20 @@ from torch import Tensor
 
 from parity.sides import BATCH, Case, Update, by_the_authors, by_the_pack
 from reference import vgg
-from scoft_hpc.config.schema import Form, Gradient, Variant
+from scoft_hpc.config.schema import ContrastiveForm, Gradient, Variant
 
 BOUND = 1e-5
 UPDATES = 2
 WEIGHT = 20.0
 """Of the VGG term: a large part of the gradient is then its own."""
 MODES = [
-    Case(Variant.mpc, gradient, Form.official, seed=seed, w_vgg=WEIGHT, vgg16=True)
+    Case(Variant.mpc, gradient, ContrastiveForm.official, seed=seed, w_vgg=WEIGHT, vgg16=True)
     for seed, gradient in enumerate(Gradient, start=12)
 ]
-OTHERS = [replace(MODES[0], form=Form.triplet, seed=15), replace(MODES[0], variant=Variant.mp, seed=16)]
+OTHERS = [
+    replace(MODES[0], form=ContrastiveForm.triplet, seed=15),
+    replace(MODES[0], variant=Variant.mp, seed=16),
+]
 
 
 @pytest.fixture(autouse=True)

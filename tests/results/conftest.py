@@ -24,7 +24,7 @@ from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.inputs.toy import scenes, world
 from scoft_hpc.results import people, study
 from scoft_hpc.study import atomic, run_status
-from scoft_hpc.study.metrics_log import Journal
+from scoft_hpc.study.metrics_log import MetricsLog
 from scoft_hpc.study.paths import RunDir, StudyDir
 from surveys import pages_from
 
@@ -127,7 +127,7 @@ class Maker:
 
     def train(self, config: RunConfig, steps: int) -> None:
         rng = _rng(config, "train")
-        journal = Journal(self.run(config).metrics, 0)
+        journal = MetricsLog(self.run(config).metrics, 0)
         for step in range(1, steps + 1):
             ldm = float(0.3 + 0.5 * np.exp(-step / 15) + 0.05 * rng.standard_normal())
             row: dict[str, Any] = {"trainer/step": step, "loss": ldm, "loss_ldm": ldm}

@@ -12,7 +12,7 @@ import pytest
 from scoft_hpc.config.schema import RunConfig, Wandb, WandbMode
 from scoft_hpc.results import mirror, publish, study, table, wandb_session
 from scoft_hpc.results.mirror import Mirror
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.lease import Lease
 from wandb_server import WandbServer, serving
 
 from .conftest import Maker
@@ -135,7 +135,7 @@ def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
 def test_one_mirror_a_run(maker: Maker, server: WandbServer) -> None:
     (config,) = maker.configs
     save(maker, config, 10, 8)
-    held = Claim.take(maker.folder.sending(maker.run(config).run_id))
+    held = Lease.acquire(maker.folder.sync_lease(maker.run(config).run_id))
     with mirroring(maker) as made:
         assert not made.look() and not maker.folder.tensorboard.exists()
         held.release()

@@ -213,7 +213,7 @@ def test_broken_ledger_publishes_anew(tmp_path: Path) -> None:
 
 
 def test_one_publisher_at_a_time(copied: Maker) -> None:
-    held = lease.Claim.take(copied.folder.wandb / "claim.json")
+    held = lease.Lease.acquire(copied.folder.wandb / "lease.json")
     (note,) = send(copied)
     held.release()
     assert "somebody else is publishing" in note

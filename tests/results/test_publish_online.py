@@ -14,7 +14,7 @@ import pytest
 
 from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.results import publish, study, table, wandb_session
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.lease import Lease
 from wandb_server import KEY, WandbServer, serving
 
 from .conftest import Maker
@@ -198,7 +198,7 @@ def test_a_retried_run_goes_on_where_its_failure_was_published(tmp_path: Path, s
 @pytest.mark.slow
 def test_a_run_that_is_being_mirrored_is_left_alone(maker: Maker, server: WandbServer) -> None:
     run_id = maker.run(maker.configs[1]).run_id
-    held = Claim.take(maker.folder.sending(run_id))
+    held = Lease.acquire(maker.folder.sync_lease(run_id))
     (note,) = send(maker)
     held.release()
     assert note.startswith(f"{run_id} was left alone") and len(server.runs) == len(ledger(maker)) == 2

@@ -11,7 +11,7 @@ import pytest
 from changed import changed
 from scoft_hpc.config import compose
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.schema import Form, RunConfig, Variant
+from scoft_hpc.config.schema import ContrastiveForm, RunConfig, Variant
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.results import study
 from scoft_hpc.study.paths import StudyDir
@@ -120,7 +120,10 @@ def test_a_row_is_named_by_as_few_settings_as_tell_it_apart_and_by_none_that_it_
     make: Callable[..., Maker],
 ) -> None:
     mpc, mp = RunConfig(), RunConfig(variant=Variant.mp)
-    triplet = [{"objective.form": Form.triplet, "objective.triplet_margin": margin} for margin in (0.2, 0.5)]
+    triplet = [
+        {"objective.form": ContrastiveForm.triplet, "objective.triplet_margin": margin}
+        for margin in (0.2, 0.5)
+    ]
     sizes = [{"data.pairs": 4, "data.digest": "a"}, {"data.pairs": None, "data.digest": "b"}]
     assert planned(make, *(changed(mpc, size) for size in sizes)) == ["mpc pairs=4", "mpc pairs=null"]
     assert planned(make, mp, mpc, *(changed(mpc, form) for form in triplet)) == [

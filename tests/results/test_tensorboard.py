@@ -17,7 +17,7 @@ from scoft_hpc import gather as command
 from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.results import study, tensorboard
 from scoft_hpc.results.gather import gather
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.lease import Lease
 
 from .conftest import Maker
 
@@ -95,7 +95,7 @@ def test_only_what_is_missing_is_added_also_to_a_torn_file(tmp_path: Path) -> No
 
 def test_what_a_mirror_writes_just_now_is_left_to_it(maker: Maker) -> None:
     run_id = maker.run(maker.configs[0]).run_id
-    held = Claim.take(maker.folder.sending(run_id))
+    held = Lease.acquire(maker.folder.sync_lease(run_id))
     tensorboard.write(study.read(maker.folder))
     held.release()
     assert {path.name for path in maker.folder.tensorboard.iterdir()} == {maker.run(maker.configs[1]).run_id}

@@ -1,4 +1,4 @@
-"""A job that trains nothing: real tasks and claims, and a door that steps, saves and publishes at a test's pace.
+"""A job that trains nothing: real tasks and leases, and a door that steps, saves and publishes at a test's pace.
 
 `cluster.python="python paced.py"` makes a Slurm task of it: `paced.py -u -m scoft_hpc.job BATCH` is that module, but
 for the door, which is this file. What the door does stands in `orders.json` beside the studies, read at every step:
@@ -33,24 +33,24 @@ from scoft_hpc.errors import INTERRUPTED, RunError
 from scoft_hpc.launch.slurm import task_runner
 from scoft_hpc.launch.tracking.retry_policy import CAUSES
 from scoft_hpc.study import atomic, run_status
-from scoft_hpc.study.interrupt import SIGNALS, Stop
-from scoft_hpc.study.lease import JOB, RESTART, Claim
-from scoft_hpc.study.metrics_log import STEP, Journal
+from scoft_hpc.study.interrupt import SIGNALS, StopFlag
+from scoft_hpc.study.lease import JOB, RESTART, Lease
+from scoft_hpc.study.metrics_log import STEP, MetricsLog
 from scoft_hpc.study.paths import RunDir
 
 RESTARTS = int(os.environ.get(RESTART, "0"))
 
 
 def execute(paths: Sequence[Path]) -> int:
-    runs, stop = [RunDir(path) for path in paths if not RunDir(path).result.exists()], Stop()
-    with stop.heeding_signals(), contextlib.ExitStack() as held:
+    runs, stop = [RunDir(path) for path in paths if not RunDir(path).result.exists()], StopFlag()
+    with stop.capture_signals(), contextlib.ExitStack() as held:
         if _orders(runs[0]).get("deaf"):
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
-        claims, saved = {}, {}
+        leases, saved = {}, {}
         for run in runs:
-            claims[run] = Claim.take(run.claim)
-            held.callback(claims[run].release)
+            leases[run] = Lease.acquire(run.lease)
+            held.callback(leases[run].release)
             saved[run] = run_status.progress(
                 run
             )  # before the note: a test may then free a zombie, which saves
@@ -60,13 +60,13 @@ def execute(paths: Sequence[Path]) -> int:
             for run in runs:
                 run_status.write_failure(run, "gpu memory", f"{len(runs)} lanes do not fit", 0)
             return RunError.exit_code
-        return max(_train(run, claims[run], saved[run], stop) for run in runs)
+        return max(_train(run, leases[run], saved[run], stop) for run in runs)
 
 
-def _train(run: RunDir, claim: Claim, saved: int, stop: Stop) -> int:
+def _train(run: RunDir, lease: Lease, saved: int, stop: StopFlag) -> int:
     steps = compose.load(run.config).train.steps or 0
     sys.stderr.write(f"{run.run_id} goes on from step {saved}\n")
-    journal, started = Journal(run.metrics, saved), time.monotonic()
+    journal, started = MetricsLog(run.metrics, saved), time.monotonic()
     for step in range(saved + 1, steps + 1):
         orders = _orders(run)
         while RESTARTS in _meant(run, orders).get("hold", []) and step == steps and not stop.requested:
@@ -90,7 +90,7 @@ def _train(run: RunDir, claim: Claim, saved: int, stop: Stop) -> int:
     run.samples.mkdir(exist_ok=True)
     (run.samples / "p00-s00.png").touch()
     try:
-        run_status.write_result(run, claim, RESTARTS + 1, {"train": 0.0})
+        run_status.write_result(run, lease, RESTARTS + 1, {"train": 0.0})
     except RunError as error:
         sys.stderr.write(f"{error}\n")
         _note(run, "refused.txt")

@@ -17,7 +17,7 @@ from scoft_hpc.launch.slurm import launcher
 from scoft_hpc.launch.slurm import sbatch as submit
 from scoft_hpc.study import job_array, lease
 from scoft_hpc.study.lease import Owner
-from scoft_hpc.study.plan_file import launch_claim
+from scoft_hpc.study.plan_file import launch_lease
 from slurm.machine import Machine
 from slurm.studies_on_slurm import OnSlurm, paced
 
@@ -172,7 +172,7 @@ def test_of_two_who_send_at_once_one_sends_and_the_other_is_told(study: OnSlurm)
 
 def test_who_sends_is_told_to_the_other_by_name(study: OnSlurm) -> None:
     study.study.path.mkdir()
-    hold = lease.Claim.take(launch_claim(study.study))
+    hold = lease.Lease.acquire(launch_lease(study.study))
     process = study.start()
     said = process.communicate()[0]
     hold.release()
@@ -183,7 +183,7 @@ def test_who_sends_is_told_to_the_other_by_name(study: OnSlurm) -> None:
 
 @pytest.mark.parametrize(("age", "code"), [(lease.LEASE_SECONDS * 2, 0), (lease.LEASE_SECONDS / 2, 4)])
 def test_a_stale_lease_of_another_login_node_expires(study: OnSlurm, age: float, code: int) -> None:
-    path = launch_claim(study.study)
+    path = launch_lease(study.study)
     path.parent.mkdir()
     other = replace(Owner.me(), host="login2", machine="another", user="grace")
     path.write_text(json.dumps(asdict(other)))

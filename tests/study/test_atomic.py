@@ -109,7 +109,7 @@ def test_no_room_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_block_that_raises_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), atomic.replacing(path) as temporary:
+    with pytest.raises(ZeroDivisionError), atomic.replace(path) as temporary:
         temporary.write_text("half")
         _ = 1 / 0
     assert path.read_text() == "old"
@@ -119,7 +119,7 @@ def test_block_that_raises_changes_nothing(tmp_path: Path) -> None:
 def test_mode_follows_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        with atomic.replacing(tmp_path / "x") as temporary:
+        with atomic.replace(tmp_path / "x") as temporary:
             temporary.touch(0o600)  # as some writers make theirs
     finally:
         os.umask(before)

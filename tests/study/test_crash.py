@@ -1,4 +1,4 @@
-"""Saves and claims on a disk that breaks at any system call, or lacks one; by strace, so the calls are real."""
+"""Saves and leases on a disk that breaks at any system call, or lacks one; by strace, so the calls are real."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.lease import Lease
 from scoft_hpc.training import checkpoint
 
 SAVER = """
@@ -49,12 +49,12 @@ import sys, time
 from pathlib import Path
 from scoft_hpc.errors import RunError
 from scoft_hpc.study import job_array
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.lease import Lease
 while time.time() < float(sys.argv[2]):
     pass
 for i in range(20):
     try:
-        Claim.take(Path(sys.argv[1]) / str(i) / "claim.json")
+        Lease.acquire(Path(sys.argv[1]) / str(i) / "lease.json")
         print(i)
     except RunError:
         pass
@@ -62,7 +62,7 @@ print("job", job_array.record_job(Path(sys.argv[1]), int(sys.argv[3])))
 sys.stdout.flush()
 sys.stdin.readline()
 """
-"""Takes what it can of 20 claims and records a job's number, at the same moment as others; holds on until told."""
+"""Takes what it can of 20 leases and records a job's number, at the same moment as others; holds on until told."""
 
 OWNER = """
 import sys
@@ -247,7 +247,7 @@ def test_of_many_takers_one_wins_each_claim_with_or_without_hard_links(
 def test_a_claim_that_the_file_server_lost_track_of_is_read_again(
     tmp_path: Path, times: int, read: bool
 ) -> None:
-    hold = Claim.take(tmp_path / "claim.json")
+    hold = Lease.acquire(tmp_path / "lease.json")
     fault = f"inject=openat:error=ESTALE:when=1..{times}"
     tracing = ["strace", "-o", "/dev/null", "-P", str(hold.path), "-e", "trace=openat", "-e", fault]
     words = [*tracing, sys.executable, "-c", OWNER, str(hold.path)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc.study import metrics_log
-from scoft_hpc.study.metrics_log import STEP, Journal
+from scoft_hpc.study.metrics_log import STEP, MetricsLog
 
 FOR_EVER = """
 import sys
@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def _write(path: Path, *steps: int, after: int = 0) -> None:
-    log = Journal(path, after)
+    log = MetricsLog(path, after)
     for step in steps:
         log.append({STEP: step, "loss": step / 2})
     log.sync()
@@ -49,7 +49,7 @@ def test_rows_come_back(path: Path) -> None:
 
 
 def test_row_is_there_once_append_returns(path: Path) -> None:
-    log = Journal(path, 0)
+    log = MetricsLog(path, 0)
     log.append({STEP: 1})
     assert _steps(path) == [1]
     log.close()
@@ -99,7 +99,7 @@ def test_killed_writer_leaves_whole_rows(path: Path) -> None:
 
 def test_zombie_writes_beside_the_new_journal(path: Path) -> None:
     """A superseded owner that still has the file open cannot write into its successor's."""
-    zombie = Journal(path, 0)
+    zombie = MetricsLog(path, 0)
     zombie.append({STEP: 1, "loss": 1.0})
     _write(path, 1, 2)
     zombie.append({STEP: 2, "loss": 99.0})
@@ -108,7 +108,7 @@ def test_zombie_writes_beside_the_new_journal(path: Path) -> None:
 
 
 def test_numbers_that_json_has_not_become_null(path: Path) -> None:
-    log = Journal(path, 0)
+    log = MetricsLog(path, 0)
     log.append({STEP: 1, "loss": float("nan"), "grad_norm": float("inf"), "lr": 0.1})
     log.close()
     assert list(metrics_log.read(path)) == [{STEP: 1, "loss": None, "grad_norm": None, "lr": 0.1}]

@@ -12,8 +12,8 @@ import pytest
 
 from scoft_hpc.errors import RunError
 from scoft_hpc.study import lease, run_status
-from scoft_hpc.study.lease import Claim, Owner
-from scoft_hpc.study.metrics_log import STEP, Journal
+from scoft_hpc.study.lease import Lease, Owner
+from scoft_hpc.study.metrics_log import STEP, MetricsLog
 from scoft_hpc.study.paths import RunDir, StudyDir, studies
 from scoft_hpc.study.run_status import Status
 
@@ -26,7 +26,7 @@ def run(tmp_path: Path) -> RunDir:
 
 
 def _dead_claim(run: RunDir) -> None:
-    run.claim.write_text(json.dumps(asdict(replace(Owner.me(), started="1"))))
+    run.lease.write_text(json.dumps(asdict(replace(Owner.me(), started="1"))))
 
 
 def test_planned(run: RunDir) -> None:
@@ -36,7 +36,7 @@ def test_planned(run: RunDir) -> None:
 
 
 def test_running_while_its_owner_lives(run: RunDir) -> None:
-    held = Claim.take(run.claim)
+    held = Lease.acquire(run.lease)
     assert run_status.status(run) is Status.running
     held.release()
     assert run_status.status(run) is Status.planned
@@ -50,7 +50,7 @@ def test_lost_when_its_owner_is_dead(run: RunDir) -> None:
 def test_failed_and_tried_again(run: RunDir) -> None:
     run_status.write_failure(run, "nan", "loss became NaN", 17)
     assert run_status.status(run) is Status.failed
-    held = Claim.take(run.claim)
+    held = Lease.acquire(run.lease)
     assert run_status.status(run) is Status.running, "a living owner outranks an old failure"
     assert run_status.start_attempt(run) == 2
     held.release()
@@ -80,8 +80,8 @@ def test_failure_tells_why(run: RunDir) -> None:
 def test_done_outranks_everything(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(lease.JOB, "12_3")
     monkeypatch.setenv(lease.RESTART, "1")
-    held = Claim.take(run.claim)
-    log = Journal(run.metrics, 0)
+    held = Lease.acquire(run.lease)
+    log = MetricsLog(run.metrics, 0)
     log.append({STEP: 3})
     log.close()
     run.lora.write_bytes(b"weights")
@@ -97,15 +97,15 @@ def test_done_outranks_everything(run: RunDir, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_superseded_owner_cannot_publish(run: RunDir) -> None:
-    zombie = Claim.take(run.claim)
-    run.claim.write_text(json.dumps(asdict(replace(Owner.me(), token="successor"))))
+    zombie = Lease.acquire(run.lease)
+    run.lease.write_text(json.dumps(asdict(replace(Owner.me(), token="successor"))))
     with pytest.raises(RunError, match="another process has taken this run over"):
         run_status.write_result(run, zombie, 1, {})
     assert run_status.status(run) is Status.running
 
 
 def test_result_with_nan_is_refused_and_nothing_is_published(run: RunDir) -> None:
-    held = Claim.take(run.claim)
+    held = Lease.acquire(run.lease)
     with pytest.raises(ValueError, match="not JSON compliant"):
         run_status.write_result(run, held, 1, {"train": float("nan")})
     assert run_status.status(run) is Status.running

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 import tiny
-from scoft_hpc.config.schema import Cadence, Form, Gradient, LrSchedule, RunConfig, Variant
+from scoft_hpc.config.schema import Cadence, ContrastiveForm, Gradient, LrSchedule, RunConfig, Variant
 from scoft_hpc.data.batch import TargetNames, sample_batch
 from scoft_hpc.study import metrics_log
-from scoft_hpc.study.interrupt import Interrupted, Stop
+from scoft_hpc.study.interrupt import Interrupted, StopFlag
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import learning_rate
 from scoft_hpc.training.loop import Training, gradients, interval, train
@@ -26,7 +26,9 @@ MIXED = [
     tiny.config(Variant.mp, culture="china"),
     tiny.config(Variant.mpc),
     tiny.config(Variant.mpc, objective={"gradient": Gradient.last}),
-    tiny.config(Variant.mpc, objective={"gradient": Gradient.random, "form": Form.triplet}, seed=3),
+    tiny.config(
+        Variant.mpc, objective={"gradient": Gradient.random, "form": ContrastiveForm.triplet}, seed=3
+    ),
     tiny.config(Variant.mp, objective={"w_c": 0.5, "gradient": Gradient.random}),
     tiny.config(Variant.mpc, objective={"every": 1, "w_m": 0.0}, train={"lr": 3e-3}),
 ]
@@ -72,7 +74,7 @@ def test_a_base_of_fewer_timesteps_is_trained_on_those(tmp_path: Path) -> None:
     """Rollouts included; with timesteps of another schedule its tables would be read beyond their end."""
     base = tiny.base(timesteps=10)
     trainings = tiny.pack(tmp_path, base, [tiny.config(objective={"every": 1})])
-    train(base, trainings, Stop(), 1e9)
+    train(base, trainings, StopFlag(), 1e9)
     assert trainings[0].error is None
     assert trainings[0].lane.step == 6
     assert weights(trainings[0]).isfinite().all()
@@ -103,15 +105,15 @@ def test_cadence_counts_micro_steps_or_updates(cadence: Cadence) -> None:
 
 
 def run(
-    folder: Path, configs: list[RunConfig], save_seconds: float = 1e9, stop: Stop | None = None
+    folder: Path, configs: list[RunConfig], save_seconds: float = 1e9, stop: StopFlag | None = None
 ) -> list[Training]:
     base = tiny.base()
     pack = tiny.pack(folder, base, configs)
-    train(base, pack, stop or Stop(), save_seconds)
+    train(base, pack, stop or StopFlag(), save_seconds)
     return pack
 
 
-class StopAt(Stop):
+class StopAt(StopFlag):
     """Requests the stop at the n-th look of the loop."""
 
     def __init__(self, looks: int) -> None:
@@ -205,7 +207,7 @@ def test_a_lane_that_fails_stops_alone(tmp_path: Path, error: Exception | None) 
     base = tiny.base()
     pack = tiny.pack(tmp_path / "disturbed", base, MIXED)
     object.__setattr__(pack[3].lane.terms, "s", NamedDistance("poisoned", Poisoned(error)))
-    train(base, pack, Stop(), 1e9)
+    train(base, pack, StopFlag(), 1e9)
     assert str(pack[3].error) == (
         str(error) if error else f"the gradient is not finite in update {pack[3].lane.step + 1}"
     )

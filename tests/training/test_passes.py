@@ -10,19 +10,21 @@ import torch
 from torch import Tensor
 
 import tiny
-from scoft_hpc.config.schema import Form, Gradient, Variant
+from scoft_hpc.config.schema import ContrastiveForm, Gradient, Variant
 from scoft_hpc.data.batch import concatenate
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 from scoft_hpc.models.room import Room
 from scoft_hpc.study import metrics_log
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.training.loop import gradients, train
 
 LANES = [
     tiny.config(Variant.mpc, objective={"every": 2}),
     tiny.config(Variant.ldm, seed=1),
-    tiny.config(Variant.mpc, objective={"every": 3, "gradient": Gradient.last, "form": Form.triplet}),
+    tiny.config(
+        Variant.mpc, objective={"every": 3, "gradient": Gradient.last, "form": ContrastiveForm.triplet}
+    ),
     tiny.config(Variant.mp, objective={"every": 2, "gradient": Gradient.random}),
 ]
 
@@ -83,11 +85,11 @@ def allocate_too_much(base: StableDiffusion, rows: int) -> list[int]:
 @pytest.mark.slow
 def test_out_of_memory_halves_the_rows_and_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     plain = tiny.pack(tmp_path / "plain", base := tiny.base(), LANES)
-    train(base, plain, Stop(), 1e9)
+    train(base, plain, StopFlag(), 1e9)
     small = tiny.pack(tmp_path / "small", base := tiny.base(), LANES)
     seen = allocate_too_much(base, 5)
     room = Room()
-    train(base, small, Stop(), 1e9, room)
+    train(base, small, StopFlag(), 1e9, room)
     assert room.rows == 4 and max(seen[3:]) <= 4
     assert "out of memory with 16 rows at a time, going on with 8" in caplog.text
     for one, two in zip(plain, small, strict=True):
@@ -100,6 +102,6 @@ def test_out_of_memory_with_a_single_row_is_the_lanes_error(tmp_path: Path) -> N
     pack = tiny.pack(tmp_path, base := tiny.base(), LANES[:2])
     allocate_too_much(base, 0)
     room = Room(2)
-    train(base, pack, Stop(), 1e9, room)
+    train(base, pack, StopFlag(), 1e9, room)
     assert room.rows == 1
     assert all("allocate" in str(training.error) for training in pack)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import tiny
-from scoft_hpc.config.schema import Form, Gradient, Lora, RunConfig, Variant
+from scoft_hpc.config.schema import ContrastiveForm, Gradient, Lora, RunConfig, Variant
 from scoft_hpc.config.terms import Term
 from scoft_hpc.data.batch import concatenate
 from scoft_hpc.models.lora import LoraStack
@@ -24,7 +24,9 @@ META = torch.device("meta")
 LANES = [
     tiny.config(Variant.mpc, objective={"every": 2}),
     tiny.config(Variant.m, seed=1),
-    tiny.config(Variant.mpc, objective={"every": 2, "gradient": Gradient.random, "form": Form.triplet}),
+    tiny.config(
+        Variant.mpc, objective={"every": 2, "gradient": Gradient.random, "form": ContrastiveForm.triplet}
+    ),
     tiny.config(Variant.mp, objective={"every": 3, "gradient": Gradient.last}),
 ]
 

@@ -10,7 +10,7 @@ import torch
 import tiny
 from scoft_hpc.config.schema import Model, Precision, RunConfig, Variant
 from scoft_hpc.study import metrics_log
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.loop import gradients, train
 from scoft_hpc.training.scaler import LossScale
@@ -51,7 +51,7 @@ def test_an_overflow_leaves_out_the_update_of_its_lane_alone(tmp_path: Path) -> 
     assert torch.equal(one.weights, before[0]) and not torch.equal(two.weights, before[1])
     assert (one.step, one.skipped, one.scale.scale) == (1, 1, 2.0**15)
     assert (two.step, two.skipped, two.scale.scale) == (1, 0, 2.0**16)
-    train(base, pack, Stop(), 1e9)
+    train(base, pack, StopFlag(), 1e9)
     rows = list(metrics_log.read(pack[0].run.metrics))
     assert [row["loss_scale"] for row in rows] == [2.0**15] * 5 and rows[-1]["skipped"] == 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 
-class Form(Enum):
+class ContrastiveForm(Enum):
     """How L_C joins S(x_hat, x+) and S(x_hat, x-): the code's difference, or the paper's triplet."""
 
     official = "official"

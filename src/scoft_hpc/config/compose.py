@@ -26,9 +26,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 from yaml import nodes as yaml_nodes
 
-from scoft_hpc.config import explain, nodes, products
-from scoft_hpc.config.commands import PrepareConfig, RewriteConfig, SweepConfig
-from scoft_hpc.config.plain import literal, plain
+from scoft_hpc.config import ablation_product, nodes, override_errors
+from scoft_hpc.config.command_configs import PrepareConfig, RewriteConfig, SweepConfig
+from scoft_hpc.config.plain import to_override, to_plain
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.console import print_error, report_errors
 from scoft_hpc.errors import ConfigError, ScoftError
@@ -96,13 +96,18 @@ def compose(name: str, overrides: Sequence[str], settings: Mapping[str, Any] = M
         ConfigError: naming every override that does not fit, each with the options there are.
     """
     schema, own = SCHEMAS[name], groups(name)
-    given = {key: explain.readable(schema, f"{key}={literal(value)}") for key, value in settings.items()}
-    words = [explain.readable(schema, word) for word in overrides]
-    if faults := explain.faults(schema, own, [*words, *given.values()]):
-        raise ConfigError.of(faults)
+    given = {
+        key: override_errors.quote_override(schema, f"{key}={to_override(value)}")
+        for key, value in settings.items()
+    }
+    words = [override_errors.quote_override(schema, word) for word in overrides]
+    if faults := override_errors.faults(schema, own, [*words, *given.values()]):
+        raise ConfigError.from_messages(faults)
     words += [word for key, word in given.items() if key in own]
     try:
-        node = _composed(name, tuple(products.as_options(words, config_folder())), config_folder())
+        node = _composed(
+            name, tuple(ablation_product.merge_ablation_lists(words, config_folder())), config_folder()
+        )
         if beside := {key: value for key, value in settings.items() if key not in own}:
             node = copy.deepcopy(node)
         for key, value in beside.items():  # as Hydra's own overrides do
@@ -184,7 +189,7 @@ def from_mapping(values: dict[str, Any]) -> RunConfig:
 
 def to_mapping(config: RunConfig) -> dict[str, Any]:
     """Plain JSON data, enums by name: what `from_mapping` reads."""
-    return cast(dict[str, Any], plain(config))
+    return cast(dict[str, Any], to_plain(config))
 
 
 def options(group: str) -> list[str]:
@@ -214,15 +219,19 @@ def _hydra_main(name: str, task: Task, words: Sequence[str]) -> int:
             codes.append(error.exit_code)
 
     schema = SCHEMAS[name]
-    faults = explain.dashed(schema, words)
+    faults = override_errors.flag_style_overrides(schema, words)
     if not any(word in ("-sc", "--shell-completion") for word in words):
-        faults += explain.unknown(schema, groups(name), [word for word in words if not word.startswith("-")])
+        faults += override_errors.unknown_names(
+            schema, groups(name), [word for word in words if not word.startswith("-")]
+        )
     if faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
     if "COMP_LINE" in os.environ:  # the line to complete: Hydra takes only its first word for the program
         os.environ["COMP_LINE"] = re.sub(LAUNCHER, "program ", os.environ["COMP_LINE"])
     _register()
-    own = products.as_options([explain.readable(schema, word) for word in words], config_folder())
+    own = ablation_product.merge_ablation_lists(
+        [override_errors.quote_override(schema, word) for word in words], config_folder()
+    )
     called = (
         sys.argv[0] if sys.argv[0].endswith(f"{name}.py") else f"scoft-hpc {name}"
     )  # Hydra names it in its texts

@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
-from scoft_hpc.config.plain import plain, science
+from scoft_hpc.config.plain import science_fields, to_plain
 from scoft_hpc.config.schema import Prompting, RunConfig
 from scoft_hpc.config.setting import policies
 from scoft_hpc.config.terms import TERMS, Variant
@@ -40,7 +40,7 @@ def unused(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return (*unused_by(Variant[settings["variant"]]), *without_effect)
 
 
-def without(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+def drop_keys(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     """Nested plain settings without those of these dotted names, each a setting or a group of them."""
 
     def kept(part: Any, prefix: str) -> Any:
@@ -53,7 +53,7 @@ def without(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, An
 
 def digest(config: RunConfig) -> str:
     """SHA-256 of the science half that the run depends on, as hex."""
-    half = without(science(config), unused(plain(config)))
+    half = drop_keys(science_fields(config), unused(to_plain(config)))
     canonical = json.dumps(half, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

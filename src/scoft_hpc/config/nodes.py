@@ -26,7 +26,7 @@ def settings(schema: Any) -> Mapping[str, Any]:
     return _cached_settings(schema)
 
 
-def takes(hint: Any, value: Any) -> bool:
+def accepts(hint: Any, value: Any) -> bool:
     """Whether a setting of this type can be given the value."""
     node = structured(
         dataclasses.make_dataclass("Setting", [("value", hint, dataclasses.field(default=MISSING))])
@@ -36,10 +36,10 @@ def takes(hint: Any, value: Any) -> bool:
         OmegaConf.update(node, "value", value)
     except (OmegaConfBaseException, ValueError, TypeError):
         return False
-    return fits(hint, value)
+    return length_matches(hint, value)
 
 
-def fits(hint: Any, value: Any) -> bool:
+def length_matches(hint: Any, value: Any) -> bool:
     """Whether a list has the length that its type asks for; True for all else."""
     items = typing.get_args(hint)
     return typing.get_origin(hint) is not tuple or items[-1] is ... or len(value) == len(items)
@@ -57,7 +57,7 @@ def with_tuples(config: Any, prefix: str = "") -> Any:
         if dataclasses.is_dataclass(value):
             changes[name] = with_tuples(value, f"{prefix}{name}.")
         elif typing.get_origin(hint) is tuple:
-            if not fits(hint, value):
+            if not length_matches(hint, value):
                 raise ConfigError(f"{prefix}{name}={value}: expected {len(typing.get_args(hint))} values.")
             changes[name] = tuple(value)
     return dataclasses.replace(config, **changes)

@@ -13,20 +13,20 @@ from typing import Any, cast
 from scoft_hpc.config.setting import policy_of
 
 
-def science(value: Any) -> Any:
+def science_fields(value: Any) -> Any:
     """The science half of a dataclass as plain JSON data: infra fields left out, enums by name."""
-    return plain(value, whole=False)
+    return to_plain(value, whole=False)
 
 
-def plain(value: Any, whole: bool = True) -> Any:
+def to_plain(value: Any, whole: bool = True) -> Any:
     """A dataclass as plain JSON data, enums by name; without its infra fields unless `whole`."""
     names = _fields(cast(Hashable, type(value)), whole)
     if names is not None:
-        return {name: plain(getattr(value, name), whole) for name in names}
+        return {name: to_plain(getattr(value, name), whole) for name in names}
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, (list, tuple)):
-        return [plain(v, whole) for v in value]
+        return [to_plain(v, whole) for v in value]
     return value
 
 
@@ -47,7 +47,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield prefix + name, value
 
 
-def literal(value: Any) -> str:
+def to_override(value: Any) -> str:
     """A value as a command-line word gives it."""
     if isinstance(value, str):
         plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in (
@@ -59,7 +59,7 @@ def literal(value: Any) -> str:
         )
         return value if plain else json.dumps(value)
     if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(literal, value))}]"
+        return f"[{','.join(map(to_override, value))}]"
     if isinstance(value, dict):
-        return f"{{{','.join(f'{k}:{literal(v)}' for k, v in value.items())}}}"
+        return f"{{{','.join(f'{k}:{to_override(v)}' for k, v in value.items())}}}"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

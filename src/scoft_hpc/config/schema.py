@@ -14,7 +14,7 @@ from typing import Any
 
 from scoft_hpc.config.choices import Architecture as Architecture
 from scoft_hpc.config.choices import Cadence as Cadence
-from scoft_hpc.config.choices import Form as Form
+from scoft_hpc.config.choices import ContrastiveForm as ContrastiveForm
 from scoft_hpc.config.choices import Gradient as Gradient
 from scoft_hpc.config.choices import LrSchedule as LrSchedule
 from scoft_hpc.config.choices import NegativeSource as NegativeSource
@@ -22,7 +22,7 @@ from scoft_hpc.config.choices import Precision as Precision
 from scoft_hpc.config.choices import Prompting as Prompting
 from scoft_hpc.config.choices import WandbMode as WandbMode
 from scoft_hpc.config.metrics import METRICS
-from scoft_hpc.config.setting import ABOVE_ZERO, SHARE, Rule, at_least, one_of, setting
+from scoft_hpc.config.setting import ABOVE_ZERO, UNIT_INTERVAL, Rule, at_least, one_of, setting
 from scoft_hpc.config.terms import CONTRAST, MEMORIZATION, ROLLOUT, TRAINING, Term
 from scoft_hpc.config.terms import Variant as Variant
 from scoft_hpc.study.paths import STUDY
@@ -57,7 +57,7 @@ def _draws(evaluation: Mapping[str, Any]) -> bool:
 
 
 def _triplet(objective: Mapping[str, Any]) -> bool:
-    return bool(objective["form"] == Form.triplet.name)
+    return bool(objective["form"] == ContrastiveForm.triplet.name)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,9 @@ class Negatives:
     source: NegativeSource = NegativeSource.img2img
     per_positive: int = setting(1, allowed=at_least(1))
     strength: float = setting(
-        0.9, allowed=SHARE, used_if=lambda negatives: negatives["source"] == NegativeSource.img2img.name
+        0.9,
+        allowed=UNIT_INTERVAL,
+        used_if=lambda negatives: negatives["source"] == NegativeSource.img2img.name,
     )
     steps: int = setting(20, allowed=at_least(1))
     guidance: float = setting(4.5, allowed=at_least(0))
@@ -133,7 +135,7 @@ class Objective:
         distance_path, vgg_path: the networks of S and of VGG: hub ids, folders or files; None: each one's own hub id.
     """
 
-    form: Form = setting(Form.official, used_by=CONTRAST, per_lane=True)
+    form: ContrastiveForm = setting(ContrastiveForm.official, used_by=CONTRAST, per_lane=True)
     distance: str = setting("dreamsim", used_by=ROLLOUT, per_lane=True, allowed=one_of(DISTANCES))
     distance_path: str | None = setting(None, infra=True)
     w_ldm: float = setting(0.7, per_lane=True, allowed=at_least(0))

@@ -32,11 +32,11 @@ def one_of(options: Collection[str]) -> Rule:
 
 
 ABOVE_ZERO = Rule(lambda value: 0 < value < math.inf, "more than 0")
-SHARE = Rule(lambda value: 0 < value <= 1, "more than 0 and at most 1")
+UNIT_INTERVAL = Rule(lambda value: 0 < value <= 1, "more than 0 and at most 1")
 
 
 @dataclass(frozen=True)
-class Policy:
+class SettingPolicy:
     """What holds of a setting, or of a group of settings and all below it, beside its type and default.
 
     Attributes:
@@ -60,7 +60,7 @@ class Policy:
     reported: bool = True
 
 
-NONE = Policy()
+DEFAULT_POLICY = SettingPolicy()
 
 
 def setting(
@@ -77,24 +77,24 @@ def setting(
     reported: bool = True,
 ) -> Any:
     """A dataclass field with a default and the policies of `Policy`."""
-    policy = Policy(infra, allowed, used_by, used_if, per_lane, not_searched, axis, reported)
+    policy = SettingPolicy(infra, allowed, used_by, used_if, per_lane, not_searched, axis, reported)
     metadata = {POLICY: policy}
     if default_factory is not dataclasses.MISSING:
         return dataclasses.field(default_factory=default_factory, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def policy_of(field: dataclasses.Field[Any]) -> Policy:
+def policy_of(field: dataclasses.Field[Any]) -> SettingPolicy:
     """The field's policies; those of an ordinary field are all at their defaults."""
-    return cast(Policy, field.metadata.get(POLICY, NONE))
+    return cast(SettingPolicy, field.metadata.get(POLICY, DEFAULT_POLICY))
 
 
-def policies(schema: type[Any]) -> Mapping[str, Policy]:
+def policies(schema: type[Any]) -> Mapping[str, SettingPolicy]:
     """The policies of every setting by its dotted name, groups before what they hold: `train`, `train.steps`, …"""
     return _cached_policies(cast(Hashable, schema))
 
 
-def lineage(schema: type[Any], name: str) -> Iterator[Policy]:
+def lineage(schema: type[Any], name: str) -> Iterator[SettingPolicy]:
     """The policies that apply to a setting: those of the groups around it, outermost first, and its own."""
     known, parts = policies(schema), name.split(".")
     for end in range(1, len(parts) + 1):
@@ -108,11 +108,11 @@ def rules(schema: type[Any]) -> dict[str, Rule]:
 
 
 @functools.cache
-def _cached_policies(schema: Hashable) -> Mapping[str, Policy]:
+def _cached_policies(schema: Hashable) -> Mapping[str, SettingPolicy]:
     return dict(_policies(cast(type[Any], schema), ""))
 
 
-def _policies(schema: type[Any], prefix: str) -> Iterator[tuple[str, Policy]]:
+def _policies(schema: type[Any], prefix: str) -> Iterator[tuple[str, SettingPolicy]]:
     hints = typing.get_type_hints(schema)
     for field in dataclasses.fields(schema):
         yield prefix + field.name, policy_of(field)

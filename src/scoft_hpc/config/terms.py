@@ -44,6 +44,6 @@ MEMORIZATION = frozenset({Term.m})
 """The term that needs generic captions."""
 
 
-def imagines(variant: Variant) -> bool:
+def needs_rollout(variant: Variant) -> bool:
     """Whether the variant looks at a decoded rollout x_hat."""
     return bool(TERMS[variant] & ROLLOUT)

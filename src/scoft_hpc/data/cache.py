@@ -34,7 +34,7 @@ from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.room import Room
 from scoft_hpc.study import atomic
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 
 log = logging.getLogger(__name__)
 TENSORS = "tensors.safetensors"
@@ -87,7 +87,7 @@ class Culture:
         return positive, _flipped(images.from_pixels(self.negative[pair]), flip) if negatives else None
 
 
-def prepare(config: RunConfig, manifest: Manifest, base: DiffusionModel, stop: Stop) -> Path:
+def prepare(config: RunConfig, manifest: Manifest, base: DiffusionModel, stop: StopFlag) -> Path:
     """Make the culture's cache if it is not there; return its folder.
 
     Raises:
@@ -127,7 +127,7 @@ def load(folder: Path, device: torch.device) -> Culture:
     return Culture(**(parts | {name: tensors[name] for name in IMAGES}))
 
 
-def keep_targets(folder: Path, culture: Culture, name: str, distance: Distance, stop: Stop) -> None:
+def keep_targets(folder: Path, culture: Culture, name: str, distance: Distance, stop: StopFlag) -> None:
     """Fill `culture.kept[name]` from the cache, or from the distance, and then cache it.
 
     Raises:
@@ -147,7 +147,9 @@ def keep_targets(folder: Path, culture: Culture, name: str, distance: Distance, 
     culture.kept[name] = Targets(**_load(path, owner, device))
 
 
-def _both_flips(of: Callable[[Tensor], Tensor], pixels: Tensor, device: torch.device, stop: Stop) -> Tensor:
+def _both_flips(
+    of: Callable[[Tensor], Tensor], pixels: Tensor, device: torch.device, stop: StopFlag
+) -> Tensor:
     """What `of` says of pictures [N, 3, H, W] and of their mirror images, on the host: [N, 2, *F].
 
     Some go through at a time, and half as many where the memory is too small.
@@ -159,14 +161,14 @@ def _both_flips(of: Callable[[Tensor], Tensor], pixels: Tensor, device: torch.de
 
     room, parts, done = Room(BATCH), list[Tensor](), 0
     while done < len(pixels):
-        stop.check()
+        stop.raise_if_set()
         parts.append(room.trying(some, BATCH))
         done += len(parts[-1])
     return torch.cat(parts)
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor], owner: str) -> None:
-    with atomic.replacing(path) as temporary:
+    with atomic.replace(path) as temporary:
         try:
             save_file(dict(tensors), temporary, {"owner": owner})
         except SafetensorError as error:  # its own error, in which the system's stands
@@ -186,7 +188,7 @@ def _load(path: Path, owner: str, device: torch.device) -> dict[str, Tensor]:
 
 
 def _tensors(
-    config: RunConfig, manifest: Manifest, base: DiffusionModel, folder: Path, stop: Stop
+    config: RunConfig, manifest: Manifest, base: DiffusionModel, folder: Path, stop: StopFlag
 ) -> dict[str, Tensor]:
     size, pairs = config.model.resolution, list(manifest.pairs)
     pixels = torch.stack([images.read_pixels(pair.image, size) for pair in pairs])

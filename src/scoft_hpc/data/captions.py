@@ -21,7 +21,7 @@ from scoft_hpc.models import captioner
 from scoft_hpc.models.captioner import Found
 from scoft_hpc.models.device import device_of
 from scoft_hpc.study import atomic
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 
 log = logging.getLogger(__name__)
 BEFORE = "metadata.before-captions.jsonl"
@@ -32,7 +32,7 @@ Caption = Callable[[Sequence[Image.Image]], list[str]]
 
 
 def write_missing(
-    found: Found, device: str, root: Path, surveys: Mapping[str, Sequence[Row]], stop: Stop
+    found: Found, device: str, root: Path, surveys: Mapping[str, Sequence[Row]], stop: StopFlag
 ) -> dict[str, list[Row]]:
     """Caption the rows that lack a generic caption; return the rows, read again, of the cultures that had such.
 
@@ -51,7 +51,7 @@ def write_missing(
     return {name: dataset.survey(root, name) for name in bare}
 
 
-def fill(folder: Path, rows: Sequence[Row], caption: Caption, writer: str, stop: Stop) -> int:
+def fill(folder: Path, rows: Sequence[Row], caption: Caption, writer: str, stop: StopFlag) -> int:
     """Caption the images of the rows that lack a generic caption; return how many were written.
 
     Raises:
@@ -63,7 +63,7 @@ def fill(folder: Path, rows: Sequence[Row], caption: Caption, writer: str, stop:
         bare = [row for row in rows if row.split == split and row.uncaptioned]
         lines = read_lines(folder, split) if bare else []
         for at in range(0, len(bare), BATCH):
-            stop.check()
+            stop.raise_if_set()
             some = bare[at : at + BATCH]
             texts = list(
                 zip(some, caption([images.open_picture(row.images[0]) for row in some]), strict=True)

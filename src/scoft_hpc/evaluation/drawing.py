@@ -15,7 +15,7 @@ from scoft_hpc.data.streams import stream
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.room import Room
 from scoft_hpc.models.sampler import sample
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 
 PIXELS = 16 * 512**2
 """Of the images drawn at a time: 16 of Stable Diffusion's size, or as many as `MOST` small ones."""
@@ -42,7 +42,7 @@ class Image:
 
 
 @torch.no_grad()
-def draw(base: DiffusionModel, wanted: Iterable[Image], stop: Stop) -> None:
+def draw(base: DiffusionModel, wanted: Iterable[Image], stop: StopFlag) -> None:
     """Draw those images whose files are not there.
 
     Raises:
@@ -55,7 +55,7 @@ def draw(base: DiffusionModel, wanted: Iterable[Image], stop: Stop) -> None:
         if left:
             room = Room(max(1, min(MOST, PIXELS // left[0].config.model.resolution ** 2)))
         while left:
-            stop.check()
+            stop.raise_if_set()
             drawn = room.trying(partial(_draw, base, left), MOST)
             left = left[drawn:]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoft_hpc.config.plain import science
+from scoft_hpc.config.plain import science_fields
 from scoft_hpc.config.schema import RunConfig, Variant
 from scoft_hpc.evaluation.drawing import Image, draw
 from scoft_hpc.evaluation.taken import take
@@ -21,7 +21,7 @@ from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.inputs.prompts import asked, sample_name, told
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.study import atomic
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.paths import RunDir
 
 VERSION = 1
@@ -73,7 +73,7 @@ def neutral_samples(subject: Subject) -> list[Sample]:
     return list(_samples(subject, "neutral", subject.run.neutral, texts, texts))
 
 
-def generate(base: DiffusionModel, subjects: Sequence[Subject], stop: Stop) -> None:
+def generate(base: DiffusionModel, subjects: Sequence[Subject], stop: StopFlag) -> None:
     """Draw what is missing of every run's samples, and of the base's own images, runs and prompts batched together.
 
     Raises:
@@ -107,6 +107,8 @@ def _samples(
 
 def references_of(config: RunConfig) -> Path:
     """Where the base's own images of these settings lie, whatever the culture, the variant and the prompts."""
-    drawing = {k: v for k, v in science(config.evaluation).items() if k in ("steps", "guidance", "seed")}
-    words = json.dumps([VERSION, science(config.model), drawing, config.seed], sort_keys=True)
+    drawing = {
+        k: v for k, v in science_fields(config.evaluation).items() if k in ("steps", "guidance", "seed")
+    }
+    words = json.dumps([VERSION, science_fields(config.model), drawing, config.seed], sort_keys=True)
     return Path(config.output) / "cache" / f"base-{hashlib.sha256(words.encode()).hexdigest()[:16]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config.metrics import METRICS
-from scoft_hpc.config.terms import imagines
+from scoft_hpc.config.terms import needs_rollout
 from scoft_hpc.errors import RunError
 from scoft_hpc.evaluation.evidence import Evidence, Judges, Pictures
 from scoft_hpc.evaluation.generate import Subject, references_of
@@ -76,7 +76,7 @@ def _trained_towards(subject: Subject, judges: Judges) -> bool:
     same = None not in (objective.distance_path, scoring.features_path) and (
         Path(str(objective.distance_path)).resolve() == Path(str(scoring.features_path)).resolve()
     )
-    return same and imagines(subject.config.variant)
+    return same and needs_rollout(subject.config.variant)
 
 
 def _with_doubt(name: str, value: MetricValue) -> MetricValue:

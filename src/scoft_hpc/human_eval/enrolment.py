@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, insert, not_, or_, select, update
 
-from scoft_hpc.errors import FullError
+from scoft_hpc.errors import QuotaFullError
 from scoft_hpc.human_eval import orders, readings, tables
 from scoft_hpc.human_eval.answers import Rater
 from scoft_hpc.human_eval.orders import Task
@@ -28,14 +28,14 @@ def enrol(connection: Connection, survey: Survey, pages: Iterable[Page], newcome
         hour: the present one, since 1970.
 
     Raises:
-        FullError: if the culture's quota is met.
+        QuotaFullError: if the culture's quota is met.
     """
     number = 1 + int(connection.scalar(select(tables.survey.c.last_number).with_for_update()) or 0)
     if enrolled := rater(connection, newcomer.id):
         return enrolled
     taken = slots(connection, newcomer.culture, hour)
     if len(taken) >= survey.quotas[newcomer.culture]:
-        raise FullError(f"{newcomer.culture}: there are as many raters as are wanted.")
+        raise QuotaFullError(f"{newcomer.culture}: there are as many raters as are wanted.")
     slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
     made = replace(newcomer, number=number)
     connection.execute(update(tables.survey).values(last_number=number))

@@ -58,7 +58,7 @@ def write_all(folder: Path, sources: Mapping[str, Path]) -> int:
                 f"{sources[name]} cannot be read any more ({error}); expected the sample as it was drawn: "
                 f"`scoft-hpc survey make` again leaves its page out."
             ) from None
-        with atomic.replacing(folder / name) as temporary:
+        with atomic.replace(folder / name) as temporary:
             image.save(temporary, format="PNG")
             os.utime(temporary, (MOMENT, MOMENT))
     for file in folder.iterdir():

@@ -22,7 +22,7 @@ from scoft_hpc.results import wording
 from scoft_hpc.results.study import BASE, Study
 from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import SurveyDir
-from scoft_hpc.study.plan_file import is_called, near
+from scoft_hpc.study.plan_file import display_path, is_called
 
 PAPERS = (BASE, "m", "mp", "mpc")
 """The four that the paper's raters saw side by side."""
@@ -46,7 +46,7 @@ def make(asked: Asked) -> int:
     survey = _agreed(asked, words, study) if folder.file.exists() else _new(asked, words, study)
     name = survey.study if is_called(asked.study, survey.study) else study.name
     if faults := survey_file.check(survey, name, study.variants, study.cultures):
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
     try:
         drawn = draw(study, survey, _secret(folder))
         begun = _begun(folder, survey, url, drawn.pages)
@@ -150,7 +150,7 @@ def _values(words: Mapping[str, str]) -> dict[str, Any]:
             except (KeyError, ValueError):
                 faults.append(f"{key}={text}: expected {expected[key]}.")
     if faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
     if len(values.get("systems", "ab")) < 2:
         raise ConfigError(f"systems={words['systems']}: expected two to eight of a study's variants.")
     return values
@@ -209,5 +209,6 @@ def _tell(console: Console, folder: SurveyDir, survey: Survey, drawn: Drawn, sid
             "true for a trial on this machine"
         )
     say(
-        f"next     read and fill in survey.yaml, then: python -m scoft_hpc.survey serve {near(folder.path.parent)}"
+        "next     read and fill in survey.yaml, then: "
+        f"python -m scoft_hpc.survey serve {display_path(folder.path.parent)}"
     )

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import Connection, RowMapping, delete, select, update
 
-from scoft_hpc.errors import GoneError
+from scoft_hpc.errors import WithdrawnError
 from scoft_hpc.human_eval import enrolment, identity, readings, tables
 from scoft_hpc.human_eval.answers import LONGEST_WORD, Given, Progress, Rater, check, check_rater, check_text
 from scoft_hpc.human_eval.database import Database, upsert
@@ -82,7 +82,7 @@ class Store:
         """A new rater with all of their tasks; with a `rater_id` that is enrolled already, that rater as they are.
 
         Raises:
-            FullError: if the culture's quota is met.
+            QuotaFullError: if the culture's quota is met.
             ValueError: for words that the survey does not have.
         """
         check_rater(self._survey, culture, affiliation, own_words, language, consent)
@@ -110,7 +110,7 @@ class Store:
         """The rater with another language or blur.
 
         Raises:
-            ValueError: for a language that the survey does not have. GoneError: if they have withdrawn.
+            ValueError: for a language that the survey does not have. WithdrawnError: if they have withdrawn.
         """
         if language is not None and language not in self._survey.languages:
             raise ValueError(f"the survey has no language {language!r}")
@@ -121,7 +121,7 @@ class Store:
                 connection.execute(update(tables.raters).where(tables.raters.c.id == rater.id).values(values))
         changed = self.rater(rater.id)
         if changed is None:
-            raise GoneError("This rater has withdrawn.")
+            raise WithdrawnError("This rater has withdrawn.")
         return changed
 
     def tasks(self, rater: Rater) -> tuple[Task, ...]:
@@ -159,7 +159,7 @@ class Store:
         ranks: it comes from an older tab.
 
         Raises:
-            ValueError: for what cannot be (`answers.check`). GoneError: if the rater has withdrawn.
+            ValueError: for what cannot be (`answers.check`). WithdrawnError: if the rater has withdrawn.
         """
         with self._writing(rater) as connection:
             task = self._one_task(connection, rater, position)
@@ -183,7 +183,7 @@ class Store:
         """Pass over a page, or come back to it; its answers stay and are left out while it is skipped.
 
         Raises:
-            ValueError: if there is no such page. GoneError: if the rater has withdrawn.
+            ValueError: if there is no such page. WithdrawnError: if the rater has withdrawn.
         """
         with self._writing(rater) as connection:
             self._one_task(connection, rater, position)
@@ -205,7 +205,7 @@ class Store:
         """Take an id to pay, with nothing that leads to the rater; False if one of theirs was taken before.
 
         Raises:
-            ValueError: for an id that cannot be kept. GoneError: if the rater has withdrawn.
+            ValueError: for an id that cannot be kept. WithdrawnError: if the rater has withdrawn.
         """
         check_text("payment id", payment_id, LONGEST_WORD)
         if not payment_id.strip():
@@ -257,7 +257,7 @@ class Store:
         with self._database.write() as connection:
             active = connection.scalar(select(tables.raters.c.active).where(mine).with_for_update())
             if active is None:
-                raise GoneError("This rater has withdrawn.")
+                raise WithdrawnError("This rater has withdrawn.")
             if active != self._hour():
                 connection.execute(update(tables.raters).where(mine).values(active=self._hour()))
             yield connection

@@ -64,7 +64,7 @@ def read(file: Path) -> Survey:
     try:
         return TypeAdapter(Survey).validate_python(content)
     except ValidationError as error:
-        raise ConfigError.of(f"{file.name}: {_told(fault)}" for fault in error.errors()) from None
+        raise ConfigError.from_messages(f"{file.name}: {_told(fault)}" for fault in error.errors()) from None
 
 
 def load(folder: SurveyDir, languages: Collection[str] | None = None) -> tuple[Survey, tuple[Page, ...]]:
@@ -84,7 +84,7 @@ def load(folder: SurveyDir, languages: Collection[str] | None = None) -> tuple[S
             f"systems: the pages show {', '.join(systems)}; draw them again with `scoft-hpc survey make`."
         )
     if faults:
-        raise ConfigError.of(f"{folder.file}: {fault}" for fault in faults)
+        raise ConfigError.from_messages(f"{folder.file}: {fault}" for fault in faults)
     return survey, drawn
 
 

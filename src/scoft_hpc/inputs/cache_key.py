@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from scoft_hpc.config.plain import science
+from scoft_hpc.config.plain import science_fields
 from scoft_hpc.config.schema import RunConfig
 
 VERSION = 4
@@ -16,6 +16,6 @@ are resized with torchvision's rounding and texts are cached as conditioning."""
 
 def folder_of(config: RunConfig, digest: str) -> Path:
     """`<output>/cache/<culture>-<hash of data, model and settings>`; `digest` is the culture's rows' and images'."""
-    words = [VERSION, digest, science(config.model), science(config.data.negatives)]
+    words = [VERSION, digest, science_fields(config.model), science_fields(config.data.negatives)]
     key = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
     return Path(config.output) / "cache" / f"{config.culture}-{key}"

@@ -104,7 +104,7 @@ def survey(root: Path, culture: str, pairs: int | None = None, *, captioned: boo
     faults += _repeated(rows)
     faults += _decode(rows)
     if faults:
-        raise DataError.of(shorten(faults, SHOWN, "more of the like."))
+        raise DataError.from_messages(shorten(faults, SHOWN, "more of the like."))
     return rows
 
 

@@ -72,7 +72,7 @@ def find(config: RunConfig, manifest: Manifest) -> Gallery:
     files = image_check.examine_all(path for paths in chosen.values() for path in paths)
     faults += [f"{path} {what}" for path, what in files.items() if isinstance(what, str)]
     if faults:
-        raise DataError.of(shorten(faults, SHOWN, "more of the like."))
+        raise DataError.from_messages(shorten(faults, SHOWN, "more of the like."))
     digest = _digest(chosen, files)
     if settings.digest not in ("", digest):
         raise DataError(

@@ -19,10 +19,10 @@ from typing import Any, cast
 import httpx
 
 from scoft_hpc import __version__
-from scoft_hpc.config.commands import Rewriter
+from scoft_hpc.config.command_configs import Rewriter
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.request_queue import Rejected, Retry, retry_for, send_all
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class ChatClient:
         )
 
     def answers(
-        self, requests: Sequence[RewriteRequest], stop: Stop
+        self, requests: Sequence[RewriteRequest], stop: StopFlag
     ) -> Iterator[tuple[RewriteRequest, Answer | Rejected]]:
         """Each request with its result, as they arrive.
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scoft_hpc.config import check
-from scoft_hpc.config.commands import CaptionSource, PrepareConfig
+from scoft_hpc.config import validation
+from scoft_hpc.config.command_configs import CaptionSource, PrepareConfig
 from scoft_hpc.errors import ConfigError, ScoftError
 from scoft_hpc.inputs import dataset, dataset_docs
 from scoft_hpc.inputs.checkpoints import families
@@ -21,7 +21,7 @@ from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.inputs.dataset_docs import Written
 from scoft_hpc.inputs.download.culture_folders import Fetched, fetch
 from scoft_hpc.inputs.metadata_rows import Row
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 
 Value = TypeVar("Value")
 
@@ -37,21 +37,21 @@ class PreparedCulture:
 
 def setting_faults(config: PrepareConfig) -> list[str]:
     """All that is wrong with the settings, and with the weights that the caches need."""
-    faults = check.check(config)
+    faults = validation.validate(config)
     given = config.data.captions
     if given.path and given.source is CaptionSource.given:
         faults.append(
             f"data.captions.path={given.path} is not used: add data.captions.source=blip (or blip2)."
         )
     if config.caches:
-        collect(faults, check.check_output, config.output)
+        collect(faults, validation.require_writable, config.output)
         collect(faults, families.resolve, config.model)
         collect(faults, resolve_negatives, config.data.negatives)
         collect(faults, resolve_networks, config.objective, config.variant)
     return list(dict.fromkeys(faults))
 
 
-def fetch_images(config: PrepareConfig, stop: Stop) -> Fetched:
+def fetch_images(config: PrepareConfig, stop: StopFlag) -> Fetched:
     """Build the folders of the cultures from the list of images that `data.csv` names.
 
     Raises:

@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from scoft_hpc.config.commands import RewriteConfig, Rewriter
+from scoft_hpc.config.command_configs import RewriteConfig, Rewriter
 from scoft_hpc.errors import DataError, RunError
 from scoft_hpc.inputs import data_root, dataset, prompt_rewrites
 from scoft_hpc.inputs.llm_client import Answer, ChatClient, RewriteRequest
 from scoft_hpc.inputs.prompts import asked
 from scoft_hpc.study import atomic
-from scoft_hpc.study.interrupt import Stop
-from scoft_hpc.study.lease import Claim
-from scoft_hpc.study.periodic import repeating
+from scoft_hpc.study.interrupt import StopFlag
+from scoft_hpc.study.lease import Lease
+from scoft_hpc.study.periodic import run_periodically
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ DECLINED = re.compile(
     re.IGNORECASE,
 )
 BEAT = 60.0
-"""Seconds between the renewals of the claim on the file."""
+"""Seconds between the renewals of the lease on the file."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def instruction(path: str | None, culture: str) -> str:
     return text.replace("{culture}", culture)
 
 
-def rewrite(path: Path, questions: Sequence[RewriteRequest], settings: Rewriter, stop: Stop) -> Rewritten:
+def rewrite(path: Path, questions: Sequence[RewriteRequest], settings: Rewriter, stop: StopFlag) -> Rewritten:
     """Ask for the rewritings that the file lacks, and put each into it as it comes.
 
     Raises:
@@ -84,17 +84,19 @@ def rewrite(path: Path, questions: Sequence[RewriteRequest], settings: Rewriter,
         Interrupted: if `stop` was requested; what was answered is in the file.
     """
     try:
-        claim = Claim.take(path.with_name(f".{path.name}.claim"))
+        lease = Lease.acquire(path.with_name(f".{path.name}.lease"))
     except RunError as error:
         raise DataError(f"{path} cannot be written now: {error}") from None
     try:
-        with repeating(claim.beat, BEAT):
+        with run_periodically(lease.renew, BEAT):
             return _rewrite(path, questions, settings, stop)
     finally:
-        claim.release()
+        lease.release()
 
 
-def _rewrite(path: Path, questions: Sequence[RewriteRequest], settings: Rewriter, stop: Stop) -> Rewritten:
+def _rewrite(
+    path: Path, questions: Sequence[RewriteRequest], settings: Rewriter, stop: StopFlag
+) -> Rewritten:
     rows = _read(path)
     missing = _missing(path, rows, questions, settings)
     failed, notes = [], []

@@ -42,7 +42,7 @@ def read(path: Path, culture: str) -> dict[str, str]:
             )
         where.setdefault(key, number)
     if faults:
-        raise DataError.of(shorten(faults, SHOWN, "more of the like."))
+        raise DataError.from_messages(shorten(faults, SHOWN, "more of the like."))
     return {
         prompt: text for wanted in ("", culture) for (own, prompt), text in found.items() if own == wanted
     }

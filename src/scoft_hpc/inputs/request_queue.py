@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 
 RATE_LIMITED = (429, 503)
 """Statuses that hold for the whole host: none of its requests is sent before the wait is over."""
@@ -77,7 +77,7 @@ class _Request(Generic[Key]):
 def send_all(
     urls: Mapping[Key, str],
     send: Callable[[Key, str], Result | Retry | Redirect | Rejected],
-    stop: Stop,
+    stop: StopFlag,
     *,
     jobs: int,
     per_host: int,
@@ -112,7 +112,7 @@ def send_all(
                     busy[request.host] += 1
                     in_flight[pool.submit(send, request.key, request.url)] = request
             if not in_flight:
-                stop.check()
+                stop.raise_if_set()
                 time.sleep(POLL_SECONDS)
             for future in wait(in_flight, POLL_SECONDS, FIRST_COMPLETED).done:
                 request, outcome = in_flight.pop(future), future.result()

@@ -11,9 +11,9 @@ from enum import Enum
 
 from rich.console import Console
 
-from scoft_hpc.config.check import check_launching, check_output
 from scoft_hpc.config.cluster import Scheduler
-from scoft_hpc.config.commands import PlanMode, SweepConfig
+from scoft_hpc.config.command_configs import PlanMode, SweepConfig
+from scoft_hpc.config.validation import require_writable, validate_launch
 from scoft_hpc.console import print_line, print_lines
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError
 from scoft_hpc.launch.local.executor import JOB_MODULE
@@ -27,7 +27,7 @@ from scoft_hpc.launch.tracking.submission_plan import Request, coming
 from scoft_hpc.launch.views import submission_messages, tables
 from scoft_hpc.study import lease
 from scoft_hpc.study.paths import StudyDir
-from scoft_hpc.study.plan_file import launch_claim, log_of, near
+from scoft_hpc.study.plan_file import display_path, launch_lease, log_of
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import plural
 
@@ -78,9 +78,9 @@ def run_sweep(
 
 def check_settings(config: SweepConfig) -> None:
     """Raise ConfigError, before anything is planned, if it cannot be launched or written as the settings say."""
-    if faults := check_launching(config):
-        raise ConfigError.of(faults)
-    check_output(config.output)
+    if faults := validate_launch(config):
+        raise ConfigError.from_messages(faults)
+    require_writable(config.output)
 
 
 def unfinished(study: StudyDir, plan: Plan) -> list[Run]:
@@ -106,9 +106,9 @@ def _run_here(
     print_line(console, f"study {plan.study}: {n_runs} runs, {n_runs - len(runs)} of them done")
     if not runs and study.plan.exists():
         return SweepOutcome(study, SweepState.complete)
-    if lease.alive(launch_claim(study)) is not None:
+    if lease.live_owner(launch_lease(study)) is not None:
         return _follow(console, study)
-    print_line(console, f"{describe_slots(places)}; folder {near(study.path)}")
+    print_line(console, f"{describe_slots(places)}; folder {display_path(study.path)}")
     try:
         ending = send(study, plan, places, lanes, console, job_module)
     except RunError:  # another process took the lease in between
@@ -122,7 +122,7 @@ def _run_here(
 
 def _follow(console: Console, study: StudyDir) -> SweepOutcome:
     """Show how the study goes that another process runs, until it is over."""
-    owner = lease.alive(launch_claim(study)) or "another process"
+    owner = lease.live_owner(launch_lease(study)) or "another process"
     print_line(console, f"it is being run by {owner}; watching that. Ctrl-C here stops only this view.")
     return SweepOutcome(study, SweepState.followed if follow(study, console) else SweepState.stopped)
 
@@ -136,7 +136,7 @@ def submit_to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan
     planned = coming(study, plan.runs, seen, request)
     print_line(
         console,
-        f"study {plan.study}: {len(plan.runs)} runs, {n_done} of them done; folder {near(study.path)}",
+        f"study {plan.study}: {len(plan.runs)} runs, {n_done} of them done; folder {display_path(study.path)}",
     )
     if planned.runs:
         print_lines(console, submission_messages.coming_lines(planned, config.cluster))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scoft_hpc.config.commands import Captions, CaptionSource
+from scoft_hpc.config.command_configs import Captions, CaptionSource
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import hub, safetensors_header
 from scoft_hpc.inputs.checkpoints.digest import digest

@@ -61,7 +61,7 @@ def write(
     named = {f"{files.prefix}.{key}": value for key, value in metadata.items()}
     tensors = {f"{files.prefix}.{name}": part for name, part in _own(weights).items()}
     header = {"format": "pt", LORA_ADAPTER_METADATA_KEY: json.dumps(named, indent=2, sort_keys=True)}
-    with atomic.replacing(path) as temporary:
+    with atomic.replace(path) as temporary:
         save_file(tensors, temporary, header)
         _order_metadata(temporary)
 
@@ -94,7 +94,7 @@ def write_kohya(
     }
     if version := files.kohya_version:
         metadata |= {"ss_base_model_version": version, "ss_v2": str(version.startswith("sd_v2"))}
-    with atomic.replacing(path) as temporary:
+    with atomic.replace(path) as temporary:
         save_file(tensors, temporary, metadata)
         _order_metadata(temporary)
 

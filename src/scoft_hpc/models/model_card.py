@@ -10,8 +10,8 @@ from pathlib import Path
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from scoft_hpc.config.schema import Form, Objective, RunConfig, Variant
-from scoft_hpc.config.terms import TERMS, Term, imagines
+from scoft_hpc.config.schema import ContrastiveForm, Objective, RunConfig, Variant
+from scoft_hpc.config.terms import TERMS, Term, needs_rollout
 from scoft_hpc.inputs.checkpoints.families import family_of
 from scoft_hpc.inputs.checkpoints.hub import HUB_ID
 from scoft_hpc.study import atomic
@@ -72,7 +72,7 @@ def loss(variant: Variant, objective: Objective) -> str:
     """The variant's weighted terms, as a sentence of mathematics."""
     terms = [term for term in Term if term in TERMS[variant] and objective.weight(term)]
     words = " + ".join(f"{objective.weight(term):g} {NAMES[term]}" for term in terms)
-    if not imagines(variant):
+    if not needs_rollout(variant):
         return words
     words += (
         f", with `{objective.distance}` as the distance S; one in {objective.every} of the "
@@ -80,7 +80,7 @@ def loss(variant: Variant, objective: Objective) -> str:
         f"{objective.rollout_steps} steps at guidance {objective.guidance:g} with the gradient of its "
         f"{objective.gradient.name} call"
     )
-    if Term.c in TERMS[variant] and objective.form is Form.triplet:
+    if Term.c in TERMS[variant] and objective.form is ContrastiveForm.triplet:
         words += f"; L_C as a triplet, λ {objective.triplet_lambda:g}, margin {objective.triplet_margin:g}"
     return words
 

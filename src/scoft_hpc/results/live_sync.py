@@ -11,7 +11,7 @@ from scoft_hpc.errors import ConfigError
 from scoft_hpc.results import study, tensorboard
 from scoft_hpc.results.gather import wandb_settings, wants_events
 from scoft_hpc.results.mirror import Say, mirroring
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.paths import StudyDir
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 10.0
@@ -52,8 +52,8 @@ def sync(
         )
     to = [f"W&B, project {settings.project}"] * online + [str(folder.tensorboard)] * to_events
     say(f"curves of {found.name} go to {' and '.join(to)}")
-    stop = Stop()
-    with stop.heeding_signals(), mirroring(found, runs, settings, to_events, say) as mirror:
+    stop = StopFlag()
+    with stop.capture_signals(), mirroring(found, runs, settings, to_events, say) as mirror:
         over, pause = mirror.look(), MIN_SECONDS
         while not (over or once or stop.requested):
             _rest(stop, pause)
@@ -63,7 +63,7 @@ def sync(
     return over or not stop.requested
 
 
-def _rest(stop: Stop, seconds: float) -> None:
+def _rest(stop: StopFlag, seconds: float) -> None:
     end = time.monotonic() + seconds * random.uniform(0.5, 1.5)
     while time.monotonic() < end and not stop.requested:
         time.sleep(SIGNAL_SECONDS)

@@ -20,7 +20,7 @@ from scoft_hpc.results.publish import place, send_rows
 from scoft_hpc.results.study import Run, Study
 from scoft_hpc.results.tensorboard import Events
 from scoft_hpc.results.wandb_session import Session, session
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.metrics_log import STEP, Row
 
 LEAST_REST, MOST_REST = 30.0, 600.0
@@ -89,7 +89,7 @@ class Mirror:
     def __init__(self, study: Study, runs: Sequence[Run], to: Sequence[Destination], say: Say) -> None:
         self.study, self.runs, self.to, self.say = study, runs, to, say
         self.sent = 0
-        self._claims: dict[str, Claim] = {}
+        self._leases: dict[str, Lease] = {}
         self._seen: dict[tuple[str, str], int] = {}
         self._rests: dict[str, tuple[float, float]] = {}
 
@@ -100,7 +100,7 @@ class Mirror:
             ended = run.folder.ended
             over = over and ended
             if (
-                ended and run.run_id not in self._claims
+                ended and run.run_id not in self._leases
             ):  # what ended unseen is whole on disk, and `publish`'s
                 continue
             rows = run.saved()
@@ -111,8 +111,8 @@ class Mirror:
                     self._add(to, run, rows)
             if ended:
                 self._end(run)
-            elif run.run_id in self._claims:
-                self._claims[run.run_id].beat()
+            elif run.run_id in self._leases:
+                self._leases[run.run_id].renew()
         return over
 
     def close(self) -> None:
@@ -138,19 +138,19 @@ class Mirror:
 
     def _end(self, run: Run) -> None:
         """Let go of a run; the rest of it is `publish`'s."""
-        claim = self._claims.pop(run.run_id, None)
-        if claim is None:
+        lease = self._leases.pop(run.run_id, None)
+        if lease is None:
             return
         for to in self.to:
             with suppress(Exception):  # a server that died meanwhile: `publish` looks at what arrived
                 to.end(run, run.folder.failure.exists())
-        claim.release()
+        lease.release()
 
     def _ours(self, run: Run) -> bool:
         """Whether no other mirror, and nobody who publishes, sends this run."""
-        if run.run_id not in self._claims:
+        if run.run_id not in self._leases:
             try:
-                self._claims[run.run_id] = Claim.take(self.study.folder.sending(run.run_id))
+                self._leases[run.run_id] = Lease.acquire(self.study.folder.sync_lease(run.run_id))
             except RunError:
                 return False
         return True

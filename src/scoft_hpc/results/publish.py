@@ -25,7 +25,7 @@ from scoft_hpc.results.verify import Arrived, continues, lacks
 from scoft_hpc.results.wandb_session import Session, session
 from scoft_hpc.study import atomic
 from scoft_hpc.study.json_files import read_json
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.metrics_log import STEP
 from scoft_hpc.study.run_status import Status
 
@@ -55,13 +55,13 @@ def publish(study: Study, rows: Sequence[Row], settings: Wandb) -> list[str]:
         return []
     folder = study.folder.wandb
     try:
-        claim = Claim.take(folder / "claim.json")
+        lease = Lease.acquire(folder / "lease.json")
     except RunError as error:
         return [f"Nothing was sent to W&B, somebody else is publishing this study: {error}"]
     try:
         return _publish(study, rows, settings, folder / "published.json")
     finally:
-        claim.release()
+        lease.release()
 
 
 def _publish(study: Study, rows: Sequence[Row], settings: Wandb, ledger_file: Path) -> list[str]:
@@ -197,13 +197,13 @@ def _study(study: Study, rows: Sequence[Row], digest: str) -> tuple[Logged, Medi
 def _alone(study: Study, name: str) -> Iterator[None]:
     """Nobody else sends this run meanwhile: two would overwrite each other's rows."""
     try:
-        claim = Claim.take(study.folder.sending(name))
+        lease = Lease.acquire(study.folder.sync_lease(name))
     except RunError as error:
         raise _UnfitError(f"{name} was left alone, its curves are being sent just now: {error}") from None
     try:
         yield
     finally:
-        claim.release()
+        lease.release()
 
 
 def _is_published(entry: Mapping[str, str] | None, digest: str, mode: str) -> bool:

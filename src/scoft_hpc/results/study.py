@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from scoft_hpc.config.identity import unused, without
-from scoft_hpc.config.plain import flat, science
+from scoft_hpc.config.identity import drop_keys, unused
+from scoft_hpc.config.plain import flat, science_fields
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.results import curves, people
 from scoft_hpc.results.curves import Curve
@@ -189,9 +189,9 @@ def _apart(entries: Sequence[PlannedRun], settings: dict[str, dict[str, Any]]) -
 def _telling(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a run depends on by their dotted names, those that a person would name it by first."""
     with contextlib.suppress(KeyError, TypeError):  # planned by another version
-        config = without(config, unused(config))
+        config = drop_keys(config, unused(config))
     found = dict(flat(config))
-    science_of_today = dict(flat(science(RunConfig())))
+    science_of_today = dict(flat(science_fields(RunConfig())))
     spoken = [key for key in found if key in science_of_today and key.split(".")[-1] != "digest"]
     return {key: found[key] for key in [*spoken, *found]}
 

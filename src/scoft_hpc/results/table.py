@@ -13,7 +13,7 @@ from scoft_hpc.config.metrics import METRICS, MetricSpec
 from scoft_hpc.results.findings import Finding, Findings
 from scoft_hpc.results.formats import number
 from scoft_hpc.results.study import Study
-from scoft_hpc.study.atomic import replacing, write_text
+from scoft_hpc.study.atomic import replace, write_text
 from scoft_hpc.study.run_status import Status
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def write_parquet(path: Path, table: Sequence[Row]) -> None:
     types |= {"seed": pyarrow.int64(), "seconds": pyarrow.float64()}
     schema = pyarrow.schema([(name, types.get(name, pyarrow.float64())) for name in columns()])
     content = pyarrow.Table.from_pylist([row.cells() for row in table], schema=schema)
-    with replacing(path) as temporary:
+    with replace(path) as temporary:
         parquet.write_table(content, temporary)
 
 

@@ -36,7 +36,7 @@ def require() -> None:
 def write(study: Study) -> None:
     """Bring the event files of all runs up to what is on disk, but for those that a mirror writes just now."""
     for run in study.runs:
-        if lease.alive(study.folder.sending(run.run_id)) is not None:
+        if lease.live_owner(study.folder.sync_lease(run.run_id)) is not None:
             continue
         with events(study, run) as file:
             file.add_rows(run.saved())

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
+def replace(path: Path, mode: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what the block leaves there replaces `path` in one step.
 
     Without a `mode` it follows the umask, whatever the writer chose. If the block raises, nothing changes.
@@ -38,7 +38,7 @@ def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def retrying(work: Callable[[], T]) -> T:
+def retry_stale_handle(work: Callable[[], T]) -> T:
     """What `work` returns; it is done again, a few times, where it ends on a stale file handle."""
     for pause in STALE_PAUSES:
         try:
@@ -52,15 +52,15 @@ def retrying(work: Callable[[], T]) -> T:
 
 def write_bytes(path: Path, content: bytes) -> None:
     def write() -> None:
-        with replacing(path) as temporary:
+        with replace(path) as temporary:
             temporary.write_bytes(content)
 
-    retrying(write)
+    retry_stale_handle(write)
 
 
 def write_private(path: Path, content: bytes) -> None:
     """For the owner's eyes only, the temporary file too."""
-    with replacing(path, OWNER_ONLY) as temporary:
+    with replace(path, OWNER_ONLY) as temporary:
         temporary.touch(OWNER_ONLY)
         temporary.write_bytes(content)
 

@@ -14,18 +14,18 @@ class Interrupted(Exception):  # noqa: N818 (it is no error)
     """Work was told to stop; all that was done is saved and the same command continues."""
 
 
-class Stop:
+class StopFlag:
     """The flag. A signal's handler only sets it: saving inside a handler could meet a half-done step."""
 
     requested = False
 
-    def check(self) -> None:
+    def raise_if_set(self) -> None:
         """Raise Interrupted if the stop was requested."""
         if self.requested:
             raise Interrupted
 
     @contextlib.contextmanager
-    def heeding_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Iterator[None]:
         """Within the block, the signals that end a job set the flag and do nothing else."""
 
         def heed(number: int, frame: FrameType | None) -> None:

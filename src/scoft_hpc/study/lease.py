@@ -1,7 +1,7 @@
-"""One owner a run: an atomic claim with a lease, correct on file systems without working locks.
+"""One owner a run: an atomic lease with a lease, correct on file systems without working locks.
 
-The claim is a written file, hard-linked into place: that fails if the name exists, on Lustre and NFS too. The owner
-touches it while it lives. A claim whose process is known to be dead (same machine), or which nobody has touched for
+The lease is a written file, hard-linked into place: that fails if the name exists, on Lustre and NFS too. The owner
+touches it while it lives. A lease whose process is known to be dead (same machine), or which nobody has touched for
 a lease, is stale and may be taken over. Taking and releasing happen under a lock of the same kind that is held for
 milliseconds, so that of many takers one alone wins.
 """
@@ -26,9 +26,9 @@ from scoft_hpc.errors import RunError
 from scoft_hpc.study import atomic
 
 LEASE_SECONDS = 600.0
-"""How long a silent owner of whom nothing else is known keeps its claim."""
+"""How long a silent owner of whom nothing else is known keeps its lease."""
 
-PATIENCE_SECONDS = 30.0
+LOCK_TIMEOUT_SECONDS = 30.0
 """How long to wait for the lock; a lock that is older and of an unknown process is nobody's."""
 
 JOB, RESTART = "SCOFT_JOB", "SCOFT_RESTART"
@@ -39,7 +39,7 @@ NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a claim.
+    """Who holds a lease.
 
     `machine`, `boot` and `namespace` (of process ids) tell whether `pid` means anything here; `started` tells the
     process from a later one of the same pid. `job` and `restart` name the queue's task that the process works for.
@@ -62,7 +62,7 @@ class Owner:
         pid = os.getpid()
         started, now = _process_start(pid) or "", time.time()
         job, restart = os.environ.get(JOB, ""), int(os.environ.get(RESTART) or 0)
-        return cls(secrets.token_hex(8), *_here(), user(), pid, started, now, job, restart)
+        return cls(secrets.token_hex(8), *_this_machine(), user(), pid, started, now, job, restart)
 
     def __str__(self) -> str:
         job = f"job {self.job}, " if self.job else ""
@@ -73,24 +73,24 @@ class Owner:
         return bool(self.job) and self.job == other.job and self.restart > other.restart
 
 
-class Claim:
+class Lease:
     """The hold on one run, from `take` to `release`."""
 
     def __init__(self, path: Path, owner: Owner) -> None:
         self.path, self.owner = path, owner
 
     @classmethod
-    def take(cls, path: Path) -> Self:
+    def acquire(cls, path: Path) -> Self:
         """Become the owner.
 
         Raises:
-            RunError: naming the one who is, or why the claim cannot be written.
+            RunError: naming the one who is, or why the lease cannot be written.
         """
         me = Owner.me()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with _locked(path, me) as now:
-                holder = alive(path, now)
+                holder = live_owner(path, now)
                 if holder is not None and me.supersedes(holder):
                     holder = None
                 if holder is None:
@@ -106,15 +106,15 @@ class Claim:
             )
         return cls(path, me)
 
-    def held(self) -> bool:
+    def is_held(self) -> bool:
         """Whether the run is still ours: a superseded owner must not publish."""
         holder = owner(self.path)
         return holder is not None and holder.token == self.owner.token
 
-    def beat(self) -> bool:
+    def renew(self) -> bool:
         """Renew the lease; False if it is another's by now. What a troubled disk swallows the next beat makes up."""
         try:
-            if not self.held():
+            if not self.is_held():
                 return not self.path.exists()
             os.utime(self.path)
         except OSError:
@@ -124,12 +124,12 @@ class Claim:
     def release(self) -> None:
         """Let others take the run; what cannot be removed now expires with its lease."""
         with contextlib.suppress(OSError, RunError), _locked(self.path, self.owner):
-            if self.held():
+            if self.is_held():
                 self.path.unlink(missing_ok=True)
 
 
-def evict(path: Path, judged: Owner) -> bool:
-    """Take the claim from an owner of whom it is known elsewhere that it is gone; False if it has another by now.
+def revoke(path: Path, judged: Owner) -> bool:
+    """Take the lease from an owner of whom it is known elsewhere that it is gone; False if it has another by now.
 
     Should it be alive all the same, it finds out at its next look and publishes nothing.
     """
@@ -141,7 +141,7 @@ def evict(path: Path, judged: Owner) -> bool:
 
 
 def owner(path: Path) -> Owner | None:
-    """Who is written in the claim, alive or not; None where there is no whole claim."""
+    """Who is written in the lease, alive or not; None where there is no whole lease."""
     for _ in range(3):
         try:
             return Owner(**json.loads(path.read_text()))
@@ -153,7 +153,7 @@ def owner(path: Path) -> Owner | None:
     return None
 
 
-def alive(path: Path, now: float | None = None, lease: float = LEASE_SECONDS) -> Owner | None:
+def live_owner(path: Path, now: float | None = None, lease: float = LEASE_SECONDS) -> Owner | None:
     """The owner, if it still counts as working; `now` is the file system's clock, if that is known better."""
     try:
         touched = path.stat().st_mtime
@@ -161,16 +161,16 @@ def alive(path: Path, now: float | None = None, lease: float = LEASE_SECONDS) ->
         return None
     holder = owner(path)
     running = None if holder is None else _running(holder)
-    if running is None:  # of another machine, or a claim that cannot be read: the lease decides
+    if running is None:  # of another machine, or a lease that cannot be read: the lease decides
         running = abs((time.time() if now is None else now) - touched) < lease
     return (holder or Owner("", "unknown", "", "", "", "unknown", 0, "", touched)) if running else None
 
 
 @contextlib.contextmanager
 def _locked(path: Path, me: Owner) -> Iterator[float]:
-    """Hold the claim's lock; yields the time by the file system's clock."""
+    """Hold the lease's lock; yields the time by the file system's clock."""
     lock = path.with_name(f".{path.name}.lock")
-    deadline = time.monotonic() + PATIENCE_SECONDS + 1
+    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS + 1
     while True:
         made, now = _create(lock, me)
         if made:
@@ -192,7 +192,7 @@ def _locked(path: Path, me: Owner) -> Iterator[float]:
 
 def _break_stale(lock: Path, now: float) -> None:
     judged = owner(lock)
-    if alive(lock, now, PATIENCE_SECONDS) is not None:
+    if live_owner(lock, now, LOCK_TIMEOUT_SECONDS) is not None:
         return
     aside = lock.with_name(f"{lock.name}.{secrets.token_hex(6)}.stale")
     lock.rename(aside)
@@ -238,7 +238,7 @@ def _create_whole(path: Path, text: str) -> bool:
 
 def _running(holder: Owner) -> bool | None:
     """Whether the owner's process lives; None if that cannot be known from here."""
-    host, machine, boot, namespace = _here()
+    host, machine, boot, namespace = _this_machine()
     if (holder.host, holder.machine) != (host, machine):
         return None
     if holder.boot != boot:
@@ -266,7 +266,7 @@ def _process_start(pid: int) -> str | None:
 
 
 @functools.cache
-def _here() -> tuple[str, str, str, str]:
+def _this_machine() -> tuple[str, str, str, str]:
     """This machine, as an owner's host, machine, boot and namespace."""
     namespace = ""
     with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ STEP = "trainer/step"
 Row = dict[str, Any]
 
 
-class Journal:
+class MetricsLog:
     """Append-only writer; a row is in the file once `append` returns."""
 
     def __init__(self, path: Path, step: int) -> None:

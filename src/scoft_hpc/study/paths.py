@@ -83,9 +83,9 @@ class RunDir:
         return self.result.exists() or self.failure.exists()
 
     @property
-    def claim(self) -> Path:
+    def lease(self) -> Path:
         """Who works on the run now."""
-        return self.path / "claim.json"
+        return self.path / "lease.json"
 
 
 @dataclass(frozen=True)
@@ -193,8 +193,8 @@ class StudyDir:
     def survey(self) -> SurveyDir:
         return SurveyDir(self.path / "survey")
 
-    def sending(self, run_id: str) -> Path:
-        """The claim of whoever sends the run's curves to W&B or TensorBoard: one at a time."""
+    def sync_lease(self, run_id: str) -> Path:
+        """The lease of whoever sends the run's curves to W&B or TensorBoard: one at a time."""
         return self.path / "sending" / f"{run_id}.json"
 
     def run(self, run_id: str) -> RunDir:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def repeating(action: Callable[[], object], seconds: float) -> Iterator[None]:
+def run_periodically(action: Callable[[], object], seconds: float) -> Iterator[None]:
     """While the block runs, call `action` every `seconds` in a thread of its own; the last call ends with the block."""
     over = threading.Event()
 

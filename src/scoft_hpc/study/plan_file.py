@@ -109,8 +109,8 @@ def _planned_run(entry: dict[str, Any], output: Path) -> PlannedRun:
     return run
 
 
-def launch_claim(study: StudyDir) -> Path:
-    """The claim of whoever sends the study's runs."""
+def launch_lease(study: StudyDir) -> Path:
+    """The lease of whoever sends the study's runs."""
     return study.path / "launch.json"
 
 
@@ -129,7 +129,7 @@ def log_number(log: Path) -> int:
     return int(number) if number.isdigit() else 0
 
 
-def near(path: Path) -> str:
+def display_path(path: Path) -> str:
     """The path as a person in this folder would write it."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -31,11 +31,11 @@ def status(run: RunDir) -> Status:
     """Files first: a result outranks everything, a living owner outranks an old failure."""
     if run.result.exists():
         return Status.done
-    if lease.alive(run.claim) is not None:
+    if lease.live_owner(run.lease) is not None:
         return Status.running
     if run.failure.exists():
         return Status.failed
-    if run.claim.exists():
+    if run.lease.exists():
         return Status.lost
     return Status.planned
 
@@ -90,11 +90,11 @@ def earlier_failure(run: RunDir) -> dict[str, Any] | None:
     return read_json(run.path / f"failure-{max(numbers)}.json") or None if numbers else None
 
 
-def write_result(run: RunDir, held: lease.Claim, attempt: int, seconds: dict[str, float]) -> None:
+def write_result(run: RunDir, held: lease.Lease, attempt: int, seconds: dict[str, float]) -> None:
     """Publish the run: from now on it is done. The result names the queue's job that made it, and which start of it.
 
     Raises:
-        RunError: if the claim was taken over; the one who holds it now will publish.
+        RunError: if the lease was taken over; the one who holds it now will publish.
     """
     weights = run.lora.read_bytes() if run.lora.exists() else None
     content = {
@@ -108,7 +108,7 @@ def write_result(run: RunDir, held: lease.Claim, attempt: int, seconds: dict[str
         "samples": images(run.samples),
         "lora_sha256": None if weights is None else hashlib.sha256(weights).hexdigest(),
     }
-    if not held.held():
+    if not held.is_held():
         raise RunError(
             f"{run.run_id}: another process has taken this run over; nothing is published from here."
         )
@@ -122,11 +122,11 @@ def write_failure(run: RunDir, cause: str, message: str, at_step: int) -> None:
 
 def start_attempt(run: RunDir) -> int:
     """Set an old failure aside; return the number of the attempt that starts (from 1)."""
-    set_aside(run)
+    archive_failure(run)
     return len(list(run.path.glob("failure-*.json"))) + 1
 
 
-def set_aside(run: RunDir) -> None:
+def archive_failure(run: RunDir) -> None:
     """Keep an old failure under its number: the run counts as planned again."""
     if run.failure.exists():
         earlier = len(list(run.path.glob("failure-*.json")))

@@ -11,7 +11,7 @@ import torch
 
 from scoft_hpc.config import compose
 from scoft_hpc.config.schema import Model, Objective, Precision, RunConfig, Variant
-from scoft_hpc.config.terms import imagines
+from scoft_hpc.config.terms import needs_rollout
 from scoft_hpc.data import cache
 from scoft_hpc.data.cache import Culture
 from scoft_hpc.errors import ConfigError, DataError, ScoftError
@@ -25,7 +25,7 @@ from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.families.registry import load_model
 from scoft_hpc.models.room import Room
 from scoft_hpc.perceptual.registry import key, load_distance
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.loop import Training
@@ -66,7 +66,7 @@ def read_manifest(config: RunConfig) -> Manifest:
     return found
 
 
-def prepare_cultures(configs: Sequence[RunConfig], stop: Stop) -> list[Path]:
+def prepare_cultures(configs: Sequence[RunConfig], stop: StopFlag) -> list[Path]:
     """Make what each run's culture needs before training, if it is not there; return the caches' folders.
 
     Raises:
@@ -82,7 +82,7 @@ def prepare_cultures(configs: Sequence[RunConfig], stop: Stop) -> list[Path]:
                 _use_threads(config)
                 bases = {config.model: _load(config)}
             cache.prepare(config, found, bases[config.model], stop)
-        if imagines(config.variant):
+        if needs_rollout(config.variant):
             terms = networks.terms(0, config)
             networks.keep_targets(terms, folder, cache.load(folder, device), stop)
         folders.append(folder)
@@ -90,7 +90,7 @@ def prepare_cultures(configs: Sequence[RunConfig], stop: Stop) -> list[Path]:
 
 
 def build(
-    runs: Sequence[RunDir], stop: Stop
+    runs: Sequence[RunDir], stop: StopFlag
 ) -> tuple[DiffusionModel, list[Member], dict[RunDir, ScoftError]]:
     """The pack of these runs, ready to train, and those that cannot be in it, each with its reason.
 
@@ -159,7 +159,7 @@ def _prepared(
     configs: dict[RunDir, RunConfig],
     manifests: dict[RunDir, Manifest],
     base: DiffusionModel,
-    stop: Stop,
+    stop: StopFlag,
     faults: dict[RunDir, ScoftError],
 ) -> dict[RunDir, Path]:
     """The cache of each trained run's culture, made where it is missing; what keeps one from being made is a fault."""
@@ -214,13 +214,13 @@ class Networks:
             ConfigError: if a feature network is missing, or is not the one that the run was planned with.
         """
         objective, variant = config.objective, config.variant
-        if not imagines(variant):
+        if not needs_rollout(variant):
             return LaneObjective(index, variant, objective)
         self._verify(objective, variant)
         vgg = self._get("vgg", objective) if objective.w_vgg else None
         return LaneObjective(index, variant, objective, self._get(objective.distance, objective), vgg)
 
-    def keep_targets(self, terms: LaneObjective, folder: Path, culture: Culture, stop: Stop) -> None:
+    def keep_targets(self, terms: LaneObjective, folder: Path, culture: Culture, stop: StopFlag) -> None:
         """What the lane's distances keep of its culture, where that is compact."""
         for network in (terms.s, terms.vgg):
             if network and network.distance.compact and network.name not in culture.kept:

@@ -38,7 +38,7 @@ def write(folder: Path, step: int, tensors: Mapping[str, Tensor], words: Mapping
     content = {name: value.cpu().contiguous() for name, value in tensors.items()}
     words = {**words, "step": str(step), "sha256": _digest(content)}
     try:
-        atomic.retrying(lambda: _save(path, content, words))
+        atomic.retry_stale_handle(lambda: _save(path, content, words))
     except OSError as error:
         need = sum(value.nbytes for value in content.values())
         told = f"{path} cannot be saved: {error.strerror or error}; {_room(folder, need)}"
@@ -51,7 +51,7 @@ def write(folder: Path, step: int, tensors: Mapping[str, Tensor], words: Mapping
 
 
 def _save(path: Path, content: dict[str, Tensor], words: dict[str, str]) -> None:
-    with atomic.replacing(path) as temporary:
+    with atomic.replace(path) as temporary:
         try:
             save_file(content, temporary, words)
         except SafetensorError as error:  # its own error, in which the system's stands as a number

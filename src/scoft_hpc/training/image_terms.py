@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoft_hpc.config.schema import Form
+from scoft_hpc.config.schema import ContrastiveForm
 from scoft_hpc.config.terms import Term
 from scoft_hpc.data.batch import PerceptualTargets
 from scoft_hpc.losses.contrastive import l_c_official, l_c_triplet, similarities
@@ -84,7 +84,7 @@ def _l_c(distance: Distance, x_hat: Tensor, parts: Sequence[LaneSlice], seeds: T
     for part in parts:
         rows, w = slice(at, at := at + part.rows.stop - part.rows.start), part.lane.objective
         s = s_positive[rows], s_negative[rows], present[rows]
-        if w.form is Form.triplet:
+        if w.form is ContrastiveForm.triplet:
             terms.append(l_c_triplet(*s, lam=w.triplet_lambda, margin=w.triplet_margin))
         else:
             terms.append(l_c_official(*s))

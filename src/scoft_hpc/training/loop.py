@@ -14,8 +14,8 @@ from scoft_hpc.data.batch import concatenate
 from scoft_hpc.inputs import memory_model
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.room import Room
-from scoft_hpc.study.interrupt import Stop
-from scoft_hpc.study.metrics_log import STEP, Journal, Row
+from scoft_hpc.study.interrupt import StopFlag
+from scoft_hpc.study.metrics_log import STEP, MetricsLog, Row
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import Lane
@@ -37,7 +37,7 @@ class Training:
 
     run: RunDir
     lane: Lane
-    journal: Journal = field(init=False)
+    journal: MetricsLog = field(init=False)
     error: Exception | None = None
 
     @property
@@ -51,7 +51,11 @@ class Training:
 
 
 def train(
-    base: DiffusionModel, pack: Sequence[Training], stop: Stop, save_seconds: float, room: Room | None = None
+    base: DiffusionModel,
+    pack: Sequence[Training],
+    stop: StopFlag,
+    save_seconds: float,
+    room: Room | None = None,
 ) -> None:
     """Train every lane to its last step, or to its error, which is kept in `Training.error`.
 
@@ -81,7 +85,7 @@ def train(
             if due:
                 saved = time.monotonic()
                 took = saved - began
-            stop.check()
+            stop.raise_if_set()
     finally:
         for training in pack:
             training.journal.close()
@@ -116,7 +120,7 @@ def resume(pack: Sequence[Training]) -> None:
         if step:
             training.lane.restore(sound[step])
             checkpoint.drop_after(training.run.checkpoints, step)
-        training.journal = Journal(training.run.metrics, training.lane.step)
+        training.journal = MetricsLog(training.run.metrics, training.lane.step)
 
 
 def _advance(base: DiffusionModel, active: Sequence[Training], room: Room) -> list[tuple[Training, Row]]:

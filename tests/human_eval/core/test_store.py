@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from scoft_hpc.errors import ConfigError, FullError, GoneError
+from scoft_hpc.errors import ConfigError, QuotaFullError, WithdrawnError
 from scoft_hpc.human_eval import store as stores
 from scoft_hpc.human_eval.answers import Given, Rater
 from scoft_hpc.human_eval.database import Database, parse
@@ -248,7 +248,7 @@ def test_who_withdraws_leaves_nothing_but_a_count(store: Store, url: str, tmp_pa
         lambda: store.change(leaves, blur=False),
         lambda: store.pay(leaves, "x"),
     ):
-        with pytest.raises(GoneError, match="withdrawn"):
+        with pytest.raises(WithdrawnError, match="withdrawn"):
             act()
     if url.startswith("sqlite"):  # not even in the file's free pages or in its log
         left = b"".join(path.read_bytes() for path in sorted(tmp_path.glob("answers.db*")))
@@ -301,7 +301,7 @@ def test_a_quota_counts_who_has_finished_or_is_at_it(
     store = Store(survey, pages, Database.at(url), clock=lambda: now[0] * 3600)
     finished, active, stale = (enrol(store, "china") for _ in range(3))
     assert store.places() == {"china": 0, "korea": 5}
-    with pytest.raises(FullError, match="china"):
+    with pytest.raises(QuotaFullError, match="china"):
         enrol(store, "china")
     finish(store, finished)
     now[0] = 47.9

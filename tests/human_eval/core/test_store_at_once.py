@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import NullPool, create_engine, text
 
-from scoft_hpc.errors import FullError, GoneError
+from scoft_hpc.errors import QuotaFullError, WithdrawnError
 from scoft_hpc.human_eval.answers import Given, Rater
 from scoft_hpc.human_eval.database import parse
 from scoft_hpc.human_eval.store import Store
@@ -37,7 +37,7 @@ def store(url: str) -> Iterator[Store]:
 def enrol(store: Store, culture: str = "korea") -> Rater | None:
     try:
         return store.enrol(culture, "member", "", "en", "v1", True)
-    except FullError:
+    except QuotaFullError:
         return None
 
 
@@ -110,7 +110,7 @@ def test_who_withdraws_while_others_save_leaves_nothing_behind(store: Store, url
                 given = Given(dict.fromkeys(task.order, 1), {}, {})
                 (store, other)[number % 2].save(rater, task.position, task.questions[number], given)
                 saved.set()
-        except GoneError:
+        except WithdrawnError:
             refused.append(number)
 
     with ThreadPoolExecutor(5) as threads:

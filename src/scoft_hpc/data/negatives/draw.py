@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scoft_hpc.config.plain import science
+from scoft_hpc.config.plain import science_fields
 from scoft_hpc.config.schema import Model, Negatives
 from scoft_hpc.data import images
 from scoft_hpc.data.negatives.registry import SOURCES
@@ -27,7 +27,7 @@ from scoft_hpc.inputs.dataset import Pair
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.room import Room
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 
 VERSION = 3
 """Of how negatives are drawn: raised when the same settings come to draw other pictures. From 3 on the culture's
@@ -52,7 +52,12 @@ class Negative:
 
 @torch.no_grad()
 def draw(
-    base: DiffusionModel, pairs: Sequence[Pair], settings: Negatives, model: Model, cache: Path, stop: Stop
+    base: DiffusionModel,
+    pairs: Sequence[Pair],
+    settings: Negatives,
+    model: Model,
+    cache: Path,
+    stop: StopFlag,
 ) -> list[list[Path]]:
     """Draw those of the `per_positive` negatives of each pair that are not there; return their files, pair by pair.
 
@@ -75,19 +80,19 @@ def draw(
 
 def folder_of(settings: Negatives, model: Model, cache: Path) -> Path:
     """Where the negatives of these settings lie; how many there are a positive is no part of its name."""
-    kept = {key: value for key, value in science(settings).items() if key != "per_positive"}
-    words = json.dumps([VERSION, science(model), kept], sort_keys=True)
+    kept = {key: value for key, value in science_fields(settings).items() if key != "per_positive"}
+    words = json.dumps([VERSION, science_fields(model), kept], sort_keys=True)
     return cache / f"negatives-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
 
 
 def _draw(
-    base: DiffusionModel, missing: Sequence[Negative], settings: Negatives, resolution: int, stop: Stop
+    base: DiffusionModel, missing: Sequence[Negative], settings: Negatives, resolution: int, stop: StopFlag
 ) -> None:
-    stop.check()
+    stop.raise_if_set()
     way, null = SOURCES[settings.source](base, settings), base.encode_text([""])
     room, left = Room(max(1, min(BATCH, PIXELS // resolution**2))), list(missing)
     while left:
-        stop.check()
+        stop.raise_if_set()
         drawn = room.trying(partial(_some, base, way, null, left, settings.seed, resolution), len(left))
         left = left[drawn:]
 

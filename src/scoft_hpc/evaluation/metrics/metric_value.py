@@ -66,7 +66,7 @@ def as_features(
         counts = ", ".join(f"{name} {size}" for name, size in sizes.items())
         faults.append(f"{metric}: row i must belong to row i, but the sets differ in size ({counts}).")
     if faults:
-        raise RunError.of(faults)
+        raise RunError.from_messages(faults)
     return tuple(x.detach().double() for x in sets.values())
 
 
@@ -86,7 +86,7 @@ def unit_features(
         if len(zero := (x.norm(dim=1) == 0).nonzero())
     ]
     if faults:
-        raise RunError.of(faults)
+        raise RunError.from_messages(faults)
     return tuple(torch.nn.functional.normalize(x, dim=1) for x in features)
 
 

@@ -32,7 +32,7 @@ from scoft_hpc.results import people
 from scoft_hpc.results import study as studies
 from scoft_hpc.results.study import Study
 from scoft_hpc.study.paths import StudyDir, SurveyDir
-from scoft_hpc.study.plan_file import near
+from scoft_hpc.study.plan_file import display_path
 
 TITLE = "A demo with simulated raters"
 NUMBERS = {"raters": (51, 1, 5000), "pages": (12, 1, 500), "seed": (0, 0, 2**31)}
@@ -76,7 +76,8 @@ def demo(asked: Asked) -> int:
         console.print(told)
     print_line(
         console,
-        f"try it   python -m scoft_hpc.survey serve {near(asked.study.path)}   {SEATS} place of each culture is left",
+        f"try it   python -m scoft_hpc.survey serve {display_path(asked.study.path)}"
+        f"   {SEATS} place of each culture is left",
     )
     return 0 if compared.agrees else RatingError.exit_code
 
@@ -215,5 +216,5 @@ def _numbers(words: Mapping[str, str]) -> dict[str, int]:
         if not (text.isascii() and text.isdecimal() and least <= int(text[:11]) <= most)
     ]
     if faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
     return {name: int(text) for name, text in texts.items()}

@@ -15,7 +15,7 @@ from sqlalchemy import exc
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from scoft_hpc.errors import GoneError
+from scoft_hpc.errors import WithdrawnError
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.human_eval.web import admin, rater, tasks
@@ -53,7 +53,7 @@ def create(store: Store, survey: Survey, images: Path, secret: bytes, address: s
     app.add_middleware(Headers, secure=app.state.room.links.secure)
     app.add_exception_handler(HTTPException, refuse)
     app.add_exception_handler(RequestValidationError, refuse)
-    app.add_exception_handler(GoneError, refuse)
+    app.add_exception_handler(WithdrawnError, refuse)
     app.add_exception_handler(exc.OperationalError, refuse)
     app.add_exception_handler(exc.TimeoutError, refuse)
     app.add_exception_handler(Exception, refuse)
@@ -92,4 +92,4 @@ def _status(error: Exception) -> int:
         return error.status_code
     if isinstance(error, exc.OperationalError | exc.TimeoutError):
         return 503
-    return {RequestValidationError: 422, GoneError: 410}.get(type(error), 500)
+    return {RequestValidationError: 422, WithdrawnError: 410}.get(type(error), 500)

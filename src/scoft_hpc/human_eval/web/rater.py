@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException
 from starlette.responses import Response
 
-from scoft_hpc.errors import FullError
+from scoft_hpc.errors import QuotaFullError
 from scoft_hpc.human_eval.answers import Rater
 from scoft_hpc.human_eval.survey import AFFILIATIONS
 from scoft_hpc.human_eval.web.forms import LONGEST, PAYMENT, Fault, Filled, Form, takes
@@ -85,7 +85,7 @@ def join(here: Here, form: Filled) -> Response:
         rater = here.room.store.enrol(
             culture, affiliation, own_words, language, visit.consent, blur, rater_id=visit.id
         )
-    except FullError:
+    except QuotaFullError:
         values = {"culture": here.catalogue.culture(culture)}
         return _join(here, visit, form, [Fault("culture", "join.culture.full", values)], status=409)
     response = see("/link")

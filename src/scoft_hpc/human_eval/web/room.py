@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
-from scoft_hpc.errors import GoneError
+from scoft_hpc.errors import WithdrawnError
 from scoft_hpc.human_eval.answers import Rater
 from scoft_hpc.human_eval.orders import Task
 from scoft_hpc.human_eval.store import Store
@@ -56,10 +56,10 @@ class Room:
         )
 
     def _tasks(self, rater: Rater) -> tuple[Task, ...]:
-        """Raises GoneError: if the rater has withdrawn, since they were looked for."""
+        """Raises WithdrawnError: if the rater has withdrawn, since they were looked for."""
         found = self.store.tasks(rater)
         if not found:
-            raise GoneError("This rater has withdrawn.")
+            raise WithdrawnError("This rater has withdrawn.")
         return found
 
     def withdraw(self, rater: Rater) -> None:

@@ -23,7 +23,7 @@ from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.human_eval.web import links
 from scoft_hpc.human_eval.web.app import create
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 
 HOST, PORT = "127.0.0.1", "8000"
 BACKLOG = 1024
@@ -62,7 +62,7 @@ def serve(asked: Asked) -> int:
     survey, pages = survey_file.load(folder)
     address = address_of(asked.words)
     if faults := list(_ethics(survey, address)):
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
     secret = links.secret(folder.secret)
     store = Store.open(survey, pages, database.url_of(folder, asked.words.get("database")))
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
@@ -70,7 +70,7 @@ def serve(asked: Asked) -> int:
         address = _bound(address, listener)
         app = create(store, survey, folder.images, secret, address.url)
         _tell(survey, address, app.state.room.links.admin_token)
-        with Stop().heeding_signals():  # uvicorn hears them first, ends, and passes them on to here
+        with StopFlag().capture_signals():  # uvicorn hears them first, ends, and passes them on to here
             uvicorn.Server(settings(app)).run(sockets=[listener])
     return 0
 
@@ -109,7 +109,7 @@ def address_of(words: Mapping[str, str]) -> Address:
     if url:
         faults += _url_faults(url)
     if faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
     return Address(host, int(port), url or Address(host, int(port), "").listens)
 
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from scoft_hpc.config.schema import DISTANCES, Objective, Variant
-from scoft_hpc.config.terms import imagines
+from scoft_hpc.config.terms import needs_rollout
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import hub, safetensors_header
 from scoft_hpc.inputs.checkpoints.digest import digest
@@ -65,7 +65,7 @@ def resolve(objective: Objective, variant: Variant) -> Objective:
         ConfigError: with all faults, if a network is unknown, or its weights or its package are not there.
     """
     objective = replace(objective, digest="")
-    if not imagines(variant):
+    if not needs_rollout(variant):
         return objective
     if objective.distance == "vgg" and objective.vgg_path is None:
         objective = replace(objective, vgg_path=objective.distance_path, distance_path=None)
@@ -78,7 +78,7 @@ def resolve(objective: Objective, variant: Variant) -> Objective:
             except ConfigError as error:
                 faults.append(str(error))
     if faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
     if "vgg" in paths:
         objective = replace(objective, vgg_path=str(paths["vgg"]))
     if objective.distance in paths and objective.distance != "vgg":

@@ -52,7 +52,7 @@ def resolve(scoring: Scoring) -> Scoring:
         except ConfigError as error:
             faults.append(f"{error} {_without('clip')}")
     if faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
     return scoring
 
 

@@ -67,7 +67,7 @@ def resolve(settings: Negatives) -> Negatives:
         except ConfigError as error:
             faults.append(str(error))
     if faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
     depth, controlnet = folders
     both = f"{digest(depth, DEPTH.files)}\n{digest(controlnet, CONTROLNET.files)}"
     return replace(

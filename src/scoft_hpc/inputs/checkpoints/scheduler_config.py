@@ -70,7 +70,7 @@ def parse(config: Mapping[str, Any]) -> SchedulerConfig:
         ConfigError: with all faults, if there is any.
     """
     if found := list(faults(config)):
-        raise ConfigError.of(found)
+        raise ConfigError.from_messages(found)
     betas = config.get("trained_betas")
     schedule = {} if betas else {name: config[name] for name in ("beta_start", "beta_end", "beta_schedule")}
     return SchedulerConfig(

@@ -140,7 +140,7 @@ def _check(path: Path, header: list[str]) -> None:
     if twice:
         faults.append(f"data.csv={path} has the column {', '.join(twice)} twice; remove one of each.")
     if faults:
-        raise DataError.of(faults)
+        raise DataError.from_messages(faults)
 
 
 def _fault(entry: Entry, code: str) -> str | None:

@@ -24,7 +24,7 @@ from typing import Any
 
 import httpx
 
-from scoft_hpc.config.commands import Download
+from scoft_hpc.config.command_configs import Download
 from scoft_hpc.errors import DataError, RunError
 from scoft_hpc.inputs import image_check
 from scoft_hpc.inputs.download import ccub_csv
@@ -33,9 +33,9 @@ from scoft_hpc.inputs.download.http import HEADERS, FetchedImage, fetch_image
 from scoft_hpc.inputs.metadata_rows import METADATA, read_lines
 from scoft_hpc.inputs.request_queue import Redirect, Rejected, Retry, send_all
 from scoft_hpc.study import atomic
-from scoft_hpc.study.interrupt import Stop
-from scoft_hpc.study.lease import Claim
-from scoft_hpc.study.periodic import repeating
+from scoft_hpc.study.interrupt import StopFlag
+from scoft_hpc.study.lease import Lease
+from scoft_hpc.study.periodic import run_periodically
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ PER_HOST = 2
 LOG_EVERY = 25
 """Images between two lines of progress in the log."""
 BEAT = 60.0
-"""Seconds between the renewals of the claim on the folder."""
+"""Seconds between the renewals of the lease on the folder."""
 UNKNOWN = "unknown; see the page that the url belongs to"
 """The licence of an image whose table names none."""
 
@@ -68,7 +68,9 @@ class Fetched:
     failures: Path | None
 
 
-def fetch(csv: Path, root: Path, settings: Download, cultures: Sequence[str] | None, stop: Stop) -> Fetched:
+def fetch(
+    csv: Path, root: Path, settings: Download, cultures: Sequence[str] | None, stop: StopFlag
+) -> Fetched:
     """Build the folders below `root` of the table's cultures, or of the named ones, from what is not there yet.
 
     Raises:
@@ -102,7 +104,7 @@ def fetch(csv: Path, root: Path, settings: Download, cultures: Sequence[str] | N
 
 
 def _fetch(
-    entries: Sequence[Entry], files: dict[Entry, str], done: _Done, settings: Download, stop: Stop
+    entries: Sequence[Entry], files: dict[Entry, str], done: _Done, settings: Download, stop: StopFlag
 ) -> list[Failure]:
     """Download what `files` lacks, each URL once; add each image's name to it as it arrives, return the failures."""
     missing = [entry for entry in entries if entry not in files]
@@ -237,7 +239,7 @@ def _refuse_empty(
             f"Mend the table, or ask for other cultures; {listed} has every reason."
         )
     if faults:
-        raise DataError.of(faults)
+        raise DataError.from_messages(faults)
 
 
 def _names(entries: Sequence[Entry], failures: Sequence[Failure], asked: Sequence[str] | None) -> list[str]:
@@ -255,11 +257,11 @@ def _names(entries: Sequence[Entry], failures: Sequence[Failure], asked: Sequenc
 def _alone(folder: Path) -> Iterator[None]:
     """Within the block, no other process fetches into the same root."""
     try:
-        claim = Claim.take(folder / "claim.json")
+        lease = Lease.acquire(folder / "lease.json")
     except RunError as error:
         raise DataError(f"images cannot be fetched into {folder.parent} now: {error}") from None
     try:
-        with repeating(claim.beat, BEAT):
+        with run_periodically(lease.renew, BEAT):
             yield
     finally:
-        claim.release()
+        lease.release()

@@ -10,10 +10,10 @@ import httpx
 from PIL import Image
 
 from scoft_hpc import __version__
-from scoft_hpc.config.commands import Download
+from scoft_hpc.config.command_configs import Download
 from scoft_hpc.inputs import image_check
 from scoft_hpc.inputs.request_queue import Redirect, Rejected, Retry, retry_for
-from scoft_hpc.study.interrupt import Stop
+from scoft_hpc.study.interrupt import StopFlag
 
 HEADERS = {
     "User-Agent": f"scoft-hpc/{__version__} (fetches the images of a research data set; a few at a time)",
@@ -35,7 +35,7 @@ class FetchedImage:
 
 
 def fetch_image(
-    client: httpx.Client, url: str, settings: Download, stop: Stop
+    client: httpx.Client, url: str, settings: Download, stop: StopFlag
 ) -> FetchedImage | Redirect | Retry | Rejected:
     """Request the image once.
 
@@ -82,14 +82,14 @@ def _check_head(response: httpx.Response, settings: Download) -> Redirect | Retr
     return _too_large(int(length), settings) if length.isdecimal() else None
 
 
-def _receive(response: httpx.Response, settings: Download, stop: Stop) -> bytes | Retry | Rejected:
+def _receive(response: httpx.Response, settings: Download, stop: StopFlag) -> bytes | Retry | Rejected:
     content, window_start, window_bytes = bytearray(), time.monotonic(), 0
     for chunk in response.iter_raw():
         content += chunk
         window_bytes += len(chunk)
         if rejected := _too_large(len(content), settings):
             return rejected
-        stop.check()
+        stop.raise_if_set()
         if (elapsed := time.monotonic() - window_start) > settings.seconds:
             if window_bytes < MIN_BYTES_PER_SECOND * elapsed:
                 return Retry(f"sent {window_bytes} bytes in {elapsed:.0f} s")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoft_hpc.config.check import check_output
+from scoft_hpc.config.validation import require_writable
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.doctor.checks import Finding, Verdict, ask
 from scoft_hpc.study.filesystem import SHARED, Mount, mount_of, nearest_folder
@@ -39,7 +39,7 @@ def output_disk(output: Path, shared: bool) -> Iterator[Finding]:
     What is written for that lies in a folder of its own and is removed again.
     """
     try:
-        check_output(output)
+        require_writable(output)
     except ConfigError as error:
         yield Finding("output", str(output), Verdict.fault, str(error))
         return
@@ -168,7 +168,7 @@ def _names(scratch: Path) -> Finding:
     except OSError as error:
         found = f"rename replaces; no hard links ({errno.errorcode.get(error.errno or 0, 'unknown')})"
         return Finding(
-            "names", found, Verdict.note, "names: claims are made with O_EXCL instead; nothing to change."
+            "names", found, Verdict.note, "names: leases are made with O_EXCL instead; nothing to change."
         )
     advice = "names: two processes could both own a run here. Choose another disk."
     return Finding("names", "a hard link replaces an existing name", Verdict.fault, advice)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scoft_hpc.config.check import check_launching
 from scoft_hpc.config.cluster import Scheduler, gpu_of
-from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.command_configs import SweepConfig
+from scoft_hpc.config.validation import validate_launch
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.doctor import disk, node
 from scoft_hpc.launch.doctor import slurm as probe_slurm
@@ -23,8 +23,8 @@ def examine(config: SweepConfig) -> list[Finding]:
     Raises:
         ConfigError: if the settings cannot be launched at all.
     """
-    if faults := check_launching(config):
-        raise ConfigError.of(faults)
+    if faults := validate_launch(config):
+        raise ConfigError.from_messages(faults)
     cluster = config.cluster
     by_slurm = cluster.scheduler is Scheduler.slurm
     wanted = gpu_of(cluster)[0] or cluster.gpu or next(iter(cluster.gpus), "")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.schema import Precision, WandbMode
 from scoft_hpc.launch.doctor.checks import Finding, Verdict, ask, side_by_side
 from scoft_hpc.launch.slurm.client import SECRETS

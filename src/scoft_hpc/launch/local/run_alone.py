@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scoft_hpc.config.check import check_output
 from scoft_hpc.config.cluster import Cluster
-from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.config.validation import require_writable
 from scoft_hpc.errors import INTERRUPTED, ConfigError
 from scoft_hpc.launch.local.live_sync_process import LAST_SECONDS, STOPPED_SECONDS, mirroring
 from scoft_hpc.launch.planning import plan_store, preflight
@@ -19,7 +19,7 @@ from scoft_hpc.launch.planning.plan import Plan, make
 from scoft_hpc.launch.views.live import view
 from scoft_hpc.launch.views.run_progress import Progress
 from scoft_hpc.study.paths import RunDir, StudyDir
-from scoft_hpc.study.periodic import repeating
+from scoft_hpc.study.periodic import run_periodically
 from scoft_hpc.study.plan_file import read
 
 POLL_SECONDS = 0.2
@@ -37,7 +37,7 @@ def run_alone(config: RunConfig, words: Sequence[str], execute: Execute) -> tupl
     Raises:
         ScoftError: if the settings, the data or the machine do not allow it, or the study is another one.
     """
-    check_output(config.output)
+    require_writable(config.output)
     plan = plan_of_one(config, words)
     study = StudyDir(plan.output / plan.study)
     plan_store.check(study, plan)
@@ -53,7 +53,7 @@ def _execute(study: StudyDir, run: RunDir, config: RunConfig, execute: Execute) 
     progress = Progress(study, read(study).runs)
     log = study.logs / "mirror.log"
     with view(Console()) as display, mirroring(study, config, log=log) as mirror:
-        with repeating(lambda: display.show(progress.read(), ""), POLL_SECONDS):
+        with run_periodically(lambda: display.show(progress.read(), ""), POLL_SECONDS):
             code = execute([run.path])
         mirror.end(STOPPED_SECONDS if code == INTERRUPTED else LAST_SECONDS)
         display.show(progress.read(), "")

@@ -17,15 +17,15 @@ from scoft_hpc.launch.planning.plan import Plan
 from scoft_hpc.launch.views.live import view
 from scoft_hpc.launch.views.run_progress import Progress
 from scoft_hpc.study import lease
-from scoft_hpc.study.interrupt import Stop
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.interrupt import StopFlag
+from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import StudyDir
-from scoft_hpc.study.plan_file import launch_claim, read
+from scoft_hpc.study.plan_file import launch_lease, read
 
 POLL_SECONDS = 0.2
 BEAT_SECONDS = 60.0
 PATIENCE_SECONDS = 10.0
-"""How long a new owner may take from its claim to its plan."""
+"""How long a new owner may take from its lease to its plan."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def send(
         LaunchError: if the study's folder cannot be written to.
     """
     try:
-        hold = Claim.take(launch_claim(study))
+        hold = Lease.acquire(launch_lease(study))
         try:
             plan_store.write(study, plan)
             fleet = Fleet(study, plan, slots, Executor(study.logs, job_module), lanes)
@@ -70,39 +70,39 @@ def send(
 
 def follow(study: StudyDir, console: Console) -> bool:
     """Watch a study that another process launches, until that ends; False if told to stop watching."""
-    stop = Stop()
-    with stop.heeding_signals():
+    stop = StopFlag()
+    with stop.capture_signals():
         started = time.monotonic()
         while not study.plan.exists() and time.monotonic() - started < PATIENCE_SECONDS:
             time.sleep(POLL_SECONDS)
         progress = Progress(study, read(study).runs)
         with view(console) as display:
-            while lease.alive(launch_claim(study)) is not None and not stop.requested:
+            while lease.live_owner(launch_lease(study)) is not None and not stop.requested:
                 display.show(progress.read(), "")
                 time.sleep(POLL_SECONDS)
     return not stop.requested
 
 
-def _drive(study: StudyDir, fleet: Fleet, hold: Claim, console: Console) -> bool:
+def _drive(study: StudyDir, fleet: Fleet, hold: Lease, console: Console) -> bool:
     """Run the fleet until nothing is left to do; False if it was told to stop.
 
     The first signal asks the jobs to save and stop, a second one ends them at once.
     """
-    stop, again = Stop(), Stop()
+    stop, again = StopFlag(), StopFlag()
     progress = Progress(study, read(study).runs)
     beaten = time.monotonic()
-    with stop.heeding_signals(), view(console) as display:
+    with stop.capture_signals(), view(console) as display:
         while fleet.active and not stop.requested:
             fleet.step()
             display.show(progress.read(fleet.queued), fleet.note)
             if time.monotonic() - beaten > BEAT_SECONDS:
-                hold.beat()
+                hold.renew()
                 beaten = time.monotonic()
             time.sleep(POLL_SECONDS)
         if not stop.requested:
             return True
         fleet.stop()
-        with again.heeding_signals():
+        with again.capture_signals():
             while fleet.active:
                 if again.requested:
                     fleet.kill()

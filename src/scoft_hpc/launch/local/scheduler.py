@@ -1,6 +1,6 @@
 """A study on its way: what is unfinished is packed and sent, a few jobs at a time, until nothing is left.
 
-The truth is on disk: a run is done when its result exists, and worked on while its claim lives. So after a
+The truth is on disk: a run is done when its result exists, and worked on while its lease lives. So after a
 launcher that was killed, with its jobs still at work, the next one waits for those jobs and sends the rest.
 
 No job prepares cultures beforehand: each pack prepares what it finds missing, with the base that it has loaded
@@ -106,7 +106,7 @@ class Fleet:
         if not self._queue:
             return
         # Workers that an earlier launcher left on this machine have their share of it still.
-        owners = [lease.alive(self._dir(run).claim) for run in self._elsewhere]
+        owners = [lease.live_owner(self._dir(run).lease) for run in self._elsewhere]
         others = {owner.pid for owner in owners if owner is not None and owner.host == socket.gethostname()}
         while self._queue and len(self._jobs) + len(others) < len(self._slots):
             free = next(i for i in range(len(self._slots)) if i not in self._jobs)

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from scoft_hpc.config.commands import Ablation
-from scoft_hpc.config.plain import literal
+from scoft_hpc.config.command_configs import Ablation
+from scoft_hpc.config.plain import to_override
 from scoft_hpc.errors import ConfigError
 
 Combination = dict[str, Any]
@@ -23,7 +23,7 @@ def combinations(ablation: Ablation, *, narrowed: bool = False) -> list[Combinat
         ConfigError: for all faults of `axes`, `zip`, `when` and `exclude`, or if nothing is left.
     """
     if faults := [*_axis_faults(ablation), *_zip_faults(ablation), *_condition_faults(ablation, narrowed)]:
-        raise ConfigError.of(dict.fromkeys(faults))
+        raise ConfigError.from_messages(dict.fromkeys(faults))
     found: list[Combination] = []
     for parts in itertools.product(*_factors(ablation)):
         combination = _varying({axis: v for part in parts for axis, v in part.items()}, ablation.when)
@@ -79,7 +79,7 @@ def _zip_faults(ablation: Ablation) -> Iterator[str]:
         lengths = {axis: len(axes[axis]) for axis in group if axis in axes}
         yield from (_no_axis("ablation.zip", axis, axes) for axis in unknown)
         if len(set(group)) < 2:
-            yield f"ablation.zip: {literal(group)}; expected two axes or more that go together."
+            yield f"ablation.zip: {to_override(group)}; expected two axes or more that go together."
         elif not unknown and len(set(lengths.values())) > 1:
             counted = ", ".join(f"{axis} has {count}" for axis, count in lengths.items())
             yield f"ablation.zip: axes that go together need as many values each; {counted}."
@@ -106,8 +106,8 @@ def _condition_faults(ablation: Ablation, narrowed: bool) -> Iterator[str]:
                 yield _no_axis(where, axis, axes)
             elif not narrowed and (absent := [v for v in _values(value) if v not in axes[axis]]):
                 yield (
-                    f"{where}: {axis} is never {' or '.join(map(literal, absent))}; "
-                    f"its values are {literal(axes[axis])}."
+                    f"{where}: {axis} is never {' or '.join(map(to_override, absent))}; "
+                    f"its values are {to_override(axes[axis])}."
                 )
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from scoft_hpc.config.identity import unused_by, without
-from scoft_hpc.config.plain import science
+from scoft_hpc.config.identity import drop_keys, unused_by
+from scoft_hpc.config.plain import science_fields
 from scoft_hpc.config.schema import RunConfig, Variant
 from scoft_hpc.config.setting import policies
 from scoft_hpc.inputs.model_costs import costs_of
@@ -152,9 +152,9 @@ def _arm(run: Run) -> RunConfig:
 @functools.lru_cache(maxsize=1024)
 def _keys(arm: RunConfig) -> tuple[str, str]:
     """What trained lanes have in common, and what untrained ones do; the same for all runs of an arm."""
-    half = science(arm)
-    return _key(half), _key(without(half, unused_by(Variant.base)))
+    half = science_fields(arm)
+    return _key(half), _key(drop_keys(half, unused_by(Variant.base)))
 
 
 def _key(half: dict[str, Any]) -> str:
-    return json.dumps(without(half, PER_LANE), sort_keys=True)
+    return json.dumps(drop_keys(half, PER_LANE), sort_keys=True)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scoft_hpc.config import check, compose, products
-from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config import ablation_product, compose, validation
+from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.identity import run_id
-from scoft_hpc.config.plain import literal
+from scoft_hpc.config.plain import to_override
 from scoft_hpc.config.schema import Data, Evaluation, NegativeSource, RunConfig, Variant
 from scoft_hpc.config.setting import lineage
 from scoft_hpc.errors import ConfigError, DataError
@@ -70,8 +70,8 @@ def make(config: SweepConfig, words: Sequence[str]) -> Plan:
             f"study={config.study}: expected letters, digits, `_`, `-` and `.`, at most 81 of them."
         )
     if seeds is None or arms is None or faults:
-        raise ConfigError.of(faults)
-    check.require(arms)
+        raise ConfigError.from_messages(faults)
+    validation.require_valid(arms)
     arms = _resolved(arms, output)
     roots = {arm.data: data_root.locate(arm.data, output) for arm in arms}
     names = _cultures(config.culture, list(roots.values()))
@@ -88,7 +88,7 @@ def make(config: SweepConfig, words: Sequence[str]) -> Plan:
                 run = replace(run, evaluation=evaluation)
                 runs.append(Run(run_id(run), run, steps))
     if faults:
-        raise DataError.of(dict.fromkeys(faults))
+        raise DataError.from_messages(dict.fromkeys(faults))
     every = set(names) == set(data_root.cultures(next(iter(roots.values()))))
     which = names[0] if len(names) == 1 else "all" if every else f"{len(names)}-cultures"
     study = config.study or _study_name(config.ablation.name, which, config.data.name)
@@ -111,18 +111,18 @@ def _arms(config: SweepConfig, words: Sequence[str]) -> list[RunConfig]:
         elif axis in given:
             faults.append(
                 f"`{given[axis]}`: the ablation {config.ablation.name} varies `{axis}` itself over "
-                f"{literal(values)}; to restrict it, give some of these with "
+                f"{to_override(values)}; to restrict it, give some of these with "
                 f"{_restricted(axis, given[axis].partition('=')[2])}."
             )
     narrowed = any(key == "sweep" or key.startswith("ablation.axes") for key in given)
     found = _collect(faults, lambda: combinations(config.ablation, narrowed=narrowed))
     if found is None or faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
     if not axes:
         return [_as_run(config)]
     arms = [_collect(faults, lambda one: compose.compose("sweep", words, one), one) for one in found]
     if faults:
-        raise ConfigError.of(dict.fromkeys(faults))
+        raise ConfigError.from_messages(dict.fromkeys(faults))
     return [_as_run(arm) for arm in arms if arm is not None]
 
 
@@ -166,7 +166,7 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
             if negatives.digest:
                 faults += foreign(negatives, Path(model.path))
     if faults:
-        raise ConfigError.of(dict.fromkeys(faults))
+        raise ConfigError.from_messages(dict.fromkeys(faults))
     return list(dict.fromkeys(done))
 
 
@@ -198,7 +198,7 @@ def _seeds(asked: Any) -> list[int]:
     seeds = asked if isinstance(asked, (list, tuple)) else [asked]
     if not seeds or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in seeds):
         raise ConfigError(
-            f"seed={literal(asked)}: expected a number from 0 on, or a list such as 'seed=[0,1,2]'."
+            f"seed={to_override(asked)}: expected a number from 0 on, or a list such as 'seed=[0,1,2]'."
         )
     return list(dict.fromkeys(seeds))
 
@@ -217,7 +217,7 @@ def _manifests(
         found = [read[roots[arm.data], arm.data.pairs, name] for name in names]
         faults += [fault for one in found if one is not None for fault in dataset.check_negatives(arm, one)]
     if faults:
-        raise DataError.of(dict.fromkeys(faults))
+        raise DataError.from_messages(dict.fromkeys(faults))
     manifests = {
         (data, name): read[roots[data], data.pairs, name] for data, name in itertools.product(roots, names)
     }
@@ -225,7 +225,7 @@ def _manifests(
 
 
 def _study_name(*parts: str) -> str:
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts).replace(products.SIGN, "-")).lstrip("_.-")
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts).replace(ablation_product.SIGN, "-")).lstrip("_.-")
     return name[:81] or "study"
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from scoft_hpc import __version__
 from scoft_hpc.config import compose
-from scoft_hpc.config.plain import flat, science
+from scoft_hpc.config.plain import flat, science_fields
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.planning.plan import Plan, Run
 from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import StudyDir
-from scoft_hpc.study.plan_file import VERSION, PlannedRun, near, read
+from scoft_hpc.study.plan_file import VERSION, PlannedRun, display_path, read
 from scoft_hpc.study.stored_config import stored
 from scoft_hpc.text import shorten
 
@@ -34,7 +34,7 @@ def check(study: StudyDir, plan: Plan) -> None:
 
 
 def write(study: StudyDir, plan: Plan) -> None:
-    """Keep the plan, unless it is there already; the caller holds the study's claim and has checked."""
+    """Keep the plan, unless it is there already; the caller holds the study's lease and has checked."""
     if not study.plan.exists():
         atomic.write_json(study.plan, to_json(plan))
 
@@ -92,7 +92,7 @@ def _arm_config(text: str) -> RunConfig:
 
 def _difference(study: StudyDir, planned: Sequence[PlannedRun], plan: Plan) -> str:
     there, here = {run.run_id for run in planned}, {run.run_id for run in plan.runs}
-    asked = [science(run.config) for run in plan.runs]
+    asked = [science_fields(run.config) for run in plan.runs]
     old, new = _values(run.config for run in planned), _values(asked)
     changes = [
         f"{name}: {_show(old.get(name, []))} there, {_show(values)} now"
@@ -101,7 +101,7 @@ def _difference(study: StudyDir, planned: Sequence[PlannedRun], plan: Plan) -> s
     ]
     shown = shorten(changes, SHOWN, "more settings") or ["the same values, in other combinations"]
     return (
-        f"the study {study.name} in {near(study.path.parent)} consists of {len(there)} other runs: "
+        f"the study {study.name} in {display_path(study.path.parent)} consists of {len(there)} other runs: "
         f"{len(there & here)} of the {len(here)} asked for now are among them.\n"
         + "\n".join(f"  {line}" for line in shown)
         + "\nA study never changes. Give the new one a name: study=NAME."

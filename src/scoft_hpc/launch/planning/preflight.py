@@ -25,7 +25,7 @@ def require(runs: Sequence[Run], output: Path, cluster: Cluster) -> None:
             fault for run in trained for fault in memory_model.check_gpu(run.config, cluster)
         )
     if faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
 
 
 def _room(runs: Sequence[Run], output: Path) -> list[str]:

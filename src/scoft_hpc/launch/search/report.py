@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from scoft_hpc.config.plain import literal
-from scoft_hpc.config.space import Choice, Range
+from scoft_hpc.config.plain import to_override
+from scoft_hpc.config.search_space import ChoiceSet, Range
 from scoft_hpc.launch.search import search as tuning
 from scoft_hpc.launch.search.search import Search
 from scoft_hpc.launch.search.trials import Trial
@@ -18,7 +18,7 @@ from scoft_hpc.launch.views.tables import new_table
 def space_lines(search: Search) -> list[str]:
     """What is searched, in how many trials, and by which measure."""
     tune = search.config.tune
-    seeds = literal(search.config.seed)
+    seeds = to_override(search.config.seed)
     least = "least" if search.lower else "most"
     head = f"search {search.name}: {tune.trials} trials in rounds of {tune.parallel}, for the {least} {search.measure}"
     return [
@@ -63,7 +63,7 @@ def ending_lines(search: Search, found: Sequence[Trial]) -> list[str]:
             else "there is nothing else in the space"
         )
         lines.append(f"the search ended after {len(found)} of {wanted} trials: {end}.")
-    seeds = literal(search.config.seed)
+    seeds = to_override(search.config.seed)
     honest = (
         f"Its {first.value:.4g} is too good: the best of {len(found)} is partly the luckiest, on seed {seeds} and the "
         f"prompts that chose it. Do not report it. What the settings are worth is seen on fresh seeds, beside arms "
@@ -78,15 +78,15 @@ def ending_lines(search: Search, found: Sequence[Trial]) -> list[str]:
     ]
 
 
-def _part(part: Range | Choice) -> str:
-    if isinstance(part, Choice):
-        return f"one of {', '.join(map(literal, part.values))}"
+def _part(part: Range | ChoiceSet) -> str:
+    if isinstance(part, ChoiceSet):
+        return f"one of {', '.join(map(to_override, part.values))}"
     return f"{part.low:g} to {part.high:g}{', by orders of magnitude' if part.log else ''}"
 
 
 def _words(trial: Trial) -> str:
-    return " ".join(f"{name}={literal(value)}" for name, value in trial.values.items())
+    return " ".join(f"{name}={to_override(value)}" for name, value in trial.values.items())
 
 
 def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else literal(value)
+    return f"{value:g}" if isinstance(value, float) else to_override(value)

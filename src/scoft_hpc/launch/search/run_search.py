@@ -8,7 +8,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from scoft_hpc.config.cluster import Scheduler
-from scoft_hpc.config.commands import Budget, PlanMode, SweepConfig
+from scoft_hpc.config.command_configs import Budget, PlanMode, SweepConfig
 from scoft_hpc.console import CTRL_C, print_line, print_lines
 from scoft_hpc.errors import RunError
 from scoft_hpc.launch import run_sweep

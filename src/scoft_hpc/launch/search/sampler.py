@@ -13,9 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scoft_hpc.config.commands import Sampler
-from scoft_hpc.config.plain import literal
-from scoft_hpc.config.space import Choice, Range, Space
+from scoft_hpc.config.command_configs import Sampler
+from scoft_hpc.config.plain import to_override
+from scoft_hpc.config.search_space import ChoiceSet, Range, Space
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.search.trials import Trial
 from scoft_hpc.study import atomic
@@ -68,7 +68,7 @@ def propose(
 def write_journal(path: Path, name: str, space: Space, trials: Sequence[Trial], *, lower: bool) -> None:
     """The trials as Optuna's own journal file, which its dashboard and its plots read."""
     library = _optuna()
-    with atomic.replacing(path) as temporary:
+    with atomic.replace(path) as temporary:
         backend = library.storages.journal.JournalFileBackend(str(temporary))
         kept = library.create_study(
             study_name=name, storage=library.storages.JournalStorage(backend), direction=_direction(lower)
@@ -106,8 +106,8 @@ def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribut
     kinds = _optuna().distributions
     found: dict[str, optuna.distributions.BaseDistribution] = {}
     for name, part in space.items():
-        if isinstance(part, Choice):
-            found[name] = kinds.CategoricalDistribution([literal(value) for value in part.values])
+        if isinstance(part, ChoiceSet):
+            found[name] = kinds.CategoricalDistribution([to_override(value) for value in part.values])
         elif part.whole:
             found[name] = kinds.IntDistribution(int(part.low), int(part.high), log=part.log)
         else:
@@ -115,21 +115,25 @@ def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribut
     return found
 
 
-def _value(part: Range | Choice, param: Any) -> Any:
+def _value(part: Range | ChoiceSet, param: Any) -> Any:
     """The setting's value for what Optuna says."""
-    if isinstance(part, Choice):
-        return next(value for value in part.values if literal(value) == param)
+    if isinstance(part, ChoiceSet):
+        return next(value for value in part.values if to_override(value) == param)
     return param if part.whole else min(max(float(f"{param:.{DIGITS}g}"), part.low), part.high)
 
 
-def _param(part: Range | Choice, value: Any) -> Any:
+def _param(part: Range | ChoiceSet, value: Any) -> Any:
     """What Optuna says for the setting's value, as a run's config has it."""
-    return next(literal(own) for own in part.values if own == value) if isinstance(part, Choice) else value
+    return (
+        next(to_override(own) for own in part.values if own == value)
+        if isinstance(part, ChoiceSet)
+        else value
+    )
 
 
 def _word(space: Space, values: Values) -> str:
     """Equal for equal values, whether proposed or read from a run's config."""
-    return " ".join(f"{name}={literal(_param(part, values[name]))}" for name, part in space.items())
+    return " ".join(f"{name}={to_override(_param(part, values[name]))}" for name, part in space.items())
 
 
 def _mixed(*numbers: int) -> int:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config import compose
-from scoft_hpc.config import space as spaces
-from scoft_hpc.config.commands import Ablation, PlanMode, SweepConfig
+from scoft_hpc.config import search_space as spaces
+from scoft_hpc.config.command_configs import Ablation, PlanMode, SweepConfig
 from scoft_hpc.config.nodes import settings
-from scoft_hpc.config.plain import flat, literal, plain, science
+from scoft_hpc.config.plain import flat, science_fields, to_override, to_plain
 from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.config.search_space import Space
 from scoft_hpc.config.setting import lineage
-from scoft_hpc.config.space import Space
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.planning import plan, plan_store
 from scoft_hpc.launch.planning.plan import Plan
@@ -29,10 +29,10 @@ from scoft_hpc.launch.search import sampler as proposals
 from scoft_hpc.launch.search import trials
 from scoft_hpc.launch.search.trials import Trial
 from scoft_hpc.study import atomic
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import StudyDir
-from scoft_hpc.study.periodic import repeating
-from scoft_hpc.study.plan_file import launch_claim
+from scoft_hpc.study.periodic import run_periodically
+from scoft_hpc.study.plan_file import launch_lease
 
 BEAT_SECONDS = 60.0
 VERSION = 1
@@ -116,9 +116,9 @@ def run(search: Search, send: Send, told: Callable[[Sequence[Trial]], None]) -> 
     """
     if search.config.plan is PlanMode.only:
         return _show(search, send)
-    hold = Claim.take(launch_claim(search.folder))
+    hold = Lease.acquire(launch_lease(search.folder))
     try:
-        with repeating(hold.beat, BEAT_SECONDS):
+        with run_periodically(hold.renew, BEAT_SECONDS):
             return _rounds(search, send, lambda found: _keep(search, found, told))
     except OSError as error:
         where = error.filename or search.folder.path
@@ -159,7 +159,7 @@ def reporting(search: Search, trial: Trial) -> str:
     kept = [word for word in search.words if _is_reported(word.lstrip("+~").partition("=")[0])]
     set_by_file = _difference(compose.compose("sweep", kept), search.config)
     values = {**set_by_file, **trial.values, "seed": fresh, "study": f"{search.name}-reported"}
-    words = [*kept, *(f"{name}={literal(value)}" for name, value in values.items())]
+    words = [*kept, *(f"{name}={to_override(value)}" for name, value in values.items())]
     return shlex.join(["python", "-m", "scoft_hpc.sweep", *words])
 
 
@@ -237,7 +237,7 @@ def _settings(search: Search) -> dict[str, Any]:
     tune = search.config.tune
     return {
         "version": VERSION,
-        "space": {name: plain(part) for name, part in search.space.items()},
+        "space": {name: to_plain(part) for name, part in search.space.items()},
         "measure": search.measure,
         "sampler": tune.sampler.name,
         "seed": tune.seed,
@@ -268,7 +268,7 @@ def _require_same(search: Search) -> None:
 
 def _difference(one: SweepConfig, other: SweepConfig) -> dict[str, Any]:
     """The words that make of `one` a run's settings as `other` has them; a group by its option's name."""
-    had, wanted = (dict(flat(science(config))) for config in (one, other))
+    had, wanted = (dict(flat(science_fields(config))) for config in (one, other))
     names = [name for name in settings(RunConfig) if name in wanted and _is_reported(name)]
     return {name.removesuffix(".name"): wanted[name] for name in names if wanted[name] != had[name]}
 

@@ -1,6 +1,6 @@
 """Sending what is missing to Slurm, once: by a person's sweep or retry, or by a job that ends.
 
-Who sends holds the study's launch claim, looks at the files and the queue under it, and writes down each batch before
+Who sends holds the study's launch lease, looks at the files and the queue under it, and writes down each batch before
 sbatch is called. So whatever dies in between, the next one finds what was sent and sends the rest.
 """
 
@@ -20,9 +20,9 @@ from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.launch.tracking.submission_plan import Coming, Request, coming
 from scoft_hpc.study import job_array, lease, run_status
 from scoft_hpc.study.job_array import PREPARE, TRAIN, Batch
-from scoft_hpc.study.lease import Claim
+from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import StudyDir
-from scoft_hpc.study.plan_file import launch_claim
+from scoft_hpc.study.plan_file import launch_lease
 
 SETTLE_SECONDS = 30.0
 """How long after its writing a batch may still be on its way to Slurm, if its sender died over it."""
@@ -41,7 +41,7 @@ def look(study: StudyDir, runs: Sequence[Run], request: Request) -> Situation:
 def launch(
     study: StudyDir, runs: Sequence[Run], request: Request, ready: Callable[[], None] = lambda: None
 ) -> Coming:
-    """Send what is missing and return it; `ready` is called when the claim is held, before anything is written.
+    """Send what is missing and return it; `ready` is called when the lease is held, before anything is written.
 
     Raises:
         RunError: if another process is sending runs of this study; it says who.
@@ -51,7 +51,7 @@ def launch(
     """
     client.require()
     study.path.mkdir(parents=True, exist_ok=True)
-    hold = Claim.take(launch_claim(study))
+    hold = Lease.acquire(launch_lease(study))
     try:
         ready()
         seen = _settled(study, runs, request)
@@ -93,15 +93,15 @@ def _settled(study: StudyDir, runs: Sequence[Run], request: Request) -> Situatio
 
 
 def _make_ready(study: StudyDir, runs: Sequence[Run], seen: Situation) -> None:
-    """Write the configs, set earlier failures aside, and take the claims of jobs that the queue no longer holds."""
+    """Write the configs, set earlier failures aside, and take the leases of jobs that the queue no longer holds."""
 
     def ready(run: Run) -> None:
         plan_store.write_config(study, run)
         folder = study.run(run.run_id)
         owner = seen.files[run.run_id].owner
         if owner is not None and owner.job:
-            lease.evict(folder.claim, owner)
-        run_status.set_aside(folder)
+            lease.revoke(folder.lease, owner)
+        run_status.archive_failure(folder)
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(ready, runs))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from scoft_hpc.config import check, compose
+from scoft_hpc.config import compose, validation
 from scoft_hpc.config.cluster import from_plain
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.planning import plan_store
@@ -55,6 +55,6 @@ def _request(arrays: Sequence[Batch], run_ids: Collection[str], overrides: Seque
             limit = config.budget.su
         else:
             cluster = replace(cluster, **{names[0]: getattr(config.cluster, names[0])})
-    if faults := check.check_launching(replace(config, cluster=cluster)):
-        raise ConfigError.of(faults)
+    if faults := validation.validate_launch(replace(config, cluster=cluster)):
+        raise ConfigError.from_messages(faults)
     return Request(cluster, retry=True, limit=limit, only=frozenset(run_ids))

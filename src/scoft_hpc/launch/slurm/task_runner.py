@@ -27,7 +27,7 @@ from scoft_hpc.study import job_array, lease, run_status
 from scoft_hpc.study.interrupt import SIGNALS
 from scoft_hpc.study.job_array import PREPARE, Attempt, Batch
 from scoft_hpc.study.paths import RunDir, StudyDir
-from scoft_hpc.study.periodic import repeating
+from scoft_hpc.study.periodic import run_periodically
 
 JOB_MODULE = "scoft_hpc.execute"
 BEAT_SECONDS = 20.0
@@ -145,7 +145,7 @@ def run(place: Place, sent: Batch, attempt: Attempt, runs: Sequence[RunDir]) -> 
             stdin=subprocess.DEVNULL,
             env={**os.environ, **_threads(), lease.JOB: place.name, lease.RESTART: str(place.restart)},
         )
-        with repeating(lambda: _touch(file), BEAT_SECONDS), _mirror(place, sent, runs) as mirror:
+        with run_periodically(lambda: _touch(file), BEAT_SECONDS), _mirror(place, sent, runs) as mirror:
             passed = 0
             while process.poll() is None:
                 for number in heard[passed:]:

@@ -1,6 +1,6 @@
 """What each run of a study is, from its files, what was sent, and the queue: the only place that decides.
 
-The files outrank the queue: a result is a result whatever Slurm says. The queue outranks a claim: a run whose job has
+The files outrank the queue: a result is a result whatever Slurm says. The queue outranks a lease: a run whose job has
 left the queue is not at work, however fresh its lease. Where Slurm does not answer, the files alone decide, and what
 they cannot tell counts as waiting, so that nothing is sent twice.
 """

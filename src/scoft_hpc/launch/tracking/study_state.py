@@ -77,7 +77,7 @@ def _files(run: RunDir) -> Files:
     if run.result.exists():
         return Files(run_status.Status.done, None, None, 0)
     return Files(
-        run_status.status(run), run_status.failure(run), lease.alive(run.claim), run_status.progress(run)
+        run_status.status(run), run_status.failure(run), lease.live_owner(run.lease), run_status.progress(run)
     )
 
 

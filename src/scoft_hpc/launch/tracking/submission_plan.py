@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from scoft_hpc.config.cluster import Cluster, gpu_of, to_plain
 from scoft_hpc.config.schema import Variant
-from scoft_hpc.config.terms import imagines
+from scoft_hpc.config.terms import needs_rollout
 from scoft_hpc.inputs.cache_key import folder_of
 from scoft_hpc.launch.planning import cost_estimate
 from scoft_hpc.launch.planning.cost_estimate import Price
@@ -158,7 +158,9 @@ def _preparations(
         folder = folder_of(run.config, run.config.data.digest)
         if run.config.variant is Variant.base:
             continue
-        if folder not in needed or imagines(run.config.variant) > imagines(needed[folder].config.variant):
+        if folder not in needed or needs_rollout(run.config.variant) > needs_rollout(
+            needed[folder].config.variant
+        ):
             needed[folder] = run  # one that looks at pictures has features taken as well
     todo = [run for folder, run in needed.items() if folder not in being_made and not folder.is_dir()]
     for part in _parts(todo, request.cluster.max_array):

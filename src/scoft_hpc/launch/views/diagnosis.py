@@ -18,7 +18,7 @@ from scoft_hpc.launch.views.selection import Choice
 from scoft_hpc.launch.views.study_summary import clock
 from scoft_hpc.study import run_status
 from scoft_hpc.study.job_array import Attempt, Batch
-from scoft_hpc.study.plan_file import near
+from scoft_hpc.study.plan_file import display_path
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import duration
 
@@ -74,7 +74,7 @@ def _about(choice: Choice, seen: Situation, alike: Sequence[State], log: Path | 
     if state.status in BROKEN:
         yield f"  {'next':<9} {slurm_reasons.next_step(state)}"
     if log is not None:
-        yield f"  {'log':<9} {near(log)}"
+        yield f"  {'log':<9} {display_path(log)}"
         if state.status in BROKEN and state.cause not in FROM_OUTSIDE:
             yield from (f"  {'':<9} | {line}" for line in _relevant(log, state.run_id))
 
@@ -99,7 +99,7 @@ def _facts(choice: Choice, seen: Situation, state: State, steps: int) -> Iterato
             f"it is at work{_at(run_status.step(run), steps)}" + (f" ({state.note})" if state.note else ""),
         )
     elif state.status is Status.done:
-        yield "what", f"it is done; its results lie in {near(run.path)}"
+        yield "what", f"it is done; its results lie in {display_path(run.path)}"
     else:
         yield "what", "it was not sent yet; the sweep command does that"
 

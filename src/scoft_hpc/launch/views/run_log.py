@@ -14,7 +14,7 @@ from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.launch.views.run_progress import logs
 from scoft_hpc.launch.views.selection import Choice
 from scoft_hpc.study import lease
-from scoft_hpc.study.plan_file import launch_claim, near
+from scoft_hpc.study.plan_file import display_path, launch_lease
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import listing
 
@@ -64,7 +64,7 @@ def follow(choice: Choice, seen: Situation, run: str, path: Path | None) -> None
 
 
 def _introduce(choice: Choice, seen: Situation, run: str, path: Path) -> None:
-    print_stderr(near(path))
+    print_stderr(display_path(path))
     others = [other for other, log in logs(choice.study, seen).items() if log == path and other != run]
     if others:
         print_stderr(f"(of a pack: {run} shares it with {listing(others, SHOWN)})")
@@ -89,7 +89,7 @@ def _print_from(path: Path, position: int) -> int:
 def _ended(choice: Choice, state: State) -> bool:
     """Whether no job of the run comes any more; one that was not sent yet may still be, by its launcher."""
     if state.status is Status.planned:
-        return lease.alive(launch_claim(choice.study)) is None
+        return lease.live_owner(launch_lease(choice.study)) is None
     return state.status not in (Status.running, Status.queued)
 
 

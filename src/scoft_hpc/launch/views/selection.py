@@ -14,7 +14,7 @@ from scoft_hpc.launch.tracking.retry_policy import CAUSES
 from scoft_hpc.launch.tracking.run_state import State
 from scoft_hpc.launch.tracking.study_state import Situation
 from scoft_hpc.study.paths import StudyDir, studies
-from scoft_hpc.study.plan_file import PlannedRun, near, read
+from scoft_hpc.study.plan_file import PlannedRun, display_path, read
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import did_you_mean, shorten
 
@@ -111,7 +111,7 @@ def choose(made: argparse.ArgumentParser, argv: Sequence[str] | None, settings: 
         else:
             faults.append(f"`{word}`: there is no `{key}` to choose by{_hint(key, KEYS)}")
     if faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
     output = Path(given["output"][-1] if "output" in given else flags.output).absolute()
     study, starts = _study(output, given.get("study", [None])[-1], plain)
     entries = read(study).runs
@@ -152,7 +152,7 @@ def _named(output: Path, name: str) -> StudyDir | None:
 
 
 def _no_study(output: Path, name: str | None, found: Sequence[StudyDir]) -> str:
-    where = near(output)
+    where = display_path(output)
     what = f"there is no study {name!r} in {where}" if name else f"there is no study in {where}"
     if not found:
         return f"{what}; `scoft-hpc sweep` starts one. Another folder is given with --output DIR."
@@ -183,7 +183,7 @@ def _chosen(
             faults.append(f"`{start}`: no run of {study.name} begins so{_hint(start, _heads(entries))}")
         wanted.update(begun)
     if faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
     return tuple(
         run
         for run in entries

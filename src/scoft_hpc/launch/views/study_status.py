@@ -16,7 +16,7 @@ from scoft_hpc.launch.views import study_summary, tables
 from scoft_hpc.launch.views.run_progress import Lane, counts, logs, word
 from scoft_hpc.launch.views.selection import Choice
 from scoft_hpc.study import lease
-from scoft_hpc.study.plan_file import launch_claim, near
+from scoft_hpc.study.plan_file import display_path, launch_lease
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import duration, listing, shorten
 
@@ -50,13 +50,15 @@ def screen(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> list[Rende
     told += [f"note: {note}" for note in seen.notes]
     if lanes and all(lane.status is Status.done for lane in lanes):
         made = study.report.exists()
-        told.append(f"report: {near(study.report)}" if made else "`scoft-hpc gather` makes the report")
+        told.append(
+            f"report: {display_path(study.report)}" if made else "`scoft-hpc gather` makes the report"
+        )
     return [*parts, *map(Text, told)]
 
 
 def _by(choice: Choice, seen: Situation) -> str:
     """Who launches the study: for Slurm, that is only while jobs are being sent."""
-    launcher = lease.alive(launch_claim(choice.study))
+    launcher = lease.live_owner(launch_lease(choice.study))
     if launcher is None:
         return ""
     return f", being sent by {launcher}" if seen.batches else f", run by {launcher}"
@@ -92,7 +94,7 @@ def _reason(choice: Choice, lane: Lane) -> str:
 
 def as_json(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> str:
     """The same for programs."""
-    launcher = lease.alive(launch_claim(choice.study))
+    launcher = lease.live_owner(launch_lease(choice.study))
     printed = logs(choice.study, seen)
     runs = []
     for lane in lanes:

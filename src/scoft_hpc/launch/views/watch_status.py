@@ -15,7 +15,7 @@ from scoft_hpc.launch.views.run_progress import Lane, Progress
 from scoft_hpc.launch.views.selection import Choice
 from scoft_hpc.launch.views.study_status import chosen_lanes, screen
 from scoft_hpc.study import lease
-from scoft_hpc.study.plan_file import launch_claim
+from scoft_hpc.study.plan_file import launch_lease
 from scoft_hpc.study.run_status import Status
 
 FILES_SECONDS = 2.0
@@ -67,7 +67,7 @@ def _going_on(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> bool:
         return False
     at_work = (Status.running, Status.queued)
     alive = any(lane.status in at_work and seen.states[lane.run_id].alive for lane in lanes)
-    return alive or lease.alive(launch_claim(choice.study)) is not None
+    return alive or lease.live_owner(launch_lease(choice.study)) is not None
 
 
 def _words(seen: Situation) -> list[tuple[Status, str]]:

@@ -23,7 +23,7 @@ LIST = re.compile(r"ablation=\[(.*)\]")
 OVERRIDE = "override /ablation"
 
 
-def as_options(words: Sequence[str], folder: Path) -> list[str]:
+def merge_ablation_lists(words: Sequence[str], folder: Path) -> list[str]:
     """The words with a list of ablations, theirs or that of the named study they choose, as one option of the group.
 
     Raises:
@@ -61,7 +61,7 @@ def product(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             had = axes.setdefault(axis, [])
             had += [value for value in values if value not in had]
     if faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
     return {
         "name": SIGN.join(parts),
         "axes": axes,

@@ -14,15 +14,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from scoft_hpc.config.commands import SweepConfig
-from scoft_hpc.config.nodes import settings, takes
+from scoft_hpc.config.command_configs import SweepConfig
+from scoft_hpc.config.nodes import accepts, settings
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.text import did_you_mean
 
 Groups = Mapping[str, Sequence[str]]
 """The config groups of a command, each with the names of its options."""
 
-LISTS = ("ablation",)
+MULTI_SELECT_GROUPS = ("ablation",)
 """Groups of which several options can be chosen at once."""
 
 KINDS: dict[Any, str] = {
@@ -39,7 +39,7 @@ def faults(schema: type[RunConfig], groups: Groups, words: Sequence[str]) -> lis
     given: dict[str, str] = {}
     for word in words:
         if "=" not in word.lstrip("=") and not word.startswith("~"):
-            found.append(_bare(schema, word))
+            found.append(_missing_value(schema, word))
             continue
         try:
             override = OverridesParser.create().parse_override(word)
@@ -51,7 +51,7 @@ def faults(schema: type[RunConfig], groups: Groups, words: Sequence[str]) -> lis
                 f"'{key}=\"{value}\"'."
             )
             continue
-        found += [f"`{_typed(schema, word)}`: {fault}" for fault in _faults(schema, groups, override)]
+        found += [f"`{_as_typed(schema, word)}`: {fault}" for fault in _faults(schema, groups, override)]
         key = override.key_or_group
         if key in given:
             found.append(f"`{given[key]}` and `{word}`: `{key}` is given twice; give it once.")
@@ -59,18 +59,18 @@ def faults(schema: type[RunConfig], groups: Groups, words: Sequence[str]) -> lis
     return found
 
 
-def unknown(schema: type[RunConfig], groups: Groups, words: Sequence[str]) -> list[str]:
+def unknown_names(schema: type[RunConfig], groups: Groups, words: Sequence[str]) -> list[str]:
     """The faults of names alone, for words that go to Hydra's own command line."""
     names = settings(schema)
     keys = {word: word.lstrip("+~").partition("=")[0] for word in words if "=" in word}
     return [
-        f"`{word}`: there is no setting `{key}`{_near(schema, key)}"
+        f"`{word}`: there is no setting `{key}`{_suggestion(schema, key)}"
         for word, key in keys.items()
         if not (key in names or key in groups or _is_free(names, key) or _is_hydras(key))
     ]
 
 
-def readable(schema: type[RunConfig], word: str) -> str:
+def quote_override(schema: type[RunConfig], word: str) -> str:
     """The word as Hydra can read it: an ablation's axis with ++ before it, such as ~/data in quotes."""
     key, _, value = word.partition("=")
     names = settings(schema)
@@ -88,13 +88,13 @@ def readable(schema: type[RunConfig], word: str) -> str:
     return word
 
 
-def _typed(schema: type[RunConfig], word: str) -> str:
+def _as_typed(schema: type[RunConfig], word: str) -> str:
     """The word without what `readable` has put before it."""
     bare = word.removeprefix("++")
-    return bare if readable(schema, bare) == word else word
+    return bare if quote_override(schema, bare) == word else word
 
 
-def dashed(schema: type[RunConfig], words: Sequence[str]) -> list[str]:
+def flag_style_overrides(schema: type[RunConfig], words: Sequence[str]) -> list[str]:
     """Settings written as flags, such as `--culture=korea`."""
     names = settings(schema)
     keys = {word: word.lstrip("-").partition("=")[0] for word in words if word.startswith("--")}
@@ -107,19 +107,19 @@ def _faults(schema: type[RunConfig], groups: Groups, override: Override) -> Iter
     if _is_hydras(key):
         yield "Hydra's own settings are fixed here: no folders, no logs. Flags such as --cfg job do work."
     elif override.package or (key not in names and key not in groups and not _is_free(names, key)):
-        yield f"there is no setting `{key}`{_near(schema, key)}"
+        yield f"there is no setting `{key}`{_suggestion(schema, key)}"
     elif override.is_delete():
         yield "a setting cannot be taken away; give it a value."
     elif "${" in word:
         yield "a value cannot refer to another or to the environment; let the shell expand it: key=$NAME."
     elif override.is_sweep_override():
-        yield f"several values; expected {_one(groups, key, names.get(key), word)}."
+        yield f"several values; expected {_expected_single(groups, key, names.get(key), word)}."
     elif key in groups:
         value = override.value()
-        for one in value if key in LISTS and isinstance(value, list) and value else [value]:
+        for one in value if key in MULTI_SELECT_GROUPS and isinstance(value, list) and value else [value]:
             if not isinstance(one, str) or one not in groups[key]:
                 yield f"{key} is one of {_options(groups[key], one)}"
-    elif not takes(hint := _hint(names, key), override.value()):
+    elif not accepts(hint := _hint(names, key), override.value()):
         yield f"expected {_expected(key, hint, override.value())}"
 
 
@@ -146,14 +146,14 @@ def _is_hydras(key: str) -> bool:
     return key == "hydra" or key.startswith(("hydra.", "hydra/"))
 
 
-def _bare(schema: type[RunConfig], word: str) -> str:
+def _missing_value(schema: type[RunConfig], word: str) -> str:
     if word in settings(schema):
         return f"`{word}` has no value; write {word}=VALUE."
-    return f"`{word}` is not a setting: these are written key=value{_near(schema, word)}"
+    return f"`{word}` is not a setting: these are written key=value{_suggestion(schema, word)}"
 
 
-def _one(groups: Groups, key: str, hint: Any, word: str) -> str:
-    if key in LISTS:
+def _expected_single(groups: Groups, key: str, hint: Any, word: str) -> str:
+    if key in MULTI_SELECT_GROUPS:
         return f"one of {', '.join(groups[key])}, or several in brackets and quotes, '{key}=[{word.partition('=')[2]}]'"
     if key in groups:
         return f"one of {', '.join(groups[key])}, or --multirun to run one after the other"
@@ -190,7 +190,7 @@ def _options(names: Sequence[str], value: Any) -> str:
     return ", ".join(names) + did_you_mean(str(value).lower(), names)
 
 
-def _near(schema: type[RunConfig], key: str) -> str:
+def _suggestion(schema: type[RunConfig], key: str) -> str:
     """The end of a sentence on an unknown name: the nearest ones, by the whole name or by its last part."""
     names = list(settings(schema))
     if key not in names and key in settings(SweepConfig):

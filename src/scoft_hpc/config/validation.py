@@ -10,32 +10,32 @@ from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config.cluster import gpu_of
-from scoft_hpc.config.commands import SweepConfig
+from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.schema import Prompting, RunConfig, Variant, WandbMode
 from scoft_hpc.config.setting import Rule, policies, rules
 from scoft_hpc.errors import ConfigError
 
 RULES = rules(RunConfig)
 """The settings of a run whose values are checked. None passes wherever the type allows it."""
-LAUNCHING = {name: rule for name, rule in rules(SweepConfig).items() if name not in policies(RunConfig)}
+LAUNCH_RULES = {name: rule for name, rule in rules(SweepConfig).items() if name not in policies(RunConfig)}
 """The same of a study as a whole."""
 
 
-def of_setting(name: str, value: Any) -> str | None:
+def range_error(name: str, value: Any) -> str | None:
     """What the setting must be in words, if it cannot have this value of its type."""
     rule = RULES.get(name)
     return rule.expected if rule and value is not None and not rule.holds(value) else None
 
 
-def check(config: RunConfig) -> list[str]:
+def validate(config: RunConfig) -> list[str]:
     """Every fault of one run's settings, and of its command's own, as sentences; empty if there is none."""
     return [*_ranges(config, rules(type(config))), *_combinations(config)]
 
 
-def check_launching(config: SweepConfig) -> list[str]:
+def validate_launch(config: SweepConfig) -> list[str]:
     """Every fault of the settings that say where a study runs and what it may cost."""
     cluster = config.cluster
-    faults = list(_ranges(config, LAUNCHING))
+    faults = list(_ranges(config, LAUNCH_RULES))
     if cluster.minutes is not None and cluster.minutes > cluster.max_minutes:
         faults.append(
             f"cluster.minutes={cluster.minutes}: {cluster.name} allows {cluster.max_minutes}; "
@@ -48,14 +48,14 @@ def check_launching(config: SweepConfig) -> list[str]:
     return faults
 
 
-def require(configs: Iterable[RunConfig]) -> None:
+def require_valid(configs: Iterable[RunConfig]) -> None:
     """Raise ConfigError with the faults of all `configs`, each once."""
-    faults = dict.fromkeys(fault for config in configs for fault in check(config))
+    faults = dict.fromkeys(fault for config in configs for fault in validate(config))
     if faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
 
 
-def check_output(output: str | Path) -> None:
+def require_writable(output: str | Path) -> None:
     """Raise ConfigError unless a file can be written below `output`: one is, and is removed again.
 
     A folder that does not exist is not made; then its nearest existing parent is tried.
@@ -77,7 +77,7 @@ def _ranges(config: RunConfig, checked: Mapping[str, Rule]) -> Iterator[str]:
     for name, rule in checked.items():
         value = functools.reduce(getattr, name.split("."), config)
         if value is not None and not rule.holds(value):
-            yield f"{name}={_written(value)}: expected {rule.expected}."
+            yield f"{name}={_formatted(value)}: expected {rule.expected}."
 
 
 def _combinations(config: RunConfig) -> Iterator[str]:
@@ -115,5 +115,5 @@ def _prompting(config: RunConfig) -> Iterator[str]:
         )
 
 
-def _written(value: Any) -> str:
+def _formatted(value: Any) -> str:
     return f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else str(value)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from scoft_hpc.config import check
-from scoft_hpc.config.nodes import settings, takes
-from scoft_hpc.config.plain import flat, science
+from scoft_hpc.config import validation
+from scoft_hpc.config.nodes import accepts, settings
+from scoft_hpc.config.plain import flat, science_fields
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.config.setting import lineage
 from scoft_hpc.errors import ConfigError
@@ -32,13 +32,13 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChoiceSet:
     """One of these values, as plain data."""
 
     values: tuple[Any, ...]
 
 
-Space = dict[str, Range | Choice]
+Space = dict[str, Range | ChoiceSet]
 
 
 def read(given: Mapping[str, Any], words: Sequence[str]) -> Space:
@@ -56,13 +56,13 @@ def read(given: Mapping[str, Any], words: Sequence[str]) -> Space:
         if name in fixed
     ]
     if faults:
-        raise ConfigError.of(faults)
+        raise ConfigError.from_messages(faults)
     return {name: _part(name, entry) for name, entry in searched.items()}
 
 
-def _part(name: str, entry: Any) -> Range | Choice:
+def _part(name: str, entry: Any) -> Range | ChoiceSet:
     if isinstance(entry, list):
-        return Choice(tuple(entry))
+        return ChoiceSet(tuple(entry))
     whole = int in _kinds(name)
     return Range(entry["low"], entry["high"], entry.get("log", False), whole)
 
@@ -106,7 +106,7 @@ def _range_faults(where: str, name: str, entry: dict[str, Any]) -> Iterator[str]
     if entry.get("log") is True and low <= 0:
         yield f"{where}: log=true needs a low above 0, not {low}."
     for key, value in ends.items():
-        if expected := check.of_setting(name, value):
+        if expected := validation.range_error(name, value):
             yield f"{where}: {key}={value}; expected {expected}."
 
 
@@ -115,10 +115,10 @@ def _choice_faults(where: str, name: str, entry: list[Any]) -> Iterator[str]:
     if len({repr(value) for value in entry}) < 2:
         yield f"{where}: {entry}; expected two values or more to choose from."
     for value in entry:
-        if not takes(hint, value):
+        if not accepts(hint, value):
             names = [member.name for kind in _kinds(name) if issubclass(kind, Enum) for member in kind]
             yield f"{where}: {value} is none of its values{': ' * bool(names)}{', '.join(names)}."
-        elif expected := check.of_setting(name, value):
+        elif expected := validation.range_error(name, value):
             yield f"{where}: {value}; expected {expected}."
 
 
@@ -141,5 +141,5 @@ def _why_not(name: str) -> str:
 
 def _searchable() -> list[str]:
     """The settings that a search may try: of the science half, but for those that say why not."""
-    names = (name for name, _ in flat(science(RunConfig())))
+    names = (name for name, _ in flat(science_fields(RunConfig())))
     return [name for name in names if not any(policy.not_searched for policy in lineage(RunConfig, name))]
