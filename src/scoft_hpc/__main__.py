@@ -9,73 +9,25 @@ from collections.abc import Sequence
 from scoft_hpc import __version__
 from scoft_hpc.text import did_you_mean
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "sweep": (
-        "scoft_hpc.sweep",
-        "Run a study: plan an ablation over cultures and seeds, pack and submit its runs, write table and report.",
-    ),
-    "train": (
-        "scoft_hpc.train",
-        "Train one run alone in this process, with a progress bar: for local debugging.",
-    ),
-    "prepare": (
-        "scoft_hpc.prepare",
-        "Prepare cultures for a study: check and caption the images, write the documents, and make the caches.",
-    ),
-    "rewrite": (
-        "scoft_hpc.rewrite",
-        "Rewrite the evaluation prompts with a language model to say more about the culture, for a baseline.",
-    ),
-    "evaluate": (
-        "scoft_hpc.evaluate",
-        "Score the samples of finished runs again with other metrics or networks, without training or sampling.",
-    ),
-    "status": (
-        "scoft_hpc.status",
-        "Show a study's progress by culture and variant, its jobs, its cost and its failures.",
-    ),
-    "logs": (
-        "scoft_hpc.logs",
-        "Print the log of a run's last job.",
-    ),
-    "why": (
-        "scoft_hpc.why",
-        "Explain a run's state: cause, attempts, what happens next, what to do, and the end of its log.",
-    ),
-    "cancel": (
-        "scoft_hpc.cancel",
-        "Stop runs: running jobs save and end, waiting jobs leave the queue.",
-    ),
-    "retry": (
-        "scoft_hpc.retry",
-        "Submit failed and lost runs again, with the settings of the study's submission.",
-    ),
-    "mirror": (
-        "scoft_hpc.mirror",
-        "Send a running study's curves to W&B or TensorBoard.",
-    ),
-    "gather": (
-        "scoft_hpc.gather",
-        "Gather a study's results from disk at any time: table, report and W&B.",
-    ),
-    "survey": (
-        "scoft_hpc.survey",
-        "People judge a study's images: draw pages, serve them to raters, analyse the answers.",
-    ),
-    "doctor": (
-        "scoft_hpc.doctor",
-        "Check Slurm, disk, GPU and network before a sweep, and say what to change; nothing is submitted.",
-    ),
-    "execute": (
-        "scoft_hpc.execute",
-        "Train, sample and score planned run directories as one pack: what a job does.",
-    ),
-    "job": (
-        "scoft_hpc.job",
-        "Run one Slurm array task; jobs call it, users do not.",
-    ),
+COMMANDS: dict[str, str] = {
+    "sweep": "Run a study: plan an ablation over cultures and seeds, pack and submit its runs, write table and report.",
+    "train": "Train one run alone in this process, with a progress bar: for local debugging.",
+    "prepare": "Prepare cultures for a study: check and caption the images, write the documents, and make the caches.",
+    "rewrite": "Rewrite the evaluation prompts with a language model to say more about the culture, for a baseline.",
+    "evaluate": "Score the samples of finished runs again, with other metrics or networks, without any training.",
+    "status": "Show a study's progress by culture and variant, its jobs, its cost and its failures.",
+    "logs": "Print the log of a run's last job.",
+    "why": "Explain a run's state: cause, attempts, what happens next, what to do, and the end of its log.",
+    "cancel": "Stop runs: running jobs save and end, waiting jobs leave the queue.",
+    "retry": "Submit failed and lost runs again, with the settings of the study's submission.",
+    "mirror": "Send a running study's curves to W&B or TensorBoard.",
+    "gather": "Gather a study's results from disk at any time: table, report and W&B.",
+    "survey": "People judge a study's images: draw pages, serve them to raters, analyse the answers.",
+    "doctor": "Check Slurm, disk, GPU and network before a sweep, and say what to change; nothing is submitted.",
+    "execute": "Train, sample and score planned run directories as one pack: what a job does.",
+    "job": "Run one Slurm array task; jobs call it, users do not.",
 }
-"""Command -> its module, which is imported only when the command is called, and a summary for `--help`."""
+"""Command -> summary for `--help`. Its module, `scoft_hpc.COMMAND`, is imported only when the command is called."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,12 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"error: there is no command {name!r}{did_you_mean(name, COMMANDS)}\n\n{_help()}", file=sys.stderr
         )
         return 2
-    module, _ = COMMANDS[name]
-    return int(importlib.import_module(module).main(rest))
+    return int(importlib.import_module(f"scoft_hpc.{name}").main(rest))
 
 
 def _help() -> str:
-    lines = [f"  {name:<10}{summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  {name:<10}{summary}" for name, summary in COMMANDS.items()]
     usage = "usage: scoft-hpc COMMAND [arguments]"
     return "\n".join([usage, "", *lines, "", "scoft-hpc COMMAND --help describes one command."])
 

@@ -277,12 +277,10 @@ def test_the_table_of_commands_is_that_of_the_files() -> None:
         for path in package.glob("*.py")
         if re.search(r"^def main\(", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     }
-    assert {name: module for name, (module, _) in __main__.COMMANDS.items()} == {
-        name: f"scoft_hpc.{name}" for name in files - {"__main__"}
-    }
-    for module, summary in __main__.COMMANDS.values():
-        main = importlib.import_module(module).main
-        assert str(inspect.signature(main)) == "(argv: 'Sequence[str] | None' = None) -> 'int'", module
+    assert set(__main__.COMMANDS) == files - {"__main__"}
+    for name, summary in __main__.COMMANDS.items():
+        main = importlib.import_module(f"scoft_hpc.{name}").main
+        assert str(inspect.signature(main)) == "(argv: 'Sequence[str] | None' = None) -> 'int'", name
         assert summary.endswith(".") and "\n" not in summary
 
 

@@ -94,7 +94,7 @@ def test_all_arrives_once_however_often_it_is_sent(
     assert sorted(path.name for path in maker.folder.path.iterdir()) == [
         "plan.json",
         "runs",
-        "sending",
+        "sync",
         "wandb",
     ]
 

@@ -64,21 +64,10 @@ DEFAULT_POLICY = SettingPolicy()
 
 
 def setting(
-    default: Any = dataclasses.MISSING,
-    *,
-    default_factory: Any = dataclasses.MISSING,
-    infra: bool = False,
-    allowed: Rule | None = None,
-    used_by: frozenset[Term] | None = None,
-    used_if: Callable[[Mapping[str, Any]], bool] | None = None,
-    per_lane: bool = False,
-    not_searched: str | None = None,
-    axis: bool = True,
-    reported: bool = True,
+    default: Any = dataclasses.MISSING, *, default_factory: Any = dataclasses.MISSING, **policies: Any
 ) -> Any:
-    """A dataclass field with a default and the policies of `Policy`."""
-    policy = SettingPolicy(infra, allowed, used_by, used_if, per_lane, not_searched, axis, reported)
-    metadata = {POLICY: policy}
+    """A dataclass field with a default and `policies`, the attributes of `SettingPolicy` by name."""
+    metadata = {POLICY: SettingPolicy(**policies)}
     if default_factory is not dataclasses.MISSING:
         return dataclasses.field(default_factory=default_factory, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

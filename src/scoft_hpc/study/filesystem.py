@@ -1,33 +1,17 @@
-"""The file system that a path lies on."""
+"""The file system that holds a path."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-SHARED = (
-    "lustre",
-    "gpfs",
-    "beegfs",
-    "nfs",
-    "nfs4",
-    "ceph",
-    "wekafs",
-    "panfs",
-    "afs",
-    "cifs",
-    "9p",
-    "fuse.sshfs",
-    "fuse.ceph",
-    "fuse.glusterfs",
-    "gfs2",
-    "glusterfs",
-    "ocfs2",
-    "orangefs",
-    "pvfs2",
-    "smb3",
-)
-"""File systems that a cluster's nodes usually share."""
+# fmt: off
+SHARED = frozenset({
+    "lustre", "gpfs", "beegfs", "nfs", "nfs4", "ceph", "wekafs", "panfs", "afs", "cifs", "9p", "fuse.sshfs",
+    "fuse.ceph", "fuse.glusterfs", "gfs2", "glusterfs", "ocfs2", "orangefs", "pvfs2", "smb3",
+})
+# fmt: on
+"""Types of file systems that a cluster's nodes usually share."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +30,7 @@ def nearest_folder(path: Path) -> Path:
 
 
 def mount_of(folder: Path, mounts: Path) -> Mount:
-    """The file system that the folder lies on, according to the kernel's table `mounts`, such as /proc/self/mounts."""
+    """The file system that holds the folder, according to the kernel's table `mounts`, such as /proc/self/mounts."""
     path, mount = folder.resolve(), Mount(Path("/"), "unknown", ())
     try:
         lines = mounts.read_text().splitlines()

@@ -91,7 +91,7 @@ def test_killed_owner_is_taken_over_at_once(path: Path, other: subprocess.Popen[
     other.wait()
     assert lease.owner(path) is not None
     assert lease.live_owner(path) is None
-    assert Lease.acquire(path).held()
+    assert Lease.acquire(path).is_held()
 
 
 def test_zombie_is_dead(path: Path, other: subprocess.Popen[str]) -> None:
@@ -153,7 +153,7 @@ def test_another_machine_keeps_its_claim_for_a_lease(path: Path) -> None:
         Lease.acquire(path)
     _written(path, elsewhere, age=lease.LEASE_SECONDS + 30)
     assert lease.live_owner(path) is None
-    assert Lease.acquire(path).held()
+    assert Lease.acquire(path).is_held()
 
 
 def test_beat_renews_the_lease(path: Path) -> None:
@@ -205,13 +205,13 @@ def test_unreadable_claim_has_its_lease(path: Path, text: str) -> None:
     assert lease.owner(path) is None
     assert lease.live_owner(path) is not None
     os.utime(path, (1, 1))
-    assert Lease.acquire(path).held()
+    assert Lease.acquire(path).is_held()
 
 
 def test_lock_of_a_killed_taker_is_broken(path: Path) -> None:
     lock = path.with_name(f".{path.name}.lock")
     _written(lock, replace(Owner.me(), started="1"))
-    assert Lease.acquire(path).held()
+    assert Lease.acquire(path).is_held()
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
@@ -247,7 +247,7 @@ def test_lost_answer_of_the_file_server(path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(os, "link", twice)
     monkeypatch.setattr(lease, "LOCK_TIMEOUT_SECONDS", -0.9)
-    assert Lease.acquire(path).held()
+    assert Lease.acquire(path).is_held()
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:

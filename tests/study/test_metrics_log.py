@@ -15,8 +15,8 @@ from scoft_hpc.study.metrics_log import STEP, MetricsLog
 FOR_EVER = """
 import sys
 from pathlib import Path
-from scoft_hpc.study.metrics_log import STEP, Journal
-journal = Journal(Path(sys.argv[1]), 0)
+from scoft_hpc.study.metrics_log import STEP, MetricsLog
+journal = MetricsLog(Path(sys.argv[1]), 0)
 step = 0
 while True:
     step += 1
