@@ -27,9 +27,9 @@ def test_ranges_and_lists() -> None:
         "objective.w_c": None,
     }
     assert read(given, ["seed=3"]) == {
-        "train.lr": Range(1e-5, 1, log=True, whole=False),
-        "lora.rank": Range(2, 8, log=False, whole=True),
-        "lora.alpha": Range(1, 8.5, log=False, whole=False),
+        "train.lr": Range(1e-5, 1, log=True, integer=False),
+        "lora.rank": Range(2, 8, log=False, integer=True),
+        "lora.alpha": Range(1, 8.5, log=False, integer=False),
         "data.pairs": ChoiceSet((4, None)),
         "objective.form": ChoiceSet(("official", "triplet")),
     }
@@ -59,9 +59,9 @@ def test_ranges_and_lists() -> None:
         ("lora.rank", {"low": 1.5, "high": 3}, "low=1.5; expected whole numbers"),
         ("objective.gradient", {"low": 1, "high": 2}, "is no number"),
         ("data.random_flip", {"low": 0, "high": 1}, "is no number"),
-        ("objective.form", ["official", "triple"], "triple is none of its values: official, triplet."),
+        ("objective.form", ["official", "triple"], "triple is not one of its values: official, triplet."),
         ("objective.distance", ["toy", "lpips"], "lpips; expected one of toy, dreamsim"),
-        ("lora.rank", [4, "many"], "many is none of its values."),
+        ("lora.rank", [4, "many"], "many is not one of its values."),
         ("lora.rank", [4, 4], "expected two values or more"),
         ("lora.rank", [], "expected two values or more"),
     ],

@@ -19,8 +19,8 @@ from scoft_hpc.launch.search.sampler import propose
 from scoft_hpc.launch.search.trials import Trial
 
 SPACE: Space = {
-    "train.lr": Range(1e-5, 1e-1, log=True, whole=False),
-    "lora.rank": Range(2, 64, log=False, whole=True),
+    "train.lr": Range(1e-5, 1e-1, log=True, integer=False),
+    "lora.rank": Range(2, 64, log=False, integer=True),
     "lora.targets": ChoiceSet((["to_q"], ["to_k", "to_v"])),
 }
 
@@ -61,7 +61,7 @@ def test_every_value_is_of_the_space_and_of_few_digits() -> None:
 
 @pytest.mark.parametrize("lower", [True, False])
 def test_it_learns_where_the_good_values_are(lower: bool) -> None:
-    space: Space = {"train.lr": Range(1e-5, 1e-1, log=True, whole=False)}
+    space: Space = {"train.lr": Range(1e-5, 1e-1, log=True, integer=False)}
 
     def miss(values: dict[str, Any]) -> float:
         """How many orders of magnitude from 1e-3."""

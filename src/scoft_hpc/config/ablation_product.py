@@ -23,21 +23,21 @@ LIST = re.compile(r"ablation=\[(.*)\]")
 OVERRIDE = "override /ablation"
 
 
-def merge_ablation_lists(words: Sequence[str], folder: Path) -> list[str]:
-    """The words with a list of ablations, theirs or that of the named study they choose, as one option of the group.
+def merge_ablation_lists(overrides: Sequence[str], folder: Path) -> list[str]:
+    """The overrides with a list of ablations, their own or the chosen named study's, as one option of the group.
 
     Raises:
         ConfigError: if the ablations cannot be multiplied.
     """
-    keys = [word.partition("=")[0] for word in words]
-    studies = [word.partition("=")[2] for word in words if word.startswith("sweep=")]
-    found = [
-        f"ablation={_option(_names(listed[1]), folder)}" if (listed := LIST.fullmatch(word)) else word
-        for word in words
+    keys = [override.partition("=")[0] for override in overrides]
+    studies = [override.partition("=")[2] for override in overrides if override.startswith("sweep=")]
+    merged = [
+        f"ablation={_option(_names(listed[1]), folder)}" if (listed := LIST.fullmatch(override)) else override
+        for override in overrides
     ]
     if studies and "ablation" not in keys and (names := _of_study(folder / "sweep" / f"{studies[0]}.yaml")):
-        found.append(f"ablation={_option(names, folder)}")
-    return found
+        merged.append(f"ablation={_option(names, folder)}")
+    return merged
 
 
 def product(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -58,8 +58,8 @@ def product(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
                     f"{_where(when[axis])} in another of them. They cannot be multiplied; write an ablation of "
                     f"your own that says when."
                 )
-            had = axes.setdefault(axis, [])
-            had += [value for value in values if value not in had]
+            known = axes.setdefault(axis, [])
+            known += [value for value in values if value not in known]
     if faults:
         raise ConfigError.from_messages(faults)
     return {
@@ -86,7 +86,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _of_study(path: Path) -> tuple[str, ...]:
-    """The ablations that a named study multiplies; none if it has one or is not there."""
+    """The ablations that a named study multiplies; none if it has one, or does not exist."""
     if not path.is_file():
         return ()
     for entry in yaml.safe_load(path.read_text()).get("defaults", []):

@@ -1,6 +1,6 @@
-"""The one door to Hydra: command-line words in, frozen configs out.
+"""The only module that calls Hydra: overrides of a command line in, frozen configs out.
 
-Hydra composes and nothing more: no working directory is changed, no folder made, no job sent by it. Its
+Hydra composes and nothing more: it changes no working directory, creates no folder and submits no job. Its
 flags (`--help`, `--cfg job`, `--info`, `--shell-completion`, `--multirun` …) go to Hydra itself and behave as
 its users expect.
 """
@@ -36,7 +36,7 @@ from scoft_hpc.study.stored_config import located, output_of, stored
 
 Config = TypeVar("Config", bound=RunConfig)
 PLAIN = re.compile(r"(?!(?i:y|n|yes|no|on|off|true|false|null|nan|inf)$)[A-Za-z_/][\w./-]*")
-"""Words that YAML reads as words in all its versions; any other is quoted."""
+"""Strings that every version of YAML reads as strings without quotes; others are quoted."""
 
 SCHEMAS: dict[str, type[RunConfig]] = {
     "train": RunConfig,
@@ -70,7 +70,7 @@ def config_folder() -> Path:
 
 
 Task = Callable[[Any, Sequence[str]], int]
-"""What a command does with its config and the words that it was composed from; returns the exit code."""
+"""What a command does with its config and the overrides that it was composed from; returns the exit code."""
 
 
 def command(name: str, task: Task, argv: Sequence[str] | None = None) -> int:
@@ -79,12 +79,12 @@ def command(name: str, task: Task, argv: Sequence[str] | None = None) -> int:
     A user error is printed as a message, never as a traceback, and a closed pipe ends the command quietly.
 
     Args:
-        argv: None stands for the words of this process.
+        argv: None: those of this process.
     """
-    words = sys.argv[1:] if argv is None else list(argv)
-    if any(word.startswith("-") for word in words):
-        return report_errors(lambda: _hydra_main(name, task, words))
-    return report_errors(lambda: task(compose(name, words), words))
+    overrides = sys.argv[1:] if argv is None else list(argv)
+    if any(text.startswith("-") for text in overrides):
+        return report_errors(lambda: _hydra_main(name, task, overrides))
+    return report_errors(lambda: task(compose(name, overrides), overrides))
 
 
 def compose(name: str, overrides: Sequence[str], settings: Mapping[str, Any] = MappingProxyType({})) -> Any:
@@ -95,22 +95,19 @@ def compose(name: str, overrides: Sequence[str], settings: Mapping[str, Any] = M
     Raises:
         ConfigError: naming every override that does not fit, each with the options there are.
     """
-    schema, own = SCHEMAS[name], groups(name)
-    given = {
-        key: override_errors.quote_override(schema, f"{key}={to_override(value)}")
-        for key, value in settings.items()
-    }
-    words = [override_errors.quote_override(schema, word) for word in overrides]
-    if faults := override_errors.faults(schema, own, [*words, *given.values()]):
+    schema, options_of = SCHEMAS[name], groups(name)
+    quote = functools.partial(override_errors.quote_override, schema)
+    given = {key: quote(f"{key}={to_override(value)}") for key, value in settings.items()}
+    quoted = [quote(text) for text in overrides]
+    if faults := override_errors.faults(schema, options_of, [*quoted, *given.values()]):
         raise ConfigError.from_messages(faults)
-    words += [word for key, word in given.items() if key in own]
+    quoted += [text for key, text in given.items() if key in options_of]
     try:
-        node = _composed(
-            name, tuple(ablation_product.merge_ablation_lists(words, config_folder())), config_folder()
-        )
-        if beside := {key: value for key, value in settings.items() if key not in own}:
+        merged = ablation_product.merge_ablation_lists(quoted, config_folder())
+        node = _composed(name, tuple(merged), config_folder())
+        if plain_settings := {key: value for key, value in settings.items() if key not in options_of}:
             node = copy.deepcopy(node)
-        for key, value in beside.items():  # as Hydra's own overrides do
+        for key, value in plain_settings.items():  # as Hydra's own overrides do
             OmegaConf.update(node, key, value, merge=True, force_add=given[key].startswith("++"))
         return to_config(node, schema)
     except (HydraException, OmegaConfBaseException) as error:
@@ -118,11 +115,11 @@ def compose(name: str, overrides: Sequence[str], settings: Mapping[str, Any] = M
 
 
 @functools.lru_cache(maxsize=16)
-def _composed(name: str, words: tuple[str, ...], folder: Path) -> DictConfig:
-    """What Hydra makes of the words. It is shared, and not to be changed."""
+def _composed(name: str, overrides: tuple[str, ...], folder: Path) -> DictConfig:
+    """The node that Hydra composes. It is shared: do not change it."""
     _register()
     with hydra.initialize_config_dir(str(folder), version_base="1.3"):
-        return hydra.compose(name, overrides=list(words))
+        return hydra.compose(name, overrides=list(overrides))
 
 
 def to_config(node: DictConfig, schema: type[Config]) -> Config:
@@ -133,10 +130,10 @@ def to_config(node: DictConfig, schema: type[Config]) -> Config:
             environment or names a class to build: none of these may reach a run's files.
     """
     raw = OmegaConf.to_yaml(node, resolve=False)
-    for word in ("${", "_target_"):
-        if word in raw:
+    for syntax in ("${", "_target_"):
+        if syntax in raw:
             raise ConfigError(
-                f"`{word}` found in the config; settings are plain values here. "
+                f"`{syntax}` found in the config; settings are plain values here. "
                 f"Let the shell expand variables instead: key=$NAME."
             )
     try:
@@ -205,7 +202,7 @@ def groups(name: str) -> dict[str, list[str]]:
     return {key: options(key) for key in chosen if not key.startswith("override ")}
 
 
-def _hydra_main(name: str, task: Task, words: Sequence[str]) -> int:
+def _hydra_main(name: str, task: Task, overrides: Sequence[str]) -> int:
     """Let Hydra do what its flags ask; with --multirun `task` runs once for each combination."""
     codes = [0]
 
@@ -213,29 +210,27 @@ def _hydra_main(name: str, task: Task, words: Sequence[str]) -> int:
         try:
             OmegaConf.set_struct(node, False)
             node.pop("hydra", None)
-            codes.append(task(to_config(node, schema), words))
+            codes.append(task(to_config(node, schema), overrides))
         except ScoftError as error:
             print_error(error)
             codes.append(error.exit_code)
 
     schema = SCHEMAS[name]
-    faults = override_errors.flag_style_overrides(schema, words)
-    if not any(word in ("-sc", "--shell-completion") for word in words):
+    faults = override_errors.flag_style_overrides(schema, overrides)
+    if not any(text in ("-sc", "--shell-completion") for text in overrides):
         faults += override_errors.unknown_names(
-            schema, groups(name), [word for word in words if not word.startswith("-")]
+            schema, groups(name), [text for text in overrides if not text.startswith("-")]
         )
     if faults:
         raise ConfigError.from_messages(faults)
-    if "COMP_LINE" in os.environ:  # the line to complete: Hydra takes only its first word for the program
+    if "COMP_LINE" in os.environ:  # the line to complete: Hydra takes only its first part for the program
         os.environ["COMP_LINE"] = re.sub(LAUNCHER, "program ", os.environ["COMP_LINE"])
     _register()
-    own = ablation_product.merge_ablation_lists(
-        [override_errors.quote_override(schema, word) for word in words], config_folder()
-    )
-    called = (
-        sys.argv[0] if sys.argv[0].endswith(f"{name}.py") else f"scoft-hpc {name}"
-    )  # Hydra names it in its texts
-    before, sys.argv = sys.argv, [called, *own]
+    quoted = [override_errors.quote_override(schema, text) for text in overrides]
+    arguments = ablation_product.merge_ablation_lists(quoted, config_folder())
+    # Hydra's texts name the program.
+    program = sys.argv[0] if sys.argv[0].endswith(f"{name}.py") else f"scoft-hpc {name}"
+    before, sys.argv = sys.argv, [program, *arguments]
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=name)(run)()
     finally:
@@ -245,7 +240,7 @@ def _hydra_main(name: str, task: Task, words: Sequence[str]) -> int:
 
 @functools.cache
 def _empty(schema: Hashable) -> DictConfig:
-    """The schema's node, for merging only: it is not to be changed."""
+    """The schema's node, for merging only: do not change it."""
     return nodes.structured(cast(type[Any], schema))
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with the words of a command line: found before Hydra composes, told in sentences."""
+"""Error messages for invalid Hydra overrides, found before Hydra composes the config."""
 
 from __future__ import annotations
 
@@ -33,92 +33,92 @@ KINDS: dict[Any, str] = {
 }
 
 
-def faults(schema: type[RunConfig], groups: Groups, words: Sequence[str]) -> list[str]:
-    """Every fault of every word, each with what was expected and what to write instead."""
-    found = []
+def faults(schema: type[RunConfig], groups: Groups, overrides: Sequence[str]) -> list[str]:
+    """The faults of all overrides, each with what was expected and what to write instead."""
+    messages = []
     given: dict[str, str] = {}
-    for word in words:
-        if "=" not in word.lstrip("=") and not word.startswith("~"):
-            found.append(_missing_value(schema, word))
+    for text in overrides:
+        if "=" not in text.lstrip("=") and not text.startswith("~"):
+            messages.append(_missing_value(schema, text))
             continue
         try:
-            override = OverridesParser.create().parse_override(word)
+            override = OverridesParser.create().parse_override(text)
         except HydraException as error:
-            key, _, value = word.partition("=")
+            key, _, value = text.partition("=")
             reason = str(error).strip().splitlines()[0]
-            found.append(
-                f"`{word}` cannot be read ({reason}); a value with signs or spaces needs quotes in quotes: "
+            messages.append(
+                f"`{text}` cannot be read ({reason}); a value with signs or spaces needs quotes in quotes: "
                 f"'{key}=\"{value}\"'."
             )
             continue
-        found += [f"`{_as_typed(schema, word)}`: {fault}" for fault in _faults(schema, groups, override)]
+        messages += [f"`{_as_typed(schema, text)}`: {fault}" for fault in _faults(schema, groups, override)]
         key = override.key_or_group
         if key in given:
-            found.append(f"`{given[key]}` and `{word}`: `{key}` is given twice; give it once.")
-        given[key] = word
-    return found
+            messages.append(f"`{given[key]}` and `{text}`: `{key}` is given twice; give it once.")
+        given[key] = text
+    return messages
 
 
-def unknown_names(schema: type[RunConfig], groups: Groups, words: Sequence[str]) -> list[str]:
-    """The faults of names alone, for words that go to Hydra's own command line."""
+def unknown_names(schema: type[RunConfig], groups: Groups, overrides: Sequence[str]) -> list[str]:
+    """The faults of the names alone, for overrides that Hydra's own command line parses."""
     names = settings(schema)
-    keys = {word: word.lstrip("+~").partition("=")[0] for word in words if "=" in word}
+    keys = {text: text.lstrip("+~").partition("=")[0] for text in overrides if "=" in text}
     return [
-        f"`{word}`: there is no setting `{key}`{_suggestion(schema, key)}"
-        for word, key in keys.items()
+        f"`{text}`: there is no setting `{key}`{_suggestion(schema, key)}"
+        for text, key in keys.items()
         if not (key in names or key in groups or _is_free(names, key) or _is_hydras(key))
     ]
 
 
-def quote_override(schema: type[RunConfig], word: str) -> str:
-    """The word as Hydra can read it: an ablation's axis with ++ before it, such as ~/data in quotes."""
-    key, _, value = word.partition("=")
+def quote_override(schema: type[RunConfig], text: str) -> str:
+    """The override as Hydra can parse it: with `++` for an axis of an ablation, a value such as ~/data quoted."""
+    key, _, value = text.partition("=")
     names = settings(schema)
     if typing.get_origin(names.get(key)) is dict or _is_free(names, key):
-        return f"++{word}"
+        return f"++{text}"
     hint = names.get(key)
-    takes_words = hint is Any or hint is str or str in typing.get_args(hint)
-    if not takes_words or not value or value[0] in "[{'\"" or "${" in value:
-        return word
+    is_text = hint is Any or hint is str or str in typing.get_args(hint)
+    if not is_text or not value or value[0] in "[{'\"" or "${" in value:
+        return text
     try:
-        OverridesParser.create().parse_override(word)
+        OverridesParser.create().parse_override(text)
     except HydraException:
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'{key}="{escaped}"'
-    return word
+    return text
 
 
-def _as_typed(schema: type[RunConfig], word: str) -> str:
-    """The word without what `readable` has put before it."""
-    bare = word.removeprefix("++")
-    return bare if quote_override(schema, bare) == word else word
+def _as_typed(schema: type[RunConfig], text: str) -> str:
+    """The text without what `readable` has put before it."""
+    bare = text.removeprefix("++")
+    return bare if quote_override(schema, bare) == text else text
 
 
-def flag_style_overrides(schema: type[RunConfig], words: Sequence[str]) -> list[str]:
+def flag_style_overrides(schema: type[RunConfig], overrides: Sequence[str]) -> list[str]:
     """Settings written as flags, such as `--culture=korea`."""
     names = settings(schema)
-    keys = {word: word.lstrip("-").partition("=")[0] for word in words if word.startswith("--")}
-    return [f"`{word}`: settings have no dashes; write {k}=VALUE." for word, k in keys.items() if k in names]
+    keys = {text: text.lstrip("-").partition("=")[0] for text in overrides if text.startswith("--")}
+    return [f"`{text}`: settings have no dashes; write {k}=VALUE." for text, k in keys.items() if k in names]
 
 
 def _faults(schema: type[RunConfig], groups: Groups, override: Override) -> Iterator[str]:
-    """What is wrong with one word that Hydra's grammar can read."""
-    key, names, word = override.key_or_group, settings(schema), override.input_line or ""
+    """The faults of one override that Hydra's grammar can parse."""
+    key, names, text = override.key_or_group, settings(schema), override.input_line or ""
     if _is_hydras(key):
         yield "Hydra's own settings are fixed here: no folders, no logs. Flags such as --cfg job do work."
     elif override.package or (key not in names and key not in groups and not _is_free(names, key)):
         yield f"there is no setting `{key}`{_suggestion(schema, key)}"
     elif override.is_delete():
-        yield "a setting cannot be taken away; give it a value."
-    elif "${" in word:
+        yield "a setting cannot be deleted; give it a value."
+    elif "${" in text:
         yield "a value cannot refer to another or to the environment; let the shell expand it: key=$NAME."
     elif override.is_sweep_override():
-        yield f"several values; expected {_expected_single(groups, key, names.get(key), word)}."
+        yield f"several values; expected {_expected_single(groups, key, names.get(key), text)}."
     elif key in groups:
         value = override.value()
-        for one in value if key in MULTI_SELECT_GROUPS and isinstance(value, list) and value else [value]:
-            if not isinstance(one, str) or one not in groups[key]:
-                yield f"{key} is one of {_options(groups[key], one)}"
+        for name in value if key in MULTI_SELECT_GROUPS and isinstance(value, list) and value else [value]:
+            if not isinstance(name, str) or name not in groups[key]:
+                yield f"{key} is one of {_options(groups[key], name)}"
     elif not accepts(hint := _hint(names, key), override.value()):
         yield f"expected {_expected(key, hint, override.value())}"
 
@@ -146,19 +146,19 @@ def _is_hydras(key: str) -> bool:
     return key == "hydra" or key.startswith(("hydra.", "hydra/"))
 
 
-def _missing_value(schema: type[RunConfig], word: str) -> str:
-    if word in settings(schema):
-        return f"`{word}` has no value; write {word}=VALUE."
-    return f"`{word}` is not a setting: these are written key=value{_suggestion(schema, word)}"
+def _missing_value(schema: type[RunConfig], text: str) -> str:
+    if text in settings(schema):
+        return f"`{text}` has no value; write {text}=VALUE."
+    return f"`{text}` is not a setting: these are written key=value{_suggestion(schema, text)}"
 
 
-def _expected_single(groups: Groups, key: str, hint: Any, word: str) -> str:
+def _expected_single(groups: Groups, key: str, hint: Any, text: str) -> str:
     if key in MULTI_SELECT_GROUPS:
-        return f"one of {', '.join(groups[key])}, or several in brackets and quotes, '{key}=[{word.partition('=')[2]}]'"
+        return f"one of {', '.join(groups[key])}, or several in brackets and quotes, '{key}=[{text.partition('=')[2]}]'"
     if key in groups:
         return f"one of {', '.join(groups[key])}, or --multirun to run one after the other"
     if hint is Any or typing.get_origin(hint) is tuple or hint is None:
-        return f"a list in brackets and quotes, '{key}=[{word.partition('=')[2]}]'"
+        return f"a list in brackets and quotes, '{key}=[{text.partition('=')[2]}]'"
     return (
         "one, or --multirun to run one after the other; the sweep command takes lists of cultures and seeds"
     )
@@ -166,8 +166,8 @@ def _expected_single(groups: Groups, key: str, hint: Any, word: str) -> str:
 
 def _expected(key: str, hint: Any, value: Any) -> str:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        some = [_expected(key, arg, value) for arg in typing.get_args(hint) if arg is not type(None)]
-        return " or ".join(text.rstrip(".") for text in some) + ", or null."
+        alternatives = [_expected(key, arg, value) for arg in typing.get_args(hint) if arg is not type(None)]
+        return " or ".join(text.rstrip(".") for text in alternatives) + ", or null."
     if isinstance(hint, type) and issubclass(hint, Enum):
         return f"one of {_options([member.name for member in hint], value)}"
     if dataclasses.is_dataclass(hint):
@@ -201,4 +201,4 @@ def _suggestion(schema: type[RunConfig], key: str) -> str:
     if not near:
         like = difflib.get_close_matches(last, below.values(), n=1)
         near = [name for name in names if below[name] in like]
-    return f"; did you mean {' or '.join(near[:3])}?" if near else "; `--cfg job` prints all there are."
+    return f"; did you mean {' or '.join(near[:3])}?" if near else "; `--cfg job` prints all settings."

@@ -1,4 +1,4 @@
-"""What a search may try: `tune.space`, read and checked, all faults at once."""
+"""The search space `tune.space`: read and checked, all faults reported at once."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from scoft_hpc.config.setting import lineage
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.text import did_you_mean
 
-FORM = "{low: …, high: …, log: true}, or a list of values"
+SYNTAX = "{low: …, high: …, log: true}, or a list of values"
 KEYS = {"low", "high", "log"}
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, both included; `log`: small and large ones alike. `whole`: integers only."""
+    """Numbers from `low` to `high`, both included; `log`: small and large ones alike. `integer`: whole numbers only."""
 
     low: float
     high: float
     log: bool
-    whole: bool
+    integer: bool
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class ChoiceSet:
 Space = dict[str, Range | ChoiceSet]
 
 
-def read(given: Mapping[str, Any], words: Sequence[str]) -> Space:
-    """The space that `given` describes; `words` are the command line's, whose settings are not searched.
+def read(given: Mapping[str, Any], overrides: Sequence[str]) -> Space:
+    """The space that `given` describes; the settings of the command line's `overrides` are not searched.
 
     Raises:
         ConfigError: with every fault of every entry.
     """
     searched = {name: entry for name, entry in given.items() if entry is not None}
     faults = [fault for name, entry in searched.items() for fault in _faults(name, entry)]
-    fixed = {word.lstrip("+").partition("=")[0]: word for word in words}
+    fixed = {text.lstrip("+").partition("=")[0]: text for text in overrides}
     faults += [
         f"`{fixed[name]}`: tune.space searches {name}; leave out one of the two (tune.space={{{name}: null}})."
         for name in searched
@@ -63,8 +63,8 @@ def read(given: Mapping[str, Any], words: Sequence[str]) -> Space:
 def _part(name: str, entry: Any) -> Range | ChoiceSet:
     if isinstance(entry, list):
         return ChoiceSet(tuple(entry))
-    whole = int in _kinds(name)
-    return Range(entry["low"], entry["high"], entry.get("log", False), whole)
+    integer = int in _kinds(name)
+    return Range(entry["low"], entry["high"], entry.get("log", False), integer)
 
 
 def _faults(name: str, entry: Any) -> Iterator[str]:
@@ -83,7 +83,7 @@ def _faults(name: str, entry: Any) -> Iterator[str]:
     elif isinstance(entry, list):
         yield from _choice_faults(where, name, entry)
     else:
-        yield f"{where}: {entry}; expected {FORM}."
+        yield f"{where}: {entry}; expected {SYNTAX}."
 
 
 def _range_faults(where: str, name: str, entry: dict[str, Any]) -> Iterator[str]:
@@ -92,13 +92,13 @@ def _range_faults(where: str, name: str, entry: dict[str, Any]) -> Iterator[str]
         yield f"{where} is no number, so it has no low and high; expected a list of values."
         return
     if unknown := sorted(set(entry) - KEYS):
-        yield f"{where}: there is no {', '.join(unknown)}; expected {FORM}."
+        yield f"{where}: there is no {', '.join(unknown)}; expected {SYNTAX}."
     if not isinstance(entry.get("log", False), bool):
         yield f"{where}: log={entry['log']}; expected true or false."
     wrong = [f"{key}={value}" for key, value in ends.items() if not _is_number(value, kinds)]
     if wrong:
         kind = "whole numbers" if int in kinds else "numbers"
-        yield f"{where}: {', '.join(wrong)}; expected {kind}, as {FORM}."
+        yield f"{where}: {', '.join(wrong)}; expected {kind}, as {SYNTAX}."
         return
     low, high = entry["low"], entry["high"]
     if low >= high:
@@ -117,7 +117,7 @@ def _choice_faults(where: str, name: str, entry: list[Any]) -> Iterator[str]:
     for value in entry:
         if not accepts(hint, value):
             names = [member.name for kind in _kinds(name) if issubclass(kind, Enum) for member in kind]
-            yield f"{where}: {value} is none of its values{': ' * bool(names)}{', '.join(names)}."
+            yield f"{where}: {value} is not one of its values{': ' * bool(names)}{', '.join(names)}."
         elif expected := validation.range_error(name, value):
             yield f"{where}: {value}; expected {expected}."
 

@@ -1,4 +1,4 @@
-"""Values that have the right type and make no sense, alone or together: told all at once, before anything runs."""
+"""Values of the right type that make no sense, alone or together: all reported at once, before anything runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAUNCH_RULES = {name: rule for name, rule in rules(SweepConfig).items() if name 
 
 
 def range_error(name: str, value: Any) -> str | None:
-    """What the setting must be in words, if it cannot have this value of its type."""
+    """The expected range of the setting, if the value is outside of it; otherwise None."""
     rule = RULES.get(name)
     return rule.expected if rule and value is not None and not rule.holds(value) else None
 
@@ -56,20 +56,20 @@ def require_valid(configs: Iterable[RunConfig]) -> None:
 
 
 def require_writable(output: str | Path) -> None:
-    """Raise ConfigError unless a file can be written below `output`: one is, and is removed again.
+    """Raise ConfigError unless a file can be written below `output`: a test file is written and removed.
 
-    A folder that does not exist is not made; then its nearest existing parent is tried.
+    The folder is not created: if it does not exist, its nearest existing parent is tested.
     """
     output = Path(output).expanduser().absolute()
     nearest = next(path for path in (output, *output.parents) if path.exists())
     try:
         with tempfile.NamedTemporaryFile(dir=nearest, prefix=".", suffix=".tmp") as probe:
-            probe.write(b"written to see whether it can be")
+            probe.write(b"write test")
     except OSError as error:
         where = "" if nearest == output else f" (of this path, {nearest} exists)"
         raise ConfigError(
             f"output={output} cannot be written to: {error.strerror}{where}. "
-            f"Expected a folder that is yours, with room in it; choose one with output=DIR."
+            f"Expected a writable folder with free space; choose one with output=DIR."
         ) from None
 
 
@@ -83,7 +83,7 @@ def _ranges(config: RunConfig, checked: Mapping[str, Rule]) -> Iterator[str]:
 def _combinations(config: RunConfig) -> Iterator[str]:
     train, data = config.train, config.data
     if data.name == "folder" and not data.root:
-        yield "data=folder needs the folder that the cultures lie in: add data.root=DIR."
+        yield "data=folder needs the folder that holds the cultures: add data.root=DIR."
     if data.name == "toy" and data.root and not data.digest:  # the plan fills in both
         yield f"data.root={data.root} is not used by data=toy, which renders its own; add data=folder."
     if config.wandb.live and config.wandb.mode is not WandbMode.online:

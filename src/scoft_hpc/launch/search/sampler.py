@@ -108,7 +108,7 @@ def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribut
     for name, part in space.items():
         if isinstance(part, ChoiceSet):
             found[name] = kinds.CategoricalDistribution([to_override(value) for value in part.values])
-        elif part.whole:
+        elif part.integer:
             found[name] = kinds.IntDistribution(int(part.low), int(part.high), log=part.log)
         else:
             found[name] = kinds.FloatDistribution(part.low, part.high, log=part.log)
@@ -119,7 +119,7 @@ def _value(part: Range | ChoiceSet, param: Any) -> Any:
     """The setting's value for what Optuna says."""
     if isinstance(part, ChoiceSet):
         return next(value for value in part.values if to_override(value) == param)
-    return param if part.whole else min(max(float(f"{param:.{DIGITS}g}"), part.low), part.high)
+    return param if part.integer else min(max(float(f"{param:.{DIGITS}g}"), part.low), part.high)
 
 
 def _param(part: Range | ChoiceSet, value: Any) -> Any:
