@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scoft_hpc.results.tracking import overall, spearman, within
+from scoft_hpc.results.metric_validity import overall, spearman, within
 
 VARIANTS = np.array([0.0, 1.0, 1.2, 1.7, 2.0])
 """The truth of each variant, in the mean."""

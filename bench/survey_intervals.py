@@ -16,9 +16,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from scoft_hpc.human_eval.analysis import agreement, comparison, rates, worths
+from scoft_hpc.human_eval.analysis import agreement, plackett_luce, sign_flip, win_rates
+from scoft_hpc.human_eval.analysis.bootstrap import Resamples, resample, t_interval
 from scoft_hpc.human_eval.analysis.rankings import Rankings, mean_ranks_of
-from scoft_hpc.human_eval.analysis.resampling import Resamples, resample, spread
 from scoft_hpc.results.inference import LEVEL, t_test
 
 Array = NDArray[np.float64]
@@ -108,8 +108,8 @@ def truth(of: Population) -> Truth:
     """What the analysis says of a crowd."""
     crowd = draw(of, np.random.default_rng(1), (CROWD,))
     once = Resamples(np.ones((1, CROWD)), 0)
-    found = worths.worths(crowd, once)
-    win = rates.rate(rates.wins(crowd, "base"), crowd.strata, once).value
+    found = plackett_luce.estimate_worths(crowd, once)
+    win = win_rates.estimate_rate(win_rates.count_wins(crowd, "base"), crowd.strata, once).value
     few = [agreement.agreement(draw(of, np.random.default_rng(k), (60,))) for k in range(20)]
     return Truth(found.worth, found.first, win, float(np.mean([one.alpha for one in few if one is not None])))
 
@@ -125,10 +125,10 @@ def covered(of: Population, sizes: Sequence[int], surveys: int) -> dict[str, flo
     for survey in range(surveys):
         found = draw(of, rng, sizes)
         resamples = resample(found.strata, rng, 300)
-        one = worths.worths(found, resamples)
+        one = plackett_luce.estimate_worths(found, resamples)
         count("worth", one.worth_low, one.worth_high, true.worth)
         count("first", one.first_low, one.first_high, true.first)
-        win = rates.rate(rates.wins(found, "base"), found.strata, resamples)
+        win = win_rates.estimate_rate(win_rates.count_wins(found, "base"), found.strata, resamples)
         count("win", win.low[1:], win.high[1:], true.win[1:])
         count("worth, t alone", *alone(found, resamples), true.worth)
         count("worth, percentiles", *percentiles(found, rng), true.worth)
@@ -140,15 +140,15 @@ def covered(of: Population, sizes: Sequence[int], surveys: int) -> dict[str, flo
 
 def alone(found: Rankings, resamples: Resamples) -> tuple[Array, Array]:
     """Student's t of the resamples of worths, however small their deviation."""
-    counted = worths.counts(found)
-    drawn = worths.fit(resamples.weights @ counted.chosen, resamples.weights @ counted.sets)
-    value = worths.fit(counted.chosen.sum(0, keepdims=True), counted.sets.sum(0, keepdims=True))[0]
-    return spread(value, drawn, np.zeros_like(value), resamples.freedom)
+    counted = plackett_luce.count_choices(found)
+    drawn = plackett_luce.fit(resamples.weights @ counted.chosen, resamples.weights @ counted.sets)
+    value = plackett_luce.fit(counted.chosen.sum(0, keepdims=True), counted.sets.sum(0, keepdims=True))[0]
+    return t_interval(value, drawn, np.zeros_like(value), resamples.dof)
 
 
 def percentiles(found: Rankings, rng: np.random.Generator) -> tuple[Array, Array]:
     """Those of worths of as many raters drawn again: the plain bootstrap of clusters."""
-    counted = worths.counts(found)
+    counted = plackett_luce.count_choices(found)
     strata = found.strata
     weights = np.zeros((300, len(strata)))
     for stratum in np.unique(strata):
@@ -156,7 +156,7 @@ def percentiles(found: Rankings, rng: np.random.Generator) -> tuple[Array, Array
         n = len(members)
         weights[:, members] = rng.multinomial(n, np.full(n, 1 / n), size=len(weights))
     low, high = np.quantile(
-        worths.fit(weights @ counted.chosen, weights @ counted.sets), [0.025, 0.975], axis=0
+        plackett_luce.fit(weights @ counted.chosen, weights @ counted.sets), [0.025, 0.975], axis=0
     )
     return low, high
 
@@ -167,9 +167,9 @@ def false_positives(of: Population, sizes: Sequence[int], surveys: int) -> tuple
     flips, t = [], []
     for _ in range(surveys):
         found = draw(of, rng, sizes)
-        tally = rates.wins(found, "base")
-        flips.append(comparison.sign_flip(tally, found.strata, rng, 2000)[1:])
-        net = (2 * tally.won - tally.of)[:, 1:].T
+        tally = win_rates.count_wins(found, "base")
+        flips.append(sign_flip.sign_flip(tally, found.strata, rng, 2000)[1:])
+        net = (2 * tally.won - tally.total)[:, 1:].T
         with np.errstate(divide="ignore", invalid="ignore"):
             t.append(t_test(net))
     return float(np.mean(np.array(flips) <= LEVEL)), float(np.mean(np.array(t) <= LEVEL))

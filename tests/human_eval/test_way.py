@@ -15,7 +15,7 @@ from playwright.sync_api import Page, Playwright, sync_playwright
 from browsers import ARGUMENTS, program
 from human_eval.serving import Served
 from results.conftest import Maker
-from scoft_hpc.results import people
+from scoft_hpc.results import survey_results
 
 QUESTIONS = 4
 PATIENCE = 120_000
@@ -126,7 +126,7 @@ def test_two_people_one_killed_half_way(study: Maker, tmp_path: Path) -> None:
     finally:
         server.kill()
     assert "Representation of the culture" in survey(study, "results")
-    found = people.read(study.folder.survey, [])
+    found = survey_results.read(study.folder.survey, [])
     assert found is not None
     assert (found.raters, found.analysed, found.consistency) == (2, 2, (1.0, 1.0, 1.0))
     assert [found.table(question, "korea").raters for question in found.questions] == [2] * QUESTIONS

@@ -22,7 +22,7 @@ from scoft_hpc.human_eval.analysis.analyse import analyse
 from scoft_hpc.human_eval.demo import simulation
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.inputs.toy import scenes, world
-from scoft_hpc.results import people, study
+from scoft_hpc.results import study, survey_results
 from scoft_hpc.study import atomic, run_status
 from scoft_hpc.study.metrics_log import MetricsLog
 from scoft_hpc.study.paths import RunDir, StudyDir
@@ -240,7 +240,7 @@ def ask(maker: Maker, systems: Sequence[str]) -> None:
     true = simulation.world(systems, read.cultures, [one.name for one in survey.questions])
     raters = simulation.raters(true, quotas, spammers=1)
     people_of, said = simulation.survey_of(true, raters, pages=4, pool=4)
-    people.write(maker.folder.survey.results, analyse(survey, people_of, said, read, drawn))
+    survey_results.write(maker.folder.survey.results, analyse(survey, people_of, said, read, drawn))
 
 
 def _rng(config: RunConfig, purpose: str) -> np.random.Generator:

@@ -120,8 +120,10 @@ def test_a_forest_keeps_every_mean_inside_and_says_where_it_is_cut(found: Findin
 
 def test_a_forest_of_a_study_without_a_second_variant(make: Any) -> None:
     maker = make(variants=("base",)).finish()
-    alone = findings(study.read(maker.folder))
-    assert all(forest(alone, measure, "base") is None for measure in alone.measures)
+    consistency_summary = findings(study.read(maker.folder))
+    assert all(
+        forest(consistency_summary, measure, "base") is None for measure in consistency_summary.measures
+    )
 
 
 def test_heat_is_darker_the_better(found: Findings) -> None:

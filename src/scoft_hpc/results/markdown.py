@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from scoft_hpc.config.metrics import MetricSpec
-from scoft_hpc.results import people, wording
+from scoft_hpc.results import survey_labels, survey_results
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.formats import number, p_value, signed
 from scoft_hpc.results.inference import Comparison
-from scoft_hpc.results.people import People
-from scoft_hpc.results.report import voices
+from scoft_hpc.results.report import survey
 from scoft_hpc.results.statistics import Estimate
 from scoft_hpc.results.study import Study
+from scoft_hpc.results.survey_results import SurveyResults
 from scoft_hpc.study import costs
 from scoft_hpc.study.atomic import write_text
 from scoft_hpc.study.run_status import Status
@@ -30,8 +30,8 @@ def write(path: Path, found: Findings) -> None:
 
 def render(found: Findings) -> str:
     sections = [_head(found.study), _headline(found), *(_against(found, r) for r in found.references)]
-    if found.study.people is not None:
-        sections += [_people(found.study.people), _people_by_culture(found.study.people)]
+    if found.study.survey_results is not None:
+        sections += [_people(found.study.survey_results), _people_by_culture(found.study.survey_results)]
     sections += [_by_culture(found), _failures(found.study), _made(found.study), _meanings(found)]
     return "\n\n".join("\n".join(lines) for section in sections if (lines := list(section))) + "\n"
 
@@ -112,31 +112,32 @@ def _comparison(
     yield "–" if needed is None else f"{number(worth, digits)}: {needed.text}"
 
 
-def _people(said: People) -> Iterator[str]:
+def _people(said: SurveyResults) -> Iterator[str]:
     """What raters say of the systems, a table a question."""
     yield "## What people say"
     yield ""
     yield _text(said.primary.sentence)
     yield ""
-    if said.out:
-        yield _text(f"With everybody: {said.primary.everybody_sentence}")
+    if said.n_excluded:
+        yield _text(f"With everybody: {said.primary.sentence_without_exclusions}")
         yield ""
-    if not said.fixed:
+    if not said.preregistered:
         yield "The survey file has changed since the first rater came: what follows from it was not fixed beforehand."
         yield ""
-    yield _text(voices.crowd(said))
-    if told := voices.alone(said):
+    yield _text(survey.panel_summary(said))
+    if told := survey.consistency_summary(said):
         yield ""
         yield _text(told)
     tests = {(one.question, one.system): one for one in said.tests}
     for question in said.questions:
         table = said.table(question)
         yield ""
-        yield f"**{_text(wording.title(question))}**: {wording.raters(table.raters)}, {voices.agreement(table)}"
+        size = f"{survey_labels.raters(table.raters)}, {survey.agreement_text(table)}"
+        yield f"**{_text(survey_labels.question_title(question))}**: {size}"
         yield ""
         head = ["", "mean rank", "worth", "put first", f"beats {_text(said.against)}", "the best", "p, Holm"]
         lines = []
-        for one in table.standings:
+        for one in table.results:
             test = tests.get((question, one.system))
             numbers = [_number(one.worth, signed), _number(one.first), _number(one.wins)]
             main = (question, one.system) == (said.primary.test.question, said.primary.test.system)
@@ -145,25 +146,25 @@ def _people(said: People) -> Iterator[str]:
         yield from _table(head, lines)
 
 
-def _people_by_culture(said: People) -> Iterator[str]:
+def _people_by_culture(said: SurveyResults) -> Iterator[str]:
     question = said.primary.test.question
     if len(said.of(question)) < 2:
         return
-    yield f"**{_text(wording.title(question))}**: mean ranks by culture"
+    yield f"**{_text(survey_labels.question_title(question))}**: mean ranks by culture"
     yield ""
     lines = []
     for table in said.of(question):
-        ranks = {one.system: number(one.rank) for one in table.standings}
+        ranks = {one.system: number(one.rank) for one in table.results}
         cells = [ranks.get(s, "–") for s in said.systems]
-        size = str(table.raters) if ranks else wording.too_few(table.raters)
-        lines.append([_text(table.culture), size, *cells, voices.agreement(table)])
+        size = str(table.raters) if ranks else survey_labels.too_few(table.raters)
+        lines.append([_text(table.culture), size, *cells, survey.agreement_text(table)])
     yield from _table(["culture", "raters", *map(_text, said.systems), "agreement"], lines)
 
 
-def _number(found: people.Number | None, write: Callable[[float], str] = number) -> str:
+def _number(found: survey_results.IntervalEstimate | None, write: Callable[[float], str] = number) -> str:
     if found is None:
         return "–"
-    ends = f" [{number(found.low)}, {number(found.high)}]" if found.told else ""
+    ends = f" [{number(found.low)}, {number(found.high)}]" if found.has_interval else ""
     return write(found.value) + ends
 
 

@@ -16,9 +16,9 @@ from typing import Any
 from scoft_hpc.config.identity import drop_keys, unused
 from scoft_hpc.config.plain import flat, science_fields
 from scoft_hpc.config.schema import RunConfig
-from scoft_hpc.results import curves, people
+from scoft_hpc.results import curves, survey_results
 from scoft_hpc.results.curves import Curve
-from scoft_hpc.results.people import People
+from scoft_hpc.results.survey_results import SurveyResults
 from scoft_hpc.study import costs, metrics_log, plan_file, run_status
 from scoft_hpc.study.costs import Cost
 from scoft_hpc.study.json_files import read_json
@@ -88,7 +88,7 @@ class Study:
     runs: tuple[Run, ...]
     costs: dict[str, Cost]
     notes: tuple[str, ...]
-    people: People | None = None
+    survey_results: SurveyResults | None = None
 
     @property
     def name(self) -> str:
@@ -131,7 +131,7 @@ def read(folder: StudyDir) -> Study:
         _read_run(folder.run(planned.run_id), planned, names[planned.run_id], notes) for planned in plan.runs
     )
     spent = costs.read(folder, notes)
-    said = people.read(folder.survey, notes)
+    said = survey_results.read(folder.survey, notes)
     return Study(folder, plan, runs, spent, tuple(notes), said)
 
 

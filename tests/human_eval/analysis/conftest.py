@@ -14,7 +14,7 @@ from scoft_hpc.human_eval.demo import simulation
 from scoft_hpc.human_eval.demo.simulation import SimulatedRater, World
 from scoft_hpc.human_eval.judgements import Judgement, Participant
 from scoft_hpc.human_eval.survey import QUESTIONS, Survey
-from scoft_hpc.results.people import People
+from scoft_hpc.results.survey_results import SurveyResults
 from surveys import SYSTEMS
 
 CULTURES = ("china", "india", "korea", "mexico", "nigeria")
@@ -30,7 +30,7 @@ class Simulated:
     raters: list[SimulatedRater]
     people: list[Participant]
     said: list[Judgement]
-    found: People
+    found: SurveyResults
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,7 @@ def test_each_rule_leaves_out_whom_it_should() -> None:
     answers += [said(7, page, ranks=None, seconds=0.0) for page in whole]
     people = [person(1), person(2), person(3), person(4), person(5, "other"), person(6), person(7)]
     found = exclude(replace(SURVEY, exclusion=rules), people, answers)
-    assert found.kept == {1, 7}, "to be unable to judge is an answer, and a time not known is none"
+    assert found.included == {1, 7}, "to be unable to judge is an answer, and a time not known is none"
     assert {rule: set(raters) for rule, raters in found.reasons.items()} == {
         "silent": {6},
         "affiliation": {5},
@@ -124,8 +124,8 @@ def test_each_rule_leaves_out_whom_it_should() -> None:
 
 def test_of_a_culture_with_few_pages_no_more_is_asked_than_it_has() -> None:
     answers = [said(1, "p0")]
-    assert exclude(SURVEY, [person(1)], answers).kept == frozenset()
-    assert exclude(SURVEY, [person(1)], answers, {"korea": 2}).kept == {1}
+    assert exclude(SURVEY, [person(1)], answers).included == frozenset()
+    assert exclude(SURVEY, [person(1)], answers, {"korea": 2}).included == {1}
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_spammers_are_found_and_the_primary_comparison_is_told_with_and_without_
     simulated: Simulated,
 ) -> None:
     spam = {rater.number for rater in simulated.raters if rater.spams}
-    assert exclude(simulated.survey, simulated.people, simulated.said).out == spam
-    assert simulated.found.out == len(spam)
+    assert exclude(simulated.survey, simulated.people, simulated.said).excluded == spam
+    assert simulated.found.n_excluded == len(spam)
     assert simulated.found.primary.test.raters == 51 - len(spam)
-    assert simulated.found.primary.everybody.raters == 51
+    assert simulated.found.primary.without_exclusions.raters == 51

@@ -16,21 +16,21 @@ from scoft_hpc.human_eval.analysis import terminal
 from scoft_hpc.human_eval.analysis.analyse import analyse
 from scoft_hpc.human_eval.judgements import Judgement, Kind
 from scoft_hpc.human_eval.survey import Exclusion
-from scoft_hpc.results import people
-from scoft_hpc.results.people import People
+from scoft_hpc.results import survey_results
+from scoft_hpc.results.survey_results import SurveyResults
 from scoft_hpc.study.paths import SurveyDir
 
 from .conftest import SYSTEMS, Simulated
 
 
-def text(found: People) -> str:
+def text(found: SurveyResults) -> str:
     console = Console(width=80, highlight=False, record=True, file=io.StringIO())
     terminal.show(console, found)
     console.file.close()
     return console.export_text()
 
 
-def some(simulated: Simulated, raters: set[int], **changes: object) -> People:
+def some(simulated: Simulated, raters: set[int], **changes: object) -> SurveyResults:
     """The analysis of some raters' answers."""
     who = [one for one in simulated.people if one.rater in raters]
     said = [replace(one, **changes) for one in simulated.said if one.rater in raters]  # type: ignore[arg-type]
@@ -43,17 +43,17 @@ def test_the_same_answers_give_the_same_bytes_in_any_order(simulated: Simulated,
     survey, who = simulated.survey, [one for one in simulated.people if one.rater in few]
     again = analyse(survey, who, [one for one in reversed(simulated.said) if one.rater in few])
     for name, found in (("a", once), ("b", again)):
-        people.write(tmp_path / name, found)
+        survey_results.write(tmp_path / name, found)
     assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text()
     other = analyse(replace(survey, seed=1), who, [one for one in simulated.said if one.rater in few])
     assert other != once, "the seed decides what is drawn"
-    assert other.table("culture").standings[0].rank == once.table("culture").standings[0].rank
+    assert other.table("culture").results[0].rank == once.table("culture").results[0].rank
 
 
 def test_what_is_written_is_read_again(simulated: Simulated, tmp_path: Path) -> None:
     folder, notes = SurveyDir(tmp_path), []
-    people.write(folder.results, simulated.found)
-    assert people.read(folder, notes) == simulated.found
+    survey_results.write(folder.results, simulated.found)
+    assert survey_results.read(folder, notes) == simulated.found
     assert notes == []
 
 
@@ -64,10 +64,10 @@ def test_what_is_written_is_read_again(simulated: Simulated, tmp_path: Path) -> 
 def test_a_broken_or_newer_file_is_a_note(tmp_path: Path, content: str) -> None:
     folder = SurveyDir(tmp_path)
     notes: list[str] = []
-    assert people.read(folder, notes) is None
+    assert survey_results.read(folder, notes) is None
     assert notes == []
     folder.results.write_bytes(content.encode("latin-1"))
-    assert people.read(folder, notes) is None
+    assert survey_results.read(folder, notes) is None
     assert len(notes) == 1
     assert "results.json" in notes[0]
 
@@ -80,17 +80,15 @@ def test_few_raters_are_told_of_in_words(simulated: Simulated, raters: set[int],
     assert "cannot be told" in found.primary.sentence
     assert words in found.primary.sentence
     assert words.split(",")[0] in text(found)
-    assert not any(table.standings for table in found.of("culture")), (
-        "a culture of so few is not told of alone"
-    )
-    for one in found.table("culture").standings:
-        assert one.worth.told == (len(raters) > 1)
+    assert not any(table.results for table in found.of("culture")), "a culture of so few is not told of alone"
+    for one in found.table("culture").results:
+        assert one.worth.has_interval == (len(raters) > 1)
 
 
 def test_of_two_raters_nobody_says_which_system_is_the_best(simulated: Simulated) -> None:
     """Their resamples are four, and two who agree would be sure."""
-    assert {one.best for one in some(simulated, {1, 2}).table("culture").standings} == {None}
-    assert None not in {one.best for one in some(simulated, {1, 2, 3}).table("culture").standings}
+    assert {one.best for one in some(simulated, {1, 2}).table("culture").results} == {None}
+    assert None not in {one.best for one in some(simulated, {1, 2, 3}).table("culture").results}
 
 
 def test_in_means_over_all_cultures_each_counts_alike(simulated: Simulated) -> None:
@@ -105,12 +103,12 @@ def test_in_means_over_all_cultures_each_counts_alike(simulated: Simulated) -> N
         for ranks, offended in [(up, frozenset()) if one.culture == "china" else (down, frozenset({"mpc"}))]
     ]
     rules = replace(simulated.survey, exclusion=Exclusion(-1.0, 0.0, 0.0))
-    standings = {one.system: one for one in analyse(rules, who, said).table("culture").standings}
-    assert [standings[s].rank for s in SYSTEMS] == pytest.approx([2.5] * 4)
-    assert standings["mpc"].worth.value == pytest.approx(standings["base"].worth.value, abs=1e-6)
-    assert [standings[s].rating for s in SYSTEMS] == pytest.approx([3.5] * 4)
-    assert standings["mpc"].offended == pytest.approx(0.5)
-    assert standings["mpc"].shares == pytest.approx((0.5, 0, 0, 0, 0, 0, 0.5))
+    results = {one.system: one for one in analyse(rules, who, said).table("culture").results}
+    assert [results[s].rank for s in SYSTEMS] == pytest.approx([2.5] * 4)
+    assert results["mpc"].worth.value == pytest.approx(results["base"].worth.value, abs=1e-6)
+    assert [results[s].rating for s in SYSTEMS] == pytest.approx([3.5] * 4)
+    assert results["mpc"].offended == pytest.approx(0.5)
+    assert results["mpc"].shares == pytest.approx((0.5, 0, 0, 0, 0, 0, 0.5))
 
 
 def test_a_raters_skill_is_told_of_where_the_culture_is(simulated: Simulated) -> None:
@@ -134,7 +132,7 @@ def test_people_who_prefer_the_reference_are_said_to(simulated: Simulated) -> No
 def test_one_culture_is_enough(simulated: Simulated) -> None:
     found = some(simulated, set(range(1, 12)))
     assert "People prefer mpc to base" in found.primary.sentence
-    assert [table.culture for table in found.of("culture") if table.standings] == ["china"]
+    assert [table.culture for table in found.of("culture") if table.results] == ["china"]
 
 
 def test_nobody_can_judge(simulated: Simulated) -> None:
@@ -150,8 +148,8 @@ def test_everybody_is_unanimous(simulated: Simulated) -> None:
     ranks = {system: 4 - k for k, system in enumerate(SYSTEMS)}
     found = some(simulated, set(range(1, 16)), ranks=ranks)
     table = found.table("culture")
-    assert table.agreement == people.Number(pytest.approx(1.0))
-    assert [one.rank for one in table.standings] == [4, 3, 2, 1]
+    assert table.agreement == survey_results.IntervalEstimate(pytest.approx(1.0))
+    assert [one.rank for one in table.results] == [4, 3, 2, 1]
     assert found.primary.test.wins is not None and found.primary.test.wins.value == 1
     assert (found.primary.test.wins.low or 0) > 0.9
     assert "prefer mpc" in text(found)
@@ -161,7 +159,7 @@ def test_all_of_it_is_ties(simulated: Simulated) -> None:
     found = some(simulated, set(range(1, 16)), ranks=dict.fromkeys(SYSTEMS, 1))
     assert "every comparison was a tie" in found.primary.sentence
     assert found.table("culture").agreement is None
-    assert {one.rank for one in found.table("culture").standings} == {2.5}
+    assert {one.rank for one in found.table("culture").results} == {2.5}
     text(found)
 
 
@@ -173,7 +171,7 @@ def test_a_system_that_no_page_shows_has_no_line(simulated: Simulated) -> None:
         if one.rater < 8
     ]
     found = analyse(simulated.survey, simulated.people[:7], said)
-    assert [one.system for one in found.table("culture").standings] == ["m", "mp", "mpc"]
+    assert [one.system for one in found.table("culture").results] == ["m", "mp", "mpc"]
     assert all(one.p is None for one in found.tests)
     assert "cannot be told" in found.primary.sentence
     text(found)
@@ -216,7 +214,7 @@ def test_whatever_is_answered_the_results_are_sound(simulated: Simulated, said: 
     json.dumps(found.tests[0].__dict__, default=str)
     text(found)
     for table in found.tables:
-        for one in table.standings:
+        for one in table.results:
             assert 1 <= one.rank <= 4
             assert sum(one.shares) == pytest.approx(1)
             assert 0 < one.first.value < 1

@@ -13,7 +13,7 @@ from rich.console import Console
 from human_eval.analysis.conftest import Simulated
 from results.conftest import Maker
 from scoft_hpc.errors import RatingError
-from scoft_hpc.human_eval.analysis import skills
+from scoft_hpc.human_eval.analysis import mmsr
 from scoft_hpc.human_eval.analysis.rankings import rankings
 from scoft_hpc.human_eval.demo import simulation, truth
 from scoft_hpc.human_eval.demo.simulation import Sheet, SimulatedRater
@@ -21,11 +21,11 @@ from scoft_hpc.human_eval.demo.truth import Compared, Recovered
 from scoft_hpc.human_eval.judgements import Kind
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.results import study
-from scoft_hpc.results.people import Number
+from scoft_hpc.results.survey_results import IntervalEstimate
 
 SYSTEMS = ("base", "m", "mpc")
 WORTHS = {"culture": {"base": -0.8, "m": 0.1, "mpc": 0.7}, "match": {"base": 0.2, "m": 0.0, "mpc": -0.2}}
-HOLDS, MISSES = Compared(0.5, Number(0.5, 0.4, 0.6)), Compared(0.7, Number(0.5, 0.4, 0.6))
+HOLDS, MISSES = Compared(0.5, IntervalEstimate(0.5, 0.4, 0.6)), Compared(0.7, IntervalEstimate(0.5, 0.4, 0.6))
 GOOD = Recovered((HOLDS,) * 5, 6, 3, 0, (HOLDS,) * 5, 0.5)
 
 
@@ -49,7 +49,7 @@ def test_without_ties_it_is_bradley_and_terrys() -> None:
     assert truth.win(one, "culture", "mpc", "base") == pytest.approx(1 / (1 + math.exp(-3.0)))
 
 
-def test_skills_are_what_countless_pages_say() -> None:
+def test_mmsr_are_what_countless_pages_say() -> None:
     """600 pages: M-MSR's accuracies are within a few in a hundred, where the chance to be right is well below."""
     true = simulation.World(SYSTEMS, ("korea",), tuple(WORTHS), {"korea": WORTHS})
     raters = [
@@ -57,7 +57,7 @@ def test_skills_are_what_countless_pages_say() -> None:
         for k, s in enumerate([0, 0.5, 1, 1.5, 2, 3], 1)
     ]
     said = [j for one in raters for j in simulation.judge(one, [Sheet(f"p{k}") for k in range(600)], true)]
-    found = skills.skills(skills.keyed_by_page(rankings(said, SYSTEMS))).accuracy
+    found = mmsr.fit(mmsr.task_labels(rankings(said, SYSTEMS))).accuracy
     assert truth.accuracies(raters) == pytest.approx(found, abs=0.05)
     assert (np.diff(truth.accuracies(raters)) > 0).all()
 
@@ -89,7 +89,7 @@ def test_a_survey_of_the_raters_agrees_and_of_others_does_not(simulated: Simulat
     [
         {"wins": ()},
         {"wins": (HOLDS,) * 3 + (MISSES,) * 2},
-        {"wins": (Compared(0.5, Number(0.5)),)},
+        {"wins": (Compared(0.5, IntervalEstimate(0.5)),)},
         {"wrong": 1},
         {"wrong": 2, "pairs": 24},
         {"skills": (HOLDS,) * 3 + (MISSES,) * 2},
@@ -110,9 +110,9 @@ def test_what_does_not_agree(changes: dict[str, object]) -> None:
 def test_an_interval_that_begins_at_zero_tells_systems_apart(simulated: Simulated) -> None:
     found = simulated.found
     table = found.table("culture")
-    ends = {"base": Number(-1, -2, -0.5), "mpc": Number(1, 0.0, 2)}
-    standings = tuple(replace(one, worth=ends[one.system]) for one in table.standings if one.system in ends)
-    alone = replace(found, questions=("culture",), tables=(replace(table, standings=standings),))
+    ends = {"base": IntervalEstimate(-1, -2, -0.5), "mpc": IntervalEstimate(1, 0.0, 2)}
+    results = tuple(replace(one, worth=ends[one.system]) for one in table.results if one.system in ends)
+    alone = replace(found, questions=("culture",), tables=(replace(table, results=results),))
     assert truth.compare(alone, simulated.raters).apart == 1
 
 

@@ -36,19 +36,19 @@ def agreement(found: Rankings) -> Agreement | None:
         return None
     without = [_alpha(whole - one) for one in given]
     strata = found.strata
-    variance, freedom = 0.0, 0
+    variance, dof = 0.0, 0
     for stratum in np.unique(strata):
         left = [value for value, s in zip(without, strata, strict=True) if s == stratum and value is not None]
         if len(left) > 1:
             # Without either of two raters the culture's pairs are gone, so that both say the same.
             middle = np.mean(left) if len(left) > 2 else alpha
             variance += (len(left) - 1) / len(left) * float(np.sum((np.array(left) - middle) ** 2))
-            freedom += len(left) - 1
-    if freedom < 2 or variance < 1e-18:
+            dof += len(left) - 1
+    if dof < 2 or variance < 1e-18:
         return Agreement(alpha, -np.inf, np.inf)
     from scipy.special import stdtrit
 
-    half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * variance**0.5
+    half = float(stdtrit(dof, (1 + CONFIDENCE) / 2)) * variance**0.5
     return Agreement(alpha, alpha - half, min(alpha + half, 1.0))
 
 

@@ -1,4 +1,4 @@
-"""From judgements to all that `scoft_hpc.results.people` has names for. Pure, and the same for the same seed."""
+"""Analyse judgements into `SurveyResults`. Pure, and deterministic for a seed."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from dataclasses import replace
 
 import numpy as np
 
-from scoft_hpc.human_eval.analysis import comparison, metrics, rates, skills, worths
+from scoft_hpc.human_eval.analysis import metric_agreement, mmsr, plackett_luce, sign_flip, win_rates
 from scoft_hpc.human_eval.analysis.agreement import agreement
+from scoft_hpc.human_eval.analysis.bootstrap import Resamples, resample
 from scoft_hpc.human_eval.analysis.consistency import consistency
-from scoft_hpc.human_eval.analysis.exclusion import Excluded, exclude
+from scoft_hpc.human_eval.analysis.exclusion import ExclusionResult, exclude
 from scoft_hpc.human_eval.analysis.rankings import Array, Rankings, rankings
-from scoft_hpc.human_eval.analysis.resampling import Resamples, resample
 from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.results.inference import holm
-from scoft_hpc.results.people import (
+from scoft_hpc.results.study import BASE, Study
+from scoft_hpc.results.survey_results import (
     POOLED,
-    Crowd,
-    Number,
-    People,
-    Primary,
-    Skill,
-    Standing,
+    IntervalEstimate,
+    MetricAgreement,
+    PairwiseTest,
+    Panel,
+    PrimaryResult,
+    RaterSkill,
+    SurveyResults,
+    SystemResult,
     Table,
-    Test,
-    Tracked,
-    Vote,
+    WeightedVote,
     finite,
 )
-from scoft_hpc.results.study import BASE, Study
 
 
 def analyse(
@@ -42,7 +42,7 @@ def analyse(
     judgements: Sequence[Judgement],
     study: Study | None = None,
     pages: Sequence[Page] = (),
-) -> People:
+) -> SurveyResults:
     """Everything; the metrics' part where there is a study to read them from."""
     present = {one.rater for one in participants}
     said = sorted(
@@ -50,25 +50,25 @@ def analyse(
         key=lambda j: (j.rater, j.position, j.page, j.question),
     )
     excluded = exclude(survey, participants, said, Counter(page.culture for page in pages) or None)
-    kept = [one for one in said if one.rater in excluded.kept]
+    kept = [one for one in said if one.rater in excluded.included]
     tables = tuple(_tables(survey, kept))
     tau = sorted(consistency(said, survey.systems).values())
-    return People(
+    return SurveyResults(
         title=survey.title,
         questions=tuple(one.name for one in survey.questions),
         systems=survey.systems,
         against=reference(survey),
-        crowds=tuple(_crowds(survey, participants, excluded.kept)),
+        panels=tuple(_panels(survey, participants, excluded.included)),
         primary=_primary(survey, said, excluded),
         tables=tables,
         tests=tuple(_tests(survey, kept)),
         excluded={rule: len(raters) for rule, raters in excluded.reasons.items() if raters},
-        out=len(excluded.out),
+        n_excluded=len(excluded.excluded),
         consistency=tuple(float(q) for q in np.quantile(tau, [0.25, 0.5, 0.75])) if tau else (),
         skills=tuple(_skills(survey, kept)),
         votes=tuple(_votes(survey, kept)),
-        tracked=tuple(_tracked(survey, kept, tables, study, pages)) if study else (),
-        small=survey.small,
+        metric_agreement=tuple(_tracked(survey, kept, tables, study, pages)) if study else (),
+        min_cell_size=survey.small,
     )
 
 
@@ -82,10 +82,10 @@ def _rng(survey: Survey, *purpose: str) -> np.random.Generator:
     return np.random.default_rng([survey.seed, zlib.crc32("/".join(purpose).encode())])
 
 
-def _crowds(survey: Survey, participants: Sequence[Participant], kept: Collection[int]) -> Iterator[Crowd]:
+def _panels(survey: Survey, participants: Sequence[Participant], kept: Collection[int]) -> Iterator[Panel]:
     for culture in dict.fromkeys([*survey.quotas, *(one.culture for one in participants)]):
         raters = [one.rater for one in participants if one.culture == culture]
-        yield Crowd(culture, survey.quotas.get(culture, 0), len(raters), sum(r in kept for r in raters))
+        yield Panel(culture, survey.quotas.get(culture, 0), len(raters), sum(r in kept for r in raters))
 
 
 def _tables(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Table]:
@@ -110,18 +110,18 @@ def _table(
         rankings=len(found.ranks),
         unable=sum(j.ranks is None for j in said),
         agreement=None if alike is None else finite(alike.alpha, alike.low, alike.high),
-        standings=tuple(_standings(survey, question, culture, found, said)) if told else (),
+        results=tuple(_system_results(survey, question, culture, found, said)) if told else (),
     )
 
 
-def _standings(
+def _system_results(
     survey: Survey, question: str, culture: str, found: Rankings, said: Sequence[Judgement]
-) -> Iterator[Standing]:
+) -> Iterator[SystemResult]:
     """Of the systems that some page showed; cultures count alike in all of it."""
     resamples = resample(found.strata, _rng(survey, "worths", question, culture))
-    worth = worths.worths(found, resamples)
+    worth = plackett_luce.estimate_worths(found, resamples)
     against = reference(survey)
-    win = rates.rate(rates.wins(found, against), found.strata, resamples)
+    win = win_rates.estimate_rate(win_rates.count_wins(found, against), found.strata, resamples)
     for k, system in enumerate(found.systems):
         ranks = found.ranks[:, k]
         shown = np.flatnonzero(np.isfinite(ranks))
@@ -131,7 +131,7 @@ def _standings(
         shares = _mean((found.cultures[found.rater[i]], row) for i, row in zip(shown, levels, strict=True))
         rated = [j for j in said if system in j.ratings]
         seen = [j for j in said if j.ranks is not None and system in j.ranks]
-        yield Standing(
+        yield SystemResult(
             system=system,
             rank=float(shares @ (1 + np.arange(len(shares)) / 2)),
             shares=tuple(shares.tolist()),
@@ -155,11 +155,11 @@ def _mean(values: Iterable[tuple[str, Array | float]]) -> Array:
     return np.asarray(np.mean(means, axis=0))
 
 
-def _share(resamples: Resamples, value: float, low: float, high: float) -> Number:
-    return finite(value, low, high) if resamples.freedom else finite(value)
+def _share(resamples: Resamples, value: float, low: float, high: float) -> IntervalEstimate:
+    return finite(value, low, high) if resamples.dof else finite(value)
 
 
-def _tests(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Test]:
+def _tests(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[PairwiseTest]:
     """All systems under all questions against the reference, one family, the primary comparison apart."""
     against = reference(survey)
     primary = (survey.primary.question, survey.primary.system, survey.primary.against)
@@ -174,29 +174,33 @@ def _tests(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Test]:
         yield replace(one, corrected=corrected.get(key))
 
 
-def _primary(survey: Survey, judgements: Sequence[Judgement], excluded: Excluded) -> Primary:
+def _primary(survey: Survey, judgements: Sequence[Judgement], excluded: ExclusionResult) -> PrimaryResult:
     asked = survey.primary
-    kept = [one for one in judgements if one.rater in excluded.kept]
+    kept = [one for one in judgements if one.rater in excluded.included]
     with_rules, everybody = (
         _test(survey, asked.question, asked.system, asked.against, some) for some in (kept, judgements)
     )
-    return Primary(asked.alpha, with_rules, everybody)
+    return PrimaryResult(asked.alpha, with_rules, everybody)
 
 
-def _test(survey: Survey, question: str, system: str, against: str, judgements: Sequence[Judgement]) -> Test:
+def _test(
+    survey: Survey, question: str, system: str, against: str, judgements: Sequence[Judgement]
+) -> PairwiseTest:
     found = rankings(judgements, (system, against), question)
     if not found.raters:
-        return Test(question, system, against, 0, None, None, None)
+        return PairwiseTest(question, system, against, 0, None, None, None)
     rng = _rng(survey, "test", question, system, against)
-    tally = rates.wins(found, against)
-    p = float(comparison.sign_flip(tally, found.strata, rng)[0])
+    tally = win_rates.count_wins(found, against)
+    p = float(sign_flip.sign_flip(tally, found.strata, rng)[0])
     resamples = resample(found.strata, rng)
-    win = rates.rate(tally, found.strata, resamples)
+    win = win_rates.estimate_rate(tally, found.strata, resamples)
     wins = _share(resamples, win.value[0], win.low[0], win.high[0])
-    return Test(question, system, against, len(found.raters), wins, p if np.isfinite(p) else None, None)
+    return PairwiseTest(
+        question, system, against, len(found.raters), wins, p if np.isfinite(p) else None, None
+    )
 
 
-def _skills(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Skill]:
+def _skills(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[RaterSkill]:
     """Over all questions, culture by culture: raters of different cultures share no page. Of few raters nobody is told
     of, and two alone cannot tell who of them is good."""
     everything = rankings(judgements, survey.systems)
@@ -204,24 +208,24 @@ def _skills(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Skill]:
         found = everything.of(culture)
         if len(found.raters) < max(survey.small, 3):
             continue
-        accuracy = skills.skills(skills.keyed_by_page(found)).accuracy
-        low, high = skills.accuracy_interval(found, _rng(survey, "skills", culture))
+        accuracy = mmsr.fit(mmsr.task_labels(found)).accuracy
+        low, high = mmsr.accuracy_interval(found, _rng(survey, "skills", culture))
         for i, rater in enumerate(found.raters):
-            yield Skill(rater, culture, finite(accuracy[i], low[i], high[i]))
+            yield RaterSkill(rater, culture, finite(accuracy[i], low[i], high[i]))
 
 
-def _votes(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Vote]:
+def _votes(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[WeightedVote]:
     """From cultures of three raters or more; without a system that is in no decided pair."""
     for question in survey.questions:
         rows = rankings(judgements, survey.systems, question.name)
         by_culture = [
-            skills.shares(own, skills.skills(skills.keyed_by_page(own)).vote)
+            mmsr.majority_shares(own, mmsr.fit(mmsr.task_labels(own)).vote)
             for culture in dict.fromkeys(rows.cultures)
             if len((own := rows.of(culture)).raters) > 2
         ]
         for system in rows.systems:
             if won := [shares[system] for shares in by_culture if system in shares]:
-                yield Vote(question.name, system, float(np.mean(won)))
+                yield WeightedVote(question.name, system, float(np.mean(won)))
 
 
 def _tracked(
@@ -230,13 +234,13 @@ def _tracked(
     tables: Sequence[Table],
     study: Study,
     pages: Sequence[Page],
-) -> Iterator[Tracked]:
+) -> Iterator[MetricAgreement]:
     for question in survey.questions:
         worth: Mapping[str, Mapping[str, float]] = {
-            table.culture: {one.system: one.worth.value for one in table.standings}
+            table.culture: {one.system: one.worth.value for one in table.results}
             for table in tables
-            if table.question == question.name and table.culture != POOLED and table.standings
+            if table.question == question.name and table.culture != POOLED and table.results
         }
         found = rankings(judgements, survey.systems, question.name)
         rng = _rng(survey, "metrics", question.name)
-        yield from metrics.tracked(question.name, found, worth, study, pages, rng)
+        yield from metric_agreement.metric_agreement(question.name, found, worth, study, pages, rng)

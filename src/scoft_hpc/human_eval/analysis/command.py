@@ -14,7 +14,7 @@ from scoft_hpc.human_eval.analysis import terminal
 from scoft_hpc.human_eval.analysis.analyse import analyse
 from scoft_hpc.human_eval.asked import Asked
 from scoft_hpc.human_eval.store import Store
-from scoft_hpc.results import markdown, people
+from scoft_hpc.results import markdown, survey_results
 from scoft_hpc.results import study as studies
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page
@@ -37,9 +37,9 @@ def results(asked: Asked) -> int:
         )
     with closing(Store.open(survey, pages, url)) as store:
         participants, judgements, changed = store.participants(), store.judgements(), store.changed()
-    found = replace(analyse(survey, participants, judgements, study, pages), fixed=not changed)
+    found = replace(analyse(survey, participants, judgements, study, pages), preregistered=not changed)
     try:
-        people.write(folder.results, found)
+        survey_results.write(folder.results, found)
         export.write(folder, survey, pages, participants, judgements)
         told = findings(studies.read(asked.study))
         markdown.write(asked.study.markdown, told)

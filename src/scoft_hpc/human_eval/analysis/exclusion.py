@@ -10,18 +10,18 @@ import numpy as np
 from scoft_hpc.human_eval.analysis.consistency import consistency
 from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
 from scoft_hpc.human_eval.survey import Survey
-from scoft_hpc.results.wording import RULES
+from scoft_hpc.results.survey_labels import EXCLUSION_RULES
 
 
 @dataclass(frozen=True)
-class Excluded:
-    """`kept` raters; `reasons`: rule -> raters who break it, of whom one may break several."""
+class ExclusionResult:
+    """`included` raters; `reasons`: rule -> raters who break it, of whom one may break several."""
 
-    kept: frozenset[int]
+    included: frozenset[int]
     reasons: Mapping[str, frozenset[int]]
 
     @property
-    def out(self) -> frozenset[int]:
+    def excluded(self) -> frozenset[int]:
         return frozenset().union(*self.reasons.values())
 
 
@@ -30,7 +30,7 @@ def exclude(
     participants: Sequence[Participant],
     judgements: Sequence[Judgement],
     drawn: Mapping[str, int] | None = None,
-) -> Excluded:
+) -> ExclusionResult:
     """Apply the rules. A rater without an attention page answered twice is not judged by consistency,
     nor one whose times are not known by seconds. `drawn`: how many pages each culture has, where that is known.
     """
@@ -40,7 +40,7 @@ def exclude(
         if judgement.rater in of:
             of[judgement.rater].append(judgement)
     tau = consistency(judgements, survey.systems)
-    broken: dict[str, set[int]] = {rule: set() for rule in RULES}
+    broken: dict[str, set[int]] = {rule: set() for rule in EXCLUSION_RULES}
     for one in participants:
         given = of[one.rater]
         if not given:
@@ -55,8 +55,8 @@ def exclude(
         if tau.get(one.rater, 1.0) < rules.consistency:
             broken["consistency"].add(one.rater)
     reasons = {rule: frozenset(raters) for rule, raters in broken.items()}
-    found = Excluded(frozenset(), reasons)
-    return Excluded(frozenset(of) - found.out, reasons)
+    found = ExclusionResult(frozenset(), reasons)
+    return ExclusionResult(frozenset(of) - found.excluded, reasons)
 
 
 def _answered(survey: Survey, given: Sequence[Judgement], drawn: int | None) -> float:

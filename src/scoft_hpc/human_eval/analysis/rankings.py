@@ -38,7 +38,7 @@ class Rankings:
     @property
     def strata(self) -> Index:
         """The culture of each rater as a number from 0, [raters]."""
-        return places(self.cultures, tuple(dict.fromkeys(self.cultures)))
+        return indices_of(self.cultures, tuple(dict.fromkeys(self.cultures)))
 
     def of(self, culture: str) -> Rankings:
         """Those of one culture's raters."""
@@ -76,8 +76,8 @@ def rankings(
     return Rankings(
         tuple(systems),
         np.array([ranks for _, ranks in asked]).reshape(len(asked), len(systems)),
-        places([one.rater for one, _ in asked], raters),
-        places([one.page for one, _ in asked], pages),
+        indices_of([one.rater for one, _ in asked], raters),
+        indices_of([one.page for one, _ in asked], pages),
         raters,
         tuple(cultures[rater] for rater in raters),
         pages,
@@ -100,7 +100,7 @@ def mean_ranks_of(given: Array) -> Array:
     return np.where(np.isfinite(given), better + (alike + 1) / 2, np.nan)
 
 
-def places(found: Sequence[object], among: Sequence[object]) -> Index:
+def indices_of(found: Sequence[object], among: Sequence[object]) -> Index:
     """Where each of `found` stands in `among`."""
     at = {one: i for i, one in enumerate(among)}
     return np.array([at[one] for one in found], dtype=np.intp)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results.formats import NONE, number, p_value, signed
-from scoft_hpc.results.people import Number, People, Table, interval
-from scoft_hpc.results.report import voices
-from scoft_hpc.results.wording import title, too_few
+from scoft_hpc.results.report import survey
+from scoft_hpc.results.survey_labels import question_title, too_few
+from scoft_hpc.results.survey_results import IntervalEstimate, SurveyResults, Table, interval
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,14 +23,14 @@ LEGEND = (
 )
 
 
-def show(console: Console, found: People) -> None:
+def show(console: Console, found: SurveyResults) -> None:
     """Print it all."""
     console.print()
     console.print(found.primary.sentence, markup=False)
-    if found.out:
-        console.print(f"With everybody: {found.primary.everybody_sentence}", markup=False)
+    if found.n_excluded:
+        console.print(f"With everybody: {found.primary.sentence_without_exclusions}", markup=False)
     console.print()
-    console.print(f"{voices.crowd(found)} {voices.alone(found)}".strip(), markup=False)
+    console.print(f"{survey.panel_summary(found)} {survey.consistency_summary(found)}".strip(), markup=False)
     for table in questions(found):
         console.print()
         console.print(table)
@@ -43,16 +43,16 @@ def show(console: Console, found: People) -> None:
     console.print()
 
 
-def questions(found: People) -> Iterator[Lines]:
+def questions(found: SurveyResults) -> Iterator[Lines]:
     """A table a question, of all cultures together."""
     for question in found.questions:
         table = found.table(question)
-        name = f"{title(question)}: {_size(table)}"
+        name = f"{question_title(question)}: {_size(table)}"
         lines = _lines(
             name, "system", "mean rank", "worth", "", "best", f"beats {found.against}", "", "p, Holm"
         )
         tests = {one.system: one for one in found.tests if one.question == question}
-        for one in table.standings:
+        for one in table.results:
             test = tests.get(one.system)
             apart = one.system == found.primary.test.system and question == found.primary.test.question
             lines.add_row(
@@ -65,31 +65,33 @@ def questions(found: People) -> Iterator[Lines]:
                 "" if one.wins is None else interval(one.wins),
                 "primary" if apart and test is None else p_value(test.corrected if test else None),
             )
-        if not table.standings:
+        if not table.results:
             lines.add_row(too_few(table.raters))
         yield lines
 
 
-def cultures(found: People) -> Lines | None:
+def cultures(found: SurveyResults) -> Lines | None:
     """Mean ranks of the primary question by culture."""
     question = found.primary.test.question
     if len(found.of(question)) < 2:
         return None
-    lines = _lines(f"{title(question)}: mean ranks by culture", "culture", "raters", *found.systems, "α")
+    lines = _lines(
+        f"{question_title(question)}: mean ranks by culture", "culture", "raters", *found.systems, "α"
+    )
     for table in found.of(question):
-        ranks = {one.system: number(one.rank) for one in table.standings}
+        ranks = {one.system: number(one.rank) for one in table.results}
         cells = [ranks.get(s, NONE) for s in found.systems] if ranks else [NONE] * len(found.systems)
         lines.add_row(table.culture, str(table.raters), *cells, _alpha(table.agreement))
     return lines
 
 
-def metrics(found: People) -> Lines | None:
+def metrics(found: SurveyResults) -> Lines | None:
     """Which metric predicts people, of the primary question."""
     question = found.primary.test.question
-    told = [one for one in found.tracked if one.question == question and (one.pairs or one.within)]
+    told = [one for one in found.metric_agreement if one.question == question and (one.pairs or one.within)]
     if not told:
         return None
-    name = f"Metrics beside people: {title(question).lower()}"
+    name = f"Metrics beside people: {question_title(question).lower()}"
     lines = _lines(name, "metric", "agrees on pairs", "", "ρ within cultures", "", "ρ over all")
     for one in told:
         lines.add_row(
@@ -107,10 +109,10 @@ def _size(table: Table) -> str:
     return f"{table.raters} raters, {table.rankings} rankings, α {_alpha(table.agreement)}"
 
 
-def _alpha(found: Number | None) -> str:
+def _alpha(found: IntervalEstimate | None) -> str:
     if found is None:
         return NONE
-    return number(found.value) + (f" ({interval(found)})" if found.told else "")
+    return number(found.value) + (f" ({interval(found)})" if found.has_interval else "")
 
 
 def _lines(name: str, *columns: str) -> Lines:

@@ -28,8 +28,8 @@ from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Ethics, Exclusion, Primary, Survey
 from scoft_hpc.human_eval.web import links, serve
 from scoft_hpc.human_eval.web.app import create
-from scoft_hpc.results import people
 from scoft_hpc.results import study as studies
+from scoft_hpc.results import survey_results
 from scoft_hpc.results.study import Study
 from scoft_hpc.study.paths import StudyDir, SurveyDir
 from scoft_hpc.study.plan_file import display_path
@@ -69,7 +69,7 @@ def demo(asked: Asked) -> int:
             with _served(store, survey, folder) as address:
                 _ask(console, address, raters, store)
     command.results(whole)
-    found = people.read(folder, [])
+    found = survey_results.read(folder, [])
     assert found is not None
     compared = truth.compare(found, raters)
     for told in truth.tables(compared, found.against):

@@ -171,7 +171,7 @@ def crowd_worths(
 
     It is less than the mean skill times θ: who sees worse says little, however much the others see.
     """
-    from scoft_hpc.human_eval.analysis import worths
+    from scoft_hpc.human_eval.analysis import plackett_luce
     from scoft_hpc.human_eval.analysis.rankings import Rankings, mean_ranks_of
 
     rng = np.random.default_rng(0)
@@ -181,8 +181,8 @@ def crowd_worths(
     utility = skill * own + rng.gumbel(size=own.shape)
     ranks = mean_ranks_of(np.array([_ranks(row, SimulatedRater.tie) for row in utility], dtype=np.float64))
     one = np.zeros(count, dtype=np.intp)
-    counted = worths.counts(Rankings(true.systems, ranks, one, one, (1,), ("",), ("",)))
-    (found,) = worths.fit(counted.chosen, counted.sets)
+    counted = plackett_luce.count_choices(Rankings(true.systems, ranks, one, one, (1,), ("",), ("",)))
+    (found,) = plackett_luce.fit(counted.chosen, counted.sets)
     return dict(zip(true.systems, found.tolist(), strict=True))
 
 

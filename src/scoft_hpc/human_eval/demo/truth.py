@@ -16,14 +16,14 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 from scoft_hpc.errors import RatingError
+from scoft_hpc.human_eval.analysis.mmsr import complete_covariance
 from scoft_hpc.human_eval.analysis.rankings import Array
-from scoft_hpc.human_eval.analysis.skills import complete
 from scoft_hpc.human_eval.demo.simulation import SimulatedRater, World
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.results.formats import number
-from scoft_hpc.results.people import POOLED, Number, People, interval
 from scoft_hpc.results.study import Study
-from scoft_hpc.results.wording import title
+from scoft_hpc.results.survey_labels import question_title
+from scoft_hpc.results.survey_results import POOLED, IntervalEstimate, SurveyResults, interval
 
 TRUTHS = {
     "match": ("subject", 3.0),
@@ -44,7 +44,7 @@ class Compared:
     """A number that is known beside what was found; of a system under a question in a culture, or of a rater."""
 
     true: float
-    found: Number
+    found: IntervalEstimate
     question: str = ""
     culture: str = POOLED
     system: str = ""
@@ -153,16 +153,16 @@ def accuracies(raters: Sequence[SimulatedRater]) -> Array:
     better, told = wins - losses, wins + losses
     met = ~np.eye(len(raters), dtype=bool)
     covariance = np.where(met, better @ better.T / (told @ told.T), 0.0)
-    return (1 + np.clip(complete(covariance, met, COUNTLESS), -1, 1)) / 2
+    return (1 + np.clip(complete_covariance(covariance, met, COUNTLESS), -1, 1)) / 2
 
 
-def compare(found: People, raters: Sequence[SimulatedRater]) -> Recovered:
+def compare(found: SurveyResults, raters: Sequence[SimulatedRater]) -> Recovered:
     """The survey's win rates, orders and skills beside the raters' own. Nobody may be excluded: a survey does not say
     whom it left out."""
     apart = list(_apart(found, raters))
     return Recovered(
         wins=tuple(_wins(found, raters)),
-        pairs=sum(math.comb(len(found.table(question).standings), 2) for question in found.questions),
+        pairs=sum(math.comb(len(found.table(question).results), 2) for question in found.questions),
         apart=len(apart),
         wrong=apart.count(False),
         skills=tuple(_skills(found, raters)),
@@ -170,11 +170,11 @@ def compare(found: People, raters: Sequence[SimulatedRater]) -> Recovered:
     )
 
 
-def _wins(found: People, raters: Sequence[SimulatedRater]) -> Iterator[Compared]:
+def _wins(found: SurveyResults, raters: Sequence[SimulatedRater]) -> Iterator[Compared]:
     """Of each culture, and of all, in which cultures count alike."""
     for table in found.tables:
         some = [one for one in raters if table.culture in (POOLED, one.culture)]
-        for one in table.standings:
+        for one in table.results:
             if one.wins is not None and some:
                 true = _win(some, table.question, one.system, found.against)
                 yield Compared(true, one.wins, table.question, table.culture, one.system)
@@ -188,16 +188,16 @@ def _win(raters: Sequence[SimulatedRater], question: str, system: str, against: 
     return float(np.mean([np.mean(some) for some in by_culture.values()]))
 
 
-def _apart(found: People, raters: Sequence[SimulatedRater]) -> Iterator[bool]:
+def _apart(found: SurveyResults, raters: Sequence[SimulatedRater]) -> Iterator[bool]:
     """Of each pair whose worths' intervals over all cultures do not meet: whether it is the right way round."""
     for question in found.questions:
-        for one, other in permutations(found.table(question).standings, 2):
+        for one, other in permutations(found.table(question).results, 2):
             low, high = one.worth.low, other.worth.high
             if low is not None and high is not None and low > high:
                 yield _win(raters, question, one.system, other.system) > 0.5
 
 
-def _skills(found: People, raters: Sequence[SimulatedRater]) -> Iterator[Compared]:
+def _skills(found: SurveyResults, raters: Sequence[SimulatedRater]) -> Iterator[Compared]:
     """Raters enrolled in their order, so a rater's number is the simulation's."""
     by_number = {one.number: one for one in raters}
     for culture in dict.fromkeys(one.culture for one in found.skills):
@@ -208,7 +208,7 @@ def _skills(found: People, raters: Sequence[SimulatedRater]) -> Iterator[Compare
                 yield Compared(float(value), one.accuracy, culture=culture)
 
 
-def _order(found: People, raters: Sequence[SimulatedRater]) -> float:
+def _order(found: SurveyResults, raters: Sequence[SimulatedRater]) -> float:
     true = {rater.number: 0.0 if rater.spams else rater.skill for rater in raters}
     correlations = []
     for culture in dict.fromkeys(one.culture for one in found.skills):
@@ -228,7 +228,7 @@ def tables(recovered: Recovered, against: str) -> Iterator[Table | str]:
     lines.add_column()
     for one in recovered.wins:
         if one.culture == POOLED or one.holds is False:
-            place = (title(one.question), one.culture or "all", one.system)
+            place = (question_title(one.question), one.culture or "all", one.system)
             mark = "misses" if one.holds is False else ""
             lines.add_row(*place, number(one.true), number(one.found.value), interval(one.found), mark)
     yield lines

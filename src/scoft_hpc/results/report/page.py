@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scoft_hpc.config.metrics import MetricSpec
-from scoft_hpc.results import formats, grids, people, wording
+from scoft_hpc.results import formats, grids, survey_labels, survey_results
 from scoft_hpc.results.findings import Findings
-from scoft_hpc.results.report import headline, made, svg, voices
+from scoft_hpc.results.metric_validity import MetricValidity, metric_validity
+from scoft_hpc.results.report import headline, made, survey, svg
 from scoft_hpc.results.report.forest import forest
 from scoft_hpc.results.report.heat import heats
 from scoft_hpc.results.study import BASE, Study
 from scoft_hpc.results.table import rows
-from scoft_hpc.results.tracking import Tracking, tracking
 from scoft_hpc.study import costs
 from scoft_hpc.study.atomic import write_text
 from scoft_hpc.study.run_status import Status
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 UNFINISHED = (Status.planned, Status.queued, Status.running, Status.lost)
 SECTIONS = {
     "variants": ("Variants", "groups"),
-    "people": ("What people say", "voices"),
+    "people": ("What people say", "survey"),
     "samples": ("Samples", "grids"),
     "differences": ("Differences", "differences"),
     "forests": ("Differences by culture", "forests"),
     "cultures": ("Levels by culture", "heats"),
     "neutral": ("What was forgotten", "neutral"),
     "training": ("Training", "loss_plots"),
-    "trust": ("How far each metric can be trusted", "tracking"),
+    "trust": ("How far each metric can be trusted", "metric_validity"),
     "runs": ("Runs", "rows"),
     "cost": ("What it cost", "costs"),
     "made": ("How it was made", "made"),
@@ -124,7 +124,9 @@ def _shown(found: Findings) -> dict[str, Any]:
     blocks = {reference: headline.differences(found, reference) for reference in found.references}
     return {
         "groups": headline.groups(found) if found.measures else [],
-        "voices": None if study.people is None else voices.voices(study.people, study.variants),
+        "survey": None
+        if study.survey_results is None
+        else survey.survey_section(study.survey_results, study.variants),
         "counts": {v: _count(study, v) for v in study.variants},
         "differences": {reference: some for reference, some in blocks.items() if some},
         "forests": [
@@ -138,16 +140,16 @@ def _shown(found: Findings) -> dict[str, Any]:
             (i, v) for i, v in enumerate(study.variants) if any(r.curves for r in study.of(variant=v))
         ],
         "grids": [grid for culture in study.cultures if (grid := grids.grid(study, culture)) is not None],
-        "tracking": _tracking(study),
+        "metric_validity": _tracking(study),
         "neutral": [
             grid for culture in study.cultures if (grid := grids.neutral(study, culture)) is not None
         ],
     }
 
 
-def _tracking(study: Study) -> list[tuple[MetricSpec, list[Tracking]]]:
+def _tracking(study: Study) -> list[tuple[MetricSpec, list[MetricValidity]]]:
     """Each metric with how it tracks the truths; one that nothing can be said of is left out."""
-    by_metric = groupby(tracking(study), key=lambda one: one.metric)
+    by_metric = groupby(metric_validity(study), key=lambda one: one.metric)
     told = [(metric, list(some)) for metric, some in by_metric]
     return [(metric, some) for metric, some in told if any(one.overall or one.within for one in some)]
 
@@ -177,6 +179,10 @@ def _environment() -> Environment:
         formats.moment,
     )
     environment.filters.update({function.__name__: function for function in named}, amount=costs.amount)
-    environment.filters.update(too_few=wording.too_few, of_raters=people.interval, title_of=wording.title)
+    environment.filters.update(
+        too_few=survey_labels.too_few,
+        of_raters=survey_results.interval,
+        title_of=survey_labels.question_title,
+    )
     environment.globals.update(colours=svg.COLOURS, lanes=svg.LANES)
     return environment

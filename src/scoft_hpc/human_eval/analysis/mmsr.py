@@ -10,7 +10,7 @@ rank-one matrix completion, NeurIPS 2020). Labels are then voted with weights lo
 A ranking is labels: of each pair of a page's pictures, which is the better (M = 2); pairs that tie have none. F is half
 the least number of raters that anybody met, less one. Skills are kept 1 / √tasks off their ends.
 
-**A task is a pair on its page**: `keyed_by_page`. The authors' task key leaves out the prompt, so that a rater's labels
+**A task is a pair on its page**: `task_labels`. The authors' task key leaves out the prompt, so that a rater's labels
 of one pair of systems overwrite each other and the last row of the file stays; a skill is then estimated from as many
 tasks as there are pairs, whichever rows come last.
 """
@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 from scoft_hpc.human_eval.analysis.rankings import Array, Rankings
 from scoft_hpc.results.statistics import CONFIDENCE
 
-LABELS = 2
+N_LABELS = 2
 RESAMPLES = 100
-STEPS, TOLERANCE = 500, 1e-10
+MAX_STEPS, TOLERANCE = 500, 1e-10
 """Of completing the matrix, which takes tens; where trimming goes round in a circle it ends somewhere on it."""
 
 
 @dataclass(frozen=True)
-class Skills:
+class MmsrFit:
     """`skill` s and `accuracy` p of each rater and the `weight` of their votes, [raters]; `vote` of each task: 1 the
     first of the pair, −1 the second, 0 undecided, [tasks]."""
 
@@ -44,7 +44,7 @@ class Skills:
     vote: NDArray[np.int8]
 
 
-def keyed_by_page(found: Rankings) -> NDArray[np.int8]:
+def task_labels(found: Rankings) -> NDArray[np.int8]:
     """Labels [raters, pages × pairs]: 1 where the first of the pair is better, −1 the second, 0 none given."""
     pairs = list(combinations(range(len(found.systems)), 2))
     labels = np.zeros((len(found.raters), len(found.pages), len(pairs)), dtype=np.int8)
@@ -52,29 +52,31 @@ def keyed_by_page(found: Rankings) -> NDArray[np.int8]:
     return labels.reshape(len(found.raters), -1)
 
 
-def skills(labels: NDArray[np.int8]) -> Skills:
+def fit(labels: NDArray[np.int8]) -> MmsrFit:
     """Skills and votes from labels [raters, tasks], 1 and −1, 0 where a rater gave none."""
-    tasks = _tasks(labels)
-    skill = estimate(labels)
+    tasks = _n_tasks(labels)
+    skill = estimate_skills(labels)
     room = 1 / np.sqrt(tasks)
-    skill = np.clip(skill, -1 / (LABELS - 1) + room, 1 - room) if tasks > 1 else np.zeros_like(skill)
-    accuracy = (skill * (LABELS - 1) + 1) / LABELS
-    weight = np.log((LABELS - 1) * accuracy / (1 - accuracy))
+    skill = np.clip(skill, -1 / (N_LABELS - 1) + room, 1 - room) if tasks > 1 else np.zeros_like(skill)
+    accuracy = (skill * (N_LABELS - 1) + 1) / N_LABELS
+    weight = np.log((N_LABELS - 1) * accuracy / (1 - accuracy))
     votes = weight @ labels
-    return Skills(skill, accuracy, weight, np.sign(np.where(np.abs(votes) < 1e-12, 0, votes)).astype(np.int8))
+    return MmsrFit(
+        skill, accuracy, weight, np.sign(np.where(np.abs(votes) < 1e-12, 0, votes)).astype(np.int8)
+    )
 
 
-def estimate(labels: NDArray[np.int8]) -> Array:
+def estimate_skills(labels: NDArray[np.int8]) -> Array:
     """Skills [raters] as the completed matrix has them, which can be beyond 1."""
     given = labels.astype(np.float64)
     shared = np.abs(given) @ np.abs(given).T
     np.fill_diagonal(shared, 0)
     met = shared > 0
     covariance = np.where(met, given @ given.T / np.maximum(shared, 1), 0.0)  # agree less disagree: M is 2
-    return complete(covariance, met, _tasks(labels))
+    return complete_covariance(covariance, met, _n_tasks(labels))
 
 
-def complete(covariance: Array, met: NDArray[np.bool_], tasks: int) -> Array:
+def complete_covariance(covariance: Array, met: NDArray[np.bool_], tasks: int) -> Array:
     """Skills [raters] whose products are the covariance [raters, raters] where raters `met`, nobody themselves."""
     return _rank_one(np.abs(covariance), met, tasks) * _signs(covariance)
 
@@ -87,21 +89,22 @@ def accuracy_interval(
     do not differ."""
     from scipy.special import stdtrit
 
-    labels = keyed_by_page(found)
+    labels = task_labels(found)
     pages = len(found.pages)
     if pages < 2:
         return np.zeros(len(labels)), np.ones(len(labels))
     by_page = labels.reshape(len(labels), pages, -1)
     drawn = [
-        estimate(by_page[:, rng.integers(pages, size=pages)].reshape(len(labels), -1)) for _ in range(count)
+        estimate_skills(by_page[:, rng.integers(pages, size=pages)].reshape(len(labels), -1))
+        for _ in range(count)
     ]
-    deviation = np.std(drawn, axis=0) * (LABELS - 1) / LABELS
+    deviation = np.std(drawn, axis=0) * (N_LABELS - 1) / N_LABELS
     half = stdtrit(pages - 1, (1 + CONFIDENCE) / 2) * np.where(deviation > 1e-12, deviation, np.inf)
-    value = skills(labels).accuracy
+    value = fit(labels).accuracy
     return np.clip(value - half, 0, 1), np.clip(value + half, 0, 1)
 
 
-def shares(found: Rankings, vote: NDArray[np.int8]) -> Mapping[str, float]:
+def majority_shares(found: Rankings, vote: NDArray[np.int8]) -> Mapping[str, float]:
     """Of the pairs that a system is in and that are decided, the share it wins; without one that is in none."""
     pairs = list(combinations(range(len(found.systems)), 2))
     votes = vote.reshape(-1, len(pairs))
@@ -113,7 +116,7 @@ def shares(found: Rankings, vote: NDArray[np.int8]) -> Mapping[str, float]:
     return {system: float(won[k] / of[k]) for k, system in enumerate(found.systems) if of[k]}
 
 
-def _tasks(labels: NDArray[np.int8]) -> int:
+def _n_tasks(labels: NDArray[np.int8]) -> int:
     """How many have a label."""
     return max(int((labels != 0).any(axis=0).sum()), 1)
 
@@ -129,7 +132,7 @@ def _rank_one(size: Array, met: NDArray[np.bool_], tasks: int) -> Array:
     u = np.full(len(size), 0.5)
     v = u.copy()
     before = np.outer(u, v)
-    for _ in range(STEPS):
+    for _ in range(MAX_STEPS):
         v = _reduced(size / np.maximum(u, 1e-12)[:, None], met, v, trim, tasks)
         u = _reduced(size / np.maximum(v, 1e-12)[:, None], met, u, trim, tasks)
         now = np.outer(u, v)

@@ -26,9 +26,9 @@ from scoft_hpc.results.study import Run, Study
 
 TRUTH = "truth"
 """The group of the measures that are known in the toy world alone."""
-LEAST = 4
+MIN_RUNS = 4
 """Runs of which a rank correlation is worth telling [ours]."""
-MOST = 0.999
+MAX_CORRELATION = 0.999
 """Where a correlation of 1 is held for Fisher's z, which has no end [ours]."""
 
 Array = NDArray[np.float64]
@@ -50,7 +50,7 @@ class Correlation:
 
 
 @dataclass(frozen=True)
-class Tracking:
+class MetricValidity:
     """How a metric goes with one of the truths; None where too few runs have both, or all have the same.
 
     `expected` is 1 or -1, the sign of a metric that tells better from worse as that truth does; None where the metric
@@ -64,12 +64,12 @@ class Tracking:
     expected: int | None
 
 
-def tracking(study: Study) -> list[Tracking]:
+def metric_validity(study: Study) -> list[MetricValidity]:
     """Every metric with each truth, in the order of `METRICS`; empty where the truth is not known."""
     runs = list(_distinct(study))
     told = [m for m in METRICS.values() if any(run.metric(m.name) is not None for run in runs)]
     return [
-        _track(metric, truth, runs)
+        _validity(metric, truth, runs)
         for metric in told
         for truth in told
         if metric.group != TRUTH and truth.group == TRUTH
@@ -83,11 +83,15 @@ def overall(metric: Sequence[float], truth: Sequence[float], cultures: Sequence[
     groups = np.array(
         [names.index(culture) for culture in cultures] if len(names) > 1 else range(len(x)), dtype=np.intp
     )
-    if not _tells(x, y):
+    if not _has_correlation(x, y):
         return None
     units = groups.max() + 1
     value = float(spearman(x, y, np.ones((1, len(x))))[0])
-    z = np.arctanh(spearman(x, y, (groups != np.arange(units)[:, None]).astype(float)).clip(-MOST, MOST))
+    z = np.arctanh(
+        spearman(x, y, (groups != np.arange(units)[:, None]).astype(float)).clip(
+            -MAX_CORRELATION, MAX_CORRELATION
+        )
+    )
     low, high = _fisher(value, math.sqrt((units - 1) * z.var()), int(units))
     return Correlation(value, low, high, len(x), len(names), "cultures" if len(names) > 1 else "runs")
 
@@ -95,7 +99,9 @@ def overall(metric: Sequence[float], truth: Sequence[float], cultures: Sequence[
 def within(metric: Sequence[float], truth: Sequence[float], cultures: Sequence[str]) -> Correlation | None:
     """The mean over cultures of Spearman's correlation over a culture's runs."""
     x, y, of = np.array(metric), np.array(truth), np.array(cultures)
-    told = [culture for culture in dict.fromkeys(cultures) if _tells(x[of == culture], y[of == culture])]
+    told = [
+        culture for culture in dict.fromkeys(cultures) if _has_correlation(x[of == culture], y[of == culture])
+    ]
     if len(told) < 2:
         used = of == told[0] if told else np.zeros(len(of), dtype=bool)
         return overall(list(x[used]), list(y[used]), list(of[used])) if told else None
@@ -121,7 +127,7 @@ def spearman(x: Array, y: Array, weights: Array) -> Array:
         )
 
 
-def _track(metric: MetricSpec, truth: MetricSpec, runs: Sequence[Run]) -> Tracking:
+def _validity(metric: MetricSpec, truth: MetricSpec, runs: Sequence[Run]) -> MetricValidity:
     points = [
         (one, other, run.culture)
         for run in runs
@@ -130,7 +136,7 @@ def _track(metric: MetricSpec, truth: MetricSpec, runs: Sequence[Run]) -> Tracki
     x, y, cultures = ([p[0] for p in points], [p[1] for p in points], [p[2] for p in points])
     signs = {"higher": 1, "lower": -1, "target_half": 0, "undirected": 0}
     expected = signs[metric.direction] * signs[truth.direction] or None
-    return Tracking(metric, truth, overall(x, y, cultures), within(x, y, cultures), expected)
+    return MetricValidity(metric, truth, overall(x, y, cultures), within(x, y, cultures), expected)
 
 
 def _distinct(study: Study) -> Iterator[Run]:
@@ -143,8 +149,8 @@ def _distinct(study: Study) -> Iterator[Run]:
             yield run
 
 
-def _tells(x: Array, y: Array) -> bool:
-    return len(x) >= LEAST and bool(np.ptp(x) > 0) and bool(np.ptp(y) > 0)
+def _has_correlation(x: Array, y: Array) -> bool:
+    return len(x) >= MIN_RUNS and bool(np.ptp(x) > 0) and bool(np.ptp(y) > 0)
 
 
 def _fisher(value: float, error: float, units: int) -> tuple[float, float]:
@@ -153,6 +159,6 @@ def _fisher(value: float, error: float, units: int) -> tuple[float, float]:
 
     if not math.isfinite(error):  # without one unit, a side is flat
         return -math.inf, math.inf
-    z = math.atanh(min(max(value, -MOST), MOST))
+    z = math.atanh(min(max(value, -MAX_CORRELATION), MAX_CORRELATION))
     half = float(stdtrit(units - 1, (1 + CONFIDENCE) / 2)) * error
     return math.tanh(z - half), math.tanh(z + half)

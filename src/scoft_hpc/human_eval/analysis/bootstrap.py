@@ -30,10 +30,10 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Resamples:
-    """`weights` [resamples, raters]: how often each counts; `freedom`: of Student's t, 0 where nothing can be told."""
+    """`weights` [resamples, raters]: how often each counts; `dof`: of Student's t, 0 where nothing can be told."""
 
     weights: Array
-    freedom: float
+    dof: float
 
 
 def resample(strata: Index, rng: np.random.Generator, count: int = RESAMPLES) -> Resamples:
@@ -44,7 +44,7 @@ def resample(strata: Index, rng: np.random.Generator, count: int = RESAMPLES) ->
         if n > 1:
             drawn = rng.multinomial(n - 1, np.full(n, 1 / n), size=count)
             weights[:, members] = drawn * (n / (n - 1))
-    return Resamples(weights, _freedom(np.bincount(strata)))
+    return Resamples(weights, _satterthwaite_dof(np.bincount(strata)))
 
 
 def _drawn_together(strata: Index) -> list[Index]:
@@ -56,7 +56,7 @@ def _drawn_together(strata: Index) -> list[Index]:
     return [np.flatnonzero(merged == one) for one in np.unique(merged)]
 
 
-def _freedom(sizes: Index) -> float:
+def _satterthwaite_dof(sizes: Index) -> float:
     """Satterthwaite's, of strata that count alike and whose units spread alike; single ones are one stratum."""
     several = sizes[sizes > 1]
     single = float((sizes == 1).sum())
@@ -66,7 +66,7 @@ def _freedom(sizes: Index) -> float:
     return float(variances.sum() ** 2 / (variances**2 / freedoms).sum()) if len(variances) else 0.0
 
 
-def spread(values: Array, replicates: Array, floor: Array, freedom: float) -> tuple[Array, Array]:
+def t_interval(values: Array, replicates: Array, floor: Array, dof: float) -> tuple[Array, Array]:
     """95 % interval of values [...] from replicates [resamples, ...] and the model's standard deviation `floor` [...].
 
     Returns:
@@ -74,15 +74,15 @@ def spread(values: Array, replicates: Array, floor: Array, freedom: float) -> tu
     """
     from scipy.special import ndtri, stdtrit
 
-    if freedom <= 0:
+    if dof <= 0:
         return np.full_like(values, -np.inf), np.full_like(values, np.inf)
     deviation = np.sqrt(np.mean((replicates - replicates.mean(axis=0)) ** 2, axis=0))
     tail = (1 + CONFIDENCE) / 2
-    half = np.maximum(stdtrit(freedom, tail) * deviation, ndtri(tail) * floor)
+    half = np.maximum(stdtrit(dof, tail) * deviation, ndtri(tail) * floor)
     return values - half, values + half
 
 
-def expand(weights: Array, strata: Index, size: Array) -> Array:
+def equal_strata_weights(weights: Array, strata: Index, size: Array) -> Array:
     """Weights [resamples, raters] under which every stratum counts alike: as the mean stratum, by `size` [raters].
 
     A single rater's stratum counts as often as the rater is drawn: that is all that can vary of it.

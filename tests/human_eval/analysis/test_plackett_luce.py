@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from scoft_hpc.human_eval.analysis import worths
+from scoft_hpc.human_eval.analysis import plackett_luce
+from scoft_hpc.human_eval.analysis.bootstrap import resample
 from scoft_hpc.human_eval.analysis.rankings import mean_ranks_of, rankings
-from scoft_hpc.human_eval.analysis.resampling import resample
 from scoft_hpc.human_eval.demo import simulation
 from scoft_hpc.human_eval.demo.simulation import crowd_worths
 
@@ -24,8 +24,10 @@ RNG = np.random.default_rng(0)
 
 
 def fitted(ranks: np.ndarray) -> np.ndarray:
-    counted = worths.counts(of_ranks(ranks.tolist()))
-    return worths.fit(counted.chosen.sum(axis=0, keepdims=True), counted.sets.sum(axis=0, keepdims=True))[0]
+    counted = plackett_luce.count_choices(of_ranks(ranks.tolist()))
+    return plackett_luce.fit(
+        counted.chosen.sum(axis=0, keepdims=True), counted.sets.sum(axis=0, keepdims=True)
+    )[0]
 
 
 def test_of_two_systems_they_are_log_odds_with_a_half_added() -> None:
@@ -104,7 +106,7 @@ def test_they_are_finite_centred_and_follow_the_systems(rows: list[list[int]], o
 
 def test_a_system_that_always_wins_is_finite_and_has_an_interval() -> None:
     found = of_ranks([[1, 2, 3]] * 60, raters=[k // 12 for k in range(60)], pages=[k % 12 for k in range(60)])
-    one = worths.worths(found, resample(found.strata, np.random.default_rng(0)))
+    one = plackett_luce.estimate_worths(found, resample(found.strata, np.random.default_rng(0)))
     assert np.isfinite([one.worth_low, one.worth_high]).all()
     assert (one.worth_low < one.worth).all() and (one.worth < one.worth_high).all()
     assert one.best.tolist() == [1, 0, 0]
@@ -112,10 +114,10 @@ def test_a_system_that_always_wins_is_finite_and_has_an_interval() -> None:
 
 def test_of_one_rater_there_is_no_interval_and_of_nobody_no_worth() -> None:
     alone = of_ranks([[1, 2], [2, 1], [1, 2]], raters=[0, 0, 0])
-    one = worths.worths(alone, resample(alone.strata, np.random.default_rng(0)))
+    one = plackett_luce.estimate_worths(alone, resample(alone.strata, np.random.default_rng(0)))
     assert np.isinf([one.worth_low, one.worth_high]).all() and np.isnan(one.best).all()
     nobody = of_ranks(np.zeros((0, 3)).tolist() or np.zeros((0, 3)))
-    none = worths.worths(nobody, resample(nobody.strata, np.random.default_rng(0)))
+    none = plackett_luce.estimate_worths(nobody, resample(nobody.strata, np.random.default_rng(0)))
     assert none.worth == pytest.approx([0, 0, 0])
 
 
@@ -129,7 +131,10 @@ def test_cultures_count_alike_however_many_raters_they_have() -> None:
         cultures=["korea"] * 10 + ["mexico"],
         pages=[k % 4 for k in range(44)],
     )
-    theta = [worths.worths(f, resample(f.strata, np.random.default_rng(0))).worth for f in (few, many)]
+    theta = [
+        plackett_luce.estimate_worths(f, resample(f.strata, np.random.default_rng(0))).worth
+        for f in (few, many)
+    ]
     # The more rankings, the less the ties that every pair is given weigh; the order and the shape stay.
     assert np.corrcoef(theta)[0, 1] > 0.999
 
@@ -137,9 +142,9 @@ def test_cultures_count_alike_however_many_raters_they_have() -> None:
 def test_51_raters_tell_the_true_order(simulated: Simulated) -> None:
     for question in simulated.world.questions:
         table = simulated.found.table(question)
-        order = [one.system for one in sorted(table.standings, key=lambda one: one.worth.value)]
+        order = [one.system for one in sorted(table.results, key=lambda one: one.worth.value)]
         assert order == list(simulated.world.systems)
-        assert table.standings[-1].best == pytest.approx(1, abs=0.01)
+        assert table.results[-1].best == pytest.approx(1, abs=0.01)
 
 
 def test_intervals_hold_the_worths_that_countless_raters_of_the_kind_have() -> None:
@@ -150,6 +155,6 @@ def test_intervals_hold_the_worths_that_countless_raters_of_the_kind_have() -> N
     for seed in range(10):
         raters = simulation.raters(world, QUOTAS, seed=seed)
         found = rankings(simulation.survey_of(world, raters)[1], SYSTEMS, "culture")
-        one = worths.worths(found, resample(found.strata, np.random.default_rng(0), 200))
+        one = plackett_luce.estimate_worths(found, resample(found.strata, np.random.default_rng(0), 200))
         hits += list((one.worth_low <= true) & (true <= one.worth_high))
     assert np.mean(hits) >= 0.85

@@ -17,9 +17,9 @@ from itertools import product
 
 import numpy as np
 
+from scoft_hpc.human_eval.analysis.bootstrap import equal_strata_weights
 from scoft_hpc.human_eval.analysis.rankings import Array, Index
-from scoft_hpc.human_eval.analysis.rates import Tally
-from scoft_hpc.human_eval.analysis.resampling import expand
+from scoft_hpc.human_eval.analysis.win_rates import Tally
 
 FLIPS = 1 << 14
 """With twelve comparisons in a family, the smallest p after Holm is .0007."""
@@ -27,10 +27,10 @@ FLIPS = 1 << 14
 
 def sign_flip(tally: Tally, strata: Index, rng: np.random.Generator, flips: int = FLIPS) -> Array:
     """p of each of a tally's comparisons [...]; NaN where nobody has compared anything or all of it is ties."""
-    size = tally.of.reshape(len(strata), -1).sum(axis=1)
-    net = expand(np.ones((1, len(strata))), strata, size).T * (2 * tally.won - tally.of).reshape(
-        len(strata), -1
-    )
+    size = tally.total.reshape(len(strata), -1).sum(axis=1)
+    net = equal_strata_weights(np.ones((1, len(strata))), strata, size).T * (
+        2 * tally.won - tally.total
+    ).reshape(len(strata), -1)
     exact = 2 ** min(len(strata), 60) <= flips
     signs = (
         np.array(list(product((1.0, -1.0), repeat=len(strata))))
@@ -40,4 +40,4 @@ def sign_flip(tally: Tally, strata: Index, rng: np.random.Generator, flips: int 
     found = np.abs(net.sum(axis=0))
     reached = (np.abs(signs @ net) >= found - 1e-9 * np.abs(net).sum(axis=0)).sum(axis=0)
     p = reached / len(signs) if exact else (reached + 1) / (len(signs) + 1)
-    return np.where(np.abs(net).sum(axis=0) > 0, p, np.nan).reshape(tally.of.shape[1:])
+    return np.where(np.abs(net).sum(axis=0) > 0, p, np.nan).reshape(tally.total.shape[1:])

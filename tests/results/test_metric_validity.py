@@ -12,7 +12,7 @@ from scipy import stats
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import Data
 from scoft_hpc.results import study
-from scoft_hpc.results.tracking import overall, spearman, tracking, within
+from scoft_hpc.results.metric_validity import metric_validity, overall, spearman, within
 
 from .conftest import Maker
 
@@ -94,7 +94,7 @@ def test_what_cannot_be_told_is_not_told() -> None:
 
 def test_a_study_is_told_metric_by_metric(finished: Maker) -> None:
     read = study.read(finished.folder)
-    found = tracking(read)
+    found = metric_validity(read)
     metrics = [name for name, m in METRICS.items() if m.group != "truth"]
     assert [(t.metric.name, t.truth.name) for t in found] == [
         (name, truth) for name in metrics for truth in ("default_style", "in_style", "subject")
@@ -113,11 +113,11 @@ def test_an_untrained_model_counts_once(finished: Maker) -> None:
     read = study.read(finished.folder)
     base = {run.culture: run.scores for run in read.of(variant="base") if run.seed == 0}
     runs = (replace(r, scores=base[r.culture]) if r.variant == "base" else r for r in read.runs)
-    first = tracking(replace(read, runs=tuple(runs)))[0]
+    first = metric_validity(replace(read, runs=tuple(runs)))[0]
     assert first.overall is not None
     assert first.overall.runs == 18
 
 
-def test_photographs_have_no_truth_to_track(make: Callable[..., Maker]) -> None:
+def test_photographs_have_no_truth_to_validity(make: Callable[..., Maker]) -> None:
     maker = make(cultures=("korea",), seeds=(0,), data=Data(name="folder", root="somewhere")).finish()
-    assert tracking(study.read(maker.folder)) == []
+    assert metric_validity(study.read(maker.folder)) == []

@@ -11,7 +11,7 @@ import pytest
 from crowdkit.aggregation import MMSR
 from scipy.stats import spearmanr
 
-from scoft_hpc.human_eval.analysis import skills
+from scoft_hpc.human_eval.analysis import mmsr
 from scoft_hpc.human_eval.analysis.rankings import Rankings, rankings
 from scoft_hpc.human_eval.demo import simulation
 from scoft_hpc.human_eval.demo.simulation import Sheet, SimulatedRater
@@ -40,7 +40,7 @@ def test_crowdkit_finds_the_same_skills_and_labels(seed: int, given: float, foes
     labels = labels_of(seed, given=given, foes=foes)
     oracle = MMSR()
     voted = oracle.fit_predict(as_rows(labels))
-    found = skills.skills(labels)
+    found = mmsr.fit(labels)
     assert found.weight == pytest.approx(oracle.skills_.sort_index().to_numpy(), abs=1e-6)
     assert found.vote[voted.index].tolist() == voted.tolist()
 
@@ -54,7 +54,7 @@ def test_where_ours_and_crowdkits_come_to_rest_apart_crowdkits_own_starts_do(rat
     same = 0
     for seed in range(6):
         labels = labels_of(seed, raters=raters)
-        ours = np.abs(skills.skills(labels).weight)
+        ours = np.abs(mmsr.fit(labels).weight)
         theirs = [
             np.abs(MMSR(random_state=start).fit(as_rows(labels)).skills_.sort_index().to_numpy())
             for start in range(3)
@@ -66,7 +66,7 @@ def test_where_ours_and_crowdkits_come_to_rest_apart_crowdkits_own_starts_do(rat
 
 
 def test_raters_in_bad_faith_have_negative_skills() -> None:
-    found = skills.skills(labels_of(4, raters=12, foes=3))
+    found = mmsr.fit(labels_of(4, raters=12, foes=3))
     assert (found.skill[:3] < -0.4).all()
     assert (found.skill[3:] > 0).all()
 
@@ -75,7 +75,7 @@ def test_raters_in_bad_faith_have_negative_skills() -> None:
 def test_unanimous_flat_or_single_answers_do_no_harm(rows: list[list[float]]) -> None:
     raters, pages = [k % 3 for k in range(len(rows))], [k // 3 for k in range(len(rows))]
     found = of_ranks(rows, raters, pages=pages)
-    one = skills.skills(skills.keyed_by_page(found))
+    one = mmsr.fit(mmsr.task_labels(found))
     assert np.isfinite([one.skill, one.weight]).all()
 
 
@@ -111,11 +111,11 @@ def spoken(apart: float, pictures: float, seeds: int = 6) -> tuple[np.ndarray, n
     keyed, published = [], []
     for seed in range(seeds):
         found, skill = some(seed, apart=apart, pictures=pictures)
-        keyed.append(spearmanr(skills.estimate(skills.keyed_by_page(found)), skill).statistic)
+        keyed.append(spearmanr(mmsr.estimate_skills(mmsr.task_labels(found)), skill).statistic)
         for _ in range(5):
             order = rng.permutation(len(found.ranks))
             rows = replace(found, ranks=found.ranks[order], rater=found.rater[order], page=found.page[order])
-            published.append(spearmanr(skills.estimate(as_published(rows)), skill).statistic)
+            published.append(spearmanr(mmsr.estimate_skills(as_published(rows)), skill).statistic)
     return np.array(keyed), np.array(published)
 
 
@@ -136,19 +136,19 @@ def test_row_order_changes_nothing_that_is_keyed_by_page() -> None:
     found, _ = some(0)
     order = np.random.default_rng(1).permutation(len(found.ranks))
     rows = replace(found, ranks=found.ranks[order], rater=found.rater[order], page=found.page[order])
-    assert (skills.keyed_by_page(rows) == skills.keyed_by_page(found)).all()
+    assert (mmsr.task_labels(rows) == mmsr.task_labels(found)).all()
 
 
 def test_the_weighted_majority_ranks_the_systems_as_they_are() -> None:
     found, _ = some(0)
-    shares = skills.shares(found, skills.skills(skills.keyed_by_page(found)).vote)
+    shares = mmsr.majority_shares(found, mmsr.fit(mmsr.task_labels(found)).vote)
     assert sorted(SYSTEMS, key=shares.__getitem__) == list(SYSTEMS)
 
 
 def test_a_skill_has_an_interval_over_pages() -> None:
     found, _ = some(0)
-    low, high = skills.accuracy_interval(found, np.random.default_rng(0), 60)
-    value = skills.skills(skills.keyed_by_page(found)).accuracy
+    low, high = mmsr.accuracy_interval(found, np.random.default_rng(0), 60)
+    value = mmsr.fit(mmsr.task_labels(found)).accuracy
     assert ((low <= value) & (value <= high)).all()
     assert (high - low < 0.4).all()
 
@@ -162,7 +162,7 @@ def test_the_interval_of_a_skill_holds_the_chance_of_being_right() -> None:
         better = (rng.random((10, 40)) < chance[:, None]) == (rng.random(40) < 0.5)
         ranks = np.stack([np.where(better, 1, 2), np.where(better, 2, 1)], axis=-1).reshape(-1, 2)
         found = of_ranks(ranks.tolist(), np.repeat(np.arange(10), 40).tolist(), pages=list(range(40)) * 10)
-        low, high = skills.accuracy_interval(found, rng, 40)
+        low, high = mmsr.accuracy_interval(found, rng, 40)
         hits += list((low <= chance) & (chance <= high))
     assert np.mean(hits) >= 0.88
 

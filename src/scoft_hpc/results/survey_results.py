@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scoft_hpc.results import wording
+from scoft_hpc.results import survey_labels
 from scoft_hpc.results.formats import number
 from scoft_hpc.study.atomic import write_text
 from scoft_hpc.study.paths import SurveyDir
@@ -22,7 +22,7 @@ POOLED = ""
 
 
 @dataclass(frozen=True)
-class Number:
+class IntervalEstimate:
     """An estimate with its 95 % interval; None at both ends where too few raters tell."""
 
     value: float
@@ -30,12 +30,12 @@ class Number:
     high: float | None = None
 
     @property
-    def told(self) -> bool:
+    def has_interval(self) -> bool:
         return self.low is not None and self.high is not None
 
 
 @dataclass(frozen=True)
-class Standing:
+class SystemResult:
     """A system in the eyes of the raters of one culture, or of all, under one question.
 
     Attributes:
@@ -52,10 +52,10 @@ class Standing:
     system: str
     rank: float
     shares: tuple[float, ...]
-    worth: Number
-    first: Number
+    worth: IntervalEstimate
+    first: IntervalEstimate
     best: float | None
-    wins: Number | None
+    wins: IntervalEstimate | None
     rating: float | None
     offended: float
 
@@ -64,7 +64,7 @@ class Standing:
 class Table:
     """One question in one culture (`POOLED`: in all).
 
-    `standings` is empty where too few raters answered to tell of them without telling who said what, or none did;
+    `results` is empty where too few raters answered to tell of them without telling who said what, or none did;
     `unable` of the answers were "cannot judge"; `agreement` is Krippendorff's α.
     """
 
@@ -73,25 +73,23 @@ class Table:
     raters: int
     rankings: int
     unable: int
-    agreement: Number | None
-    standings: tuple[Standing, ...]
+    agreement: IntervalEstimate | None
+    results: tuple[SystemResult, ...]
 
 
 @dataclass(frozen=True)
-class Test:
+class PairwiseTest:
     """A system held against another under one question, over all cultures.
 
     p is of a sign-flip test over raters; `corrected` after Holm's over the family, None of the primary comparison and
     where there is no p.
     """
 
-    __test__ = False
-
     question: str
     system: str
     against: str
     raters: int
-    wins: Number | None
+    wins: IntervalEstimate | None
     p: float | None
     corrected: float | None
 
@@ -101,15 +99,15 @@ class Test:
 
 
 @dataclass(frozen=True)
-class Primary:
+class PrimaryResult:
     """The comparison on which the survey's claim rests: with the exclusions, and with everybody."""
 
     alpha: float
-    test: Test
-    everybody: Test
+    test: PairwiseTest
+    without_exclusions: PairwiseTest
 
     @property
-    def least(self) -> int:
+    def min_raters(self) -> int:
         """So many raters can reach p ≤ alpha by flips of their signs."""
         return 1 + math.ceil(-math.log2(self.alpha))
 
@@ -119,22 +117,22 @@ class Primary:
         return self._sentence(self.test)
 
     @property
-    def everybody_sentence(self) -> str:
+    def sentence_without_exclusions(self) -> str:
         """What would have come out without exclusions."""
-        return self._sentence(self.everybody)
+        return self._sentence(self.without_exclusions)
 
-    def _sentence(self, one: Test) -> str:
-        asked = wording.title(one.question).lower()
-        if one.wins is None or one.p is None or one.raters < self.least:
+    def _sentence(self, one: PairwiseTest) -> str:
+        asked = survey_labels.question_title(one.question).lower()
+        if one.wins is None or one.p is None or one.raters < self.min_raters:
             few = (
                 "nobody answered"
                 if one.raters == 0
-                else f"{wording.raters(one.raters)}, of whom {self.least} are needed"
+                else f"{survey_labels.raters(one.raters)}, of whom {self.min_raters} are needed"
             )
-            reason = few if one.raters < self.least else "every comparison was a tie"
+            reason = few if one.raters < self.min_raters else "every comparison was a tie"
             return f"Whether people prefer {one.system} to {one.against} ({asked}) cannot be told: {reason}."
         share = f"{100 * one.wins.value:.0f} % of comparisons"
-        if one.wins.told:
+        if one.wins.has_interval:
             share += f" (95 % interval {100 * (one.wins.low or 0):.0f} to {100 * (one.wins.high or 0):.0f})"
         pair = (one.system, one.against)
         better, worse = pair if one.wins.value > 0.5 else reversed(pair)
@@ -143,22 +141,21 @@ class Primary:
             if one.p <= self.alpha
             else f"It is not shown that people prefer {one.system} to {one.against}, or the other way round ({asked})"
         )
-        return (
-            f"{verdict}: {one.system} won {share}, {wording.raters(one.raters)}, p {wording.p_value(one.p)}."
-        )
+        p = survey_labels.p_value_phrase(one.p)
+        return f"{verdict}: {one.system} won {share}, {survey_labels.raters(one.raters)}, p {p}."
 
 
 @dataclass(frozen=True)
-class Skill:
+class RaterSkill:
     """How often a rater's preference is the one that good raters share (M-MSR, keyed by page), by number."""
 
     rater: int
     culture: str
-    accuracy: Number
+    accuracy: IntervalEstimate
 
 
 @dataclass(frozen=True)
-class Vote:
+class WeightedVote:
     """The share of page pairs that a system wins under one question by weighted majority: raters count by their
     skill."""
 
@@ -168,7 +165,7 @@ class Vote:
 
 
 @dataclass(frozen=True)
-class Tracked:
+class MetricAgreement:
     """How an automatic metric goes with people under one question.
 
     Attributes:
@@ -181,15 +178,15 @@ class Tracked:
 
     question: str
     metric: str
-    pairs: Number | None
-    within: Number | None
-    overall: Number | None
+    pairs: IntervalEstimate | None
+    within: IntervalEstimate | None
+    overall: IntervalEstimate | None
     kendall: float | None
     points: int
 
 
 @dataclass(frozen=True)
-class Crowd:
+class Panel:
     """A culture's raters: asked for, who gave consent, and who is analysed."""
 
     culture: str
@@ -199,7 +196,7 @@ class Crowd:
 
 
 @dataclass(frozen=True)
-class People:
+class SurveyResults:
     """All that `survey results` found.
 
     Attributes:
@@ -214,26 +211,26 @@ class People:
     questions: tuple[str, ...]
     systems: tuple[str, ...]
     against: str
-    crowds: tuple[Crowd, ...]
-    primary: Primary
+    panels: tuple[Panel, ...]
+    primary: PrimaryResult
     tables: tuple[Table, ...]
-    tests: tuple[Test, ...]
+    tests: tuple[PairwiseTest, ...]
     excluded: dict[str, int]
-    out: int
+    n_excluded: int
     consistency: tuple[float, ...]
-    skills: tuple[Skill, ...]
-    votes: tuple[Vote, ...]
-    tracked: tuple[Tracked, ...]
-    small: int
-    fixed: bool = True
+    skills: tuple[RaterSkill, ...]
+    votes: tuple[WeightedVote, ...]
+    metric_agreement: tuple[MetricAgreement, ...]
+    min_cell_size: int
+    preregistered: bool = True
 
     @property
     def raters(self) -> int:
-        return sum(one.raters for one in self.crowds)
+        return sum(one.raters for one in self.panels)
 
     @property
     def analysed(self) -> int:
-        return sum(one.analysed for one in self.crowds)
+        return sum(one.analysed for one in self.panels)
 
     def table(self, question: str, culture: str = POOLED) -> Table:
         return next(one for one in self.tables if (one.question, one.culture) == (question, culture))
@@ -243,17 +240,17 @@ class People:
         return [one for one in self.tables if one.question == question and one.culture != POOLED]
 
 
-def finite(value: float, low: float = -math.inf, high: float = math.inf) -> Number:
+def finite(value: float, low: float = -math.inf, high: float = math.inf) -> IntervalEstimate:
     """With an interval if both of its ends are finite."""
     both = math.isfinite(low) and math.isfinite(high)
-    return Number(float(value), float(low) if both else None, float(high) if both else None)
+    return IntervalEstimate(float(value), float(low) if both else None, float(high) if both else None)
 
 
-def write(path: Path, found: People) -> None:
+def write(path: Path, found: SurveyResults) -> None:
     write_text(path, json.dumps({"version": VERSION, **asdict(found)}, indent=1, allow_nan=False) + "\n")
 
 
-def read(folder: SurveyDir, notes: list[str]) -> People | None:
+def read(folder: SurveyDir, notes: list[str]) -> SurveyResults | None:
     """None where no survey was analysed, or results.json cannot be read, which becomes a note."""
     from pydantic import TypeAdapter, ValidationError
 
@@ -272,7 +269,7 @@ def read(folder: SurveyDir, notes: list[str]) -> People | None:
         )
         return None
     try:
-        return TypeAdapter(People).validate_python(content)
+        return TypeAdapter(SurveyResults).validate_python(content)
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(map(str, fault["loc"]))
@@ -280,11 +277,11 @@ def read(folder: SurveyDir, notes: list[str]) -> People | None:
         return None
 
 
-def interval(found: Number, digits: int = 2) -> str:
+def interval(found: IntervalEstimate, digits: int = 2) -> str:
     """`.12 to .34`; empty where there is none."""
-    return f"{number(found.low, digits)} to {number(found.high, digits)}" if found.told else ""
+    return f"{number(found.low, digits)} to {number(found.high, digits)}" if found.has_interval else ""
 
 
 def spread(shares: Iterable[float]) -> list[tuple[float, float]]:
-    """(mean rank, share), as `Standing.shares` has them."""
+    """(mean rank, share), as `SystemResult.shares` has them."""
     return [(1 + i / 2, share) for i, share in enumerate(shares)]

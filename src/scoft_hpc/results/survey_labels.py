@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from scoft_hpc.results import formats
 
-TITLES = {
+QUESTION_TITLES = {
     "match": "Match to the description",
     "culture": "Representation of the culture",
     "stereotype": "Least stereotypical",
     "offence": "Least offensive",
 }
 
-RULES = {
+EXCLUSION_RULES = {
     "silent": "gave no answer",
     "affiliation": "have another tie to the culture than the survey asks for",
     "answered": "answered too few of their pages",
@@ -21,9 +21,9 @@ RULES = {
 """How many raters did what, by the survey file's rules."""
 
 
-def title(question: str) -> str:
+def question_title(question: str) -> str:
     """For people; of a question that is not the paper's, its name."""
-    return TITLES.get(question, question.replace("_", " ").capitalize())
+    return QUESTION_TITLES.get(question, question.replace("_", " ").capitalize())
 
 
 def too_few(raters: int) -> str:
@@ -36,7 +36,7 @@ def raters(count: int) -> str:
     return "1 rater" if count == 1 else f"{count} raters"
 
 
-def p_value(p: float) -> str:
+def p_value_phrase(p: float) -> str:
     """As it stands after `p` in a sentence."""
     told = formats.p_value(p)
     return told if told.startswith("<") else f"= {told}"

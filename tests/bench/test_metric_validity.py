@@ -9,15 +9,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
-import tracking as bench
+import metric_validity as bench
 
 from scoft_hpc.config.metrics import METRICS
-from scoft_hpc.results.tracking import Correlation, Tracking
+from scoft_hpc.results.metric_validity import Correlation, MetricValidity
 
 
-def of(low: float, high: float, expected: int | None) -> Tracking:
+def of(low: float, high: float, expected: int | None) -> MetricValidity:
     one = Correlation((low + high) / 2, low, high, runs=12, cultures=3, over="cultures")
-    return Tracking(METRICS["kid"], METRICS["in_style"], one, one, expected)
+    return MetricValidity(METRICS["kid"], METRICS["in_style"], one, one, expected)
 
 
 @pytest.mark.parametrize(
@@ -29,10 +29,10 @@ def of(low: float, high: float, expected: int | None) -> Tracking:
         (of(-0.2, 0.9, 1), "cannot be told"),
         (of(0.2, 0.9, None), "–"),
         (of(float("-inf"), float("inf"), 1), "cannot be told"),
-        (Tracking(METRICS["kid"], METRICS["in_style"], None, None, -1), "–"),
+        (MetricValidity(METRICS["kid"], METRICS["in_style"], None, None, -1), "–"),
     ],
 )
-def test_a_verdict_is_about_the_sign_that_a_good_metric_has(found: Tracking, verdict: str) -> None:
+def test_a_verdict_is_about_the_sign_that_a_good_metric_has(found: MetricValidity, verdict: str) -> None:
     assert bench.verdict(found) == verdict
 
 

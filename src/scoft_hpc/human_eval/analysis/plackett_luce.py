@@ -30,18 +30,18 @@ from itertools import combinations
 
 import numpy as np
 
+from scoft_hpc.human_eval.analysis.bootstrap import Resamples, equal_strata_weights, expit, logit, t_interval
 from scoft_hpc.human_eval.analysis.rankings import Array, Rankings
-from scoft_hpc.human_eval.analysis.resampling import Resamples, expand, expit, logit, spread
 
-PRIOR = 1.0
+PRIOR_TIES = 1.0
 """How many ties each pair of systems is given."""
-LEAST_FREEDOM = 2
+MIN_DOF = 2
 """Of two raters alike a quarter of the surveys would be sure of the best of four systems that are as good [ours]."""
-STEPS, TOLERANCE = 200, 1e-9
+MAX_STEPS, TOLERANCE = 200, 1e-9
 
 
 @dataclass(frozen=True)
-class Counts:
+class ChoiceCounts:
     """Of each rater: `chosen` [raters, systems] and `sets` [raters, 2 ** systems], a set's bits being its systems."""
 
     chosen: Array
@@ -49,7 +49,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Worths:
+class WorthEstimates:
     """All [systems]; the ends of intervals are infinite (0 and 1 of `first`) where nothing can be told.
 
     Attributes:
@@ -68,34 +68,34 @@ class Worths:
     best: Array
 
 
-def worths(found: Rankings, resamples: Resamples) -> Worths:
+def estimate_worths(found: Rankings, resamples: Resamples) -> WorthEstimates:
     """Worths with intervals over raters; cultures, where there are several, count alike."""
-    counted = counts(found)
+    counted = count_choices(found)
     size = counted.chosen.sum(axis=1)
-    once = expand(np.ones((1, len(size))), found.strata, size)
-    again = expand(resamples.weights, found.strata, size)
+    once = equal_strata_weights(np.ones((1, len(size))), found.strata, size)
+    again = equal_strata_weights(resamples.weights, found.strata, size)
     (theta,) = fit(once @ counted.chosen, once @ counted.sets)
     drawn = fit(again @ counted.chosen, again @ counted.sets)
     floor = _covariance(theta, once[0] @ counted.sets)
-    low, high = spread(theta, drawn, np.sqrt(np.diag(floor)), resamples.freedom)
+    low, high = t_interval(theta, drawn, np.sqrt(np.diag(floor)), resamples.dof)
     slopes = _slopes(theta)
     first_floor = np.sqrt(np.einsum("ij,jk,ik->i", slopes, floor, slopes))
     odds = logit(_first(theta))
-    first_low, first_high = spread(odds, logit(_first(drawn)), first_floor, resamples.freedom)
+    first_low, first_high = t_interval(odds, logit(_first(drawn)), first_floor, resamples.dof)
     top = np.isclose(drawn, drawn.max(axis=1, keepdims=True), rtol=0, atol=1e-7)
     best = (top / top.sum(axis=1, keepdims=True)).mean(axis=0)
-    return Worths(
+    return WorthEstimates(
         theta,
         low,
         high,
         _first(theta),
         expit(first_low),
         expit(first_high),
-        best if resamples.freedom >= LEAST_FREEDOM else np.full_like(best, np.nan),
+        best if resamples.dof >= MIN_DOF else np.full_like(best, np.nan),
     )
 
 
-def counts(found: Rankings) -> Counts:
+def count_choices(found: Rankings) -> ChoiceCounts:
     """What each rater's rankings add to the likelihood."""
     systems = len(found.systems)
     patterns, of = np.unique(np.nan_to_num(found.ranks), axis=0, return_inverse=True)
@@ -106,7 +106,7 @@ def counts(found: Rankings) -> Counts:
         chosen[i, pattern > 0] = 1
         for members, share in _choices(pattern):
             sets[i, members] += share
-    return Counts(often @ chosen, often @ sets)
+    return ChoiceCounts(often @ chosen, often @ sets)
 
 
 def fit(chosen: Array, sets: Array) -> Array:
@@ -118,7 +118,7 @@ def fit(chosen: Array, sets: Array) -> Array:
     """
     chosen, sets = _with_ties(chosen, sets)
     theta = np.zeros_like(chosen)
-    for _ in range(STEPS):
+    for _ in range(MAX_STEPS):
         slope, curvature = _derivatives(theta, chosen, sets)
         # Along a shift of all worths the likelihood is flat: the ones there choose the centred step.
         step = np.linalg.solve(curvature + 1.0, slope[..., None])[..., 0]
@@ -151,10 +151,10 @@ def _with_ties(chosen: Array, sets: Array) -> tuple[Array, Array]:
     systems = chosen.shape[-1]
     sets = sets.copy()
     for i, j in combinations(range(systems), 2):
-        sets[..., (1 << i) | (1 << j)] += PRIOR
-        sets[..., 1 << i] += PRIOR / 2
-        sets[..., 1 << j] += PRIOR / 2
-    return chosen + PRIOR * (systems - 1), sets
+        sets[..., (1 << i) | (1 << j)] += PRIOR_TIES
+        sets[..., 1 << i] += PRIOR_TIES / 2
+        sets[..., 1 << j] += PRIOR_TIES / 2
+    return chosen + PRIOR_TIES * (systems - 1), sets
 
 
 def _derivatives(theta: Array, chosen: Array, sets: Array) -> tuple[Array, Array]:

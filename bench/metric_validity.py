@@ -1,6 +1,6 @@
 """How well each metric tracks the truth in the toy world: writes docs/toy-metrics.md from a finished study.
 
-python bench/tracking.py outputs/STUDY
+python bench/metric_validity.py outputs/STUDY
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results import study
 from scoft_hpc.results.formats import number
+from scoft_hpc.results.metric_validity import TRUTH, Correlation, MetricValidity, metric_validity
 from scoft_hpc.results.study import Study
-from scoft_hpc.results.tracking import TRUTH, Correlation, Tracking, tracking
 from scoft_hpc.study.paths import StudyDir
 
 HERE = Path(__file__).resolve().parent
@@ -28,7 +28,7 @@ def main() -> int:
     )
     parser.add_argument("study", type=Path, help="the directory of a finished study of the toy world")
     read = study.read(StudyDir(parser.parse_args().study.absolute()))
-    if not tracking(read):
+    if not metric_validity(read):
         print(
             f"{read.folder.path} has no run whose truth and metrics are known; score it first.",
             file=sys.stderr,
@@ -41,7 +41,7 @@ def main() -> int:
 
 def page(read: Study) -> str:
     """The page as Markdown."""
-    found = tracking(read)
+    found = metric_validity(read)
     environment = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True
     )
@@ -68,7 +68,7 @@ def told(correlation: Correlation | None) -> str:
     return f"{number(correlation.value)} ({number(correlation.low)} … {number(correlation.high)})"
 
 
-def verdict(found: Tracking) -> str:
+def verdict(found: MetricValidity) -> str:
     """What the average within cultures says: whether the metric orders a culture's runs as this truth does."""
     one = found.within
     if found.expected is None or one is None:

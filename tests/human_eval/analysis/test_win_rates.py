@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scoft_hpc.human_eval.analysis import comparison, rates
-from scoft_hpc.human_eval.analysis.rates import Tally
-from scoft_hpc.human_eval.analysis.resampling import expand, resample
+from scoft_hpc.human_eval.analysis import sign_flip, win_rates
+from scoft_hpc.human_eval.analysis.bootstrap import equal_strata_weights, resample
+from scoft_hpc.human_eval.analysis.win_rates import Tally
 from scoft_hpc.results.inference import holm
 
 from .conftest import Simulated, of_ranks
@@ -24,15 +24,15 @@ import survey_intervals
 
 def test_wins_count_ties_half_and_leave_out_what_a_page_does_not_show() -> None:
     found = of_ranks([[2, 1], [1.5, 1.5], [1, 2], [1, np.nan]], raters=[0, 0, 1, 1])
-    tally = rates.wins(found, "a")
+    tally = win_rates.count_wins(found, "a")
     assert tally.won[:, 1].tolist() == [1.5, 0]
-    assert tally.of[:, 1].tolist() == [2, 1]
-    assert tally.of[:, 0].tolist() == [0, 0]
+    assert tally.total[:, 1].tolist() == [2, 1]
+    assert tally.total[:, 0].tolist() == [0, 0]
 
 
 def test_a_rate_has_its_share_and_unanimous_raters_have_an_interval() -> None:
     tally = Tally(np.array([10.0, 10, 10]), np.array([10.0, 10, 10]))
-    one = rates.rate(
+    one = win_rates.estimate_rate(
         tally, np.zeros(3, dtype=int), resample(np.zeros(3, dtype=int), np.random.default_rng(0))
     )
     assert one.value == 1 == one.high
@@ -54,12 +54,12 @@ def test_raters_are_drawn_within_their_cultures_and_single_ones_together() -> No
     assert drawn.weights[:, :2].sum(axis=1) == pytest.approx(np.full(500, 2))
     assert drawn.weights[:, 2:5].sum(axis=1) == pytest.approx(np.full(500, 3))
     assert drawn.weights[:, 5:].sum(axis=1) == pytest.approx(np.full(500, 2))
-    assert resample(np.array([0]), np.random.default_rng(0)).freedom == 0
-    assert resample(np.zeros(0, dtype=int), np.random.default_rng(0)).freedom == 0
+    assert resample(np.array([0]), np.random.default_rng(0)).dof == 0
+    assert resample(np.zeros(0, dtype=int), np.random.default_rng(0)).dof == 0
 
 
 @pytest.mark.parametrize(
-    ("sizes", "freedom"),
+    ("sizes", "dof"),
     [
         ((10,) * 5, 45),  # raters less cultures
         ((2, 40), (1 / 2 + 1 / 40) ** 2 / (1 / 4 + 1 / 1600 / 39)),
@@ -69,16 +69,16 @@ def test_raters_are_drawn_within_their_cultures_and_single_ones_together() -> No
     ],
 )
 def test_the_smallest_culture_has_the_say_in_the_degrees_of_freedom(
-    sizes: tuple[int, ...], freedom: float
+    sizes: tuple[int, ...], dof: float
 ) -> None:
     strata = np.repeat(np.arange(len(sizes)), sizes)
-    assert resample(strata, np.random.default_rng(0), 2).freedom == pytest.approx(freedom)
+    assert resample(strata, np.random.default_rng(0), 2).dof == pytest.approx(dof)
 
 
 def test_single_raters_of_five_cultures_have_the_standard_error_of_their_mean() -> None:
     values, strata = np.array([1.0, 4, 2, 8, 5]), np.arange(5)
     weights = resample(strata, np.random.default_rng(0), 50_000).weights
-    mean = expand(weights, strata, np.full(5, 12.0)) @ values / 5
+    mean = equal_strata_weights(weights, strata, np.full(5, 12.0)) @ values / 5
     assert mean.std() == pytest.approx(values.std(ddof=1) / math.sqrt(5), rel=0.02)
 
 
@@ -99,13 +99,15 @@ def test_intervals_cover_where_cultures_have_unequal_numbers_of_raters(sizes: tu
     held = []
     for _ in range(150):
         won = rng.binomial(12, rng.uniform(0.2, 0.8, len(strata))).astype(float)
-        one = rates.rate(Tally(won, np.full(len(strata), 12.0)), strata, resample(strata, rng, 200))
+        one = win_rates.estimate_rate(
+            Tally(won, np.full(len(strata), 12.0)), strata, resample(strata, rng, 200)
+        )
         held.append(one.low <= 0.5 <= one.high)
     assert np.mean(held) >= 0.92
 
 
 def test_cultures_are_weighed_to_one_size() -> None:
-    weights = expand(np.ones((1, 3)), np.array([0, 0, 1]), np.array([3.0, 3, 2]))
+    weights = equal_strata_weights(np.ones((1, 3)), np.array([0, 0, 1]), np.array([3.0, 3, 2]))
     assert weights[0] * [3, 3, 2] == pytest.approx([2, 2, 4])
 
 
@@ -115,7 +117,7 @@ def test_flips_of_few_raters_are_counted_out() -> None:
     tally = Tally((net + 6) / 2, np.full(5, 6.0))
     sums = [abs(np.dot(signs, net)) for signs in product((1, -1), repeat=5)]
     expected = np.mean(np.array(sums) >= 8)
-    p = comparison.sign_flip(tally, np.zeros(5, dtype=int), np.random.default_rng(0))
+    p = sign_flip.sign_flip(tally, np.zeros(5, dtype=int), np.random.default_rng(0))
     assert float(p) == pytest.approx(expected)
 
 
@@ -123,14 +125,14 @@ def test_drawn_flips_are_near_those_counted_out() -> None:
     net = np.random.default_rng(3).normal(1, 2, size=12)
     tally = Tally((net + 20) / 2, np.full(12, 20.0))
     strata = np.zeros(12, dtype=int)
-    exact = comparison.sign_flip(tally, strata, np.random.default_rng(0), 1 << 12)
-    drawn = comparison.sign_flip(tally, strata, np.random.default_rng(0), 4000)
+    exact = sign_flip.sign_flip(tally, strata, np.random.default_rng(0), 1 << 12)
+    drawn = sign_flip.sign_flip(tally, strata, np.random.default_rng(0), 4000)
     assert float(drawn) == pytest.approx(float(exact), abs=0.02)
 
 
 def test_ties_alone_tell_nothing() -> None:
     tally = Tally(np.full(8, 3.0), np.full(8, 6.0))
-    assert np.isnan(comparison.sign_flip(tally, np.zeros(8, dtype=int), np.random.default_rng(0)))
+    assert np.isnan(sign_flip.sign_flip(tally, np.zeros(8, dtype=int), np.random.default_rng(0)))
 
 
 def test_holm_is_over_questions_and_systems_and_the_primary_comparison_stands_apart(
@@ -145,7 +147,7 @@ def test_holm_is_over_questions_and_systems_and_the_primary_comparison_stands_ap
         (one.question, one.system): one.corrected for one in found.tests
     }
     assert found.primary.test.corrected is None
-    assert found.primary.test.p == pytest.approx(1 / (comparison.FLIPS + 1))
+    assert found.primary.test.p == pytest.approx(1 / (sign_flip.FLIPS + 1))
 
 
 @pytest.mark.slow

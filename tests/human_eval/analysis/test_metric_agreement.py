@@ -14,7 +14,7 @@ from scipy.stats import kendalltau, spearmanr
 from results.conftest import Maker
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.human_eval import database, pages, survey_file, template
-from scoft_hpc.human_eval.analysis import metrics
+from scoft_hpc.human_eval.analysis import metric_agreement
 from scoft_hpc.human_eval.analysis.analyse import analyse
 from scoft_hpc.human_eval.analysis.rankings import rankings
 from scoft_hpc.human_eval.answers import Given
@@ -100,11 +100,11 @@ def asked(made: Maker, drawn: tuple[Page, ...], survey: Survey) -> Iterator[Stud
 
 @pytest.mark.slow
 def test_the_results_are_read_with_the_study(asked: Study, survey: Survey) -> None:
-    found = asked.people
+    found = asked.survey_results
     assert found is not None and asked.notes == ()
     assert found.raters == 16
     assert "prefer mpc to base" in found.primary.sentence
-    assert [len(found.table("culture", culture).standings) for culture in CULTURES] == [4, 4, 0]
+    assert [len(found.table("culture", culture).results) for culture in CULTURES] == [4, 4, 0]
     assert (asked.folder.survey.exports / "answers.csv").exists()
 
 
@@ -122,13 +122,15 @@ def test_asked_again_the_results_are_the_same_bytes(asked: Study, capsys: pytest
 
 
 def test_metrics_correlate_as_scipy_says(asked: Study) -> None:
-    assert asked.people is not None
-    one = next(t for t in asked.people.tracked if (t.question, t.metric) == ("culture", "kid"))
-    goodness = metrics.good(asked, METRICS["kid"])
+    assert asked.survey_results is not None
+    one = next(
+        t for t in asked.survey_results.metric_agreement if (t.question, t.metric) == ("culture", "kid")
+    )
+    goodness = metric_agreement.system_goodness(asked, METRICS["kid"])
     worth = {
         (table.culture, s.system): s.worth.value
-        for table in asked.people.of("culture")
-        for s in table.standings
+        for table in asked.survey_results.of("culture")
+        for s in table.results
     }
     x, y = [goodness[point] for point in worth], list(worth.values())
     assert one.points == 8
@@ -147,15 +149,15 @@ def test_a_metric_that_knows_peoples_mind_agrees_on_every_pair(asked: Study, dra
     )
     found = rankings(said, SYSTEMS, "culture")
     knows = {(p.id, s): float(SYSTEMS.index(s)) for p in drawn for s in SYSTEMS}
-    tally = metrics.agreed(found, knows)
-    assert tally.won.tolist() == tally.of.tolist() == [6 * 4]
-    opposite = metrics.agreed(found, {key: -value for key, value in knows.items()})
+    tally = metric_agreement.count_agreements(found, knows)
+    assert tally.won.tolist() == tally.total.tolist() == [6 * 4]
+    opposite = metric_agreement.count_agreements(found, {key: -value for key, value in knows.items()})
     assert opposite.won.tolist() == [0]
-    flat = metrics.agreed(found, dict.fromkeys(knows, 1.0))
+    flat = metric_agreement.count_agreements(found, dict.fromkeys(knows, 1.0))
     assert flat.won.tolist() == [12]
-    values = metrics.pictures(asked, METRICS["clip_score"], drawn)
+    values = metric_agreement.image_goodness(asked, METRICS["clip_score"], drawn)
     assert set(values) == set(knows)
-    assert metrics.pictures(asked, METRICS["kid"], drawn) == {}
+    assert metric_agreement.image_goodness(asked, METRICS["kid"], drawn) == {}
 
 
 def test_of_one_culture_the_interval_is_over_raters(
@@ -166,7 +168,7 @@ def test_of_one_culture_the_interval_is_over_raters(
     who, said = simulation.survey_of(true, everybody, pages=4, pool=4)
     alone = replace(survey, quotas={"korea": 8}, questions=(Question("culture"),))
     one = analyse(alone, who, said, asked, drawn)
-    told = [t for t in one.tracked if t.question == "culture" and t.overall is not None]
+    told = [t for t in one.metric_agreement if t.question == "culture" and t.overall is not None]
     assert told
     for each in told:
         assert each.overall is not None and each.overall.low is not None and each.overall.high is not None
@@ -186,12 +188,14 @@ def test_the_report_and_its_markdown_tell_it(asked: Study) -> None:
 
 
 def test_the_report_escapes_what_a_survey_says(asked: Study) -> None:
-    assert asked.people is not None
+    assert asked.survey_results is not None
     hostile = '<script>alert("x")</script>'
-    crowds = (replace(asked.people.crowds[0], culture=hostile), *asked.people.crowds[1:])
-    tables = tuple(replace(t, culture=hostile) if t.culture == "korea" else t for t in asked.people.tables)
-    said = replace(asked.people, crowds=crowds, tables=tables)
-    html = report.render(findings(replace(asked, people=said)))
+    panels = (replace(asked.survey_results.panels[0], culture=hostile), *asked.survey_results.panels[1:])
+    tables = tuple(
+        replace(t, culture=hostile) if t.culture == "korea" else t for t in asked.survey_results.tables
+    )
+    said = replace(asked.survey_results, panels=panels, tables=tables)
+    html = report.render(findings(replace(asked, survey_results=said)))
     assert hostile not in html
     assert html.count("<script>") == 1
 
@@ -222,8 +226,8 @@ def test_a_survey_file_that_changed_is_not_said_to_be_fixed_beforehand(
 
 
 def test_without_a_survey_the_report_has_no_chapter(asked: Study) -> None:
-    assert 'id="people"' not in report.render(findings(replace(asked, people=None)))
-    assert "What people say" not in markdown.render(findings(replace(asked, people=None)))
+    assert 'id="people"' not in report.render(findings(replace(asked, survey_results=None)))
+    assert "What people say" not in markdown.render(findings(replace(asked, survey_results=None)))
 
 
 def test_a_broken_results_file_is_a_note_and_the_study_is_read(asked: Study, tmp_path: Path) -> None:
@@ -236,7 +240,7 @@ def test_a_broken_results_file_is_a_note_and_the_study_is_read(asked: Study, tmp
     content = json.loads(copy.survey.results.read_text())
     copy.survey.results.write_text(json.dumps({**content, "tables": 3}))
     read = study.read(copy)
-    assert read.people is None
+    assert read.survey_results is None
     assert any("survey results" in note for note in read.notes)
 
 
