@@ -25,7 +25,7 @@ class ScoftError(Exception):
 
     @classmethod
     def from_messages(cls, faults: Iterable[str]) -> Self:
-        """One error that tells all `faults`, one a line."""
+        """One error that lists all `faults`, one per line."""
         lines = list(faults)
         return cls(lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines))
 
@@ -59,4 +59,4 @@ class WithdrawnError(RatingError):
 
 
 INTERRUPTED = 75
-"""Exit code of a job that was told to stop, saved its state and can be continued (sysexits' EX_TEMPFAIL)."""
+"""Exit code of a job that was interrupted, saved its state and can be continued (sysexits' EX_TEMPFAIL)."""

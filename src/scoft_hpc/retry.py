@@ -61,7 +61,7 @@ def _run(argv: Sequence[str] | None) -> int:
 def _sweep_overrides(choice: Choice) -> str:
     """The overrides of the study's sweep command, with its present name and place."""
     own = ("study", "output")
-    words = [word for word in read(choice.study).words if word.partition("=")[0] not in own]
+    words = [word for word in read(choice.study).overrides if word.partition("=")[0] not in own]
     return shlex.join(
         [*words, f"study={choice.study.name}", f"output={display_path(choice.study.path.parent)}"]
     )

@@ -23,9 +23,9 @@ def listing(items: Sequence[str], limit: int) -> str:
     return ", ".join(items[:limit]) + (f" and {n_hidden} more" if n_hidden > 0 else "")
 
 
-def did_you_mean(word: str, options: Iterable[str], otherwise: str = ".") -> str:
-    """The end of a sentence about an unknown word: `; did you mean sweep?`, or `otherwise` if no option is similar."""
-    similar = difflib.get_close_matches(word, list(options), n=1)
+def did_you_mean(name: str, options: Iterable[str], otherwise: str = ".") -> str:
+    """The end of a sentence about an unknown name: `; did you mean sweep?`, or `otherwise` if no option is similar."""
+    similar = difflib.get_close_matches(name, list(options), n=1)
     return f"; did you mean {similar[0]}?" if similar else otherwise
 
 

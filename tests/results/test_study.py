@@ -153,7 +153,7 @@ def test_weights_in_two_folders_are_told_apart_by_the_folder(make: Callable[...,
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "holds no study"),
+        (None, "is not a study"),
         ("{", "cannot be read"),
         ('{"version": 1}', "cannot be read"),
         ('{"version": 2, "runs": []}', "version 2"),

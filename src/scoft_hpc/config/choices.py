@@ -1,4 +1,4 @@
-"""The values of the settings that have a fixed list of them."""
+"""The settings that have a fixed list of values."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Precision(Enum):
 
 
 class Architecture(Enum):
-    """What a single-file checkpoint, or `model.path=random`, is; a folder says so itself."""
+    """What a single-file checkpoint, or `model.path=random`, is; a folder has its own config."""
 
     sd1 = "sd1"  # Stable Diffusion 1.x
     sd2_base = "sd2_base"  # 2.x, 512 px, eps-prediction
@@ -57,11 +57,11 @@ class NegativeSource(Enum):
     given = "given"
     txt2img = "txt2img"
     img2img = "img2img"
-    depth = "depth"  # a ControlNet keeps the positive's depth: the authors' way
+    depth = "depth"  # a ControlNet keeps the positive's depth: as the authors do
 
 
 class Prompting(Enum):
-    """What the model is told for an evaluation prompt: the prompt, the culture's name besides, or another text."""
+    """What the model receives for an evaluation prompt: the prompt, with the culture's name or not, or a rewrite."""
 
     asked = "asked"
     named = "named"

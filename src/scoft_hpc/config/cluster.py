@@ -33,7 +33,7 @@ class Gpu:
     """A type of GPU that a site lends.
 
     Attributes:
-        su_per_hour: service units that one GPU-hour is charged with.
+        su_per_hour: service units charged per GPU-hour.
         cores: CPU cores to ask for with each GPU; None: the site's default.
         memory_gb: host memory to ask for with each GPU; None: the site's default.
         most_memory_gb: host memory that a job may have at most; None: twice `memory_gb`.
@@ -41,7 +41,7 @@ class Gpu:
         vram_gb: its own memory; None: not known, and packs are as large as `Cluster.lanes` says.
         bf16: whether it computes in bf16: Ampere and newer.
         partition: where it differs from the cluster's.
-        type: Slurm's word for it where that is not the key in `Cluster.gpus`; empty: asked for without a type.
+        type: Slurm's name of the type, if it is not the key in `Cluster.gpus`; empty: requested without a type.
     """
 
     su_per_hour: float = setting(1.0, allowed=at_least(0))
@@ -68,7 +68,7 @@ class Cluster:
         minutes: the jobs' time limit; None: from the estimate.
         min_minutes, max_minutes: the bounds of that limit; the latter is the partition's.
         max_array: Slurm's MaxArraySize.
-        warn_seconds: how long before the time limit the jobs are told to save.
+        warn_seconds: how long before the time limit the jobs receive the signal to save.
         python: how the jobs call Python, such as `apptainer exec --nv scoft.sif python`; None: as this process does.
         setup: shell lines before the job: modules, activation, caches.
         sbatch: further options, by sbatch's names.
@@ -118,10 +118,10 @@ def gpu_of(cluster: Cluster) -> tuple[str, Gpu]:
     if wrong:
         raise ConfigError(
             f"cluster.gpus.{name}: {', '.join(wrong)} cannot be read; expected {', '.join(known)}, "
-            f"partition and type as words, bf16 as true or false, cores as a whole number, the others as numbers."
+            f"partition and type as strings, bf16 as true or false, cores as a whole number, the others as numbers."
         )
-    found = Gpu(**given)
-    return name if found.type is None else found.type, found
+    gpu = Gpu(**given)
+    return name if gpu.type is None else gpu.type, gpu
 
 
 def to_plain(cluster: Cluster) -> dict[str, Any]:

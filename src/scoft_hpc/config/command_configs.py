@@ -1,4 +1,4 @@
-"""What commands take beside a run's settings: a study's of `sweep`, a preparation's of `prepare`."""
+"""The settings that commands have besides those of a run: a study's for `sweep`, a preparation's for `prepare`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CaptionSource(Enum):
 
 
 class PlanMode(Enum):
-    """`only` prints what would run and sends nothing."""
+    """`only` prints what would run and submits nothing."""
 
     run = "run"
     only = "only"
@@ -40,10 +40,10 @@ class Captions:
 
 @dataclass(frozen=True)
 class Download:
-    """Manners and limits of fetching a table's images.
+    """Limits for downloading a table's images.
 
     Attributes:
-        jobs: images at a time. tries: of an image. seconds: until a silent server is given up.
+        jobs: images at a time. tries: per image. seconds: until a request times out.
         megabytes: of the largest image.
     """
 
@@ -65,10 +65,10 @@ class PrepareData(Data):
 
 @dataclass(frozen=True)
 class PrepareConfig(RunConfig):
-    """Cultures made ready: `culture` is a name, a list or `all`.
+    """Cultures to prepare: `culture` is a name, a list or `all`.
 
     Attributes:
-        caches: whether negatives, latents and text states are made too, which needs the model.
+        caches: whether negatives, latents and text states are computed too, which needs the model.
     """
 
     culture: Any = "all"
@@ -78,12 +78,12 @@ class PrepareConfig(RunConfig):
 
 @dataclass(frozen=True)
 class Rewriter:
-    """A language model behind an endpoint in OpenAI's form, and manners with it.
+    """A language model behind an endpoint that speaks OpenAI's protocol, and its limits.
 
     Attributes:
-        url: what stands before `/chat/completions`. model: its name there.
-        instruction: a text file that says how to rewrite, `{culture}` in it for the culture's name; None: ours.
-        jobs: questions at a time. tries: of a question. seconds: until an answer is given up.
+        url: the URL up to `/chat/completions`. model: its name there.
+        instruction: a text file that says how to rewrite, with `{culture}` for its name; None: the built-in one.
+        jobs: requests at a time. tries: per request. seconds: until a request times out.
     """
 
     url: str = ""
@@ -139,7 +139,7 @@ class Tune:
 
     Attributes:
         space: setting -> {low, high, log} or a list of values; null: not searched after all.
-        trials: altogether. parallel: in a round.
+        trials: in total. parallel: per round.
         measure: a run's metric, averaged over cultures and seeds; None: default_style in the toy world, else kid.
         seed: of the proposals.
     """

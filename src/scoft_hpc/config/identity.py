@@ -1,7 +1,7 @@
-"""A run's id: what one wants to read, and eight hex digits of what it computes.
+"""A run's id: its culture, variant and seed, and eight hex digits of the settings that it depends on.
 
-A setting that a run does not use leaves its id alone. So combinations of an ablation that come to the same run are one
-run, which stands for all of them: `ldm` is the same under every feature distance.
+A setting that a run does not use does not change its id. So combinations of an ablation that are the same run are one
+run, which is shown for all of them: `ldm` is the same under every feature distance.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def unused(settings: Mapping[str, Any]) -> tuple[str, ...]:
 def drop_keys(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     """Nested plain settings without those of these dotted names, each a setting or a group of them."""
 
-    def kept(part: Any, prefix: str) -> Any:
+    def remaining(part: Any, prefix: str) -> Any:
         if not isinstance(part, Mapping):
             return part
-        return {k: kept(v, f"{prefix}{k}.") for k, v in part.items() if f"{prefix}{k}" not in names}
+        return {k: remaining(v, f"{prefix}{k}.") for k, v in part.items() if f"{prefix}{k}" not in names}
 
-    return cast(dict[str, Any], kept(settings, ""))
+    return cast(dict[str, Any], remaining(settings, ""))
 
 
 def digest(config: RunConfig) -> str:
@@ -62,6 +62,6 @@ def run_id(config: RunConfig) -> str:
     """Such as `korea-mpc-s0-1f3a9c2e`, `korea-base-named-s0-…` or `korea-images-s0-…`."""
     culture = re.sub(r"[^a-z0-9_]+", "_", config.culture.lower()).strip("_") or "culture"
     settings = config.evaluation
-    words = [config.variant.name, *([settings.prompting.name] * (settings.prompting is not Prompting.asked))]
-    what = "images" if settings.images else "-".join(words)
-    return f"{culture}-{what}-s{config.seed}-{digest(config)[:8]}"
+    parts = [config.variant.name, *([settings.prompting.name] * (settings.prompting is not Prompting.asked))]
+    label = "images" if settings.images else "-".join(parts)
+    return f"{culture}-{label}-s{config.seed}-{digest(config)[:8]}"

@@ -40,13 +40,13 @@ def accepts(hint: Any, value: Any) -> bool:
 
 
 def length_matches(hint: Any, value: Any) -> bool:
-    """Whether a list has the length that its type asks for; True for all else."""
+    """Whether a list has the length that its type asks for; True for other types."""
     items = typing.get_args(hint)
     return typing.get_origin(hint) is not tuple or items[-1] is ... or len(value) == len(items)
 
 
 def with_tuples(config: Any, prefix: str = "") -> Any:
-    """The dataclass with the lists that OmegaConf leaves made the tuples that the types promise.
+    """The dataclass with tuples, as its types say, in place of OmegaConf's lists.
 
     Raises:
         ConfigError: if a list is too long or too short.

@@ -1,4 +1,4 @@
-"""Settings as plain JSON data (whole, the science half alone, or flat by their dotted names), and as words."""
+"""Settings as plain JSON data (whole, the science half alone, or flat by their dotted names), and as overrides."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def to_plain(value: Any, whole: bool = True) -> Any:
 
 @functools.cache
 def _fields(kind: Hashable, whole: bool) -> tuple[str, ...] | None:
-    """The names of a dataclass's fields; None of any other type. Once a type: a plan asks thousands of times."""
+    """The names of a dataclass's fields; None of any other type. Cached: a plan calls it thousands of times."""
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         return None
     return tuple(f.name for f in dataclasses.fields(kind) if whole or not policy_of(f).infra)
@@ -48,7 +48,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def to_override(value: Any) -> str:
-    """A value as a command-line word gives it."""
+    """A value as an override writes it."""
     if isinstance(value, str):
         plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in (
             "null",

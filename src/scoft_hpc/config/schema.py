@@ -31,7 +31,7 @@ DISTANCES = ("toy", "dreamsim", "dino", "clip", "blip2", "vgg")
 """The feature distances; `perceptual.registry` has a network for each."""
 
 EMBEDDINGS = ("toy", "dino")
-"""The networks whose features of an image judge a run's samples; `evaluation.embedders` has each."""
+"""The networks whose features of an image compare a run's samples; `evaluation.embedders` has each."""
 
 FILLED_IN = "the plan fills it in"
 """Why a search does not try a name or a digest."""
@@ -40,7 +40,7 @@ TARGETS = Rule(lambda value: bool(value) and all(value), "at least one layer's n
 BETAS = Rule(lambda value: all(0 <= beta < 1 for beta in value), "two numbers from 0 to below 1")
 METRIC_NAMES = Rule(lambda value: set(value) <= set(METRICS), f"names among {', '.join(METRICS)}")
 FOLDER = Rule(bool, "a folder")
-ALL_AT_ONCE = "a trial is all cultures and seeds that are asked for"
+ALL_AT_ONCE = "a trial is all cultures and seeds of the sweep"
 DEVICE = Rule(
     lambda value: re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", value) is not None,
     "auto, cpu, cuda or cuda:N",
@@ -62,7 +62,7 @@ def _triplet(objective: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Model:
-    """The frozen base: Stable Diffusion 1.x or 2.x, or `toy` for the one that ships.
+    """The frozen base: Stable Diffusion 1.x or 2.x, or `toy` for the bundled one.
 
     Attributes:
         family: what kind of model the checkpoint is, one of `inputs.checkpoints.families`.
@@ -209,8 +209,8 @@ class Evaluation:
     """Samples that are scored: the same prompts and starting noises for every variant.
 
     Attributes:
-        prompting: what the model is told; scores are of the prompt as it is asked in any case.
-        rewrites: of `rewritten`: a file of prompts and their rewritings; None: the toy world's own.
+        prompting: what the model receives; samples are scored against the original prompt in any case.
+        rewrites: of `rewritten`: a file of prompts and their rewrites; None: the toy world's own.
         images: a folder of images that another generator made for the prompts, scored in place of a base's samples.
     """
 
@@ -231,7 +231,7 @@ class Evaluation:
 @dataclass(frozen=True)
 class Scoring:
     """What is measured of a run's samples, and through which networks. A run's id does not depend on it: samples can
-    be scored anew at any time (`scoft_hpc.evaluate`).
+    be scored again at any time (`scoft_hpc.evaluate`).
 
     Attributes:
         metrics: their names in `scoft_hpc.config.metrics`; by default all but FID.

@@ -68,7 +68,7 @@ def _part(name: str, entry: Any) -> Range | ChoiceSet:
 
 
 def _faults(name: str, entry: Any) -> Iterator[str]:
-    """What is wrong with one entry; of a name that cannot be searched, that alone."""
+    """The faults of one entry; for a name that cannot be searched, only that one."""
     where = f"tune.space: {name}"
     if name not in settings(RunConfig):
         yield f"{where} is not a setting{did_you_mean(name, _searchable(), '; `--cfg job` prints all.')}"
@@ -134,7 +134,7 @@ def _kinds(name: str) -> set[type]:
 
 
 def _why_not(name: str) -> str:
-    """Why a setting is not searched: as it says itself, or a group around it."""
+    """Why a setting is not searched: its own reason, or that of a group around it."""
     reasons = (policy.not_searched for policy in lineage(RunConfig, name))
     return next(filter(None, reasons), "it says where and how a run is made, not what it computes")
 

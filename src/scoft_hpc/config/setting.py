@@ -1,4 +1,4 @@
-"""A setting's policies stand beside it, as metadata of its dataclass field; what needs a table derives it from here."""
+"""A setting's policies: metadata of its dataclass field, from which every table of settings is derived."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLICY = "policy"
 
 
 class Rule(NamedTuple):
-    """What a value must be: a predicate, and the same in words."""
+    """What a value must be: a predicate, and its description."""
 
     holds: Callable[[Any], bool]
     expected: str

@@ -45,5 +45,5 @@ MEMORIZATION = frozenset({Term.m})
 
 
 def needs_rollout(variant: Variant) -> bool:
-    """Whether the variant looks at a decoded rollout x_hat."""
+    """Whether the variant's loss has a term of the decoded rollout x_hat."""
     return bool(TERMS[variant] & ROLLOUT)

@@ -206,7 +206,7 @@ def _failures(study: Study) -> Iterator[str]:
 def _made(study: Study) -> Iterator[str]:
     yield "## How it was made"
     yield ""
-    yield f"    {' '.join(['python -m scoft_hpc.sweep', *map(shlex.quote, study.plan.words)])}"
+    yield f"    {' '.join(['python -m scoft_hpc.sweep', *map(shlex.quote, study.plan.overrides)])}"
     yield ""
     for key in MADE_BY:
         if told := dict.fromkeys(str(v) for run in study.runs if (v := run.provenance.get(key)) is not None):

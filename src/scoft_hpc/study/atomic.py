@@ -1,4 +1,4 @@
-"""Writes that a crash at any moment leaves either undone or whole: temp file, fsync, rename, fsync of the folder."""
+"""Atomic, durable writes: temporary file, fsync, rename, fsync of the folder. A crash leaves the old or new file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 STALE_PAUSES = (0.1, 1.0, 5.0)
-"""Seconds before each new try where a network file system has lost track of a file."""
+"""Seconds before each retry after a stale file handle of a network file system."""
 OWNER_ONLY = 0o600
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def replace(path: Path, mode: int | None = None) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; what the block leaves there replaces `path` in one step.
+    """Yield a temporary path beside `path`; the file that the block writes there replaces `path` in one step.
 
     Without a `mode` it follows the umask, whatever the writer chose. If the block raises, nothing changes.
     """
@@ -39,7 +39,7 @@ def replace(path: Path, mode: int | None = None) -> Iterator[Path]:
 
 
 def retry_stale_handle(work: Callable[[], T]) -> T:
-    """What `work` returns; it is done again, a few times, where it ends on a stale file handle."""
+    """Return the result of `work`; retry it a few times if it fails with a stale file handle."""
     for pause in STALE_PAUSES:
         try:
             return work()
@@ -59,7 +59,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """For the owner's eyes only, the temporary file too."""
+    """Write a file that only its owner can read, as is the temporary file."""
     with replace(path, OWNER_ONLY) as temporary:
         temporary.touch(OWNER_ONLY)
         temporary.write_bytes(content)
@@ -72,9 +72,7 @@ def write_text(path: Path, content: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Strict JSON: NaN is refused, since no other reader would take it."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_bytes(
-        path, text.encode(errors="backslashreplace")
-    )  # half a character, of a path, becomes its escape
+    write_bytes(path, text.encode(errors="backslashreplace"))  # a lone surrogate, of a path, is escaped
 
 
 def fsync_folder(folder: Path) -> None:
@@ -92,7 +90,7 @@ def _make_folder(folder: Path) -> None:
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
         fsync_folder(path.parent)
-    folder.mkdir(exist_ok=True)  # raises if it is no folder
+    folder.mkdir(exist_ok=True)  # raises if it is not a folder
 
 
 def _umask() -> int:

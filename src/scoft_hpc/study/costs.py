@@ -20,7 +20,7 @@ class Cost:
     """What a stage cost so far, or the whole study.
 
     Attributes:
-        gpu_hours, su: spent: every attempt counts, also one that came to nothing.
+        gpu_hours, su: spent: every attempt counts, failed ones too.
         estimated_gpu_hours, estimated_su: as they were when each run was first accepted by Slurm.
         tasks: array tasks that were submitted. attempts: how often one started; requeues: how often Slurm started one
             again.
@@ -62,7 +62,7 @@ def by_stage(arrays: Iterable[Batch]) -> dict[str, Cost]:
 
 
 def total(costs: dict[str, Cost]) -> Cost:
-    """All stages together."""
+    """The sum of all stages."""
     return sum(costs.values(), Cost())
 
 
@@ -77,7 +77,7 @@ def sentence(cost: Cost) -> str:
 
 
 def amount(value: float) -> str:
-    """One decimal; less than one with two digits that say something."""
+    """One decimal; two significant digits below one."""
     return f"{value:,.1f}" if value >= 0.95 or value == 0 else f"{value:.2g}"
 
 

@@ -1,4 +1,4 @@
-"""Being told to stop: a flag that a signal sets and that work looks at where it can be continued."""
+"""Interruption: a flag that a signal sets, and that the work checks at points from which it can be continued."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from types import FrameType
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
-class Interrupted(Exception):  # noqa: N818 (it is no error)
-    """Work was told to stop; all that was done is saved and the same command continues."""
+class Interrupted(Exception):  # noqa: N818 (not an error)
+    """The work was interrupted; its state is saved, and the same command continues it."""
 
 
 class StopFlag:
@@ -28,10 +28,10 @@ class StopFlag:
     def capture_signals(self) -> Iterator[None]:
         """Within the block, the signals that end a job set the flag and do nothing else."""
 
-        def heed(number: int, frame: FrameType | None) -> None:
+        def set_flag(number: int, frame: FrameType | None) -> None:
             self.requested = True
 
-        before = {number: signal.signal(number, heed) for number in SIGNALS}
+        before = {number: signal.signal(number, set_flag) for number in SIGNALS}
         try:
             yield
         finally:

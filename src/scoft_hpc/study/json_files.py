@@ -1,4 +1,4 @@
-"""Reading the JSON files of a study, which another process may just be writing, or another version wrote."""
+"""Reading the JSON files of a study, which another process may be writing, or another version wrote."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""One owner a run: an atomic lease with a lease, correct on file systems without working locks.
+"""One owner per run: a lease as a file, correct on file systems without working locks.
 
-The lease is a written file, hard-linked into place: that fails if the name exists, on Lustre and NFS too. The owner
-touches it while it lives. A lease whose process is known to be dead (same machine), or which nobody has touched for
-a lease, is stale and may be taken over. Taking and releasing happen under a lock of the same kind that is held for
-milliseconds, so that of many takers one alone wins.
+The file is written and then hard-linked into place: that fails if the name exists, on Lustre and NFS too. The owner
+touches it while it lives. A lease whose process is known to be dead (same machine), or which was not renewed for
+LEASE_SECONDS, is stale and may be taken over. A lease is acquired and released under a lock of the same kind that is
+held for milliseconds, so that exactly one of many processes acquires it.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from scoft_hpc.errors import RunError
 from scoft_hpc.study import atomic
 
 LEASE_SECONDS = 600.0
-"""How long a silent owner of whom nothing else is known keeps its lease."""
+"""How long a lease lasts after its last renewal, where the state of the owner's process is not known."""
 
 LOCK_TIMEOUT_SECONDS = 30.0
-"""How long to wait for the lock; a lock that is older and of an unknown process is nobody's."""
+"""How long to wait for the lock; an older lock of an unknown process is stale."""
 
 JOB, RESTART = "SCOFT_JOB", "SCOFT_RESTART"
-"""Environment variables by which a queue's job tells its process what it is called, and how often it was started."""
+"""Environment variables with which a Slurm job gives its process the job's id and its number of restarts."""
 
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a lease.
+    """The process that holds a lease.
 
-    `machine`, `boot` and `namespace` (of process ids) tell whether `pid` means anything here; `started` tells the
-    process from a later one of the same pid. `job` and `restart` name the queue's task that the process works for.
+    `machine`, `boot` and `namespace` (of process ids) determine whether `pid` is meaningful on this machine; `started`
+    distinguishes the process from a later one of the same pid. `job` and `restart`: of the array task.
     """
 
     token: str
@@ -69,12 +69,12 @@ class Owner:
         return f"{self.user}@{self.host}, {job}process {self.pid}"
 
     def supersedes(self, other: Owner) -> bool:
-        """Whether `other` is an earlier start of this very job: the queue has given up on it, so may we."""
+        """Whether `other` is an earlier start of this very job: Slurm has ended it."""
         return bool(self.job) and self.job == other.job and self.restart > other.restart
 
 
 class Lease:
-    """The hold on one run, from `take` to `release`."""
+    """Ownership of one run, from `acquire` to `release`."""
 
     def __init__(self, path: Path, owner: Owner) -> None:
         self.path, self.owner = path, owner
@@ -84,7 +84,7 @@ class Lease:
         """Become the owner.
 
         Raises:
-            RunError: naming the one who is, or why the lease cannot be written.
+            RunError: if another process is, which it names, or if the lease cannot be written.
         """
         me = Owner.me()
         try:
@@ -107,12 +107,12 @@ class Lease:
         return cls(path, me)
 
     def is_held(self) -> bool:
-        """Whether the run is still ours: a superseded owner must not publish."""
+        """Whether the lease was not taken over: a superseded owner must not publish."""
         holder = owner(self.path)
         return holder is not None and holder.token == self.owner.token
 
     def renew(self) -> bool:
-        """Renew the lease; False if it is another's by now. What a troubled disk swallows the next beat makes up."""
+        """Renew the lease; False if another process has it. I/O errors are ignored: the next renewal tries again."""
         try:
             if not self.is_held():
                 return not self.path.exists()
@@ -122,26 +122,26 @@ class Lease:
         return True
 
     def release(self) -> None:
-        """Let others take the run; what cannot be removed now expires with its lease."""
+        """Give the lease up; a file that cannot be removed now expires."""
         with contextlib.suppress(OSError, RunError), _locked(self.path, self.owner):
             if self.is_held():
                 self.path.unlink(missing_ok=True)
 
 
-def revoke(path: Path, judged: Owner) -> bool:
-    """Take the lease from an owner of whom it is known elsewhere that it is gone; False if it has another by now.
+def revoke(path: Path, expected: Owner) -> bool:
+    """Remove the lease of an owner that Slurm reports as ended; False if it has another owner by now.
 
-    Should it be alive all the same, it finds out at its next look and publishes nothing.
+    If the process is alive after all, it notices at its next renewal and publishes nothing.
     """
     with _locked(path, Owner.me()):
-        if owner(path) != judged:
+        if owner(path) != expected:
             return False
         path.unlink(missing_ok=True)
     return True
 
 
 def owner(path: Path) -> Owner | None:
-    """Who is written in the lease, alive or not; None where there is no whole lease."""
+    """The owner that the file names, alive or not; None if there is no file, or not a whole one."""
     for _ in range(3):
         try:
             return Owner(**json.loads(path.read_text()))
@@ -154,26 +154,26 @@ def owner(path: Path) -> Owner | None:
 
 
 def live_owner(path: Path, now: float | None = None, lease: float = LEASE_SECONDS) -> Owner | None:
-    """The owner, if it still counts as working; `now` is the file system's clock, if that is known better."""
+    """The owner, if its lease is valid; `now`: the time by the file system's clock, if known."""
     try:
         touched = path.stat().st_mtime
     except OSError:
         return None
     holder = owner(path)
     running = None if holder is None else _running(holder)
-    if running is None:  # of another machine, or a lease that cannot be read: the lease decides
+    if running is None:  # of another machine, or an unreadable file: its age decides
         running = abs((time.time() if now is None else now) - touched) < lease
     return (holder or Owner("", "unknown", "", "", "", "unknown", 0, "", touched)) if running else None
 
 
 @contextlib.contextmanager
 def _locked(path: Path, me: Owner) -> Iterator[float]:
-    """Hold the lease's lock; yields the time by the file system's clock."""
+    """Hold the lease's lock; yield the time by the file system's clock."""
     lock = path.with_name(f".{path.name}.lock")
     deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS + 1
     while True:
-        made, now = _create(lock, me)
-        if made:
+        created, now = _create(lock, me)
+        if created:
             break
         with contextlib.suppress(OSError):
             _break_stale(lock, now)
@@ -191,19 +191,19 @@ def _locked(path: Path, me: Owner) -> Iterator[float]:
 
 
 def _break_stale(lock: Path, now: float) -> None:
-    judged = owner(lock)
+    stale = owner(lock)
     if live_owner(lock, now, LOCK_TIMEOUT_SECONDS) is not None:
         return
     aside = lock.with_name(f"{lock.name}.{secrets.token_hex(6)}.stale")
     lock.rename(aside)
-    if owner(aside) != judged:  # another broke it between our look and our rename, and this is a new one
+    if owner(aside) != stale:  # another process broke it before the rename, and this is a new lock
         with contextlib.suppress(FileExistsError):
             os.link(aside, lock)
     aside.unlink()
 
 
 def _create(path: Path, me: Owner) -> tuple[bool, float]:
-    """Link a fully written file into place, so that it is never seen half written.
+    """Link a fully written file into place, so that readers never see a part of it.
 
     Returns:
         Whether there was none, and the time by the file system's clock.
@@ -215,7 +215,7 @@ def _create(path: Path, me: Owner) -> tuple[bool, float]:
         now = temporary.stat().st_mtime
         try:
             os.link(temporary, path)
-        except FileExistsError:  # also where the server's answer to our own link was lost
+        except FileExistsError:  # also if the link was made and the server's answer was lost
             return temporary.stat().st_nlink == 2, now
         except OSError as error:
             if error.errno not in NO_LINKS:
@@ -227,7 +227,7 @@ def _create(path: Path, me: Owner) -> tuple[bool, float]:
 
 
 def _create_whole(path: Path, text: str) -> bool:
-    """For file systems without hard links; a reader may see the file before its text, and gives it the lease."""
+    """For file systems without hard links; a reader may see the file before its text, and treats it as valid."""
     try:
         with path.open("x") as file:
             file.write(text)
@@ -237,7 +237,7 @@ def _create_whole(path: Path, text: str) -> bool:
 
 
 def _running(holder: Owner) -> bool | None:
-    """Whether the owner's process lives; None if that cannot be known from here."""
+    """Whether the owner's process is alive; None if this machine cannot know."""
     host, machine, boot, namespace = _this_machine()
     if (holder.host, holder.machine) != (host, machine):
         return None
@@ -276,10 +276,10 @@ def _this_machine() -> tuple[str, str, str, str]:
 
 
 def user() -> str:
-    """Who runs this process."""
+    """The name of the user who runs this process."""
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container may know no name for the number
+    except (OSError, KeyError):  # in a container the user id may have no name
         return str(os.getuid())
 
 

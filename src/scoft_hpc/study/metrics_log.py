@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a training step, appended as it happens."""
+"""metrics.jsonl: one JSON object per training step, appended as it happens."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class MetricsLog:
     """Append-only writer; a row is in the file once `append` returns."""
 
     def __init__(self, path: Path, step: int) -> None:
-        """Open for continuing after update `step`; rows past it belong to a lost attempt and are cut."""
-        kept = [row for row in read(path) if row[STEP] <= step]
-        atomic.write_text(path, "".join(_line(row) for row in kept))
+        """Open for continuing after update `step`; later rows belong to a lost attempt and are removed."""
+        rows = [row for row in read(path) if row[STEP] <= step]
+        atomic.write_text(path, "".join(map(_line, rows)))
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, row: Row) -> None:
@@ -31,7 +31,7 @@ class MetricsLog:
         self._file.flush()
 
     def sync(self) -> None:
-        """Make all rows durable: called with every checkpoint, so that the journal never trails it."""
+        """Make all rows durable: called with every checkpoint, so that the log has every step of it."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -39,7 +39,7 @@ class MetricsLog:
 
 
 def read(path: Path) -> Iterator[Row]:
-    """The rows of a journal; a torn last line (a kill in mid-write) is left out."""
+    """The rows of a log, without a torn last line (a kill during a write)."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", errors="replace") as file:

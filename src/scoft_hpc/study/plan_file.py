@@ -1,4 +1,4 @@
-"""A study's plan, its logs and who launches it: what every command reads of a study's folder, without Hydra."""
+"""A study's plan, logs and launch lease, read without Hydra."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class PlannedRun:
 
     Attributes:
         steps: training updates that it will make; 0 for a base.
-        config: its whole config as plain data, with the paths of where the study lies now.
-        stored: the same as plan.json has it, which does not change when the study is moved.
+        config: its whole config as plain data, with the paths of the study's present location.
+        stored: the same as plan.json has it, unchanged when the study is moved.
     """
 
     run_id: str
@@ -42,13 +42,13 @@ class PlanFile:
 
     Attributes:
         study: the study's name when it was planned; its folder may have been renamed since.
-        created: date and time in ISO 8601. words: the sweep command's words.
+        created: date and time in ISO 8601. overrides: of the sweep command.
     """
 
     study: str
     ablation: str
     created: str
-    words: tuple[str, ...]
+    overrides: tuple[str, ...]
     runs: tuple[PlannedRun, ...]
 
 
@@ -67,12 +67,12 @@ def read(study: StudyDir) -> PlanFile:
             study=str(content.get("study", study.name)),
             ablation=str(content.get("ablation", "")),
             created=str(content.get("created", "")),
-            words=tuple(map(str, content.get("words", ()))),
+            overrides=tuple(map(str, content.get("words", ()))),
             runs=tuple(_planned_run(entry, output) for entry in entries),
         )
     except FileNotFoundError:
         raise LaunchError(
-            f"{study.path} holds no study: there is no plan.json in it. `scoft-hpc sweep` plans and runs one."
+            f"{study.path} is not a study: it has no plan.json. `scoft-hpc sweep` plans and runs one."
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LaunchError(
@@ -110,12 +110,12 @@ def _planned_run(entry: dict[str, Any], output: Path) -> PlannedRun:
 
 
 def launch_lease(study: StudyDir) -> Path:
-    """The lease of whoever sends the study's runs."""
+    """The lease of the process that submits the study's runs."""
     return study.path / "launch.json"
 
 
 def log_of(study: StudyDir, run_id: str) -> Path | None:
-    """What the last job that was sent for the run printed; a log's first line names its runs."""
+    """The log of the last job that was submitted for the run; a log's first line names its runs."""
     for path in sorted(study.logs.glob("*.log"), key=log_number, reverse=True):
         with path.open(errors="replace") as file:
             if run_id in file.readline():
@@ -124,12 +124,12 @@ def log_of(study: StudyDir, run_id: str) -> Path | None:
 
 
 def log_number(log: Path) -> int:
-    """Logs are numbered in the order in which jobs were sent."""
+    """The number of a log: they count the submitted jobs."""
     number = log.stem.rpartition("-")[2]
     return int(number) if number.isdigit() else 0
 
 
 def display_path(path: Path) -> str:
-    """The path as a person in this folder would write it."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    """The path relative to the current folder, if it is below it."""
+    current = Path.cwd()
+    return str(path.relative_to(current)) if path.is_relative_to(current) else str(path)

@@ -1,4 +1,4 @@
-"""What made a run: code, versions, machine and data."""
+"""The code, versions, machine and data that a run was computed with."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PACKAGES = (
 
 
 def write(run: RunDir, device: str, data_digest: str, model_digest: str) -> None:
-    """Write provenance.json; nothing of the environment's variables goes into it."""
+    """Write provenance.json; no environment variable goes into it."""
     atomic.write_json(
         run.provenance,
         {
@@ -46,12 +46,16 @@ def write(run: RunDir, device: str, data_digest: str, model_digest: str) -> None
 
 @functools.cache
 def commit() -> dict[str, str | bool | None]:
-    """{"commit": hex or None, "dirty": bool or None}: of the checkout that the code lies in, if it lies in one."""
+    """{"commit": hex or None, "dirty": bool or None}: of the checkout that holds the code, if any."""
 
-    def git(*words: str) -> str:
-        here = Path(__file__).parent
+    def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", *words], cwd=here, capture_output=True, text=True, check=True, timeout=10
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
         ).stdout
 
     try:

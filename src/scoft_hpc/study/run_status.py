@@ -1,4 +1,4 @@
-"""What is known of a run, derived from its files at each look and stored nowhere."""
+"""The state of a run, derived from its files on each call and stored nowhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scoft_hpc.study.paths import RunDir
 
 
 class Status(Enum):
-    """The states of a run. `queued` needs a queue and is told by the launcher that has one."""
+    """The states of a run. `queued` is set by a launcher that has a queue."""
 
     planned = "planned"
     queued = "queued"
@@ -41,21 +41,21 @@ def status(run: RunDir) -> Status:
 
 
 def step(run: RunDir) -> int:
-    """Training updates done so far, as the journal tells."""
+    """Training updates done so far, according to the metrics log."""
     row = metrics_log.last(run.metrics)
     return 0 if row is None else int(row[metrics_log.STEP])
 
 
 def progress(run: RunDir) -> int:
-    """What an end at this moment would leave: updates in the newest checkpoint, and pictures drawn.
+    """What an interruption now would keep: updates in the newest checkpoint plus images drawn.
 
-    An attempt that ends with the same number as it began has lost all that it did.
+    An attempt that ends with the number that it began with has lost all of its work.
     """
     return saved_step(run) + images(run.samples) + images(run.neutral)
 
 
 def images(folder: Path) -> int:
-    """How many images are drawn in a folder of samples; those that are just being written do not count."""
+    """How many images are drawn in a folder of samples; temporary files do not count."""
     try:
         with os.scandir(folder) as entries:
             return sum(entry.name.endswith(".png") and entry.name[0] != "." for entry in entries)
@@ -74,7 +74,7 @@ def result(run: RunDir) -> dict[str, Any]:
 
 
 def work_seconds(result: Mapping[str, Any]) -> float | None:
-    """Training, drawing and scoring together, according to a run's `result`; None if it does not say."""
+    """Training, drawing and scoring together, according to a run's `result`; None if it has none."""
     seconds = result.get("seconds")
     return sum(seconds.values()) if isinstance(seconds, dict) and seconds else None
 
@@ -85,16 +85,16 @@ def failure(run: RunDir) -> dict[str, Any] | None:
 
 
 def earlier_failure(run: RunDir) -> dict[str, Any] | None:
-    """The failure that was set aside last, or None."""
+    """The failure that was archived last, or None."""
     numbers = [int(path.stem.rpartition("-")[2]) for path in run.path.glob("failure-*.json")]
     return read_json(run.path / f"failure-{max(numbers)}.json") or None if numbers else None
 
 
 def write_result(run: RunDir, held: lease.Lease, attempt: int, seconds: dict[str, float]) -> None:
-    """Publish the run: from now on it is done. The result names the queue's job that made it, and which start of it.
+    """Publish the run: from now on it is done. The result names the Slurm job and its number of restarts.
 
     Raises:
-        RunError: if the lease was taken over; the one who holds it now will publish.
+        RunError: if the lease was taken over; its present owner will publish.
     """
     weights = run.lora.read_bytes() if run.lora.exists() else None
     content = {
@@ -116,18 +116,18 @@ def write_result(run: RunDir, held: lease.Lease, attempt: int, seconds: dict[str
 
 
 def write_failure(run: RunDir, cause: str, message: str, at_step: int) -> None:
-    """Keep the reason of a failed attempt. `cause` is a short word: nan, gpu memory, error."""
+    """Record why an attempt failed. `cause` is a category: nan, gpu memory, error."""
     atomic.write_json(run.failure, {"cause": cause, "message": message, "step": at_step, "time": time.time()})
 
 
 def start_attempt(run: RunDir) -> int:
-    """Set an old failure aside; return the number of the attempt that starts (from 1)."""
+    """Archive an earlier failure; return the number of the attempt that starts (from 1)."""
     archive_failure(run)
     return len(list(run.path.glob("failure-*.json"))) + 1
 
 
 def archive_failure(run: RunDir) -> None:
-    """Keep an old failure under its number: the run counts as planned again."""
+    """Rename an earlier failure to its number: the run counts as planned again."""
     if run.failure.exists():
         earlier = len(list(run.path.glob("failure-*.json")))
         run.failure.rename(run.path / f"failure-{earlier + 1}.json")

@@ -1,8 +1,8 @@
-"""A run's config as the files of a study hold it: without the place where the study lies.
+"""A run's config as the files of a study hold it: independent of the study's location.
 
 In plan.json and config.yaml, `{output}` stands for the directory that holds the study's folder. So a study that was
-moved, with its caches or without them, is read where it lies now. Older studies hold absolute paths: those below the
-output directory of that time are read as below the present one.
+moved, with its caches or without them, can be read at its new location. Older studies hold absolute paths: those
+below the output directory of that time are read as below the present one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def stored(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def located(config: Mapping[str, Any], output: Path) -> Mapping[str, Any]:
-    """The config of a file, with the paths of a study that lies in `output` (absolute) now."""
+    """The config of a file, with the paths of a study that is in `output` (absolute) now."""
     old = str(config.get("output", ""))
     if old == str(output) or not (old == OUTPUT or Path(old).is_absolute()):
         return config

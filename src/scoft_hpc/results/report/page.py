@@ -102,7 +102,7 @@ def _about(study: Study) -> dict[str, Any]:
     """What was run, and how far it came."""
     return {
         "study": study,
-        "command": " ".join(["python -m scoft_hpc.sweep", *map(shlex.quote, study.plan.words)]),
+        "command": " ".join(["python -m scoft_hpc.sweep", *map(shlex.quote, study.plan.overrides)]),
         "rows": rows(study),
         "failures": [run for run in study.runs if run.status is Status.failed],
         "unfinished": [run for run in study.runs if run.status in UNFINISHED],
