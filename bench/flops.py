@@ -2,7 +2,7 @@
 
     python bench/flops.py
 
-The real training code runs on meta tensors, which have no content (`hollow.py`); the authors' loop is the
+The real training code runs on meta tensors, which have no content (`meta_networks.py`); the authors' loop is the
 reimplementation in `authors.py`. A cycle is ten micro-steps, one of which has a rollout. FLOPs are of convolutions and
 matrix products.
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import hollow
+import meta_networks
 import page
 import torch
 from authors import Example, Loop
@@ -68,8 +68,8 @@ class Cost:
 
 def ours(lanes: int) -> Cost:
     """The training loop's updates of so many lanes."""
-    base = hollow.base()
-    pack = hollow.lanes(base, lanes)
+    base = meta_networks.base()
+    pack = meta_networks.lanes(base, lanes)
     with FlopCounterMode(display=False) as counter, _built() as loads:
         for _ in range(MICRO_STEPS // pack[0].config.train.batch):
             gradients(base, pack)
@@ -89,10 +89,16 @@ def ours(lanes: int) -> Cost:
 
 def theirs() -> Cost:
     """The authors' loop: one micro-step with a rollout, and one without that stands for nine."""
-    base = hollow.base()
-    picture = torch.empty(1, 3, hollow.SIZE, hollow.SIZE, device=hollow.META)
+    base = meta_networks.base()
+    picture = torch.empty(1, 3, meta_networks.SIZE, meta_networks.SIZE, device=meta_networks.META)
     example = Example(picture, (picture,), "a caption", "a generic caption")
-    loop = Loop(base, RunConfig(), [example], ToyDistance().to(hollow.META), hollow.vgg().to(hollow.META))
+    loop = Loop(
+        base,
+        RunConfig(),
+        [example],
+        ToyDistance().to(meta_networks.META),
+        meta_networks.vgg().to(meta_networks.META),
+    )
     calls = []
     loop.unet.register_forward_hook(lambda *_: calls.append(1))
 
@@ -109,18 +115,18 @@ def theirs() -> Cost:
 
 def networks(architecture: Architecture = Architecture.sd1) -> dict[str, float]:
     """GFLOP of one pass of each network over one row at the native resolution, named as in `ModelCosts`."""
-    base, costs = hollow.base(architecture), COSTS[architecture]
+    base, costs = meta_networks.base(architecture), COSTS[architecture]
     size, side = costs.resolution, costs.resolution // costs.downscale
-    latent = torch.empty(1, costs.latent_channels, side, side, device=hollow.META)
-    picture = torch.empty(1, 3, size, size, device=hollow.META)
-    states = torch.empty(1, 77, costs.text_elements // 77, device=hollow.META)
+    latent = torch.empty(1, costs.latent_channels, side, side, device=meta_networks.META)
+    picture = torch.empty(1, 3, size, size, device=meta_networks.META)
+    states = torch.empty(1, 77, costs.text_elements // 77, device=meta_networks.META)
     t, text = torch.ones(1, dtype=torch.long), Conditioning({"states": states})
-    plain = super(hollow.HollowBase, base)
-    control = ControlNetModel.from_unet(base.unet, load_weights_from_unet=False).to(hollow.META)
+    plain = super(meta_networks.HollowBase, base)
+    control = ControlNetModel.from_unet(base.unet, load_weights_from_unet=False).to(meta_networks.META)
     with torch.no_grad():
         cost = {"denoiser": _gflop(lambda: plain.predict(latent, t, text))}
         cost["controlnet"] = _gflop(
-            lambda: control(latent, t.to(hollow.META), states, picture, return_dict=False)
+            lambda: control(latent, t.to(meta_networks.META), states, picture, return_dict=False)
         )
     base.adapt(1, RunConfig().lora)
     lane = torch.zeros(1, dtype=torch.long)
@@ -137,7 +143,7 @@ def networks(architecture: Architecture = Architecture.sd1) -> dict[str, float]:
 
 def kernels(lanes: int, rows: int = 4) -> int:
     """Operations that a packed forward pass of the U-Net dispatches, `rows` rows a lane."""
-    base = hollow.base()
+    base = meta_networks.base()
     base.adapt(lanes, RunConfig().lora)
     lane = torch.arange(lanes).repeat_interleave(rows)
     with _Dispatched() as seen:

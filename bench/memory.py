@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import hollow
+import meta_networks
 import page
 import torch
 from torch import Tensor, nn
@@ -95,7 +95,7 @@ def counted(config: RunConfig, lanes: int, rows: int) -> float:
     dtype, latent = DTYPES[config.model.precision], config.model.resolution // 8
     with FakeTensorMode():
         with _made_in(dtype):
-            vae, unet, text_encoder = networks = hollow.networks(config.model.architecture)
+            vae, unet, text_encoder = networks = meta_networks.networks(config.model.architecture)
         frozen = sum(p.nbytes for network in networks for p in network.parameters())
         process = Ddpm(torch.empty(0))
         base = StableDiffusion(vae, unet, text_encoder, None, None, process, torch.device("cpu"), dtype)
@@ -180,7 +180,7 @@ def step(config: RunConfig, lanes: int, rows: int) -> float:
     base = load(config.model, torch.device("cpu"))
     base.adapt(lanes, config.lora)
     s = NamedDistance("toy", ToyDistance())
-    own = hollow.culture(base, s, config.model.resolution)
+    own = meta_networks.culture(base, s, config.model.resolution)
     pack = [
         Lane(replace(config, seed=i), LaneObjective(i, config.variant, config.objective, s), own, base.lora)
         for i in range(lanes)

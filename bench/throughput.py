@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import hollow
+import meta_networks
 import page
 import torch
 from authors import Example, Loop, sharing
@@ -30,7 +30,7 @@ from scoft_hpc.config import compose
 from scoft_hpc.config.plain import to_plain
 from scoft_hpc.config.schema import Precision, RunConfig
 from scoft_hpc.data import images
-from scoft_hpc.data.cache import Culture, Targets
+from scoft_hpc.data.culture_cache import CachedCulture, Targets
 from scoft_hpc.inputs import memory_model
 from scoft_hpc.inputs.checkpoints import base_model
 from scoft_hpc.models.families.stable_diffusion import StableDiffusion, load
@@ -87,7 +87,7 @@ def contenders(config: RunConfig, device: torch.device) -> tuple[list[Contender]
     """The loops on one frozen base, and the bytes that they share."""
     base = load(replace(config.model, path=base_model.resolve(config.model).path), device)
     s = NamedDistance("toy", ToyDistance().to(device))
-    vgg = NamedDistance("vgg", hollow.vgg().to(device)) if config.objective.w_vgg else None
+    vgg = NamedDistance("vgg", meta_networks.vgg().to(device)) if config.objective.w_vgg else None
     culture, examples = material(base, s, config.model.resolution)
     theirs = Loop(replace(base, unet=sharing(base.unet)), config, examples, s.distance, vgg and vgg.distance)
     ours = [_ours(replace(base, unet=sharing(base.unet)), config, lanes, culture, s, vgg) for lanes in LANES]
@@ -103,7 +103,7 @@ def contenders(config: RunConfig, device: torch.device) -> tuple[list[Contender]
     return found, sum(tensor.nbytes for tensor in shared)
 
 
-def material(base: StableDiffusion, s: NamedDistance, size: int) -> tuple[Culture, list[Example]]:
+def material(base: StableDiffusion, s: NamedDistance, size: int) -> tuple[CachedCulture, list[Example]]:
     """A prepared culture, and the same pictures and texts as the authors' loop takes them."""
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (2, PAIRS, 3, size, size), generator=rng, dtype=torch.uint8).to(
@@ -120,7 +120,7 @@ def material(base: StableDiffusion, s: NamedDistance, size: int) -> tuple[Cultur
             torch.stack([s.distance.target(x), s.distance.target(x.flip(-1))], 1)
             for x in (positive, negative)
         ]
-    culture = Culture(
+    culture = CachedCulture(
         moments=torch.stack(flips, 1),
         text=base.encode_text(texts),
         generic=base.encode_text(texts),
@@ -148,7 +148,7 @@ def _ours(
     base: StableDiffusion,
     config: RunConfig,
     lanes: int,
-    culture: Culture,
+    culture: CachedCulture,
     s: NamedDistance,
     vgg: NamedDistance | None,
 ) -> Contender:

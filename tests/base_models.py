@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from scoft_hpc.config.schema import Architecture, Model
 from scoft_hpc.inputs.checkpoints import architecture, base_model
-from scoft_hpc.models import random
-from scoft_hpc.models.parts import Parts
+from scoft_hpc.models import random_weights
+from scoft_hpc.models.components import Components
 
 SHRINK = 100
 
@@ -33,13 +33,13 @@ def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def small() -> Parts:
+def small() -> Components:
     """Stable Diffusion 1.x with all its layers, 32 to 64 wide."""
-    return random.build(Architecture.sd1, SHRINK, torch.float32)
+    return random_weights.build(Architecture.sd1, SHRINK, torch.float32)
 
 
 @pytest.fixture(scope="session")
-def saved(small: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(small: Components, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same as a folder in diffusers' layout, with the files and tensors' names of the public repositories."""
     folder = tmp_path_factory.mktemp("small") / "sd"
     folder.mkdir()

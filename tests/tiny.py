@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from scoft_hpc.config.schema import Lora, Objective, RunConfig, Train, Variant
 from scoft_hpc.config.terms import needs_rollout
-from scoft_hpc.data.cache import Culture
+from scoft_hpc.data.culture_cache import CachedCulture
 from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training.lane import Lane
-from scoft_hpc.training.loop import Training
+from scoft_hpc.training.loop import LaneRun
 from scoft_hpc.training.objective import LaneObjective, NamedDistance
 
 TEXT = 16
@@ -74,11 +74,11 @@ def states(text: Tensor) -> Conditioning:
     return Conditioning({"states": text})
 
 
-def culture(seed: int = 0, pairs: int = 6, negatives: int = 2) -> Culture:
+def culture(seed: int = 0, pairs: int = 6, negatives: int = 2) -> CachedCulture:
     """A prepared culture of random tensors that fit `base`."""
     rng = torch.Generator().manual_seed(seed)
     pixels = torch.randint(0, 256, (pairs, 1 + negatives, 3, 32, 32), generator=rng, dtype=torch.uint8)
-    return Culture(
+    return CachedCulture(
         moments=torch.rand(pairs, 2, 2, 4, 8, 8, generator=rng),
         text=states(torch.randn(pairs, 5, TEXT, generator=rng)),
         generic=states(torch.randn(pairs, 5, TEXT, generator=rng)),
@@ -118,7 +118,7 @@ def config(variant: Variant = Variant.mpc, **science: Any) -> RunConfig:
 
 
 def lanes(
-    base: StableDiffusion, configs: Sequence[RunConfig], cultures: Sequence[Culture] | None = None
+    base: StableDiffusion, configs: Sequence[RunConfig], cultures: Sequence[CachedCulture] | None = None
 ) -> list[Lane]:
     """A pack's lanes in a new stacked LoRA on `base`."""
     base.adapt(len(configs), Lora(4, None, ("to_q", "to_k", "to_v", "to_out.0")))
@@ -134,11 +134,11 @@ def lanes(
     ]
 
 
-def pack(folder: Path, base: StableDiffusion, configs: Sequence[RunConfig]) -> list[Training]:
+def pack(folder: Path, base: StableDiffusion, configs: Sequence[RunConfig]) -> list[LaneRun]:
     """The lanes with a run folder each."""
     trainings = []
     for i, lane in enumerate(lanes(base, configs)):
         run = RunDir(folder / f"lane-{i}")
         run.path.mkdir(parents=True, exist_ok=True)
-        trainings.append(Training(run, lane))
+        trainings.append(LaneRun(run, lane))
     return trainings

@@ -40,7 +40,7 @@ def _run(argv: Sequence[str] | None) -> int:
     configs = {run: replace(own, scoring=replace(own.scoring, **changes)) for run, own in configs.items()}
     validation.require_valid(configs.values())
     from scoft_hpc.evaluation.rescore import rescore  # it loads torch
-    from scoft_hpc.training.build import read_manifest
+    from scoft_hpc.training.pack_builder import read_manifest
 
     faults = rescore(configs, choice.flags.device, read_manifest)
     terminal.show(gather(choice.study))

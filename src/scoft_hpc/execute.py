@@ -30,7 +30,7 @@ from scoft_hpc.study.periodic import run_periodically
 
 if TYPE_CHECKING:
     from scoft_hpc.models.diffusion_model import DiffusionModel
-    from scoft_hpc.training.build import Member
+    from scoft_hpc.training.pack_builder import PackRun
 
 log = logging.getLogger(__name__)
 BEAT_SECONDS = 60.0
@@ -66,7 +66,7 @@ def prepare(runs: Sequence[Path]) -> int:
     Raises:
         ScoftError: for settings or data that cannot be used.
     """
-    from scoft_hpc.training.build import prepare_cultures
+    from scoft_hpc.training.pack_builder import prepare_cultures
 
     _log_to_stderr()
     stop = StopFlag()
@@ -81,8 +81,8 @@ def prepare(runs: Sequence[Path]) -> int:
 
 def _run_pack(leases: dict[RunDir, Lease], stop: StopFlag) -> None:
     """Build the pack, train it, evaluate it. What keeps the whole pack from running is every run's failure."""
-    from scoft_hpc.training.build import build, room
     from scoft_hpc.training.loop import train
+    from scoft_hpc.training.pack_builder import build, initial_microbatch
 
     attempts = {run: run_status.start_attempt(run) for run in leases}
     try:
@@ -94,7 +94,9 @@ def _run_pack(leases: dict[RunDir, Lease], stop: StopFlag) -> None:
             provenance.write(member.run, str(base.device), config.data.digest, config.model.digest)
         first = members[0].config
         trainings = [m.training for m in members if m.training]
-        train(base, trainings, stop, first.save_seconds, room(first, len(trainings), base.device))
+        train(
+            base, trainings, stop, first.save_seconds, initial_microbatch(first, len(trainings), base.device)
+        )
         for member in members:
             if member.training and member.training.error:
                 _fail(member.run, leases[member.run], member.training.error)
@@ -109,19 +111,19 @@ def _run_pack(leases: dict[RunDir, Lease], stop: StopFlag) -> None:
 
 def _evaluate(
     base: DiffusionModel,
-    members: Sequence[Member],
+    members: Sequence[PackRun],
     leases: dict[RunDir, Lease],
     attempts: dict[RunDir, int],
     stop: StopFlag,
 ) -> None:
     """Export each lane's adapter, draw its samples, score them and publish the result; a run that fails stops alone."""
-    from scoft_hpc.evaluation.evidence import Judges
     from scoft_hpc.evaluation.generate import Subject, generate
     from scoft_hpc.evaluation.scores import score
+    from scoft_hpc.evaluation.scoring_inputs import ScoringModels
 
     if not members:
         return
-    judges = Judges(members[0].config.scoring, base.device)
+    judges = ScoringModels(members[0].config.scoring, base.device)
     subjects = {m.run: Subject(m.run, m.config, m.manifest, m.index) for m in members}
     started = time.monotonic()
     try:
@@ -150,7 +152,7 @@ def _evaluate(
             _fail(run, leases[run], error)
 
 
-def _export(base: DiffusionModel, member: Member) -> None:
+def _export(base: DiffusionModel, member: PackRun) -> None:
     """What a trained run gives away: its adapter, in kohya's form too where that is asked for, and a model card."""
     from scoft_hpc.inputs.prompts import asked, sample_name, told
     from scoft_hpc.models import model_card

@@ -114,7 +114,7 @@ def _caches(
     config: PrepareConfig, names: Sequence[str], words: Sequence[str], stop: StopFlag
 ) -> dict[str, Path]:
     """What training needs of each culture, made as the first job of a sweep of the same settings would."""
-    from scoft_hpc.training.build import prepare_cultures
+    from scoft_hpc.training.pack_builder import prepare_cultures
 
     values = {f.name: getattr(config, f.name) for f in fields(RunConfig)}
     data = Data(**{f.name: getattr(config.data, f.name) for f in fields(Data)})

@@ -11,13 +11,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
-import hollow
 import memory as bench
+import meta_networks
 
 from scoft_hpc.config import compose
 from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.schema import Architecture, Lora, Precision
-from scoft_hpc.data.cache import Culture
+from scoft_hpc.data.culture_cache import CachedCulture
 from scoft_hpc.inputs import memory_model
 from scoft_hpc.inputs.model_costs import COSTS
 from scoft_hpc.launch.planning import host_resources
@@ -60,7 +60,7 @@ def test_adapters_count_by_rank_and_by_the_layers_they_are_in() -> None:
 @pytest.mark.parametrize("architecture", Architecture)
 def test_the_table_has_the_size_of_an_adapter(architecture: Architecture) -> None:
     targets = config().lora.targets
-    stack = hollow.base(architecture).adapt(1, Lora(rank=2, targets=targets))
+    stack = meta_networks.base(architecture).adapt(1, Lora(rank=2, targets=targets))
     adapter = COSTS[architecture].adapter
     assert set(adapter) == set(targets)
     assert stack.weights.numel() == 2 * sum(adapter.values())
@@ -122,7 +122,7 @@ def test_a_culture_is_as_large_as_its_tensors() -> None:
     """Without targets of a compact distance."""
     one = config("objective.distance=clip", "data.negatives.per_positive=2", "model.resolution=256")
     pairs, latent, states = 3, 32, (77, 768)
-    culture = Culture(
+    culture = CachedCulture(
         moments=torch.zeros(pairs, 2, 2, 4, latent, latent),
         text=Conditioning({"states": torch.zeros(pairs, *states)}),
         generic=Conditioning({"states": torch.zeros(pairs, *states)}),

@@ -10,8 +10,8 @@ import torch
 
 from scoft_hpc.config import compose
 from scoft_hpc.config.schema import Negatives, NegativeSource, RunConfig
-from scoft_hpc.data import cache, images
-from scoft_hpc.data.batch import TargetNames, concatenate, sample_batch
+from scoft_hpc.data import culture_cache, images
+from scoft_hpc.data.training_batch import TargetNames, concatenate, sample_batch
 from scoft_hpc.errors import DataError
 from scoft_hpc.inputs import data_root, dataset
 from scoft_hpc.inputs.cache_key import folder_of
@@ -43,7 +43,7 @@ def test_the_cache_holds_what_the_networks_say(
     toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
     config, found = toy
-    culture = cache.load(cache.prepare(config, found, base, StopFlag()), base.device)
+    culture = culture_cache.load(culture_cache.prepare(config, found, base, StopFlag()), base.device)
     x = images.read_images([pair.image for pair in found.pairs], 64)
     for flip, pictures in enumerate((x, x.flip(-1))):
         torch.testing.assert_close(
@@ -66,7 +66,7 @@ def test_negatives_are_what_the_base_draws(toy: tuple[RunConfig, Manifest], base
         config,
         data=replace(config.data, negatives=Negatives(NegativeSource.txt2img, per_positive=2, steps=20)),
     )
-    culture = cache.load(cache.prepare(config, found, base, StopFlag()), base.device)
+    culture = culture_cache.load(culture_cache.prepare(config, found, base, StopFlag()), base.device)
     assert culture.negative.shape == (8, 2, 3, 64, 64)
     assert culture.present.all()
     assert not torch.equal(culture.negative[:, 0], culture.negative[:, 1])
@@ -77,9 +77,9 @@ def test_negatives_are_what_the_base_draws(toy: tuple[RunConfig, Manifest], base
 @pytest.mark.slow
 def test_a_second_preparation_finds_the_first(toy: tuple[RunConfig, Manifest], base: StableDiffusion) -> None:
     config, found = toy
-    folder = cache.prepare(config, found, base, StopFlag())
+    folder = culture_cache.prepare(config, found, base, StopFlag())
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    assert cache.prepare(config, found, base, StopFlag()) == folder
+    assert culture_cache.prepare(config, found, base, StopFlag()) == folder
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     assert [
         path for path in folder.parent.iterdir() if not path.name.startswith(("korea-", "negatives-"))
@@ -108,8 +108,9 @@ def test_given_negatives_are_taken_as_they_are(
     pictures = [pair.image for pair in found.pairs]
     pairs = tuple(replace(pair, negatives=tuple(pictures[: i % 3])) for i, pair in enumerate(found.pairs))
     given = replace(config, data=replace(config.data, negatives=Negatives(NegativeSource.given)))
-    culture = cache.load(
-        cache.prepare(given, replace(found, pairs=pairs, digest="given"), base, StopFlag()), base.device
+    culture = culture_cache.load(
+        culture_cache.prepare(given, replace(found, pairs=pairs, digest="given"), base, StopFlag()),
+        base.device,
     )
     assert culture.present.sum(1).tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
     assert torch.equal(culture.negative[2, 1], culture.positive[1])
@@ -121,7 +122,7 @@ def test_a_batch_flips_an_image_and_its_negatives_together(
 ) -> None:
     config, found = toy
     config = replace(config, objective=replace(config.objective, every=1))
-    culture = cache.load(cache.prepare(config, found, base, StopFlag()), base.device)
+    culture = culture_cache.load(culture_cache.prepare(config, found, base, StopFlag()), base.device)
     flipped, states = 0, culture.text.tensors["states"]
     for step in range(4):
         batch = sample_batch(config, culture, base.process, 0, step, TargetNames("pixels", negatives=True))
@@ -142,7 +143,7 @@ def test_lanes_with_different_numbers_of_negatives_share_a_batch(
 ) -> None:
     config, found = toy
     config = replace(config, objective=replace(config.objective, every=1))
-    culture = cache.load(cache.prepare(config, found, base, StopFlag()), base.device)
+    culture = culture_cache.load(culture_cache.prepare(config, found, base, StopFlag()), base.device)
     more = replace(
         culture, negative=culture.negative.repeat(1, 3, 1, 1, 1), present=culture.present.repeat(1, 3)
     )
@@ -165,15 +166,15 @@ def test_a_cache_of_something_else_is_not_used(
     """The folder of one model with the contents of another's, as after a copy by hand; or damaged."""
     config, found = toy
     other = replace(config, model=replace(config.model, digest="other"))
-    mine, others = (cache.prepare(c, found, base, StopFlag()) for c in (config, other))
-    (mine / cache.TENSORS).write_bytes((others / cache.TENSORS).read_bytes())
+    mine, others = (culture_cache.prepare(c, found, base, StopFlag()) for c in (config, other))
+    (mine / culture_cache.TENSORS).write_bytes((others / culture_cache.TENSORS).read_bytes())
     with pytest.raises(
         DataError, match=rf"is not the cache of {mine.name} \(found: {others.name}\).*made again"
     ):
-        cache.load(mine, base.device)
-    (mine / cache.TENSORS).write_bytes((others / cache.TENSORS).read_bytes()[:-10])
+        culture_cache.load(mine, base.device)
+    (mine / culture_cache.TENSORS).write_bytes((others / culture_cache.TENSORS).read_bytes()[:-10])
     with pytest.raises(DataError, match="is not the cache of"):
-        cache.load(mine, base.device)
+        culture_cache.load(mine, base.device)
 
 
 @pytest.mark.slow
@@ -183,7 +184,7 @@ def test_a_cache_that_the_disk_has_no_room_for_is_not_begun(
     config, found = toy
     huge = replace(config, model=replace(config.model, resolution=800_000))
     with pytest.raises(DataError, match=r"takes about \d+\.\d GB, and .* are free"):
-        cache.prepare(huge, found, base, StopFlag())
+        culture_cache.prepare(huge, found, base, StopFlag())
     assert not folder_of(huge, found.digest).exists()
 
 
@@ -192,7 +193,7 @@ def test_out_of_memory_halves_the_pictures_that_are_encoded_at_a_time(
     toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
     config, found = toy
-    whole = cache.load(cache.prepare(config, found, base, StopFlag()), base.device)
+    whole = culture_cache.load(culture_cache.prepare(config, found, base, StopFlag()), base.device)
     seen = []
 
     def ask(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
@@ -202,11 +203,13 @@ def test_out_of_memory_halves_the_pictures_that_are_encoded_at_a_time(
 
     hook = base.vae.encoder.register_forward_pre_hook(ask)
     try:
-        folder = cache.prepare(config, replace(found, digest="again"), base, StopFlag())
+        folder = culture_cache.prepare(config, replace(found, digest="again"), base, StopFlag())
     finally:
         hook.remove()
     assert seen == [8, 4, *[2] * 8]
-    torch.testing.assert_close(cache.load(folder, base.device).moments, whole.moments, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        culture_cache.load(folder, base.device).moments, whole.moments, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.slow
@@ -218,7 +221,7 @@ def test_a_cache_that_cannot_be_put_in_its_place_is_told(
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.write_text("a file where the folder would go")
     with pytest.raises(DataError, match=r"cannot be written: Not a directory"):
-        cache.prepare(config, found, base, StopFlag())
+        culture_cache.prepare(config, found, base, StopFlag())
     assert list(folder.parent.glob(".*.tmp")) == []
 
 
@@ -227,13 +230,13 @@ def test_features_are_taken_once_and_found_again(
     toy: tuple[RunConfig, Manifest], base: StableDiffusion
 ) -> None:
     config, found = toy
-    folder = cache.prepare(config, found, base, StopFlag())
+    folder = culture_cache.prepare(config, found, base, StopFlag())
     distance = ToyDistance()
-    culture = cache.load(folder, base.device)
-    cache.keep_targets(folder, culture, "toy", distance, StopFlag())
+    culture = culture_cache.load(folder, base.device)
+    culture_cache.keep_targets(folder, culture, "toy", distance, StopFlag())
     made = (folder / "toy.safetensors").stat().st_mtime_ns
-    again = cache.load(folder, base.device)
-    cache.keep_targets(folder, again, "toy", distance, StopFlag())
+    again = culture_cache.load(folder, base.device)
+    culture_cache.keep_targets(folder, again, "toy", distance, StopFlag())
     assert (folder / "toy.safetensors").stat().st_mtime_ns == made
     pair, flip = torch.tensor([3, 0, 3]), torch.tensor([1, 0, 0])
     for one in (culture, again):

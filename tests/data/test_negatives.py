@@ -280,7 +280,7 @@ def test_an_interruption_keeps_what_was_drawn(
             self.requested = self.looks > 3
             super().raise_if_set()
 
-    monkeypatch.setattr(drawing, "BATCH", 1)
+    monkeypatch.setattr(drawing, "MAX_BATCH", 1)
     with pytest.raises(Interrupted):
         drawn(pairs, depth, stop=AfterTwo())
     kept = [path for one in drawn(pairs[:2], depth) for path in one]

@@ -74,11 +74,11 @@ BRIGHTNESS = MetricSpec(
     meaning="How light a sample is, from 0 (black) to 1 (white).",
 )
 MODULE = """
-    from scoft_hpc.evaluation.evidence import Evidence
+    from scoft_hpc.evaluation.scoring_inputs import ScoringInputs
     from scoft_hpc.evaluation.metrics.metric_value import MetricValue, mean_of
 
 
-    def compute_brightness(inputs: Evidence) -> MetricValue:
+    def compute_brightness(inputs: ScoringInputs) -> MetricValue:
         each = (inputs.own.images.double().mean((1, 2, 3)) + 1) / 2
         return mean_of(each, n=len(each))
 """

@@ -16,9 +16,9 @@ from scoft_hpc.config import compose
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.data import images
-from scoft_hpc.evaluation.evidence import Judges
 from scoft_hpc.evaluation.generate import Sample, Subject, neutral_samples, samples
 from scoft_hpc.evaluation.scores import score
+from scoft_hpc.evaluation.scoring_inputs import ScoringModels
 from scoft_hpc.inputs import data_root, dataset
 from scoft_hpc.inputs.prompts import asked
 from scoft_hpc.inputs.toy import scenes
@@ -54,7 +54,7 @@ def show(ones: Sequence[Sample], pictures: Sequence[Path], base: bool = False) -
 def scored(subject: Subject, pictures: Sequence[Path]) -> dict[str, Any]:
     """Score these pictures, given in prompt order, as the run's samples."""
     show(samples(subject), pictures)
-    score(subject, Judges(subject.config.scoring, CPU))
+    score(subject, ScoringModels(subject.config.scoring, CPU))
     return json.loads(subject.run.scores.read_text())
 
 

@@ -15,9 +15,9 @@ import tiny_flow
 from scoft_hpc.config import compose
 from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.schema import RunConfig
-from scoft_hpc.data import cache
-from scoft_hpc.data.batch import TargetNames, sample_batch
-from scoft_hpc.data.cache import Culture
+from scoft_hpc.data import culture_cache
+from scoft_hpc.data.culture_cache import CachedCulture
+from scoft_hpc.data.training_batch import TargetNames, sample_batch
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.execute import execute
 from scoft_hpc.inputs.cache_key import folder_of
@@ -61,7 +61,7 @@ def planned(folder: Path, *words: str) -> Plan:
 
 
 @torch.no_grad()
-def losses_of_the_base(config: RunConfig, culture: Culture) -> list[float]:
+def losses_of_the_base(config: RunConfig, culture: CachedCulture) -> list[float]:
     """L_LDM of the base alone in each update, on what the lanes drew in it."""
     model, losses = tiny_flow.load(config.model, torch.device("cpu")), []
     for step in range(STEPS):
@@ -89,7 +89,7 @@ def test_the_whole_line(tmp_path: Path) -> None:
     assert execute([run.path for run in runs.values()]) == 0
 
     config = made.runs[-1].config
-    culture = cache.load(folder_of(config, config.data.digest), torch.device("cpu"))
+    culture = culture_cache.load(folder_of(config, config.data.digest), torch.device("cpu"))
     assert culture.moments.shape == (8, 2, 2, tiny_flow.CHANNELS, 8, 8)
     assert {name: tuple(held.shape[1:]) for name, held in culture.text.tensors.items()} == {
         "states": (tiny_flow.TOKENS, tiny_flow.NARROW + tiny_flow.WIDE),

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from reference import authors, vgg, world
 from scoft_hpc.config.schema import ContrastiveForm, Gradient, Lora, Objective, RunConfig, Train, Variant
-from scoft_hpc.data.batch import Batch, PerceptualTargets, concatenate
-from scoft_hpc.data.cache import Culture
+from scoft_hpc.data.culture_cache import CachedCulture
+from scoft_hpc.data.training_batch import PerceptualTargets, TrainingBatch, concatenate
 from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.families.stable_diffusion import StableDiffusion
@@ -144,7 +144,7 @@ def vgg16() -> NamedDistance:
         return NamedDistance("vgg16", VggDistance(file))
 
 
-def culture(seed: int = 0) -> Culture:
+def culture(seed: int = 0) -> CachedCulture:
     """A culture of random pairs. Its latents have no spread, so that a row's latent tells its flip."""
     g = torch.Generator().manual_seed(seed)
     states = (PAIRS, world.TEXT_LENGTH, world.TEXT_WIDTH)
@@ -152,7 +152,7 @@ def culture(seed: int = 0) -> Culture:
     moments[:, :, 1] = 0
     present = torch.ones(PAIRS, 3, dtype=torch.bool)
     present[::2, 1:] = False  # every other pair has one negative of the three
-    return Culture(
+    return CachedCulture(
         moments=moments,
         text=Conditioning({"states": torch.randn(states, generator=g)}),
         generic=Conditioning({"states": torch.randn(states, generator=g)}),
@@ -233,7 +233,7 @@ def pack_of(
     return base, lanes
 
 
-def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -> Batch:
+def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -> TrainingBatch:
     """These micro-steps, the first being number `first` of the run, as one lane's rows."""
     looks = case.variant in (Variant.mp, Variant.mpc)
     active = [j for j in range(len(micros)) if looks and (first + j) % EVERY == 0]
@@ -257,7 +257,7 @@ def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -
         negative = stack([torch.cat(m.x_neg) for m in seen], (case.negatives, *world.IMAGE))
         present = torch.ones(len(seen), case.negatives, dtype=torch.bool)
         look = replace(look, negative=negative, present=present)
-    return Batch(
+    return TrainingBatch(
         lane=torch.full((len(micros),), lane),
         t=torch.tensor([m.t for m in micros]),
         z_0=torch.cat([m.z_start for m in micros]),

@@ -35,7 +35,7 @@ from parity.sides import (
 )
 from reference import authors, world
 from scoft_hpc.config.schema import ContrastiveForm, Gradient, Variant
-from scoft_hpc.data import cache
+from scoft_hpc.data import culture_cache
 from scoft_hpc.diffusion.noise_process import NoiseProcess
 from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.training.lane import Lane
@@ -198,7 +198,7 @@ def test_what_a_lane_draws_for_itself_trains_it_as_the_authors_loop(tmp_path: Pa
     for lane in lanes if cached else ():
         for _ in range(2):  # made, and then found
             lane.culture.kept.clear()
-            cache.keep_targets(tmp_path, lane.culture, CACHED.name, CACHED.distance, StopFlag())
+            culture_cache.keep_targets(tmp_path, lane.culture, CACHED.name, CACHED.distance, StopFlag())
     theirs = [
         by_the_authors(case, EPSILON, drawn(lane, base.process))
         for case, lane in zip(cases, lanes, strict=True)

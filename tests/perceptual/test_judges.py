@@ -16,7 +16,7 @@ from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import Scoring
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.evaluation.embedders import DinoEmbedding, load_clip, load_embedding
-from scoft_hpc.evaluation.evidence import Judges
+from scoft_hpc.evaluation.scoring_inputs import ScoringModels
 from scoft_hpc.inputs.checkpoints import embedders
 from scoft_hpc.models.toy_networks import BASE
 
@@ -72,7 +72,7 @@ def test_clip_compares_images_and_texts_as_transformers_own_forward_does(clip_fo
 @torch.no_grad()
 def test_a_batch_is_judged_as_its_images_are_one_by_one(clip_folder: Path, folders: dict[str, Path]) -> None:
     scoring = Scoring(clip=str(clip_folder), features_path=str(folders["dino"]))
-    judges, x = Judges(scoring, CPU), images(40, size=32)
+    judges, x = ScoringModels(scoring, CPU), images(40, size=32)
     for judge in (judges.features, judges.clip_images):
         whole = judge(x)
         torch.testing.assert_close(whole, torch.cat([judge(one[None]) for one in x]), rtol=1e-3, atol=1e-4)

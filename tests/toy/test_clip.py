@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
-from scoft_hpc.evaluation.evidence import CLIP_SCORE_PREFIX
+from scoft_hpc.evaluation.scoring_inputs import CLIP_SCORE_PREFIX
 from scoft_hpc.inputs.toy.scenes import SUBJECTS, Scene, render
 from scoft_hpc.models.toy_networks import BASE, CLIP, load_scorer
 from toy_pretraining.autoencoder import load_autoencoder, reconstructions

@@ -12,7 +12,7 @@ import tiny
 import tiny_flow
 from scoft_hpc.config.schema import Gradient, Lora, Variant
 from scoft_hpc.config.terms import Term
-from scoft_hpc.data.batch import TargetNames, sample_batch
+from scoft_hpc.data.training_batch import TargetNames, sample_batch
 from scoft_hpc.models.guidance import Guidance
 from scoft_hpc.training.objective import LaneObjective
 from scoft_hpc.training.step import backward

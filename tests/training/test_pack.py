@@ -12,12 +12,12 @@ from torch import Tensor
 
 import tiny
 from scoft_hpc.config.schema import Cadence, ContrastiveForm, Gradient, LrSchedule, RunConfig, Variant
-from scoft_hpc.data.batch import TargetNames, sample_batch
+from scoft_hpc.data.training_batch import TargetNames, sample_batch
 from scoft_hpc.study import metrics_log
 from scoft_hpc.study.interrupt import Interrupted, StopFlag
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import learning_rate
-from scoft_hpc.training.loop import Training, gradients, interval, train
+from scoft_hpc.training.loop import LaneRun, gradients, interval, train
 from scoft_hpc.training.objective import NamedDistance
 
 MIXED = [
@@ -35,7 +35,7 @@ MIXED = [
 """Eight lanes that differ in all that lanes of one pack may differ in."""
 
 
-def weights(training: Training) -> Tensor:
+def weights(training: LaneRun) -> Tensor:
     return training.lane.weights
 
 
@@ -95,7 +95,7 @@ def test_an_epoch_shows_every_pair_once() -> None:
 
 @pytest.mark.parametrize("cadence", Cadence)
 def test_cadence_counts_micro_steps_or_updates(cadence: Cadence) -> None:
-    from scoft_hpc.data.batch import active_rows
+    from scoft_hpc.data.training_batch import active_rows
 
     active = [(step, row) for step in range(20) for row in active_rows(step, 4, 10, cadence)]
     if cadence is Cadence.micro_step:
@@ -106,7 +106,7 @@ def test_cadence_counts_micro_steps_or_updates(cadence: Cadence) -> None:
 
 def run(
     folder: Path, configs: list[RunConfig], save_seconds: float = 1e9, stop: StopFlag | None = None
-) -> list[Training]:
+) -> list[LaneRun]:
     base = tiny.base()
     pack = tiny.pack(folder, base, configs)
     train(base, pack, stop or StopFlag(), save_seconds)

@@ -11,10 +11,10 @@ from torch import Tensor
 
 import tiny
 from scoft_hpc.config.schema import ContrastiveForm, Gradient, Variant
-from scoft_hpc.data.batch import concatenate
+from scoft_hpc.data.training_batch import concatenate
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.families.stable_diffusion import StableDiffusion
-from scoft_hpc.models.room import Room
+from scoft_hpc.models.oom_backoff import MicrobatchSize
 from scoft_hpc.study import metrics_log
 from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.training.loop import gradients, train
@@ -88,7 +88,7 @@ def test_out_of_memory_halves_the_rows_and_goes_on(tmp_path: Path, caplog: pytes
     train(base, plain, StopFlag(), 1e9)
     small = tiny.pack(tmp_path / "small", base := tiny.base(), LANES)
     seen = allocate_too_much(base, 5)
-    room = Room()
+    room = MicrobatchSize()
     train(base, small, StopFlag(), 1e9, room)
     assert room.rows == 4 and max(seen[3:]) <= 4
     assert "out of memory with 16 rows at a time, going on with 8" in caplog.text
@@ -101,7 +101,7 @@ def test_out_of_memory_halves_the_rows_and_goes_on(tmp_path: Path, caplog: pytes
 def test_out_of_memory_with_a_single_row_is_the_lanes_error(tmp_path: Path) -> None:
     pack = tiny.pack(tmp_path, base := tiny.base(), LANES[:2])
     allocate_too_much(base, 0)
-    room = Room(2)
+    room = MicrobatchSize(2)
     train(base, pack, StopFlag(), 1e9, room)
     assert room.rows == 1
     assert all("allocate" in str(training.error) for training in pack)

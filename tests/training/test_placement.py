@@ -14,7 +14,7 @@ import torch
 import tiny
 from scoft_hpc.config.schema import ContrastiveForm, Gradient, Lora, RunConfig, Variant
 from scoft_hpc.config.terms import Term
-from scoft_hpc.data.batch import concatenate
+from scoft_hpc.data.training_batch import concatenate
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.training.lane import Lane
 from scoft_hpc.training.objective import LaneObjective

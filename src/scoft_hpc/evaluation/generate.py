@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scoft_hpc.config.plain import science_fields
 from scoft_hpc.config.schema import RunConfig, Variant
-from scoft_hpc.evaluation.drawing import Image, draw
+from scoft_hpc.evaluation.sampling import ImageRequest, draw
 from scoft_hpc.evaluation.taken import take
 from scoft_hpc.inputs import neutral_prompts
 from scoft_hpc.inputs.dataset import Manifest
@@ -84,13 +84,13 @@ def generate(base: DiffusionModel, subjects: Sequence[Subject], stop: StopFlag) 
         if subject.config.evaluation.images:
             take(subject.run, subject.config, subject.manifest)
     wanted = [(s, one) for s in subjects for one in (*samples(s), *neutral_samples(s))]
-    alone = [Image(one.base, one.prompt, s.config, one.noise, None) for s, one in wanted if one.base]
+    alone = [ImageRequest(one.base, one.prompt, s.config, one.noise, None) for s, one in wanted if one.base]
     draw(base, alone, stop)
     for subject, one in wanted:
         untouched = subject.config.variant is Variant.base and one.told == one.prompt
         if untouched and one.base and not one.file.exists():
             atomic.write_bytes(one.file, one.base.read_bytes())
-    draw(base, [Image(one.file, one.told, s.config, one.noise, s.lane) for s, one in wanted], stop)
+    draw(base, [ImageRequest(one.file, one.told, s.config, one.noise, s.lane) for s, one in wanted], stop)
 
 
 def _samples(

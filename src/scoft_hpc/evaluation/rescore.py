@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.console import print_stderr
 from scoft_hpc.errors import ScoftError
-from scoft_hpc.evaluation.evidence import Judges
 from scoft_hpc.evaluation.generate import Subject
 from scoft_hpc.evaluation.scores import score
+from scoft_hpc.evaluation.scoring_inputs import ScoringModels
 from scoft_hpc.inputs.checkpoints.embedders import resolve
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.models.device import device_of
@@ -25,13 +25,13 @@ def rescore(
 
     Args:
         device: auto, cpu, cuda or cuda:N.
-        read_manifest: reads a run's culture; `training.build`, which has it, is no package below this one.
+        read_manifest: reads a run's culture; `training.pack_builder`, which has it, is no package below this one.
 
     Raises:
         ConfigError: if a network that is to judge is not there.
     """
     checkpoints = {scoring: resolve(scoring) for scoring in {config.scoring for config in configs.values()}}
-    judges = {scoring: Judges(checkpoints[scoring], device_of(device)) for scoring in checkpoints}
+    judges = {scoring: ScoringModels(checkpoints[scoring], device_of(device)) for scoring in checkpoints}
     faults = []
     for number, (run, config) in enumerate(configs.items(), 1):
         print_stderr(f"[{number}/{len(configs)}] {run.run_id}")

@@ -10,10 +10,10 @@ from typing import Any
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.terms import needs_rollout
 from scoft_hpc.errors import RunError
-from scoft_hpc.evaluation.evidence import Evidence, Judges, Pictures
 from scoft_hpc.evaluation.generate import Subject, references_of
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue
 from scoft_hpc.evaluation.metrics.registry import compute_function
+from scoft_hpc.evaluation.scoring_inputs import SampleSet, ScoringInputs, ScoringModels
 from scoft_hpc.study import atomic
 
 VERSION = 2
@@ -22,7 +22,7 @@ VERSION = 2
 Row = dict[str, Any]
 
 
-def score(subject: Subject, judges: Judges, keep: Collection[str] = ()) -> None:
+def score(subject: Subject, judges: ScoringModels, keep: Collection[str] = ()) -> None:
     """Write the run's scores.json from its samples on disk.
 
     It holds each metric's value and sample size; for the statistics, the values of single samples, prompts and neutral
@@ -36,7 +36,7 @@ def score(subject: Subject, judges: Judges, keep: Collection[str] = ()) -> None:
         ConfigError: if a network that judges is not there.
         RunError: if features cannot be compared, or a metric of `keep` can no longer be computed.
     """
-    evidence = Evidence(subject, judges)
+    evidence = ScoringInputs(subject, judges)
     computed = {
         name: compute_function(spec)(evidence)
         for name, spec in METRICS.items()
@@ -70,7 +70,7 @@ def _cannot_be_computed(subject: Subject, metrics: Sequence[str]) -> str:
     )
 
 
-def _trained_towards(subject: Subject, judges: Judges) -> bool:
+def _trained_towards(subject: Subject, judges: ScoringModels) -> bool:
     """Whether the network whose features judge is the one that the run was trained to please."""
     objective, scoring = subject.config.objective, judges.scoring
     same = None not in (objective.distance_path, scoring.features_path) and (
@@ -88,7 +88,7 @@ def _with_doubt(name: str, value: MetricValue) -> MetricValue:
     return replace(value, warning=" ".join(filter(None, (value.warning, doubt))))
 
 
-def _rows(evidence: Evidence, values: dict[str, MetricValue]) -> dict[str, list[Row]]:
+def _rows(evidence: ScoringInputs, values: dict[str, MetricValue]) -> dict[str, list[Row]]:
     """The metrics' values of single samples, prompts and neutral samples."""
     rows = {
         "samples": _sample_rows(evidence.own),
@@ -103,7 +103,7 @@ def _rows(evidence: Evidence, values: dict[str, MetricValue]) -> dict[str, list[
     return rows
 
 
-def _sample_rows(pictures: Pictures) -> list[Row]:
+def _sample_rows(pictures: SampleSet) -> list[Row]:
     return [
         {"file": f"{one.file.parent.name}/{one.file.name}", "prompt": one.prompt, "told": one.told}
         for one in pictures.samples

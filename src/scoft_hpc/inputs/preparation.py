@@ -1,6 +1,6 @@
 """What preparing a culture takes on the login node: settings and data checked, images fetched, documents written.
 
-No torch here: captions are written by `data.captions`, and latents by `training.build`.
+No torch here: captions are written by `data.captions`, and latents by `training.pack_builder`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from scoft_hpc.models.families.stable_diffusion import StableDiffusion
 from scoft_hpc.models.network import load_network
 
 
-class Steered(nn.Module):
+class ControlledUNet(nn.Module):
     """A U-Net whose skip connections get the ControlNet's residuals for `pictures` [N, 3, H, W] in [0, 1].
 
     A batch holds the N rows once, or several times one after the other, as classifier-free guidance has them: both
@@ -41,9 +41,9 @@ class Steered(nn.Module):
         )
 
 
-def steered(base: StableDiffusion, controlnet: Any, pictures: Tensor) -> StableDiffusion:
+def with_controlnet(base: StableDiffusion, controlnet: Any, pictures: Tensor) -> StableDiffusion:
     """The base with its U-Net steered, at scale 1; the base itself stays as it is."""
-    return replace(base, unet=Steered(base.unet, controlnet, pictures))
+    return replace(base, unet=ControlledUNet(base.unet, controlnet, pictures))
 
 
 def load_controlnet(settings: Negatives, base: StableDiffusion) -> Any:

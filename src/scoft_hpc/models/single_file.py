@@ -12,10 +12,10 @@ from transformers import CLIPTokenizer
 from scoft_hpc.config.schema import Model
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import architecture
-from scoft_hpc.models.parts import PADS, Parts
+from scoft_hpc.models.components import PAD_TOKENS, Components
 
 
-def load(model: Model, dtype: torch.dtype) -> Parts:
+def load(model: Model, dtype: torch.dtype) -> Components:
     """The model at `model.path`; pickles are read with torch's weights_only.
 
     Raises:
@@ -30,7 +30,7 @@ def load(model: Model, dtype: torch.dtype) -> Parts:
         architecture.write(model.architecture, model.shrink, configs)
         scheduler = DDPMScheduler.from_pretrained(configs / "scheduler", local_files_only=True)
         tokenizer = CLIPTokenizer.from_pretrained(
-            model.tokenizer, pad_token=PADS[model.architecture], local_files_only=True
+            model.tokenizer, pad_token=PAD_TOKENS[model.architecture], local_files_only=True
         )
         try:
             pipeline = StableDiffusionPipeline.from_single_file(
@@ -50,7 +50,7 @@ def load(model: Model, dtype: torch.dtype) -> Parts:
                 f"({type(error).__name__}: {_first_line(error)}). Check the architecture, or convert the file "
                 f"to a folder with diffusers' scripts/convert_original_stable_diffusion_to_diffusers.py."
             ) from error
-    return Parts(pipeline.vae, pipeline.unet, pipeline.text_encoder, tokenizer, scheduler)
+    return Components(pipeline.vae, pipeline.unet, pipeline.text_encoder, tokenizer, scheduler)
 
 
 def _first_line(error: Exception) -> str:

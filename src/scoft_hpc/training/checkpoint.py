@@ -20,7 +20,7 @@ KEPT = 2
 """How many checkpoints stay: the newest, and one to fall back on."""
 
 
-class State(NamedTuple):
+class Checkpoint(NamedTuple):
     """What a checkpoint holds: updates done, tensors by name, and words by name."""
 
     step: int
@@ -61,7 +61,7 @@ def _save(path: Path, content: dict[str, Tensor], words: dict[str, str]) -> None
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
-def read(path: Path) -> State | None:
+def read(path: Path) -> Checkpoint | None:
     """The checkpoint, or None if it is torn, altered or no checkpoint at all (a pickle, say)."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -70,7 +70,7 @@ def read(path: Path) -> State | None:
         step, expected = int(words.pop("step")), words.pop("sha256")
     except (SafetensorError, OSError, KeyError, ValueError):
         return None
-    return State(step, tensors, words) if _digest(tensors) == expected else None
+    return Checkpoint(step, tensors, words) if _digest(tensors) == expected else None
 
 
 def existing(folder: Path) -> list[Path]:
@@ -85,7 +85,7 @@ def drop_after(folder: Path, step: int) -> None:
             path.unlink(missing_ok=True)
 
 
-def sound(folder: Path) -> dict[int, State]:
+def sound(folder: Path) -> dict[int, Checkpoint]:
     """The checkpoints that verify, by step."""
     states = (read(path) for path in existing(folder))
     return {state.step: state for state in states if state is not None}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scoft_hpc.config.schema import ContrastiveForm
 from scoft_hpc.config.terms import Term
-from scoft_hpc.data.batch import PerceptualTargets
+from scoft_hpc.data.training_batch import PerceptualTargets
 from scoft_hpc.losses.contrastive import l_c_official, l_c_triplet, similarities
 from scoft_hpc.losses.perceptual import Distance, l_p
 from scoft_hpc.training.objective import LaneObjective, NamedDistance

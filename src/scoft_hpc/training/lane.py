@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from scoft_hpc.config.schema import LrSchedule, Precision, RunConfig, Train
-from scoft_hpc.data.batch import Batch, sample_batch
-from scoft_hpc.data.cache import Culture
-from scoft_hpc.data.streams import stream
+from scoft_hpc.data.culture_cache import CachedCulture
+from scoft_hpc.data.rng import generator_for
+from scoft_hpc.data.training_batch import TrainingBatch, sample_batch
 from scoft_hpc.diffusion.noise_process import NoiseProcess
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.training import checkpoint
@@ -28,12 +28,14 @@ class Lane:
         scale: its loss scale, in fp16 only. skipped: updates left out because the gradient overflowed.
     """
 
-    def __init__(self, config: RunConfig, terms: LaneObjective, culture: Culture, lora: LoraStack) -> None:
+    def __init__(
+        self, config: RunConfig, terms: LaneObjective, culture: CachedCulture, lora: LoraStack
+    ) -> None:
         self.config, self.terms, self.culture, self._lora = config, terms, culture, lora
         self.steps = config.train.updates(len(culture))
         self.step, self.seconds, self.skipped = 0, 0.0, 0
         self.scale = LossScale() if config.model.precision is Precision.fp16 else None
-        lora.init(terms.index, stream(config.seed, "lora"))
+        lora.init(terms.index, generator_for(config.seed, "lora"))
         self.weights = lora.weights[terms.index]
         self.weights.grad = lora.gradients[terms.index]
         train = config.train
@@ -56,7 +58,7 @@ class Lane:
         assert self.weights.grad is not None
         return self.weights.grad
 
-    def draw(self, process: NoiseProcess) -> Batch:
+    def draw(self, process: NoiseProcess) -> TrainingBatch:
         """The rows of its next update."""
         return sample_batch(
             self.config, self.culture, process, self.terms.index, self.step, self.terms.target_names
@@ -98,7 +100,7 @@ class Lane:
             words |= {"loss_scale": repr(self.scale.scale), "loss_scale_good": str(self.scale.good)}
         return checkpoint.write(folder, self.step, self.tensors(), words)
 
-    def restore(self, state: checkpoint.State) -> None:
+    def restore(self, state: checkpoint.Checkpoint) -> None:
         """Continue from a checkpoint."""
         names = list(self.parameters)
         for name, part in self.parameters.items():

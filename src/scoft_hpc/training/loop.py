@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from scoft_hpc.data.batch import concatenate
+from scoft_hpc.data.training_batch import concatenate
 from scoft_hpc.inputs import memory_model
 from scoft_hpc.models.diffusion_model import DiffusionModel
-from scoft_hpc.models.room import Room
+from scoft_hpc.models.oom_backoff import MicrobatchSize
 from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.metrics_log import STEP, MetricsLog, Row
 from scoft_hpc.study.paths import RunDir
@@ -23,12 +23,12 @@ from scoft_hpc.training.objective import LaneObjective
 from scoft_hpc.training.step import TermValues, backward, concatenate_values
 
 log = logging.getLogger(__name__)
-RARER = 10
+MAX_INTERVAL_FACTOR = 10
 """Times the seconds of a save, and times `save_seconds`, that a slow disk puts between saves at most [ours]."""
 
 
 @dataclass
-class Training:
+class LaneRun:
     """A lane with its run on disk.
 
     Attributes:
@@ -52,10 +52,10 @@ class Training:
 
 def train(
     base: DiffusionModel,
-    pack: Sequence[Training],
+    pack: Sequence[LaneRun],
     stop: StopFlag,
     save_seconds: float,
-    room: Room | None = None,
+    room: MicrobatchSize | None = None,
 ) -> None:
     """Train every lane to its last step, or to its error, which is kept in `Training.error`.
 
@@ -68,7 +68,7 @@ def train(
         OSError: if a save fails; what was saved before is untouched.
     """
     resume(pack)
-    room = room or Room()
+    room = room or MicrobatchSize()
     saved, took = time.monotonic(), 0.0
     try:
         while active := [training for training in pack if training.active]:
@@ -97,10 +97,10 @@ def interval(save_seconds: float, took: float) -> float:
     A lane of rank 64 writes, hashes and reads back 150 MB: sixteen of them each minute would cost a fifth of the time.
     Saves are as much rarer then, up to ten times, as keeps them near a tenth of it.
     """
-    return max(save_seconds, RARER * min(took, save_seconds))
+    return max(save_seconds, MAX_INTERVAL_FACTOR * min(took, save_seconds))
 
 
-def resume(pack: Sequence[Training]) -> None:
+def resume(pack: Sequence[LaneRun]) -> None:
     """Continue each lane from its checkpoints.
 
     Lanes are saved one after another, so a kill in between leaves them a save apart. Where all have a save in common
@@ -123,7 +123,9 @@ def resume(pack: Sequence[Training]) -> None:
         training.journal = MetricsLog(training.run.metrics, training.lane.step)
 
 
-def _advance(base: DiffusionModel, active: Sequence[Training], room: Room) -> list[tuple[Training, Row]]:
+def _advance(
+    base: DiffusionModel, active: Sequence[LaneRun], room: MicrobatchSize
+) -> list[tuple[LaneRun, Row]]:
     """One update of every lane; a lane that raises or diverges gets its `error` and no row."""
     terms = _gradients(base, active, room)
     if terms is None:
@@ -144,7 +146,7 @@ def _advance(base: DiffusionModel, active: Sequence[Training], room: Room) -> li
     return rows
 
 
-def _gradients(base: DiffusionModel, active: Sequence[Training], room: Room) -> list[Row] | None:
+def _gradients(base: DiffusionModel, active: Sequence[LaneRun], room: MicrobatchSize) -> list[Row] | None:
     """Losses and gradients of the lanes together, in smaller passes where the memory does not suffice.
 
     If that raises, each lane is tried alone: those that raise again are to blame and get the error, and None is
@@ -152,7 +154,7 @@ def _gradients(base: DiffusionModel, active: Sequence[Training], room: Room) -> 
     number only.
     """
     try:
-        return room.trying(lambda rows: gradients(base, [t.lane for t in active], rows), _rows(active))
+        return room.run(lambda rows: gradients(base, [t.lane for t in active], rows), _rows(active))
     except Exception as error:
         for training in active:
             try:
@@ -164,7 +166,7 @@ def _gradients(base: DiffusionModel, active: Sequence[Training], room: Room) -> 
         return None
 
 
-def _rows(active: Sequence[Training]) -> int:
+def _rows(active: Sequence[LaneRun]) -> int:
     return sum(training.lane.config.train.batch for training in active)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from scoft_hpc.config.schema import Objective, Variant
 from scoft_hpc.config.terms import TERMS, Term
-from scoft_hpc.data.batch import TargetNames
+from scoft_hpc.data.training_batch import TargetNames
 from scoft_hpc.losses.perceptual import Distance
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from scoft_hpc.config.schema import Objective
 from scoft_hpc.config.terms import Term
-from scoft_hpc.data.batch import Batch
+from scoft_hpc.data.training_batch import TrainingBatch
 from scoft_hpc.diffusion.rollout import Rollout, attach, rollout
 from scoft_hpc.losses.denoising import l_ldm
 from scoft_hpc.losses.memorization import l_m
@@ -35,7 +35,7 @@ TermValues = dict[Term, Tensor]
 def backward(
     base: DiffusionModel,
     lanes: Sequence[LaneObjective],
-    batch: Batch,
+    batch: TrainingBatch,
     row_weight: Mapping[int, float],
     decode: int | None = None,
 ) -> TermValues:
@@ -78,7 +78,7 @@ def concatenate_values(parts: Sequence[TermValues]) -> TermValues:
 
 
 def _term_weights(
-    by_index: Mapping[int, LaneObjective], batch: Batch, row_weight: Mapping[int, float]
+    by_index: Mapping[int, LaneObjective], batch: TrainingBatch, row_weight: Mapping[int, float]
 ) -> TermValues:
     """What each row's terms count in the loss of the update."""
     of_lane = {i: [row_weight[i] * w for w in lane.weights.values()] for i, lane in by_index.items()}
@@ -86,20 +86,20 @@ def _term_weights(
     return dict(zip(Term, table.unbind(1), strict=True))
 
 
-def _rows_of(term: Term, by_index: Mapping[int, LaneObjective], batch: Batch) -> Tensor | slice:
+def _rows_of(term: Term, by_index: Mapping[int, LaneObjective], batch: TrainingBatch) -> Tensor | slice:
     """The rows of lanes with this term."""
     having = [by_index[i].has(term) for i in batch.lane.tolist()]
     return slice(None) if all(having) else torch.tensor(having).nonzero()[:, 0]
 
 
-def _rollout_settings(by_index: Mapping[int, LaneObjective], batch: Batch) -> Objective:
+def _rollout_settings(by_index: Mapping[int, LaneObjective], batch: TrainingBatch) -> Objective:
     """Steps and guidance of the rollouts: the same in all lanes of a pack."""
     return by_index[int(batch.lane[0])].objective
 
 
 @torch.no_grad()
 def _auxiliary_predictions(
-    base: DiffusionModel, by_index: Mapping[int, LaneObjective], batch: Batch, z_t: Tensor
+    base: DiffusionModel, by_index: Mapping[int, LaneObjective], batch: TrainingBatch, z_t: Tensor
 ) -> tuple[Tensor | None, Tensor]:
     """Predictions at z_t that are not under the caption, in one call: under the generic captions for the rows with
     L_M (None without any), and what guidance needs for the active rows, such as those under the null text.
@@ -119,7 +119,7 @@ def _auxiliary_predictions(
 def _rollout_active_rows(
     base: DiffusionModel,
     by_index: Mapping[int, LaneObjective],
-    batch: Batch,
+    batch: TrainingBatch,
     z_t: Tensor,
     pred: Tensor,
     guiding: Tensor,
@@ -155,7 +155,7 @@ def _rollout_active_rows(
 def _image_space_gradient(
     base: DiffusionModel,
     by_index: Mapping[int, LaneObjective],
-    batch: Batch,
+    batch: TrainingBatch,
     z_0: Tensor,
     weight: TermValues,
     values: TermValues,

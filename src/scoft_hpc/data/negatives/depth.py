@@ -12,7 +12,7 @@ from torch import Tensor
 from scoft_hpc.config.schema import Negatives
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.models.conditioning import Conditioning
-from scoft_hpc.models.controlnet import load_controlnet, steered
+from scoft_hpc.models.controlnet import load_controlnet, with_controlnet
 from scoft_hpc.models.depth import load_depth
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.families.stable_diffusion import StableDiffusion
@@ -32,6 +32,6 @@ class Depth:
         self.depth = load_depth(Path(settings.depth_path), base.device)
 
     def __call__(self, x: Tensor, text: Conditioning, null: Conditioning, noise: Tensor) -> Tensor:
-        base = steered(self.base, self.controlnet, self.depth.maps(x))
+        base = with_controlnet(self.base, self.controlnet, self.depth.maps(x))
         steps, guidance = self.settings.steps, self.settings.guidance
         return sample(base, text, null, noise, steps=steps, guidance=guidance)

@@ -1,8 +1,8 @@
 """Negatives x-: what the un-fine-tuned base model draws in the place of a culture's image.
 
-A negative's file is named after all that it depends on: its folder after the model and the settings, the file after
-the image and the caption. So it is drawn once for all cultures and studies, what was drawn before an interruption is
-found again, and a pair that comes to a culture changes no other pair's negatives.
+A negative's file is named after everything it depends on: its folder after the model and the settings, the file after
+the image and the caption. So it is drawn once for all cultures and studies, an interrupted preparation continues, and
+a new pair changes no other pair's negatives.
 """
 
 from __future__ import annotations
@@ -20,29 +20,28 @@ from torch import Tensor
 from scoft_hpc.config.plain import science_fields
 from scoft_hpc.config.schema import Model, Negatives
 from scoft_hpc.data import images
-from scoft_hpc.data.negatives.registry import SOURCES
-from scoft_hpc.data.negatives.way import Way
-from scoft_hpc.data.streams import stream
+from scoft_hpc.data.negatives.registry import SAMPLERS, NegativeSampler
+from scoft_hpc.data.rng import generator_for
 from scoft_hpc.inputs.dataset import Pair
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.diffusion_model import DiffusionModel
-from scoft_hpc.models.room import Room
+from scoft_hpc.models.oom_backoff import MicrobatchSize
 from scoft_hpc.study.interrupt import StopFlag
 
 VERSION = 3
-"""Of how negatives are drawn: raised when the same settings come to draw other pictures. From 3 on the culture's
-pictures, from which `img2img` and `depth` start, are resized and cropped with torchvision's rounding."""
+"""Increased when the same settings draw other images. Since 3, the culture's images, from which `img2img` and `depth`
+start, are resized and cropped with torchvision's rounding."""
 
-PIXELS = 4 * 512**2
-"""Drawn at a time: 4 images of 512 px, whose U-Net passes (two each) fill a GPU and whose decoding fits a small one."""
+MAX_PIXELS = 4 * 512**2
+"""Of a batch: 4 images of 512 px, whose U-Net passes (two each) fill a GPU and whose decoding fits a small one."""
 
-BATCH = 32
-"""At most so many at a time, however small they are."""
+MAX_BATCH = 32
+"""Images of a batch at most, however small they are."""
 
 
 @dataclass(frozen=True)
 class Negative:
-    """The `k`-th one of a pair, `name` being the pair's."""
+    """The `k`-th negative of a pair; `name` is the hash of the pair."""
 
     pair: Pair
     name: str
@@ -59,64 +58,64 @@ def draw(
     cache: Path,
     stop: StopFlag,
 ) -> list[list[Path]]:
-    """Draw those of the `per_positive` negatives of each pair that are not there; return their files, pair by pair.
+    """Draw the missing ones of the `per_positive` negatives of each pair; return all their files, pair by pair.
 
-    They lie in `cache`/negatives-<hash of model and settings>/<hash of image and caption>-<k>.png.
+    The files are `cache`/negatives-<hash of model and settings>/<hash of image and caption>-<k>.png.
 
     Raises:
-        Interrupted: if `stop` was requested; what was drawn is kept.
-        ConfigError: if the way's networks do not fit the base.
+        Interrupted: if `stop` was requested; finished files stay.
+        ConfigError: if the sampler's networks do not fit the base.
     """
     folder = folder_of(settings, model, cache)
-    wanted = [
+    negatives = [
         [Negative(pair, name, k, folder / f"{name}-{k}.png") for k in range(settings.per_positive)]
         for pair, name in ((pair, _name(pair)) for pair in pairs)
     ]
-    missing = list({one.file: one for ones in wanted for one in ones if not one.file.exists()}.values())
+    missing = {n.file: n for of_pair in negatives for n in of_pair if not n.file.exists()}
     if missing:
-        _draw(base, missing, settings, model.resolution, stop)
-    return [[one.file for one in ones] for ones in wanted]
+        _draw(base, list(missing.values()), settings, model.resolution, stop)
+    return [[negative.file for negative in of_pair] for of_pair in negatives]
 
 
 def folder_of(settings: Negatives, model: Model, cache: Path) -> Path:
-    """Where the negatives of these settings lie; how many there are a positive is no part of its name."""
-    kept = {key: value for key, value in science_fields(settings).items() if key != "per_positive"}
-    words = json.dumps([VERSION, science_fields(model), kept], sort_keys=True)
-    return cache / f"negatives-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
+    """The folder of the negatives of these settings; its name does not depend on how many a pair has."""
+    named = {key: value for key, value in science_fields(settings).items() if key != "per_positive"}
+    content = json.dumps([VERSION, science_fields(model), named], sort_keys=True)
+    return cache / f"negatives-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 def _draw(
-    base: DiffusionModel, missing: Sequence[Negative], settings: Negatives, resolution: int, stop: StopFlag
+    base: DiffusionModel, missing: list[Negative], settings: Negatives, resolution: int, stop: StopFlag
 ) -> None:
     stop.raise_if_set()
-    way, null = SOURCES[settings.source](base, settings), base.encode_text([""])
-    room, left = Room(max(1, min(BATCH, PIXELS // resolution**2))), list(missing)
-    while left:
+    sampler, null = SAMPLERS[settings.source](base, settings), base.encode_text([""])
+    microbatch = MicrobatchSize(max(1, min(MAX_BATCH, MAX_PIXELS // resolution**2)))
+    while missing:
         stop.raise_if_set()
-        drawn = room.trying(partial(_some, base, way, null, left, settings.seed, resolution), len(left))
-        left = left[drawn:]
+        draw_first = partial(_draw_first, base, sampler, null, missing, settings.seed, resolution)
+        missing = missing[microbatch.run(draw_first, len(missing)) :]
 
 
-def _some(
+def _draw_first(
     base: DiffusionModel,
-    way: Way,
+    sampler: NegativeSampler,
     null: Conditioning,
-    left: Sequence[Negative],
+    negatives: Sequence[Negative],
     seed: int,
     resolution: int,
     rows: int | None,
 ) -> int:
     """Draw the first `rows` of the negatives; return how many that are."""
-    some = left[:rows]
-    drawn = way(
-        images.read_images([one.pair.image for one in some], resolution).to(base.device),
-        base.encode_text([one.pair.text for one in some]),
+    batch = negatives[:rows]
+    drawn = sampler(
+        images.read_images([negative.pair.image for negative in batch], resolution).to(base.device),
+        base.encode_text([negative.pair.text for negative in batch]),
         null,
-        torch.stack([_noise(base, one, seed, resolution) for one in some]).to(base.device),
+        torch.stack([_noise(base, negative, seed, resolution) for negative in batch]).to(base.device),
     )
-    for one, picture in zip(some, drawn, strict=True):
-        images.write_png(one.file, picture)
-    return len(some)
+    for negative, image in zip(batch, drawn, strict=True):
+        images.write_png(negative.file, image)
+    return len(batch)
 
 
 def _name(pair: Pair) -> str:
@@ -125,6 +124,6 @@ def _name(pair: Pair) -> str:
     return hashlib.sha256(f"{image}\0{pair.text}".encode()).hexdigest()[:16]
 
 
-def _noise(base: DiffusionModel, one: Negative, seed: int, resolution: int) -> Tensor:
-    rng = stream(seed, "negative", one.name, one.k)
+def _noise(base: DiffusionModel, negative: Negative, seed: int, resolution: int) -> Tensor:
+    rng = generator_for(seed, "negative", negative.name, negative.k)
     return torch.randn(base.latent_shape(resolution), generator=rng)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoft_hpc.evaluation.evidence import Evidence
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue, mean_of, unit_features
+from scoft_hpc.evaluation.scoring_inputs import ScoringInputs
 
 
-def compute_base_distance(inputs: Evidence) -> MetricValue | None:
+def compute_base_distance(inputs: ScoringInputs) -> MetricValue | None:
     """`distance_from_base` of the samples; None where the base's images are missing."""
     base = inputs.own.base
     return None if base is None else distance_from_base(inputs.own.features, base)

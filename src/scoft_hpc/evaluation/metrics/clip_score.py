@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoft_hpc.evaluation.evidence import Evidence
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue, mean_of, unit_features
+from scoft_hpc.evaluation.scoring_inputs import ScoringInputs
 
 WEIGHT = 2.5
 
 
-def compute_clip_score(inputs: Evidence) -> MetricValue:
+def compute_clip_score(inputs: ScoringInputs) -> MetricValue:
     """CLIPScore of the samples and their prompts."""
     return clip_score(inputs.own.clip, inputs.own.clip_texts)
 
 
-def compute_neutral_clip_score(inputs: Evidence) -> MetricValue | None:
+def compute_neutral_clip_score(inputs: ScoringInputs) -> MetricValue | None:
     """CLIPScore of the samples of neutral prompts; None where there are none."""
     neutral = inputs.neutral
     return None if neutral is None else clip_score(neutral.clip, neutral.clip_texts)

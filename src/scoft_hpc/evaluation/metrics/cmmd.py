@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scoft_hpc.evaluation.evidence import Evidence
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue, unit_features
 from scoft_hpc.evaluation.metrics.mmd import biased_mmd2, unbiased_mmd2
+from scoft_hpc.evaluation.scoring_inputs import ScoringInputs
 
 SIGMA = 10.0
 SCALE = 1000.0
 
 
-def compute_cmmd(inputs: Evidence) -> MetricValue | None:
+def compute_cmmd(inputs: ScoringInputs) -> MetricValue | None:
     """CMMD of the samples and the culture's held-out images; None where either has fewer than 2."""
     if not inputs.can_compare_sets:
         return None

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from scoft_hpc.errors import RunError
-from scoft_hpc.evaluation.evidence import Evidence
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue, mean_of, unit_features
+from scoft_hpc.evaluation.scoring_inputs import ScoringInputs
 
 
-def compute_diversity(inputs: Evidence) -> MetricValue | None:
+def compute_diversity(inputs: ScoringInputs) -> MetricValue | None:
     """`pairwise_distance` of the samples; None where a prompt has one sample."""
     if inputs.own.shape[1] < 2:
         return None
     return pairwise_distance(inputs.own.by_prompt(inputs.own.features))
 
 
-def compute_vendi(inputs: Evidence) -> MetricValue:
+def compute_vendi(inputs: ScoringInputs) -> MetricValue:
     """`vendi_score` of the samples."""
     return vendi_score(inputs.own.by_prompt(inputs.own.features))
 

@@ -7,14 +7,14 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from scoft_hpc.evaluation.evidence import Evidence
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue, as_features
+from scoft_hpc.evaluation.scoring_inputs import ScoringInputs
 
 ENOUGH = 2048
 """Images of each set below which a FID warns: fewer cannot even fill the covariance of Inception's 2048 features."""
 
 
-def compute_fid(inputs: Evidence) -> MetricValue | None:
+def compute_fid(inputs: ScoringInputs) -> MetricValue | None:
     """FID of the samples and the culture's held-out images; None where either has fewer than 2."""
     if not inputs.can_compare_sets:
         return None

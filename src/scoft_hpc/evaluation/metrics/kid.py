@@ -7,14 +7,14 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from scoft_hpc.evaluation.evidence import Evidence
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue, as_features
 from scoft_hpc.evaluation.metrics.mmd import unbiased_mmd2
+from scoft_hpc.evaluation.scoring_inputs import ScoringInputs
 
 BLOCKS = 10
 
 
-def compute_kid(inputs: Evidence) -> MetricValue | None:
+def compute_kid(inputs: ScoringInputs) -> MetricValue | None:
     """KID of the samples and the culture's held-out images; None where either has fewer than 2."""
     if not inputs.can_compare_sets:
         return None

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scoft_hpc.evaluation.evidence import Evidence
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue, mean_of, unit_features
+from scoft_hpc.evaluation.scoring_inputs import ScoringInputs
 
 
 class Copies(NamedTuple):
@@ -24,7 +24,7 @@ class Copies(NamedTuple):
     threshold: float
 
 
-def compute_memorization(inputs: Evidence) -> MetricValue | None:
+def compute_memorization(inputs: ScoringInputs) -> MetricValue | None:
     """`nearer_to_train` of the samples; None without held-out images."""
     if not inputs.held_out:
         return None
@@ -32,7 +32,7 @@ def compute_memorization(inputs: Evidence) -> MetricValue | None:
     return nearer_to_train(inputs.own.features, trained, held_out)
 
 
-def compute_copies(inputs: Evidence) -> MetricValue | None:
+def compute_copies(inputs: ScoringInputs) -> MetricValue | None:
     """The share of `copies` among the samples; None without held-out images."""
     if not inputs.held_out:
         return None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoft_hpc.evaluation.evidence import MIN_SET_SIZE, Evidence
 from scoft_hpc.evaluation.metrics.kid import cubic
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue, as_features
 from scoft_hpc.evaluation.metrics.mmd import Kernel, paired_mmd2
+from scoft_hpc.evaluation.scoring_inputs import MIN_SET_SIZE, ScoringInputs
 
 
-def compute_neutral_kid(inputs: Evidence) -> MetricValue | None:
+def compute_neutral_kid(inputs: ScoringInputs) -> MetricValue | None:
     """`mmd_from_base` of the samples of neutral prompts; None where fewer than 2 have the base's image."""
     neutral = inputs.neutral
     if neutral is None or neutral.base is None or len(neutral.base) < MIN_SET_SIZE:

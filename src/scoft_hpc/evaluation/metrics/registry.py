@@ -6,10 +6,10 @@ from collections.abc import Callable
 from importlib import import_module
 
 from scoft_hpc.config.metrics import MetricSpec
-from scoft_hpc.evaluation.evidence import Evidence
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue
+from scoft_hpc.evaluation.scoring_inputs import ScoringInputs
 
-Compute = Callable[[Evidence], MetricValue | None]
+Compute = Callable[[ScoringInputs], MetricValue | None]
 """A metric of a run's samples; None, not zero, where there is nothing to compute it from."""
 
 

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoft_hpc.evaluation.evidence import Evidence
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue, mean_of
+from scoft_hpc.evaluation.scoring_inputs import ScoringInputs
 from scoft_hpc.inputs.toy.scenes import own_style
 
 DEFAULT_STYLE = 0
 """The index of the style that the toy world's web, and so its base, falls back on."""
 
 
-def compute_default_style(inputs: Evidence) -> MetricValue | None:
+def compute_default_style(inputs: ScoringInputs) -> MetricValue | None:
     """The share of samples in the base's default style; None outside the toy world."""
     return _share(inputs.own.toy_labels.style == DEFAULT_STYLE) if inputs.toy else None
 
 
-def compute_in_style(inputs: Evidence) -> MetricValue | None:
+def compute_in_style(inputs: ScoringInputs) -> MetricValue | None:
     """The share of samples in the style of the run's culture; None outside the toy world."""
     if not inputs.toy:
         return None
     return _share(inputs.own.toy_labels.style == own_style(inputs.subject.config.culture))
 
 
-def compute_subject(inputs: Evidence) -> MetricValue | None:
+def compute_subject(inputs: ScoringInputs) -> MetricValue | None:
     """The share of samples that show the subject of their prompt; None outside the toy world."""
     if not inputs.toy:
         return None

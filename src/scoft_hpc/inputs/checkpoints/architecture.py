@@ -28,7 +28,7 @@ HEAD = 64
 """The width of an attention head of the text encoder, and of a 2.x U-Net; a 1.x U-Net has 8 heads of any width."""
 
 RECIPE = 1
-"""Of the random weights that `models.random` gives an architecture; another number means other weights."""
+"""Of the random weights that `models.random_weights` gives an architecture; another number means other weights."""
 
 Configs = dict[str, dict[str, Any]]
 

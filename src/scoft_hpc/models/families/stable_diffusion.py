@@ -17,14 +17,14 @@ from scoft_hpc.config.schema import Lora, Model
 from scoft_hpc.diffusion.betas import alphas_cumprod
 from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.inputs.checkpoints import base_model
-from scoft_hpc.models import random, single_file
+from scoft_hpc.models import random_weights, single_file
+from scoft_hpc.models.components import Components
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.diffusion_model import DTYPES
 from scoft_hpc.models.guidance import Guidance
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.models.lora_file import AdapterFormat
 from scoft_hpc.models.network import load_network
-from scoft_hpc.models.parts import Parts
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
 """The U-Net's attention projections, which the reference scripts adapt."""
@@ -151,16 +151,16 @@ def load(model: Model, device: torch.device) -> StableDiffusion:
     return StableDiffusion(*parts, process, device, dtype)
 
 
-def _parts(model: Model, dtype: torch.dtype) -> Parts:
+def _parts(model: Model, dtype: torch.dtype) -> Components:
     if model.path == base_model.RANDOM:
-        return random.build(model.architecture, model.shrink, dtype)
+        return random_weights.build(model.architecture, model.shrink, dtype)
     path = Path(model.path)
     return single_file.load(model, dtype) if path.is_file() else _from_folder(path, dtype, model.pickle)
 
 
-def _from_folder(folder: Path, dtype: torch.dtype, pickle: bool) -> Parts:
+def _from_folder(folder: Path, dtype: torch.dtype, pickle: bool) -> Components:
     """A folder in diffusers' layout; of a network without safetensors, its pickle if that is allowed."""
-    return Parts(
+    return Components(
         _network(AutoencoderKL, folder / "vae", pickle, torch_dtype=dtype),
         _network(UNet2DConditionModel, folder / "unet", pickle, torch_dtype=dtype),
         _network(CLIPTextModel, folder / "text_encoder", pickle, dtype=dtype),

@@ -16,7 +16,7 @@ from scoft_hpc.data import images
 from scoft_hpc.evaluation.embedders import Clip, Embedding, load_clip, load_embedding
 from scoft_hpc.evaluation.generate import Sample, Subject, neutral_samples, samples
 from scoft_hpc.inputs.checkpoints.embedders import Judge, judges
-from scoft_hpc.models.room import Room
+from scoft_hpc.models.oom_backoff import MicrobatchSize
 from scoft_hpc.models.toy_networks import Scorer, load_scorer
 
 BATCH = 32
@@ -37,7 +37,7 @@ class ToyLabels(NamedTuple):
 
 
 @dataclass
-class Judges:
+class ScoringModels:
     """The networks that judge, each loaded at first use; what they make of a culture's own images is kept.
 
     Raises (at first use):
@@ -104,25 +104,25 @@ class Judges:
         return self._kept[known]
 
     def _in_batches(self, network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        room, parts, done = Room(BATCH), [], 0
+        room, parts, done = MicrobatchSize(BATCH), [], 0
 
         def some(rows: int | None) -> Tensor:
             return network(x[done : done + (rows or BATCH)].to(self.device)).float().cpu()
 
         while done < len(x):
-            parts.append(room.trying(some, BATCH))
+            parts.append(room.run(some, BATCH))
             done += len(parts[-1])
         return torch.cat(parts)
 
 
-class Pictures:
+class SampleSet:
     """Samples of one kind: images in [-1, 1], their prompts, and the base's own images of the same prompts and noises.
 
     Attributes:
         prompts: what was asked, one a sample; shape: (prompts, samples of each).
     """
 
-    def __init__(self, found: Sequence[Sample], each: int, size: int, judges: Judges) -> None:
+    def __init__(self, found: Sequence[Sample], each: int, size: int, judges: ScoringModels) -> None:
         self.samples, self.size, self.judges = found, size, judges
         self.prompts = [one.prompt for one in found]
         self.shape = (len(found) // each, each)
@@ -161,7 +161,7 @@ class Pictures:
         return features.view(*self.shape, -1)
 
 
-class Evidence:
+class ScoringInputs:
     """All that a run's metrics may look at.
 
     Attributes:
@@ -169,14 +169,14 @@ class Evidence:
         trained, held_out: the culture's images, as files.
     """
 
-    def __init__(self, subject: Subject, judges: Judges) -> None:
+    def __init__(self, subject: Subject, judges: ScoringModels) -> None:
         self.subject, self.judges = subject, judges
         config, manifest = subject.config, subject.manifest
         each, self.size = config.evaluation.samples, config.model.resolution
-        self.own = Pictures(samples(subject), each, self.size, judges)
+        self.own = SampleSet(samples(subject), each, self.size, judges)
         neutral = neutral_samples(subject)
         there = bool(neutral) and all(one.file.exists() for one in neutral)
-        self.neutral = Pictures(neutral, each, self.size, judges) if there else None
+        self.neutral = SampleSet(neutral, each, self.size, judges) if there else None
         self.trained = [pair.image for pair in manifest.pairs]
         self.held_out = [pair.image for pair in manifest.held_out]
 

@@ -12,8 +12,8 @@ import torch
 from scoft_hpc.config import compose
 from scoft_hpc.config.schema import Model, Objective, Precision, RunConfig, Variant
 from scoft_hpc.config.terms import needs_rollout
-from scoft_hpc.data import cache
-from scoft_hpc.data.cache import Culture
+from scoft_hpc.data import culture_cache
+from scoft_hpc.data.culture_cache import CachedCulture
 from scoft_hpc.errors import ConfigError, DataError, ScoftError
 from scoft_hpc.inputs import data_root, dataset, memory_model
 from scoft_hpc.inputs.cache_key import folder_of
@@ -23,19 +23,19 @@ from scoft_hpc.losses.perceptual import Distance
 from scoft_hpc.models.device import check_precision, device_of
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.families.registry import load_model
-from scoft_hpc.models.room import Room
+from scoft_hpc.models.oom_backoff import MicrobatchSize
 from scoft_hpc.perceptual.registry import key, load_distance
 from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training.lane import Lane
-from scoft_hpc.training.loop import Training
+from scoft_hpc.training.loop import LaneRun
 from scoft_hpc.training.objective import LaneObjective, NamedDistance
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Member:
+class PackRun:
     """A run of the pack.
 
     Attributes:
@@ -47,7 +47,7 @@ class Member:
     config: RunConfig
     manifest: Manifest
     index: int
-    training: Training | None = None
+    training: LaneRun | None = None
 
 
 def read_manifest(config: RunConfig) -> Manifest:
@@ -73,7 +73,7 @@ def prepare_cultures(configs: Sequence[RunConfig], stop: StopFlag) -> list[Path]
         Interrupted: if `stop` was requested on the way.
     """
     folders, bases, device = [], dict[Model, DiffusionModel](), device_of(configs[0].device)
-    networks = Networks(device)
+    networks = DistanceLoader(device)
     for config in configs:
         found = read_manifest(config)
         folder = folder_of(config, found.digest)
@@ -81,17 +81,17 @@ def prepare_cultures(configs: Sequence[RunConfig], stop: StopFlag) -> list[Path]
             if config.model not in bases:
                 _use_threads(config)
                 bases = {config.model: _load(config)}
-            cache.prepare(config, found, bases[config.model], stop)
+            culture_cache.prepare(config, found, bases[config.model], stop)
         if needs_rollout(config.variant):
             terms = networks.terms(0, config)
-            networks.keep_targets(terms, folder, cache.load(folder, device), stop)
+            networks.keep_targets(terms, folder, culture_cache.load(folder, device), stop)
         folders.append(folder)
     return folders
 
 
 def build(
     runs: Sequence[RunDir], stop: StopFlag
-) -> tuple[DiffusionModel, list[Member], dict[RunDir, ScoftError]]:
+) -> tuple[DiffusionModel, list[PackRun], dict[RunDir, ScoftError]]:
     """The pack of these runs, ready to train, and those that cannot be in it, each with its reason.
 
     Raises:
@@ -108,22 +108,22 @@ def build(
     sound = [run for run in runs if run not in faults]
     if not sound:
         raise next(iter(faults.values()))
-    members = [Member(run, configs[run], manifests[run], index) for index, run in enumerate(sound)]
+    members = [PackRun(run, configs[run], manifests[run], index) for index, run in enumerate(sound)]
     trained = [member for member in members if member.config.variant is not Variant.base]
-    cultures = {folder: cache.load(folder, base.device) for folder in set(folders.values())}
+    cultures = {folder: culture_cache.load(folder, base.device) for folder in set(folders.values())}
     lora = (trained or members)[0].config.lora
     stack = base.adapt(len(members), lora)
-    networks = Networks(base.device)
+    networks = DistanceLoader(base.device)
     for member in trained:
         folder = folders[member.run]
         terms = networks.terms(member.index, member.config)
         networks.keep_targets(terms, folder, cultures[folder], stop)
         lane = Lane(member.config, terms, cultures[folder], stack)
-        member.training = Training(member.run, lane)
+        member.training = LaneRun(member.run, lane)
     return base, members, faults
 
 
-def room(config: RunConfig, lanes: int, device: torch.device) -> Room:
+def initial_microbatch(config: RunConfig, lanes: int, device: torch.device) -> MicrobatchSize:
     """How many rows of a pack of such lanes go through the denoiser at a time: `train.rows`, or what fits a GPU.
 
     On a CPU all of them, until that fails.
@@ -133,7 +133,7 @@ def room(config: RunConfig, lanes: int, device: torch.device) -> Room:
         free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
         rows = memory_model.rows_per_pass(config, max(1, lanes), free / 1e9)
         log.info("%d rows at a time through the U-Net, of %d lanes", rows, lanes)
-    return Room(rows)
+    return MicrobatchSize(rows)
 
 
 def _manifests(configs: dict[RunDir, RunConfig], faults: dict[RunDir, ScoftError]) -> dict[RunDir, Manifest]:
@@ -167,7 +167,7 @@ def _prepared(
     for run, found in manifests.items():
         if configs[run].variant is not Variant.base:
             try:
-                folders[run] = cache.prepare(configs[run], found, base, stop)
+                folders[run] = culture_cache.prepare(configs[run], found, base, stop)
             except ScoftError as error:
                 faults[run] = error
     return folders
@@ -199,7 +199,7 @@ def _load(config: RunConfig) -> DiffusionModel:
     return load_model(model, device)
 
 
-class Networks:
+class DistanceLoader:
     """The feature networks that lanes need, each loaded once."""
 
     def __init__(self, device: torch.device) -> None:
@@ -220,11 +220,13 @@ class Networks:
         vgg = self._get("vgg", objective) if objective.w_vgg else None
         return LaneObjective(index, variant, objective, self._get(objective.distance, objective), vgg)
 
-    def keep_targets(self, terms: LaneObjective, folder: Path, culture: Culture, stop: StopFlag) -> None:
+    def keep_targets(
+        self, terms: LaneObjective, folder: Path, culture: CachedCulture, stop: StopFlag
+    ) -> None:
         """What the lane's distances keep of its culture, where that is compact."""
         for network in (terms.s, terms.vgg):
             if network and network.distance.compact and network.name not in culture.kept:
-                cache.keep_targets(folder, culture, network.name, network.distance, stop)
+                culture_cache.keep_targets(folder, culture, network.name, network.distance, stop)
 
     def _verify(self, objective: Objective, variant: Variant) -> None:
         """Compare the digest of the feature networks with the planned one; hash each set of files once."""

@@ -32,7 +32,7 @@ from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.losses.perceptual import Distance
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.diffusion_model import DiffusionModel
-from scoft_hpc.models.room import Room
+from scoft_hpc.models.oom_backoff import MicrobatchSize
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import StopFlag
 
@@ -53,7 +53,7 @@ class Targets:
 
 
 @dataclass(frozen=True)
-class Culture:
+class CachedCulture:
     """A prepared culture of P pairs, in memory.
 
     Attributes:
@@ -116,7 +116,7 @@ def prepare(config: RunConfig, manifest: Manifest, base: DiffusionModel, stop: S
     return folder
 
 
-def load(folder: Path, device: torch.device) -> Culture:
+def load(folder: Path, device: torch.device) -> CachedCulture:
     """The culture that was prepared in `folder`.
 
     Raises:
@@ -124,10 +124,10 @@ def load(folder: Path, device: torch.device) -> Culture:
     """
     tensors = _load(folder / TENSORS, folder.name, device)
     parts: dict[str, Any] = {name: Conditioning.from_named(name, tensors) for name in TEXTS}
-    return Culture(**(parts | {name: tensors[name] for name in IMAGES}))
+    return CachedCulture(**(parts | {name: tensors[name] for name in IMAGES}))
 
 
-def keep_targets(folder: Path, culture: Culture, name: str, distance: Distance, stop: StopFlag) -> None:
+def keep_targets(folder: Path, culture: CachedCulture, name: str, distance: Distance, stop: StopFlag) -> None:
     """Fill `culture.kept[name]` from the cache, or from the distance, and then cache it.
 
     Raises:
@@ -159,10 +159,10 @@ def _both_flips(
         x = images.from_pixels(pixels[done:][:rows].to(device))
         return torch.stack([of(x), of(x.flip(-1))], 1).cpu()
 
-    room, parts, done = Room(BATCH), list[Tensor](), 0
+    room, parts, done = MicrobatchSize(BATCH), list[Tensor](), 0
     while done < len(pixels):
         stop.raise_if_set()
-        parts.append(room.trying(some, BATCH))
+        parts.append(room.run(some, BATCH))
         done += len(parts[-1])
     return torch.cat(parts)
 

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from scoft_hpc.config.schema import Architecture
 
-PADS = {Architecture.sd1: "<|endoftext|>", Architecture.sd2_base: "!", Architecture.sd2: "!"}
+PAD_TOKENS = {Architecture.sd1: "<|endoftext|>", Architecture.sd2_base: "!", Architecture.sd2: "!"}
 """What a text is padded with: CLIP's own end, but OpenCLIP's token 0."""
 
 
-class Parts(NamedTuple):
+class Components(NamedTuple):
     """The networks on the CPU, the tokenizer, and the scheduler's config as diffusers holds it."""
 
     vae: Any

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from scoft_hpc.config.schema import Cadence, Gradient, RunConfig
-from scoft_hpc.data.cache import Culture
-from scoft_hpc.data.streams import stream
+from scoft_hpc.data.culture_cache import CachedCulture
+from scoft_hpc.data.rng import generator_for
 from scoft_hpc.diffusion.noise_process import NoiseProcess
 from scoft_hpc.diffusion.rollout import last_call
 from scoft_hpc.models.conditioning import Conditioning
@@ -55,7 +55,7 @@ class PerceptualTargets:
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """N rows of one or more lanes, and the M of them (`active`) whose rollout is looked at, each lane's together.
 
     Attributes:
@@ -93,7 +93,7 @@ class Batch:
             yield lane, slice(at - first, until - first), self.targets[lane].rows(at - start, until - start)
             at = until
 
-    def microbatches(self, rows: int | None) -> Iterator[Batch]:
+    def microbatches(self, rows: int | None) -> Iterator[TrainingBatch]:
         """The batch in parts of at most `rows` rows; None: as it is.
 
         Active rows come first: in few parts together, their rollouts take fewer calls of the denoiser.
@@ -128,12 +128,12 @@ def active_rows(step: int, batch: int, every: int, cadence: Cadence) -> list[int
 
 
 def sample_batch(
-    config: RunConfig, culture: Culture, process: NoiseProcess, lane: int, step: int, names: TargetNames
-) -> Batch:
+    config: RunConfig, culture: CachedCulture, process: NoiseProcess, lane: int, step: int, names: TargetNames
+) -> TrainingBatch:
     """The rows of one lane in update `step` (from 0); `lane` is its number in the pack, written to every row."""
     size, key = config.train.batch, (config.seed, config.culture)
     pair = _pairs(config, len(culture), step)
-    rng = stream(*key, "step", step)
+    rng = generator_for(*key, "step", step)
     flip = torch.randint(2, (size,), generator=rng) * int(config.data.random_flip)
     t = process.sample_times(size, rng)
     mean, std = culture.moments[pair, flip].unbind(1)
@@ -142,10 +142,10 @@ def sample_batch(
     objective = config.objective
     rows = active_rows(step, size, objective.every, objective.cadence) if names.s else []
     active = torch.tensor(rows, dtype=torch.long)
-    rolls = stream(*key, "rollout", step)
+    rolls = generator_for(*key, "rollout", step)
     noise = torch.randn(objective.rollout_steps, len(rows), *mean.shape[1:], generator=rolls).to(mean)
     grad_call = _grad_calls(objective.gradient, process, t[active], objective.rollout_steps, rolls)
-    return Batch(
+    return TrainingBatch(
         lane=torch.full((size,), lane),
         t=t,
         z_0=z_0,
@@ -156,13 +156,15 @@ def sample_batch(
         active=active,
         grad_call=grad_call,
         noise=noise,
-        targets={lane: _targets(culture, names, pair[active], flip[active], stream(*key, "look", step))}
+        targets={
+            lane: _targets(culture, names, pair[active], flip[active], generator_for(*key, "look", step))
+        }
         if rows
         else {},
     )
 
 
-def concatenate(batches: Sequence[Batch]) -> Batch:
+def concatenate(batches: Sequence[TrainingBatch]) -> TrainingBatch:
     """The lanes' rows one after another."""
     starts = [0]
     for b in batches:
@@ -171,7 +173,7 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
     def joined(name: str, dim: int = 0) -> Tensor:
         return torch.cat([getattr(b, name) for b in batches], dim)
 
-    return Batch(
+    return TrainingBatch(
         **{name: joined(name) for name in ("lane", "t", "z_0", "eps", "grad_call")},
         text=Conditioning.cat(b.text for b in batches),
         generic=Conditioning.cat(b.generic for b in batches),
@@ -183,7 +185,7 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
 
 
 def _targets(
-    culture: Culture, names: TargetNames, pair: Tensor, flip: Tensor, rng: torch.Generator
+    culture: CachedCulture, names: TargetNames, pair: Tensor, flip: Tensor, rng: torch.Generator
 ) -> PerceptualTargets:
     if names.s is None:
         raise ValueError("a lane without rollouts has nothing to look at")
@@ -202,7 +204,9 @@ def _pairs(config: RunConfig, count: int, step: int) -> Tensor:
     start = step * config.train.batch
     indices = []
     for n in range(start, start + config.train.batch):
-        order = torch.randperm(count, generator=stream(config.seed, config.culture, "epoch", n // count))
+        order = torch.randperm(
+            count, generator=generator_for(config.seed, config.culture, "epoch", n // count)
+        )
         indices.append(order[n % count])
     return torch.stack(indices)
 

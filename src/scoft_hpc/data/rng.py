@@ -11,7 +11,7 @@ import hashlib
 import torch
 
 
-def stream(*words: str | int) -> torch.Generator:
+def generator_for(*words: str | int) -> torch.Generator:
     """A CPU generator seeded by SHA-256 of the words; drawn on the CPU, so that every device sees the same numbers."""
     seed = hashlib.sha256("/".join(map(str, words)).encode()).digest()[:8]
     return torch.Generator().manual_seed(int.from_bytes(seed, "big") >> 1)

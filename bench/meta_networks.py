@@ -19,13 +19,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from scoft_hpc.config.schema import Architecture, Lora, Objective, RunConfig, Train, Variant
-from scoft_hpc.data.cache import Culture, Targets
+from scoft_hpc.data.culture_cache import CachedCulture, Targets
 from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.inputs.checkpoints.architecture import configs
+from scoft_hpc.models.components import PAD_TOKENS
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.families.stable_diffusion import StableDiffusion
-from scoft_hpc.models.parts import PADS
-from scoft_hpc.models.random import tokenizer
+from scoft_hpc.models.random_weights import tokenizer
 from scoft_hpc.perceptual.toy import ToyDistance
 from scoft_hpc.perceptual.vgg import VggDistance, vgg16_features
 from scoft_hpc.training.lane import Lane
@@ -130,7 +130,7 @@ def base(architecture: Architecture = Architecture.sd1) -> HollowBase:
         frozen = networks(architecture)
     scheduler = DDPMScheduler.from_config(configs(architecture)["scheduler"])
     process = Ddpm(scheduler.alphas_cumprod.double())
-    return HollowBase(*frozen, tokenizer(PADS[architecture]), scheduler, process, META)
+    return HollowBase(*frozen, tokenizer(PAD_TOKENS[architecture]), scheduler, process, META)
 
 
 def networks(architecture: Architecture) -> tuple[Any, Any, Any]:
@@ -144,13 +144,13 @@ def networks(architecture: Architecture) -> tuple[Any, Any, Any]:
     return vae, unet, text_encoder
 
 
-def culture(base: StableDiffusion, compact: NamedDistance, size: int = SIZE) -> Culture:
+def culture(base: StableDiffusion, compact: NamedDistance, size: int = SIZE) -> CachedCulture:
     """A prepared culture, all zeros, with a negative a pair and the targets of a compact distance."""
     latent = size // 8
     states = 77, base.unet.config.cross_attention_dim
     kept = compact.distance.target(torch.zeros(PAIRS, 3, size, size))[:, None].repeat(1, 2, 1)
     picture = torch.zeros(PAIRS, 3, size, size, dtype=torch.uint8)
-    return Culture(
+    return CachedCulture(
         moments=torch.zeros(PAIRS, 2, 2, 4, latent, latent),
         text=Conditioning({"states": torch.zeros(PAIRS, *states)}),
         generic=Conditioning({"states": torch.zeros(PAIRS, *states)}),

@@ -17,14 +17,14 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from scoft_hpc.config.schema import Architecture
 from scoft_hpc.inputs.checkpoints.architecture import configs
-from scoft_hpc.models.parts import PADS, Parts
+from scoft_hpc.models.components import PAD_TOKENS, Components
 
 TOKENS = 77
 EMBEDDING_STD = 0.02
 """Of token and position embeddings, as CLIP's own initialisation."""
 
 
-def build(architecture: Architecture, shrink: int, dtype: torch.dtype) -> Parts:
+def build(architecture: Architecture, shrink: int, dtype: torch.dtype) -> Components:
     """The model, on the CPU; its peak memory is the weights' in `dtype` and one tensor's in fp32."""
     config = configs(architecture, shrink)
     with init_empty_weights(include_buffers=False):
@@ -32,12 +32,12 @@ def build(architecture: Architecture, shrink: int, dtype: torch.dtype) -> Parts:
         unet = UNet2DConditionModel.from_config(config["unet"])
         text_encoder = CLIPTextModel(CLIPTextConfig(**config["text_encoder"]))
     for name, network in (("vae", vae), ("unet", unet), ("text_encoder", text_encoder)):
-        fill(network, name, dtype)
+        init_uniform(network, name, dtype)
     scheduler = DDPMScheduler.from_config(config["scheduler"])
-    return Parts(vae, unet, text_encoder, tokenizer(PADS[architecture]), scheduler)
+    return Components(vae, unet, text_encoder, tokenizer(PAD_TOKENS[architecture]), scheduler)
 
 
-def fill(network: nn.Module, name: str, dtype: torch.dtype) -> None:
+def init_uniform(network: nn.Module, name: str, dtype: torch.dtype) -> None:
     """Give a network without memory its weights, each drawn from a stream that its own name seeds.
 
     Bounded as PyTorch initialises its layers: 1 and 0 for norms, U(±1/√fan_in) for the rest. Uniform numbers come from

@@ -12,13 +12,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Room:
+class MicrobatchSize:
     """Rows of a pass. None: all at once, until that fails."""
 
     def __init__(self, rows: int | None = None) -> None:
         self.rows = rows
 
-    def trying(self, work: Callable[[int | None], T], most: int) -> T:
+    def run(self, work: Callable[[int | None], T], most: int) -> T:
         """`work(rows)`; where it runs out of memory, again with half the rows (of at most `most`), down to one.
 
         Raises:
