@@ -1,4 +1,4 @@
-"""docs/paper-map.md names files, functions and tests: each of them exists."""
+"""The documentation names files, functions and tests: each of them exists."""
 
 from __future__ import annotations
 
@@ -36,3 +36,21 @@ def test_what_the_page_names_exists(reference: str) -> None:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 names |= {target.id for target in targets if isinstance(target, ast.Name)}
         assert name in names, f"docs/paper-map.md names {name}, which {file} does not define"
+
+
+def test_every_page_names_files_that_exist() -> None:
+    pages = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "BENCHMARKS.md",
+        *(ROOT / "docs").rglob("*.md"),
+    ]
+    missing = [
+        f"{page.relative_to(ROOT)} names {file}"
+        for page in pages
+        for file in re.findall(
+            r"(?<![\w/.*…>-])(?:[\w-]+/)+[\w-]+\.(?:py|j2)\b", page.read_text(encoding="utf-8")
+        )
+        if not any((folder / file).exists() for folder in (ROOT, ROOT / "src" / "scoft_hpc", ROOT / "src"))
+    ]
+    assert missing == []
