@@ -17,8 +17,7 @@ import pytest
 
 from human_eval.serving import Served
 from scoft_hpc.human_eval import survey_file
-from scoft_hpc.human_eval.demo.browser import Browser
-from scoft_hpc.human_eval.demo.visit import Visit
+from scoft_hpc.human_eval.demo.rater_client import RaterClient
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Ethics, Survey
 from surveys import SYSTEMS, made, pages_of
@@ -45,30 +44,30 @@ class Person:
 
     def rate(self, address: str, culture: str, chance: random.Random) -> None:
         """Enrol and answer to the end, however often the server goes away."""
-        with Browser(address) as browser:
-            visit = _insisting(lambda: Visit.join(browser, culture))
-            link, self.id = visit.link, visit.rater
+        with closing(RaterClient(address)) as client:
+            _insist(lambda: client.join(culture))
+            link, self.id = client.link, client.rater
             while True:
                 try:
-                    visit.seen = browser.get(link)
-                    while visit.place is not None:
-                        self._answer(visit, chance)
+                    client.open(link)
+                    while client.place is not None:
+                        self._answer(client, chance)
                     return
                 except httpx.TransportError:
                     time.sleep(PAUSE)
 
-    def _answer(self, visit: Visit, chance: random.Random) -> None:
-        assert visit.place is not None
-        ranks = {name: chance.randint(1, len(SYSTEMS)) for name in visit.pictures}
-        attempts = self.sent[visit.place]
+    def _answer(self, client: RaterClient, chance: random.Random) -> None:
+        assert client.place is not None
+        ranks = {name: chance.randint(1, len(SYSTEMS)) for name in client.images}
+        attempts = self.sent[client.place]
         attempts.append((ranks, False))
-        response = visit.save(ranks)
+        response = client.save(ranks)
         assert response.status_code == 303, response.text
         attempts[-1] = (ranks, True)
-        visit.follow(response)
+        client.follow(response)
 
 
-def _insisting(join: Callable[[], Visit]) -> Visit:
+def _insist(join: Callable[[], None]) -> None:
     while True:
         try:
             return join()

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import simulated_surveys
 from scoft_hpc.config import compose, identity
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import Data, RunConfig, Variant
@@ -237,9 +238,9 @@ def ask(maker: Maker, systems: Sequence[str]) -> None:
     drawn = pages_from(read, systems)
     quotas = dict.fromkeys(read.cultures, 6)
     survey = Survey("People", read.name, tuple(systems), quotas, pages=4)
-    true = simulation.world(systems, read.cultures, [one.name for one in survey.questions])
-    raters = simulation.raters(true, quotas, spammers=1)
-    people_of, said = simulation.survey_of(true, raters, pages=4, pool=4)
+    true = simulated_surveys.true_worths(systems, read.cultures, [one.name for one in survey.questions])
+    raters = simulation.draw_raters(true.worths, quotas, spammers=1)
+    people_of, said = simulated_surveys.survey_of(true, raters, pages=4, pool=4)
     survey_results.write(maker.folder.survey.results, analyse(survey, people_of, said, read, drawn))
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import simulated_surveys
 from scoft_hpc.human_eval.analysis.rankings import Rankings
 from scoft_hpc.human_eval.demo import simulation
-from scoft_hpc.human_eval.demo.simulation import SimulatedRater, World
+from scoft_hpc.human_eval.demo.simulation import SimulatedRater
 from scoft_hpc.human_eval.judgements import Judgement, Participant
 from scoft_hpc.human_eval.survey import QUESTIONS, Survey
 from scoft_hpc.results.survey_results import SurveyResults
@@ -26,7 +27,7 @@ class Simulated:
     """51 raters of five cultures, of whom four spam."""
 
     survey: Survey
-    world: World
+    world: simulated_surveys.TrueWorths
     raters: list[SimulatedRater]
     people: list[Participant]
     said: list[Judgement]
@@ -37,9 +38,9 @@ class Simulated:
 def simulated() -> Simulated:
     from scoft_hpc.human_eval.analysis.analyse import analyse
 
-    world = simulation.world(SYSTEMS, CULTURES, QUESTIONS, spread=0.2)
-    raters = simulation.raters(world, QUOTAS, spammers=4)
-    people, said = simulation.survey_of(world, raters)
+    world = simulated_surveys.true_worths(SYSTEMS, CULTURES, QUESTIONS, culture_sd=0.2)
+    raters = simulation.draw_raters(world.worths, QUOTAS, spammers=4)
+    people, said = simulated_surveys.survey_of(world, raters)
     survey = Survey("A survey", "study", SYSTEMS, QUOTAS)
     return Simulated(survey, world, raters, people, said, analyse(survey, people, said))
 

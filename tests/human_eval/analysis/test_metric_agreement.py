@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
+import simulated_surveys
 from results.conftest import Maker
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.human_eval import database, pages, survey_file, template
@@ -75,13 +76,13 @@ def asked(made: Maker, drawn: tuple[Page, ...], survey: Survey) -> Iterator[Stud
     folder.path.mkdir(exist_ok=True)
     template.write(folder.file, survey)
     pages.write(folder.pages, survey.study, drawn)
-    true = simulation.world(SYSTEMS, CULTURES, [q.name for q in survey.questions], apart=3.0)
+    true = simulated_surveys.true_worths(SYSTEMS, CULTURES, [q.name for q in survey.questions], apart=3.0)
     store = Store.open(survey, drawn, database.url_of(folder))
     for number, (culture, quota) in enumerate(survey.quotas.items()):
         for k in range(quota):
             rater = store.enrol(culture, "member", "", "en", "v1", False)
             person = simulation.SimulatedRater(
-                10 * number + k + 1, culture, true.worths[culture], offence=0.3
+                10 * number + k + 1, culture, true.worths[culture], offence_rate=0.3
             )
             for task in store.tasks(rater):
                 systems = {picture.name: picture.system for picture in task.page.pictures}
@@ -142,11 +143,9 @@ def test_metrics_correlate_as_scipy_says(asked: Study) -> None:
 
 
 def test_a_metric_that_knows_peoples_mind_agrees_on_every_pair(asked: Study, drawn: tuple[Page, ...]) -> None:
-    true = simulation.world(SYSTEMS, ("korea",), ("culture",), apart=30.0)
-    person = simulation.SimulatedRater(1, "korea", true.worths["korea"], skill=9.0, abstains=0.0)
-    said = list(
-        simulation.judge(person, [simulation.Sheet(p.id) for p in drawn if p.culture == "korea"], true)
-    )
+    true = simulated_surveys.true_worths(SYSTEMS, ("korea",), ("culture",), apart=30.0)
+    person = simulation.SimulatedRater(1, "korea", true.worths["korea"], skill=9.0, abstain_rate=0.0)
+    said = list(simulated_surveys.judge_regular(person, [p.id for p in drawn if p.culture == "korea"], true))
     found = rankings(said, SYSTEMS, "culture")
     knows = {(p.id, s): float(SYSTEMS.index(s)) for p in drawn for s in SYSTEMS}
     tally = metric_agreement.count_agreements(found, knows)
@@ -163,9 +162,9 @@ def test_a_metric_that_knows_peoples_mind_agrees_on_every_pair(asked: Study, dra
 def test_of_one_culture_the_interval_is_over_raters(
     asked: Study, drawn: tuple[Page, ...], survey: Survey
 ) -> None:
-    true = simulation.world(SYSTEMS, ("korea",), ("culture",), apart=2.0)
-    everybody = simulation.raters(true, {"korea": 8})
-    who, said = simulation.survey_of(true, everybody, pages=4, pool=4)
+    true = simulated_surveys.true_worths(SYSTEMS, ("korea",), ("culture",), apart=2.0)
+    everybody = simulation.draw_raters(true.worths, {"korea": 8})
+    who, said = simulated_surveys.survey_of(true, everybody, pages=4, pool=4)
     alone = replace(survey, quotas={"korea": 8}, questions=(Question("culture"),))
     one = analyse(alone, who, said, asked, drawn)
     told = [t for t in one.metric_agreement if t.question == "culture" and t.overall is not None]

@@ -11,10 +11,10 @@ import pytest
 from crowdkit.aggregation import MMSR
 from scipy.stats import spearmanr
 
+import simulated_surveys
 from scoft_hpc.human_eval.analysis import mmsr
 from scoft_hpc.human_eval.analysis.rankings import Rankings, rankings
-from scoft_hpc.human_eval.demo import simulation
-from scoft_hpc.human_eval.demo.simulation import Sheet, SimulatedRater
+from scoft_hpc.human_eval.demo.simulation import SimulatedRater
 
 from .conftest import SYSTEMS, Simulated, of_ranks
 
@@ -83,15 +83,19 @@ def some(
     seed: int, pages: int = 40, apart: float = 3.0, pictures: float = 0.0
 ) -> tuple[Rankings, np.ndarray]:
     """Twelve raters who see nothing to very well, on the same pages."""
-    true = simulation.world(SYSTEMS, ("korea",), ("culture",), apart=apart)
+    true = simulated_surveys.true_worths(SYSTEMS, ("korea",), ("culture",), apart=apart)
     skill = np.linspace(0.0, 3.0, 12)
     people = [
         SimulatedRater(
-            n, "korea", true.worths["korea"], skill=float(s), abstains=0.0, pictures=pictures, seed=seed
+            n, "korea", true.worths["korea"], skill=float(s), abstain_rate=0.0, image_sd=pictures, seed=seed
         )
         for n, s in enumerate(skill, 1)
     ]
-    said = [j for one in people for j in simulation.judge(one, [Sheet(f"p{k}") for k in range(pages)], true)]
+    said = [
+        j
+        for one in people
+        for j in simulated_surveys.judge_regular(one, [f"p{k}" for k in range(pages)], true)
+    ]
     return rankings(said, SYSTEMS, "culture"), skill
 
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+import simulated_surveys
 from scoft_hpc.human_eval.analysis import plackett_luce
 from scoft_hpc.human_eval.analysis.bootstrap import resample
 from scoft_hpc.human_eval.analysis.rankings import mean_ranks_of, rankings
 from scoft_hpc.human_eval.demo import simulation
-from scoft_hpc.human_eval.demo.simulation import crowd_worths
 
 from .conftest import CULTURES, QUOTAS, SYSTEMS, Simulated, of_ranks
 
@@ -149,12 +149,12 @@ def test_51_raters_tell_the_true_order(simulated: Simulated) -> None:
 
 def test_intervals_hold_the_worths_that_countless_raters_of_the_kind_have() -> None:
     """Of ten surveys of 51 raters; 95 of 100 intervals hold one."""
-    world = simulation.world(SYSTEMS, CULTURES, ("culture",), spread=0.2)
-    true = np.array(list(crowd_worths(world, "culture", CULTURES, 20_000).values()))
+    world = simulated_surveys.true_worths(SYSTEMS, CULTURES, ("culture",), culture_sd=0.2)
+    true = np.array(list(simulated_surveys.limit_worths(world, "culture", CULTURES, 20_000).values()))
     hits = []
     for seed in range(10):
-        raters = simulation.raters(world, QUOTAS, seed=seed)
-        found = rankings(simulation.survey_of(world, raters)[1], SYSTEMS, "culture")
+        raters = simulation.draw_raters(world.worths, QUOTAS, seed=seed)
+        found = rankings(simulated_surveys.survey_of(world, raters)[1], SYSTEMS, "culture")
         one = plackett_luce.estimate_worths(found, resample(found.strata, np.random.default_rng(0), 200))
         hits += list((one.worth_low <= true) & (true <= one.worth_high))
     assert np.mean(hits) >= 0.85

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import simulated_surveys
 from scoft_hpc.human_eval.demo import simulation
-from scoft_hpc.human_eval.demo.simulation import Sheet, SimulatedRater
+from scoft_hpc.human_eval.demo.simulation import SimulatedRater
 from scoft_hpc.human_eval.judgements import Kind
 
 from .conftest import CULTURES, QUOTAS, SYSTEMS
@@ -16,7 +17,7 @@ PICTURES = {"x": "a", "y": "b", "z": "c"}
 
 
 def rater(**changes: object) -> SimulatedRater:
-    plain = {"tie": 0.0, "abstains": 0.0, "offence": 0.0}
+    plain = {"tie_margin": 0.0, "abstain_rate": 0.0, "offence_rate": 0.0}
     return SimulatedRater(1, "korea", WORTHS, **{**plain, **changes})  # type: ignore[arg-type]
 
 
@@ -48,26 +49,26 @@ def test_a_reversed_page_is_turned_by_who_reads_it() -> None:
 
 
 def test_ties_abstentions_offence_spam_and_drop_outs() -> None:
-    assert set(rater(tie=99.0).answer(PICTURES, "culture", Kind.asked, "p").ranks.values()) == {1}
-    unable = rater(abstains=1.0).answer(PICTURES, "culture", Kind.asked, "p")
+    assert set(rater(tie_margin=99.0).answer(PICTURES, "culture", Kind.asked, "p").ranks.values()) == {1}
+    unable = rater(abstain_rate=1.0).answer(PICTURES, "culture", Kind.asked, "p")
     assert unable.cannot_judge and not unable.ranks
-    assert "z" in rater(offence=1.0).answer(PICTURES, "culture", Kind.asked, "p").offended
+    assert "z" in rater(offence_rate=1.0).answer(PICTURES, "culture", Kind.asked, "p").offended
     assert rater(spams=True).answer(PICTURES, "culture", Kind.asked, "p").seconds < 2
-    true = simulation.world(("a", "b", "c"), ("korea",), ("culture",))
-    sheets = [Sheet(f"p{k}") for k in range(5)]
-    assert len(list(simulation.judge(rater(leaves_after=2), sheets, true))) == 2
+    true = simulated_surveys.true_worths(("a", "b", "c"), ("korea",), ("culture",))
+    pages = [f"p{k}" for k in range(5)]
+    assert len(list(simulated_surveys.judge_regular(rater(leaves_after=2), pages, true))) == 2
     ratings = rater().answer(PICTURES, "culture", Kind.asked, "p").ratings
     assert set(ratings) == set(PICTURES) and set(ratings.values()) <= {1, 2, 3, 4, 5}
 
 
 def test_a_survey_has_everybody_and_their_attention_pages() -> None:
-    true = simulation.world(SYSTEMS, CULTURES, ("culture",))
-    everybody = simulation.raters(true, QUOTAS, spammers=2)
-    people, said = simulation.survey_of(true, everybody)
+    true = simulated_surveys.true_worths(SYSTEMS, CULTURES, ("culture",))
+    everybody = simulation.draw_raters(true.worths, QUOTAS, spammers=2)
+    people, said = simulated_surveys.survey_of(true, everybody)
     assert len(people) == 51 == len({one.rater for one in people})
     assert sum(one.finished for one in people) == 51 - 5
     of_one = [one for one in said if one.rater == 1]
     assert [one.kind for one in of_one[-2:]] == [Kind.repeat, Kind.reversed]
     assert of_one[-2].page == of_one[0].page
-    assert people == simulation.survey_of(true, everybody)[0]
-    assert said == simulation.survey_of(true, everybody)[1]
+    assert people == simulated_surveys.survey_of(true, everybody)[0]
+    assert said == simulated_surveys.survey_of(true, everybody)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import simulated_surveys
 from human_eval.analysis.conftest import SYSTEMS, Simulated
 from results.conftest import finished
 from scoft_hpc.human_eval.analysis.analyse import analyse
@@ -17,8 +18,8 @@ __all__ = ["finished"]
 def simulated() -> Simulated:
     """Sixteen raters of two cultures, of whom one spams."""
     quotas = {"korea": 8, "mexico": 8}
-    world = simulation.world(SYSTEMS, list(quotas), QUESTIONS, spread=0.2)
-    raters = simulation.raters(world, quotas, spammers=1)
-    people, said = simulation.survey_of(world, raters)
+    world = simulated_surveys.true_worths(SYSTEMS, list(quotas), QUESTIONS, culture_sd=0.2)
+    raters = simulation.draw_raters(world.worths, quotas, spammers=1)
+    people, said = simulated_surveys.survey_of(world, raters)
     survey = Survey("A survey", "study", SYSTEMS, quotas, exclusion=Exclusion(-1.0, 0.0, 0.0))
     return Simulated(survey, world, raters, people, said, analyse(survey, people, said))

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import simulated_surveys
 from human_eval.analysis.conftest import Simulated
 from results.conftest import Maker
 from scoft_hpc.errors import RatingError
 from scoft_hpc.human_eval.analysis import mmsr
 from scoft_hpc.human_eval.analysis.rankings import rankings
-from scoft_hpc.human_eval.demo import simulation, truth
-from scoft_hpc.human_eval.demo.simulation import Sheet, SimulatedRater
-from scoft_hpc.human_eval.demo.truth import Compared, Recovered
+from scoft_hpc.human_eval.demo import truth
+from scoft_hpc.human_eval.demo.simulation import SimulatedRater
+from scoft_hpc.human_eval.demo.truth import Recovery, RecoveryReport
 from scoft_hpc.human_eval.judgements import Kind
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.results import study
@@ -25,8 +26,8 @@ from scoft_hpc.results.survey_results import IntervalEstimate
 
 SYSTEMS = ("base", "m", "mpc")
 WORTHS = {"culture": {"base": -0.8, "m": 0.1, "mpc": 0.7}, "match": {"base": 0.2, "m": 0.0, "mpc": -0.2}}
-HOLDS, MISSES = Compared(0.5, IntervalEstimate(0.5, 0.4, 0.6)), Compared(0.7, IntervalEstimate(0.5, 0.4, 0.6))
-GOOD = Recovered((HOLDS,) * 5, 6, 3, 0, (HOLDS,) * 5, 0.5)
+HOLDS, MISSES = Recovery(0.5, IntervalEstimate(0.5, 0.4, 0.6)), Recovery(0.7, IntervalEstimate(0.5, 0.4, 0.6))
+GOOD = RecoveryReport((HOLDS,) * 5, 6, 3, 0, (HOLDS,) * 5, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -34,41 +35,43 @@ GOOD = Recovered((HOLDS,) * 5, 6, 3, 0, (HOLDS,) * 5, 0.5)
 )
 def test_a_system_wins_as_often_as_the_closed_form_says(skill: float, tie: float, spams: bool) -> None:
     """Of 2,500 pages with three systems, among which ties can chain."""
-    one = SimulatedRater(1, "korea", WORTHS, skill=skill, tie=tie, spams=spams, abstains=0.0)
+    one = SimulatedRater(1, "korea", WORTHS, skill=skill, tie_margin=tie, spams=spams, abstain_rate=0.0)
     won = []
     for k in range(2500):
         ranks = one.answer({s: s for s in SYSTEMS}, "culture", Kind.asked, f"p{k}").ranks
         won.append((1 + np.sign(ranks["base"] - ranks["mpc"])) / 2)
-    assert truth.win(one, "culture", "mpc", "base") == pytest.approx(np.mean(won), abs=0.03)
-    both = truth.win(one, "culture", "mpc", "base") + truth.win(one, "culture", "base", "mpc")
+    assert truth.win_rate(one, "culture", "mpc", "base") == pytest.approx(np.mean(won), abs=0.03)
+    both = truth.win_rate(one, "culture", "mpc", "base") + truth.win_rate(one, "culture", "base", "mpc")
     assert both == pytest.approx(1)
 
 
 def test_without_ties_it_is_bradley_and_terrys() -> None:
-    one = SimulatedRater(1, "korea", WORTHS, skill=2.0, tie=0.0)
-    assert truth.win(one, "culture", "mpc", "base") == pytest.approx(1 / (1 + math.exp(-3.0)))
+    one = SimulatedRater(1, "korea", WORTHS, skill=2.0, tie_margin=0.0)
+    assert truth.win_rate(one, "culture", "mpc", "base") == pytest.approx(1 / (1 + math.exp(-3.0)))
 
 
-def test_mmsr_are_what_countless_pages_say() -> None:
+def test_skills_are_what_countless_pages_say() -> None:
     """600 pages: M-MSR's accuracies are within a few in a hundred, where the chance to be right is well below."""
-    true = simulation.World(SYSTEMS, ("korea",), tuple(WORTHS), {"korea": WORTHS})
+    true = simulated_surveys.TrueWorths(SYSTEMS, ("korea",), tuple(WORTHS), {"korea": WORTHS})
     raters = [
-        SimulatedRater(k, "korea", WORTHS, skill=s, abstains=0.0, spams=s == 0)
+        SimulatedRater(k, "korea", WORTHS, skill=s, abstain_rate=0.0, spams=s == 0)
         for k, s in enumerate([0, 0.5, 1, 1.5, 2, 3], 1)
     ]
-    said = [j for one in raters for j in simulation.judge(one, [Sheet(f"p{k}") for k in range(600)], true)]
+    said = [
+        j for one in raters for j in simulated_surveys.judge_regular(one, [f"p{k}" for k in range(600)], true)
+    ]
     found = mmsr.fit(mmsr.task_labels(rankings(said, SYSTEMS))).accuracy
-    assert truth.accuracies(raters) == pytest.approx(found, abs=0.05)
-    assert (np.diff(truth.accuracies(raters)) > 0).all()
+    assert truth.limit_accuracies(raters) == pytest.approx(found, abs=0.05)
+    assert (np.diff(truth.limit_accuracies(raters)) > 0).all()
 
 
 def test_a_survey_of_the_raters_agrees_and_of_others_does_not(simulated: Simulated) -> None:
     found = simulated.found
     compared = truth.compare(found, simulated.raters)
     assert compared.agrees
-    assert truth.tally(compared.wins)[1] == 4 * 3 * (2 + 1)
-    assert compared.apart > 4
-    assert truth.tally(compared.skills)[1] == 16
+    assert truth.count_covered(compared.wins)[1] == 4 * 3 * (2 + 1)
+    assert compared.separated > 4
+    assert truth.count_covered(compared.skills)[1] == 16
 
     mirrored = [
         replace(one, worths={q: {s: -w for s, w in of.items()} for q, of in one.worths.items()})
@@ -76,11 +79,11 @@ def test_a_survey_of_the_raters_agrees_and_of_others_does_not(simulated: Simulat
     ]
     against = truth.compare(found, mirrored)
     assert not against.agrees
-    assert against.wrong == against.apart == compared.apart
+    assert against.reversed == against.separated == compared.separated
 
     strangers = [replace(one, skill=2.2 - one.skill, spams=False) for one in simulated.raters]
     mistaken = truth.compare(found, strangers)
-    assert mistaken.order < 0
+    assert mistaken.skill_correlation < 0
     assert not mistaken.agrees
 
 
@@ -89,19 +92,19 @@ def test_a_survey_of_the_raters_agrees_and_of_others_does_not(simulated: Simulat
     [
         {"wins": ()},
         {"wins": (HOLDS,) * 3 + (MISSES,) * 2},
-        {"wins": (Compared(0.5, IntervalEstimate(0.5)),)},
-        {"wrong": 1},
-        {"wrong": 2, "pairs": 24},
+        {"wins": (Recovery(0.5, IntervalEstimate(0.5)),)},
+        {"reversed": 1},
+        {"reversed": 2, "pairs": 24},
         {"skills": (HOLDS,) * 3 + (MISSES,) * 2},
-        {"order": 0.0},
+        {"skill_correlation": 0.0},
     ],
 )
 def test_what_does_not_agree(changes: dict[str, object]) -> None:
     assert GOOD.agrees
-    assert replace(GOOD, skills=(), order=math.nan).agrees, (
+    assert replace(GOOD, skills=(), skill_correlation=math.nan).agrees, (
         "too few raters to tell a skill of contradict nothing"
     )
-    assert replace(GOOD, wrong=1, pairs=24).agrees, (
+    assert replace(GOOD, reversed=1, pairs=24).agrees, (
         "of systems that are alike, one order in twenty goes wrong"
     )
     assert not replace(GOOD, **changes).agrees  # type: ignore[arg-type]
@@ -113,28 +116,30 @@ def test_an_interval_that_begins_at_zero_tells_systems_apart(simulated: Simulate
     ends = {"base": IntervalEstimate(-1, -2, -0.5), "mpc": IntervalEstimate(1, 0.0, 2)}
     results = tuple(replace(one, worth=ends[one.system]) for one in table.results if one.system in ends)
     alone = replace(found, questions=("culture",), tables=(replace(table, results=results),))
-    assert truth.compare(alone, simulated.raters).apart == 1
+    assert truth.compare(alone, simulated.raters).separated == 1
 
 
 def test_the_world_is_what_the_runs_were_scored_with_and_one_without_scores_is_named(finished: Maker) -> None:
     read = study.read(finished.folder)
     survey = Survey("t", read.name, ("base", "mpc"), {"korea": 2})
-    made = truth.world(read, survey)
+    worths = truth.true_worths(read, survey)
     styles = {s: [r.metric("in_style") for r in read.of(culture="korea", variant=s)] for s in survey.systems}
     gap = 3.0 * (np.mean(styles["mpc"]) - np.mean(styles["base"]))  # type: ignore[arg-type]
-    worth = made.worths["korea"]["culture"]
+    worth = worths["korea"]["culture"]
     assert worth["mpc"] - worth["base"] == pytest.approx(gap)
     assert sum(worth.values()) == pytest.approx(0)
     unscored = replace(read, runs=tuple(replace(run, scores={}) for run in read.runs))
     with pytest.raises(RatingError, match="korea base was not scored for subject"):
-        truth.world(unscored, survey)
+        truth.true_worths(unscored, survey)
 
 
 def test_the_tables_fit_a_terminal(simulated: Simulated) -> None:
     console = Console(width=80, record=True, quiet=False, file=io.StringIO())
-    for told in truth.tables(truth.compare(simulated.found, simulated.raters), "base"):
+    for told in truth.render(truth.compare(simulated.found, simulated.raters), "base"):
         console.print(told)
     console.file.close()
     text = console.export_text()
-    assert "intervals hold the truth" in text and "intervals of raters' skills hold" in " ".join(text.split())
+    sentences = " ".join(text.split())
+    assert "intervals of win rates cover the true value" in sentences
+    assert "intervals of raters' skills cover the true value" in sentences
     assert max(map(len, text.splitlines())) <= 80

@@ -1,12 +1,12 @@
-"""What the demo's raters judge by, and whether a survey of them found it out.
+"""Compare a survey's results with the worths and skills by which the demo's raters judged.
 
-Their worths are the toy world's own truths, measured by its judges: what a person of the culture would see.
+Their worths are the toy world's own truths, as its classifiers measured them: what a person of the culture would see.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 from scoft_hpc.errors import RatingError
 from scoft_hpc.human_eval.analysis.mmsr import complete_covariance
 from scoft_hpc.human_eval.analysis.rankings import Array
-from scoft_hpc.human_eval.demo.simulation import SimulatedRater, World
+from scoft_hpc.human_eval.demo.simulation import SimulatedRater, Worths
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.results.formats import number
 from scoft_hpc.results.study import Study
@@ -31,218 +31,214 @@ TRUTHS = {
     "stereotype": ("default_style", -3.0),
     "offence": ("default_style", -1.5),
 }
-"""Question -> the measure that raters go by, and by how much a worth differs between none and all of its samples."""
-LEAST = 0.8
-"""So many of the 95 % intervals hold the truth at least: the misses of one survey come together, since the same raters
-answer everything [ours]."""
-COUNTLESS = 1 << 30
-"""Tasks."""
+"""Question -> the metric that determines worths, and the difference in worth between none and all of the samples."""
+MIN_COVERAGE = 0.8
+"""The share of 95 % intervals that must cover the truth: the misses within one survey are correlated, since the same
+raters answer everything [ours]."""
+MANY_TASKS = 1 << 30
 
 
 @dataclass(frozen=True)
-class Compared:
-    """A number that is known beside what was found; of a system under a question in a culture, or of a rater."""
+class Recovery:
+    """A true number and its estimate; of a system under a question in a culture, or of a rater."""
 
     true: float
-    found: IntervalEstimate
+    estimate: IntervalEstimate
     question: str = ""
     culture: str = POOLED
     system: str = ""
 
     @property
-    def holds(self) -> bool | None:
-        """Whether the interval holds the truth; None where there is none."""
-        if self.found.low is None or self.found.high is None:
+    def covered(self) -> bool | None:
+        """Whether the interval covers the truth; None without an interval."""
+        if self.estimate.low is None or self.estimate.high is None:
             return None
-        return self.found.low <= self.true <= self.found.high
+        return self.estimate.low <= self.true <= self.estimate.high
 
 
 @dataclass(frozen=True)
-class Recovered:
-    """Truth beside what was found.
+class RecoveryReport:
+    """How well a survey recovered the truth.
 
     Attributes:
         wins: how often each system wins against the reference.
-        pairs: of systems, over all questions; of `apart` of them the survey tells the order with confidence, and of
-            `wrong` the wrong way round.
-        skills: of each rater whose skill is told.
-        order: Spearman's correlation of raters' true skills with the ones found, culture by culture, averaged; NaN
-            where none are told.
+        pairs: pairs of systems, over all questions; `separated` of them have disjoint intervals, `reversed` of those in
+            the wrong order.
+        skills: of each rater whose skill is reported.
+        skill_correlation: Spearman's correlation of true and estimated skills, the mean over cultures; NaN where no
+            skill is reported.
     """
 
-    wins: tuple[Compared, ...]
+    wins: tuple[Recovery, ...]
     pairs: int
-    apart: int
-    wrong: int
-    skills: tuple[Compared, ...]
-    order: float
+    separated: int
+    reversed: int
+    skills: tuple[Recovery, ...]
+    skill_correlation: float
 
     @property
     def agrees(self) -> bool:
-        """Whether intervals hold what they should, orders are right, and skills, where told, rise with the truth.
+        """Whether intervals cover, orders are right, and skills, where reported, correlate with the truth.
 
-        One order in twenty may be wrong: systems can truly be alike, and an interval of 95 % misses as often.
+        One order in twenty may be wrong: systems can truly be alike, and a 95 % interval misses as often.
         """
-        enough = (held >= LEAST * told for held, told in (tally(self.wins), tally(self.skills)))
+        counts = (count_covered(self.wins), count_covered(self.skills))
         return (
-            all(enough) and tally(self.wins)[1] > 0 and self.wrong <= self.pairs // 20 and not self.order <= 0
+            all(covered >= MIN_COVERAGE * total for covered, total in counts)
+            and counts[0][1] > 0
+            and self.reversed <= self.pairs // 20
+            and not self.skill_correlation <= 0
         )
 
 
-def tally(compared: Sequence[Compared]) -> tuple[int, int]:
-    """So many intervals hold the truth, of so many."""
-    told = [one.holds for one in compared if one.holds is not None]
-    return sum(told), len(told)
+def count_covered(recoveries: Sequence[Recovery]) -> tuple[int, int]:
+    """The number of intervals that cover the truth, and the number of intervals."""
+    covered = [one.covered for one in recoveries if one.covered is not None]
+    return sum(covered), len(covered)
 
 
-def world(study: Study, survey: Survey) -> World:
-    """The worths of every system for every culture, from the truths that the study's runs were scored with.
+def true_worths(study: Study, survey: Survey) -> dict[str, Worths]:
+    """Culture -> the systems' worths, from the toy truths with which the study's runs were scored.
 
     Raises:
         RatingError: if a run has none.
     """
-    worths: dict[str, dict[str, dict[str, float]]] = {}
-    questions = tuple(question.name for question in survey.questions)
-    for culture in survey.quotas:
-        worths[culture] = {}
-        for question in questions:
-            measure, slope = TRUTHS[question]
-            found = {s: slope * _truth(study, culture, s, measure) for s in survey.systems}
-            mean = float(np.mean(list(found.values())))
-            worths[culture][question] = {system: worth - mean for system, worth in found.items()}
-    return World(survey.systems, tuple(survey.quotas), questions, worths)
+
+    def worths(culture: str, metric: str, slope: float) -> dict[str, float]:
+        raw = {s: slope * _mean_truth(study, culture, s, metric) for s in survey.systems}
+        mean = float(np.mean(list(raw.values())))
+        return {system: worth - mean for system, worth in raw.items()}
+
+    questions = [question.name for question in survey.questions]
+    return {culture: {q: worths(culture, *TRUTHS[q]) for q in questions} for culture in survey.quotas}
 
 
-def _truth(study: Study, culture: str, system: str, measure: str) -> float:
-    values = [run.metric(measure) for run in study.of(culture=culture, variant=system)]
-    told = [value for value in values if value is not None]
-    if not told:
+def _mean_truth(study: Study, culture: str, system: str, metric: str) -> float:
+    values = [run.metric(metric) for run in study.of(culture=culture, variant=system)]
+    present = [value for value in values if value is not None]
+    if not present:
         raise RatingError(
-            f"{culture} {system} was not scored for {measure}, which the demo's raters go by; score it: "
-            f"scoft-hpc evaluate {study.name}."
+            f"{culture} {system} was not scored for {metric}, from which the demo's raters derive their answers; "
+            f"score it: scoft-hpc evaluate {study.name}."
         )
-    return float(np.mean(told))
+    return float(np.mean(present))
 
 
-def win(rater: SimulatedRater, question: str, system: str, against: str) -> float:
+def win_rate(rater: SimulatedRater, question: str, system: str, against: str) -> float:
     """How often the rater puts `system` before `against`, a tie being half a win.
 
-    Utilities differ by the skill × the worths' difference and a logistic noise, the difference of two Gumbel ones. Ties
-    are taken as those of two systems alone.
+    Utilities differ by skill × the difference in worth and logistic noise, which is the difference of two Gumbel
+    variables. Ties are those of two systems alone.
     """
-    outright, lost = _outright(rater, question, system, against), _outright(rater, question, against, system)
-    return (1 + outright - lost) / 2
+    win, loss = _strict_win(rater, question, system, against), _strict_win(rater, question, against, system)
+    return (1 + win - loss) / 2
 
 
-def _outright(rater: SimulatedRater, question: str, system: str, against: str) -> float:
-    """How often it is put before, ties being none."""
+def _strict_win(rater: SimulatedRater, question: str, system: str, against: str) -> float:
     worths, skill = rater.worths[question], 0.0 if rater.spams else rater.skill
-    return 1 / (1 + math.exp(rater.tie - skill * (worths[system] - worths[against])))
+    return 1 / (1 + math.exp(rater.tie_margin - skill * (worths[system] - worths[against])))
 
 
-def accuracies(raters: Sequence[SimulatedRater]) -> Array:
-    """What M-MSR says of raters of one culture [raters] after countless pages.
+def limit_accuracies(raters: Sequence[SimulatedRater]) -> Array:
+    """M-MSR's accuracies of one culture's raters [raters] in the limit of infinitely many pages.
 
-    It is not how often they are right: pairs are not equally hard, so raters are not of one coin as M-MSR has them, and
-    the skills that explain how they agree are root mean squares rather than means.
+    They are not the shares of correct labels: pairs are not equally hard, so raters are not one-coin as M-MSR assumes,
+    and the skills that explain their agreement are root mean squares rather than means.
     """
-    systems, questions = list(raters[0].worths[next(iter(raters[0].worths))]), list(raters[0].worths)
-    pairs = [(q, a, b) for q in questions for a, b in combinations(systems, 2)]
-    wins = np.array([[_outright(one, *pair) for pair in pairs] for one in raters])
-    losses = np.array([[_outright(one, q, b, a) for q, a, b in pairs] for one in raters])
-    better, told = wins - losses, wins + losses
+    questions = list(raters[0].worths)
+    pairs = [(q, a, b) for q in questions for a, b in combinations(raters[0].worths[questions[0]], 2)]
+    wins = np.array([[_strict_win(rater, *pair) for pair in pairs] for rater in raters])
+    losses = np.array([[_strict_win(rater, q, b, a) for q, a, b in pairs] for rater in raters])
+    net, decided = wins - losses, wins + losses
     met = ~np.eye(len(raters), dtype=bool)
-    covariance = np.where(met, better @ better.T / (told @ told.T), 0.0)
-    return (1 + np.clip(complete_covariance(covariance, met, COUNTLESS), -1, 1)) / 2
+    covariance = np.where(met, net @ net.T / (decided @ decided.T), 0.0)
+    return (1 + np.clip(complete_covariance(covariance, met, MANY_TASKS), -1, 1)) / 2
 
 
-def compare(found: SurveyResults, raters: Sequence[SimulatedRater]) -> Recovered:
-    """The survey's win rates, orders and skills beside the raters' own. Nobody may be excluded: a survey does not say
-    whom it left out."""
-    apart = list(_apart(found, raters))
-    return Recovered(
-        wins=tuple(_wins(found, raters)),
-        pairs=sum(math.comb(len(found.table(question).results), 2) for question in found.questions),
-        apart=len(apart),
-        wrong=apart.count(False),
-        skills=tuple(_skills(found, raters)),
-        order=_order(found, raters),
+def compare(results: SurveyResults, raters: Sequence[SimulatedRater]) -> RecoveryReport:
+    """The survey's win rates, orders and skills against the raters' own.
+
+    No rater may be excluded: results do not say who was.
+    """
+    orders = list(_separated_orders(results, raters))
+    return RecoveryReport(
+        wins=tuple(_wins(results, raters)),
+        pairs=sum(math.comb(len(results.table(question).results), 2) for question in results.questions),
+        separated=len(orders),
+        reversed=orders.count(False),
+        skills=tuple(_skills(results, raters)),
+        skill_correlation=_skill_correlation(results, raters),
     )
 
 
-def _wins(found: SurveyResults, raters: Sequence[SimulatedRater]) -> Iterator[Compared]:
-    """Of each culture, and of all, in which cultures count alike."""
-    for table in found.tables:
-        some = [one for one in raters if table.culture in (POOLED, one.culture)]
-        for one in table.results:
-            if one.wins is not None and some:
-                true = _win(some, table.question, one.system, found.against)
-                yield Compared(true, one.wins, table.question, table.culture, one.system)
+def _wins(results: SurveyResults, raters: Sequence[SimulatedRater]) -> Iterator[Recovery]:
+    for table in results.tables:
+        panel = [rater for rater in raters if table.culture in (POOLED, rater.culture)]
+        for result in table.results:
+            if result.wins is not None and panel:
+                true = _mean_win_rate(panel, table.question, result.system, results.against)
+                yield Recovery(true, result.wins, table.question, table.culture, result.system)
 
 
-def _win(raters: Sequence[SimulatedRater], question: str, system: str, against: str) -> float:
+def _mean_win_rate(raters: Sequence[SimulatedRater], question: str, system: str, against: str) -> float:
     """The mean over cultures of their raters' mean."""
     by_culture: dict[str, list[float]] = {}
     for rater in raters:
-        by_culture.setdefault(rater.culture, []).append(win(rater, question, system, against))
-    return float(np.mean([np.mean(some) for some in by_culture.values()]))
+        by_culture.setdefault(rater.culture, []).append(win_rate(rater, question, system, against))
+    return float(np.mean([np.mean(rates) for rates in by_culture.values()]))
 
 
-def _apart(found: SurveyResults, raters: Sequence[SimulatedRater]) -> Iterator[bool]:
-    """Of each pair whose worths' intervals over all cultures do not meet: whether it is the right way round."""
-    for question in found.questions:
-        for one, other in permutations(found.table(question).results, 2):
-            low, high = one.worth.low, other.worth.high
+def _separated_orders(results: SurveyResults, raters: Sequence[SimulatedRater]) -> Iterator[bool]:
+    """For each pair of systems with disjoint intervals of pooled worths: whether their order is right."""
+    for question in results.questions:
+        for better, worse in permutations(results.table(question).results, 2):
+            low, high = better.worth.low, worse.worth.high
             if low is not None and high is not None and low > high:
-                yield _win(raters, question, one.system, other.system) > 0.5
+                yield _mean_win_rate(raters, question, better.system, worse.system) > 0.5
 
 
-def _skills(found: SurveyResults, raters: Sequence[SimulatedRater]) -> Iterator[Compared]:
-    """Raters enrolled in their order, so a rater's number is the simulation's."""
-    by_number = {one.number: one for one in raters}
-    for culture in dict.fromkeys(one.culture for one in found.skills):
-        some = [one for one in found.skills if one.culture == culture and one.rater in by_number]
-        if some:
-            true = accuracies([by_number[one.rater] for one in some])
-            for value, one in zip(true, some, strict=True):
-                yield Compared(float(value), one.accuracy, culture=culture)
+def _skills(results: SurveyResults, raters: Sequence[SimulatedRater]) -> Iterator[Recovery]:
+    """A rater's number in the survey is the simulation's, because raters enrol in that order."""
+    by_number = {rater.number: rater for rater in raters}
+    for culture in dict.fromkeys(skill.culture for skill in results.skills):
+        skills = [s for s in results.skills if s.culture == culture and s.rater in by_number]
+        if skills:
+            accuracies = limit_accuracies([by_number[skill.rater] for skill in skills])
+            for true, skill in zip(accuracies, skills, strict=True):
+                yield Recovery(float(true), skill.accuracy, culture=culture)
 
 
-def _order(found: SurveyResults, raters: Sequence[SimulatedRater]) -> float:
+def _skill_correlation(results: SurveyResults, raters: Sequence[SimulatedRater]) -> float:
     true = {rater.number: 0.0 if rater.spams else rater.skill for rater in raters}
     correlations = []
-    for culture in dict.fromkeys(one.culture for one in found.skills):
-        some = [one for one in found.skills if one.culture == culture and one.rater in true]
-        if len(some) > 2:
-            correlations.append(spearmanr([true[s.rater] for s in some], [s.accuracy.value for s in some])[0])
+    for culture in dict.fromkeys(skill.culture for skill in results.skills):
+        skills = [s for s in results.skills if s.culture == culture and s.rater in true]
+        if len(skills) > 2:
+            estimates = [skill.accuracy.value for skill in skills]
+            correlations.append(spearmanr([true[skill.rater] for skill in skills], estimates)[0])
     return float(np.mean(correlations)) if correlations else math.nan
 
 
-def tables(recovered: Recovered, against: str) -> Iterator[Table | str]:
-    """What was true and what was found, for a terminal: all cultures together, and where an interval misses."""
-    lines = Table(title=f"How often a system wins against {against}", title_justify="left", box=SIMPLE_HEAD)
+def render(report: RecoveryReport, against: str) -> Iterable[Table | str]:
+    """True and estimated values for a terminal: pooled results, and each interval that misses."""
+    table = Table(title=f"How often a system wins against {against}", title_justify="left", box=SIMPLE_HEAD)
     for heading in ("question", "culture", "system"):
-        lines.add_column(heading)
-    for heading in ("true", "found", "95 % interval"):
-        lines.add_column(heading, justify="right")
-    lines.add_column()
-    for one in recovered.wins:
-        if one.culture == POOLED or one.holds is False:
-            place = (question_title(one.question), one.culture or "all", one.system)
-            mark = "misses" if one.holds is False else ""
-            lines.add_row(*place, number(one.true), number(one.found.value), interval(one.found), mark)
-    yield lines
-    yield f"{_of(recovered.wins)} intervals hold the truth, of single cultures and of all (95 in 100 should at least)."
-    yield f"{recovered.apart} pairs of systems are told apart, {recovered.wrong} of them the wrong way round."
-    if recovered.skills:
-        yield (
-            f"{_of(recovered.skills)} intervals of raters' skills hold the true one; skills as found go with the true "
-            f"ones by Spearman's {number(recovered.order)}, within cultures."
-        )
-    else:
-        yield "Raters' skills are not told: every culture has too few."
-
-
-def _of(compared: Sequence[Compared]) -> str:
-    held, told = tally(compared)
-    return f"{held} of {told}"
+        table.add_column(heading)
+    for heading in ("true", "estimate", "95 % interval"):
+        table.add_column(heading, justify="right")
+    table.add_column()
+    for win in report.wins:
+        if win.culture == POOLED or win.covered is False:
+            cells = (question_title(win.question), win.culture or "all", win.system, number(win.true))
+            mark = "misses" if win.covered is False else ""
+            table.add_row(*cells, number(win.estimate.value), interval(win.estimate), mark)
+    wins, skills = ("{} of {}".format(*count_covered(some)) for some in (report.wins, report.skills))
+    return (
+        table,
+        f"{wins} intervals of win rates cover the true value, pooled and by culture (expected: at least 95 %).",
+        f"{report.separated} pairs of systems are separated, {report.reversed} of them in the wrong order.",
+        f"{skills} intervals of raters' skills cover the true value; Spearman's correlation of estimated and true "
+        f"skills within cultures is {number(report.skill_correlation)}."
+        if report.skills
+        else "Raters' skills are not reported: every culture has too few raters.",
+    )
