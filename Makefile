@@ -7,7 +7,7 @@ CLUSTER ?= /tmp/scoft-cluster
 LOWEST := .venv-lowest
 WORKERS ?= 2
 
-.PHONY: sweep test test-quick test-lowest check install wheel cluster cluster-down clean
+.PHONY: sweep test test-quick test-lowest lowest check install wheel cluster cluster-down clean
 
 sweep: install
 	$(BIN)/python -m scoft_hpc.sweep culture=all ablation=loss_terms
@@ -33,7 +33,9 @@ LOWEST_TESTS := tests/models/test_export.py tests/models/test_load.py tests/mode
 	tests/results/test_table.py tests/results/test_tensorboard.py tests/launch/test_plan.py tests/inputs/test_chat.py \
 	tests/inputs/checkpoints/test_scheduler_config.py tests/inputs/checkpoints/test_weights.py tests/human_eval/core/test_store.py
 
-test-lowest: $(LOWEST)/installed
+lowest: $(LOWEST)/installed
+
+test-lowest: lowest
 	$(LOWEST)/bin/python -m pytest -W ignore::DeprecationWarning $(LOWEST_TESTS)
 	rm -rf $(LOWEST)/outputs
 	$(LOWEST)/bin/python -m scoft_hpc.sweep culture=korea ablation=loss_terms train.steps=4 output=$(LOWEST)/outputs > $(LOWEST)/sweep.log
