@@ -18,11 +18,11 @@ from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Ethics, Primary, Survey
 from scoft_hpc.results import study as studies
-from scoft_hpc.results import survey_labels
 from scoft_hpc.results.study import BASE, Study
 from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import SurveyDir
 from scoft_hpc.study.plan_file import display_path, is_called
+from scoft_hpc.text import plural
 
 PAPERS = (BASE, "m", "mp", "mpc")
 """The four that the paper's raters saw side by side."""
@@ -177,7 +177,7 @@ def _begun(folder: SurveyDir, survey: Survey, url: str, new: Sequence[Page]) -> 
     if raters and old != tuple(new):
         gone, come = len({*old} - {*new}), len({*new} - {*old})
         raise RatingError(
-            f"{survey_labels.raters(raters)} began with other pages: {gone} of {len(old)} would go and {come} would "
+            f"{plural(raters, 'rater')} began with other pages: {gone} of {len(old)} would go and {come} would "
             f"come: survey.yaml or the study's samples changed. Their pages stay as they are. To ask about others, "
             f"move {folder.path} away and make a new survey."
         )

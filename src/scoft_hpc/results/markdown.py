@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from scoft_hpc.config.metrics import MetricSpec
-from scoft_hpc.results import survey_labels, survey_results
+from scoft_hpc.results import survey_text
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.formats import number, p_value, signed
 from scoft_hpc.results.inference import Comparison
-from scoft_hpc.results.report import survey
 from scoft_hpc.results.statistics import Estimate
 from scoft_hpc.results.study import Study
 from scoft_hpc.results.survey_results import SurveyResults
@@ -31,7 +30,7 @@ def write(path: Path, found: Findings) -> None:
 def render(found: Findings) -> str:
     sections = [_head(found.study), _headline(found), *(_against(found, r) for r in found.references)]
     if found.study.survey_results is not None:
-        sections += [_people(found.study.survey_results), _people_by_culture(found.study.survey_results)]
+        sections.append(_survey(found.study.survey_results))
     sections += [_by_culture(found), _failures(found.study), _made(found.study), _meanings(found)]
     return "\n\n".join("\n".join(lines) for section in sections if (lines := list(section))) + "\n"
 
@@ -112,60 +111,16 @@ def _comparison(
     yield "–" if needed is None else f"{number(worth, digits)}: {needed.text}"
 
 
-def _people(said: SurveyResults) -> Iterator[str]:
-    """What raters say of the systems, a table a question."""
+def _survey(results: SurveyResults) -> Iterator[str]:
     yield "## What people say"
-    yield ""
-    yield _text(said.primary.sentence)
-    yield ""
-    if said.n_excluded:
-        yield _text(f"With everybody: {said.primary.sentence_without_exclusions}")
+    for paragraph in survey_text.paragraphs(results):
         yield ""
-    if not said.preregistered:
-        yield "The survey file has changed since the first rater came: what follows from it was not fixed beforehand."
+        yield _text(paragraph)
+    for table in survey_text.tables(results):
         yield ""
-    yield _text(survey.panel_summary(said))
-    if told := survey.consistency_summary(said):
+        yield f"**{_text(table.title)}**"
         yield ""
-        yield _text(told)
-    tests = {(one.question, one.system): one for one in said.tests}
-    for question in said.questions:
-        table = said.table(question)
-        yield ""
-        size = f"{survey_labels.raters(table.raters)}, {survey.agreement_text(table)}"
-        yield f"**{_text(survey_labels.question_title(question))}**: {size}"
-        yield ""
-        head = ["", "mean rank", "worth", "put first", f"beats {_text(said.against)}", "the best", "p, Holm"]
-        lines = []
-        for one in table.results:
-            test = tests.get((question, one.system))
-            numbers = [_number(one.worth, signed), _number(one.first), _number(one.wins)]
-            main = (question, one.system) == (said.primary.test.question, said.primary.test.system)
-            p = "primary" if main and test is None else p_value(test.corrected if test else None)
-            lines.append([_text(one.system), number(one.rank), *numbers, number(one.best), p])
-        yield from _table(head, lines)
-
-
-def _people_by_culture(said: SurveyResults) -> Iterator[str]:
-    question = said.primary.test.question
-    if len(said.of(question)) < 2:
-        return
-    yield f"**{_text(survey_labels.question_title(question))}**: mean ranks by culture"
-    yield ""
-    lines = []
-    for table in said.of(question):
-        ranks = {one.system: number(one.rank) for one in table.results}
-        cells = [ranks.get(s, "–") for s in said.systems]
-        size = str(table.raters) if ranks else survey_labels.too_few(table.raters)
-        lines.append([_text(table.culture), size, *cells, survey.agreement_text(table)])
-    yield from _table(["culture", "raters", *map(_text, said.systems), "agreement"], lines)
-
-
-def _number(found: survey_results.IntervalEstimate | None, write: Callable[[float], str] = number) -> str:
-    if found is None:
-        return "–"
-    ends = f" [{number(found.low)}, {number(found.high)}]" if found.has_interval else ""
-    return write(found.value) + ends
+        yield from _table(list(map(_text, table.columns)), [map(_text, row) for row in table.rows])
 
 
 def _by_culture(found: Findings) -> Iterator[str]:
@@ -249,7 +204,7 @@ def _interval(estimate: Estimate | None, digits: int) -> str:
     return f" [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> Iterator[str]:
+def _table(head: Sequence[str], lines: Iterable[Iterable[str]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield f"|{'---|' * len(head)}"
     for line in lines:

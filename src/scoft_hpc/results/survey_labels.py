@@ -1,4 +1,4 @@
-"""How people's answers are spoken of, wherever they are shown: in the terminal, the report and report.md."""
+"""Phrases for survey results, shared by the terminal, report.html and report.md."""
 
 from __future__ import annotations
 
@@ -15,28 +15,23 @@ EXCLUSION_RULES = {
     "silent": "gave no answer",
     "affiliation": "have another tie to the culture than the survey asks for",
     "answered": "answered too few of their pages",
-    "seconds": "answered faster than anybody can look",
-    "consistency": "answered otherwise when a page came again",
+    "seconds": "answered faster than anyone can look",
+    "consistency": "answered differently when a page was repeated",
 }
-"""How many raters did what, by the survey file's rules."""
+"""Rule of the survey file -> what the raters did whom it excludes."""
 
 
 def question_title(question: str) -> str:
-    """For people; of a question that is not the paper's, its name."""
+    """A question's title; for one that is not the paper's, its name."""
     return QUESTION_TITLES.get(question, question.replace("_", " ").capitalize())
 
 
 def too_few(raters: int) -> str:
     """In place of numbers."""
-    return "nobody answered" if raters == 0 else f"too few raters ({raters})"
-
-
-def raters(count: int) -> str:
-    """`1 rater`, `5 raters`."""
-    return "1 rater" if count == 1 else f"{count} raters"
+    return "no answers" if raters == 0 else f"too few raters ({raters})"
 
 
 def p_value_phrase(p: float) -> str:
-    """As it stands after `p` in a sentence."""
-    told = formats.p_value(p)
-    return told if told.startswith("<") else f"= {told}"
+    """What follows `p` in a sentence: `= .012` or `< .001`."""
+    text = formats.p_value(p)
+    return text if text.startswith("<") else f"= {text}"

@@ -1,13 +1,12 @@
-"""What people said of a study's samples, as `survey results` left it in results.json.
+"""The results of a study's survey, as `survey results` writes them to results.json.
 
-The analysis itself is in `scoft_hpc.human_eval.analysis`, above this room; whoever shows its numbers reads them here.
+`scoft_hpc.human_eval.analysis` computes them; the reports and the terminal read them here.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,15 +14,16 @@ from scoft_hpc.results import survey_labels
 from scoft_hpc.results.formats import number
 from scoft_hpc.study.atomic import write_text
 from scoft_hpc.study.paths import SurveyDir
+from scoft_hpc.text import plural
 
 VERSION = 1
 POOLED = ""
-"""The culture of what is told of all cultures together."""
+"""In place of a culture: all cultures together."""
 
 
 @dataclass(frozen=True)
 class IntervalEstimate:
-    """An estimate with its 95 % interval; None at both ends where too few raters tell."""
+    """An estimate with its 95 % interval; None at both ends where there are too few raters."""
 
     value: float
     low: float | None = None
@@ -36,53 +36,52 @@ class IntervalEstimate:
 
 @dataclass(frozen=True)
 class SystemResult:
-    """A system in the eyes of the raters of one culture, or of all, under one question.
+    """A system's results under one question, from the raters of one culture or of all.
 
     Attributes:
-        rank: the mean rank, ties sharing the mean of their places.
-        shares: of its mean ranks 1, 1.5, 2, … how often each was given.
+        mean_rank: systems that tie share the mean of their places.
+        rank_shares: how often each of the mean ranks 1, 1.5, 2, … was given.
         worth: its Plackett–Luce worth, centred at 0.
-        first: the probability of being put first.
-        best: in what share of resamples no system has a higher worth; None where too few raters tell.
+        first: the probability of being ranked first.
+        best: the share of resamples in which no system has a higher worth; None with too few raters.
         wins: how often it wins against the reference, a tie being half a win; None of the reference itself.
-        rating: the mean of 1 to 5; None where none was asked.
-        offended: the share of its pictures that offended whoever looked.
+        rating: the mean of 1 to 5; None where the survey asks for no ratings.
+        offence_rate: the share of its images that offended their rater.
     """
 
     system: str
-    rank: float
-    shares: tuple[float, ...]
+    mean_rank: float
+    rank_shares: tuple[float, ...]
     worth: IntervalEstimate
     first: IntervalEstimate
     best: float | None
     wins: IntervalEstimate | None
     rating: float | None
-    offended: float
+    offence_rate: float
 
 
 @dataclass(frozen=True)
 class Table:
-    """One question in one culture (`POOLED`: in all).
+    """One question in one culture, or in all (`POOLED`).
 
-    `results` is empty where too few raters answered to tell of them without telling who said what, or none did;
-    `unable` of the answers were "cannot judge"; `agreement` is Krippendorff's α.
+    `results` is empty without answers, or where so few raters answered that results would reveal who gave which answer.
+    `n_cannot_judge` counts answers; `agreement` is Krippendorff's α.
     """
 
     question: str
     culture: str
     raters: int
     rankings: int
-    unable: int
+    n_cannot_judge: int
     agreement: IntervalEstimate | None
     results: tuple[SystemResult, ...]
 
 
 @dataclass(frozen=True)
 class PairwiseTest:
-    """A system held against another under one question, over all cultures.
+    """A sign-flip test over raters of a system against another under one question, over all cultures.
 
-    p is of a sign-flip test over raters; `corrected` after Holm's over the family, None of the primary comparison and
-    where there is no p.
+    `p_holm` is Holm-corrected over the family; None of the primary comparison and where there is no p.
     """
 
     question: str
@@ -91,16 +90,16 @@ class PairwiseTest:
     raters: int
     wins: IntervalEstimate | None
     p: float | None
-    corrected: float | None
+    p_holm: float | None
 
     @property
-    def holds(self) -> bool:
-        return self.corrected is not None and self.corrected <= 0.05
+    def is_significant(self) -> bool:
+        return self.p_holm is not None and self.p_holm <= 0.05
 
 
 @dataclass(frozen=True)
 class PrimaryResult:
-    """The comparison on which the survey's claim rests: with the exclusions, and with everybody."""
+    """The survey's primary comparison: with the exclusions, and without."""
 
     alpha: float
     test: PairwiseTest
@@ -108,46 +107,42 @@ class PrimaryResult:
 
     @property
     def min_raters(self) -> int:
-        """So many raters can reach p ≤ alpha by flips of their signs."""
+        """The number of raters from which a sign-flip test can reach p ≤ alpha."""
         return 1 + math.ceil(-math.log2(self.alpha))
 
     @property
     def sentence(self) -> str:
-        """What came out, in plain words."""
         return self._sentence(self.test)
 
     @property
     def sentence_without_exclusions(self) -> str:
-        """What would have come out without exclusions."""
         return self._sentence(self.without_exclusions)
 
-    def _sentence(self, one: PairwiseTest) -> str:
-        asked = survey_labels.question_title(one.question).lower()
-        if one.wins is None or one.p is None or one.raters < self.min_raters:
-            few = (
-                "nobody answered"
-                if one.raters == 0
-                else f"{survey_labels.raters(one.raters)}, of whom {self.min_raters} are needed"
+    def _sentence(self, test: PairwiseTest) -> str:
+        question = survey_labels.question_title(test.question).lower()
+        raters = plural(test.raters, "rater")
+        if test.wins is None or test.p is None or test.raters < self.min_raters:
+            few = f"{raters}, at least {self.min_raters} are needed" if test.raters else "no answers"
+            reason = few if test.raters < self.min_raters else "every comparison was a tie"
+            return (
+                f"Whether people prefer {test.system} to {test.against} ({question}) is undecided: {reason}."
             )
-            reason = few if one.raters < self.min_raters else "every comparison was a tie"
-            return f"Whether people prefer {one.system} to {one.against} ({asked}) cannot be told: {reason}."
-        share = f"{100 * one.wins.value:.0f} % of comparisons"
-        if one.wins.has_interval:
-            share += f" (95 % interval {100 * (one.wins.low or 0):.0f} to {100 * (one.wins.high or 0):.0f})"
-        pair = (one.system, one.against)
-        better, worse = pair if one.wins.value > 0.5 else reversed(pair)
+        share = f"{100 * test.wins.value:.0f} % of comparisons"
+        if test.wins.has_interval:
+            share += f" (95 % interval {100 * (test.wins.low or 0):.0f} to {100 * (test.wins.high or 0):.0f})"
+        pair = (test.system, test.against)
+        better, worse = pair if test.wins.value > 0.5 else reversed(pair)
         verdict = (
-            f"People prefer {better} to {worse} ({asked})"
-            if one.p <= self.alpha
-            else f"It is not shown that people prefer {one.system} to {one.against}, or the other way round ({asked})"
+            f"People prefer {better} to {worse} ({question})"
+            if test.p <= self.alpha
+            else f"There is no evidence that people prefer {test.system} to {test.against} or the reverse ({question})"
         )
-        p = survey_labels.p_value_phrase(one.p)
-        return f"{verdict}: {one.system} won {share}, {survey_labels.raters(one.raters)}, p {p}."
+        return f"{verdict}: {test.system} won {share}, {raters}, p {survey_labels.p_value_phrase(test.p)}."
 
 
 @dataclass(frozen=True)
 class RaterSkill:
-    """How often a rater's preference is the one that good raters share (M-MSR, keyed by page), by number."""
+    """How often a rater gives the true label of a pair on a page, as M-MSR estimates it."""
 
     rater: int
     culture: str
@@ -156,8 +151,7 @@ class RaterSkill:
 
 @dataclass(frozen=True)
 class WeightedVote:
-    """The share of page pairs that a system wins under one question by weighted majority: raters count by their
-    skill."""
+    """The share of page pairs that a system wins in a vote in which raters are weighted by skill."""
 
     question: str
     system: str
@@ -166,14 +160,14 @@ class WeightedVote:
 
 @dataclass(frozen=True)
 class MetricAgreement:
-    """How an automatic metric goes with people under one question.
+    """How an automatic metric agrees with people under one question.
 
     Attributes:
-        pairs: of single pictures: how often it prefers what a rater prefers, ½ is chance; None of a metric of sets.
-        within: Spearman's correlation with worths over a culture's systems, averaged over cultures.
+        pairs: how often it prefers the image that a rater prefers, ½ is chance; None for a metric of sets.
+        within: Spearman's correlation with worths over a culture's systems, the mean over cultures.
         overall: the same over all cultures' systems together.
         kendall: τ_b of the latter.
-        points: how many (culture, system) there are.
+        points: the number of (culture, system).
     """
 
     question: str
@@ -187,7 +181,7 @@ class MetricAgreement:
 
 @dataclass(frozen=True)
 class Panel:
-    """A culture's raters: asked for, who gave consent, and who is analysed."""
+    """A culture's raters: the quota, those who gave consent, and those who are analysed."""
 
     culture: str
     quota: int
@@ -197,14 +191,14 @@ class Panel:
 
 @dataclass(frozen=True)
 class SurveyResults:
-    """All that `survey results` found.
+    """Everything that `survey results` reports.
 
     Attributes:
         against: the reference system of `tests` and wins.
-        excluded: rule -> how many raters break it; `out`: how many are left out, who may break several.
-        consistency: quartiles of raters' mean τ between a page and its repeat, before exclusions; empty without any.
-        small: of fewer raters a culture's own table is not told.
-        fixed: whether the survey file is as it was when the first rater came.
+        excluded: rule -> number of raters who break it; a rater may break several. `n_excluded`: raters excluded.
+        consistency: quartiles of raters' mean τ between a page and its repeat, before exclusions; or empty.
+        min_cell_size: a culture with fewer raters has no results of its own.
+        preregistered: whether the survey file has not changed since the first rater.
     """
 
     title: str
@@ -226,18 +220,23 @@ class SurveyResults:
 
     @property
     def raters(self) -> int:
-        return sum(one.raters for one in self.panels)
+        return sum(panel.raters for panel in self.panels)
 
     @property
     def analysed(self) -> int:
-        return sum(one.analysed for one in self.panels)
+        return sum(panel.analysed for panel in self.panels)
 
     def table(self, question: str, culture: str = POOLED) -> Table:
-        return next(one for one in self.tables if (one.question, one.culture) == (question, culture))
+        return next(t for t in self.tables if (t.question, t.culture) == (question, culture))
 
-    def of(self, question: str) -> list[Table]:
-        """The cultures' own tables."""
-        return [one for one in self.tables if one.question == question and one.culture != POOLED]
+    def by_culture(self, question: str) -> list[Table]:
+        """The table of each culture."""
+        return [t for t in self.tables if t.question == question and t.culture != POOLED]
+
+    def is_primary(self, question: str, system: str) -> bool:
+        """Whether the primary comparison is this system's with the reference."""
+        test = self.primary.test
+        return (question, system, self.against) == (test.question, test.system, test.against)
 
 
 def finite(value: float, low: float = -math.inf, high: float = math.inf) -> IntervalEstimate:
@@ -246,42 +245,39 @@ def finite(value: float, low: float = -math.inf, high: float = math.inf) -> Inte
     return IntervalEstimate(float(value), float(low) if both else None, float(high) if both else None)
 
 
-def write(path: Path, found: SurveyResults) -> None:
-    write_text(path, json.dumps({"version": VERSION, **asdict(found)}, indent=1, allow_nan=False) + "\n")
+def write(path: Path, results: SurveyResults) -> None:
+    write_text(path, json.dumps({"version": VERSION, **asdict(results)}, indent=1, allow_nan=False) + "\n")
 
 
 def read(folder: SurveyDir, notes: list[str]) -> SurveyResults | None:
-    """None where no survey was analysed, or results.json cannot be read, which becomes a note."""
+    """None without results.json, or where it cannot be read, which becomes a note."""
     from pydantic import TypeAdapter, ValidationError
 
-    again = "`scoft-hpc survey results` writes it anew"
+    remedy = "write it again with `scoft-hpc survey results`"
     try:
         content = json.loads(folder.results.read_text(encoding="utf-8"))
         version = content.pop("version")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        notes.append(f"{folder.results} cannot be read and is left out ({error!r}); {again}.")
+        notes.append(f"{folder.results} cannot be read and is ignored ({error!r}); {remedy}.")
         return None
     if version != VERSION:
         notes.append(
-            f"{folder.results} is of version {version!r} and left out; version {VERSION} is read. {again}."
+            f"{folder.results} has version {version!r}, expected {VERSION}, and is ignored; {remedy}."
         )
         return None
     try:
         return TypeAdapter(SurveyResults).validate_python(content)
     except ValidationError as error:
         fault = error.errors()[0]
-        place = ".".join(map(str, fault["loc"]))
-        notes.append(f"{folder.results} is left out ({place}: {fault['msg']}); {again}.")
+        key = ".".join(map(str, fault["loc"]))
+        notes.append(f"{folder.results} is invalid and is ignored ({key}: {fault['msg']}); {remedy}.")
         return None
 
 
-def interval(found: IntervalEstimate, digits: int = 2) -> str:
+def interval(estimate: IntervalEstimate, digits: int = 2) -> str:
     """`.12 to .34`; empty where there is none."""
-    return f"{number(found.low, digits)} to {number(found.high, digits)}" if found.has_interval else ""
-
-
-def spread(shares: Iterable[float]) -> list[tuple[float, float]]:
-    """(mean rank, share), as `SystemResult.shares` has them."""
-    return [(1 + i / 2, share) for i, share in enumerate(shares)]
+    return (
+        f"{number(estimate.low, digits)} to {number(estimate.high, digits)}" if estimate.has_interval else ""
+    )

@@ -1,4 +1,4 @@
-"""Metrics beside people, read from a study's files; the command's whole way; and the report's chapter."""
+"""Metrics compared with people, read from a study's files; the command's whole way; and the report's chapter."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_asked_again_the_results_are_the_same_bytes(asked: Study, capsys: pytest
     assert asked.folder.survey.results.read_bytes() == before
     told = capsys.readouterr().out
     assert told.split()[:5] == ["People", "prefer", "mpc", "to", "base"]
-    assert "Metrics beside people" in told
+    assert "Metrics compared with people" in told
     assert str(asked.folder.report) in told
 
 
@@ -130,7 +130,7 @@ def test_metrics_correlate_as_scipy_says(asked: Study) -> None:
     goodness = metric_agreement.system_goodness(asked, METRICS["kid"])
     worth = {
         (table.culture, s.system): s.worth.value
-        for table in asked.survey_results.of("culture")
+        for table in asked.survey_results.by_culture("culture")
         for s in table.results
     }
     x, y = [goodness[point] for point in worth], list(worth.values())
@@ -221,7 +221,7 @@ def test_a_survey_file_that_changed_is_not_said_to_be_fixed_beforehand(
     assert fixed not in html and "fixed beforehand:" not in html
     for told in (html, text):
         assert "The survey file has changed since the first rater came" in told
-        assert "With everybody: " in told
+        assert "Without exclusions: " in told
 
 
 def test_without_a_survey_the_report_has_no_chapter(asked: Study) -> None:

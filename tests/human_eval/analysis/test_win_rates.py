@@ -144,9 +144,9 @@ def test_holm_is_over_questions_and_systems_and_the_primary_comparison_stands_ap
     ps = {(one.question, one.system): one.p for one in found.tests}
     assert all(p is not None for p in ps.values())
     assert holm(ps) == {  # type: ignore[type-var]
-        (one.question, one.system): one.corrected for one in found.tests
+        (one.question, one.system): one.p_holm for one in found.tests
     }
-    assert found.primary.test.corrected is None
+    assert found.primary.test.p_holm is None
     assert found.primary.test.p == pytest.approx(1 / (sign_flip.FLIPS + 1))
 
 

@@ -108,7 +108,7 @@ def _table(
         culture=culture,
         raters=len(found.raters),
         rankings=len(found.ranks),
-        unable=sum(j.ranks is None for j in said),
+        n_cannot_judge=sum(j.ranks is None for j in said),
         agreement=None if alike is None else finite(alike.alpha, alike.low, alike.high),
         results=tuple(_system_results(survey, question, culture, found, said)) if told else (),
     )
@@ -133,8 +133,8 @@ def _system_results(
         seen = [j for j in said if j.ranks is not None and system in j.ranks]
         yield SystemResult(
             system=system,
-            rank=float(shares @ (1 + np.arange(len(shares)) / 2)),
-            shares=tuple(shares.tolist()),
+            mean_rank=float(shares @ (1 + np.arange(len(shares)) / 2)),
+            rank_shares=tuple(shares.tolist()),
             worth=finite(worth.worth[k], worth.worth_low[k], worth.worth_high[k]),
             first=_share(resamples, worth.first[k], worth.first_low[k], worth.first_high[k]),
             best=float(worth.best[k]) if np.isfinite(worth.best[k]) else None,
@@ -142,7 +142,7 @@ def _system_results(
             if system == against or not np.isfinite(win.value[k])
             else _share(resamples, win.value[k], win.low[k], win.high[k]),
             rating=float(_mean((j.culture, j.ratings[system]) for j in rated)) if rated else None,
-            offended=float(_mean((j.culture, system in j.offended) for j in seen)),
+            offence_rate=float(_mean((j.culture, system in j.offended) for j in seen)),
         )
 
 
@@ -171,7 +171,7 @@ def _tests(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Pairwise
     }
     corrected = holm({key: one.p for key, one in family.items() if one.p is not None})
     for key, one in family.items():
-        yield replace(one, corrected=corrected.get(key))
+        yield replace(one, p_holm=corrected.get(key))
 
 
 def _primary(survey: Survey, judgements: Sequence[Judgement], excluded: ExclusionResult) -> PrimaryResult:

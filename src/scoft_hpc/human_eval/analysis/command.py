@@ -1,4 +1,4 @@
-"""`survey results`: read the answers, analyse them, write results.json, the exports and the report, and tell."""
+"""`survey results`: analyse the answers, write results.json, exports and report, and print a summary."""
 
 from __future__ import annotations
 
@@ -21,39 +21,40 @@ from scoft_hpc.results.report import page
 
 
 def results(asked: Asked) -> int:
-    """Everything that the answers say so far; at any time, also while raters answer.
+    """Analyse the answers so far, at any time, also while raters answer.
 
     Raises:
-        ConfigError: for a survey file that cannot be used.
-        RatingError: if nobody can have answered yet, or the study's folder cannot be written to.
+        ConfigError: for an invalid survey file.
+        RatingError: if there are no answers yet, or the study's directory is not writable.
     """
     study, folder = studies.read(asked.study), asked.study.survey
-    spoken = survey_file.read(folder.file).languages  # no matter here which the web application speaks
-    survey, pages = survey_file.load(folder, spoken)
+    # The web application may have lost a language since; the analysis needs none.
+    languages = survey_file.read(folder.file).languages
+    survey, pages = survey_file.load(folder, languages)
     url = database.url_of(folder, asked.words.get("database"))
     if not database.exists(url):
         raise RatingError(
-            f"there are no answers yet ({database.shown(url)} is not there); `scoft-hpc survey serve` asks raters."
+            f"there are no answers yet ({database.shown(url)} does not exist); collect some with "
+            f"`scoft-hpc survey serve`."
         )
     with closing(Store.open(survey, pages, url)) as store:
         participants, judgements, changed = store.participants(), store.judgements(), store.changed()
-    found = replace(analyse(survey, participants, judgements, study, pages), preregistered=not changed)
+    survey_result = replace(
+        analyse(survey, participants, judgements, study, pages), preregistered=not changed
+    )
     try:
-        survey_results.write(folder.results, found)
+        survey_results.write(folder.results, survey_result)
         export.write(folder, survey, pages, participants, judgements)
-        told = findings(studies.read(asked.study))
-        markdown.write(asked.study.markdown, told)
-        page.write(asked.study.report, told)
+        study_findings = findings(studies.read(asked.study))
+        markdown.write(asked.study.markdown, study_findings)
+        page.write(asked.study.report, study_findings)
     except OSError as error:
         raise RatingError(
-            f"the results cannot be written ({error.strerror}: {error.filename}); make room or give yourself the "
-            f"right to write there, and ask for them again."
+            f"the results cannot be written ({error.strerror}: {error.filename}); free some disk space or fix the "
+            f"permissions, and run `scoft-hpc survey results` again."
         ) from None
     console = Console(highlight=False)
-    terminal.show(console, found)
-    if changed:
-        note = "the survey file has changed since the first rater came: what follows from it was not fixed beforehand"
-        print_line(console, f"note: {note}.")
+    terminal.show(console, survey_result)
     for name, path in (
         ("results", folder.results),
         ("exports", folder.exports),
