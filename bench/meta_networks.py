@@ -157,8 +157,8 @@ def culture(base: StableDiffusion, compact: NamedDistance, size: int = SIZE) -> 
         null=Conditioning({"states": torch.zeros(1, *states)}),
         positive=picture,
         negative=picture[:, None],
-        present=torch.ones(PAIRS, 1, dtype=torch.bool),
-        kept={compact.name: Targets(kept, kept[:, :, None])},
+        negative_mask=torch.ones(PAIRS, 1, dtype=torch.bool),
+        distance_targets={compact.name: Targets(kept, kept[:, :, None])},
     )
 
 

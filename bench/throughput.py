@@ -127,8 +127,8 @@ def material(base: StableDiffusion, s: NamedDistance, size: int) -> tuple[Cached
         null=base.encode_text([""]),
         positive=pixels[0],
         negative=pixels[1][:, None],
-        present=torch.ones(PAIRS, 1, dtype=torch.bool, device=base.device),
-        kept={s.name: Targets(kept[0], kept[1][:, :, None])},
+        negative_mask=torch.ones(PAIRS, 1, dtype=torch.bool, device=base.device),
+        distance_targets={s.name: Targets(kept[0], kept[1][:, :, None])},
     )
     examples = [
         Example(positive[n : n + 1], (negative[n : n + 1],), text, text) for n, text in enumerate(texts)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from scoft_hpc.config.schema import Architecture, Model
 from scoft_hpc.inputs.checkpoints import architecture, base_model
 from scoft_hpc.models import random_weights
-from scoft_hpc.models.components import Components
+from scoft_hpc.models.components import ModelComponents
 
 SHRINK = 100
 
@@ -33,13 +33,13 @@ def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def small() -> Components:
+def small() -> ModelComponents:
     """Stable Diffusion 1.x with all its layers, 32 to 64 wide."""
     return random_weights.build(Architecture.sd1, SHRINK, torch.float32)
 
 
 @pytest.fixture(scope="session")
-def saved(small: Components, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(small: ModelComponents, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same as a folder in diffusers' layout, with the files and tensors' names of the public repositories."""
     folder = tmp_path_factory.mktemp("small") / "sd"
     folder.mkdir()

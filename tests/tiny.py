@@ -85,7 +85,7 @@ def culture(seed: int = 0, pairs: int = 6, negatives: int = 2) -> CachedCulture:
         null=states(torch.randn(1, 5, TEXT, generator=rng)),
         positive=pixels[:, 0],
         negative=pixels[:, 1:],
-        present=torch.ones(pairs, negatives, dtype=torch.bool),
+        negative_mask=torch.ones(pairs, negatives, dtype=torch.bool),
     )
 
 

@@ -33,35 +33,35 @@ if TYPE_CHECKING:
     from scoft_hpc.training.pack_builder import PackRun
 
 log = logging.getLogger(__name__)
-BEAT_SECONDS = 60.0
+RENEWAL_INTERVAL_SECONDS = 60.0
 """How often the leases are renewed, however long a training step takes."""
 
 
 def execute(runs: Sequence[Path]) -> int:
-    """Take the runs of a pack to their results.
+    """Train, sample and score the runs of a pack, up to their result.json.
 
     Returns:
         0 if all are done, 4 if some failed or belong to another process (the others finished), 75 if interrupted.
     """
     _log_to_stderr()
-    wanted, stop = [RunDir(path) for path in runs], StopFlag()
-    with stop.capture_signals(), contextlib.ExitStack() as held:
-        leases = dict(_acquire(wanted, held))
+    pack, stop = [RunDir(path) for path in runs], StopFlag()
+    with stop.capture_signals(), contextlib.ExitStack() as stack:
+        leases = dict(_acquire(pack, stack))
         try:
-            with run_periodically(lambda: _renew(list(leases.values()), stop), BEAT_SECONDS):
+            with run_periodically(lambda: _renew(list(leases.values()), stop), RENEWAL_INTERVAL_SECONDS):
                 if leases:
                     _run_pack(leases, stop)
         except Interrupted:
-            log.info("interrupted; what was done is saved, and the same command continues")
+            log.info("interrupted; progress is saved, and the same command continues")
             return INTERRUPTED
-    return 0 if all(run.result.exists() for run in wanted) else RunError.exit_code
+    return 0 if all(run.result.exists() for run in pack) else RunError.exit_code
 
 
 def prepare(runs: Sequence[Path]) -> int:
-    """Make what the runs' cultures need before training: negatives, latents and text states. Idempotent.
+    """Make the caches of the runs' cultures: negatives, latents and text states. Idempotent.
 
     Returns:
-        0 if all is there, 75 if interrupted; the half that was made is made again.
+        0 if all exist, 75 if interrupted; a half-made cache is made again.
 
     Raises:
         ScoftError: for settings or data that cannot be used.
@@ -80,27 +80,26 @@ def prepare(runs: Sequence[Path]) -> int:
 
 
 def _run_pack(leases: dict[RunDir, Lease], stop: StopFlag) -> None:
-    """Build the pack, train it, evaluate it. What keeps the whole pack from running is every run's failure."""
+    """Build the pack, train it, evaluate it. An error that stops the whole pack is every run's failure."""
     from scoft_hpc.training.loop import train
     from scoft_hpc.training.pack_builder import build, initial_microbatch
 
     attempts = {run: run_status.start_attempt(run) for run in leases}
     try:
-        base, members, faults = build(list(leases), stop)
+        base, pack, faults = build(list(leases), stop)
         for run, fault in faults.items():
             _fail(run, leases[run], fault)
-        for member in members:
-            config = member.config
-            provenance.write(member.run, str(base.device), config.data.digest, config.model.digest)
-        first = members[0].config
-        trainings = [m.training for m in members if m.training]
-        train(
-            base, trainings, stop, first.save_seconds, initial_microbatch(first, len(trainings), base.device)
-        )
-        for member in members:
-            if member.training and member.training.error:
-                _fail(member.run, leases[member.run], member.training.error)
-        _evaluate(base, [m for m in members if not m.run.failure.exists()], leases, attempts, stop)
+        for pack_run in pack:
+            config = pack_run.config
+            provenance.write(pack_run.run, str(base.device), config.data.digest, config.model.digest)
+        first = pack[0].config
+        lane_runs = [pack_run.lane_run for pack_run in pack if pack_run.lane_run]
+        microbatch = initial_microbatch(first, len(lane_runs), base.device)
+        train(base, lane_runs, stop, first.save_seconds, microbatch)
+        for lane_run in lane_runs:
+            if lane_run.error:
+                _fail(lane_run.run, leases[lane_run.run], lane_run.error)
+        _evaluate(base, [p for p in pack if not p.run.failure.exists()], leases, attempts, stop)
     except Interrupted:
         raise
     except Exception as error:
@@ -111,38 +110,38 @@ def _run_pack(leases: dict[RunDir, Lease], stop: StopFlag) -> None:
 
 def _evaluate(
     base: DiffusionModel,
-    members: Sequence[PackRun],
+    pack: Sequence[PackRun],
     leases: dict[RunDir, Lease],
     attempts: dict[RunDir, int],
     stop: StopFlag,
 ) -> None:
     """Export each lane's adapter, draw its samples, score them and publish the result; a run that fails stops alone."""
-    from scoft_hpc.evaluation.generate import Subject, generate
+    from scoft_hpc.evaluation.generate import EvaluatedRun, generate
     from scoft_hpc.evaluation.scores import score
     from scoft_hpc.evaluation.scoring_inputs import ScoringModels
 
-    if not members:
+    if not pack:
         return
-    judges = ScoringModels(members[0].config.scoring, base.device)
-    subjects = {m.run: Subject(m.run, m.config, m.manifest, m.index) for m in members}
+    models = ScoringModels(pack[0].config.scoring, base.device)
+    evaluated = {p.run: EvaluatedRun(p.run, p.config, p.manifest, p.index) for p in pack}
     started = time.monotonic()
     try:
-        generate(base, list(subjects.values()), stop)
+        generate(base, list(evaluated.values()), stop)
     except Interrupted:
         raise
-    except Exception:  # one of them is to blame: below each is drawn alone
+    except Exception:  # of one of the runs; below, each run is drawn alone
         log.exception("the runs' samples could not be drawn together; trying one by one")
-    drawn = (time.monotonic() - started) / max(1, len(members))
-    for member in members:
+    generate_seconds = (time.monotonic() - started) / len(pack)
+    for pack_run in pack:
         stop.raise_if_set()
-        run, started = member.run, time.monotonic()
+        run, started = pack_run.run, time.monotonic()
         try:
-            generate(base, [subjects[run]], stop)
-            score(subjects[run], judges)
-            _export(base, member)
+            generate(base, [evaluated[run]], stop)
+            score(evaluated[run], models)
+            _export(base, pack_run)
             seconds = {
-                "train": member.training.lane.seconds if member.training else 0.0,
-                "generate": drawn,
+                "train": pack_run.lane_run.lane.seconds if pack_run.lane_run else 0.0,
+                "generate": generate_seconds,
                 "score": time.monotonic() - started,
             }
             run_status.write_result(run, leases[run], attempts[run], seconds)
@@ -152,26 +151,26 @@ def _evaluate(
             _fail(run, leases[run], error)
 
 
-def _export(base: DiffusionModel, member: PackRun) -> None:
-    """What a trained run gives away: its adapter, in kohya's form too where that is asked for, and a model card."""
+def _export(base: DiffusionModel, pack_run: PackRun) -> None:
+    """Write a trained run's adapter, also in kohya's format if `lora.kohya` is set, and its model card."""
     from scoft_hpc.inputs.prompts import asked, sample_name, told
     from scoft_hpc.models import model_card
 
-    if member.training is None or base.lora is None:
+    if pack_run.lane_run is None or base.lora is None:
         return
-    run, config = member.run, member.config
-    base.lora.export(member.index, run.lora)
+    run, config = pack_run.run, pack_run.config
+    base.lora.export(pack_run.index, run.lora)
     if config.lora.kohya:
-        base.lora.export_kohya(member.index, run.lora_kohya, run.run_id)
-    heard = told(config, asked(config, member.manifest))
+        base.lora.export_kohya(pack_run.index, run.lora_kohya, run.run_id)
+    heard = told(config, asked(config, pack_run.manifest))
     shown = [(text, f"samples/{sample_name(p, 0)}") for p, text in enumerate(heard)]
-    model_card.write_card(run.card, config, pairs=len(member.manifest.pairs), samples=shown)
+    model_card.write_card(run.card, config, pairs=len(pack_run.manifest.pairs), samples=shown)
 
 
 def _fail(run: RunDir, lease: Lease, error: Exception) -> None:
-    """Keep the reason; a person's mistake or a full disk is told in a line, anything else with its trace in the log.
+    """Record the reason of a failure and log it: expected errors in one line, others with their traceback.
 
-    A run that another process has taken over is left to it.
+    Nothing is recorded for a run that another process has taken over.
     """
     if isinstance(error, (ScoftError, OSError)):
         log.error("%s failed: %s", run.run_id, error)
@@ -182,11 +181,11 @@ def _fail(run: RunDir, lease: Lease, error: Exception) -> None:
     try:
         run_status.write_failure(run, _cause(error), str(error) or type(error).__name__, run_status.step(run))
     except OSError as full:
-        log.error("%s: nor can the reason be kept: %s", run.run_id, full)
+        log.error("%s: the reason cannot be recorded either: %s", run.run_id, full)
 
 
 def _cause(error: Exception) -> str:
-    """One word for the kind of failure: those that `launch.tracking.retry_policy` has a policy for."""
+    """The kind of failure, one of those that `launch.tracking.retry_policy` has a policy for."""
     from scoft_hpc.models.device import out_of_memory
 
     if isinstance(error, FloatingPointError):
@@ -202,8 +201,8 @@ def _cause(error: Exception) -> str:
     return "error"
 
 
-def _acquire(runs: Sequence[RunDir], held: contextlib.ExitStack) -> Iterator[tuple[RunDir, Lease]]:
-    """The unfinished runs that are now ours; one that another process owns is left to it."""
+def _acquire(runs: Sequence[RunDir], stack: contextlib.ExitStack) -> Iterator[tuple[RunDir, Lease]]:
+    """The unfinished runs whose lease this process now has; runs of other processes are left out."""
     for run in runs:
         if run.result.exists():
             continue
@@ -212,13 +211,13 @@ def _acquire(runs: Sequence[RunDir], held: contextlib.ExitStack) -> Iterator[tup
         except RunError as error:
             log.warning("%s", error)
             continue
-        held.callback(lease.release)
-        if not run.result.exists():  # it may have been finished between our look and our lease
+        stack.callback(lease.release)
+        if not run.result.exists():  # another process may have finished it since the check above
             yield run, lease
 
 
 def _renew(leases: Sequence[Lease], stop: StopFlag) -> None:
-    """Renew the leases. Who has lost one was given up on, and stops: another works on these runs now."""
+    """Renew the leases. If one is lost, another process works on these runs now, and this one stops."""
     for lease in leases:
         if not lease.renew():
             log.warning("%s was taken over by another process", lease.path.parent.name)
@@ -235,8 +234,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--prepare", action="store_true", help="only make what the cultures need before training"
     )
-    asked = parser.parse_args(argv)
-    return run_command(lambda: prepare(asked.runs) if asked.prepare else execute(asked.runs))
+    args = parser.parse_args(argv)
+    return run_command(lambda: prepare(args.runs) if args.prepare else execute(args.runs))
 
 
 if __name__ == "__main__":

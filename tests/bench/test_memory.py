@@ -129,7 +129,7 @@ def test_a_culture_is_as_large_as_its_tensors() -> None:
         null=Conditioning({"states": torch.zeros(1, *states)}),
         positive=torch.zeros(pairs, 3, 256, 256, dtype=torch.uint8),
         negative=torch.zeros(pairs, 2, 3, 256, 256, dtype=torch.uint8),
-        present=torch.ones(pairs, 2, dtype=torch.bool),
+        negative_mask=torch.ones(pairs, 2, dtype=torch.bool),
     )
     held = sum(value.nbytes for value in vars(culture).values() if isinstance(value, torch.Tensor))
     held += sum(one.tensors["states"].nbytes for one in (culture.text, culture.generic, culture.null))

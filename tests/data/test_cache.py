@@ -68,7 +68,7 @@ def test_negatives_are_what_the_base_draws(toy: tuple[RunConfig, Manifest], base
     )
     culture = culture_cache.load(culture_cache.prepare(config, found, base, StopFlag()), base.device)
     assert culture.negative.shape == (8, 2, 3, 64, 64)
-    assert culture.present.all()
+    assert culture.negative_mask.all()
     assert not torch.equal(culture.negative[:, 0], culture.negative[:, 1])
     styles = load_scorer()(images.from_pixels(culture.negative.flatten(0, 1))).style.argmax(1)
     assert (styles == 0).float().mean() >= 0.6
@@ -112,7 +112,7 @@ def test_given_negatives_are_taken_as_they_are(
         culture_cache.prepare(given, replace(found, pairs=pairs, digest="given"), base, StopFlag()),
         base.device,
     )
-    assert culture.present.sum(1).tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert culture.negative_mask.sum(1).tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
     assert torch.equal(culture.negative[2, 1], culture.positive[1])
 
 
@@ -145,7 +145,9 @@ def test_lanes_with_different_numbers_of_negatives_share_a_batch(
     config = replace(config, objective=replace(config.objective, every=1))
     culture = culture_cache.load(culture_cache.prepare(config, found, base, StopFlag()), base.device)
     more = replace(
-        culture, negative=culture.negative.repeat(1, 3, 1, 1, 1), present=culture.present.repeat(1, 3)
+        culture,
+        negative=culture.negative.repeat(1, 3, 1, 1, 1),
+        negative_mask=culture.negative_mask.repeat(1, 3),
     )
     wanted = TargetNames("pixels", negatives=True)
     batch = concatenate(
@@ -154,7 +156,7 @@ def test_lanes_with_different_numbers_of_negatives_share_a_batch(
             sample_batch(config, more, base.process, 1, 0, wanted),
         ]
     )
-    assert [look.present.sum(1).tolist() for look in batch.targets.values()] == [[1] * 4, [3] * 4]
+    assert [look.negative_mask.sum(1).tolist() for look in batch.targets.values()] == [[1] * 4, [3] * 4]
     assert batch.active.tolist() == list(range(8))
     assert batch.lane.tolist() == [0] * 4 + [1] * 4
 
@@ -233,10 +235,10 @@ def test_features_are_taken_once_and_found_again(
     folder = culture_cache.prepare(config, found, base, StopFlag())
     distance = ToyDistance()
     culture = culture_cache.load(folder, base.device)
-    culture_cache.keep_targets(folder, culture, "toy", distance, StopFlag())
+    culture_cache.cache_targets(folder, culture, "toy", distance, StopFlag())
     made = (folder / "toy.safetensors").stat().st_mtime_ns
     again = culture_cache.load(folder, base.device)
-    culture_cache.keep_targets(folder, again, "toy", distance, StopFlag())
+    culture_cache.cache_targets(folder, again, "toy", distance, StopFlag())
     assert (folder / "toy.safetensors").stat().st_mtime_ns == made
     pair, flip = torch.tensor([3, 0, 3]), torch.tensor([1, 0, 0])
     for one in (culture, again):

@@ -79,7 +79,7 @@ MODULE = """
 
 
     def compute_brightness(inputs: ScoringInputs) -> MetricValue:
-        each = (inputs.own.images.double().mean((1, 2, 3)) + 1) / 2
+        each = (inputs.culture_samples.images.double().mean((1, 2, 3)) + 1) / 2
         return mean_of(each, n=len(each))
 """
 SETTINGS = (

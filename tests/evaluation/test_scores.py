@@ -16,7 +16,7 @@ from scoft_hpc.config import compose
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.data import images
-from scoft_hpc.evaluation.generate import Sample, Subject, neutral_samples, samples
+from scoft_hpc.evaluation.generate import EvaluatedRun, Sample, neutral_samples, samples
 from scoft_hpc.evaluation.scores import score
 from scoft_hpc.evaluation.scoring_inputs import ScoringModels
 from scoft_hpc.inputs import data_root, dataset
@@ -37,12 +37,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def subject(world: Path, tmp_path: Path) -> Subject:
+def subject(world: Path, tmp_path: Path) -> EvaluatedRun:
     config: RunConfig = compose.compose(
         "train", [f"output={world}", "culture=mexico", "evaluation.samples=2", "evaluation.neutral=8"]
     )
     found = dataset.read(data_root.locate(config.data, world), "mexico", None)
-    return Subject(RunDir(tmp_path / "run"), replace(config, output=str(tmp_path)), found, 0)
+    return EvaluatedRun(RunDir(tmp_path / "run"), replace(config, output=str(tmp_path)), found, 0)
 
 
 def show(ones: Sequence[Sample], pictures: Sequence[Path], base: bool = False) -> None:
@@ -51,14 +51,14 @@ def show(ones: Sequence[Sample], pictures: Sequence[Path], base: bool = False) -
         images.write_png(one.base if base else one.file, images.read_images([picture], 64)[0])
 
 
-def scored(subject: Subject, pictures: Sequence[Path]) -> dict[str, Any]:
+def scored(subject: EvaluatedRun, pictures: Sequence[Path]) -> dict[str, Any]:
     """Score these pictures, given in prompt order, as the run's samples."""
     show(samples(subject), pictures)
     score(subject, ScoringModels(subject.config.scoring, CPU))
     return json.loads(subject.run.scores.read_text())
 
 
-def by_prompt(subject: Subject, pairs: tuple[dataset.Pair, ...]) -> list[Path]:
+def by_prompt(subject: EvaluatedRun, pairs: tuple[dataset.Pair, ...]) -> list[Path]:
     """Two pictures a prompt that show what it names."""
     chosen = []
     for prompt in asked(subject.config, subject.manifest):
@@ -68,7 +68,7 @@ def by_prompt(subject: Subject, pairs: tuple[dataset.Pair, ...]) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_training_pictures_are_in_style_and_memorized(subject: Subject) -> None:
+def test_training_pictures_are_in_style_and_memorized(subject: EvaluatedRun) -> None:
     metrics = scored(subject, by_prompt(subject, subject.manifest.pairs))["metrics"]
     assert metrics["in_style"]["value"] >= 0.9
     assert metrics["default_style"]["value"] == 0
@@ -77,7 +77,7 @@ def test_training_pictures_are_in_style_and_memorized(subject: Subject) -> None:
     assert metrics["copies"]["value"] == 1.0
 
 
-def test_held_out_pictures_are_in_style_and_not_memorized(subject: Subject) -> None:
+def test_held_out_pictures_are_in_style_and_not_memorized(subject: EvaluatedRun) -> None:
     metrics = scored(subject, by_prompt(subject, subject.manifest.held_out))["metrics"]
     assert metrics["in_style"]["value"] >= 0.9
     assert metrics["memorization"]["value"] == 0
@@ -85,7 +85,7 @@ def test_held_out_pictures_are_in_style_and_not_memorized(subject: Subject) -> N
 
 
 @pytest.mark.slow
-def test_pictures_of_the_culture_are_nearer_to_it_than_those_of_another(subject: Subject) -> None:
+def test_pictures_of_the_culture_are_nearer_to_it_than_those_of_another(subject: EvaluatedRun) -> None:
     config = subject.config
     own = scored(subject, by_prompt(subject, subject.manifest.pairs))["metrics"]
     other = dataset.read(data_root.locate(config.data, Path(config.output)), "korea", None)
@@ -96,7 +96,7 @@ def test_pictures_of_the_culture_are_nearer_to_it_than_those_of_another(subject:
     assert foreign["in_style"]["value"] == 0
 
 
-def test_one_picture_over_and_over_has_no_diversity(subject: Subject) -> None:
+def test_one_picture_over_and_over_has_no_diversity(subject: EvaluatedRun) -> None:
     result = scored(subject, [subject.manifest.pairs[0].image] * 16)
     assert result["metrics"]["diversity"] == {"value": pytest.approx(0, abs=1e-5), "n": 16}
     assert result["metrics"]["vendi"]["value"] == pytest.approx(1, abs=1e-3)
@@ -104,7 +104,7 @@ def test_one_picture_over_and_over_has_no_diversity(subject: Subject) -> None:
 
 
 @pytest.mark.slow
-def test_the_bases_own_images_are_no_distance_from_it_and_forget_nothing(subject: Subject) -> None:
+def test_the_bases_own_images_are_no_distance_from_it_and_forget_nothing(subject: EvaluatedRun) -> None:
     pictures = by_prompt(subject, subject.manifest.pairs)
     show(samples(subject), pictures, base=True)
     show(neutral_samples(subject), pictures)
@@ -118,7 +118,7 @@ def test_the_bases_own_images_are_no_distance_from_it_and_forget_nothing(subject
     assert moved["neutral_clip_score"]["n"] == 16
 
 
-def test_rows_hold_what_a_runs_value_is_the_mean_of(subject: Subject) -> None:
+def test_rows_hold_what_a_runs_value_is_the_mean_of(subject: EvaluatedRun) -> None:
     pictures = by_prompt(subject, subject.manifest.held_out)
     show(neutral_samples(subject), pictures)
     result = scored(subject, pictures)
@@ -128,7 +128,7 @@ def test_rows_hold_what_a_runs_value_is_the_mean_of(subject: Subject) -> None:
     assert result["neutral"][3] == {
         "file": "neutral/p01-s01.png",
         "prompt": f"a {scenes.SUBJECTS[1]}",
-        "told": f"a {scenes.SUBJECTS[1]}",
+        "model_prompt": f"a {scenes.SUBJECTS[1]}",
         "neutral_clip_score": pytest.approx(result["neutral"][3]["neutral_clip_score"]),
     }
     for name, metric in result["metrics"].items():
@@ -140,9 +140,9 @@ def test_rows_hold_what_a_runs_value_is_the_mean_of(subject: Subject) -> None:
             assert metric["value"] == pytest.approx(sum(values) / len(values))
 
 
-def test_photographs_have_no_known_truth(subject: Subject) -> None:
+def test_photographs_have_no_known_truth(subject: EvaluatedRun) -> None:
     folder = replace(subject.config, data=replace(subject.config.data, name="folder"))
-    photographs = Subject(subject.run, folder, replace(subject.manifest, held_out=()), 0)
+    photographs = EvaluatedRun(subject.run, folder, replace(subject.manifest, held_out=()), 0)
     texts = asked(folder, photographs.manifest)
     assert texts == list(dict.fromkeys(pair.text for pair in subject.manifest.pairs))[:8]
     result = scored(photographs, [pair.image for pair in subject.manifest.pairs[:16]])
@@ -153,19 +153,19 @@ def test_photographs_have_no_known_truth(subject: Subject) -> None:
     )
 
 
-def test_only_what_was_asked_for_is_computed_and_no_other_network_is_named(subject: Subject) -> None:
+def test_only_what_was_asked_for_is_computed_and_no_other_network_is_named(subject: EvaluatedRun) -> None:
     few = replace(
         subject.config, scoring=replace(subject.config.scoring, metrics=("fid", "in_style"), clip="/nowhere")
     )
     result = scored(
-        Subject(subject.run, few, subject.manifest, 0), by_prompt(subject, subject.manifest.pairs)
+        EvaluatedRun(subject.run, few, subject.manifest, 0), by_prompt(subject, subject.manifest.pairs)
     )
     assert list(result["metrics"]) == ["in_style", "fid"] and list(result["networks"]) == ["features"]
     assert "2048" in result["metrics"]["fid"]["warning"]
 
 
 @pytest.mark.slow
-def test_a_judge_that_the_run_was_trained_towards_is_doubted(subject: Subject, tmp_path: Path) -> None:
+def test_a_judge_that_the_run_was_trained_towards_is_doubted(subject: EvaluatedRun, tmp_path: Path) -> None:
     torch.manual_seed(0)
     tiny = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "mlp_ratio": 2}
     Dinov2Model(Dinov2Config(**tiny, image_size=28, patch_size=14)).save_pretrained(tmp_path / "dino")
@@ -179,12 +179,9 @@ def test_a_judge_that_the_run_was_trained_towards_is_doubted(subject: Subject, t
         ),
     )
     pictures = by_prompt(subject, subject.manifest.pairs)
-    metrics = scored(Subject(subject.run, config, subject.manifest, 0), pictures)["metrics"]
-    assert (
-        "trained towards" in metrics["diversity"]["warning"]
-        and "trained towards" in metrics["kid"]["warning"]
-    )
+    metrics = scored(EvaluatedRun(subject.run, config, subject.manifest, 0), pictures)["metrics"]
+    assert "trained with" in metrics["diversity"]["warning"] and "trained with" in metrics["kid"]["warning"]
     assert "warning" not in metrics["clip_score"] and "warning" not in metrics["in_style"]
     untrained = replace(config, variant=type(config.variant).ldm)
-    metrics = scored(Subject(subject.run, untrained, subject.manifest, 0), pictures)["metrics"]
+    metrics = scored(EvaluatedRun(subject.run, untrained, subject.manifest, 0), pictures)["metrics"]
     assert "warning" not in metrics["diversity"]

@@ -316,7 +316,7 @@ def test_baselines_share_the_pack_of_what_is_trained(tmp_path: Path) -> None:
     assert execute([run.path for run in runs]) == 0
     scores = [json.loads(run.scores.read_text()) for run in runs]
     assert len({tuple(row["prompt"] for row in one["samples"]) for one in scores}) == 1
-    assert [one["samples"][0]["told"] for one in scores] == [
+    assert [one["samples"][0]["model_prompt"] for one in scores] == [
         "a house in korea",
         "a striped house",
         *["a house in korea"] * 2,

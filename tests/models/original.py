@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scoft_hpc.config.schema import Architecture
-from scoft_hpc.models.components import Components
+from scoft_hpc.models.components import ModelComponents
 
 RESNET = {
     "norm1": "in_layers.0",
@@ -53,7 +53,7 @@ OPEN_CLIP = {
 }
 
 
-def checkpoint(parts: Components, architecture: Architecture) -> dict[str, Tensor]:
+def checkpoint(parts: ModelComponents, architecture: Architecture) -> dict[str, Tensor]:
     """All tensors, with some that such files also hold and that no network has."""
     text = parts.text_encoder.state_dict()
     clip = _clip(text) if architecture is Architecture.sd1 else _open_clip(text)

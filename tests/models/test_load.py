@@ -18,7 +18,7 @@ from scoft_hpc.config.schema import Architecture, Lora, Model, Precision
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints.base_model import resolve
 from scoft_hpc.models import random_weights
-from scoft_hpc.models.components import Components
+from scoft_hpc.models.components import ModelComponents
 from scoft_hpc.models.families.stable_diffusion import StableDiffusion, load
 from scoft_hpc.models.sampler import sample
 
@@ -76,7 +76,7 @@ def test_a_folder_in_the_layout_of_the_hub(made: StableDiffusion, saved: Path) -
 
 @pytest.mark.slow
 def test_a_folder_in_pickle_form_and_in_shards(
-    made: StableDiffusion, saved: Path, small: Components, tmp_path: Path
+    made: StableDiffusion, saved: Path, small: ModelComponents, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(saved, tmp_path / "sd"))
     for part, name in (("unet", "diffusion_pytorch_model"), ("text_encoder", "pytorch_model")):
@@ -139,7 +139,7 @@ def test_a_single_file(architecture: Architecture, saved: Path, tmp_path: Path) 
 
 
 def test_a_single_file_in_pickle_form(
-    made: StableDiffusion, small: Components, saved: Path, tmp_path: Path
+    made: StableDiffusion, small: ModelComponents, saved: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "model.ckpt"
     torch.save({"state_dict": checkpoint(small, Architecture.sd1)}, file)

@@ -159,7 +159,7 @@ def culture(seed: int = 0) -> CachedCulture:
         null=Conditioning({"states": torch.randn(1, *states[1:], generator=g)}),
         positive=torch.randint(256, (PAIRS, *world.IMAGE), dtype=torch.uint8, generator=g),
         negative=torch.randint(256, (PAIRS, 3, *world.IMAGE), dtype=torch.uint8, generator=g),
-        present=present,
+        negative_mask=present,
     )
 
 
@@ -256,7 +256,7 @@ def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -
     if case.variant is Variant.mpc:
         negative = stack([torch.cat(m.x_neg) for m in seen], (case.negatives, *world.IMAGE))
         present = torch.ones(len(seen), case.negatives, dtype=torch.bool)
-        look = replace(look, negative=negative, present=present)
+        look = replace(look, negative=negative, negative_mask=present)
     return TrainingBatch(
         lane=torch.full((len(micros),), lane),
         t=torch.tensor([m.t for m in micros]),
@@ -296,7 +296,10 @@ def by_the_pack(
     base, lanes = pack_of(cases, prediction_type)
     micros = [case.micros() for case in cases]
     updates: list[list[Update]] = [[] for _ in cases]
-    terms, share = [lane.terms for lane in lanes], {lane.terms.index: lane.row_weight for lane in lanes}
+    terms, share = (
+        [lane.objective for lane in lanes],
+        {lane.objective.index: lane.row_weight for lane in lanes},
+    )
     for first in range(0, n_updates * BATCH, BATCH):
         base.lora.zero_grad()
         batch = concatenate(

@@ -148,14 +148,14 @@ def drawn(lane: Lane, process: NoiseProcess) -> list[world.Micro]:
     text, generic, null = (c.tensors["states"] for c in (data.text, data.generic, data.null))
     nothing = torch.full((1, *world.IMAGE), math.nan)
     for _ in range(UPDATES):
-        batch = lane.draw(process)
+        batch = lane.next_batch(process)
         lane.step += 1
         place = {row: j for j, row in enumerate(batch.active.tolist())}
         for row in range(BATCH):
             pair = next(p for p in range(PAIRS) if torch.equal(text[p], batch.text.tensors["states"][row]))
             flip = next(f for f in range(2) if torch.equal(data.moments[pair, f, 0], batch.z_0[row]))
             j, t = place.get(row), int(batch.t[row])
-            pictures = [data.positive[pair], *data.negative[pair][data.present[pair]]]
+            pictures = [data.positive[pair], *data.negative[pair][data.negative_mask[pair]]]
             x_pos, *x_neg = [(x.flip(-1) if flip else x)[None] / 127.5 - 1 for x in pictures]
             calls = len(authors.rollout_timesteps(t))
             micros.append(
@@ -197,8 +197,8 @@ def test_what_a_lane_draws_for_itself_trains_it_as_the_authors_loop(tmp_path: Pa
     base, lanes = pack_of(cases, EPSILON, CACHED if cached else S)
     for lane in lanes if cached else ():
         for _ in range(2):  # made, and then found
-            lane.culture.kept.clear()
-            culture_cache.keep_targets(tmp_path, lane.culture, CACHED.name, CACHED.distance, StopFlag())
+            lane.culture.distance_targets.clear()
+            culture_cache.cache_targets(tmp_path, lane.culture, CACHED.name, CACHED.distance, StopFlag())
     theirs = [
         by_the_authors(case, EPSILON, drawn(lane, base.process))
         for case, lane in zip(cases, lanes, strict=True)

@@ -15,7 +15,7 @@ from perceptual.plain import CLIP, IMAGENET, coloured, images, in_unit_range, re
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import Scoring
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.evaluation.embedders import DinoEmbedding, load_clip, load_embedding
+from scoft_hpc.evaluation.embedders import DinoEmbedder, load_clip, load_embedder
 from scoft_hpc.evaluation.scoring_inputs import ScoringModels
 from scoft_hpc.inputs.checkpoints import embedders
 from scoft_hpc.models.toy_networks import BASE
@@ -45,7 +45,7 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @torch.no_grad()
 def test_dino_is_the_class_token_after_the_last_layer_norm(folders: dict[str, Path]) -> None:
     network, x = Dinov2Model.from_pretrained(folders["dino"]).eval(), images(3)
-    found = DinoEmbedding(folders["dino"])(x)
+    found = DinoEmbedder(folders["dino"])(x)
     for n in range(3):
         pixels = resized(in_unit_range(x[n]).clip(0, 1)).clip(0, 1)
         expected = network(coloured(pixels, IMAGENET)).last_hidden_state[0, 0]
@@ -85,7 +85,7 @@ def test_a_batch_is_judged_as_its_images_are_one_by_one(clip_folder: Path, folde
 @torch.no_grad()
 def test_the_toy_judges_ship_and_tell_pictures_apart() -> None:
     scoring, x = Scoring(features="toy", clip="toy"), images(2, size=64)
-    features = load_embedding(scoring, CPU)(x)
+    features = load_embedder(scoring, CPU)(x)
     assert features.shape[0] == 2 and not torch.allclose(features[0], features[1])
     assert embedders.resolve(scoring) == scoring, "nothing to look for"
     named = embedders.judges(scoring)

@@ -116,7 +116,7 @@ def test_a_full_disk_leaves_the_last_save_one_clear_message_and_a_run_that_goes_
     assert f"{run.checkpoints}/step-" in failure["message"]
     assert "No space left on device; it needs " in failure["message"]
     assert "MB are free on its disk" in failure["message"]
-    assert checkpoint.sound(run.checkpoints)
+    assert checkpoint.read_valid(run.checkpoints)
     assert "Traceback" not in study.logs()
     assert "1 run failed (1 disk)" in study.sweep().text
     assert not study.living(), "nothing is tried again while the disk is full"

@@ -142,7 +142,7 @@ def folder(tmp_path: Path) -> Path:
 
 def assert_sound(folder: Path) -> set[int]:
     """Every checkpoint that has its name verifies and holds what was saved; the steps."""
-    sound = checkpoint.sound(folder)
+    sound = checkpoint.read_valid(folder)
     assert len(sound) == len(checkpoint.existing(folder))
     for step, state in sound.items():
         assert all(torch.equal(state.tensors[name], value) for name, value in tensors(step).items())
@@ -152,7 +152,7 @@ def assert_sound(folder: Path) -> set[int]:
 def assert_next_save_works(folder: Path, step: int) -> None:
     checkpoint.write(folder, step, tensors(step), {"lane": "korea"})
     assert max(assert_sound(folder)) == step
-    assert len(list(folder.iterdir())) == checkpoint.KEPT, "something is left of the broken save"
+    assert len(list(folder.iterdir())) == checkpoint.MAX_CHECKPOINTS, "something is left of the broken save"
 
 
 def again(folder: Path) -> None:

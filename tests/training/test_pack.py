@@ -206,7 +206,7 @@ def test_a_lane_that_fails_stops_alone(tmp_path: Path, error: Exception | None) 
     undisturbed = run(tmp_path / "undisturbed", MIXED)
     base = tiny.base()
     pack = tiny.pack(tmp_path / "disturbed", base, MIXED)
-    object.__setattr__(pack[3].lane.terms, "s", NamedDistance("poisoned", Poisoned(error)))
+    object.__setattr__(pack[3].lane.objective, "s", NamedDistance("poisoned", Poisoned(error)))
     train(base, pack, StopFlag(), 1e9)
     assert str(pack[3].error) == (
         str(error) if error else f"the gradient is not finite in update {pack[3].lane.step + 1}"

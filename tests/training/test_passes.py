@@ -32,7 +32,7 @@ LANES = [
 @pytest.mark.parametrize("rows", [1, 3, 4, 7])
 def test_passes_hold_each_row_once_and_active_ones_first(rows: int) -> None:
     lanes = tiny.lanes(base := tiny.base(), LANES)
-    whole = concatenate([lane.draw(base.process) for lane in lanes])
+    whole = concatenate([lane.next_batch(base.process) for lane in lanes])
     parts = list(whole.microbatches(rows))
     assert max(map(len, parts)) == rows
     rolling = [len(part.active) for part in parts]

@@ -37,7 +37,7 @@ def on_meta(config: RunConfig, index: int, lora: LoraStack) -> Lane:
     s = tiny.PIXELS if config.variant in (Variant.mp, Variant.mpc) else None
     terms = LaneObjective(index, config.variant, config.objective, s, s)
     lane = object.__new__(Lane)
-    lane.config, lane.terms, lane.culture, lane.step, lane.scale = (
+    lane.config, lane.objective, lane.culture, lane.step, lane.scale = (
         config,
         terms,
         replace(culture, **moved),
@@ -54,11 +54,12 @@ def test_a_training_step_keeps_apart_host_and_device(rows: int | None) -> None:
     base = replace(base, vae=base.vae.to(META), unet=base.unet.to(META), device=META)
     base.adapt(len(LANES), Lora(4, None, ("to_q", "to_k", "to_v", "to_out.0")))
     lanes = [on_meta(config, i, base.lora) for i, config in enumerate(LANES)]
-    batch = concatenate([lane.draw(base.process) for lane in lanes])
+    batch = concatenate([lane.next_batch(base.process) for lane in lanes])
     assert (batch.t.device.type, batch.z_0.device.type) == ("cpu", "meta")
     share = dict.fromkeys(range(len(lanes)), 0.25)
     parts = [
-        backward(base, [lane.terms for lane in lanes], part, share, 1) for part in batch.microbatches(rows)
+        backward(base, [lane.objective for lane in lanes], part, share, 1)
+        for part in batch.microbatches(rows)
     ]
     for term in Term:
         values = torch.cat([part[term] for part in parts])

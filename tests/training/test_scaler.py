@@ -69,8 +69,8 @@ def test_a_gradient_that_no_scale_keeps_finite_is_an_error() -> None:
 def test_the_scale_outlives_an_interruption(tmp_path: Path) -> None:
     base = tiny.base()
     (lane,) = tiny.lanes(base, [config(Precision.fp16)])
-    lane.scale.scale, lane.scale.good, lane.skipped = 4.0, 17, 3
+    lane.scale.scale, lane.scale.updates_since_change, lane.skipped = 4.0, 17, 3
     lane.save(tmp_path)
     (other,) = tiny.lanes(tiny.base(), [config(Precision.fp16)])
     other.restore(checkpoint.read(checkpoint.existing(tmp_path)[0]))
-    assert (other.scale.scale, other.scale.good, other.skipped) == (4.0, 17, 3)
+    assert (other.scale.scale, other.scale.updates_since_change, other.skipped) == (4.0, 17, 3)

@@ -18,7 +18,7 @@ from scoft_hpc.errors import DataError
 from scoft_hpc.inputs import dataset
 from scoft_hpc.inputs.metadata_rows import METADATA, WRITER, Row, read_lines
 from scoft_hpc.models import captioner
-from scoft_hpc.models.captioner import Found
+from scoft_hpc.models.captioner import CaptionerFiles
 from scoft_hpc.models.device import device_of
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import StopFlag
@@ -32,7 +32,7 @@ Caption = Callable[[Sequence[Image.Image]], list[str]]
 
 
 def write_missing(
-    found: Found, device: str, root: Path, surveys: Mapping[str, Sequence[Row]], stop: StopFlag
+    found: CaptionerFiles, device: str, root: Path, surveys: Mapping[str, Sequence[Row]], stop: StopFlag
 ) -> dict[str, list[Row]]:
     """Caption the rows that lack a generic caption; return the rows, read again, of the cultures that had such.
 

@@ -38,7 +38,7 @@ from scoft_hpc.study.interrupt import StopFlag
 
 log = logging.getLogger(__name__)
 TENSORS = "tensors.safetensors"
-IMAGES, TEXTS = ("moments", "positive", "negative", "present"), ("text", "generic", "null")
+IMAGES, TEXTS = ("moments", "positive", "negative", "negative_mask"), ("text", "generic", "null")
 """What that file holds: of the images a tensor each, of the texts what the model makes of them."""
 BATCH = 8
 """Pictures that go through a network at a time."""
@@ -59,7 +59,7 @@ class CachedCulture:
     Attributes:
         moments: VAE mean and standard deviation of the scaled latents, unflipped and flipped [P, 2, 2, C, h, w].
         text, generic: conditioning of each caption and generic caption [P]; null: of the empty text [1].
-        positive: pictures, uint8 [P, 3, H, W]; negative: uint8 [P, K, 3, H, W]; present: which there are [P, K].
+        positive: pictures, uint8 [P, 3, H, W]; negative: uint8 [P, K, 3, H, W]; negative_mask: which there are [P, K].
         kept: targets of compact distances, by name.
     """
 
@@ -69,8 +69,8 @@ class CachedCulture:
     null: Conditioning
     positive: Tensor
     negative: Tensor
-    present: Tensor
-    kept: dict[str, Targets] = field(default_factory=dict)
+    negative_mask: Tensor
+    distance_targets: dict[str, Targets] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.positive)
@@ -80,8 +80,8 @@ class CachedCulture:
 
         An image and its negatives are flipped together. Where nothing is kept under `name`, the images themselves.
         """
-        if name in self.kept:
-            kept = self.kept[name]
+        if name in self.distance_targets:
+            kept = self.distance_targets[name]
             return kept.positive[pair, flip], kept.negative[pair, flip] if negatives else None
         positive = _flipped(images.from_pixels(self.positive[pair]), flip)
         return positive, _flipped(images.from_pixels(self.negative[pair]), flip) if negatives else None
@@ -127,8 +127,10 @@ def load(folder: Path, device: torch.device) -> CachedCulture:
     return CachedCulture(**(parts | {name: tensors[name] for name in IMAGES}))
 
 
-def keep_targets(folder: Path, culture: CachedCulture, name: str, distance: Distance, stop: StopFlag) -> None:
-    """Fill `culture.kept[name]` from the cache, or from the distance, and then cache it.
+def cache_targets(
+    folder: Path, culture: CachedCulture, name: str, distance: Distance, stop: StopFlag
+) -> None:
+    """Fill `culture.distance_targets[name]` from the cache, or from the distance, and then cache it.
 
     Raises:
         Interrupted: if `stop` was requested on the way; DataError: if it cannot be written.
@@ -144,7 +146,7 @@ def keep_targets(folder: Path, culture: CachedCulture, name: str, distance: Dist
             _save(path, {"positive": positive, "negative": negative.contiguous()}, owner)
         except OSError as error:
             raise DataError(_no_room(path, error)) from None
-    culture.kept[name] = Targets(**_load(path, owner, device))
+    culture.distance_targets[name] = Targets(**_load(path, owner, device))
 
 
 def _both_flips(
@@ -202,10 +204,10 @@ def _tensors(
             _link(folder / "negatives", i, paths)
     k = max(1, *map(len, files))
     negative = torch.zeros(len(pairs), k, 3, size, size, dtype=torch.uint8)
-    present = torch.zeros(len(pairs), k, dtype=torch.bool)
+    negative_mask = torch.zeros(len(pairs), k, dtype=torch.bool)
     for i, paths in enumerate(files):
         for j, path in enumerate(paths):
-            negative[i, j], present[i, j] = images.read_pixels(path, size), True
+            negative[i, j], negative_mask[i, j] = images.read_pixels(path, size), True
     return {
         "moments": _both_flips(base.encode_images, pixels, base.device, stop),
         **_conditioning(base, [pair.text for pair in pairs]).named("text"),
@@ -213,7 +215,7 @@ def _tensors(
         **_conditioning(base, [""]).named("null"),
         "positive": pixels,
         "negative": negative,
-        "present": present,
+        "negative_mask": negative_mask,
     }
 
 

@@ -45,7 +45,7 @@ class PerceptualTargets:
     positive: Tensor
     seeds: Tensor
     negative: Tensor | None = None
-    present: Tensor | None = None
+    negative_mask: Tensor | None = None
     vgg: Tensor | None = None
 
     def rows(self, first: int, end: int) -> PerceptualTargets:
@@ -194,7 +194,7 @@ def _targets(
         positive=positive,
         seeds=torch.randint(2**62, (len(pair),), generator=rng),
         negative=negative,
-        present=None if negative is None else culture.present[pair],
+        negative_mask=None if negative is None else culture.negative_mask[pair],
         vgg=None if names.vgg is None else culture.targets(names.vgg, pair, flip, False)[0],
     )
 

@@ -16,13 +16,13 @@ from scoft_hpc.perceptual import images
 from scoft_hpc.perceptual.network import load_network
 
 
-class Embedding(Protocol):
+class ImageEmbedder(Protocol):
     """Features [N, D] of images [N, 3, H, W] in [-1, 1]."""
 
     def __call__(self, x: Tensor) -> Tensor: ...
 
 
-class DinoEmbedding(nn.Module):
+class DinoEmbedder(nn.Module):
     """DINOv2's CLS token after its last layer norm, the feature that its authors compare whole images by.
 
     Images are resized to 224 pixels, bicubic, and given ImageNet's colours.
@@ -44,7 +44,7 @@ class DinoEmbedding(nn.Module):
         return features
 
 
-class ToyEmbedding(nn.Module):
+class ToyEmbedder(nn.Module):
     """The class token of the toy world's own CLIP before its projection: a network that no run is trained towards.
 
     Args:
@@ -62,7 +62,7 @@ class ToyEmbedding(nn.Module):
         return features
 
 
-class Clip(nn.Module):
+class ClipEmbedder(nn.Module):
     """CLIP's embeddings of images and of texts, in the space where they are compared.
 
     Images are resized to the network's own size, bicubic, and given CLIP's colours; texts are cut at its length.
@@ -98,20 +98,20 @@ class Clip(nn.Module):
         return projected
 
 
-def load_embedding(scoring: Scoring, device: torch.device) -> Embedding:
+def load_embedder(scoring: Scoring, device: torch.device) -> ImageEmbedder:
     """The network of `scoring.features` on the device.
 
     Raises:
         ConfigError: if it is not there or not whole.
     """
-    kind = {"dino": DinoEmbedding, "toy": ToyEmbedding}[scoring.features]
+    kind = {"dino": DinoEmbedder, "toy": ToyEmbedder}[scoring.features]
     return kind(embedders.features(scoring)).to(device)
 
 
-def load_clip(scoring: Scoring, device: torch.device) -> Clip:
+def load_clip(scoring: Scoring, device: torch.device) -> ClipEmbedder:
     """The network of `scoring.clip` on the device.
 
     Raises:
         ConfigError: if it is not there or not whole.
     """
-    return Clip(embedders.clip(scoring)).to(device)
+    return ClipEmbedder(embedders.clip(scoring)).to(device)

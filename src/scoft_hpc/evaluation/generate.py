@@ -1,7 +1,7 @@
 """Samples of every run of a pack: the same prompts and the same starting noises for all variants.
 
-The base model's own images of these prompts and noises are drawn once for all runs, into the cache: what a run is
-held against, and what a base run shows.
+The base model's own images of these prompts and noises are drawn once for all runs, into the cache: runs are compared
+with them, and they are the samples of a base run.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from scoft_hpc.config.plain import science_fields
 from scoft_hpc.config.schema import RunConfig, Variant
+from scoft_hpc.data import images
 from scoft_hpc.evaluation.sampling import ImageRequest, draw
-from scoft_hpc.evaluation.taken import take
-from scoft_hpc.inputs import neutral_prompts
+from scoft_hpc.inputs import external_images, neutral_prompts
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.inputs.prompts import asked, sample_name, told
 from scoft_hpc.models.diffusion_model import DiffusionModel
@@ -25,12 +25,12 @@ from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.paths import RunDir
 
 VERSION = 1
-"""Of how the base's images are drawn: raised when the same settings come to draw other pictures."""
+"""Increased when the same settings draw other images of the base."""
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A run whose samples are drawn: its folder, settings, culture and its lane in the stacked LoRA."""
+class EvaluatedRun:
+    """A run whose samples are drawn and scored: its folder, settings, culture and its lane in the stacked LoRA."""
 
     run: RunDir
     config: RunConfig
@@ -44,71 +44,92 @@ class Sample:
 
     Attributes:
         file: in the run's folder.
-        base: the base model's own image of the same prompt and noise, in the cache; None if nothing was drawn.
-        prompt: what is asked; told: what the model is told for it.
+        base: the base model's own image of the same prompt and noise, in the cache; None for imported images.
+        prompt: of the evaluation; model_prompt: the text that the model receives for it.
         noise: names its starting noise: whether the prompt names a culture, its number, and the sample's.
     """
 
     file: Path
     base: Path | None
     prompt: str
-    told: str
+    model_prompt: str
     noise: tuple[str, int, int]
 
 
-def samples(subject: Subject) -> list[Sample]:
+def samples(evaluated: EvaluatedRun) -> list[Sample]:
     """The run's samples, prompt by prompt.
 
     Raises:
         DataError: if the prompts or their rewritings are not those that the run was planned with.
     """
-    texts = asked(subject.config, subject.manifest)
-    heard = told(subject.config, texts)
-    return list(_samples(subject, "sample", subject.run.samples, texts, heard))
+    prompts = asked(evaluated.config, evaluated.manifest)
+    model_prompts = told(evaluated.config, prompts)
+    return list(_samples(evaluated, "sample", evaluated.run.samples, prompts, model_prompts))
 
 
-def neutral_samples(subject: Subject) -> list[Sample]:
+def neutral_samples(evaluated: EvaluatedRun) -> list[Sample]:
     """The run's samples of prompts that name no culture, prompt by prompt."""
-    texts = neutral_prompts.prompts(subject.config)
-    return list(_samples(subject, "neutral", subject.run.neutral, texts, texts))
+    prompts = neutral_prompts.prompts(evaluated.config)
+    return list(_samples(evaluated, "neutral", evaluated.run.neutral, prompts, prompts))
 
 
-def generate(base: DiffusionModel, subjects: Sequence[Subject], stop: StopFlag) -> None:
-    """Draw what is missing of every run's samples, and of the base's own images, runs and prompts batched together.
+def generate(base: DiffusionModel, runs: Sequence[EvaluatedRun], stop: StopFlag) -> None:
+    """Draw the missing samples of all runs, and the base's own images, with runs and prompts batched together.
 
     Raises:
-        Interrupted: if `stop` was requested; what is drawn stays.
-        DataError: if prompts or images of another hand are not those that a run was planned with.
+        Interrupted: if `stop` was requested; finished images stay.
+        DataError: if prompts or external images are not those that a run was planned with.
     """
-    for subject in subjects:
-        if subject.config.evaluation.images:
-            take(subject.run, subject.config, subject.manifest)
-    wanted = [(s, one) for s in subjects for one in (*samples(s), *neutral_samples(s))]
-    alone = [ImageRequest(one.base, one.prompt, s.config, one.noise, None) for s, one in wanted if one.base]
-    draw(base, alone, stop)
-    for subject, one in wanted:
-        untouched = subject.config.variant is Variant.base and one.told == one.prompt
-        if untouched and one.base and not one.file.exists():
-            atomic.write_bytes(one.file, one.base.read_bytes())
-    draw(base, [ImageRequest(one.file, one.told, s.config, one.noise, s.lane) for s, one in wanted], stop)
+    for evaluated in runs:
+        if evaluated.config.evaluation.images:
+            import_samples(evaluated)
+    to_draw = [(run, sample) for run in runs for sample in (*samples(run), *neutral_samples(run))]
+    of_base = [
+        ImageRequest(sample.base, sample.prompt, run.config, sample.noise, None)
+        for run, sample in to_draw
+        if sample.base
+    ]
+    draw(base, of_base, stop)
+    for run, sample in to_draw:
+        same_as_base = run.config.variant is Variant.base and sample.model_prompt == sample.prompt
+        if same_as_base and sample.base and not sample.file.exists():
+            atomic.write_bytes(sample.file, sample.base.read_bytes())
+    of_runs = [
+        ImageRequest(sample.file, sample.model_prompt, run.config, sample.noise, run.lane)
+        for run, sample in to_draw
+    ]
+    draw(base, of_runs, stop)
+
+
+def import_samples(evaluated: EvaluatedRun) -> None:
+    """Copy another generator's images as the run's missing samples: upright (EXIF), square, at the model's resolution.
+
+    Raises:
+        DataError: if the images cannot be used, or are not those that the run was planned with.
+    """
+    resolution = evaluated.config.model.resolution
+    for p, paths in enumerate(external_images.find(evaluated.config, evaluated.manifest).images):
+        for s, path in enumerate(paths):
+            sample = evaluated.run.samples / sample_name(p, s)
+            if not sample.exists():
+                images.write_png(sample, images.read_images([path], resolution)[0])
 
 
 def _samples(
-    subject: Subject, kind: str, folder: Path, texts: Sequence[str], heard: Sequence[str]
+    evaluated: EvaluatedRun, kind: str, folder: Path, prompts: Sequence[str], model_prompts: Sequence[str]
 ) -> Iterator[Sample]:
-    config = subject.config
+    config = evaluated.config
     references = None if config.evaluation.images else references_of(config)
-    for p, (text, words) in enumerate(zip(texts, heard, strict=True)):
-        name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    for p, (prompt, model_prompt) in enumerate(zip(prompts, model_prompts, strict=True)):
+        name = hashlib.sha256(prompt.encode()).hexdigest()[:16]
         for s in range(config.evaluation.samples):
             reference = references and references / f"{name}-{kind}-{sample_name(p, s)}"
-            yield Sample(folder / sample_name(p, s), reference, text, words, (kind, p, s))
+            yield Sample(folder / sample_name(p, s), reference, prompt, model_prompt, (kind, p, s))
 
 
 def references_of(config: RunConfig) -> Path:
-    """Where the base's own images of these settings lie, whatever the culture, the variant and the prompts."""
-    drawing = {
-        k: v for k, v in science_fields(config.evaluation).items() if k in ("steps", "guidance", "seed")
-    }
-    words = json.dumps([VERSION, science_fields(config.model), drawing, config.seed], sort_keys=True)
-    return Path(config.output) / "cache" / f"base-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
+    """The folder of the base's own images of these settings, whatever the culture, the variant and the prompts."""
+    settings = science_fields(config.evaluation)
+    drawing = {key: value for key, value in settings.items() if key in ("steps", "guidance", "seed")}
+    content = json.dumps([VERSION, science_fields(config.model), drawing, config.seed], sort_keys=True)
+    return Path(config.output) / "cache" / f"base-{hashlib.sha256(content.encode()).hexdigest()[:16]}"

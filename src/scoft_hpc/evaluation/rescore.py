@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.console import print_stderr
 from scoft_hpc.errors import ScoftError
-from scoft_hpc.evaluation.generate import Subject
+from scoft_hpc.evaluation.generate import EvaluatedRun
 from scoft_hpc.evaluation.scores import score
 from scoft_hpc.evaluation.scoring_inputs import ScoringModels
 from scoft_hpc.inputs.checkpoints.embedders import resolve
@@ -21,17 +21,17 @@ from scoft_hpc.study.paths import RunDir
 def rescore(
     configs: Mapping[RunDir, RunConfig], device: str, read_manifest: Callable[[RunConfig], Manifest]
 ) -> list[str]:
-    """Score each run under its config; return why runs could not be scored, whose old scores stay.
+    """Score each run under its config; return an error for each run that could not be scored and keeps its old scores.
 
     Args:
         device: auto, cpu, cuda or cuda:N.
-        read_manifest: reads a run's culture; `training.pack_builder`, which has it, is no package below this one.
+        read_manifest: reads a run's culture; passed in, since this package must not import `training`.
 
     Raises:
-        ConfigError: if a network that is to judge is not there.
+        ConfigError: if a network is missing.
     """
     checkpoints = {scoring: resolve(scoring) for scoring in {config.scoring for config in configs.values()}}
-    judges = {scoring: ScoringModels(checkpoints[scoring], device_of(device)) for scoring in checkpoints}
+    models = {scoring: ScoringModels(checkpoints[scoring], device_of(device)) for scoring in checkpoints}
     faults = []
     for number, (run, config) in enumerate(configs.items(), 1):
         print_stderr(f"[{number}/{len(configs)}] {run.run_id}")
@@ -39,7 +39,8 @@ def rescore(
             lease = Lease.acquire(run.lease)
             try:
                 known = read_json(run.scores).get("metrics", {})
-                score(Subject(run, config, read_manifest(config), 0), judges[config.scoring], keep=known)
+                evaluated = EvaluatedRun(run, config, read_manifest(config), lane=0)
+                score(evaluated, models[config.scoring], keep=known)
             finally:
                 lease.release()
         except (ScoftError, OSError) as error:

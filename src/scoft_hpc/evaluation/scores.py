@@ -1,4 +1,4 @@
-"""What a run's samples are worth: every metric that was asked for, into scores.json."""
+"""Compute every metric of `scoring.metrics` of a run's samples and write scores.json."""
 
 from __future__ import annotations
 
@@ -10,58 +10,58 @@ from typing import Any
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.terms import needs_rollout
 from scoft_hpc.errors import RunError
-from scoft_hpc.evaluation.generate import Subject, references_of
+from scoft_hpc.evaluation.generate import EvaluatedRun, references_of
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue
 from scoft_hpc.evaluation.metrics.registry import compute_function
 from scoft_hpc.evaluation.scoring_inputs import SampleSet, ScoringInputs, ScoringModels
 from scoft_hpc.study import atomic
 
 VERSION = 2
-"""Of what scores.json holds."""
+"""Of the format of scores.json."""
 
 Row = dict[str, Any]
 
 
-def score(subject: Subject, judges: ScoringModels, keep: Collection[str] = ()) -> None:
+def score(evaluated: EvaluatedRun, models: ScoringModels, keep: Collection[str] = ()) -> None:
     """Write the run's scores.json from its samples on disk.
 
     It holds each metric's value and sample size; for the statistics, the values of single samples, prompts and neutral
-    samples; and the networks that judged. A metric that cannot be computed from what the run has is absent.
+    samples; and the networks. A metric that cannot be computed from the run's files is absent.
 
     Args:
-        keep: the metrics that the run has already. None of them is lost: scores.json stays as it is if one that is
-            asked for again can no longer be computed.
+        keep: the metrics that the run has already. None of them is lost: scores.json stays as it is if one of them
+            that is to be computed again no longer can be.
 
     Raises:
-        ConfigError: if a network that judges is not there.
+        ConfigError: if a network is missing.
         RunError: if features cannot be compared, or a metric of `keep` can no longer be computed.
     """
-    evidence = ScoringInputs(subject, judges)
+    inputs = ScoringInputs(evaluated, models)
     computed = {
-        name: compute_function(spec)(evidence)
+        name: compute_function(spec)(inputs)
         for name, spec in METRICS.items()
-        if name in judges.scoring.metrics
+        if name in models.scoring.metrics
     }
     values = {name: value for name, value in computed.items() if value is not None}
     if lost := [name for name in keep if name in computed and computed[name] is None]:
-        raise RunError(_cannot_be_computed(subject, lost))
-    if _trained_towards(subject, judges):
-        values = {name: _with_doubt(name, value) for name, value in values.items()}
+        raise RunError(_cannot_be_computed(evaluated, lost))
+    if _embedder_is_training_distance(evaluated, models):
+        values = {name: _with_warning(name, value) for name, value in values.items()}
     content = {
         "version": VERSION,
-        "run_id": subject.run.run_id,
-        "networks": {network: asdict(judge) for network, judge in judges.named.items()},
+        "run_id": evaluated.run.run_id,
+        "networks": {name: asdict(network) for name, network in models.checkpoints.items()},
         "metrics": {name: value.record() for name, value in values.items()},
-        **_rows(evidence, values),
+        **_rows(inputs, values),
     }
-    atomic.write_json(subject.run.scores, content)
+    atomic.write_json(evaluated.run.scores, content)
 
 
-def _cannot_be_computed(subject: Subject, metrics: Sequence[str]) -> str:
-    cache = references_of(subject.config)
+def _cannot_be_computed(evaluated: EvaluatedRun, metrics: Sequence[str]) -> str:
+    cache = references_of(evaluated.config)
     cause = (
         "what they compare the samples with cannot be found"
-        if subject.config.evaluation.images or cache.is_dir()
+        if evaluated.config.evaluation.images or cache.is_dir()
         else f"the base model's own images are not in {cache}"
     )
     return (
@@ -70,30 +70,32 @@ def _cannot_be_computed(subject: Subject, metrics: Sequence[str]) -> str:
     )
 
 
-def _trained_towards(subject: Subject, judges: ScoringModels) -> bool:
-    """Whether the network whose features judge is the one that the run was trained to please."""
-    objective, scoring = subject.config.objective, judges.scoring
+def _embedder_is_training_distance(evaluated: EvaluatedRun, models: ScoringModels) -> bool:
+    """Whether the embedder is the network whose distance the run was trained with."""
+    objective, scoring = evaluated.config.objective, models.scoring
     same = None not in (objective.distance_path, scoring.features_path) and (
         Path(str(objective.distance_path)).resolve() == Path(str(scoring.features_path)).resolve()
     )
-    return same and needs_rollout(subject.config.variant)
+    return same and needs_rollout(evaluated.config.variant)
 
 
-def _with_doubt(name: str, value: MetricValue) -> MetricValue:
+def _with_warning(name: str, value: MetricValue) -> MetricValue:
     if METRICS[name].embedder != "features":
         return value
-    doubt = (
-        "Judged by the network that the run was trained towards; choose another with scoring.features_path."
+    warning = (
+        "Scored by the network that the run was trained with; choose another with scoring.features_path."
     )
-    return replace(value, warning=" ".join(filter(None, (value.warning, doubt))))
+    return replace(value, warning=" ".join(filter(None, (value.warning, warning))))
 
 
-def _rows(evidence: ScoringInputs, values: dict[str, MetricValue]) -> dict[str, list[Row]]:
+def _rows(inputs: ScoringInputs, values: dict[str, MetricValue]) -> dict[str, list[Row]]:
     """The metrics' values of single samples, prompts and neutral samples."""
     rows = {
-        "samples": _sample_rows(evidence.own),
-        "prompts": [{"prompt": text} for text in evidence.own.prompts[:: evidence.own.shape[1]]],
-        "neutral": _sample_rows(evidence.neutral) if evidence.neutral else [],
+        "samples": _sample_rows(inputs.culture_samples),
+        "prompts": [
+            {"prompt": text} for text in inputs.culture_samples.prompts[:: inputs.culture_samples.shape[1]]
+        ],
+        "neutral": _sample_rows(inputs.neutral) if inputs.neutral else [],
     }
     for name, value in values.items():
         key = METRICS[name].rows_key
@@ -103,8 +105,12 @@ def _rows(evidence: ScoringInputs, values: dict[str, MetricValue]) -> dict[str, 
     return rows
 
 
-def _sample_rows(pictures: SampleSet) -> list[Row]:
+def _sample_rows(sample_set: SampleSet) -> list[Row]:
     return [
-        {"file": f"{one.file.parent.name}/{one.file.name}", "prompt": one.prompt, "told": one.told}
-        for one in pictures.samples
+        {
+            "file": f"{sample.file.parent.name}/{sample.file.name}",
+            "prompt": sample.prompt,
+            "model_prompt": sample.model_prompt,
+        }
+        for sample in sample_set.samples
     ]

@@ -9,8 +9,8 @@ from pathlib import Path
 from scoft_hpc.config.plain import science_fields
 from scoft_hpc.config.schema import RunConfig
 
-VERSION = 4
-"""Of what a cache holds: raised when the same data, model and settings come to make other tensors. Since 4, images
+VERSION = 5
+"""Increased when the same data, model and settings make other tensors, or under other names. Since 4, images
 are resized with torchvision's rounding and texts are cached as conditioning."""
 
 

@@ -23,24 +23,24 @@ def similarities(
     return s[:, 0], s[:, 1:]
 
 
-def l_c_official(s_positive: Tensor, s_negative: Tensor, present: Tensor) -> Tensor:
+def l_c_official(s_positive: Tensor, s_negative: Tensor, negative_mask: Tensor) -> Tensor:
     """L_C = S(x_hat, x+) - mean_k S(x_hat, x-_k), a value a row.
 
     Args:
         s_positive: [N].
         s_negative: [N, K].
-        present: [N, K] bool, which negatives there are; every row has at least one.
+        negative_mask: [N, K] bool, which negatives there are; every row has at least one.
 
     Returns:
         [N]; it may be below 0.
 
     Source: SCoFT train.py, `loss_contrastive`.
     """
-    return s_positive - _mean(s_negative, present)
+    return s_positive - _mean(s_negative, negative_mask)
 
 
 def l_c_triplet(
-    s_positive: Tensor, s_negative: Tensor, present: Tensor, *, lam: float, margin: float
+    s_positive: Tensor, s_negative: Tensor, negative_mask: Tensor, *, lam: float, margin: float
 ) -> Tensor:
     """L_C = max(S(x_hat, x+) - lambda mean_k S(x_hat, x-_k) + m, 0), a value a row.
 
@@ -48,8 +48,8 @@ def l_c_triplet(
 
     Source: the triplet form in which SCoFT's summaries state the loss.
     """
-    return (s_positive - lam * _mean(s_negative, present) + margin).clamp_min(0)
+    return (s_positive - lam * _mean(s_negative, negative_mask) + margin).clamp_min(0)
 
 
-def _mean(s: Tensor, present: Tensor) -> Tensor:
-    return (s * present).sum(1) / present.sum(1)
+def _mean(s: Tensor, negative_mask: Tensor) -> Tensor:
+    return (s * negative_mask).sum(1) / negative_mask.sum(1)

@@ -27,12 +27,12 @@ WEIGHTS = "model.safetensors"
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 OTHERS = ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json")
-LONGEST = 40
+MAX_CAPTION_TOKENS = 40
 """Tokens of a caption."""
 
 
 @dataclass(frozen=True)
-class Family:
+class CaptionerFamily:
     """A captioner's own hub id, its class in transformers and its `model_type` in config.json."""
 
     hub: str
@@ -41,18 +41,20 @@ class Family:
 
 
 FAMILIES = {
-    CaptionSource.blip: Family(
+    CaptionSource.blip: CaptionerFamily(
         "Salesforce/blip-image-captioning-large", "BlipForConditionalGeneration", "blip"
     ),
-    CaptionSource.blip2: Family("Salesforce/blip2-opt-2.7b", "Blip2ForConditionalGeneration", "blip-2"),
+    CaptionSource.blip2: CaptionerFamily(
+        "Salesforce/blip2-opt-2.7b", "Blip2ForConditionalGeneration", "blip-2"
+    ),
 }
 
 
 @dataclass(frozen=True)
-class Found:
+class CaptionerFiles:
     """A captioner on disk; `name` says which it is, for whoever reads the captions later."""
 
-    family: Family
+    family: CaptionerFamily
     folder: Path
     name: str
 
@@ -74,7 +76,7 @@ class Captioner:
         with torch.no_grad():
             tokens = self.network.generate(
                 pixel_values=pixels.to(self.device, self.network.dtype),
-                max_new_tokens=LONGEST,
+                max_new_tokens=MAX_CAPTION_TOKENS,
                 do_sample=False,
                 num_beams=1,
             )
@@ -82,7 +84,7 @@ class Captioner:
         return [" ".join(text.split()) for text in texts]
 
 
-def find(captions: Captions) -> Found:
+def find(captions: Captions) -> CaptionerFiles:
     """The captioner that is asked for, whole and in safetensors.
 
     Raises:
@@ -98,10 +100,10 @@ def find(captions: Captions) -> Found:
         )
     names = [name for name in ("config.json", *PROCESSORS, *TOKENIZERS, *OTHERS) if (folder / name).is_file()]
     name = given if hub.HUB_ID.fullmatch(given) else folder.name
-    return Found(family, folder, f"{name} ({digest(folder, [*names, *_weights(folder)])})")
+    return CaptionerFiles(family, folder, f"{name} ({digest(folder, [*names, *_weights(folder)])})")
 
 
-def load(found: Found, device: torch.device) -> Captioner:
+def load(found: CaptionerFiles, device: torch.device) -> Captioner:
     """Read it as it is; on a GPU BLIP-2, which has 3.7 billion parameters, is read in fp16.
 
     Raises:
@@ -121,7 +123,7 @@ def load(found: Found, device: torch.device) -> Captioner:
     return Captioner(network.requires_grad_(False).eval().to(device), processor, tokenizer, device)
 
 
-def _faults(folder: Path, family: Family) -> list[str]:
+def _faults(folder: Path, family: CaptionerFamily) -> list[str]:
     faults = []
     if (kind := read_json(folder / "config.json").get("model_type")) != family.kind:
         faults.append(f"config.json says model_type: {kind!r}; expected {family.kind!r}")

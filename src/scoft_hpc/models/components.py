@@ -10,7 +10,7 @@ PAD_TOKENS = {Architecture.sd1: "<|endoftext|>", Architecture.sd2_base: "!", Arc
 """What a text is padded with: CLIP's own end, but OpenCLIP's token 0."""
 
 
-class Components(NamedTuple):
+class ModelComponents(NamedTuple):
     """The networks on the CPU, the tokenizer, and the scheduler's config as diffusers holds it."""
 
     vae: Any

@@ -14,7 +14,7 @@ from transformers import DPTForDepthEstimation, DPTImageProcessorPil
 
 from scoft_hpc.models.network import load_network
 
-UNREAD = ("neck.fusion_stage.layers.0.residual_layer1.",)
+UNUSED_LAYERS = ("neck.fusion_stage.layers.0.residual_layer1.",)
 """The first fusion has nothing to add: the public files leave this layer out, and no depth passes through it."""
 
 
@@ -49,6 +49,6 @@ def load_depth(folder: Path, device: torch.device) -> DepthEstimator:
     Raises:
         ConfigError: if the folder does not hold the whole network.
     """
-    network = load_network(DPTForDepthEstimation, folder, unread=UNREAD, dtype=torch.float32)
+    network = load_network(DPTForDepthEstimation, folder, unread=UNUSED_LAYERS, dtype=torch.float32)
     processor = DPTImageProcessorPil.from_pretrained(folder, local_files_only=True)
     return DepthEstimator(network.requires_grad_(False).eval().to(device), processor, device)

@@ -37,7 +37,7 @@ class Guidance(Enum):
         return second if self is Guidance.embedded else second + scale * (out - second)
 
 
-class Guided(Protocol):
+class GuidedModel(Protocol):
     """What `predict_guided` needs of a model."""
 
     @property
@@ -49,7 +49,7 @@ class Guided(Protocol):
 
 
 def predict_guided(
-    model: Guided,
+    model: GuidedModel,
     z_t: Tensor,
     t: Tensor,
     text: Conditioning,

@@ -20,7 +20,7 @@ from scoft_hpc.models import lora_file
 from scoft_hpc.models.lora_file import AdapterFormat
 
 
-class Rows:
+class RowLanes:
     """Which lane each row of the running forward pass belongs to; None: the base model alone."""
 
     lane: Tensor | None = None
@@ -29,7 +29,9 @@ class Rows:
 class StackedLora(nn.Module):
     """A frozen linear layer with one adapter a lane; A and B are views into the stack's own tensors."""
 
-    def __init__(self, linear: nn.Linear, A: nn.Parameter, B: nn.Parameter, scale: float, rows: Rows) -> None:
+    def __init__(
+        self, linear: nn.Linear, A: nn.Parameter, B: nn.Parameter, scale: float, rows: RowLanes
+    ) -> None:
         super().__init__()
         self.linear, self.A, self.B, self.scale, self.rows = linear, A, B, scale, rows
 
@@ -69,7 +71,7 @@ class LoraStack:
         rank, targets = lora.rank, lora.targets
         self.rank, self.alpha, self.targets = rank, float(rank if lora.alpha is None else lora.alpha), targets
         self.files = files
-        self._rows = Rows()
+        self._rows = RowLanes()
         ends = tuple(f".{target}" for target in targets)
         found = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear) and n.endswith(ends)]
         if not found:

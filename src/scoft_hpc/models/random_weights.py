@@ -17,14 +17,14 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from scoft_hpc.config.schema import Architecture
 from scoft_hpc.inputs.checkpoints.architecture import configs
-from scoft_hpc.models.components import PAD_TOKENS, Components
+from scoft_hpc.models.components import PAD_TOKENS, ModelComponents
 
 TOKENS = 77
 EMBEDDING_STD = 0.02
 """Of token and position embeddings, as CLIP's own initialisation."""
 
 
-def build(architecture: Architecture, shrink: int, dtype: torch.dtype) -> Components:
+def build(architecture: Architecture, shrink: int, dtype: torch.dtype) -> ModelComponents:
     """The model, on the CPU; its peak memory is the weights' in `dtype` and one tensor's in fp32."""
     config = configs(architecture, shrink)
     with init_empty_weights(include_buffers=False):
@@ -34,7 +34,7 @@ def build(architecture: Architecture, shrink: int, dtype: torch.dtype) -> Compon
     for name, network in (("vae", vae), ("unet", unet), ("text_encoder", text_encoder)):
         init_uniform(network, name, dtype)
     scheduler = DDPMScheduler.from_config(config["scheduler"])
-    return Components(vae, unet, text_encoder, tokenizer(PAD_TOKENS[architecture]), scheduler)
+    return ModelComponents(vae, unet, text_encoder, tokenizer(PAD_TOKENS[architecture]), scheduler)
 
 
 def init_uniform(network: nn.Module, name: str, dtype: torch.dtype) -> None:

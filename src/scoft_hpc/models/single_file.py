@@ -12,10 +12,10 @@ from transformers import CLIPTokenizer
 from scoft_hpc.config.schema import Model
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import architecture
-from scoft_hpc.models.components import PAD_TOKENS, Components
+from scoft_hpc.models.components import PAD_TOKENS, ModelComponents
 
 
-def load(model: Model, dtype: torch.dtype) -> Components:
+def load(model: Model, dtype: torch.dtype) -> ModelComponents:
     """The model at `model.path`; pickles are read with torch's weights_only.
 
     Raises:
@@ -50,7 +50,7 @@ def load(model: Model, dtype: torch.dtype) -> Components:
                 f"({type(error).__name__}: {_first_line(error)}). Check the architecture, or convert the file "
                 f"to a folder with diffusers' scripts/convert_original_stable_diffusion_to_diffusers.py."
             ) from error
-    return Components(pipeline.vae, pipeline.unet, pipeline.text_encoder, tokenizer, scheduler)
+    return ModelComponents(pipeline.vae, pipeline.unet, pipeline.text_encoder, tokenizer, scheduler)
 
 
 def _first_line(error: Exception) -> str:

@@ -56,7 +56,7 @@ class FeatureNet(nn.Module):
         return style, subject, place
 
 
-class Reading(NamedTuple):
+class ToyLogits(NamedTuple):
     """What the scorer reads off pictures: logits of style [N, 6] (index into STYLES) and subject [N, 8]."""
 
     style: Tensor
@@ -81,10 +81,10 @@ class Scorer(nn.Module):
         self.style = nn.Linear(widths[-1] * 16, len(STYLES))
         self.subject = nn.Linear(widths[-1] * 16, len(SUBJECTS))
 
-    def forward(self, x: Tensor) -> Reading:
+    def forward(self, x: Tensor) -> ToyLogits:
         """x [N, 3, 64, 64] in [-1, 1] -> Reading."""
         trunk = self.trunk(x)
-        return Reading(self.style(trunk), self.subject(trunk))
+        return ToyLogits(self.style(trunk), self.subject(trunk))
 
 
 Network = TypeVar("Network", bound=nn.Module)

@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file a save, with the hash of its own tensors, so a torn one is never loaded."""
+"""Checkpoints: one safetensors file per save, with a hash of its tensors, so that a torn file is never loaded."""
 
 from __future__ import annotations
 
@@ -16,45 +16,46 @@ from torch import Tensor
 
 from scoft_hpc.study import atomic
 
-KEPT = 2
-"""How many checkpoints stay: the newest, and one to fall back on."""
+MAX_CHECKPOINTS = 2
+"""Kept per run: the newest, and one to fall back on."""
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint holds: updates done, tensors by name, and words by name."""
+    """The content of a checkpoint: updates done, and tensors and strings by name."""
 
     step: int
     tensors: dict[str, Tensor]
-    words: dict[str, str]
+    metadata: dict[str, str]
 
 
-def write(folder: Path, step: int, tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> Path:
+def write(folder: Path, step: int, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
     """Save durably; older checkpoints go only after the new one has been read back and verified.
 
     Raises:
-        OSError: no space, say, with what is needed and what is free; what was saved before is untouched.
+        OSError: for example without space, with the needed and the free MB; earlier saves are untouched.
     """
     path = folder / f"step-{step:08d}.safetensors"
     content = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    words = {**words, "step": str(step), "sha256": _digest(content)}
+    metadata = {**metadata, "step": str(step), "sha256": _digest(content)}
     try:
-        atomic.retry_stale_handle(lambda: _save(path, content, words))
+        atomic.retry_stale_handle(lambda: _save(path, content, metadata))
     except OSError as error:
         need = sum(value.nbytes for value in content.values())
-        told = f"{path} cannot be saved: {error.strerror or error}; {_room(folder, need)}"
-        raise OSError(error.errno, told) from error
+        message = f"{path} cannot be saved: {error.strerror or error}; {_space(folder, need)}"
+        raise OSError(error.errno, message) from error
     if read(path) is None:
-        raise OSError(f"{path} reads back otherwise than it was written; the disk cannot be trusted")
-    for old in (*existing(folder)[KEPT:], *folder.glob(".*")):  # hidden: what a kill left of a save
+        raise OSError(f"{path} reads back differently from what was written; the disk cannot be trusted")
+    unfinished = folder.glob(".*")  # temporary files of saves that were killed
+    for old in (*existing(folder)[MAX_CHECKPOINTS:], *unfinished):
         old.unlink(missing_ok=True)
     return path
 
 
-def _save(path: Path, content: dict[str, Tensor], words: dict[str, str]) -> None:
+def _save(path: Path, content: dict[str, Tensor], metadata: dict[str, str]) -> None:
     with atomic.replace(path) as temporary:
         try:
-            save_file(content, temporary, words)
-        except SafetensorError as error:  # its own error, in which the system's stands as a number
+            save_file(content, temporary, metadata)
+        except SafetensorError as error:  # which names the system's error by its number only
             number = re.search(r"os error (\d+)", str(error))
             if number is None:
                 raise
@@ -62,19 +63,19 @@ def _save(path: Path, content: dict[str, Tensor], words: dict[str, str]) -> None
 
 
 def read(path: Path) -> Checkpoint | None:
-    """The checkpoint, or None if it is torn, altered or no checkpoint at all (a pickle, say)."""
+    """The checkpoint, or None if it is torn, altered or not a checkpoint (for example a pickle)."""
     try:
         with safe_open(path, framework="pt") as file:
-            words = dict(file.metadata() or {})
+            metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        step, expected = int(words.pop("step")), words.pop("sha256")
+        step, expected = int(metadata.pop("step")), metadata.pop("sha256")
     except (SafetensorError, OSError, KeyError, ValueError):
         return None
-    return Checkpoint(step, tensors, words) if _digest(tensors) == expected else None
+    return Checkpoint(step, tensors, metadata) if _digest(tensors) == expected else None
 
 
 def existing(folder: Path) -> list[Path]:
-    """The checkpoint files of a run, newest first, sound or not."""
+    """The checkpoint files of a run, newest first, valid or not."""
     return sorted(folder.glob("step-*.safetensors"), reverse=True) if folder.is_dir() else []
 
 
@@ -85,17 +86,17 @@ def drop_after(folder: Path, step: int) -> None:
             path.unlink(missing_ok=True)
 
 
-def sound(folder: Path) -> dict[int, Checkpoint]:
+def read_valid(folder: Path) -> dict[int, Checkpoint]:
     """The checkpoints that verify, by step."""
-    states = (read(path) for path in existing(folder))
-    return {state.step: state for state in states if state is not None}
+    checkpoints = (read(path) for path in existing(folder))
+    return {valid.step: valid for valid in checkpoints if valid is not None}
 
 
-def _room(folder: Path, need: int) -> str:
+def _space(folder: Path, need: int) -> str:
     try:
         free = f"{shutil.disk_usage(folder).free / 1e6:.1f} MB are free on its disk, a quota may allow less"
     except OSError as error:
-        free = f"its disk does not tell what is free: {error.strerror}"
+        free = f"the free space of its disk is unknown: {error.strerror}"
     return f"it needs {need / 1e6:.1f} MB, {free}"
 
 

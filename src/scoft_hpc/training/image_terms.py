@@ -78,12 +78,12 @@ def _l_c(distance: Distance, x_hat: Tensor, parts: Sequence[LaneSlice], seeds: T
     """L_C of the lanes' images, each in its lane's form."""
     positive = torch.cat([part.targets.positive for part in parts])
     negative = _joined(part.targets.negative for part in parts)
-    present = _joined(part.targets.present for part in parts)
+    negative_mask = _joined(part.targets.negative_mask for part in parts)
     s_positive, s_negative = similarities(distance, x_hat, positive, negative, seeds)
     terms, at = [], 0
     for part in parts:
         rows, w = slice(at, at := at + part.rows.stop - part.rows.start), part.lane.objective
-        s = s_positive[rows], s_negative[rows], present[rows]
+        s = s_positive[rows], s_negative[rows], negative_mask[rows]
         if w.form is ContrastiveForm.triplet:
             terms.append(l_c_triplet(*s, lam=w.triplet_lambda, margin=w.triplet_margin))
         else:

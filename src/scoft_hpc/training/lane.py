@@ -1,4 +1,4 @@
-"""A run while it trains: its slice of the stacked LoRA with its own AdamW, clipping and learning rate."""
+"""A run while it trains: its part of the stacked LoRA with its own AdamW, clipping and learning rate."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from scoft_hpc.diffusion.noise_process import NoiseProcess
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.objective import LaneObjective
-from scoft_hpc.training.scaler import SMALLEST, LossScale
+from scoft_hpc.training.scaler import MIN_SCALE, LossScale
 
 
 class Lane:
     """One lane of a pack.
 
     Attributes:
-        step: updates done. seconds: its share of the training time so far, of all attempts.
-        scale: its loss scale, in fp16 only. skipped: updates left out because the gradient overflowed.
+        step: updates done. seconds: its part of the training time so far, over all attempts.
+        scale: its loss scale, in fp16 only. skipped: updates without a step, because the gradient overflowed.
     """
 
     def __init__(
         self, config: RunConfig, terms: LaneObjective, culture: CachedCulture, lora: LoraStack
     ) -> None:
-        self.config, self.terms, self.culture, self._lora = config, terms, culture, lora
+        self.config, self.objective, self.culture, self._lora = config, terms, culture, lora
         self.steps = config.train.updates(len(culture))
         self.step, self.seconds, self.skipped = 0, 0.0, 0
         self.scale = LossScale() if config.model.precision is Precision.fp16 else None
@@ -50,7 +50,7 @@ class Lane:
     @property
     def parameters(self) -> dict[str, Tensor]:
         """The lane's matrices by name."""
-        return self._lora.parameters(self.terms.index)
+        return self._lora.parameters(self.objective.index)
 
     @property
     def gradient(self) -> Tensor:
@@ -58,10 +58,10 @@ class Lane:
         assert self.weights.grad is not None
         return self.weights.grad
 
-    def draw(self, process: NoiseProcess) -> TrainingBatch:
+    def next_batch(self, process: NoiseProcess) -> TrainingBatch:
         """The rows of its next update."""
         return sample_batch(
-            self.config, self.culture, process, self.terms.index, self.step, self.terms.target_names
+            self.config, self.culture, process, self.objective.index, self.step, self.objective.target_names
         )
 
     @property
@@ -72,7 +72,7 @@ class Lane:
     def update(self) -> tuple[float, float]:
         """Clip the lane's gradient and take one AdamW step; return (gradient norm, learning rate).
 
-        In fp16 a gradient that overflowed is left out, and the loss scale halved: the norm is then not finite.
+        In fp16, an update whose gradient overflowed takes no step and halves the loss scale; its norm is not finite.
 
         Raises:
             FloatingPointError: if the gradient is not finite; the weights stay as they were.
@@ -84,7 +84,7 @@ class Lane:
         finite = math.isfinite(norm)
         if self.scale:
             self.scale.update(finite)
-        if not finite and (self.scale is None or self.scale.scale < SMALLEST):
+        if not finite and (self.scale is None or self.scale.scale < MIN_SCALE):
             raise FloatingPointError(f"the gradient is not finite in update {self.step + 1}")
         if finite:
             self.optimizer.param_groups[0]["lr"] = rate
@@ -95,10 +95,13 @@ class Lane:
 
     def save(self, folder: Path) -> Path:
         """Write a checkpoint of the lane's whole state."""
-        words = {"seconds": repr(self.seconds), "skipped": str(self.skipped)}
+        metadata = {"seconds": repr(self.seconds), "skipped": str(self.skipped)}
         if self.scale:
-            words |= {"loss_scale": repr(self.scale.scale), "loss_scale_good": str(self.scale.good)}
-        return checkpoint.write(folder, self.step, self.tensors(), words)
+            metadata |= {
+                "loss_scale": repr(self.scale.scale),
+                "loss_scale_updates": str(self.scale.updates_since_change),
+            }
+        return checkpoint.write(folder, self.step, self.tensors(), metadata)
 
     def restore(self, state: checkpoint.Checkpoint) -> None:
         """Continue from a checkpoint."""
@@ -113,11 +116,11 @@ class Lane:
             }
             saved["state"] = {0: {"step": state.tensors["step"], **flat}}
             self.optimizer.load_state_dict(saved)
-        self.step, self.seconds = state.step, float(state.words["seconds"])
-        self.skipped = int(state.words["skipped"])
+        self.step, self.seconds = state.step, float(state.metadata["seconds"])
+        self.skipped = int(state.metadata["skipped"])
         if self.scale:
-            self.scale.scale = float(state.words["loss_scale"])
-            self.scale.good = int(state.words["loss_scale_good"])
+            self.scale.scale = float(state.metadata["loss_scale"])
+            self.scale.updates_since_change = int(state.metadata["loss_scale_updates"])
 
     def tensors(self) -> dict[str, Tensor]:
         """The lane's weights and AdamW moments by name."""

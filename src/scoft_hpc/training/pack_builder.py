@@ -1,4 +1,4 @@
-"""From run directories to a pack: the base loaded once, every run's data prepared, a lane for each."""
+"""From run directories to a pack: the base is loaded once, every run's data prepared and its lane made."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class PackRun:
     """A run of the pack.
 
     Attributes:
-        index: its number in the stacked LoRA (a base run's adapter stays at zero).
-        training: its lane; None for a base run, which trains nothing.
+        index: its lane in the stacked LoRA (a base run's adapter stays at zero).
+        lane_run: its training; None for a base run, which trains nothing.
     """
 
     run: RunDir
     config: RunConfig
     manifest: Manifest
     index: int
-    training: LaneRun | None = None
+    lane_run: LaneRun | None = None
 
 
 def read_manifest(config: RunConfig) -> Manifest:
@@ -57,34 +57,34 @@ def read_manifest(config: RunConfig) -> Manifest:
         DataError: if they have changed since.
     """
     root = data_root.locate(config.data, Path(config.output))
-    found = dataset.read(root, config.culture, config.data.pairs)
-    if config.data.digest and found.digest != config.data.digest:
+    manifest = dataset.read(root, config.culture, config.data.pairs)
+    if config.data.digest and manifest.digest != config.data.digest:
         raise DataError(
-            f"{found.folder} has changed since the run was planned (digest {found.digest[:8]}, planned with "
+            f"{manifest.folder} has changed since the run was planned (digest {manifest.digest[:8]}, planned with "
             f"{config.data.digest[:8]}). Restore it, or plan a new study with study=NAME."
         )
-    return found
+    return manifest
 
 
 def prepare_cultures(configs: Sequence[RunConfig], stop: StopFlag) -> list[Path]:
-    """Make what each run's culture needs before training, if it is not there; return the caches' folders.
+    """Make the missing caches of the runs' cultures; return the folders of all caches.
 
     Raises:
         Interrupted: if `stop` was requested on the way.
     """
     folders, bases, device = [], dict[Model, DiffusionModel](), device_of(configs[0].device)
-    networks = DistanceLoader(device)
+    distance_loader = DistanceLoader(device)
     for config in configs:
-        found = read_manifest(config)
-        folder = folder_of(config, found.digest)
+        manifest = read_manifest(config)
+        folder = folder_of(config, manifest.digest)
         if not folder.is_dir():
             if config.model not in bases:
                 _use_threads(config)
                 bases = {config.model: _load(config)}
-            culture_cache.prepare(config, found, bases[config.model], stop)
+            culture_cache.prepare(config, manifest, bases[config.model], stop)
         if needs_rollout(config.variant):
-            terms = networks.terms(0, config)
-            networks.keep_targets(terms, folder, culture_cache.load(folder, device), stop)
+            objective = distance_loader.objective_of(0, config)
+            distance_loader.cache_targets(objective, folder, culture_cache.load(folder, device), stop)
         folders.append(folder)
     return folders
 
@@ -92,7 +92,7 @@ def prepare_cultures(configs: Sequence[RunConfig], stop: StopFlag) -> list[Path]
 def build(
     runs: Sequence[RunDir], stop: StopFlag
 ) -> tuple[DiffusionModel, list[PackRun], dict[RunDir, ScoftError]]:
-    """The pack of these runs, ready to train, and those that cannot be in it, each with its reason.
+    """The pack of these runs, ready to train, and the runs that cannot be in it, each with its reason.
 
     Raises:
         ConfigError, DataError: if none can.
@@ -104,77 +104,76 @@ def build(
     faults: dict[RunDir, ScoftError] = {}
     manifests = _manifests(configs, faults)
     base = _load(first)
-    folders = _prepared(configs, manifests, base, stop, faults)
-    sound = [run for run in runs if run not in faults]
-    if not sound:
+    folders = _prepare_caches(configs, manifests, base, stop, faults)
+    usable = [run for run in runs if run not in faults]
+    if not usable:
         raise next(iter(faults.values()))
-    members = [PackRun(run, configs[run], manifests[run], index) for index, run in enumerate(sound)]
-    trained = [member for member in members if member.config.variant is not Variant.base]
+    pack = [PackRun(run, configs[run], manifests[run], index) for index, run in enumerate(usable)]
+    trained = [pack_run for pack_run in pack if pack_run.config.variant is not Variant.base]
     cultures = {folder: culture_cache.load(folder, base.device) for folder in set(folders.values())}
-    lora = (trained or members)[0].config.lora
-    stack = base.adapt(len(members), lora)
-    networks = DistanceLoader(base.device)
-    for member in trained:
-        folder = folders[member.run]
-        terms = networks.terms(member.index, member.config)
-        networks.keep_targets(terms, folder, cultures[folder], stop)
-        lane = Lane(member.config, terms, cultures[folder], stack)
-        member.training = LaneRun(member.run, lane)
-    return base, members, faults
+    stack = base.adapt(len(pack), (trained or pack)[0].config.lora)
+    distance_loader = DistanceLoader(base.device)
+    for pack_run in trained:
+        folder = folders[pack_run.run]
+        objective = distance_loader.objective_of(pack_run.index, pack_run.config)
+        distance_loader.cache_targets(objective, folder, cultures[folder], stop)
+        lane = Lane(pack_run.config, objective, cultures[folder], stack)
+        pack_run.lane_run = LaneRun(pack_run.run, lane)
+    return base, pack, faults
 
 
 def initial_microbatch(config: RunConfig, lanes: int, device: torch.device) -> MicrobatchSize:
-    """How many rows of a pack of such lanes go through the denoiser at a time: `train.rows`, or what fits a GPU.
+    """The rows of such lanes that go through the denoiser together: `train.rows`, or what fits a GPU.
 
     On a CPU all of them, until that fails.
     """
     rows = config.train.rows
     if rows is None and device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-        rows = memory_model.rows_per_pass(config, max(1, lanes), free / 1e9)
-        log.info("%d rows at a time through the U-Net, of %d lanes", rows, lanes)
+        free_bytes = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+        rows = memory_model.rows_per_pass(config, max(1, lanes), free_bytes / 1e9)
+        log.info("microbatches of %d rows, for %d lanes", rows, lanes)
     return MicrobatchSize(rows)
 
 
 def _manifests(configs: dict[RunDir, RunConfig], faults: dict[RunDir, ScoftError]) -> dict[RunDir, Manifest]:
-    """Each run's culture, read once for all; runs of one that cannot be used go to `faults`."""
-    read: dict[tuple[str, int | None], Manifest | ScoftError] = {}
-    found = {}
+    """Each run's culture, read once for all runs; runs of an unusable culture go to `faults`."""
+    by_culture: dict[tuple[str, int | None], Manifest | ScoftError] = {}
+    manifests = {}
     for run, config in configs.items():
-        key = (config.culture, config.data.pairs)
-        if key not in read:
+        culture = (config.culture, config.data.pairs)
+        if culture not in by_culture:
             try:
-                read[key] = read_manifest(config)
+                by_culture[culture] = read_manifest(config)
             except ScoftError as error:
-                read[key] = error
-        got = read[key]
-        if isinstance(got, ScoftError):
-            faults[run] = got
+                by_culture[culture] = error
+        manifest = by_culture[culture]
+        if isinstance(manifest, ScoftError):
+            faults[run] = manifest
         else:
-            found[run] = got
-    return found
+            manifests[run] = manifest
+    return manifests
 
 
-def _prepared(
+def _prepare_caches(
     configs: dict[RunDir, RunConfig],
     manifests: dict[RunDir, Manifest],
     base: DiffusionModel,
     stop: StopFlag,
     faults: dict[RunDir, ScoftError],
 ) -> dict[RunDir, Path]:
-    """The cache of each trained run's culture, made where it is missing; what keeps one from being made is a fault."""
+    """The cache of each trained run's culture, made if it is missing; runs for which that fails go to `faults`."""
     folders = {}
-    for run, found in manifests.items():
+    for run, manifest in manifests.items():
         if configs[run].variant is not Variant.base:
             try:
-                folders[run] = culture_cache.prepare(configs[run], found, base, stop)
+                folders[run] = culture_cache.prepare(configs[run], manifest, base, stop)
             except ScoftError as error:
                 faults[run] = error
     return folders
 
 
 def _use_threads(config: RunConfig) -> None:
-    """Sums over several threads round otherwise: who asks for so many gets the same numbers anywhere."""
+    """Rounding depends on the number of threads: a fixed number gives the same results on any machine."""
     if config.threads:
         torch.set_num_threads(config.threads)
 
@@ -200,15 +199,15 @@ def _load(config: RunConfig) -> DiffusionModel:
 
 
 class DistanceLoader:
-    """The feature networks that lanes need, each loaded once."""
+    """Loads the distances that lanes need, each one once."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.loaded: dict[Hashable, Distance] = {}
+        self._loaded: dict[Hashable, Distance] = {}
         self._verified: set[Hashable] = set()
 
-    def terms(self, index: int, config: RunConfig) -> LaneObjective:
-        """What the lane `index` trains on.
+    def objective_of(self, index: int, config: RunConfig) -> LaneObjective:
+        """The objective of the lane `index`.
 
         Raises:
             ConfigError: if a feature network is missing, or is not the one that the run was planned with.
@@ -220,13 +219,13 @@ class DistanceLoader:
         vgg = self._get("vgg", objective) if objective.w_vgg else None
         return LaneObjective(index, variant, objective, self._get(objective.distance, objective), vgg)
 
-    def keep_targets(
-        self, terms: LaneObjective, folder: Path, culture: CachedCulture, stop: StopFlag
+    def cache_targets(
+        self, objective: LaneObjective, folder: Path, culture: CachedCulture, stop: StopFlag
     ) -> None:
-        """What the lane's distances keep of its culture, where that is compact."""
-        for network in (terms.s, terms.vgg):
-            if network and network.distance.compact and network.name not in culture.kept:
-                culture_cache.keep_targets(folder, culture, network.name, network.distance, stop)
+        """Cache the culture's targets of the lane's compact distances."""
+        for named in (objective.s, objective.vgg):
+            if named and named.distance.compact and named.name not in culture.distance_targets:
+                culture_cache.cache_targets(folder, culture, named.name, named.distance, stop)
 
     def _verify(self, objective: Objective, variant: Variant) -> None:
         """Compare the digest of the feature networks with the planned one; hash each set of files once."""
@@ -244,7 +243,7 @@ class DistanceLoader:
         self._verified.add((files, planned))
 
     def _get(self, name: str, objective: Objective) -> NamedDistance:
-        known = key(name, objective)
-        if known not in self.loaded:
-            self.loaded[known] = load_distance(name, objective, self.device)
-        return NamedDistance("-".join(filter(None, (name, objective.digest))), self.loaded[known])
+        cache_key = key(name, objective)
+        if cache_key not in self._loaded:
+            self._loaded[cache_key] = load_distance(name, objective, self.device)
+        return NamedDistance("-".join(filter(None, (name, objective.digest))), self._loaded[cache_key])

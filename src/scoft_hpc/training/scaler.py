@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SMALLEST = 2.0**-4
+MIN_SCALE = 2.0**-4
 """Where not even this scale keeps the gradient finite, scaling is not what is wrong."""
 
 
@@ -19,13 +19,13 @@ class LossScale:
     """
 
     scale: float = 2.0**16
-    good: int = 0
-    patience: int = 2000
+    updates_since_change: int = 0
+    growth_interval: int = 2000
 
     def update(self, finite: bool) -> None:
         """After an update whose gradient was finite, or that was left out because it was not."""
-        self.good = self.good + 1 if finite else 0
+        self.updates_since_change = self.updates_since_change + 1 if finite else 0
         if not finite:
             self.scale /= 2
-        elif self.good == self.patience:
-            self.scale, self.good = self.scale * 2, 0
+        elif self.updates_since_change == self.growth_interval:
+            self.scale, self.updates_since_change = self.scale * 2, 0

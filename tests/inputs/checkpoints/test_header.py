@@ -13,13 +13,13 @@ from scoft_hpc.config.schema import Architecture, Model
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints.base_model import resolve
 from scoft_hpc.inputs.checkpoints.single_file import CROSS, FIRST, Shapes, fault
-from scoft_hpc.models.components import Components
+from scoft_hpc.models.components import ModelComponents
 
 SHRINK = 100
 
 
 @pytest.fixture(scope="module")
-def shapes(small: Components) -> Shapes:
+def shapes(small: ModelComponents) -> Shapes:
     return {name: tuple(tensor.shape) for name, tensor in checkpoint(small, Architecture.sd1).items()}
 
 
@@ -73,7 +73,7 @@ def _told(path: Path, **settings: str) -> str:
     return str(caught.value)
 
 
-def test_a_file_is_refused_before_it_is_read(small: Components, saved: Path, tmp_path: Path) -> None:
+def test_a_file_is_refused_before_it_is_read(small: ModelComponents, saved: Path, tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     save_file(checkpoint(small, Architecture.sd1), file)
     tokenizer = saved / "tokenizer"
@@ -94,7 +94,7 @@ def test_a_file_is_refused_before_it_is_read(small: Components, saved: Path, tmp
     assert "is no checkpoint; expected .safetensors" in _told(other)
 
 
-def test_the_digest_is_of_all_that_is_read(small: Components, saved: Path, tmp_path: Path) -> None:
+def test_the_digest_is_of_all_that_is_read(small: ModelComponents, saved: Path, tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     tensors = checkpoint(small, Architecture.sd1)
     save_file(tensors, file)

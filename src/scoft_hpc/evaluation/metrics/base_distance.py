@@ -15,8 +15,8 @@ from scoft_hpc.evaluation.scoring_inputs import ScoringInputs
 
 def compute_base_distance(inputs: ScoringInputs) -> MetricValue | None:
     """`distance_from_base` of the samples; None where the base's images are missing."""
-    base = inputs.own.base
-    return None if base is None else distance_from_base(inputs.own.features, base)
+    base = inputs.culture_samples.base
+    return None if base is None else distance_from_base(inputs.culture_samples.features, base)
 
 
 def distance_from_base(samples: Tensor, base: Tensor) -> MetricValue:

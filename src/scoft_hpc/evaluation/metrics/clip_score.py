@@ -12,7 +12,7 @@ WEIGHT = 2.5
 
 def compute_clip_score(inputs: ScoringInputs) -> MetricValue:
     """CLIPScore of the samples and their prompts."""
-    return clip_score(inputs.own.clip, inputs.own.clip_texts)
+    return clip_score(inputs.culture_samples.clip, inputs.culture_samples.clip_texts)
 
 
 def compute_neutral_clip_score(inputs: ScoringInputs) -> MetricValue | None:

@@ -17,7 +17,7 @@ def compute_cmmd(inputs: ScoringInputs) -> MetricValue | None:
     """CMMD of the samples and the culture's held-out images; None where either has fewer than 2."""
     if not inputs.can_compare_sets:
         return None
-    return cmmd(inputs.own.clip, inputs.clip_of(inputs.held_out))
+    return cmmd(inputs.culture_samples.clip, inputs.clip_of(inputs.held_out))
 
 
 def cmmd(samples: Tensor, reference: Tensor, *, biased: bool = False) -> MetricValue:

@@ -16,14 +16,14 @@ from scoft_hpc.evaluation.scoring_inputs import ScoringInputs
 
 def compute_diversity(inputs: ScoringInputs) -> MetricValue | None:
     """`pairwise_distance` of the samples; None where a prompt has one sample."""
-    if inputs.own.shape[1] < 2:
+    if inputs.culture_samples.shape[1] < 2:
         return None
-    return pairwise_distance(inputs.own.by_prompt(inputs.own.features))
+    return pairwise_distance(inputs.culture_samples.by_prompt(inputs.culture_samples.features))
 
 
 def compute_vendi(inputs: ScoringInputs) -> MetricValue:
     """`vendi_score` of the samples."""
-    return vendi_score(inputs.own.by_prompt(inputs.own.features))
+    return vendi_score(inputs.culture_samples.by_prompt(inputs.culture_samples.features))
 
 
 def pairwise_distance(samples: Tensor) -> MetricValue:

@@ -10,7 +10,7 @@ from torch import Tensor
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue, as_features
 from scoft_hpc.evaluation.scoring_inputs import ScoringInputs
 
-ENOUGH = 2048
+MIN_RELIABLE_IMAGES = 2048
 """Images of each set below which a FID warns: fewer cannot even fill the covariance of Inception's 2048 features."""
 
 
@@ -18,7 +18,7 @@ def compute_fid(inputs: ScoringInputs) -> MetricValue | None:
     """FID of the samples and the culture's held-out images; None where either has fewer than 2."""
     if not inputs.can_compare_sets:
         return None
-    return fid(inputs.own.features, inputs.features_of(inputs.held_out))
+    return fid(inputs.culture_samples.features, inputs.features_of(inputs.held_out))
 
 
 def fid(samples: Tensor, reference: Tensor) -> MetricValue:
@@ -47,9 +47,9 @@ def fid(samples: Tensor, reference: Tensor) -> MetricValue:
     value = shift + root_x.square().sum() + root_y.square().sum() - 2 * overlap
     fewest = min(len(x), len(y))
     warning = None
-    if fewest < ENOUGH:
+    if fewest < MIN_RELIABLE_IMAGES:
         warning = (
-            f"FID of {fewest} images is biased beyond use; it needs at least {ENOUGH} of each set. "
+            f"FID of {fewest} images is biased beyond use; it needs at least {MIN_RELIABLE_IMAGES} of each set. "
             "Read KID, which is unbiased, or generate more."
         )
     return MetricValue(float(value), len(x), len(y), warning=warning)

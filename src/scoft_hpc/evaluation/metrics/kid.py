@@ -18,7 +18,7 @@ def compute_kid(inputs: ScoringInputs) -> MetricValue | None:
     """KID of the samples and the culture's held-out images; None where either has fewer than 2."""
     if not inputs.can_compare_sets:
         return None
-    return kid(inputs.own.features, inputs.features_of(inputs.held_out))
+    return kid(inputs.culture_samples.features, inputs.features_of(inputs.held_out))
 
 
 def kid(samples: Tensor, reference: Tensor, *, blocks: int = BLOCKS) -> MetricValue:

@@ -29,7 +29,7 @@ def compute_memorization(inputs: ScoringInputs) -> MetricValue | None:
     if not inputs.held_out:
         return None
     trained, held_out = inputs.features_of(inputs.trained), inputs.features_of(inputs.held_out)
-    return nearer_to_train(inputs.own.features, trained, held_out)
+    return nearer_to_train(inputs.culture_samples.features, trained, held_out)
 
 
 def compute_copies(inputs: ScoringInputs) -> MetricValue | None:
@@ -37,7 +37,7 @@ def compute_copies(inputs: ScoringInputs) -> MetricValue | None:
     if not inputs.held_out:
         return None
     trained, held_out = inputs.features_of(inputs.trained), inputs.features_of(inputs.held_out)
-    return copies(inputs.own.features, trained, held_out).share
+    return copies(inputs.culture_samples.features, trained, held_out).share
 
 
 def nearer_to_train(samples: Tensor, train: Tensor, held_out: Tensor) -> MetricValue:

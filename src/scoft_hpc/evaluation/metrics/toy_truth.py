@@ -14,22 +14,22 @@ DEFAULT_STYLE = 0
 
 def compute_default_style(inputs: ScoringInputs) -> MetricValue | None:
     """The share of samples in the base's default style; None outside the toy world."""
-    return _share(inputs.own.toy_labels.style == DEFAULT_STYLE) if inputs.toy else None
+    return _share(inputs.culture_samples.toy_labels.style == DEFAULT_STYLE) if inputs.toy else None
 
 
 def compute_in_style(inputs: ScoringInputs) -> MetricValue | None:
     """The share of samples in the style of the run's culture; None outside the toy world."""
     if not inputs.toy:
         return None
-    return _share(inputs.own.toy_labels.style == own_style(inputs.subject.config.culture))
+    return _share(inputs.culture_samples.toy_labels.style == own_style(inputs.evaluated.config.culture))
 
 
 def compute_subject(inputs: ScoringInputs) -> MetricValue | None:
     """The share of samples that show the subject of their prompt; None outside the toy world."""
     if not inputs.toy:
         return None
-    labels = inputs.own.toy_labels.subject
-    return _share(labels == inputs.own.subjects.to(labels.device))
+    labels = inputs.culture_samples.toy_labels.subject
+    return _share(labels == inputs.culture_samples.subjects.to(labels.device))
 
 
 def _share(matches: Tensor) -> MetricValue:

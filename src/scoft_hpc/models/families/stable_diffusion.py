@@ -18,7 +18,7 @@ from scoft_hpc.diffusion.betas import alphas_cumprod
 from scoft_hpc.diffusion.ddpm import Ddpm
 from scoft_hpc.inputs.checkpoints import base_model
 from scoft_hpc.models import random_weights, single_file
-from scoft_hpc.models.components import Components
+from scoft_hpc.models.components import ModelComponents
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.diffusion_model import DTYPES
 from scoft_hpc.models.guidance import Guidance
@@ -151,16 +151,16 @@ def load(model: Model, device: torch.device) -> StableDiffusion:
     return StableDiffusion(*parts, process, device, dtype)
 
 
-def _parts(model: Model, dtype: torch.dtype) -> Components:
+def _parts(model: Model, dtype: torch.dtype) -> ModelComponents:
     if model.path == base_model.RANDOM:
         return random_weights.build(model.architecture, model.shrink, dtype)
     path = Path(model.path)
     return single_file.load(model, dtype) if path.is_file() else _from_folder(path, dtype, model.pickle)
 
 
-def _from_folder(folder: Path, dtype: torch.dtype, pickle: bool) -> Components:
+def _from_folder(folder: Path, dtype: torch.dtype, pickle: bool) -> ModelComponents:
     """A folder in diffusers' layout; of a network without safetensors, its pickle if that is allowed."""
-    return Components(
+    return ModelComponents(
         _network(AutoencoderKL, folder / "vae", pickle, torch_dtype=dtype),
         _network(UNet2DConditionModel, folder / "unet", pickle, torch_dtype=dtype),
         _network(CLIPTextModel, folder / "text_encoder", pickle, dtype=dtype),
