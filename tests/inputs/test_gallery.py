@@ -14,7 +14,7 @@ from changed import changed
 from scoft_hpc.config.schema import RunConfig, Variant
 from scoft_hpc.data import images
 from scoft_hpc.errors import DataError
-from scoft_hpc.evaluation.taken import take
+from scoft_hpc.evaluation.generate import EvaluatedRun, import_samples
 from scoft_hpc.inputs import external_images
 from scoft_hpc.inputs.dataset import Manifest, Pair
 from scoft_hpc.study.paths import RunDir
@@ -143,7 +143,7 @@ def test_they_become_samples_of_the_models_size(folder: Path, tmp_path: Path) ->
     exif[0x0112] = 3  # upside down
     turned.save(folder / "p00-s01.JPG", quality=95, exif=exif)
     run = RunDir(tmp_path / "run")
-    take(run, config(folder), FOUND)
+    import_samples(EvaluatedRun(run, config(folder), FOUND, 0))
     names = sorted(path.name for path in run.samples.iterdir())
     assert names == ["p00-s00.png", "p00-s01.png", "p01-s00.png", "p01-s01.png"]
     pixels = images.read_pixels(run.samples / "p00-s01.png", 32)
