@@ -82,7 +82,7 @@ def test_a_captioner_that_lacks_weights_is_refused(
     del weights["text_decoder.cls.predictions.transform.dense.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(
-        ConfigError, match="BlipForConditionalGeneration: of its weights 1 are not in its files"
+        ConfigError, match="BlipForConditionalGeneration: 1 of its weights are not in its files"
     ):
         captioner.load(captioner.find(Captions(source=CaptionSource.blip, path=str(folder))), CPU)
 

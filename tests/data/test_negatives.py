@@ -146,12 +146,12 @@ def test_networks_that_lack_weights_are_refused(
     assert torch.equal(load_depth(Path(copied.depth_path), CPU).maps(x), whole)
     assert without(dpt, "head.head.0.") == 2
     with pytest.raises(
-        ConfigError, match=r"DPTForDepthEstimation: of its weights 2 .* as head\.head\.0\.bias"
+        ConfigError, match=r"DPTForDepthEstimation: 2 of its weights .* as head\.head\.0\.bias"
     ):
         load_depth(Path(copied.depth_path), CPU)
     controlnet = Path(copied.controlnet_path) / "diffusion_pytorch_model.safetensors"
     assert without(controlnet, "controlnet_mid_block.") == 2
-    with pytest.raises(ConfigError, match="ControlNetModel: of its weights 2 are not in its files"):
+    with pytest.raises(ConfigError, match="ControlNetModel: 2 of its weights are not in its files"):
         load_controlnet(copied, base)
 
 

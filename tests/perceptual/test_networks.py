@@ -14,9 +14,9 @@ from transformers import Blip2ForImageTextRetrieval, CLIPModel, Dinov2Model
 from perceptual.plain import CLIP, IMAGENET, Array, coloured, images, in_unit_range, resized
 from scoft_hpc.config.schema import Objective
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.models.network import load_network
 from scoft_hpc.models.toy_networks import load_feature_net
 from scoft_hpc.perceptual import views
-from scoft_hpc.perceptual.network import load_network
 from scoft_hpc.perceptual.registry import load_distance
 
 CPU = torch.device("cpu")
@@ -157,7 +157,7 @@ def test_a_network_is_loaded_whole_frozen_and_quietly(
         (tmp_path / "config.json").write_bytes((folders["dino"] / "config.json").read_bytes())
         torch.save(expected.state_dict(), tmp_path / "pytorch_model.bin")
     capfd.readouterr()
-    network = load_network(Dinov2Model, folder)
+    network = load_network(Dinov2Model, folder, use_safetensors=None, dtype=torch.float32)
     assert capfd.readouterr() == ("", "")
     assert not network.training
     assert all(not p.requires_grad and p.dtype == torch.float32 for p in network.parameters())
@@ -168,8 +168,8 @@ def test_a_network_is_loaded_whole_frozen_and_quietly(
 def test_a_pickle_that_would_run_code_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((folders["dino"] / "config.json").read_bytes())
     torch.save({"weight": Trap(tmp_path / "ran")}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(ConfigError, match="does not give a whole Dinov2Model"):
-        load_network(Dinov2Model, tmp_path)
+    with pytest.raises(ConfigError, match="cannot be loaded as a Dinov2Model"):
+        load_network(Dinov2Model, tmp_path, use_safetensors=None)
     assert not (tmp_path / "ran").exists()
 
 
@@ -185,5 +185,5 @@ def test_a_network_of_which_weights_are_absent_is_refused(folders: dict[str, Pat
     network = Dinov2Model.from_pretrained(folders["dino"])
     state = {name: value for name, value in network.state_dict().items() if "encoder.layer.1" not in name}
     network.save_pretrained(tmp_path, state_dict=state)
-    with pytest.raises(ConfigError, match=r"weights are absent, as encoder\.layer\.1"):
-        load_network(Dinov2Model, tmp_path)
+    with pytest.raises(ConfigError, match=r"weights are not in its files, such as encoder\.layer\.1"):
+        load_network(Dinov2Model, tmp_path, use_safetensors=None)

@@ -12,8 +12,8 @@ from transformers import CLIPModel, CLIPTokenizer, CLIPVisionModel, Dinov2Model
 
 from scoft_hpc.config.schema import Scoring
 from scoft_hpc.inputs.checkpoints import embedders
+from scoft_hpc.models.network import load_network
 from scoft_hpc.perceptual import images
-from scoft_hpc.perceptual.network import load_network
 
 
 class ImageEmbedder(Protocol):
@@ -35,7 +35,7 @@ class DinoEmbedder(nn.Module):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.network = load_network(Dinov2Model, folder, setting="scoring.features_path")
+        self.network = load_network(Dinov2Model, folder, dtype=torch.float32)
         self.normalize = images.imagenet()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class ToyEmbedder(nn.Module):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.network = load_network(CLIPVisionModel, folder, setting="scoring.features_path")
+        self.network = load_network(CLIPVisionModel, folder, dtype=torch.float32)
         self.normalize = images.openai_clip()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class ClipEmbedder(nn.Module):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.network = load_network(CLIPModel, folder, setting="scoring.clip")
+        self.network = load_network(CLIPModel, folder, dtype=torch.float32)
         self.tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         self.normalize = images.openai_clip()
 

@@ -56,4 +56,4 @@ def load_controlnet(settings: Negatives, base: StableDiffusion) -> Any:
     if fault := negatives.misfit(settings, controlnet.config, base.unet.config):
         raise ConfigError(fault)
     layout = torch.channels_last if base.device.type == "cuda" else torch.preserve_format  # as the U-Net's
-    return controlnet.requires_grad_(False).eval().to(base.device, memory_format=layout)
+    return controlnet.to(base.device, memory_format=layout)

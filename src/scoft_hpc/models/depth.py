@@ -51,4 +51,4 @@ def load_depth(folder: Path, device: torch.device) -> DepthEstimator:
     """
     network = load_network(DPTForDepthEstimation, folder, unread=UNUSED_LAYERS, dtype=torch.float32)
     processor = DPTImageProcessorPil.from_pretrained(folder, local_files_only=True)
-    return DepthEstimator(network.requires_grad_(False).eval().to(device), processor, device)
+    return DepthEstimator(network.to(device), processor, device)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from transformers import Blip2ForImageTextRetrieval
 
+from scoft_hpc.models.network import load_network
 from scoft_hpc.perceptual import images
 from scoft_hpc.perceptual.distance import FeatureDistance
-from scoft_hpc.perceptual.network import load_network
 
 
 class Blip2Distance(FeatureDistance):
@@ -26,7 +26,7 @@ class Blip2Distance(FeatureDistance):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        network = load_network(Blip2ForImageTextRetrieval, folder)
+        network = load_network(Blip2ForImageTextRetrieval, folder, use_safetensors=None, dtype=torch.float32)
         self.vision = network.vision_model
         self.queries = network.query_tokens
         self.qformer = network.qformer

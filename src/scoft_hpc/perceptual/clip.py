@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from transformers import CLIPVisionModel
 
+from scoft_hpc.models.network import load_network
 from scoft_hpc.perceptual import images, views
 from scoft_hpc.perceptual.distance import ImageDistance, as_parameters
-from scoft_hpc.perceptual.network import load_network
 
 AUGMENTED = 10
 """Views beside the clean one."""
@@ -33,7 +33,7 @@ class ClipDistance(ImageDistance):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.network = load_network(CLIPVisionModel, folder)
+        self.network = load_network(CLIPVisionModel, folder, use_safetensors=None, dtype=torch.float32)
         self.normalize = images.openai_clip()
 
     def forward(self, x_hat: Tensor, target: Tensor, seeds: Tensor) -> Tensor:

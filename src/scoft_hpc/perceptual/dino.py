@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from transformers import Dinov2Model
 
+from scoft_hpc.models.network import load_network
 from scoft_hpc.perceptual import images
 from scoft_hpc.perceptual.distance import FeatureDistance
-from scoft_hpc.perceptual.network import load_network
 
 
 class DinoDistance(FeatureDistance):
@@ -27,7 +28,7 @@ class DinoDistance(FeatureDistance):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.network = load_network(Dinov2Model, folder)
+        self.network = load_network(Dinov2Model, folder, use_safetensors=None, dtype=torch.float32)
         self.network.layernorm = nn.Identity()
         self.normalize = images.imagenet()
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.inputs.checkpoints.distances import PERCEPTUAL
 from scoft_hpc.perceptual import images
 from scoft_hpc.perceptual.distance import FeatureDistance
 
@@ -53,7 +52,9 @@ def _load(folder: Path, device: torch.device) -> Any:
         from dreamsim import dreamsim
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision made for another torch
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"objective.distance=dreamsim cannot be loaded ({reason}); {PERCEPTUAL}.") from None
+        raise ConfigError(
+            f"objective.distance=dreamsim cannot be loaded ({reason}): `pip install 'scoft-hpc[perceptual]'`."
+        ) from None
     hub = torch.hub.get_dir()
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.inputs.checkpoints.distances import VGG16_BLOCKS
+from scoft_hpc.inputs.checkpoints.catalogue import VGG16_BLOCKS
 from scoft_hpc.perceptual import images
 from scoft_hpc.perceptual.distance import ImageDistance, as_parameters
 from scoft_hpc.perceptual.maps import map_distance

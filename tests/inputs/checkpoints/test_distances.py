@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 import distance_networks
 from scoft_hpc.config.schema import Objective, Variant
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.inputs.checkpoints import distances
+from scoft_hpc.inputs.checkpoints import catalogue, distances
 from scoft_hpc.inputs.checkpoints.digest import digest
 from scoft_hpc.inputs.checkpoints.distances import resolve
 from scoft_hpc.perceptual.registry import load_distance
@@ -158,7 +158,7 @@ def test_a_path_that_the_toy_distance_would_ignore_is_refused() -> None:
 
 
 def test_another_network_is_refused(folders: dict[str, Path]) -> None:
-    with pytest.raises(ConfigError, match="model_type: 'clip'; expected dinov2"):
+    with pytest.raises(ConfigError, match="model_type: 'clip'; expected 'dinov2'"):
         resolve(Objective(distance="dino", distance_path=str(folders["clip"]), w_vgg=0), Variant.mpc)
 
 
@@ -171,7 +171,7 @@ def test_another_network_is_refused(folders: dict[str, Path]) -> None:
         ),
         (lambda f: (f / "model.safetensors").write_text("version https://git-lfs"), "Git LFS pointer"),
         (lambda f: (f / "model.safetensors").unlink(), "neither model.safetensors nor pytorch_model.bin"),
-        (lambda f: (f / "config.json").unlink(), "config.json is not in"),
+        (lambda f: (f / "config.json").unlink(), "config.json is missing"),
         (lambda f: (f / "config.json").write_text("{"), "model_type: None"),
         (
             lambda f: (
@@ -201,7 +201,7 @@ def test_a_damaged_folder_is_refused(
         (b"no tensors at all", "is not a safetensors file"),
         (
             {"features.0.bias": (3,)},
-            r"lacks VGG16's features.0.weight, features.0.bias, features.2.weight, …",
+            r"lacks the tensors features.0.weight, features.0.bias, features.2.weight, …",
         ),
     ],
     ids=["pickle", "another network"],
@@ -224,14 +224,16 @@ def test_dreamsim_without_its_package_names_the_line_that_installs_it(
     monkeypatch.setitem(sys.modules, "dreamsim", None)
     objective = Objective(distance="dreamsim", distance_path=str(tmp_path), w_vgg=0)
     with pytest.raises(
-        ConfigError, match=r"lacks DreamSim's dino_vitb16_pretrain.pth.*pip install 'scoft-hpc\[perc"
+        ConfigError, match=r": dino_vitb16_pretrain.pth, .* are missing.*pip install 'scoft-hpc\[perc"
     ):
         resolve(objective, Variant.mpc)
-    for name in (*distances.DREAMSIM, distances.ADAPTERS[0]):
+    for name in (*catalogue.DREAMSIM_FILES, catalogue.DREAMSIM_ADAPTERS[0]):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     for attempt in (resolve, lambda o, _v: load_distance("dreamsim", o, torch.device("cpu"))):
-        with pytest.raises(ConfigError, match=r"cannot be loaded; .*pip install 'scoft-hpc\[perceptual\]'"):
+        with pytest.raises(
+            ConfigError, match=r"cannot be (loaded|used).*pip install 'scoft-hpc\[perceptual\]'"
+        ):
             attempt(objective, Variant.mpc)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import hub
+from scoft_hpc.inputs.checkpoints.spec import CheckpointSpec, locate
 
 COMMIT = "39593d5650112b4cc580433f6b0435385882d819"
 
@@ -26,10 +27,18 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return repository
 
 
-def _told(given: str, **kwargs: object) -> str:
+def _spec(*required: str) -> CheckpointSpec:
+    return CheckpointSpec("objective.distance_path", None, include=required, required=required, weights=None)
+
+
+def _error(value: str, *required: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        hub.find(given, "objective.distance_path", **kwargs)
+        locate(_spec(*required), value)
     return str(caught.value)
+
+
+def _located(value: str, revision: str | None = None) -> Path:
+    return hub.locate(value, "x", hub.download_command(value, revision, []), revision)
 
 
 def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,29 +46,31 @@ def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "net.safetensors").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert hub.find("net", "x") == hub.find("~/net", "x") == tmp_path / "net"
-    assert hub.find("net.safetensors", "x") == tmp_path / "net.safetensors"
-    assert "net.safetensors is a file; expected a folder with config.json" in _told(
-        "net.safetensors", needs=["config.json"]
+    assert _located("net") == _located("~/net") == tmp_path / "net"
+    assert _located("net.safetensors") == tmp_path / "net.safetensors"
+    assert "net.safetensors is a file; expected a folder with config.json" in _error(
+        "net.safetensors", "config.json"
     )
-    assert "cannot be read" in _told("~nobody-of-this-name/net")
+    assert "cannot be read" in _error("~nobody-of-this-name/net")
 
 
 def test_a_hub_id_is_its_snapshot(repository: Path) -> None:
     snapshot = repository / "snapshots" / COMMIT
-    assert hub.find("owner/net", "x") == snapshot
-    assert hub.find("owner/net", "x", revision=COMMIT, needs=["config.json"]) == snapshot
+    assert _located("owner/net") == snapshot
+    assert _located("owner/net", COMMIT) == snapshot
+    assert locate(_spec("config.json"), "owner/net") == snapshot
     (repository / "refs" / "pr").mkdir()
     (repository / "refs" / "pr" / "1").write_text(COMMIT)
-    assert hub.find("owner/net", "x", revision="pr/1") == snapshot
-    told = _told("owner/net", revision="fp16")
-    assert "at revision fp16 (it has main, pr/1)" in told
-    assert "`hf download owner/net --revision fp16`" in told
+    assert _located("owner/net", "pr/1") == snapshot
+    with pytest.raises(
+        ConfigError, match=r"at revision fp16 \(it has main, pr/1\).*`hf download owner/net --rev"
+    ):
+        _located("owner/net", "fp16")
 
 
 def test_a_folder_comes_before_a_hub_id(repository: Path, tmp_path: Path) -> None:
     (tmp_path / "owner" / "net").mkdir(parents=True)
-    assert hub.find("owner/net", "x") == tmp_path / "owner" / "net"
+    assert _located("owner/net") == tmp_path / "owner" / "net"
 
 
 def test_the_caches_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,26 +88,26 @@ def test_the_caches_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_is_not_there(repository: Path) -> None:
-    told = _told("someone/else", needs=["config.json", "*.safetensors"])
-    assert told.startswith(
+    error = _error("someone/else", "config.json", "*.safetensors")
+    assert error.startswith(
         "objective.distance_path=someone/else: neither a folder here nor in the download cache"
     )
-    assert '`hf download someone/else --include "config.json" --include "*.safetensors"`' in told
-    assert "/nowhere/net does not exist. Expected a file, a folder, or a hub id OWNER/NAME" in _told(
+    assert '`hf download someone/else --include "config.json" --include "*.safetensors"`' in error
+    assert "/nowhere/net does not exist. Expected a file, a folder, or a hub id OWNER/NAME" in _error(
         "/nowhere/net"
     )
 
 
 def test_what_is_half_there(repository: Path, tmp_path: Path) -> None:
     (repository / "blobs" / "9d1e.5f.incomplete").touch()
-    told = _told("owner/net", needs=["config.json", "model.safetensors"])
-    assert "model.safetensors is not in" in told
-    assert "a download was broken off: 9d1e.5f.incomplete" in told
-    assert '--include "model.safetensors"`' in told
+    error = _error("owner/net", "config.json", "model.safetensors")
+    assert ": model.safetensors is missing" in error
+    assert "an incomplete download: 9d1e.5f.incomplete" in error
+    assert '--include "model.safetensors"`' in error
     (repository / "blobs" / "0f3a").unlink()
-    assert "config.json, model.safetensors are not in" in _told(
-        "owner/net", needs=["config.json", "model.safetensors"]
+    assert "config.json, model.safetensors are missing" in _error(
+        "owner/net", "config.json", "model.safetensors"
     )
     folder = tmp_path / "net"
     folder.mkdir()
-    assert f"--local-dir {folder}`" in _told(str(folder), needs=["config.json"])
+    assert f"--local-dir {folder}`" in hub.download_command(str(folder), None, [], folder)

@@ -23,7 +23,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_names_and_shapes(file: Path) -> None:
-    assert safetensors_header.fault(file) is None
+    assert safetensors_header.problem(file) is None
     assert safetensors_header.shapes(file) == {"a.weight": (3, 2, 1, 1), "scalar": ()}
 
 
@@ -39,12 +39,12 @@ def test_names_and_shapes(file: Path) -> None:
 )
 def test_what_is_none(file: Path, content: bytes, told: str) -> None:
     file.write_bytes(content)
-    assert told in str(safetensors_header.fault(file))
+    assert told in str(safetensors_header.problem(file))
 
 
 def test_half_a_file_and_none(file: Path) -> None:
     whole = file.read_bytes()
     file.write_bytes(whole[:-1])
-    assert safetensors_header.fault(file) == f"has {len(whole) - 1} bytes of {len(whole)}: half-downloaded"
+    assert safetensors_header.problem(file) == f"has {len(whole) - 1} bytes of {len(whole)}: half-downloaded"
     file.unlink()
-    assert safetensors_header.fault(file) == "is missing"
+    assert safetensors_header.problem(file) == "is missing"

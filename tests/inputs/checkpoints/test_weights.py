@@ -105,7 +105,7 @@ def test_a_hub_id_is_found_in_the_cache(base: Path, tmp_path: Path) -> None:
     blob.rename(blob.with_name(f"{blob.name}.5f3a.incomplete"))
     told = _told("CompVis/stable-diffusion-v1-4")
     assert "unet/diffusion_pytorch_model.safetensors is missing" in told
-    assert f"a download was broken off: {blob.name}.5f3a.incomplete" in told
+    assert f"an incomplete download: {blob.name}.5f3a.incomplete" in told
     assert "`hf download CompVis/stable-diffusion-v1-4 --include" in told
 
 
@@ -167,7 +167,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 12\n"
         (_cut, "half-downloaded"),
         (_only_pickle, "(pytorch_model.bin found); a pickle can run code when it is loaded and is refused"),
         (_only_fp16, "is missing (diffusion_pytorch_model.fp16.safetensors found)"),
-        (_broken_off, "a download was broken off: unet/0f3a.incomplete"),
+        (_broken_off, "an incomplete download: unet/0f3a.incomplete"),
     ],
 )
 def test_part_that_cannot_be_used(base: Path, harm: Callable[[Path], None], told: str) -> None:

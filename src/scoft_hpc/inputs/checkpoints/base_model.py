@@ -20,8 +20,9 @@ from scoft_hpc.inputs.checkpoints import (
     single_file,
 )
 from scoft_hpc.inputs.checkpoints.digest import digest
-from scoft_hpc.inputs.checkpoints.files import shards
+from scoft_hpc.inputs.checkpoints.safetensors_header import shards
 from scoft_hpc.inputs.checkpoints.scheduler_config import SchedulerConfig
+from scoft_hpc.inputs.checkpoints.spec import CheckpointSpec, checkpoint_digest, locate
 from scoft_hpc.inputs.toy.world import ASSETS
 from scoft_hpc.study.json_files import read_json
 
@@ -41,7 +42,23 @@ PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 DOWNLOAD = ("*.json", "*.txt", "*/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors")
 """What of a repository on the hub a run reads."""
 
-TOKENIZER = ("tokenizer_config.json", "tokenizer.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+TOKENIZER_FILES = (
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+)
+TOKENIZER = CheckpointSpec(
+    setting="model.tokenizer",
+    repository=Model().tokenizer,
+    include=TOKENIZER_FILES,
+    weights=None,
+    required=TOKENIZER_FILES[:1],
+    digested=TOKENIZER_FILES,
+)
+"""The tokenizer of a single-file checkpoint."""
+
 REFUSED = "a pickle can run code when it is loaded and is refused; use safetensors, or set model.pickle=true"
 
 
@@ -59,17 +76,18 @@ def resolve(model: Model) -> Model:
         if not path.is_dir():
             raise ConfigError(f"{path} is missing. It ships with the package: install scoft-hpc again.")
     else:
-        path = hub.find(model.path, "model.path", revision=model.revision, patterns=DOWNLOAD)
+        command = hub.download_command(model.path, model.revision, DOWNLOAD)
+        path = hub.locate(model.path, "model.path", command, model.revision)
     if path.is_file():
         return _single_file(model, path)
     faults = list(_folder_faults(path, model.pickle))
     if model.shrink != 1:
         faults.append(f"model.shrink={model.shrink} is for random weights; expected 1")
     if faults:
-        line = hub.download(model.path, model.revision, DOWNLOAD, path)
+        command = hub.download_command(model.path, model.revision, DOWNLOAD, path)
         raise ConfigError(
-            f"model.path={model.path} ({path}) cannot be used: {'; '.join(faults)}{hub.broken_off(path)}. "
-            f"Get it whole with {line} where there is a network."
+            f"model.path={model.path} ({path}) cannot be used: {'; '.join(faults)}{hub.incomplete_downloads(path)}. "
+            f"Download it with {command} where there is a network."
         )
     if told := _scheduler_fault(path):
         raise ConfigError(f"model.path={model.path} ({path}) cannot be used: {told}.")
@@ -114,7 +132,7 @@ def _digest_of_random(model: Model) -> str:
 
 def _single_file(model: Model, path: Path) -> Model:
     if path.suffix == ".safetensors":
-        fault = safetensors_header.fault(path)
+        fault = safetensors_header.problem(path)
         if fault is None and (
             told := single_file.fault(safetensors_header.shapes(path), model.architecture, model.shrink)
         ):
@@ -127,12 +145,12 @@ def _single_file(model: Model, path: Path) -> Model:
         fault = _pickle_fault(path) if model.pickle else f"cannot be used: {REFUSED}"
     if fault is not None:
         raise ConfigError(f"model.path={path} {fault}.")
-    tokenizer = hub.find(model.tokenizer, "model.tokenizer", needs=TOKENIZER[:1], patterns=TOKENIZER)
+    tokenizer = locate(TOKENIZER, model.tokenizer)
     if told := _tokenizer_fault(tokenizer):
         raise ConfigError(f"model.tokenizer={tokenizer}: it {told}.")
     own = [
         digest(path.parent, [path.name]),
-        digest(tokenizer, [name for name in TOKENIZER if (tokenizer / name).is_file()]),
+        checkpoint_digest(TOKENIZER, tokenizer),
         architecture.configs(model.architecture, model.shrink),
     ]
     found = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:16]
@@ -221,7 +239,7 @@ def _weight_faults(part: Path, pickle: bool) -> Iterator[str]:
     pickles = any(path.suffix in PICKLES for path in files)
     if files and (pickle or not pickles):
         for shard in files:
-            fault = _pickle_fault(shard) if pickles else safetensors_header.fault(shard)
+            fault = _pickle_fault(shard) if pickles else safetensors_header.problem(shard)
             if fault:
                 yield f"{part.name}/{shard.name} {fault}"
         return

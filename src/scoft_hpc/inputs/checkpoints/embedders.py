@@ -1,4 +1,4 @@
-"""The weights of the networks that judge samples: found on this machine, checked and given a digest; not loaded."""
+"""The networks whose features the metrics use: which of them a scoring needs, located and hashed."""
 
 from __future__ import annotations
 
@@ -9,103 +9,72 @@ from pathlib import Path
 from scoft_hpc.config.metrics import METRICS, Embedder
 from scoft_hpc.config.schema import Scoring
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.inputs.checkpoints import hub, safetensors_header
-from scoft_hpc.inputs.checkpoints.digest import digest
-from scoft_hpc.inputs.checkpoints.files import shards
+from scoft_hpc.inputs.checkpoints.catalogue import EMBEDDERS
+from scoft_hpc.inputs.checkpoints.spec import checkpoint_digest, locate, try_locate
 from scoft_hpc.inputs.toy.world import ASSETS
-from scoft_hpc.study.json_files import read_json
 
 TOY = "toy"
-"""Stands for the toy world's own CLIP, which ships in this folder:"""
+"""Names the toy world's own CLIP, which ships in this folder:"""
 TOY_CLIP = ASSETS / "clip"
-DINO_HUB = "facebook/dinov2-large"
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A network that judges, as scores.json names it."""
+    """An embedder as scores.json names it."""
 
     name: str
     digest: str
 
 
 def resolve(scoring: Scoring) -> Scoring:
-    """The same with absolute paths of the networks that its metrics look through.
+    """The same with absolute paths of the networks that its metrics use.
 
     Raises:
-        ConfigError: with all faults, if one is not there, or not whole, or another network's.
+        ConfigError: with all problems, if one is missing, incomplete, or another network's.
     """
-    faults: list[str] = []
+    problems: list[str] = []
     needed = networks(scoring.metrics)
     if scoring.features == TOY and scoring.features_path is not None:
-        faults.append(
+        problems.append(
             f"scoring.features_path={scoring.features_path} is not used by scoring.features=toy; leave it out."
         )
     elif "features" in needed and scoring.features != TOY:
-        try:
-            scoring = replace(scoring, features_path=str(features(scoring)))
-        except ConfigError as error:
-            faults.append(f"{error} {_without('features')}")
+        path = try_locate(EMBEDDERS["features"], scoring.features_path, problems, _alternative("features"))
+        scoring = replace(scoring, features_path=str(path))
     if "clip" in needed and scoring.clip != TOY:
-        try:
-            scoring = replace(scoring, clip=str(clip(scoring)))
-        except ConfigError as error:
-            faults.append(f"{error} {_without('clip')}")
-    if faults:
-        raise ConfigError.from_messages(faults)
+        path = try_locate(EMBEDDERS["clip"], scoring.clip, problems, _alternative("clip"))
+        scoring = replace(scoring, clip=str(path))
+    if problems:
+        raise ConfigError.from_messages(problems)
     return scoring
 
 
 def networks(metrics: Iterable[str]) -> set[Embedder]:
-    """Which of `features` and `clip` the metrics look through."""
+    """Which of `features` and `clip` the metrics use."""
     return {embedder for name in metrics if (embedder := METRICS[name].embedder) is not None}
 
 
 def features(scoring: Scoring) -> Path:
     """The folder of the network of `scoring.features`. Raises ConfigError as `resolve` does."""
-    if scoring.features == TOY:
-        return TOY_CLIP
-    return _folder(scoring.features_path or DINO_HUB, DINO_HUB, "scoring.features_path", ("dinov2",), ())
+    return TOY_CLIP if scoring.features == TOY else locate(EMBEDDERS["features"], scoring.features_path)
 
 
 def clip(scoring: Scoring) -> Path:
     """The folder of the network of `scoring.clip`. Raises ConfigError as `resolve` does."""
-    if scoring.clip == TOY:
-        return TOY_CLIP
-    return _folder(scoring.clip, Scoring().clip, "scoring.clip", ("clip",), ("tokenizer.json",))
+    return TOY_CLIP if scoring.clip == TOY else locate(EMBEDDERS["clip"], scoring.clip)
 
 
 def judges(scoring: Scoring) -> dict[str, Judge]:
-    """The networks that its metrics look through, as scores.json keeps them: name and digest of the weights."""
-    found: dict[str, Judge] = {}
+    """The networks that its metrics use, as scores.json stores them: name and digest of the weights."""
+    records: dict[str, Judge] = {}
     for network in sorted(networks(scoring.metrics)):
         folder = features(scoring) if network == "features" else clip(scoring)
         name = scoring.features if network == "features" else Path(scoring.clip).name
-        names = ["config.json", *(path.name for path in shards(folder / "model.safetensors"))]
-        found[network] = Judge(name, digest(folder, names))
-    return found
+        records[network] = Judge(name, checkpoint_digest(EMBEDDERS[network], folder))
+    return records
 
 
-def _folder(given: str, example: str, setting: str, kinds: tuple[str, ...], more: tuple[str, ...]) -> Path:
-    needs = ("config.json", *more)
-    patterns = ("*.json", "*.txt", "model.safetensors")
-    folder = hub.find(given, setting, needs=needs, patterns=patterns)
-    kind = read_json(folder / "config.json").get("model_type")
-    weights = shards(folder / "model.safetensors")
-    faults = [f"{path.name} {fault}" for path in weights if (fault := safetensors_header.fault(path))]
-    if kind not in kinds:
-        faults.append(f"config.json says model_type: {kind!r}; expected {' or '.join(kinds)}")
-    if not faults and not weights:
-        faults.append(f"there is no model.safetensors{hub.broken_off(folder)}")
-    if faults:
-        line = hub.download(example, None, patterns)
-        raise ConfigError(
-            f"{setting}={given} cannot be used: {'; '.join(faults)}. Expected a network as {line} gets it."
-        )
-    return folder
-
-
-def _without(network: Embedder) -> str:
-    """How to do without a network."""
+def _alternative(network: Embedder) -> str:
+    """A sentence that says how to score without a network."""
     names = [spec.name for spec in METRICS.values() if spec.by_default and spec.embedder == network]
-    return f"Or leave out the metrics that look through it ({', '.join(names)}) with scoring.metrics=[…]."
+    return f"Or leave out the metrics that use it ({', '.join(names)}) with scoring.metrics=[…]."

@@ -171,4 +171,4 @@ def _from_folder(folder: Path, dtype: torch.dtype, pickle: bool) -> ModelCompone
 
 def _network(kind: Any, folder: Path, pickle: bool, **settings: Any) -> Any:
     pickled = pickle and any(path.suffix == ".bin" for path in base_model.weight_files(folder))
-    return load_network(kind, folder, pickled=pickled, **settings)
+    return load_network(kind, folder, use_safetensors=not pickled, **settings)
