@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from scoft_hpc.human_eval.analysis.agreement import agreement
-from scoft_hpc.human_eval.analysis.consistency import consistency, tau
+from scoft_hpc.human_eval.analysis.agreement import agreement, consistency, tau
 from scoft_hpc.human_eval.analysis.exclusion import exclude
 from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
 from scoft_hpc.human_eval.survey import Exclusion, Question, Survey

@@ -17,7 +17,7 @@ from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.human_eval import database, pages, survey_file, template
 from scoft_hpc.human_eval.analysis import metric_agreement
 from scoft_hpc.human_eval.analysis.analyse import analyse
-from scoft_hpc.human_eval.analysis.rankings import rankings
+from scoft_hpc.human_eval.analysis.rankings import select_rankings
 from scoft_hpc.human_eval.answers import Given
 from scoft_hpc.human_eval.asked import Asked
 from scoft_hpc.human_eval.demo import simulation
@@ -146,7 +146,7 @@ def test_a_metric_that_knows_peoples_mind_agrees_on_every_pair(asked: Study, dra
     true = simulated_surveys.true_worths(SYSTEMS, ("korea",), ("culture",), apart=30.0)
     person = simulation.SimulatedRater(1, "korea", true.worths["korea"], skill=9.0, abstain_rate=0.0)
     said = list(simulated_surveys.judge_regular(person, [p.id for p in drawn if p.culture == "korea"], true))
-    found = rankings(said, SYSTEMS, "culture")
+    found = select_rankings(said, SYSTEMS, "culture")
     knows = {(p.id, s): float(SYSTEMS.index(s)) for p in drawn for s in SYSTEMS}
     tally = metric_agreement.count_agreements(found, knows)
     assert tally.won.tolist() == tally.total.tolist() == [6 * 4]

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 
 import simulated_surveys
 from scoft_hpc.human_eval.analysis import mmsr
-from scoft_hpc.human_eval.analysis.rankings import Rankings, rankings
+from scoft_hpc.human_eval.analysis.rankings import Rankings, select_rankings
 from scoft_hpc.human_eval.demo.simulation import SimulatedRater
 
 from .conftest import SYSTEMS, Simulated, of_ranks
@@ -96,7 +96,7 @@ def some(
         for one in people
         for j in simulated_surveys.judge_regular(one, [f"p{k}" for k in range(pages)], true)
     ]
-    return rankings(said, SYSTEMS, "culture"), skill
+    return select_rankings(said, SYSTEMS, "culture"), skill
 
 
 def as_published(found: Rankings) -> np.ndarray:

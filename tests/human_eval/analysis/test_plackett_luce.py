@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 import simulated_surveys
 from scoft_hpc.human_eval.analysis import plackett_luce
 from scoft_hpc.human_eval.analysis.bootstrap import resample
-from scoft_hpc.human_eval.analysis.rankings import mean_ranks_of, rankings
+from scoft_hpc.human_eval.analysis.rankings import mean_ranks_of, select_rankings
 from scoft_hpc.human_eval.demo import simulation
 
 from .conftest import CULTURES, QUOTAS, SYSTEMS, Simulated, of_ranks
@@ -154,7 +154,7 @@ def test_intervals_hold_the_worths_that_countless_raters_of_the_kind_have() -> N
     hits = []
     for seed in range(10):
         raters = simulation.draw_raters(world.worths, QUOTAS, seed=seed)
-        found = rankings(simulated_surveys.survey_of(world, raters)[1], SYSTEMS, "culture")
+        found = select_rankings(simulated_surveys.survey_of(world, raters)[1], SYSTEMS, "culture")
         one = plackett_luce.estimate_worths(found, resample(found.strata, np.random.default_rng(0), 200))
         hits += list((one.worth_low <= true) & (true <= one.worth_high))
     assert np.mean(hits) >= 0.85

@@ -147,7 +147,7 @@ def test_holm_is_over_questions_and_systems_and_the_primary_comparison_stands_ap
         (one.question, one.system): one.p_holm for one in found.tests
     }
     assert found.primary.test.p_holm is None
-    assert found.primary.test.p == pytest.approx(1 / (sign_flip.FLIPS + 1))
+    assert found.primary.test.p == pytest.approx(1 / (sign_flip.N_FLIPS + 1))
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from human_eval.analysis.conftest import Simulated
 from results.conftest import Maker
 from scoft_hpc.errors import RatingError
 from scoft_hpc.human_eval.analysis import mmsr
-from scoft_hpc.human_eval.analysis.rankings import rankings
+from scoft_hpc.human_eval.analysis.rankings import select_rankings
 from scoft_hpc.human_eval.demo import truth
 from scoft_hpc.human_eval.demo.simulation import SimulatedRater
 from scoft_hpc.human_eval.demo.truth import Recovery, RecoveryReport
@@ -60,7 +60,7 @@ def test_skills_are_what_countless_pages_say() -> None:
     said = [
         j for one in raters for j in simulated_surveys.judge_regular(one, [f"p{k}" for k in range(600)], true)
     ]
-    found = mmsr.fit(mmsr.task_labels(rankings(said, SYSTEMS))).accuracy
+    found = mmsr.fit(mmsr.task_labels(select_rankings(said, SYSTEMS))).accuracy
     assert truth.limit_accuracies(raters) == pytest.approx(found, abs=0.05)
     assert (np.diff(truth.limit_accuracies(raters)) > 0).all()
 

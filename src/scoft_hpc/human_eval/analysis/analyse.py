@@ -10,11 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from scoft_hpc.human_eval.analysis import metric_agreement, mmsr, plackett_luce, sign_flip, win_rates
-from scoft_hpc.human_eval.analysis.agreement import agreement
+from scoft_hpc.human_eval.analysis.agreement import agreement, consistency
 from scoft_hpc.human_eval.analysis.bootstrap import Resamples, resample
-from scoft_hpc.human_eval.analysis.consistency import consistency
 from scoft_hpc.human_eval.analysis.exclusion import ExclusionResult, exclude
-from scoft_hpc.human_eval.analysis.rankings import Array, Rankings, rankings
+from scoft_hpc.human_eval.analysis.rankings import Array, Rankings, select_rankings
 from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import Survey
@@ -90,12 +89,12 @@ def _panels(survey: Survey, participants: Sequence[Participant], kept: Collectio
 
 def _tables(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Table]:
     for question in survey.questions:
-        found = rankings(judgements, survey.systems, question.name)
+        found = select_rankings(judgements, survey.systems, question.name)
         said = [j for j in judgements if j.question == question.name and j.kind is Kind.asked]
         yield _table(survey, question.name, POOLED, found, said, least=1)
         for culture in survey.quotas:
             own = [j for j in said if j.culture == culture]
-            yield _table(survey, question.name, culture, found.of(culture), own, least=survey.small)
+            yield _table(survey, question.name, culture, found.for_culture(culture), own, least=survey.small)
 
 
 def _table(
@@ -186,7 +185,7 @@ def _primary(survey: Survey, judgements: Sequence[Judgement], excluded: Exclusio
 def _test(
     survey: Survey, question: str, system: str, against: str, judgements: Sequence[Judgement]
 ) -> PairwiseTest:
-    found = rankings(judgements, (system, against), question)
+    found = select_rankings(judgements, (system, against), question)
     if not found.raters:
         return PairwiseTest(question, system, against, 0, None, None, None)
     rng = _rng(survey, "test", question, system, against)
@@ -203,9 +202,9 @@ def _test(
 def _skills(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[RaterSkill]:
     """Over all questions, culture by culture: raters of different cultures share no page. Of few raters nobody is told
     of, and two alone cannot tell who of them is good."""
-    everything = rankings(judgements, survey.systems)
+    everything = select_rankings(judgements, survey.systems)
     for culture in survey.quotas:
-        found = everything.of(culture)
+        found = everything.for_culture(culture)
         if len(found.raters) < max(survey.small, 3):
             continue
         accuracy = mmsr.fit(mmsr.task_labels(found)).accuracy
@@ -217,11 +216,11 @@ def _skills(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[RaterSk
 def _votes(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[WeightedVote]:
     """From cultures of three raters or more; without a system that is in no decided pair."""
     for question in survey.questions:
-        rows = rankings(judgements, survey.systems, question.name)
+        rows = select_rankings(judgements, survey.systems, question.name)
         by_culture = [
             mmsr.majority_shares(own, mmsr.fit(mmsr.task_labels(own)).vote)
             for culture in dict.fromkeys(rows.cultures)
-            if len((own := rows.of(culture)).raters) > 2
+            if len((own := rows.for_culture(culture)).raters) > 2
         ]
         for system in rows.systems:
             if won := [shares[system] for shares in by_culture if system in shares]:
@@ -241,6 +240,6 @@ def _tracked(
             for table in tables
             if table.question == question.name and table.culture != POOLED and table.results
         }
-        found = rankings(judgements, survey.systems, question.name)
+        found = select_rankings(judgements, survey.systems, question.name)
         rng = _rng(survey, "metrics", question.name)
         yield from metric_agreement.metric_agreement(question.name, found, worth, study, pages, rng)

@@ -1,4 +1,4 @@
-"""Who is left out, by the survey file's rules, fixed before the first answer."""
+"""Which raters are excluded, by the rules of the survey file, which are fixed before the first answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoft_hpc.human_eval.analysis.consistency import consistency
+from scoft_hpc.human_eval.analysis.agreement import consistency
 from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.results.survey_labels import EXCLUSION_RULES
@@ -15,52 +15,50 @@ from scoft_hpc.results.survey_labels import EXCLUSION_RULES
 
 @dataclass(frozen=True)
 class ExclusionResult:
-    """`included` raters; `reasons`: rule -> raters who break it, of whom one may break several."""
+    """`included` and `excluded` raters; `reasons`: rule -> raters who break it; a rater may break several."""
 
     included: frozenset[int]
+    excluded: frozenset[int]
     reasons: Mapping[str, frozenset[int]]
-
-    @property
-    def excluded(self) -> frozenset[int]:
-        return frozenset().union(*self.reasons.values())
 
 
 def exclude(
     survey: Survey,
     participants: Sequence[Participant],
     judgements: Sequence[Judgement],
-    drawn: Mapping[str, int] | None = None,
+    pages_per_culture: Mapping[str, int] | None = None,
 ) -> ExclusionResult:
-    """Apply the rules. A rater without an attention page answered twice is not judged by consistency,
-    nor one whose times are not known by seconds. `drawn`: how many pages each culture has, where that is known.
+    """Apply the rules; those of consistency and time only to raters for whom these are known.
+
+    Args:
+        pages_per_culture: the number of pages of each culture, if known: a rater can answer no more.
     """
     rules = survey.exclusion
-    of: dict[int, list[Judgement]] = {one.rater: [] for one in participants}
+    by_rater: dict[int, list[Judgement]] = {participant.rater: [] for participant in participants}
     for judgement in judgements:
-        if judgement.rater in of:
-            of[judgement.rater].append(judgement)
+        if judgement.rater in by_rater:
+            by_rater[judgement.rater].append(judgement)
     tau = consistency(judgements, survey.systems)
-    broken: dict[str, set[int]] = {rule: set() for rule in EXCLUSION_RULES}
-    for one in participants:
-        given = of[one.rater]
-        if not given:
-            broken["silent"].add(one.rater)
-        if rules.affiliations and one.affiliation not in rules.affiliations:
-            broken["affiliation"].add(one.rater)
-        if given and _answered(survey, given, (drawn or {}).get(one.culture)) < rules.answered:
-            broken["answered"].add(one.rater)
-        known = [j.seconds for j in given if j.seconds > 0]
-        if known and float(np.median(known)) < rules.seconds:
-            broken["seconds"].add(one.rater)
-        if tau.get(one.rater, 1.0) < rules.consistency:
-            broken["consistency"].add(one.rater)
-    reasons = {rule: frozenset(raters) for rule, raters in broken.items()}
-    found = ExclusionResult(frozenset(), reasons)
-    return ExclusionResult(frozenset(of) - found.excluded, reasons)
+    reasons: dict[str, set[int]] = {rule: set() for rule in EXCLUSION_RULES}
+    for participant in participants:
+        rater, answers = participant.rater, by_rater[participant.rater]
+        if not answers:
+            reasons["silent"].add(rater)
+        if rules.affiliations and participant.affiliation not in rules.affiliations:
+            reasons["affiliation"].add(rater)
+        n_pages = min(survey.pages, (pages_per_culture or {}).get(participant.culture, survey.pages))
+        if answers and _share_answered(answers, n_pages * len(survey.questions)) < rules.answered:
+            reasons["answered"].add(rater)
+        seconds = [j.seconds for j in answers if j.seconds > 0]
+        if seconds and float(np.median(seconds)) < rules.seconds:
+            reasons["seconds"].add(rater)
+        if tau.get(rater, 1.0) < rules.consistency:
+            reasons["consistency"].add(rater)
+    excluded = frozenset().union(*reasons.values())
+    frozen = {rule: frozenset(raters) for rule, raters in reasons.items()}
+    return ExclusionResult(frozenset(by_rater) - excluded, excluded, frozen)
 
 
-def _answered(survey: Survey, given: Sequence[Judgement], drawn: int | None) -> float:
-    """The share of asked pages × questions with an answer, "cannot judge" being one."""
-    asked = {(j.page, j.question) for j in given if j.kind is Kind.asked}
-    pages = survey.pages if drawn is None else min(survey.pages, drawn)
-    return len(asked) / (pages * len(survey.questions))
+def _share_answered(answers: Sequence[Judgement], n_expected: int) -> float:
+    """The share of regular pages × questions with an answer; "cannot judge" is an answer."""
+    return len({(j.page, j.question) for j in answers if j.kind is Kind.asked}) / n_expected

@@ -18,8 +18,8 @@ import numpy as np
 
 from scoft_hpc.config.metrics import METRICS, MetricSpec
 from scoft_hpc.human_eval.analysis import plackett_luce, win_rates
+from scoft_hpc.human_eval.analysis.agreement import tau
 from scoft_hpc.human_eval.analysis.bootstrap import resample, t_interval
-from scoft_hpc.human_eval.analysis.consistency import tau
 from scoft_hpc.human_eval.analysis.rankings import Array, Rankings
 from scoft_hpc.human_eval.analysis.win_rates import Tally
 from scoft_hpc.human_eval.pages import Page
@@ -145,7 +145,7 @@ def _of_raters(
     rng: np.random.Generator,
 ) -> Correlation:
     """The correlation of a single culture with an interval over its raters."""
-    own = found.of(points[0][0])
+    own = found.for_culture(points[0][0])
     resamples = resample(own.strata, rng)
     counted = plackett_luce.count_choices(own)
     drawn = plackett_luce.fit(resamples.weights @ counted.chosen, resamples.weights @ counted.sets)

@@ -1,4 +1,4 @@
-"""Judgements as arrays: what raters said of one question, in one culture or in all."""
+"""Judgements as arrays: the rankings under one question, from one culture or from all."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Index = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Rankings:
-    """Rankings, a row each.
+    """One ranking per row.
 
     Attributes:
         systems: the columns.
         ranks: mean ranks [n, systems], 1 the best; systems that tie share the mean of their places, and one that the
             page does not show is NaN.
-        rater, page: of each row, as places in `raters` and `pages`, [n].
-        raters: numbers within the survey, each with one ranking at least.
+        rater, page: indices into `raters` and `pages`, [n].
+        raters: numbers within the survey, each with at least one ranking.
         cultures: of each of `raters`.
     """
 
@@ -40,67 +40,67 @@ class Rankings:
         """The culture of each rater as a number from 0, [raters]."""
         return indices_of(self.cultures, tuple(dict.fromkeys(self.cultures)))
 
-    def of(self, culture: str) -> Rankings:
-        """Those of one culture's raters."""
-        chosen = np.array([self.cultures[r] == culture for r in self.rater], dtype=bool)
-        left, rater = np.unique(self.rater[chosen], return_inverse=True)
-        shown, page = np.unique(self.page[chosen], return_inverse=True)
+    def for_culture(self, culture: str) -> Rankings:
+        rows = np.array([self.cultures[r] == culture for r in self.rater], dtype=bool)
+        raters, rater = np.unique(self.rater[rows], return_inverse=True)
+        pages, page = np.unique(self.page[rows], return_inverse=True)
         return Rankings(
             self.systems,
-            self.ranks[chosen],
+            self.ranks[rows],
             rater,
             page,
-            tuple(self.raters[i] for i in left),
-            tuple(self.cultures[i] for i in left),
-            tuple(self.pages[i] for i in shown),
+            tuple(self.raters[i] for i in raters),
+            tuple(self.cultures[i] for i in raters),
+            tuple(self.pages[i] for i in pages),
         )
 
 
-def rankings(
+def select_rankings(
     judgements: Iterable[Judgement], systems: Sequence[str], question: str | None = None
 ) -> Rankings:
-    """The rankings of pages asked for their own sake; "cannot judge", repeats and reversed pages are left out.
+    """The rankings of regular pages, without "cannot judge", repeated and reversed pages.
 
-    Of all questions, where none is named: then a page is a page under a question. Of systems that a survey does not
-    name, and of pages with a single picture, nothing is said.
+    Without `question`, those of all questions: then a page under a question counts as a page. Ignores systems that are
+    not in `systems`, and rankings of fewer than two images.
     """
-    asked = [
-        (one if question else replace(one, page=f"{one.page} {one.question}"), ranks)
-        for one in judgements
-        if question in (None, one.question)
-        and one.kind is Kind.asked
-        and (ranks := mean_ranks(one, systems)) is not None
+    selected = [
+        (j if question else replace(j, page=f"{j.page} {j.question}"), ranks)
+        for j in judgements
+        if question in (None, j.question)
+        and j.kind is Kind.asked
+        and (ranks := mean_ranks(j, systems)) is not None
     ]
-    cultures = {one.rater: one.culture for one, _ in asked}
-    raters, pages = tuple(sorted(cultures)), tuple(sorted({one.page for one, _ in asked}))
+    cultures = {j.rater: j.culture for j, _ in selected}
+    raters, pages = tuple(sorted(cultures)), tuple(sorted({j.page for j, _ in selected}))
     return Rankings(
         tuple(systems),
-        np.array([ranks for _, ranks in asked]).reshape(len(asked), len(systems)),
-        indices_of([one.rater for one, _ in asked], raters),
-        indices_of([one.page for one, _ in asked], pages),
+        np.array([ranks for _, ranks in selected]).reshape(len(selected), len(systems)),
+        indices_of([j.rater for j, _ in selected], raters),
+        indices_of([j.page for j, _ in selected], pages),
         raters,
         tuple(cultures[rater] for rater in raters),
         pages,
     )
 
 
-def mean_ranks(one: Judgement, systems: Sequence[str]) -> Array | None:
-    """Mean ranks [systems], 1 the best, of a reversed page too; None where fewer than two systems are ranked."""
-    if one.ranks is None:
+def mean_ranks(judgement: Judgement, systems: Sequence[str]) -> Array | None:
+    """Mean ranks [systems], 1 the best, also of a reversed page; None where fewer than two systems are ranked."""
+    ranks = judgement.ranks
+    if ranks is None:
         return None
-    sign = -1.0 if one.kind is Kind.reversed else 1.0
-    given = np.array([sign * one.ranks[s] if s in one.ranks else np.nan for s in systems])
-    return mean_ranks_of(given) if np.isfinite(given).sum() > 1 else None
+    sign = -1.0 if judgement.kind is Kind.reversed else 1.0
+    signed = np.array([sign * ranks[s] if s in ranks else np.nan for s in systems])
+    return mean_ranks_of(signed) if np.isfinite(signed).sum() > 1 else None
 
 
-def mean_ranks_of(given: Array) -> Array:
+def mean_ranks_of(ranks: Array) -> Array:
     """Ranks of any kind [..., systems], NaN where not shown, as mean ranks."""
-    better = (given[..., None, :] < given[..., :, None]).sum(axis=-1)
-    alike = (given[..., None, :] == given[..., :, None]).sum(axis=-1)
-    return np.where(np.isfinite(given), better + (alike + 1) / 2, np.nan)
+    better = (ranks[..., None, :] < ranks[..., :, None]).sum(axis=-1)
+    equal = (ranks[..., None, :] == ranks[..., :, None]).sum(axis=-1)
+    return np.where(np.isfinite(ranks), better + (equal + 1) / 2, np.nan)
 
 
-def indices_of(found: Sequence[object], among: Sequence[object]) -> Index:
-    """Where each of `found` stands in `among`."""
-    at = {one: i for i, one in enumerate(among)}
-    return np.array([at[one] for one in found], dtype=np.intp)
+def indices_of(items: Sequence[object], options: Sequence[object]) -> Index:
+    """The index of each item in `options`."""
+    index = {option: i for i, option in enumerate(options)}
+    return np.array([index[item] for item in items], dtype=np.intp)

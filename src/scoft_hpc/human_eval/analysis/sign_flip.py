@@ -1,14 +1,13 @@
-"""Whether people prefer a system to the reference: a sign-flip test over raters, and Holm's correction over a family.
+"""Sign-flip test over raters of whether people prefer a system to the reference.
 
-Under the null a rater takes either side of every one of their pages alike: exchanging the two systems' names in all
-that one rater said changes nothing. So the signs of the raters' net wins (wins less losses, cultures counting alike)
-are flipped, rater by rater, and p is the share of flips whose sum is at least as far from zero, two-sided, the
-data's own among them (Fisher 1935; Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 9, 2010). It asks nothing of the
-answers' distribution and counts raters, not pages; all 2^n flips are looked at where they are no more than those drawn.
-Six raters at least can reach p ≤ .05.
+Under the null hypothesis exchanging the two systems' names in all answers of one rater changes nothing. So the signs of
+the raters' net wins (wins minus losses, cultures having equal weight) are flipped, rater by rater, and p is the share
+of flips whose sum is at least as far from zero, two-sided, the observed one among them (Fisher 1935; Phipson and Smyth,
+Stat. Appl. Genet. Mol. Biol. 9, 2010). The test assumes no distribution of answers and counts raters, not pages; it
+enumerates all 2^n flips where these are no more than would be drawn. At least six raters are needed for p ≤ .05.
 
-The primary comparison of the survey file is one question, asked beforehand: it stands apart, without a correction. All
-others (questions × systems) are a family.
+The primary comparison of the survey file is a single test without correction; Holm's correction is over the family of
+all others (questions × systems).
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ from scoft_hpc.human_eval.analysis.bootstrap import equal_strata_weights
 from scoft_hpc.human_eval.analysis.rankings import Array, Index
 from scoft_hpc.human_eval.analysis.win_rates import Tally
 
-FLIPS = 1 << 14
+N_FLIPS = 1 << 14
 """With twelve comparisons in a family, the smallest p after Holm is .0007."""
 
 
-def sign_flip(tally: Tally, strata: Index, rng: np.random.Generator, flips: int = FLIPS) -> Array:
-    """p of each of a tally's comparisons [...]; NaN where nobody has compared anything or all of it is ties."""
-    size = tally.total.reshape(len(strata), -1).sum(axis=1)
-    net = equal_strata_weights(np.ones((1, len(strata))), strata, size).T * (
-        2 * tally.won - tally.total
-    ).reshape(len(strata), -1)
-    exact = 2 ** min(len(strata), 60) <= flips
+def sign_flip(tally: Tally, strata: Index, rng: np.random.Generator, n_flips: int = N_FLIPS) -> Array:
+    """p of each of a tally's comparisons [...]; NaN without comparisons or where all are ties."""
+    n = len(strata)
+    weights = equal_strata_weights(np.ones((1, n)), strata, tally.total.reshape(n, -1).sum(axis=1))
+    net_wins = weights.T * (2 * tally.won - tally.total).reshape(n, -1)
+    exact = 2 ** min(n, 60) <= n_flips
     signs = (
-        np.array(list(product((1.0, -1.0), repeat=len(strata))))
+        np.array(list(product((1.0, -1.0), repeat=n)))
         if exact
-        else rng.choice((1.0, -1.0), size=(flips, len(strata)))
+        else rng.choice((1.0, -1.0), size=(n_flips, n))
     )
-    found = np.abs(net.sum(axis=0))
-    reached = (np.abs(signs @ net) >= found - 1e-9 * np.abs(net).sum(axis=0)).sum(axis=0)
-    p = reached / len(signs) if exact else (reached + 1) / (len(signs) + 1)
-    return np.where(np.abs(net).sum(axis=0) > 0, p, np.nan).reshape(tally.total.shape[1:])
+    magnitude = np.abs(net_wins).sum(axis=0)
+    observed = np.abs(net_wins.sum(axis=0))
+    as_extreme = (np.abs(signs @ net_wins) >= observed - 1e-9 * magnitude).sum(axis=0)
+    p = as_extreme / len(signs) if exact else (as_extreme + 1) / (len(signs) + 1)
+    return np.where(magnitude > 0, p, np.nan).reshape(tally.total.shape[1:])

@@ -1,7 +1,7 @@
-"""Shares of a rater's comparisons: how often a system wins against another, how often a metric takes the rater's side.
+"""Shares of comparisons won: by a system against another, or by a metric that prefers what the rater prefers.
 
-A share's interval is that of its log odds, with ½ added to both sides so that they are finite, over resampled raters
-(`scoft_hpc.human_eval.analysis.bootstrap`); its model's variance is 1 / (wins + ½) + 1 / (losses + ½).
+A share's interval is that of its log odds over resampled raters (`scoft_hpc.human_eval.analysis.bootstrap`), with ½
+added to both sides so that they are finite; the model's variance is 1 / (wins + ½) + 1 / (losses + ½).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scoft_hpc.human_eval.analysis.rankings import Array, Index, Rankings
 
 @dataclass(frozen=True)
 class Tally:
-    """Of each rater: `won` of `total` comparisons, a tie is half a win; [raters, ...]."""
+    """`won` of `total` comparisons of each rater, a tie being half a win; [raters, ...]."""
 
     won: Array
     total: Array
@@ -24,41 +24,41 @@ class Tally:
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with its 95 % interval, [...]: 0 to 1 where nothing can be told; NaN where nothing is compared."""
+    """A share with its 95 % interval, [...]: 0 to 1 where it is unknown; NaN without comparisons."""
 
     value: Array
     low: Array
     high: Array
 
 
-def count_wins(found: Rankings, reference: str) -> Tally:
-    """Of each system against `reference`, [raters, systems]; ½ of nothing in the reference's own column."""
-    other = found.ranks[:, [found.systems.index(reference)]]
-    won = (found.ranks < other) + 0.5 * (found.ranks == other)
-    told = np.isfinite(found.ranks) & np.isfinite(other)
-    told[:, found.systems.index(reference)] = False
-    shape = (len(found.raters), len(found.systems))
+def count_wins(rankings: Rankings, reference: str) -> Tally:
+    """Of each system against `reference`, [raters, systems]; no comparisons in the reference's own column."""
+    column = rankings.systems.index(reference)
+    other = rankings.ranks[:, [column]]
+    won = (rankings.ranks < other) + 0.5 * (rankings.ranks == other)
+    compared = np.isfinite(rankings.ranks) & np.isfinite(other)
+    compared[:, column] = False
+    shape = (len(rankings.raters), len(rankings.systems))
     tally = Tally(np.zeros(shape), np.zeros(shape))
-    np.add.at(tally.won, found.rater, won * told)
-    np.add.at(tally.total, found.rater, told.astype(np.float64))
+    np.add.at(tally.won, rankings.rater, won * compared)
+    np.add.at(tally.total, rankings.rater, compared.astype(np.float64))
     return tally
 
 
 def estimate_rate(tally: Tally, strata: Index, resamples: Resamples) -> Rate:
-    """The share won [...], over raters; strata count alike."""
+    """The share won [...], over raters; strata have equal weight."""
     size = tally.total.reshape(len(strata), -1).sum(axis=1)
-    once, again = (
-        equal_strata_weights(w, strata, size) for w in (np.ones((1, len(strata))), resamples.weights)
-    )
-    ((value,), (odds,)), (_, drawn) = (_shares(weights, tally) for weights in (once, again))
-    won, of = (np.tensordot(once[0], counts, 1) for counts in (tally.won, tally.total))
-    floor = np.sqrt(1 / (won + 0.5) + 1 / (of - won + 0.5))
-    low, high = t_interval(odds, drawn, floor, resamples.dof)
+    observed = equal_strata_weights(np.ones((1, len(strata))), strata, size)
+    resampled = equal_strata_weights(resamples.weights, strata, size)
+    ((value,), (log_odds,)), (_, replicates) = (_shares(weights, tally) for weights in (observed, resampled))
+    won, total = (np.tensordot(observed[0], counts, 1) for counts in (tally.won, tally.total))
+    model_sd = np.sqrt(1 / (won + 0.5) + 1 / (total - won + 0.5))
+    low, high = t_interval(log_odds, replicates, model_sd, resamples.dof)
     return Rate(value, np.fmin(expit(low), value), np.fmax(expit(high), value))
 
 
 def _shares(weights: Array, tally: Tally) -> tuple[Array, Array]:
-    """The plain share, NaN of nothing, and the log odds with ½ added, [resamples, ...]."""
-    won, of = (np.tensordot(weights, counts, 1) for counts in (tally.won, tally.total))
+    """The share, NaN without comparisons, and the log odds with ½ added, [resamples, ...]."""
+    won, total = (np.tensordot(weights, counts, 1) for counts in (tally.won, tally.total))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return won / of, logit((won + 0.5) / (of + 1))
+        return won / total, logit((won + 0.5) / (total + 1))
