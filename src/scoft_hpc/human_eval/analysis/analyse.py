@@ -6,13 +6,14 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from scoft_hpc.human_eval.analysis import metric_agreement, mmsr, plackett_luce, sign_flip, win_rates
 from scoft_hpc.human_eval.analysis.agreement import agreement, consistency
 from scoft_hpc.human_eval.analysis.bootstrap import Resamples, resample
-from scoft_hpc.human_eval.analysis.exclusion import ExclusionResult, exclude
+from scoft_hpc.human_eval.analysis.exclusion import exclude
 from scoft_hpc.human_eval.analysis.rankings import Array, Rankings, select_rankings
 from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
 from scoft_hpc.human_eval.pages import Page
@@ -42,94 +43,109 @@ def analyse(
     study: Study | None = None,
     pages: Sequence[Page] = (),
 ) -> SurveyResults:
-    """Everything; the metrics' part where there is a study to read them from."""
-    present = {one.rater for one in participants}
-    said = sorted(
-        (one for one in judgements if one.rater in present),
-        key=lambda j: (j.rater, j.position, j.page, j.question),
+    """All results; those about metrics only with the study that has their values."""
+    raters = {participant.rater for participant in participants}
+    everyone = sorted(
+        (j for j in judgements if j.rater in raters), key=lambda j: (j.rater, j.position, j.page, j.question)
     )
-    excluded = exclude(survey, participants, said, Counter(page.culture for page in pages) or None)
-    kept = [one for one in said if one.rater in excluded.included]
-    tables = tuple(_tables(survey, kept))
-    tau = sorted(consistency(said, survey.systems).values())
+    exclusion = exclude(survey, participants, everyone, Counter(page.culture for page in pages) or None)
+    included = [j for j in everyone if j.rater in exclusion.included]
+    tables = tuple(_tables(survey, included))
+    tau = sorted(consistency(everyone, survey.systems).values())
+    test = partial(_test, survey, survey.primary.question, survey.primary.system, survey.primary.against)
     return SurveyResults(
         title=survey.title,
-        questions=tuple(one.name for one in survey.questions),
+        questions=tuple(question.name for question in survey.questions),
         systems=survey.systems,
         against=reference(survey),
-        panels=tuple(_panels(survey, participants, excluded.included)),
-        primary=_primary(survey, said, excluded),
+        panels=tuple(_panels(survey, participants, exclusion.included)),
+        primary=PrimaryResult(survey.primary.alpha, test(included), test(everyone)),
         tables=tables,
-        tests=tuple(_tests(survey, kept)),
-        excluded={rule: len(raters) for rule, raters in excluded.reasons.items() if raters},
-        n_excluded=len(excluded.excluded),
+        tests=tuple(_tests(survey, included)),
+        excluded={rule: len(broken_by) for rule, broken_by in exclusion.reasons.items() if broken_by},
+        n_excluded=len(exclusion.excluded),
         consistency=tuple(float(q) for q in np.quantile(tau, [0.25, 0.5, 0.75])) if tau else (),
-        skills=tuple(_skills(survey, kept)),
-        votes=tuple(_votes(survey, kept)),
-        metric_agreement=tuple(_tracked(survey, kept, tables, study, pages)) if study else (),
+        skills=tuple(_skills(survey, included)),
+        votes=tuple(_votes(survey, included)),
+        metric_agreement=tuple(_metric_agreement(survey, included, tables, study, pages)) if study else (),
         min_cell_size=survey.small,
     )
 
 
 def reference(survey: Survey) -> str:
-    """The system that the others are held against: the base, where it is shown."""
+    """The system with which the others are compared: the base, if the survey shows it."""
     return BASE if BASE in survey.systems else survey.primary.against
 
 
 def _rng(survey: Survey, *purpose: str) -> np.random.Generator:
-    """Random numbers of a purpose's own: what one table draws changes no other."""
+    """A generator per purpose: what one table draws does not change another."""
     return np.random.default_rng([survey.seed, zlib.crc32("/".join(purpose).encode())])
 
 
-def _panels(survey: Survey, participants: Sequence[Participant], kept: Collection[int]) -> Iterator[Panel]:
-    for culture in dict.fromkeys([*survey.quotas, *(one.culture for one in participants)]):
-        raters = [one.rater for one in participants if one.culture == culture]
-        yield Panel(culture, survey.quotas.get(culture, 0), len(raters), sum(r in kept for r in raters))
+def _panels(
+    survey: Survey, participants: Sequence[Participant], included: Collection[int]
+) -> Iterator[Panel]:
+    for culture in dict.fromkeys([*survey.quotas, *(participant.culture for participant in participants)]):
+        raters = [participant.rater for participant in participants if participant.culture == culture]
+        n_analysed = sum(rater in included for rater in raters)
+        yield Panel(culture, survey.quotas.get(culture, 0), len(raters), n_analysed)
 
 
 def _tables(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Table]:
     for question in survey.questions:
-        found = select_rankings(judgements, survey.systems, question.name)
-        said = [j for j in judgements if j.question == question.name and j.kind is Kind.asked]
-        yield _table(survey, question.name, POOLED, found, said, least=1)
+        rankings = select_rankings(judgements, survey.systems, question.name)
+        regular = [j for j in judgements if j.question == question.name and j.kind is Kind.asked]
+        yield _table(survey, question.name, POOLED, rankings, regular, min_raters=1)
         for culture in survey.quotas:
-            own = [j for j in said if j.culture == culture]
-            yield _table(survey, question.name, culture, found.for_culture(culture), own, least=survey.small)
+            panel = [j for j in regular if j.culture == culture]
+            min_raters = max(survey.small, 1)
+            yield _table(
+                survey, question.name, culture, rankings.for_culture(culture), panel, min_raters=min_raters
+            )
 
 
 def _table(
-    survey: Survey, question: str, culture: str, found: Rankings, said: Sequence[Judgement], least: int
+    survey: Survey,
+    question: str,
+    culture: str,
+    rankings: Rankings,
+    judgements: Sequence[Judgement],
+    *,
+    min_raters: int,
 ) -> Table:
-    told = len(found.raters) >= max(least, 1)
-    alike = agreement(found) if told else None
+    reported = len(rankings.raters) >= min_raters
+    alpha = agreement(rankings) if reported else None
     return Table(
         question=question,
         culture=culture,
-        raters=len(found.raters),
-        rankings=len(found.ranks),
-        n_cannot_judge=sum(j.ranks is None for j in said),
-        agreement=None if alike is None else finite(alike.alpha, alike.low, alike.high),
-        results=tuple(_system_results(survey, question, culture, found, said)) if told else (),
+        raters=len(rankings.raters),
+        rankings=len(rankings.ranks),
+        n_cannot_judge=sum(j.ranks is None for j in judgements),
+        agreement=None if alpha is None else finite(alpha.alpha, alpha.low, alpha.high),
+        results=tuple(_system_results(survey, question, culture, rankings, judgements)) if reported else (),
     )
 
 
 def _system_results(
-    survey: Survey, question: str, culture: str, found: Rankings, said: Sequence[Judgement]
+    survey: Survey, question: str, culture: str, rankings: Rankings, judgements: Sequence[Judgement]
 ) -> Iterator[SystemResult]:
-    """Of the systems that some page showed; cultures count alike in all of it."""
-    resamples = resample(found.strata, _rng(survey, "worths", question, culture))
-    worth = plackett_luce.estimate_worths(found, resamples)
+    """Of the systems that some page shows; cultures have equal weight in every number."""
+    resamples = resample(rankings.strata, _rng(survey, "worths", question, culture))
+    worth = plackett_luce.estimate_worths(rankings, resamples)
     against = reference(survey)
-    win = win_rates.estimate_rate(win_rates.count_wins(found, against), found.strata, resamples)
-    for k, system in enumerate(found.systems):
-        ranks = found.ranks[:, k]
-        shown = np.flatnonzero(np.isfinite(ranks))
-        if not len(shown):
+    win = win_rates.estimate_rate(win_rates.count_wins(rankings, against), rankings.strata, resamples)
+    n_levels = 2 * len(rankings.systems) - 1
+    for k, system in enumerate(rankings.systems):
+        ranks = rankings.ranks[:, k]
+        rows = np.flatnonzero(np.isfinite(ranks))
+        if not len(rows):
             continue
-        levels = np.eye(2 * len(found.systems) - 1)[np.rint(2 * ranks[shown] - 2).astype(np.intp)]
-        shares = _mean((found.cultures[found.rater[i]], row) for i, row in zip(shown, levels, strict=True))
-        rated = [j for j in said if system in j.ratings]
-        seen = [j for j in said if j.ranks is not None and system in j.ranks]
+        levels = np.eye(n_levels)[np.rint(2 * ranks[rows] - 2).astype(np.intp)]
+        shares = _mean(
+            (rankings.cultures[rankings.rater[i]], row) for i, row in zip(rows, levels, strict=True)
+        )
+        rated = [j for j in judgements if system in j.ratings]
+        ranked = [j for j in judgements if j.ranks is not None and system in j.ranks]
         yield SystemResult(
             system=system,
             mean_rank=float(shares @ (1 + np.arange(len(shares)) / 2)),
@@ -141,16 +157,16 @@ def _system_results(
             if system == against or not np.isfinite(win.value[k])
             else _share(resamples, win.value[k], win.low[k], win.high[k]),
             rating=float(_mean((j.culture, j.ratings[system]) for j in rated)) if rated else None,
-            offence_rate=float(_mean((j.culture, system in j.offended) for j in seen)),
+            offence_rate=float(_mean((j.culture, system in j.offended) for j in ranked)),
         )
 
 
 def _mean(values: Iterable[tuple[str, Array | float]]) -> Array:
-    """Of (culture, value): the mean over cultures of their means."""
+    """The mean over cultures of their means, of (culture, value)."""
     by_culture: dict[str, list[Array | float]] = {}
     for culture, value in values:
         by_culture.setdefault(culture, []).append(value)
-    means = [np.mean(np.array(some, dtype=np.float64), axis=0) for some in by_culture.values()]
+    means = [np.mean(np.array(group, dtype=np.float64), axis=0) for group in by_culture.values()]
     return np.asarray(np.mean(means, axis=0))
 
 
@@ -159,7 +175,7 @@ def _share(resamples: Resamples, value: float, low: float, high: float) -> Inter
 
 
 def _tests(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[PairwiseTest]:
-    """All systems under all questions against the reference, one family, the primary comparison apart."""
+    """The family: all systems under all questions against the reference, without the primary comparison."""
     against = reference(survey)
     primary = (survey.primary.question, survey.primary.system, survey.primary.against)
     family = {
@@ -168,66 +184,56 @@ def _tests(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Pairwise
         for system in survey.systems
         if system != against and (question.name, system, against) != primary
     }
-    corrected = holm({key: one.p for key, one in family.items() if one.p is not None})
-    for key, one in family.items():
-        yield replace(one, p_holm=corrected.get(key))
-
-
-def _primary(survey: Survey, judgements: Sequence[Judgement], excluded: ExclusionResult) -> PrimaryResult:
-    asked = survey.primary
-    kept = [one for one in judgements if one.rater in excluded.included]
-    with_rules, everybody = (
-        _test(survey, asked.question, asked.system, asked.against, some) for some in (kept, judgements)
-    )
-    return PrimaryResult(asked.alpha, with_rules, everybody)
+    p_holm = holm({key: test.p for key, test in family.items() if test.p is not None})
+    for key, test in family.items():
+        yield replace(test, p_holm=p_holm.get(key))
 
 
 def _test(
     survey: Survey, question: str, system: str, against: str, judgements: Sequence[Judgement]
 ) -> PairwiseTest:
-    found = select_rankings(judgements, (system, against), question)
-    if not found.raters:
+    rankings = select_rankings(judgements, (system, against), question)
+    if not rankings.raters:
         return PairwiseTest(question, system, against, 0, None, None, None)
     rng = _rng(survey, "test", question, system, against)
-    tally = win_rates.count_wins(found, against)
-    p = float(sign_flip.sign_flip(tally, found.strata, rng)[0])
-    resamples = resample(found.strata, rng)
-    win = win_rates.estimate_rate(tally, found.strata, resamples)
+    tally = win_rates.count_wins(rankings, against)
+    p = float(sign_flip.sign_flip(tally, rankings.strata, rng)[0])
+    resamples = resample(rankings.strata, rng)
+    win = win_rates.estimate_rate(tally, rankings.strata, resamples)
     wins = _share(resamples, win.value[0], win.low[0], win.high[0])
-    return PairwiseTest(
-        question, system, against, len(found.raters), wins, p if np.isfinite(p) else None, None
-    )
+    n_raters = len(rankings.raters)
+    return PairwiseTest(question, system, against, n_raters, wins, p if np.isfinite(p) else None, None)
 
 
 def _skills(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[RaterSkill]:
-    """Over all questions, culture by culture: raters of different cultures share no page. Of few raters nobody is told
-    of, and two alone cannot tell who of them is good."""
-    everything = select_rankings(judgements, survey.systems)
+    """Over all questions, per culture, as raters of different cultures share no page; three raters are the minimum."""
+    rankings = select_rankings(judgements, survey.systems)
     for culture in survey.quotas:
-        found = everything.for_culture(culture)
-        if len(found.raters) < max(survey.small, 3):
+        panel = rankings.for_culture(culture)
+        if len(panel.raters) < max(survey.small, 3):
             continue
-        accuracy = mmsr.fit(mmsr.task_labels(found)).accuracy
-        low, high = mmsr.accuracy_interval(found, _rng(survey, "skills", culture))
-        for i, rater in enumerate(found.raters):
+        accuracy = mmsr.fit(mmsr.task_labels(panel)).accuracy
+        low, high = mmsr.accuracy_interval(panel, _rng(survey, "skills", culture))
+        for i, rater in enumerate(panel.raters):
             yield RaterSkill(rater, culture, finite(accuracy[i], low[i], high[i]))
 
 
 def _votes(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[WeightedVote]:
-    """From cultures of three raters or more; without a system that is in no decided pair."""
+    """Means over cultures with three or more raters; without a system that is in no decided pair."""
     for question in survey.questions:
-        rows = select_rankings(judgements, survey.systems, question.name)
-        by_culture = [
-            mmsr.majority_shares(own, mmsr.fit(mmsr.task_labels(own)).vote)
-            for culture in dict.fromkeys(rows.cultures)
-            if len((own := rows.for_culture(culture)).raters) > 2
+        rankings = select_rankings(judgements, survey.systems, question.name)
+        panels = [rankings.for_culture(culture) for culture in dict.fromkeys(rankings.cultures)]
+        shares = [
+            mmsr.majority_shares(panel, mmsr.fit(mmsr.task_labels(panel)).vote)
+            for panel in panels
+            if len(panel.raters) > 2
         ]
-        for system in rows.systems:
-            if won := [shares[system] for shares in by_culture if system in shares]:
-                yield WeightedVote(question.name, system, float(np.mean(won)))
+        for system in rankings.systems:
+            if values := [by_system[system] for by_system in shares if system in by_system]:
+                yield WeightedVote(question.name, system, float(np.mean(values)))
 
 
-def _tracked(
+def _metric_agreement(
     survey: Survey,
     judgements: Sequence[Judgement],
     tables: Sequence[Table],
@@ -235,11 +241,11 @@ def _tracked(
     pages: Sequence[Page],
 ) -> Iterator[MetricAgreement]:
     for question in survey.questions:
-        worth: Mapping[str, Mapping[str, float]] = {
-            table.culture: {one.system: one.worth.value for one in table.results}
+        worths: Mapping[str, Mapping[str, float]] = {
+            table.culture: {result.system: result.worth.value for result in table.results}
             for table in tables
             if table.question == question.name and table.culture != POOLED and table.results
         }
-        found = select_rankings(judgements, survey.systems, question.name)
+        rankings = select_rankings(judgements, survey.systems, question.name)
         rng = _rng(survey, "metrics", question.name)
-        yield from metric_agreement.metric_agreement(question.name, found, worth, study, pages, rng)
+        yield from metric_agreement.metric_agreement(question.name, rankings, worths, study, pages, rng)

@@ -1,12 +1,12 @@
-"""Which automatic metric predicts people.
+"""Which automatic metric predicts people's judgements.
 
 Over (culture, system): Spearman's correlation of the metric's mean over runs with the worth, within cultures and over
 all of them, with the intervals over cultures of `scoft_hpc.results.metric_validity`. Every culture has its own raters,
 so the variance between cultures contains the raters' noise. With a single culture only raters can be resampled: the
 interval is that of resampled raters' worths, on Fisher's z, and generalises to that culture alone.
 
-Over single pictures, where the metric has a value for each: of the pairs of a page that a rater does not tie, how often
-the metric prefers what the rater prefers; the metric's ties are half. The interval is over raters.
+Over single images, where the metric has a value for each: among the pairs of a page that a rater does not tie, how
+often the metric prefers the image that the rater prefers; the metric's ties count half. The interval is over raters.
 """
 
 from __future__ import annotations
@@ -34,136 +34,131 @@ Point = tuple[str, str]
 
 def metric_agreement(
     question: str,
-    found: Rankings,
-    by_culture: Mapping[str, Mapping[str, float]],
+    rankings: Rankings,
+    worths: Mapping[str, Mapping[str, float]],
     study: Study,
     pages: Sequence[Page],
     rng: np.random.Generator,
 ) -> Iterator[MetricAgreement]:
-    """Every metric with a better end that the study has.
+    """Every metric of the study with a better end, compared with people.
 
     Args:
-        found: the question's rankings.
-        by_culture: culture -> system -> worth, of cultures that are told.
+        rankings: of the question.
+        worths: culture -> system -> worth, of the cultures that are reported.
     """
-    for measure in METRICS.values():
-        goodness = system_goodness(study, measure)
-        points = [
-            (culture, system)
-            for culture, systems in by_culture.items()
-            for system in systems
-            if (culture, system) in goodness
-        ]
+    for spec in METRICS.values():
+        goodness = system_goodness(study, spec)
+        points = [(c, s) for c, systems in worths.items() for s in systems if (c, s) in goodness]
         if not points:
             continue
         metric = [goodness[point] for point in points]
-        human = [by_culture[culture][system] for culture, system in points]
+        human = [worths[culture][system] for culture, system in points]
         cultures = [culture for culture, _ in points]
-        within, overall = (
-            one(metric, human, cultures) for one in (metric_validity.within, metric_validity.overall)
-        )
+        within = metric_validity.within(metric, human, cultures)
+        overall = metric_validity.overall(metric, human, cultures)
         if overall is not None and overall.cultures == 1:
-            within = overall = _of_raters(overall, found, points, metric, rng)
+            within = overall = _with_rater_interval(overall, rankings, points, metric, rng)
         yield MetricAgreement(
             question,
-            measure.name,
-            _pairs(found, measure, study, pages, rng),
-            _number(within),
-            _number(overall),
+            spec.name,
+            _pair_agreement(rankings, spec, study, pages, rng),
+            _estimate(within),
+            _estimate(overall),
             tau(np.array(metric), np.array(human)) if overall else None,
             len(points),
         )
 
 
-def system_goodness(study: Study, measure: MetricSpec) -> dict[Point, float]:
-    """(culture, system) -> how good the metric holds it, the mean over runs; empty where no end is better."""
+def system_goodness(study: Study, spec: MetricSpec) -> dict[Point, float]:
+    """The mean over runs of the metric, the greater the better; empty for a metric without a better end."""
     values: dict[Point, list[float]] = {}
     for run in study.runs:
-        value = run.metric(measure.name)
-        badness = None if value is None else measure.loss_of(value)
-        if badness is not None:
-            values.setdefault((run.culture, run.variant), []).append(-badness)
-    return {point: float(np.mean(some)) for point, some in values.items()}
+        value = run.metric(spec.name)
+        loss = None if value is None else spec.loss_of(value)
+        if loss is not None:
+            values.setdefault((run.culture, run.variant), []).append(-loss)
+    return {point: float(np.mean(runs)) for point, runs in values.items()}
 
 
-def image_goodness(study: Study, measure: MetricSpec, pages: Sequence[Page]) -> dict[tuple[str, str], float]:
-    """(page, system) -> how good the metric holds the picture; empty of a metric without values of single samples."""
-    if measure.unit != "sample":
+def image_goodness(study: Study, spec: MetricSpec, pages: Sequence[Page]) -> dict[tuple[str, str], float]:
+    """(page, system) -> the metric of the image, the greater the better; empty for a metric of sets."""
+    if spec.unit != "sample":
         return {}
-    runs = {run.run_id: run for run in study.runs}
-    rows = {
-        (run_id, str(row["file"])): value
-        for run_id, run in runs.items()
+    values = {
+        (run.run_id, str(row["file"])): value
+        for run in study.runs
         for row in run.scores.get("samples", [])
-        if (value := row.get(measure.name)) is not None
+        if (value := row.get(spec.name)) is not None
     }
-    found = {}
+    goodness = {}
     for page in pages:
         for picture in page.pictures:
-            value = rows.get((picture.run_id, picture.file))
-            badness = None if value is None else measure.loss_of(float(value))
-            if badness is not None:
-                found[page.id, picture.system] = -badness
-    return found
+            value = values.get((picture.run_id, picture.file))
+            loss = None if value is None else spec.loss_of(float(value))
+            if loss is not None:
+                goodness[page.id, picture.system] = -loss
+    return goodness
 
 
-def count_agreements(found: Rankings, goodness: Mapping[tuple[str, str], float]) -> Tally:
-    """Of each rater's pairs that do not tie: how many the metric orders alike, a tie of it being half, [raters]."""
-    missing = float("nan")
-    metric = np.array([[goodness.get((p, s), missing) for s in found.systems] for p in found.pages])
-    metric = metric.reshape(len(found.pages), len(found.systems))
-    tally = Tally(np.zeros(len(found.raters)), np.zeros(len(found.raters)))
-    for i, j in combinations(range(len(found.systems)), 2):
-        people = np.sign(found.ranks[:, j] - found.ranks[:, i])
-        theirs = np.sign(metric[found.page, i] - metric[found.page, j])
-        told = np.isfinite(people) & (people != 0) & np.isfinite(theirs)
-        np.add.at(tally.won, found.rater[told], (1 + people[told] * theirs[told]) / 2)
-        np.add.at(tally.total, found.rater[told], 1.0)
+def count_agreements(rankings: Rankings, goodness: Mapping[tuple[str, str], float]) -> Tally:
+    """Of each rater's pairs without a tie: how many the metric orders the same, a tie of it being half, [raters]."""
+    n_systems = len(rankings.systems)
+    metric = np.array([[goodness.get((p, s), np.nan) for s in rankings.systems] for p in rankings.pages])
+    metric = metric.reshape(len(rankings.pages), n_systems)
+    tally = Tally(np.zeros(len(rankings.raters)), np.zeros(len(rankings.raters)))
+    for i, j in combinations(range(n_systems), 2):
+        human_sign = np.sign(rankings.ranks[:, j] - rankings.ranks[:, i])
+        metric_sign = np.sign(metric[rankings.page, i] - metric[rankings.page, j])
+        compared = np.isfinite(human_sign) & (human_sign != 0) & np.isfinite(metric_sign)
+        agreed = (1 + human_sign[compared] * metric_sign[compared]) / 2
+        np.add.at(tally.won, rankings.rater[compared], agreed)
+        np.add.at(tally.total, rankings.rater[compared], 1.0)
     return tally
 
 
-def _pairs(
-    found: Rankings, measure: MetricSpec, study: Study, pages: Sequence[Page], rng: np.random.Generator
+def _pair_agreement(
+    rankings: Rankings, spec: MetricSpec, study: Study, pages: Sequence[Page], rng: np.random.Generator
 ) -> IntervalEstimate | None:
-    goodness = image_goodness(study, measure, pages)
-    if not goodness or not found.raters:
+    goodness = image_goodness(study, spec, pages)
+    if not goodness or not rankings.raters:
         return None
-    tally = count_agreements(found, goodness)
+    tally = count_agreements(rankings, goodness)
     if not tally.total.any():
         return None
-    resamples = resample(found.strata, rng)
-    one = win_rates.estimate_rate(tally, found.strata, resamples)
-    ends = (float(one.low), float(one.high)) if resamples.dof else ()
-    return finite(float(one.value), *ends)
+    resamples = resample(rankings.strata, rng)
+    rate = win_rates.estimate_rate(tally, rankings.strata, resamples)
+    ends = (float(rate.low), float(rate.high)) if resamples.dof else ()
+    return finite(float(rate.value), *ends)
 
 
-def _of_raters(
-    told: Correlation,
-    found: Rankings,
+def _with_rater_interval(
+    correlation: Correlation,
+    rankings: Rankings,
     points: Sequence[Point],
     metric: Sequence[float],
     rng: np.random.Generator,
 ) -> Correlation:
     """The correlation of a single culture with an interval over its raters."""
-    own = found.for_culture(points[0][0])
-    resamples = resample(own.strata, rng)
-    counted = plackett_luce.count_choices(own)
-    drawn = plackett_luce.fit(resamples.weights @ counted.chosen, resamples.weights @ counted.sets)
-    at = [own.systems.index(system) for _, system in points]
-    one = np.ones((1, len(at)))
-    correlations = np.array(
-        [metric_validity.spearman(np.array(metric), human[at], one)[0] for human in drawn]
+    panel = rankings.for_culture(points[0][0])
+    resamples = resample(panel.strata, rng)
+    counts = plackett_luce.count_choices(panel)
+    worths = plackett_luce.fit(resamples.weights @ counts.chosen, resamples.weights @ counts.sets)
+    columns = [panel.systems.index(system) for _, system in points]
+    weights = np.ones((1, len(columns)))
+    replicates = np.array(
+        [metric_validity.spearman(np.array(metric), theta[columns], weights)[0] for theta in worths]
     )
-    z, again = _fisher(np.array(told.value)), _fisher(correlations)
-    # So few systems have a coarse correlation: without a floor, resamples of one order would have no interval.
-    low, high = t_interval(z, again, np.array(1 / np.sqrt(max(len(at) - 3, 1))), resamples.dof)
-    ends = min(float(np.tanh(low)), told.value), max(float(np.tanh(high)), told.value)
-    return Correlation(told.value, *ends, told.runs, 1, "raters")
+    # Few systems have few possible correlations: without a floor, resamples of one order would have no interval.
+    model_sd = np.array(1 / np.sqrt(max(len(columns) - 3, 1)))
+    z = _fisher_z(np.array(correlation.value))
+    low, high = t_interval(z, _fisher_z(replicates), model_sd, resamples.dof)
+    ends = min(float(np.tanh(low)), correlation.value), max(float(np.tanh(high)), correlation.value)
+    return Correlation(correlation.value, *ends, correlation.runs, 1, "raters")
 
 
-def _fisher(value: Array) -> Array:
+def _fisher_z(value: Array) -> Array:
     return np.arctanh(np.clip(value, -MAX_CORRELATION, MAX_CORRELATION))
 
 
-def _number(found: Correlation | None) -> IntervalEstimate | None:
-    return None if found is None else finite(found.value, found.low, found.high)
+def _estimate(correlation: Correlation | None) -> IntervalEstimate | None:
+    return None if correlation is None else finite(correlation.value, correlation.low, correlation.high)

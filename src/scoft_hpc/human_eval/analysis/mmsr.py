@@ -1,18 +1,18 @@
-"""Matrix Mean-Subsequence-Reduction: how good each rater is, told from how they agree, and what good raters say.
+"""Matrix Mean-Subsequence-Reduction (M-MSR): estimate each rater's skill from agreement, and weight their votes.
 
-Of M labels, rater i gives a task's true one with probability p_i, and any other alike (one coin). Two raters then agree
-so often that, with s_i = (M p_i − 1) / (M − 1), the *skill*, (M · agreement − 1) / (M − 1) = s_i s_j in expectation: a
-matrix of rank one, known where two raters share tasks. M-MSR completes |C| = u vᵀ by turns: v_j is the mean of
-C_ij / u_i over the raters i met, less the F of these that lie furthest above the present v_j and the F furthest below,
-so that as many raters as answer in bad faith do not count (Ma and Olshevsky, Adversarial crowdsourcing through robust
-rank-one matrix completion, NeurIPS 2020). Labels are then voted with weights log((M − 1) p / (1 − p)).
+Of M labels, rater i gives a task's true one with probability p_i, and each other one equally often ("one-coin"). Then
+(M · agreement − 1) / (M − 1) of two raters is s_i s_j in expectation, with the *skill* s_i = (M p_i − 1) / (M − 1): a
+matrix of rank one, known where two raters share tasks. M-MSR completes |C| = u vᵀ alternately: v_j is the mean of
+C_ij / u_i over the raters i who share tasks with j, without the F of these furthest above the current v_j and the F
+furthest below, so that as many adversarial raters have no influence (Ma and Olshevsky, Adversarial crowdsourcing
+through robust rank-one matrix completion, NeurIPS 2020). Labels are then voted with weights log((M − 1) p / (1 − p)).
 
-A ranking is labels: of each pair of a page's pictures, which is the better (M = 2); pairs that tie have none. F is half
-the least number of raters that anybody met, less one. Skills are kept 1 / √tasks off their ends.
+Labels of a ranking say which image of each pair of a page is better (M = 2); ties have none. F is half the smallest
+number of raters with whom any rater shares tasks, minus one. Skills are clipped to 1 / √tasks within their bounds.
 
-**A task is a pair on its page**: `task_labels`. The authors' task key leaves out the prompt, so that a rater's labels
-of one pair of systems overwrite each other and the last row of the file stays; a skill is then estimated from as many
-tasks as there are pairs, whichever rows come last.
+**A task is a pair on its page** (`task_labels`). The authors' task key omits the prompt, so a rater's labels of one
+pair of systems overwrite each other and the last row of the file remains; a skill is then estimated from as many tasks
+as there are pairs, whichever rows are last.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from scoft_hpc.results.statistics import CONFIDENCE
 N_LABELS = 2
 RESAMPLES = 100
 MAX_STEPS, TOLERANCE = 500, 1e-10
-"""Of completing the matrix, which takes tens; where trimming goes round in a circle it ends somewhere on it."""
+"""Completion takes tens of steps; trimming can also lead to a cycle, which ends after `MAX_STEPS`."""
 
 
 @dataclass(frozen=True)
 class MmsrFit:
-    """`skill` s and `accuracy` p of each rater and the `weight` of their votes, [raters]; `vote` of each task: 1 the
-    first of the pair, −1 the second, 0 undecided, [tasks]."""
+    """`skill` s, `accuracy` p and vote `weight` of each rater, [raters]; `vote` of each task: 1 for the first of the
+    pair, −1 for the second, 0 undecided, [tasks]."""
 
     skill: Array
     accuracy: Array
@@ -44,20 +44,21 @@ class MmsrFit:
     vote: NDArray[np.int8]
 
 
-def task_labels(found: Rankings) -> NDArray[np.int8]:
-    """Labels [raters, pages × pairs]: 1 where the first of the pair is better, −1 the second, 0 none given."""
-    pairs = list(combinations(range(len(found.systems)), 2))
-    labels = np.zeros((len(found.raters), len(found.pages), len(pairs)), dtype=np.int8)
-    labels[found.rater, found.page] = _labels(found.ranks, pairs)
-    return labels.reshape(len(found.raters), -1)
+def task_labels(rankings: Rankings) -> NDArray[np.int8]:
+    """Labels [raters, pages × pairs]: 1 where the first of the pair is better, −1 the second, 0 without a label."""
+    first, second = zip(*combinations(range(len(rankings.systems)), 2), strict=True)
+    labels = np.zeros((len(rankings.raters), len(rankings.pages), len(first)), dtype=np.int8)
+    signs = np.sign(rankings.ranks[:, second] - rankings.ranks[:, first])
+    labels[rankings.rater, rankings.page] = np.nan_to_num(signs).astype(np.int8)
+    return labels.reshape(len(rankings.raters), -1)
 
 
 def fit(labels: NDArray[np.int8]) -> MmsrFit:
-    """Skills and votes from labels [raters, tasks], 1 and −1, 0 where a rater gave none."""
+    """Skills and votes from labels [raters, tasks]: 1, −1, or 0 without a label."""
     tasks = _n_tasks(labels)
     skill = estimate_skills(labels)
-    room = 1 / np.sqrt(tasks)
-    skill = np.clip(skill, -1 / (N_LABELS - 1) + room, 1 - room) if tasks > 1 else np.zeros_like(skill)
+    margin = 1 / np.sqrt(tasks)
+    skill = np.clip(skill, -1 / (N_LABELS - 1) + margin, 1 - margin) if tasks > 1 else np.zeros_like(skill)
     accuracy = (skill * (N_LABELS - 1) + 1) / N_LABELS
     weight = np.log((N_LABELS - 1) * accuracy / (1 - accuracy))
     votes = weight @ labels
@@ -67,30 +68,31 @@ def fit(labels: NDArray[np.int8]) -> MmsrFit:
 
 
 def estimate_skills(labels: NDArray[np.int8]) -> Array:
-    """Skills [raters] as the completed matrix has them, which can be beyond 1."""
-    given = labels.astype(np.float64)
-    shared = np.abs(given) @ np.abs(given).T
+    """Skills [raters] of the completed matrix, unclipped: they can exceed 1."""
+    signs = labels.astype(np.float64)
+    shared = np.abs(signs) @ np.abs(signs).T
     np.fill_diagonal(shared, 0)
     met = shared > 0
-    covariance = np.where(met, given @ given.T / np.maximum(shared, 1), 0.0)  # agree less disagree: M is 2
+    covariance = np.where(
+        met, signs @ signs.T / np.maximum(shared, 1), 0.0
+    )  # agreement minus disagreement: M is 2
     return complete_covariance(covariance, met, _n_tasks(labels))
 
 
 def complete_covariance(covariance: Array, met: NDArray[np.bool_], tasks: int) -> Array:
-    """Skills [raters] whose products are the covariance [raters, raters] where raters `met`, nobody themselves."""
+    """Skills [raters] whose products are the covariance [raters, raters] where two raters `met` (share tasks)."""
     return _rank_one(np.abs(covariance), met, tasks) * _signs(covariance)
 
 
 def accuracy_interval(
-    found: Rankings, rng: np.random.Generator, count: int = RESAMPLES
+    rankings: Rankings, rng: np.random.Generator, count: int = RESAMPLES
 ) -> tuple[Array, Array]:
-    """95 % interval of each rater's accuracy [raters], keyed by page, over pages drawn again with all that was said of
-    them: other pages like these, judged by these raters. Student's t of the resamples' deviation; 0 to 1 where pages
-    do not differ."""
+    """95 % interval of each rater's accuracy [raters] from resampled pages: it generalises to other pages like these,
+    judged by these raters. Student's t of the resamples' standard deviation; 0 to 1 where pages do not differ."""
     from scipy.special import stdtrit
 
-    labels = task_labels(found)
-    pages = len(found.pages)
+    labels = task_labels(rankings)
+    pages = len(rankings.pages)
     if pages < 2:
         return np.zeros(len(labels)), np.ones(len(labels))
     by_page = labels.reshape(len(labels), pages, -1)
@@ -104,64 +106,59 @@ def accuracy_interval(
     return np.clip(value - half, 0, 1), np.clip(value + half, 0, 1)
 
 
-def majority_shares(found: Rankings, vote: NDArray[np.int8]) -> Mapping[str, float]:
-    """Of the pairs that a system is in and that are decided, the share it wins; without one that is in none."""
-    pairs = list(combinations(range(len(found.systems)), 2))
+def majority_shares(rankings: Rankings, vote: NDArray[np.int8]) -> Mapping[str, float]:
+    """System -> the share it wins of its decided pairs; without systems that are in none."""
+    pairs = list(combinations(range(len(rankings.systems)), 2))
     votes = vote.reshape(-1, len(pairs))
-    won, of = np.zeros(len(found.systems)), np.zeros(len(found.systems))
+    won, total = np.zeros(len(rankings.systems)), np.zeros(len(rankings.systems))
     for (i, j), column in zip(pairs, votes.T, strict=True):
         won[i] += (column > 0).sum()
         won[j] += (column < 0).sum()
-        of[[i, j]] += (column != 0).sum()
-    return {system: float(won[k] / of[k]) for k, system in enumerate(found.systems) if of[k]}
+        total[[i, j]] += (column != 0).sum()
+    return {system: float(won[k] / total[k]) for k, system in enumerate(rankings.systems) if total[k]}
 
 
 def _n_tasks(labels: NDArray[np.int8]) -> int:
-    """How many have a label."""
+    """The number of tasks with a label, at least 1."""
     return max(int((labels != 0).any(axis=0).sum()), 1)
 
 
-def _labels(ranks: Array, pairs: list[tuple[int, int]]) -> NDArray[np.int8]:
-    first, second = (ranks[:, [pair[side] for pair in pairs]] for side in (0, 1))
-    return np.nan_to_num(np.sign(second - first)).astype(np.int8)
-
-
-def _rank_one(size: Array, met: NDArray[np.bool_], tasks: int) -> Array:
-    """|s| with |C| ≈ |s| |s|ᵀ where raters met; a rater who met nobody keeps the start."""
-    trim = max(int(met.sum(axis=0).min(initial=len(size))) // 2 - 1, 0)
-    u = np.full(len(size), 0.5)
+def _rank_one(magnitude: Array, met: NDArray[np.bool_], tasks: int) -> Array:
+    """|s| with |C| ≈ |s| |s|ᵀ where raters met; a rater who met nobody keeps the initial value."""
+    trim = max(int(met.sum(axis=0).min(initial=len(magnitude))) // 2 - 1, 0)
+    u = np.full(len(magnitude), 0.5)
     v = u.copy()
     before = np.outer(u, v)
     for _ in range(MAX_STEPS):
-        v = _reduced(size / np.maximum(u, 1e-12)[:, None], met, v, trim, tasks)
-        u = _reduced(size / np.maximum(v, 1e-12)[:, None], met, u, trim, tasks)
-        now = np.outer(u, v)
-        if np.linalg.norm(now - before) < TOLERANCE:
+        v = _trimmed_mean(magnitude / np.maximum(u, 1e-12)[:, None], met, v, trim, tasks)
+        u = _trimmed_mean(magnitude / np.maximum(v, 1e-12)[:, None], met, u, trim, tasks)
+        product = np.outer(u, v)
+        if np.linalg.norm(product - before) < TOLERANCE:
             break
-        before = now
+        before = product
     return np.asarray(u * np.sqrt(np.linalg.norm(v) / np.linalg.norm(u))) if u.any() and v.any() else u
 
 
-def _reduced(ratios: Array, met: NDArray[np.bool_], own: Array, trim: int, tasks: int) -> Array:
-    """The mean of each column's ratios where met, less at most `trim` beyond `own` on either side."""
+def _trimmed_mean(ratios: Array, met: NDArray[np.bool_], current: Array, trim: int, tasks: int) -> Array:
+    """The mean of each column's ratios where met, without at most `trim` beyond `current` on either side."""
     rows = np.sort(np.where(met, ratios, np.inf), axis=0)
     count = met.sum(axis=0)
-    place = np.arange(len(ratios))[:, None]
-    seen = place < count
-    below = np.minimum((seen & (rows < own)).sum(axis=0), trim)
-    above = np.minimum((seen & (rows > own)).sum(axis=0), trim)
-    left = (place >= below) & (place < count - above)
-    kept = left.sum(axis=0)
-    mean = np.where(left, rows, 0.0).sum(axis=0) / np.maximum(kept, 1)
-    mean = np.where((kept == 1) & (mean == 0), 1 / np.sqrt(tasks), mean)  # else nothing could leave 0 again
-    return np.where(kept > 0, mean, own)
+    position = np.arange(len(ratios))[:, None]
+    is_ratio = position < count
+    n_below = np.minimum((is_ratio & (rows < current)).sum(axis=0), trim)
+    n_above = np.minimum((is_ratio & (rows > current)).sum(axis=0), trim)
+    remains = (position >= n_below) & (position < count - n_above)
+    n_remaining = remains.sum(axis=0)
+    mean = np.where(remains, rows, 0.0).sum(axis=0) / np.maximum(n_remaining, 1)
+    mean = np.where((n_remaining == 1) & (mean == 0), 1 / np.sqrt(tasks), mean)  # 0 would be a fixed point
+    return np.where(n_remaining > 0, mean, current)
 
 
 def _signs(covariance: Array) -> Array:
-    """Signs whose products are those of the covariance, as far as there are such; most are positive.
+    """Signs whose products are those of the covariance as far as possible; most are positive.
 
     The leading eigenvector of the matrix of signs maximises Σ sign(C_ij) s_i s_j over vectors of one length; where it
-    says nothing of a rater the sign is positive.
+    is 0 the sign is positive.
     """
     if not covariance.any():
         return np.ones(len(covariance))
