@@ -71,7 +71,7 @@ def run(folder: Path, verb: str, *words: str) -> str:
 @pytest.mark.slow
 def test_from_photographs_to_the_report_and_again_from_caches(folder: Path) -> None:
     said = run(folder, "prepare")
-    assert "preparing quilts (4 pairs)" in said and "taking the dino" in said
+    assert "preparing quilts (4 pairs)" in said and "computing the dino" in said
     for name in ("manifest.json", "README.md", "croissant.json"):
         assert (folder / "data" / "quilts" / name).is_file()
     (cache,) = (folder / "outputs" / "cache").glob("quilts-*")

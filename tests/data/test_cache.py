@@ -171,7 +171,7 @@ def test_a_cache_of_something_else_is_not_used(
     mine, others = (culture_cache.prepare(c, found, base, StopFlag()) for c in (config, other))
     (mine / culture_cache.TENSORS).write_bytes((others / culture_cache.TENSORS).read_bytes())
     with pytest.raises(
-        DataError, match=rf"is not the cache of {mine.name} \(found: {others.name}\).*made again"
+        DataError, match=rf"is not the cache of {mine.name} \(found: {others.name}\).*makes it again"
     ):
         culture_cache.load(mine, base.device)
     (mine / culture_cache.TENSORS).write_bytes((others / culture_cache.TENSORS).read_bytes()[:-10])

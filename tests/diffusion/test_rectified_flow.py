@@ -89,7 +89,7 @@ def test_the_gradient_is_that_of_autograd_with_one_call_in_the_graph(shift: floa
         steps=STEPS,
         gain=GUIDANCE,
     )
-    fast = attach(rolled, net * rolled.z_kept)
+    fast = attach(rolled, net * rolled.z_grad)
     (grad_fast,) = torch.autograd.grad(fast.square().sum(), net)
     slow = []
     for row in range(3):

@@ -91,7 +91,7 @@ def test_out_of_memory_halves_the_rows_and_goes_on(tmp_path: Path, caplog: pytes
     room = MicrobatchSize()
     train(base, small, StopFlag(), 1e9, room)
     assert room.rows == 4 and max(seen[3:]) <= 4
-    assert "out of memory with 16 rows at a time, going on with 8" in caplog.text
+    assert "out of memory with 16 rows at a time, continuing with 8" in caplog.text
     for one, two in zip(plain, small, strict=True):
         assert two.error is None
         assert (one.lane.weights - two.lane.weights).norm() <= 1e-4 * one.lane.weights.norm()

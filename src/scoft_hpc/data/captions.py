@@ -64,14 +64,14 @@ def fill(folder: Path, rows: Sequence[Row], caption: Caption, writer: str, stop:
         lines = read_lines(folder, split) if bare else []
         for at in range(0, len(bare), BATCH):
             stop.raise_if_set()
-            some = bare[at : at + BATCH]
+            batch = bare[at : at + BATCH]
             texts = list(
-                zip(some, caption([images.open_picture(row.images[0]) for row in some]), strict=True)
+                zip(batch, caption([images.open_picture(row.images[0]) for row in batch]), strict=True)
             )
             silent += [str(row.images[0]) for row, text in texts if not text]
-            told = {row.index: text for row, text in texts if text}
-            lines = _rewrite(folder, split, lines, told, writer)
-            written += len(told)
+            captions = {row.index: text for row, text in texts if text}
+            lines = _rewrite(folder, split, lines, captions, writer)
+            written += len(captions)
             log.info("%s: %d of %d captions", folder.name, min(at + BATCH, len(bare)), len(bare))
     if silent:
         raise DataError(
@@ -91,9 +91,9 @@ def _rewrite(
             f"{path} was changed while its captions were being written; that change was kept. "
             f"Run the same command again to write the captions that are missing."
         )
-    kept = path.with_name(BEFORE)
-    if not kept.exists():
-        atomic.write_bytes(kept, path.read_bytes())
+    backup = path.with_name(BEFORE)
+    if not backup.exists():
+        atomic.write_bytes(backup, path.read_bytes())
     new = [_with(line, texts[i], writer) if i in texts else line for i, line in enumerate(lines)]
     atomic.write_bytes(path, b"\n".join(new))
     return new

@@ -1,7 +1,7 @@
-"""What the frozen networks make of a culture, made once and shared by every run of every study.
+"""The cache of a culture: the outputs of the frozen networks, made once and shared by all runs of all studies.
 
-A cache is a folder named after all that it depends on, so it is never used for other data or another model; it is
-made under a temporary name and renamed, so it is whole or not there. It holds the VAE's *moments* of both flips, not
+A cache is a folder named after everything it depends on, so it is never used for other data or another model; it is
+made under a temporary name and renamed, so it is complete or absent. It holds the VAE's *moments* of both flips, not
 one sample of them (caching a sample would change the distribution), the conditioning that the model makes of the texts,
 and the pictures as pixels, so that the training loop encodes and reads nothing. Targets of feature distances join it, a
 file a network.
@@ -41,12 +41,12 @@ TENSORS = "tensors.safetensors"
 IMAGES, TEXTS = ("moments", "positive", "negative", "negative_mask"), ("text", "generic", "null")
 """What that file holds: of the images a tensor each, of the texts what the model makes of them."""
 BATCH = 8
-"""Pictures that go through a network at a time."""
+"""Images that go through a network together."""
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What a distance keeps of pictures, unflipped and flipped: positive [P, 2, *F] and negative [P, 2, K, *F]."""
+    """Targets of a distance, of images unflipped and flipped: positive [P, 2, *F] and negative [P, 2, K, *F]."""
 
     positive: Tensor
     negative: Tensor
@@ -59,8 +59,8 @@ class CachedCulture:
     Attributes:
         moments: VAE mean and standard deviation of the scaled latents, unflipped and flipped [P, 2, 2, C, h, w].
         text, generic: conditioning of each caption and generic caption [P]; null: of the empty text [1].
-        positive: pictures, uint8 [P, 3, H, W]; negative: uint8 [P, K, 3, H, W]; negative_mask: which there are [P, K].
-        kept: targets of compact distances, by name.
+        positive: pictures, uint8 [P, 3, H, W]; negative: uint8 [P, K, 3, H, W]; negative_mask: bool [P, K].
+        distance_targets: of compact distances, by name.
     """
 
     moments: Tensor
@@ -76,13 +76,13 @@ class CachedCulture:
         return len(self.positive)
 
     def targets(self, name: str, pair: Tensor, flip: Tensor, negatives: bool) -> tuple[Tensor, Tensor | None]:
-        """What a distance compares to, of M pictures: [M, *F] and, if wanted, of their negatives [M, K, *F].
+        """What a distance compares to, of M images: [M, *F] and, if wanted, of their negatives [M, K, *F].
 
-        An image and its negatives are flipped together. Where nothing is kept under `name`, the images themselves.
+        An image and its negatives are flipped together. Without cached targets of `name`: the images themselves.
         """
         if name in self.distance_targets:
-            kept = self.distance_targets[name]
-            return kept.positive[pair, flip], kept.negative[pair, flip] if negatives else None
+            cached = self.distance_targets[name]
+            return cached.positive[pair, flip], cached.negative[pair, flip] if negatives else None
         positive = _flipped(images.from_pixels(self.positive[pair]), flip)
         return positive, _flipped(images.from_pixels(self.negative[pair]), flip) if negatives else None
 
@@ -98,7 +98,7 @@ def prepare(config: RunConfig, manifest: Manifest, base: DiffusionModel, stop: S
     if folder.is_dir():
         return folder
     log.info("preparing %s (%d pairs) in %s", manifest.culture, len(manifest.pairs), folder)
-    _require_room(folder, memory_model.cache_gb(config, len(manifest.pairs)))
+    _require_space(folder, memory_model.cache_gb(config, len(manifest.pairs)))
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.mkdir(parents=True)
@@ -110,7 +110,7 @@ def prepare(config: RunConfig, manifest: Manifest, base: DiffusionModel, stop: S
                 raise
         atomic.fsync_folder(folder.parent)
     except OSError as error:
-        raise DataError(_no_room(folder, error)) from None
+        raise DataError(_disk_full(folder, error)) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
@@ -120,7 +120,7 @@ def load(folder: Path, device: torch.device) -> CachedCulture:
     """The culture that was prepared in `folder`.
 
     Raises:
-        DataError: if what lies there was made for another model or other data, or is damaged.
+        DataError: if it was made for another model or other data, or is damaged.
     """
     tensors = _load(folder / TENSORS, folder.name, device)
     parts: dict[str, Any] = {name: Conditioning.from_named(name, tensors) for name in TEXTS}
@@ -137,7 +137,7 @@ def cache_targets(
     """
     path, owner, device = folder / f"{name}.safetensors", f"{folder.name}/{name}", culture.positive.device
     if not path.is_file():
-        log.info("taking the %s features of %s", name, folder.name)
+        log.info("computing the %s features of %s", name, folder.name)
         with torch.no_grad():
             positive = _both_flips(distance.target, culture.positive, device, stop)
             negative = _both_flips(distance.target, culture.negative.flatten(0, 1), device, stop)
@@ -145,26 +145,26 @@ def cache_targets(
         try:
             _save(path, {"positive": positive, "negative": negative.contiguous()}, owner)
         except OSError as error:
-            raise DataError(_no_room(path, error)) from None
+            raise DataError(_disk_full(path, error)) from None
     culture.distance_targets[name] = Targets(**_load(path, owner, device))
 
 
 def _both_flips(
     of: Callable[[Tensor], Tensor], pixels: Tensor, device: torch.device, stop: StopFlag
 ) -> Tensor:
-    """What `of` says of pictures [N, 3, H, W] and of their mirror images, on the host: [N, 2, *F].
+    """`of` images [N, 3, H, W] and of their mirror images, on the host: [N, 2, *F].
 
-    Some go through at a time, and half as many where the memory is too small.
+    They are processed in microbatches, which are halved where the memory is too small.
     """
 
-    def some(rows: int | None) -> Tensor:
+    def process_next(rows: int | None) -> Tensor:
         x = images.from_pixels(pixels[done:][:rows].to(device))
         return torch.stack([of(x), of(x.flip(-1))], 1).cpu()
 
-    room, parts, done = MicrobatchSize(BATCH), list[Tensor](), 0
+    microbatch, parts, done = MicrobatchSize(BATCH), list[Tensor](), 0
     while done < len(pixels):
         stop.raise_if_set()
-        parts.append(room.run(some, BATCH))
+        parts.append(microbatch.run(process_next, BATCH))
         done += len(parts[-1])
     return torch.cat(parts)
 
@@ -173,7 +173,7 @@ def _save(path: Path, tensors: Mapping[str, Tensor], owner: str) -> None:
     with atomic.replace(path) as temporary:
         try:
             save_file(dict(tensors), temporary, {"owner": owner})
-        except SafetensorError as error:  # its own error, in which the system's stands
+        except SafetensorError as error:  # which contains the system's error
             raise OSError(None, str(error)) from error
 
 
@@ -186,7 +186,9 @@ def _load(path: Path, owner: str, device: torch.device) -> dict[str, Tensor]:
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError) as error:
         found = str(error)
-    raise DataError(f"{path} is not the cache of {owner} (found: {found}). Remove it; it is made again.")
+    raise DataError(
+        f"{path} is not the cache of {owner} (found: {found}). Remove it; the next run makes it again."
+    )
 
 
 def _tensors(
@@ -238,7 +240,7 @@ def _flipped(x: Tensor, flip: Tensor) -> Tensor:
     return torch.where(chosen, x.flip(-1), x)
 
 
-def _require_room(folder: Path, gigabytes: float) -> None:
+def _require_space(folder: Path, gigabytes: float) -> None:
     """Raise DataError if the disk of `folder`, which need not exist, has less room than that."""
     if (free := _free_gb(folder)) < gigabytes:
         raise DataError(
@@ -251,7 +253,7 @@ def _free_gb(path: Path) -> float:
     return shutil.disk_usage(next(p for p in path.parents if p.is_dir())).free / memory_model.GB
 
 
-def _no_room(path: Path, error: OSError) -> str:
+def _disk_full(path: Path, error: OSError) -> str:
     return (
         f"{path} cannot be written: {error.strerror or error}; {_free_gb(path):.1f} GB are free on its disk, a quota "
         f"may allow less. Free some space, or choose another folder with output=DIR; what was drawn stays."

@@ -1,6 +1,6 @@
-"""What a pack trains on in one update: every lane's rows, drawn from its own streams.
+"""What a pack trains on in one update: every lane's rows, drawn from its own random generators.
 
-Indices and timesteps stay on the host, where they are looked at; what goes through a network lies on its device.
+Indices and timesteps stay on the host; what goes through a network is on its device.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class PerceptualTargets:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """N rows of one or more lanes, and the M of them (`active`) whose rollout is looked at, each lane's together.
+    """N rows of one or more lanes, and the M of them (`active`) with a rollout, each lane's together.
 
     Attributes:
         lane: [N], the lane of each row; t: [N], its time in the noise process; on the host.
@@ -105,15 +105,17 @@ class TrainingBatch:
         still[self.active] = False
         order = torch.cat([self.active, still.nonzero()[:, 0]])
         for first in range(0, len(self), rows):
-            own = order[first : first + rows]
+            part = order[first : first + rows]
             start, end = (min(edge, len(self.active)) for edge in (first, first + rows))
             yield replace(
                 self,
-                **{name: getattr(self, name)[own] for name in ("lane", "t", "z_0", "eps", "text", "generic")},
+                **{
+                    name: getattr(self, name)[part] for name in ("lane", "t", "z_0", "eps", "text", "generic")
+                },
                 active=torch.arange(end - start),
                 grad_call=self.grad_call[start:end],
                 noise=self.noise[:, start:end],
-                targets={lane: own for lane, _, own in self.targets_of(start, end)},
+                targets={lane: lane_targets for lane, _, lane_targets in self.targets_of(start, end)},
             )
 
 
@@ -180,7 +182,7 @@ def concatenate(batches: Sequence[TrainingBatch]) -> TrainingBatch:
         null=batches[0].null,
         active=torch.cat([b.active + start for b, start in zip(batches, starts, strict=False)]),
         noise=joined("noise", 1),
-        targets={lane: own for b in batches for lane, own in b.targets.items()},
+        targets={lane: lane_targets for b in batches for lane, lane_targets in b.targets.items()},
     )
 
 
@@ -188,7 +190,7 @@ def _targets(
     culture: CachedCulture, names: TargetNames, pair: Tensor, flip: Tensor, rng: torch.Generator
 ) -> PerceptualTargets:
     if names.s is None:
-        raise ValueError("a lane without rollouts has nothing to look at")
+        raise ValueError("a lane without rollouts has no targets")
     positive, negative = culture.targets(names.s, pair, flip, names.negatives)
     return PerceptualTargets(
         positive=positive,

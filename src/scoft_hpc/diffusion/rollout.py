@@ -1,8 +1,8 @@
 """The rollout: from z_t down to a clean latent in a few guided steps, one network call keeping its gradient.
 
 The authors' code runs every other call without gradient. With those predictions constant, z_0 is affine in the one
-kept prediction: z_0 = const + k out_kept, since each step is z' = a z + b out + sigma n. So the whole rollout runs
-without autograd, carrying the scalar k along, and `attach` joins the kept prediction's graph to the result. For the
+prediction with gradient: z_0 = const + k out, since each step is z' = a z + b out + sigma n. So the whole rollout runs
+without autograd, carrying the scalar k along, and `attach` joins that prediction's graph to the result. For the
 first call of a DDPM with eps-prediction this k is -g (1 - abar_t / abar_t1) / sqrt((1 - abar_t) abar_t); for call j of
 a rectified flow it is g (t_{j+1} - t_j).
 """
@@ -22,15 +22,15 @@ Predict = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Rollout(NamedTuple):
-    """Of N rows: the clean latent, and all that `attach` needs of the kept call.
+    """Of N rows: the clean latent, and what `attach` needs of the call with gradient.
 
-    z_0: [N, C, h, w]; k: [N], d z_0 / d out_kept, on the host; z_kept, t_kept: what the kept call saw.
+    z_0: [N, C, h, w]; z_grad, t_grad: the inputs of that call; k: [N], d z_0 / d (its output), on the host.
     """
 
     z_0: Tensor
     k: Tensor
-    z_kept: Tensor
-    t_kept: Tensor
+    z_grad: Tensor
+    t_grad: Tensor
 
 
 @torch.no_grad()
@@ -40,7 +40,7 @@ def rollout(
     z_t: Tensor,
     t: Tensor,
     first: Tensor,
-    kept: Tensor,
+    grad_call: Tensor,
     noise: Tensor,
     *,
     steps: int,
@@ -52,7 +52,7 @@ def rollout(
         predict: the guided output of calls 1, 2, ...
         z_t: [N, C, h, w]; t: [N], on the host, each a time that the process can start from.
         first: the guided output of call 0, [N, C, h, w].
-        kept: [N], the index of the call whose graph is kept, below the row's number of calls; on the host.
+        grad_call: [N], the index of the call with gradient, below the row's number of calls; on the host.
         noise: [steps, N, C, h, w], standard normal.
         steps: calls of a row (20).
         gain: d (guided output) / d (output under the caption); the scale g of classifier-free guidance (4.5).
@@ -61,30 +61,30 @@ def rollout(
     """
     times = process.rollout_times(t, steps)
     z, k = z_t.clone(), torch.zeros_like(t, dtype=torch.float64)
-    z_kept, t_kept = z_t.clone(), t.clone()
+    z_grad, t_grad = z_t.clone(), t.clone()
     for i in range(steps):
         rows = (times[:, i] > times[:, i + 1]).nonzero()[:, 0]
         if len(rows) == 0:
             break
-        some = slice(None) if len(rows) == len(t) else rows  # rows that end early are rare
-        z_i, t_i = z[some], times[rows, i]
+        selected = slice(None) if len(rows) == len(t) else rows  # rows that end early are rare
+        z_i, t_i = z[selected], times[rows, i]
         guided = first if i == 0 else predict(z_i, t_i, rows)
         a, b, sigma = process.step(t_i, times[rows, i + 1])
-        keeps = kept[rows] == i
-        if keeps.any():
-            z_kept[rows[keeps]], t_kept[rows[keeps]] = z_i[keeps], t_i[keeps]
-        k[rows] = torch.where(keeps, gain * b, k[rows] * a)
-        z[some] = column(a, z) * z_i + column(b, z) * guided + column(sigma, z) * noise[i, some]
-    return Rollout(z, k, z_kept, t_kept)
+        is_grad_call = grad_call[rows] == i
+        if is_grad_call.any():
+            z_grad[rows[is_grad_call]], t_grad[rows[is_grad_call]] = z_i[is_grad_call], t_i[is_grad_call]
+        k[rows] = torch.where(is_grad_call, gain * b, k[rows] * a)
+        z[selected] = column(a, z) * z_i + column(b, z) * guided + column(sigma, z) * noise[i, selected]
+    return Rollout(z, k, z_grad, t_grad)
 
 
-def attach(rolled: Rollout, pred_kept: Tensor) -> Tensor:
-    """z_0 [N, C, h, w] with the value of the rollout and the gradient k d pred_kept.
+def attach(rolled: Rollout, pred: Tensor) -> Tensor:
+    """z_0 [N, C, h, w] with the value of the rollout and the gradient k d pred.
 
     Args:
-        pred_kept: the kept call's output under the caption, with its graph [N, C, h, w].
+        pred: the output, under the caption, of the call with gradient, with its graph [N, C, h, w].
     """
-    return rolled.z_0 + column(rolled.k, pred_kept) * (pred_kept - pred_kept.detach())
+    return rolled.z_0 + column(rolled.k, pred) * (pred - pred.detach())
 
 
 def last_call(process: NoiseProcess, t: Tensor, steps: int) -> Tensor:

@@ -47,7 +47,7 @@ class Captioner:
     device: torch.device
 
     def caption(self, images: Sequence[Image.Image]) -> list[str]:
-        """A caption of each RGB image, the likeliest word by word: nothing is drawn at random."""
+        """A caption of each RGB image, decoded greedily: the most likely token each time."""
         import torch
 
         pixels = self.processor(list(images), return_tensors="pt")["pixel_values"]
@@ -75,7 +75,7 @@ def find(captions: Captions) -> CaptionerFiles:
     return CaptionerFiles(captions.source, folder, f"{name} ({checkpoint_digest(spec, folder)})")
 
 
-def load(found: CaptionerFiles, device: torch.device) -> Captioner:
+def load(files: CaptionerFiles, device: torch.device) -> Captioner:
     """Read it as it is; on a GPU BLIP-2, which has 3.7 billion parameters, is read in fp16.
 
     Raises:
@@ -87,9 +87,9 @@ def load(found: CaptionerFiles, device: torch.device) -> Captioner:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    half = device.type == "cuda" and found.source is CaptionSource.blip2
-    kind = getattr(transformers, NETWORKS[found.source])
-    network = load_network(kind, found.folder, dtype=torch.float16 if half else torch.float32)
-    processor = transformers.BlipImageProcessorPil.from_pretrained(found.folder, local_files_only=True)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
+    half = device.type == "cuda" and files.source is CaptionSource.blip2
+    kind = getattr(transformers, NETWORKS[files.source])
+    network = load_network(kind, files.folder, dtype=torch.float16 if half else torch.float32)
+    processor = transformers.BlipImageProcessorPil.from_pretrained(files.folder, local_files_only=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
     return Captioner(network.to(device), processor, tokenizer, device)

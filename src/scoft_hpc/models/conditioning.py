@@ -1,4 +1,4 @@
-"""What a model draws under: rows of tensors that only the model's own family looks into."""
+"""What a model draws under: rows of tensors that only the model's family interprets."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Conditioning:
 
     def named(self, name: str) -> dict[str, Tensor]:
         """The tensors under names for a file that holds others too."""
-        return {f"{name}.{own}": tensor for own, tensor in self.tensors.items()}
+        return {f"{name}.{tensor_name}": tensor for tensor_name, tensor in self.tensors.items()}
 
     @staticmethod
     def from_named(name: str, tensors: Mapping[str, Tensor]) -> Conditioning:

@@ -1,4 +1,4 @@
-"""A ControlNet that steers the frozen U-Net with pictures such as depth maps (Zhang et al. 2023)."""
+"""A ControlNet on the frozen U-Net, for control images such as depth maps (Zhang et al. 2023)."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from scoft_hpc.models.network import load_network
 
 
 class ControlledUNet(nn.Module):
-    """A U-Net whose skip connections get the ControlNet's residuals for `pictures` [N, 3, H, W] in [0, 1].
+    """A U-Net whose skip connections get the ControlNet's residuals for `control_images` [N, 3, H, W] in [0, 1].
 
     A batch holds the N rows once, or several times one after the other, as classifier-free guidance has them: both
-    halves are steered.
+    halves get them.
     """
 
-    def __init__(self, unet: Any, controlnet: Any, pictures: Tensor) -> None:
+    def __init__(self, unet: Any, controlnet: Any, control_images: Tensor) -> None:
         super().__init__()
-        self.unet, self.controlnet, self.pictures = unet, controlnet, pictures
+        self.unet, self.controlnet, self.control_images = unet, controlnet, control_images
 
     def forward(self, z_t: Tensor, t: Tensor, text: Tensor, return_dict: bool = False) -> Any:
-        pictures = self.pictures.to(z_t.dtype).repeat(len(z_t) // len(self.pictures), 1, 1, 1)
-        down, mid = self.controlnet(z_t, t, text, pictures, return_dict=False)
+        control_images = self.control_images.to(z_t.dtype).repeat(
+            len(z_t) // len(self.control_images), 1, 1, 1
+        )
+        down, mid = self.controlnet(z_t, t, text, control_images, return_dict=False)
         return self.unet(
             z_t,
             t,
@@ -41,9 +43,9 @@ class ControlledUNet(nn.Module):
         )
 
 
-def with_controlnet(base: StableDiffusion, controlnet: Any, pictures: Tensor) -> StableDiffusion:
-    """The base with its U-Net steered, at scale 1; the base itself stays as it is."""
-    return replace(base, unet=ControlledUNet(base.unet, controlnet, pictures))
+def with_controlnet(base: StableDiffusion, controlnet: Any, control_images: Tensor) -> StableDiffusion:
+    """A copy of the base whose U-Net has the ControlNet, at scale 1."""
+    return replace(base, unet=ControlledUNet(base.unet, controlnet, control_images))
 
 
 def load_controlnet(settings: Negatives, base: StableDiffusion) -> Any:

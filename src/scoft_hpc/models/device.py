@@ -26,11 +26,11 @@ def device_of(device: str) -> torch.device:
         ConfigError: if torch does not know or cannot use it, or finds no GPU where one was given.
     """
     if device == "auto":
-        found: torch.device = PartialState().device
+        accelerator: torch.device = PartialState().device
         given = os.environ.get("CUDA_VISIBLE_DEVICES", "-1")
-        if found.type == "cpu" and given not in ("", "-1"):
+        if accelerator.type == "cpu" and given not in ("", "-1"):
             raise ConfigError(_no_cuda(given))
-        return found
+        return accelerator
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
@@ -74,7 +74,7 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     if not isinstance(error, RuntimeError):
         return False
-    return bool(should_reduce_batch_size(error)) or any(words in str(error) for words in OUT_OF_MEMORY)
+    return bool(should_reduce_batch_size(error)) or any(text in str(error) for text in OUT_OF_MEMORY)
 
 
 def _no_cuda(given: str) -> str:

@@ -73,19 +73,21 @@ class LoraStack:
         self.files = files
         self._rows = RowLanes()
         ends = tuple(f".{target}" for target in targets)
-        found = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear) and n.endswith(ends)]
-        if not found:
+        targeted = [
+            (n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear) and n.endswith(ends)
+        ]
+        if not targeted:
             raise ConfigError(
                 f"lora.targets={list(targets)} match no linear layer of the denoiser; try [{','.join(usual)}]."
             )
-        size = sum(rank * (linear.in_features + linear.out_features) for _, linear in found)
-        where = found[0][1].weight.device
+        size = sum(rank * (linear.in_features + linear.out_features) for _, linear in targeted)
+        where = targeted[0][1].weight.device
         self.weights = torch.zeros(lanes, size, device=where)
         self.gradients = torch.zeros(lanes, size, device=where)
         self.layers: dict[str, StackedLora] = {}
         self._places: dict[str, tuple[slice, tuple[int, int]]] = {}
         at = 0
-        for name, linear in found:
+        for name, linear in targeted:
             pair = []
             for letter, shape in (("A", (rank, linear.in_features)), ("B", (linear.out_features, rank))):
                 place = slice(at, at := at + shape[0] * shape[1])

@@ -59,7 +59,7 @@ def write(
         "bias": "none",
     }
     named = {f"{files.prefix}.{key}": value for key, value in metadata.items()}
-    tensors = {f"{files.prefix}.{name}": part for name, part in _own(weights).items()}
+    tensors = {f"{files.prefix}.{name}": part for name, part in _copies(weights).items()}
     header = {"format": "pt", LORA_ADAPTER_METADATA_KEY: json.dumps(named, indent=2, sort_keys=True)}
     with atomic.replace(path) as temporary:
         save_file(tensors, temporary, header)
@@ -81,11 +81,11 @@ def write_kohya(
     if files.kohya_prefix is None:
         raise ValueError("no program reads this family's adapters in sd-scripts' form")
     tensors: dict[str, Tensor] = {}
-    for key, part in _own(weights).items():
+    for key, part in _copies(weights).items():
         layer, _, letter = key.removesuffix(".weight").rpartition(".lora_")
-        word = f"{files.kohya_prefix}_{layer.replace('.', '_')}"
-        tensors[f"{word}.{KOHYA[letter]}.weight"] = part
-        tensors[f"{word}.alpha"] = torch.tensor(float(alpha))
+        layer_key = f"{files.kohya_prefix}_{layer.replace('.', '_')}"
+        tensors[f"{layer_key}.{KOHYA[letter]}.weight"] = part
+        tensors[f"{layer_key}.alpha"] = torch.tensor(float(alpha))
     metadata = {
         "ss_network_module": "networks.lora",
         "ss_network_dim": str(rank),
@@ -99,14 +99,14 @@ def write_kohya(
         _order_metadata(temporary)
 
 
-def _own(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each in memory of its own, on the CPU, as safetensors wants them."""
+def _copies(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A contiguous copy of each on the CPU, as safetensors needs them."""
     return {name: part.detach().to("cpu", copy=True).contiguous() for name, part in weights.items()}
 
 
 def _order_metadata(path: Path) -> None:
-    """Put the words of a safetensors file's header in order: they come in another one each time, and with them the
-    file's hash. The format: the header's length in 8 bytes, the header as JSON (padded with spaces), the tensors.
+    """Sort the metadata of a safetensors file's header: their order differs from save to save, and with it the file's
+    hash. The format: the header's length in 8 bytes, the header as JSON (padded with spaces), the tensors.
     """
     content = path.read_bytes()
     end = 8 + int.from_bytes(content[:8], "little")

@@ -63,26 +63,26 @@ def write_card(path: Path, config: RunConfig, *, pairs: int, samples: Sequence[t
 
 def hub_id_of(path: str) -> str | None:
     """OWNER/NAME of a snapshot in the hub's cache, or of what is a hub id itself; None for any other path."""
-    if found := SNAPSHOT.search(path):
-        return "/".join(found.groups())
+    if match := SNAPSHOT.search(path):
+        return "/".join(match.groups())
     return path if HUB_ID.fullmatch(path) and not Path(path).exists() else None
 
 
 def loss(variant: Variant, objective: Objective) -> str:
     """The variant's weighted terms, as a sentence of mathematics."""
     terms = [term for term in Term if term in TERMS[variant] and objective.weight(term)]
-    words = " + ".join(f"{objective.weight(term):g} {NAMES[term]}" for term in terms)
+    text = " + ".join(f"{objective.weight(term):g} {NAMES[term]}" for term in terms)
     if not needs_rollout(variant):
-        return words
-    words += (
+        return text
+    text += (
         f", with `{objective.distance}` as the distance S; one in {objective.every} of the "
         f"{objective.cadence.name.replace('_', '-')}s has the terms after L_M, on a rollout of "
         f"{objective.rollout_steps} steps at guidance {objective.guidance:g} with the gradient of its "
         f"{objective.gradient.name} call"
     )
     if Term.c in TERMS[variant] and objective.form is ContrastiveForm.triplet:
-        words += f"; L_C as a triplet, λ {objective.triplet_lambda:g}, margin {objective.triplet_margin:g}"
-    return words
+        text += f"; L_C as a triplet, λ {objective.triplet_lambda:g}, margin {objective.triplet_margin:g}"
+    return text
 
 
 def _data(config: RunConfig, hub_id: str | None, samples: Sequence[tuple[str, str]]) -> ModelCardData:
@@ -94,7 +94,7 @@ def _data(config: RunConfig, hub_id: str | None, samples: Sequence[tuple[str, st
         library_name="diffusers",
         pipeline_tag="text-to-image",
         tags=["text-to-image", "diffusers", "lora", family_of(config.model).tag, "scoft", config.culture],
-        widget=[{"text": prompt, "output": {"url": picture}} for prompt, picture in samples] or None,
+        widget=[{"text": prompt, "output": {"url": path}} for prompt, path in samples] or None,
     )
 
 

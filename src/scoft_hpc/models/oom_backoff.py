@@ -1,4 +1,4 @@
-"""How much goes through the networks at a time: halved where the memory turns out too small."""
+"""Out-of-memory back-off: the size of a microbatch is halved where the memory is too small."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ T = TypeVar("T")
 
 
 class MicrobatchSize:
-    """Rows of a pass. None: all at once, until that fails."""
+    """Rows that go through a network together; None: all, until that fails."""
 
     def __init__(self, rows: int | None = None) -> None:
         self.rows = rows
 
     def run(self, work: Callable[[int | None], T], most: int) -> T:
-        """`work(rows)`; where it runs out of memory, again with half the rows (of at most `most`), down to one.
+        """`work(rows)`, retried with half the rows (of at most `most`) when it runs out of memory, down to one.
 
         Raises:
             whatever `work` raises, out of memory with a single row included.
@@ -31,8 +31,10 @@ class MicrobatchSize:
                 rows = min(self.rows or most, most)
                 if not out_of_memory(error) or rows == 1:
                     raise
-                told = str(error).splitlines()[0]
+                reason = str(error).splitlines()[0]
             # Past the except clause, which holds the failed pass's tensors by its traceback.
             empty_cache()
             self.rows = rows // 2
-            log.warning("out of memory with %d rows at a time, going on with %d (%s)", rows, self.rows, told)
+            log.warning(
+                "out of memory with %d rows at a time, continuing with %d (%s)", rows, self.rows, reason
+            )

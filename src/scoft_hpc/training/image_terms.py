@@ -53,12 +53,14 @@ def image_terms(
             distance = image_term.distance(part.lane)
             if part.lane.has(term) and distance is not None:
                 groups.setdefault((term, distance, _negatives(term, part)), []).append(part)
-    found = []
+    terms_of_rows = []
     for (term, named, _), parts in groups.items():
         rows = torch.cat([torch.arange(part.rows.start, part.rows.stop) for part in parts])
         seeds = torch.cat([part.targets.seeds for part in parts])
-        found.append((term, rows, IMAGE_TERMS[term].values(named.distance, x_hat[rows], parts, seeds)))
-    return found
+        terms_of_rows.append(
+            (term, rows, IMAGE_TERMS[term].values(named.distance, x_hat[rows], parts, seeds))
+        )
+    return terms_of_rows
 
 
 def _negatives(term: Term, part: LaneSlice) -> int:

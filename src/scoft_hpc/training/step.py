@@ -4,7 +4,7 @@
 
 Each row is one of the authors' micro-steps, and a lane's loss is the mean over its rows of an update: their
 accumulation, taken as one batch. The rollout's graph is cut at z_0: the decoder and the distances run backward first,
-a few rows at a time, and hand their gradient to the one kept call of the denoiser, so the two never hold their
+a few rows at a time, and hand their gradient to the one call of the denoiser with gradient, so the two never hold their
 activations at full batch together.
 """
 
@@ -64,10 +64,10 @@ def backward(
         with LoraStack.collecting():
             loss.backward()
         return values
-    rolled, kept = _rollout_active_rows(base, by_index, batch, z_t, pred, guiding)
+    rolled, pred_with_graph = _rollout_active_rows(base, by_index, batch, z_t, pred, guiding)
     gradient = _image_space_gradient(base, by_index, batch, rolled.z_0, weight, values, decode)
     with LoraStack.collecting():
-        torch.autograd.backward((loss, attach(rolled, kept)), (None, gradient))
+        torch.autograd.backward((loss, attach(rolled, pred_with_graph)), (None, gradient))
     return values
 
 
@@ -124,7 +124,7 @@ def _rollout_active_rows(
     pred: Tensor,
     guiding: Tensor,
 ) -> tuple[Rollout, Tensor]:
-    """The active rows' rollouts, and the output of the kept call of each with its graph [M, C, h, w]."""
+    """The active rows' rollouts, and the output of each one's call with gradient, with its graph [M, C, h, w]."""
     active, settings = batch.active, _rollout_settings(by_index, batch)
     text, lane, scale = batch.text[active], batch.lane[active], settings.guidance
 
@@ -142,14 +142,14 @@ def _rollout_active_rows(
         steps=settings.rollout_steps,
         gain=base.guidance.gain(scale),
     )
-    kept = pred[active]
+    pred_with_graph = pred[active]
     # The training prediction is call 0, unless guided calls are conditioned otherwise.
     again = (batch.grad_call > 0) | (base.guidance is Guidance.embedded)
     if len(rows := again.nonzero()[:, 0]):
         guided = base.guidance.conditioning(text[rows], scale)
-        out = base.predict(rolled.z_kept[rows], rolled.t_kept[rows], guided, lane[rows])
-        kept = kept.index_copy(0, rows.to(kept.device), out)
-    return rolled, kept
+        out = base.predict(rolled.z_grad[rows], rolled.t_grad[rows], guided, lane[rows])
+        pred_with_graph = pred_with_graph.index_copy(0, rows.to(pred_with_graph.device), out)
+    return rolled, pred_with_graph
 
 
 def _image_space_gradient(

@@ -33,5 +33,5 @@ def distance_from_base(samples: Tensor, base: Tensor) -> MetricValue:
         RunError: unequal numbers, or features that cannot be compared.
     """
     x, y = unit_features("distance from the base", same_size=True, samples=samples, base=base)
-    each = (1 - (x * y).sum(1)).clamp_min(0)  # rounding takes equal images below
-    return mean_of(each, n=len(x), references=len(y))
+    per_item = (1 - (x * y).sum(1)).clamp_min(0)  # rounding takes equal images below
+    return mean_of(per_item, n=len(x), references=len(y))

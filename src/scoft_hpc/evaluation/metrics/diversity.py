@@ -39,8 +39,8 @@ def pairwise_distance(samples: Tensor) -> MetricValue:
     """
     x = _by_prompt("pairwise distance", samples, least=2)
     first, second = torch.triu_indices(x.shape[1], x.shape[1], offset=1)
-    each = 1 - (x[:, first] * x[:, second]).sum(2).mean(1)
-    return mean_of(each, n=x.shape[0] * x.shape[1])
+    per_item = 1 - (x[:, first] * x[:, second]).sum(2).mean(1)
+    return mean_of(per_item, n=x.shape[0] * x.shape[1])
 
 
 def vendi_score(samples: Tensor) -> MetricValue:
@@ -62,8 +62,8 @@ def vendi_score(samples: Tensor) -> MetricValue:
     size, width = x.shape[1:]
     gram = x @ x.mT if size <= width else x.mT @ x  # their eigenvalues above 0 are the same
     eigenvalues = torch.linalg.eigvalsh(gram / size).clamp_min(0)
-    each = torch.special.entr(eigenvalues).sum(1).exp()
-    return mean_of(each, n=x.shape[0] * size)
+    per_item = torch.special.entr(eigenvalues).sum(1).exp()
+    return mean_of(per_item, n=x.shape[0] * size)
 
 
 def _by_prompt(metric: str, samples: Tensor, *, least: int) -> Tensor:

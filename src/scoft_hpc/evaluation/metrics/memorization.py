@@ -70,11 +70,11 @@ def nearer_to_train(samples: Tensor, train: Tensor, held_out: Tensor) -> MetricV
     to_train, to_held = x @ trained.T, x @ held.T
     if len(trained) >= len(held):
         nearer = (to_train > to_held.amax(1, keepdim=True)).sum(1)
-        each = 1 - _none_drawn(nearer, len(trained), len(held))
+        per_item = 1 - _none_drawn(nearer, len(trained), len(held))
     else:
         nearer = (to_held >= to_train.amax(1, keepdim=True)).sum(1)
-        each = _none_drawn(nearer, len(held), len(trained))
-    return mean_of(each, n=len(x), references=len(trained) + len(held))
+        per_item = _none_drawn(nearer, len(held), len(trained))
+    return mean_of(per_item, n=len(x), references=len(trained) + len(held))
 
 
 def copies(samples: Tensor, train: Tensor, held_out: Tensor, *, quantile: float = 0.95) -> Copies:
@@ -109,16 +109,16 @@ def copies(samples: Tensor, train: Tensor, held_out: Tensor, *, quantile: float 
             f"{len(held)} held-out images have no {quantile:g} quantile: chance is {1 / (len(held) + 1):.2g}, not "
             f"{1 - quantile:.2g}. Hold out at least {ceil(quantile / (1 - quantile))}."
         )
-    each = ((x @ trained.T).amax(1) > threshold).double()
-    return Copies(mean_of(each, n=len(x), references=len(held), warning=warning), float(threshold))
+    per_item = ((x @ trained.T).amax(1) > threshold).double()
+    return Copies(mean_of(per_item, n=len(x), references=len(held), warning=warning), float(threshold))
 
 
 def _none_drawn(marked: Tensor, total: int, drawn: int) -> Tensor:
     """C(total - marked, drawn) / C(total, drawn): the chance that none of the marked [N] is drawn, [N]."""
-    left = (total - marked).double()
-    enough = left >= drawn
-    left = left.clamp_min(drawn)
-    whole = torch.full_like(left, total)
-    log = (left + 1).lgamma() - (whole + 1).lgamma()
-    log = log + (whole - drawn + 1).lgamma() - (left - drawn + 1).lgamma()
+    unmarked = (total - marked).double()
+    enough = unmarked >= drawn
+    unmarked = unmarked.clamp_min(drawn)
+    whole = torch.full_like(unmarked, total)
+    log = (unmarked + 1).lgamma() - (whole + 1).lgamma()
+    log = log + (whole - drawn + 1).lgamma() - (unmarked - drawn + 1).lgamma()
     return torch.where(enough, log.exp(), 0.0)
