@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from scoft_hpc.human_eval import pages as keys
-from scoft_hpc.human_eval import template
-from scoft_hpc.human_eval.pages import Page, Picture
+from scoft_hpc.human_eval import survey_yaml
+from scoft_hpc.human_eval.pages import Page, PageImage
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.results.study import Study
 from scoft_hpc.study import atomic
@@ -30,7 +30,7 @@ def pages_of(*cultures: str, number: int = 20, systems: tuple[str, ...] = SYSTEM
             seed=0,
             sample=i // 5,
             pictures=tuple(
-                Picture(
+                PageImage(
                     f"{culture}-{i:02d}-{system}.png", system, f"{culture}-{system}-s0", f"samples/p{i}.png"
                 )
                 for system in systems
@@ -48,7 +48,7 @@ def pages_from(study: Study, systems: Sequence[str]) -> tuple[Page, ...]:
         runs = {run.variant: run for run in reversed(list(study.of(culture=culture)))}
         for k, sample in enumerate(runs[systems[0]].samples):
             file = str(sample["file"])
-            shown = tuple(Picture(f"{culture}{k}{s}", s, runs[s].run_id, file) for s in systems)
+            shown = tuple(PageImage(f"{culture}{k}{s}", s, runs[s].run_id, file) for s in systems)
             found.append(Page(f"{culture}-{k:02d}", culture, str(sample["prompt"]), 0, 0, shown))
     return tuple(found)
 
@@ -62,6 +62,6 @@ def made(output: Path, survey: Survey, pages: Sequence[Page]) -> StudyDir:
         for picture in page.pictures:
             Image.new("RGB", (8, 8)).save(folder.images / picture.name)
     atomic.write_private(folder.secret, secrets.token_hex(32).encode())
-    template.write(folder.file, survey)
+    survey_yaml.write(folder.file, survey)
     keys.write(folder.pages, survey.study, pages)
     return study

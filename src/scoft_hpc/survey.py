@@ -1,13 +1,13 @@
-"""People judge a study's images: draw pages, serve them to raters, analyse the answers.
+"""People judge a study's images: build the pages, serve them to raters, analyse the answers.
 
     python -m scoft_hpc.survey make    [STUDY] [systems=base,m,mp,mpc] [culture=korea,china] [pages=12] [raters=10]
     python -m scoft_hpc.survey serve   [STUDY] [port=8000] [database=URL]
     python -m scoft_hpc.survey results [STUDY] [database=URL]
     python -m scoft_hpc.survey demo    [raters=51]
 
-`make` draws pages and writes survey/survey.yaml beside them, for you to read and fill in; `serve` runs the web
-application for raters; `results` analyses the answers and writes the exports and the report's section; `demo` does all
-three with simulated raters.
+`make` samples pages and writes survey/survey.yaml beside them, for you to complete; `serve` runs the web application
+for raters; `results` analyses the answers and writes the exports and the report's section; `demo` does all three with
+simulated raters.
 """
 
 from __future__ import annotations
@@ -22,79 +22,71 @@ from pathlib import Path
 
 from scoft_hpc.console import program, run_command
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.human_eval.asked import Asked
+from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.launch.views import selection
 from scoft_hpc.study.paths import STUDY, StudyDir
 from scoft_hpc.text import did_you_mean
 
-NEEDED = (
-    "babel",
-    "fastapi",
-    "itsdangerous",
-    "krippendorff",
-    "psycopg",
-    "sqlalchemy",
-    "uvicorn",
-)
-"""What the extra brings."""
-DEMO = "loss_terms-all-toy"
-"""The demo's study, if no other is named: that of the default sweep."""
+REQUIRED_MODULES = ("babel", "fastapi", "itsdangerous", "krippendorff", "psycopg", "sqlalchemy", "uvicorn")
+"""What `pip install 'scoft-hpc[survey]'` installs."""
+DEMO_STUDY = "loss_terms-all-toy"
+"""The demo's default study: that of the default sweep."""
 DATABASE = (
-    "sqlite:////local/disk/answers.db or postgresql://… (else $SCOFT_SURVEY_DATABASE, the place for one with a "
-    "password, which the list of processes would show; else survey/answers.db)"
+    "sqlite:////local/disk/answers.db or postgresql://… (default: $SCOFT_SURVEY_DATABASE, which keeps a password out "
+    "of the process list; else survey/answers.db)"
 )
 CULTURE = "culture"
-"""A setting of `make` that is read as all commands read it."""
-STUDY_WORDS = "STUDY (its name or folder; by default the latest), study=…, output=…, or a setting"
-DEMO_WORDS = f"STUDY (its name, {DEMO} by default; made if it is not there), study=…, output=…, or a setting"
+"""A setting of `make` that is parsed as for all commands."""
+STUDY_HELP = "STUDY (its name or folder; default: the latest), study=…, output=…, or a setting"
+DEMO_HELP = f"STUDY (its name; default: {DEMO_STUDY}; created if missing), study=…, output=…, or a setting"
 
 
 @dataclass(frozen=True)
-class Verb:
-    """`room` is the module, with a function of the verb's own name; `words` its settings, each with what it says."""
+class Subcommand:
+    """`module` has a function of the subcommand's name; `settings` maps each of its settings to a help text."""
 
-    room: str
+    module: str
     summary: str
-    words: Mapping[str, str]
+    settings: Mapping[str, str]
 
 
-VERBS = {
-    "make": Verb(
+SUBCOMMANDS = {
+    "make": Subcommand(
         "scoft_hpc.human_eval.make",
-        "Draw the survey's pages from a study's samples, and write survey.yaml to be filled in.",
+        "Sample the survey's pages from a study's images and write survey.yaml for you to complete.",
         {
-            CULTURE: "whose raters are asked, as culture=korea,china (all of the study)",
-            "systems": "the variants that a page sets side by side, two to eight (base,m,mp,mpc where there are these)",
-            "pages": "how many a rater is asked (12)",
-            "raters": "wanted of each culture (10)",
-            "ethics": "the approval's reference; with neither it nor pilot=true, `serve` refuses",
-            "pilot": "true: a trial without approval, served on this machine alone",
-            "seed": "of every random order (0)",
+            CULTURE: "cultures whose raters answer, such as culture=korea,china (default: all of the study)",
+            "systems": "two to eight variants to compare on a page (default: base,m,mp,mpc if the study has them)",
+            "pages": "pages per rater (default: 12)",
+            "raters": "raters per culture (default: 10)",
+            "ethics": "reference of the ethics approval; `serve` requires it or pilot=true",
+            "pilot": "true: a trial without approval, served on this machine only",
+            "seed": "random seed (default: 0)",
             "database": DATABASE,
         },
     ),
-    "serve": Verb(
+    "serve": Subcommand(
         "scoft_hpc.human_eval.web.serve",
-        "Ask the raters: the web application.",
+        "Serve the survey's web application to raters.",
         {
-            "host": "the address to listen at (127.0.0.1)",
-            "port": "the port to listen at (8000)",
-            "url": "the address that raters use, where a proxy stands before it: https://survey.example.edu",
+            "host": "address to listen on (default: 127.0.0.1)",
+            "port": "port to listen on (default: 8000)",
+            "url": "public address when behind a proxy, such as https://survey.example.edu",
             "database": DATABASE,
         },
     ),
-    "results": Verb(
+    "results": Subcommand(
         "scoft_hpc.human_eval.analysis.command",
-        "What the raters found: tables, exports and the report's chapter.",
+        "Analyse the answers: tables, exports and the report's section.",
         {"database": DATABASE},
     ),
-    "demo": Verb(
+    "demo": Subcommand(
         "scoft_hpc.human_eval.demo.command",
-        "A survey of the toy study from pages to results, with simulated raters of known skill.",
+        "Run a survey of the toy study from pages to results with simulated raters.",
         {
-            "raters": "simulated, over all cultures (51)",
-            "pages": "that each is asked (12)",
-            "seed": "of their answers (0)",
+            "raters": "simulated raters over all cultures (default: 51)",
+            "pages": "pages per rater (default: 12)",
+            "seed": "random seed of the answers (default: 0)",
             "database": DATABASE,
         },
     ),
@@ -105,92 +97,90 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
-def _run(words: Sequence[str]) -> int:
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(_usage(), file=sys.stdout if words else sys.stderr)
-        return 0 if words else 2
-    name, *rest = words
-    if name not in VERBS:
+def _run(argv: Sequence[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_usage(), file=sys.stdout if argv else sys.stderr)
+        return 0 if argv else 2
+    name, *rest = argv
+    if name not in SUBCOMMANDS:
         raise ConfigError(
-            f"survey has no verb {name!r}{did_you_mean(name, VERBS)} It has {', '.join(VERBS)}."
+            f"survey has no command {name!r}{did_you_mean(name, SUBCOMMANDS)} Choose from {', '.join(SUBCOMMANDS)}."
         )
-    asked = _asked(name, VERBS[name], rest)
+    args = _parse(name, rest)
     _require_extra()
-    work: Callable[[Asked], int] = getattr(importlib.import_module(VERBS[name].room), name)
-    return work(asked)
+    work: Callable[[CommandArgs], int] = getattr(importlib.import_module(SUBCOMMANDS[name].module), name)
+    return work(args)
 
 
-def _asked(name: str, verb: Verb, words: Sequence[str]) -> Asked:
-    """The words read: the verb's own by their names, the rest as all commands have them."""
-    _check_keys(name, verb, words)
-    own = {}
-    rest = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if equals and key in verb.words and key != CULTURE:
-            own[key] = value
+def _parse(name: str, argv: Sequence[str]) -> CommandArgs:
+    """Split the subcommand's own settings from the arguments that all commands have."""
+    subcommand = SUBCOMMANDS[name]
+    _check_keys(name, argv)
+    settings, shared_args = {}, []
+    for arg in argv:
+        key, equals, value = arg.partition("=")
+        if equals and key in subcommand.settings and key != CULTURE:
+            settings[key] = value
         else:
-            rest.append(word)
-    parser = selection.parser(f"survey {name}", verb.summary, DEMO_WORDS if name == "demo" else STUDY_WORDS)
+            shared_args.append(arg)
+    is_demo = name == "demo"
+    parser = selection.parser(f"survey {name}", subcommand.summary, DEMO_HELP if is_demo else STUDY_HELP)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "\n".join(
-        ["settings:", *(f"  {key + '=…':<12}{text}" for key, text in verb.words.items())]
+        ["settings:", *(f"  {key + '=…':<12}{text}" for key, text in subcommand.settings.items())]
     )
-    if name == "demo":
-        flags = parser.parse_intermixed_args(rest)
-        return _demo(Path(flags.output), flags.words, own)
-    choice = selection.choose(parser, rest)
+    if is_demo:
+        flags = parser.parse_intermixed_args(shared_args)
+        return CommandArgs(_demo_study(Path(flags.output), flags.words), (), settings)
+    choice = selection.choose(parser, shared_args)
     cultures = dict.fromkeys(run.culture for run in choice.chosen)
     if len(choice.chosen) < sum(run.culture in cultures for run in choice.entries):
         raise ConfigError(
             f"survey {name} is about a whole study, not about single runs; expected one study's name, such as "
             f"{choice.study.name}."
         )
-    return Asked(choice.study, tuple(cultures), own)
+    return CommandArgs(choice.study, tuple(cultures), settings)
 
 
-def _check_keys(name: str, verb: Verb, words: Sequence[str]) -> None:
-    """All settings at once that the verb does not have."""
-    known = [*verb.words, "study", "output"]
+def _check_keys(name: str, argv: Sequence[str]) -> None:
+    """Report every setting that the subcommand does not have."""
+    known = [*SUBCOMMANDS[name].settings, "study", "output"]
     faults = []
-    for word in words:
-        key, equals, _ = word.partition("=")
-        if equals and not word.startswith("-") and key not in known:
+    for arg in argv:
+        key, equals, _ = arg.partition("=")
+        if equals and not arg.startswith("-") and key not in known:
             hint = did_you_mean(key, known, f"; expected one of {', '.join(known)}.")
-            faults.append(f"`{word}`: survey {name} has no setting `{key}`{hint}")
+            faults.append(f"`{arg}`: survey {name} has no setting `{key}`{hint}")
     if faults:
         raise ConfigError.from_messages(faults)
 
 
-def _demo(output: Path, words: Sequence[str], own: Mapping[str, str]) -> Asked:
-    """The demo makes its own study where there is none."""
-    given = {key: value for key, equals, value in (word.partition("=") for word in words) if equals}
-    names = [word for word in words if "=" not in word] + ([given["study"]] if "study" in given else [])
-    name = names[0] if names else DEMO
+def _demo_study(output: Path, args: Sequence[str]) -> StudyDir:
+    """The demo's study, which need not exist yet."""
+    pairs = dict(arg.split("=", 1) for arg in args if "=" in arg)
+    names = [arg for arg in args if "=" not in arg] + ([pairs["study"]] if "study" in pairs else [])
+    name = names[0] if names else DEMO_STUDY
     if len(names) > 1 or not STUDY.fullmatch(name):
-        raise ConfigError(f"survey demo: expected one study's name, such as {DEMO}, not {' '.join(names)!r}.")
-    return Asked(StudyDir(Path(given.get("output", output)).absolute() / name), (), own)
+        raise ConfigError(
+            f"survey demo: expected one study's name, such as {DEMO_STUDY}, not {' '.join(names)!r}."
+        )
+    return StudyDir(Path(pairs.get("output", output)).absolute() / name)
 
 
 def _require_extra() -> None:
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    missing = [name for name in REQUIRED_MODULES if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"a survey needs what is not installed ({', '.join(missing)}); install it with "
+            f"survey needs packages that are not installed ({', '.join(missing)}). Install them with "
             f"`pip install 'scoft-hpc[survey]'`."
         )
 
 
 def _usage() -> str:
-    lines = [f"  {name:<10}{verb.summary}" for name, verb in VERBS.items()]
-    return "\n".join(
-        [
-            f"usage: {program('survey')} VERB [STUDY] [words]",
-            "",
-            *lines,
-            "",
-            f"{program('survey')} VERB --help tells more of one.",
-        ]
+    commands = "\n".join(f"  {name:<10}{subcommand.summary}" for name, subcommand in SUBCOMMANDS.items())
+    return (
+        f"usage: {program('survey')} COMMAND [STUDY] [key=value ...]\n\ncommands:\n{commands}\n\n"
+        f"Run `{program('survey')} COMMAND --help` for the settings of a command."
     )
 
 

@@ -18,7 +18,7 @@ from results.conftest import Maker
 from scoft_hpc import survey as command
 from scoft_hpc.human_eval import survey_file
 from scoft_hpc.human_eval.database import VARIABLE
-from scoft_hpc.human_eval.web import catalogue
+from scoft_hpc.human_eval.web import i18n
 from scoft_hpc.study.paths import StudyDir
 
 pytestmark = pytest.mark.slow  # each command needs what the ones before it made
@@ -93,8 +93,8 @@ def _needs_postgres(words: list[str]) -> bool:
 )
 def test_a_command_works(words: list[str], study: StudyDir, request: pytest.FixtureRequest) -> None:
     if words[0] == "demo":  # which demo/test_whole_way.py takes to its end
-        asked = command._asked("demo", command.VERBS["demo"], words[1:])
-        assert asked.study.name in PAGE or asked.study.name == command.DEMO
+        asked = command._parse("demo", words[1:])
+        assert asked.study.name in PAGE or asked.study.name == command.DEMO_STUDY
         return
     url = request.getfixturevalue("new_postgres") if _needs_postgres(words) else ""
     said = run(study, [f"database={url}" if word.startswith("database=") else word for word in words])
@@ -117,7 +117,7 @@ def test_a_command_of_the_readme_works(words: list[str], another: StudyDir) -> N
 
 
 def test_the_page_has_a_command_of_each_verb_and_its_links_lead_somewhere() -> None:
-    assert {words[0] for words in COMMANDS} == set(command.VERBS)
+    assert {words[0] for words in COMMANDS} == set(command.SUBCOMMANDS)
     links = re.findall(r"\]\(([^)#]+)\)", PAGE)
     assert links and all(link.startswith("https://") or (DOCS / link).exists() for link in links)
 
@@ -135,5 +135,5 @@ def test_the_question_of_ones_own_is_one(study: StudyDir, tmp_path: Path) -> Non
 
 
 def test_catalogues_lie_where_the_page_says() -> None:
-    assert str(catalogue.FOLDER / "en.yaml").endswith("scoft_hpc/human_eval/web/catalogues/en.yaml")
+    assert str(i18n.FOLDER / "en.yaml").endswith("scoft_hpc/human_eval/web/catalogues/en.yaml")
     assert "src/scoft_hpc/human_eval/web/catalogues/en.yaml" in PAGE

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scoft_hpc.human_eval.orders import Task
+from scoft_hpc.human_eval.counterbalance import Task
 from scoft_hpc.human_eval.survey import AFFILIATIONS, Survey
 
 RATINGS = (1, 5)
@@ -38,7 +38,7 @@ class Rater:
 
 
 @dataclass(frozen=True)
-class Given:
+class RaterAnswer:
     """An answer to one question about one page, its pictures by their opaque names.
 
     Attributes:
@@ -59,7 +59,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Progress:
+class PanelProgress:
     """A culture's raters, for whoever leads the survey.
 
     Attributes:
@@ -76,7 +76,7 @@ class Progress:
     seconds: float
 
 
-def check(given: Given, task: Task, question: str, survey: Survey) -> None:
+def check(given: RaterAnswer, task: Task, question: str, survey: Survey) -> None:
     """Refuse what no form of ours sends.
 
     Raises:

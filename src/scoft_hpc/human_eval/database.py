@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.human_eval import tables
+from scoft_hpc.human_eval import db_schema
 from scoft_hpc.study.filesystem import SHARED, mount_of, nearest_folder
 from scoft_hpc.study.paths import SurveyDir
 
@@ -92,7 +92,7 @@ def make_tables(connection: Connection) -> None:
     """Make the tables that are missing; two processes may do so at once."""
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
-    tables.metadata.create_all(connection)
+    db_schema.metadata.create_all(connection)
 
 
 def upsert(

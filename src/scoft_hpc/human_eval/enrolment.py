@@ -11,9 +11,9 @@ from dataclasses import replace
 from sqlalchemy import Connection, insert, not_, or_, select, update
 
 from scoft_hpc.errors import QuotaFullError
-from scoft_hpc.human_eval import orders, readings, tables
+from scoft_hpc.human_eval import counterbalance, db_schema, queries
 from scoft_hpc.human_eval.answers import Rater
-from scoft_hpc.human_eval.orders import Task
+from scoft_hpc.human_eval.counterbalance import Task
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import Survey
 
@@ -30,7 +30,7 @@ def enrol(connection: Connection, survey: Survey, pages: Iterable[Page], newcome
     Raises:
         QuotaFullError: if the culture's quota is met.
     """
-    number = 1 + int(connection.scalar(select(tables.survey.c.last_number).with_for_update()) or 0)
+    number = 1 + int(connection.scalar(select(db_schema.survey.c.last_number).with_for_update()) or 0)
     if enrolled := rater(connection, newcomer.id):
         return enrolled
     taken = slots(connection, newcomer.culture, hour)
@@ -38,26 +38,26 @@ def enrol(connection: Connection, survey: Survey, pages: Iterable[Page], newcome
         raise QuotaFullError(f"{newcomer.culture}: there are as many raters as are wanted.")
     slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
     made = replace(newcomer, number=number)
-    connection.execute(update(tables.survey).values(last_number=number))
-    connection.execute(insert(tables.raters).values(**vars(made), slot=slot, active=hour, paid=False))
+    connection.execute(update(db_schema.survey).values(last_number=number))
+    connection.execute(insert(db_schema.raters).values(**vars(made), slot=slot, active=hour, paid=False))
     own = [page for page in pages if page.culture == made.culture]
-    rows = [_row(made, task) for task in orders.sequence(survey, own, slot)]
-    connection.execute(insert(tables.tasks), rows)
+    rows = [_row(made, task) for task in counterbalance.sequence(survey, own, slot)]
+    connection.execute(insert(db_schema.tasks), rows)
     return made
 
 
 def rater(connection: Connection, rater_id: str) -> Rater | None:
     """None: there is none, or they have withdrawn."""
-    columns = [tables.raters.c[name] for name in Rater.__dataclass_fields__]
-    row = connection.execute(select(*columns).where(tables.raters.c.id == rater_id)).mappings().first()
+    columns = [db_schema.raters.c[name] for name in Rater.__dataclass_fields__]
+    row = connection.execute(select(*columns).where(db_schema.raters.c.id == rater_id)).mappings().first()
     return None if row is None else Rater(**row)
 
 
 def slots(connection: Connection, culture: str, hour: int) -> set[int]:
     """The slots of the culture's raters who count: finished ones, and those who answered lately."""
-    table = tables.raters
+    table = db_schema.raters
     late = table.c.active < hour - STALE_HOURS
-    counts = or_(not_(late), not_(readings.unfinished()))
+    counts = or_(not_(late), not_(queries.unfinished()))
     return set(connection.scalars(select(table.c.slot).where(table.c.culture == culture, counts)))
 
 

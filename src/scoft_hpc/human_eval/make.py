@@ -1,4 +1,4 @@
-"""`survey make`: from a study's samples to pages that can be asked about."""
+"""`survey make`: build survey pages from a study's samples."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.console import Console
 
 from scoft_hpc.console import print_line
 from scoft_hpc.errors import ConfigError, RatingError
-from scoft_hpc.human_eval import database, images, pages, survey_file, template
-from scoft_hpc.human_eval.asked import Asked
-from scoft_hpc.human_eval.draw import Drawn, draw
+from scoft_hpc.human_eval import database, images, pages, survey_file, survey_yaml
+from scoft_hpc.human_eval.command_args import CommandArgs
+from scoft_hpc.human_eval.page_sampling import SampledPages, sample_pages
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.store import Store
-from scoft_hpc.human_eval.survey import Ethics, Primary, Survey
+from scoft_hpc.human_eval.survey import Ethics, PrimaryComparison, Survey
 from scoft_hpc.results import study as studies
 from scoft_hpc.results.study import BASE, Study
 from scoft_hpc.study import atomic
@@ -24,62 +24,66 @@ from scoft_hpc.study.paths import SurveyDir
 from scoft_hpc.study.plan_file import display_path, is_called
 from scoft_hpc.text import plural
 
-PAPERS = (BASE, "m", "mp", "mpc")
+PAPER_SYSTEMS = (BASE, "m", "mp", "mpc")
 """The four that the paper's raters saw side by side."""
-RATERS = 10
-SHOWN = 6
-"""So many reasons why pages are incomplete are told; the rest is counted."""
+DEFAULT_RATERS = 10
+MAX_REASONS = 6
+"""Reasons for incomplete pages that are printed; the rest is counted."""
 
 
-def make(asked: Asked) -> int:
-    """Draw the pages and write all that `serve` needs; a survey.yaml that is there already is followed.
+def make(args: CommandArgs) -> int:
+    """Sample the pages and write the files that `serve` needs; an existing survey.yaml is used.
 
     Raises:
-        ConfigError: for settings that cannot be, all at once.
+        ConfigError: listing every invalid setting.
         RatingError: if there are no complete pages, or raters have begun with other ones.
     """
     console = Console(highlight=False, soft_wrap=True)
-    study, folder = studies.read(asked.study), asked.study.survey
-    url = database.url_of(folder, asked.words.get("database"))
+    study, folder = studies.read(args.study), args.study.survey
+    url = database.url_of(folder, args.settings.get("database"))
     database.parse(url)
-    words = _values(asked.words)
-    survey = _agreed(asked, words, study) if folder.file.exists() else _new(asked, words, study)
-    name = survey.study if is_called(asked.study, survey.study) else study.name
+    settings = _values(args.settings)
+    survey = (
+        _existing_survey(args, settings, study)
+        if folder.file.exists()
+        else _new_survey(args, settings, study)
+    )
+    name = survey.study if is_called(args.study, survey.study) else study.name
     if faults := survey_file.check(survey, name, study.variants, study.cultures):
         raise ConfigError.from_messages(faults)
     try:
-        drawn = draw(study, survey, _secret(folder))
-        begun = _begun(folder, survey, url, drawn.pages)
-        side = images.write_all(folder.images, drawn.sources)
+        sampled = sample_pages(study, survey, _secret(folder))
+        begun = _raters_have_begun(folder, survey, url, sampled.pages)
+        side = images.write_all(folder.images, sampled.sources)
         if not folder.file.exists():
-            template.write(folder.file, survey)
-        pages.write(folder.pages, study.name, drawn.pages)  # last: with it the survey can be served
+            survey_yaml.write(folder.file, survey)
+        pages.write(folder.pages, study.name, sampled.pages)  # last: with it the survey can be served
     except OSError as error:
         raise RatingError(
-            f"{error.filename or folder.path}: {error.strerror or error}. Expected a folder that can be read and "
-            f"written, with room in it."
+            f"{error.filename or folder.path}: {error.strerror or error}. Expected a readable and writable folder "
+            f"with free space."
         ) from None
-    _tell(console, folder, survey, drawn, side, begun)
+    _print_summary(console, folder, survey, sampled, side, begun)
     return 0
 
 
-def _new(asked: Asked, words: Mapping[str, Any], study: Study) -> Survey:
-    """The survey of the words, the rest by default."""
-    systems = words.get("systems") or default_systems(study)
+def _new_survey(args: CommandArgs, settings: Mapping[str, Any], study: Study) -> Survey:
+    """A survey with these settings and defaults for the rest."""
+    systems = settings.get("systems") or default_systems(study)
     against = BASE if BASE in systems else systems[0]
     others = [system for system in systems if system != against]
-    wanted = words.get("pages", Survey.pages)
+    wanted = settings.get("pages", Survey.pages)
     return Survey(
         title=f"Images of {study.name}",
         study=study.name,
         systems=systems,
-        quotas=dict.fromkeys(asked.cultures, words.get("raters", RATERS)),
-        ethics=Ethics(words.get("ethics", ""), words.get("pilot", False)),
-        primary=Primary(system=others[-1] if others else against, against=against),
+        quotas=dict.fromkeys(args.cultures, settings.get("raters", DEFAULT_RATERS)),
+        ethics=Ethics(settings.get("ethics", ""), settings.get("pilot", False)),
+        primary=PrimaryComparison(system=others[-1] if others else against, against=against),
         pages=wanted,
         attention=max(0, min(Survey.attention, wanted)),
         languages=tuple(sorted(survey_file.catalogues(), key=lambda language: language != "en")),
-        seed=words.get("seed", Survey.seed),
+        seed=settings.get("seed", Survey.seed),
     )
 
 
@@ -89,8 +93,8 @@ def default_systems(study: Study) -> tuple[str, ...]:
     Raises:
         ConfigError: if these are too many, or too few.
     """
-    if set(PAPERS) <= set(study.variants):
-        return PAPERS
+    if set(PAPER_SYSTEMS) <= set(study.variants):
+        return PAPER_SYSTEMS
     least, most = survey_file.SYSTEMS
     if least <= len(study.variants) <= most:
         return tuple(study.variants)
@@ -100,13 +104,13 @@ def default_systems(study: Study) -> tuple[str, ...]:
     )
 
 
-def _agreed(asked: Asked, words: Mapping[str, Any], study: Study) -> Survey:
-    """The survey of the file, with which the words must agree.
+def _existing_survey(args: CommandArgs, settings: Mapping[str, Any], study: Study) -> Survey:
+    """The survey of the existing file, with which the settings must agree.
 
     Raises:
-        ConfigError: for words that say otherwise.
+        ConfigError: if a setting differs from the file.
     """
-    survey = survey_file.read(asked.study.survey.file)
+    survey = survey_file.read(args.study.survey.file)
     quotas = set(survey.quotas.values())
     has = {
         "systems": survey.systems,
@@ -116,22 +120,22 @@ def _agreed(asked: Asked, words: Mapping[str, Any], study: Study) -> Survey:
         "seed": survey.seed,
         "raters": quotas.pop() if len(quotas) == 1 else None,
     }
-    faults = [f"{key}={asked.words[key]}" for key, value in words.items() if value != has[key]]
-    if set(asked.cultures) not in ({*study.cultures}, {*survey.quotas}):
-        faults.append(f"culture={','.join(asked.cultures)}")
+    faults = [f"{key}={args.settings[key]}" for key, value in settings.items() if value != has[key]]
+    if set(args.cultures) not in ({*study.cultures}, {*survey.quotas}):
+        faults.append(f"culture={','.join(args.cultures)}")
     if faults:
         raise ConfigError(
-            f"{' '.join(faults)}: {asked.study.survey.file} says otherwise; expected the same, or no such word. Change "
-            f"it in the file, or remove the file to begin anew."
+            f"{' '.join(faults)}: {args.study.survey.file} has other values. Change them in the file and leave the "
+            f"settings out, or delete the file to start a new survey."
         )
     return survey
 
 
-def _values(words: Mapping[str, str]) -> dict[str, Any]:
-    """The words but `database` as values.
+def _values(settings: Mapping[str, str]) -> dict[str, Any]:
+    """The settings except `database`, parsed.
 
     Raises:
-        ConfigError: for what is no number or truth, all at once.
+        ConfigError: listing every value that is not a number or a boolean.
     """
     readers: dict[str, Callable[[str], Any]] = {
         "systems": lambda text: tuple(name.strip() for name in text.strip("[]").split(",")),
@@ -143,7 +147,7 @@ def _values(words: Mapping[str, str]) -> dict[str, Any]:
     }
     expected = dict.fromkeys(("pages", "raters", "seed"), "a whole number") | {"pilot": "true or false"}
     values, faults = {}, []
-    for key, text in words.items():
+    for key, text in settings.items():
         if key != "database":
             try:
                 values[key] = readers[key](text)
@@ -152,7 +156,7 @@ def _values(words: Mapping[str, str]) -> dict[str, Any]:
     if faults:
         raise ConfigError.from_messages(faults)
     if len(values.get("systems", "ab")) < 2:
-        raise ConfigError(f"systems={words['systems']}: expected two to eight of a study's variants.")
+        raise ConfigError(f"systems={settings['systems']}: expected two to eight of a study's variants.")
     return values
 
 
@@ -163,7 +167,7 @@ def _secret(folder: SurveyDir) -> bytes:
     return folder.secret.read_bytes()
 
 
-def _begun(folder: SurveyDir, survey: Survey, url: str, new: Sequence[Page]) -> bool:
+def _raters_have_begun(folder: SurveyDir, survey: Survey, url: str, new: Sequence[Page]) -> bool:
     """Whether there are raters already, whose pages are the new ones.
 
     Raises:
@@ -175,40 +179,46 @@ def _begun(folder: SurveyDir, survey: Survey, url: str, new: Sequence[Page]) -> 
     with closing(Store.open(survey, old, url)) as store:
         raters = len(store.participants())
     if raters and old != tuple(new):
-        gone, come = len({*old} - {*new}), len({*new} - {*old})
+        removed, added = len({*old} - {*new}), len({*new} - {*old})
         raise RatingError(
-            f"{plural(raters, 'rater')} began with other pages: {gone} of {len(old)} would go and {come} would "
-            f"come: survey.yaml or the study's samples changed. Their pages stay as they are. To ask about others, "
+            f"{plural(raters, 'rater')} began with other pages: {removed} of {len(old)} would be removed and {added} "
+            f"added: survey.yaml or the study's samples changed. Their pages were not changed. To use other pages, "
             f"move {folder.path} away and make a new survey."
         )
     return raters > 0
 
 
-def _tell(console: Console, folder: SurveyDir, survey: Survey, drawn: Drawn, side: int, begun: bool) -> None:
-    def say(text: str) -> None:
+def _print_summary(
+    console: Console, folder: SurveyDir, survey: Survey, sampled: SampledPages, side: int, begun: bool
+) -> None:
+    def show(text: str) -> None:
         print_line(console, text)
 
     for culture, quota in survey.quotas.items():
-        number = sum(page.culture == culture for page in drawn.pages)
-        asked = min(survey.pages, number)
-        say(
-            f"{culture}: {number} of {drawn.complete[culture]} pages, {quota} raters × {asked}: "
-            f"{quota * asked / number:.1f} raters a page"
+        number = sum(page.culture == culture for page in sampled.pages)
+        pages_per_rater = min(survey.pages, number)
+        show(
+            f"{culture}: {number} of {sampled.complete[culture]} pages, {quota} raters × {pages_per_rater}: "
+            f"{quota * pages_per_rater / number:.1f} raters per page"
         )
-    for reason, count in list(drawn.missing.items())[:SHOWN]:
-        say(f"note: {count} incomplete: {reason}")
-    if len(drawn.missing) > SHOWN:
-        say(f"note: {sum(list(drawn.missing.values())[SHOWN:])} more are incomplete for other reasons")
+    for reason, count in list(sampled.missing.items())[:MAX_REASONS]:
+        show(f"note: {count} incomplete: {reason}")
+    if len(sampled.missing) > MAX_REASONS:
+        show(
+            f"note: {sum(list(sampled.missing.values())[MAX_REASONS:])} more are incomplete for other reasons"
+        )
     if begun:
-        say("note: raters have begun; their pages are as they were")
-    say(f"images   {len(drawn.sources)} of {side} × {side} pixels, {', '.join(survey.systems)} side by side")
-    say(f"survey   {folder.file}")
+        show("note: raters have begun; their pages were not changed")
+    show(
+        f"images   {len(sampled.sources)} of {side} × {side} pixels, {', '.join(survey.systems)} side by side"
+    )
+    show(f"survey   {folder.file}")
     if not survey.ethics.stated:
-        say(
+        show(
             "ethics   not stated: `survey serve` refuses until survey.yaml has the approval's reference, or pilot: "
             "true for a trial on this machine"
         )
-    say(
+    show(
         "next     read and fill in survey.yaml, then: "
         f"python -m scoft_hpc.survey serve {display_path(folder.path.parent)}"
     )

@@ -16,7 +16,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Picture:
+class PageImage:
     """An image as raters get it. `name` is opaque; `system` is the secret that no rater may see."""
 
     name: str
@@ -34,7 +34,7 @@ class Page:
     prompt: str
     seed: int
     sample: int
-    pictures: tuple[Picture, ...]
+    pictures: tuple[PageImage, ...]
 
 
 def write(file: Path, study: str, pages: Sequence[Page]) -> None:
@@ -58,7 +58,7 @@ def read(folder: SurveyDir) -> tuple[Page, ...]:
                 f"with the one that wrote it."
             )
         pages = tuple(
-            Page(**{**page, "pictures": tuple(Picture(**one) for one in page["pictures"])})
+            Page(**{**page, "pictures": tuple(PageImage(**one) for one in page["pictures"])})
             for page in content["pages"]
         )
     except FileNotFoundError:

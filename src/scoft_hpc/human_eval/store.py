@@ -15,11 +15,19 @@ from contextlib import ExitStack, contextmanager
 from sqlalchemy import Connection, RowMapping, delete, select, update
 
 from scoft_hpc.errors import WithdrawnError
-from scoft_hpc.human_eval import enrolment, identity, readings, tables
-from scoft_hpc.human_eval.answers import LONGEST_WORD, Given, Progress, Rater, check, check_rater, check_text
+from scoft_hpc.human_eval import db_identity, db_schema, enrolment, queries
+from scoft_hpc.human_eval.answers import (
+    LONGEST_WORD,
+    PanelProgress,
+    Rater,
+    RaterAnswer,
+    check,
+    check_rater,
+    check_text,
+)
+from scoft_hpc.human_eval.counterbalance import Task
 from scoft_hpc.human_eval.database import Database, upsert
 from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
-from scoft_hpc.human_eval.orders import Task
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import Survey, digest
 
@@ -53,7 +61,7 @@ class Store:
         store = cls(survey, pages, Database.at(url))
         with ExitStack() as stack:
             stack.callback(store.close)
-            identity.settle(store._database, survey, pages, url)
+            db_identity.settle(store._database, survey, pages, url)
             stack.pop_all()
         return store
 
@@ -118,7 +126,9 @@ class Store:
         values = {name: value for name, value in values.items() if value is not None}
         with self._writing(rater) as connection:
             if values:
-                connection.execute(update(tables.raters).where(tables.raters.c.id == rater.id).values(values))
+                connection.execute(
+                    update(db_schema.raters).where(db_schema.raters.c.id == rater.id).values(values)
+                )
         changed = self.rater(rater.id)
         if changed is None:
             raise WithdrawnError("This rater has withdrawn.")
@@ -126,24 +136,29 @@ class Store:
 
     def tasks(self, rater: Rater) -> tuple[Task, ...]:
         """The rater's sequence as it was dealt at enrolment; empty if they have withdrawn."""
-        found = select(tables.tasks).where(tables.tasks.c.rater == rater.id).order_by(tables.tasks.c.position)
+        found = (
+            select(db_schema.tasks)
+            .where(db_schema.tasks.c.rater == rater.id)
+            .order_by(db_schema.tasks.c.position)
+        )
         with self._database.read() as connection:
             return tuple(map(self._task, connection.execute(found).mappings()))
 
-    def answers(self, rater: Rater) -> Mapping[tuple[int, str], Given]:
+    def answers(self, rater: Rater) -> Mapping[tuple[int, str], RaterAnswer]:
         """(position, question) -> answer, drafts among them."""
-        found = select(tables.answers).where(tables.answers.c.rater == rater.id)
+        found = select(db_schema.answers).where(db_schema.answers.c.rater == rater.id)
         with self._database.read() as connection:
             rows = connection.execute(found).mappings().all()
-        names = Given.__dataclass_fields__
+        names = RaterAnswer.__dataclass_fields__
         return {
-            (row["position"], row["question"]): Given(**{name: row[name] for name in names}) for row in rows
+            (row["position"], row["question"]): RaterAnswer(**{name: row[name] for name in names})
+            for row in rows
         }
 
     def skipped(self, rater: Rater) -> frozenset[int]:
         """The positions of the pages that the rater passed over."""
-        found = select(tables.tasks.c.position).where(
-            tables.tasks.c.rater == rater.id, tables.tasks.c.skipped
+        found = select(db_schema.tasks.c.position).where(
+            db_schema.tasks.c.rater == rater.id, db_schema.tasks.c.skipped
         )
         with self._database.read() as connection:
             return frozenset(connection.scalars(found))
@@ -152,7 +167,7 @@ class Store:
         """The rater sees the page: its first answer takes from here, each further one from the answer before."""
         self._sights.setdefault((rater.id, position), time.monotonic())
 
-    def save(self, rater: Rater, position: int, question: str, given: Given) -> None:
+    def save(self, rater: Rater, position: int, question: str, given: RaterAnswer) -> None:
         """Keep the answer, in place of an earlier one; on disk when this returns. A page that was skipped no longer is.
 
         A confirmed answer that is changed keeps the seconds of the first. A draft takes the place of none that has
@@ -165,7 +180,7 @@ class Store:
             task = self._one_task(connection, rater, position)
             check(given, task, question, self._survey)
             key = {"rater": rater.id, "position": position, "question": question}
-            table = tables.answers
+            table = db_schema.answers
             place = [table.c[name] == value for name, value in key.items()]
             confirmed = select(table.c.seconds, table.c.cannot_judge).where(*place, ~table.c.draft)
             before = connection.execute(confirmed).first()
@@ -192,9 +207,11 @@ class Store:
     def withdraw(self, rater: Rater) -> None:
         """Delete all that is known of the rater, and count one withdrawal; a second time nothing happens."""
         with self._database.write() as connection:
-            gone = connection.execute(delete(tables.raters).where(tables.raters.c.id == rater.id)).rowcount
+            gone = connection.execute(
+                delete(db_schema.raters).where(db_schema.raters.c.id == rater.id)
+            ).rowcount
             if gone:
-                table = tables.withdrawals
+                table = db_schema.withdrawals
                 row = {"count": table.c.count + 1}
                 upsert(connection, table, {"culture": rater.culture}, {"count": 1}, row)
         self._database.purge()
@@ -210,60 +227,60 @@ class Store:
         check_text("payment id", payment_id, LONGEST_WORD)
         if not payment_id.strip():
             raise ValueError("payment id: it is empty")
-        mine = tables.raters.c.id == rater.id
+        mine = db_schema.raters.c.id == rater.id
         with self._writing(rater) as connection:
-            if connection.scalar(select(tables.raters.c.paid).where(mine)):
+            if connection.scalar(select(db_schema.raters.c.paid).where(mine)):
                 return False
-            connection.execute(update(tables.raters).where(mine).values(paid=True))
-            upsert(connection, tables.payments, {"id": payment_id.strip()}, {})
+            connection.execute(update(db_schema.raters).where(mine).values(paid=True))
+            upsert(connection, db_schema.payments, {"id": payment_id.strip()}, {})
         return True
 
     def payments(self) -> list[str]:
         """The ids to pay, sorted."""
         with self._database.read() as connection:
-            return list(connection.scalars(select(tables.payments.c.id).order_by(tables.payments.c.id)))
+            return list(connection.scalars(select(db_schema.payments.c.id).order_by(db_schema.payments.c.id)))
 
     def forget_payments(self) -> int:
         """Delete the payment ids; their number."""
         with self._database.write() as connection:
-            count = connection.execute(delete(tables.payments)).rowcount
+            count = connection.execute(delete(db_schema.payments)).rowcount
         self._database.purge()
         return count
 
     def changed(self) -> bool:
         """Whether the survey's file says anything else than when its first rater began."""
         with self._database.read() as connection:
-            return connection.scalar(select(tables.survey.c.digest)) != digest(self._survey)
+            return connection.scalar(select(db_schema.survey.c.digest)) != digest(self._survey)
 
-    def progress(self) -> list[Progress]:
+    def progress(self) -> list[PanelProgress]:
         """How far each culture is, in the survey's order."""
         with self._database.read() as connection:
-            return readings.progress(connection, self._survey)
+            return queries.progress(connection, self._survey)
 
     def participants(self) -> list[Participant]:
         """Everybody who has not withdrawn, by number."""
         with self._database.read() as connection:
-            return readings.participants(connection)
+            return queries.participants(connection)
 
     def judgements(self) -> list[Judgement]:
         """All confirmed answers, systems put back for the pictures; those about skipped pages are left out."""
         with self._database.read() as connection:
-            return readings.judgements(connection, self._pages)
+            return queries.judgements(connection, self._pages)
 
     @contextmanager
     def _writing(self, rater: Rater) -> Iterator[Connection]:
         """A transaction that owns the rater's row, who is active now."""
-        mine = tables.raters.c.id == rater.id
+        mine = db_schema.raters.c.id == rater.id
         with self._database.write() as connection:
-            active = connection.scalar(select(tables.raters.c.active).where(mine).with_for_update())
+            active = connection.scalar(select(db_schema.raters.c.active).where(mine).with_for_update())
             if active is None:
                 raise WithdrawnError("This rater has withdrawn.")
             if active != self._hour():
-                connection.execute(update(tables.raters).where(mine).values(active=self._hour()))
+                connection.execute(update(db_schema.raters).where(mine).values(active=self._hour()))
             yield connection
 
     def _one_task(self, connection: Connection, rater: Rater, position: int) -> Task:
-        table = tables.tasks
+        table = db_schema.tasks
         found = select(table).where(table.c.rater == rater.id, table.c.position == position)
         row = connection.execute(found).mappings().first() if 0 <= position < MOST_PAGES else None
         if row is None:
@@ -275,7 +292,7 @@ class Store:
         return Task(row["position"], page, kind, tuple(row["order"]), tuple(row["questions"]))
 
     def _skip(self, connection: Connection, rater: Rater, position: int, skipped: bool) -> None:
-        table = tables.tasks
+        table = db_schema.tasks
         place = (table.c.rater == rater.id, table.c.position == position, table.c.skipped != skipped)
         connection.execute(update(table).where(*place).values(skipped=skipped))
 

@@ -54,7 +54,7 @@ class Question:
 
 @with_config(STRICT)
 @dataclass(frozen=True)
-class Primary:
+class PrimaryComparison:
     """The one comparison on which the survey's claim rests."""
 
     question: str = "culture"
@@ -107,7 +107,7 @@ class Survey:
     consent: Mapping[str, str] = field(default_factory=dict)
     ethics: Ethics = field(default_factory=Ethics)
     questions: tuple[Question, ...] = tuple(map(Question, QUESTIONS))
-    primary: Primary = field(default_factory=Primary)
+    primary: PrimaryComparison = field(default_factory=PrimaryComparison)
     exclusion: Exclusion = field(default_factory=Exclusion)
     pages: int = 12
     attention: int = 2

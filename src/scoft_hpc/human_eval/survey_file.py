@@ -14,7 +14,15 @@ from pydantic import TypeAdapter, ValidationError
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.human_eval import pages
 from scoft_hpc.human_eval.pages import Page
-from scoft_hpc.human_eval.survey import AFFILIATIONS, QUESTIONS, Ethics, Exclusion, Primary, Question, Survey
+from scoft_hpc.human_eval.survey import (
+    AFFILIATIONS,
+    QUESTIONS,
+    Ethics,
+    Exclusion,
+    PrimaryComparison,
+    Question,
+    Survey,
+)
 from scoft_hpc.study.paths import StudyDir, SurveyDir
 from scoft_hpc.study.plan_file import is_called
 from scoft_hpc.text import did_you_mean
@@ -23,7 +31,7 @@ CATALOGUES = Path(__file__).parent / "web" / "catalogues"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 SYSTEMS = (2, 8)
 """So many images fit on a page."""
-PARTS = {"ethics": Ethics, "questions": Question, "primary": Primary, "exclusion": Exclusion}
+PARTS = {"ethics": Ethics, "questions": Question, "primary": PrimaryComparison, "exclusion": Exclusion}
 
 
 class _Loader(yaml.SafeLoader):

@@ -14,12 +14,12 @@ from scipy.stats import kendalltau, spearmanr
 import simulated_surveys
 from results.conftest import Maker
 from scoft_hpc.config.metrics import METRICS
-from scoft_hpc.human_eval import database, pages, survey_file, template
+from scoft_hpc.human_eval import database, pages, survey_file, survey_yaml
 from scoft_hpc.human_eval.analysis import metric_agreement
 from scoft_hpc.human_eval.analysis.analyse import analyse
 from scoft_hpc.human_eval.analysis.rankings import select_rankings
-from scoft_hpc.human_eval.answers import Given
-from scoft_hpc.human_eval.asked import Asked
+from scoft_hpc.human_eval.answers import RaterAnswer
+from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.human_eval.demo import simulation
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.store import Store
@@ -74,7 +74,7 @@ def asked(made: Maker, drawn: tuple[Page, ...], survey: Survey) -> Iterator[Stud
     """The study once people have answered through the store, and `survey results` has been run."""
     folder = made.folder.survey
     folder.path.mkdir(exist_ok=True)
-    template.write(folder.file, survey)
+    survey_yaml.write(folder.file, survey)
     pages.write(folder.pages, survey.study, drawn)
     true = simulated_surveys.true_worths(SYSTEMS, CULTURES, [q.name for q in survey.questions], apart=3.0)
     store = Store.open(survey, drawn, database.url_of(folder))
@@ -88,14 +88,14 @@ def asked(made: Maker, drawn: tuple[Page, ...], survey: Survey) -> Iterator[Stud
                 systems = {picture.name: picture.system for picture in task.page.pictures}
                 for question in task.questions:
                     said = person.answer(systems, question, task.kind, task.page.id)
-                    given = Given(
+                    given = RaterAnswer(
                         said.ranks, said.ratings, said.offended, said.cannot_judge, seconds=said.seconds
                     )
                     store.save(rater, task.position, question, given)
     store.close()
     from scoft_hpc.human_eval.analysis.command import results
 
-    assert results(Asked(made.folder, CULTURES, {})) == 0
+    assert results(CommandArgs(made.folder, CULTURES, {})) == 0
     yield study.read(made.folder)
 
 
@@ -114,7 +114,7 @@ def test_asked_again_the_results_are_the_same_bytes(asked: Study, capsys: pytest
     from scoft_hpc.human_eval.analysis.command import results
 
     before = asked.folder.survey.results.read_bytes()
-    assert results(Asked(asked.folder, CULTURES, {})) == 0
+    assert results(CommandArgs(asked.folder, CULTURES, {})) == 0
     assert asked.folder.survey.results.read_bytes() == before
     told = capsys.readouterr().out
     assert told.split()[:5] == ["People", "prefer", "mpc", "to", "base"]
@@ -211,9 +211,9 @@ def test_a_survey_file_that_changed_is_not_said_to_be_fixed_beforehand(
         path: path.read_bytes()
         for path in (file, asked.folder.survey.results, asked.folder.report, asked.folder.markdown)
     }
-    template.write(file, replace(survey, exclusion=replace(survey.exclusion, consistency=0.99)))
+    survey_yaml.write(file, replace(survey, exclusion=replace(survey.exclusion, consistency=0.99)))
     try:
-        assert results(Asked(asked.folder, CULTURES, {})) == 0
+        assert results(CommandArgs(asked.folder, CULTURES, {})) == 0
         html, text = asked.folder.report.read_text(), asked.folder.markdown.read_text()
     finally:
         for path, content in kept.items():
@@ -249,5 +249,5 @@ def test_results_of_a_survey_that_nobody_began_are_refused(made: Maker, asked: S
 
     nowhere = f"sqlite:///{tmp_path / 'none.db'}"
     with pytest.raises(RatingError, match="no answers yet"):
-        results(Asked(made.folder, CULTURES, {"database": nowhere}))
+        results(CommandArgs(made.folder, CULTURES, {"database": nowhere}))
     assert survey_file.read(made.folder.survey.file).title == "Asked"

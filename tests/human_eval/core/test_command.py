@@ -14,20 +14,20 @@ import pytest
 
 from invoke import invoke
 from scoft_hpc import __main__, survey
-from scoft_hpc.human_eval.asked import Asked
+from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.study.paths import StudyDir
 
 from .conftest import Told
 
 
 @pytest.fixture
-def heard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Asked]]:
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, CommandArgs]]:
     """What the rooms of the verbs are asked for, in place of their work."""
-    found: list[tuple[str, Asked]] = []
+    found: list[tuple[str, CommandArgs]] = []
 
     def load(name: str) -> ModuleType:
         room = ModuleType(name)
-        for verb in survey.VERBS:
+        for verb in survey.SUBCOMMANDS:
             setattr(room, verb, lambda asked: found.append((name, asked)) or 0)
         return room
 
@@ -57,7 +57,7 @@ sys.exit(code)
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
-    assert "usage: scoft-hpc survey VERB" in ended.stderr
+    assert "usage: scoft-hpc survey COMMAND [STUDY] [key=value ...]" in ended.stderr
 
 
 def test_help_tells_a_verbs_settings(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,14 +65,16 @@ def test_help_tells_a_verbs_settings(told: Told, capsys: pytest.CaptureFixture[s
         told("make", "--help")
     assert ended.value.code == 0
     lines = capsys.readouterr().out.splitlines()
-    assert all(any(line.startswith(f"  {key}=…") for line in lines) for key in survey.VERBS["make"].words)
+    assert all(
+        any(line.startswith(f"  {key}=…") for line in lines) for key in survey.SUBCOMMANDS["make"].settings
+    )
 
 
 def test_a_mistyped_verb_or_word_is_told_with_what_was_meant(told: Told) -> None:
     assert told("maek") == (
         2,
         "",
-        "error: survey has no verb 'maek'; did you mean make? It has make, serve, results, demo.\n",
+        "error: survey has no command 'maek'; did you mean make? Choose from make, serve, results, demo.\n",
     )
     code, _, err = told("make", "paegs=3", "systens=a", "study=a-study")
     assert code == 2
@@ -95,7 +97,7 @@ def test_cultures_are_chosen_when_pages_are_drawn_and_runs_never(told: Told) -> 
 
 
 def test_each_room_gets_the_study_the_cultures_and_its_own_words(
-    told: Told, study: StudyDir, heard: list[tuple[str, Asked]]
+    told: Told, study: StudyDir, heard: list[tuple[str, CommandArgs]]
 ) -> None:
     assert told("make", "a-study", "culture=mexico", "pages=3", "ethics=IRB=7")[0] == 0
     assert told("serve", "port=9", "database=sqlite:////x?a=b")[0] == 0
@@ -104,14 +106,20 @@ def test_each_room_gets_the_study_the_cultures_and_its_own_words(
     assert told("demo", "mine", "seed=2")[0] == 0
     both = ("korea", "mexico")
     assert heard == [
-        ("scoft_hpc.human_eval.make", Asked(study, ("mexico",), {"pages": "3", "ethics": "IRB=7"})),
-        ("scoft_hpc.human_eval.web.serve", Asked(study, both, {"port": "9", "database": "sqlite:////x?a=b"})),
-        ("scoft_hpc.human_eval.analysis.command", Asked(study, both, {})),
+        ("scoft_hpc.human_eval.make", CommandArgs(study, ("mexico",), {"pages": "3", "ethics": "IRB=7"})),
+        (
+            "scoft_hpc.human_eval.web.serve",
+            CommandArgs(study, both, {"port": "9", "database": "sqlite:////x?a=b"}),
+        ),
+        ("scoft_hpc.human_eval.analysis.command", CommandArgs(study, both, {})),
         (
             "scoft_hpc.human_eval.demo.command",
-            Asked(StudyDir(study.path.parent / survey.DEMO), (), {"raters": "51"}),
+            CommandArgs(StudyDir(study.path.parent / survey.DEMO_STUDY), (), {"raters": "51"}),
         ),
-        ("scoft_hpc.human_eval.demo.command", Asked(StudyDir(study.path.parent / "mine"), (), {"seed": "2"})),
+        (
+            "scoft_hpc.human_eval.demo.command",
+            CommandArgs(StudyDir(study.path.parent / "mine"), (), {"seed": "2"}),
+        ),
     ]
 
 
@@ -142,4 +150,4 @@ def test_all_of_the_extra_is_asked_for_and_nothing_that_no_install_brings() -> N
         return {re.split(r"[\[<>=]", line)[0].replace("-", "_") for line in lines}
 
     extra = names(project["optional-dependencies"]["survey"])
-    assert extra <= set(survey.NEEDED) <= extra | names(project["dependencies"])
+    assert extra <= set(survey.REQUIRED_MODULES) <= extra | names(project["dependencies"])

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoft_hpc.human_eval import export
-from scoft_hpc.human_eval.answers import Given
+from scoft_hpc.human_eval.answers import RaterAnswer
 from scoft_hpc.human_eval.export import SUPPRESSED, suppressed
 from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
 from scoft_hpc.human_eval.pages import Page
@@ -39,9 +39,9 @@ def exports(survey: Survey, pages: tuple[Page, ...], tmp_path: Path) -> Path:
         task = store.tasks(one)[0]
         names = {picture.system: picture.name for picture in task.page.pictures}
         ranks = {names["base"]: 4, names["m"]: 1, names["mp"]: 1, names["mpc"]: 2}
-        answer = Given(ranks, {names["m"]: 5}, {names["base"]: "xyzzy reason"}, seconds=3.14159)
+        answer = RaterAnswer(ranks, {names["m"]: 5}, {names["base"]: "xyzzy reason"}, seconds=3.14159)
         store.save(one, 0, "match", answer)
-        store.save(one, 0, "culture", Given({}, {}, {}, cannot_judge=True))
+        store.save(one, 0, "culture", RaterAnswer({}, {}, {}, cannot_judge=True))
     store.withdraw(gone)
     SurveyDir(tmp_path).secret.write_text("something random")
     export.write(SurveyDir(tmp_path), survey, pages, store.participants(), store.judgements())

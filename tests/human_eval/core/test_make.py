@@ -42,7 +42,7 @@ def enrol(study: StudyDir) -> None:
 def test_it_draws_pages_that_are_whole_and_tells_what_comes_next(told: Told, study: StudyDir) -> None:
     code, out, _ = told("make", "study=a-study", "pages=4", "raters=20", "ethics=IRB 7")
     assert code == 0, out
-    assert "korea: 12 of 12 pages, 20 raters × 4: 6.7 raters a page" in out
+    assert "korea: 12 of 12 pages, 20 raters × 4: 6.7 raters per page" in out
     assert f"python -m scoft_hpc.survey serve {study.path}" in out
     assert "not stated" not in out
     survey, drawn = survey_file.load(study.survey)
@@ -163,7 +163,7 @@ def test_a_study_file_of_a_person_is_followed_and_never_overwritten(told: Told, 
     code, _, err = told("make", "pages=9", "raters=7", "pilot=true")
     assert code == 2
     assert "pages=9 raters=7 pilot=true: " in err
-    assert "says otherwise" in err
+    assert "has other values" in err
 
 
 def test_pages_that_raters_have_begun_with_stay(told: Told, study: StudyDir) -> None:
@@ -174,12 +174,12 @@ def test_pages_that_raters_have_begun_with_stay(told: Told, study: StudyDir) -> 
     enrol(study)
     code, out, _ = told("make")
     assert code == 0
-    assert "raters have begun; their pages are as they were" in out
+    assert "raters have begun; their pages were not changed" in out
     before = (study.survey.pages.read_bytes(), sorted(study.survey.images.iterdir()))
     edit(study, seed=2)
     code, _, err = told("make")
     assert code == 5
-    assert re.search(r"1 rater began with other pages: \d of 8 would go and \d would come", err)
+    assert re.search(r"1 rater began with other pages: \d of 8 would be removed and \d added", err)
     assert before == (study.survey.pages.read_bytes(), sorted(study.survey.images.iterdir()))
 
 

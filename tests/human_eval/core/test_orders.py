@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scoft_hpc.human_eval.counterbalance import APART, Task, sequence, williams
 from scoft_hpc.human_eval.judgements import Kind
-from scoft_hpc.human_eval.orders import APART, Task, sequence, williams
 from scoft_hpc.human_eval.survey import Survey
 from surveys import SYSTEMS, pages_of
 

@@ -14,10 +14,10 @@ from sqlalchemy import create_engine, inspect, text
 
 from scoft_hpc.errors import ConfigError, QuotaFullError, WithdrawnError
 from scoft_hpc.human_eval import store as stores
-from scoft_hpc.human_eval.answers import Given, Rater
+from scoft_hpc.human_eval.answers import Rater, RaterAnswer
+from scoft_hpc.human_eval.counterbalance import Task, sequence
 from scoft_hpc.human_eval.database import Database, parse
 from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
-from scoft_hpc.human_eval.orders import Task, sequence
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Survey
@@ -36,10 +36,10 @@ def enrol(store: Store, culture: str = "korea", **words: Any) -> Rater:
     return store.enrol(culture, **{**asked, **words})
 
 
-def ranked(task: Task, *ranks: int, **more: Any) -> Given:
+def ranked(task: Task, *ranks: int, **more: Any) -> RaterAnswer:
     """Ranks in the survey's order of systems, 1 to 4 by default."""
     names = [picture.name for picture in task.page.pictures]
-    return Given(dict(zip(names, ranks or (1, 2, 3, 4), strict=True)), {}, {}, **more)
+    return RaterAnswer(dict(zip(names, ranks or (1, 2, 3, 4), strict=True)), {}, {}, **more)
 
 
 def finish(store: Store, rater: Rater) -> None:
@@ -103,7 +103,7 @@ def test_an_answer_replaces_the_one_before_and_systems_are_put_back(store: Store
     rater = enrol(store)
     task = store.tasks(rater)[0]
     first, second = task.order[:2]
-    given = Given(dict.fromkeys(task.order, 1), {first: 5}, {second: "a reason"}, seconds=7.5)
+    given = RaterAnswer(dict.fromkeys(task.order, 1), {first: 5}, {second: "a reason"}, seconds=7.5)
     store.save(rater, 0, "match", ranked(task, 1, 1, 2, 4, seconds=3.0))
     for _ in range(2):
         store.save(rater, 0, "match", given)
@@ -128,8 +128,8 @@ def test_an_answer_replaces_the_one_before_and_systems_are_put_back(store: Store
 def test_drafts_and_skipped_pages_are_not_analysed_and_cannot_judge_has_no_ranks(store: Store) -> None:
     rater = enrol(store)
     tasks = store.tasks(rater)
-    store.save(rater, 0, "match", Given({tasks[0].order[0]: 2}, {}, {}, draft=True, seconds=4.0))
-    store.save(rater, 1, "match", Given({}, {}, {}, cannot_judge=True))
+    store.save(rater, 0, "match", RaterAnswer({tasks[0].order[0]: 2}, {}, {}, draft=True, seconds=4.0))
+    store.save(rater, 1, "match", RaterAnswer({}, {}, {}, cannot_judge=True))
     store.save(rater, 2, "match", ranked(tasks[2]))
     store.skip(rater, 2)
     store.skip(rater, 2)
@@ -148,11 +148,11 @@ def test_drafts_and_skipped_pages_are_not_analysed_and_cannot_judge_has_no_ranks
 def test_a_draft_takes_the_place_of_no_ranks_that_were_confirmed(store: Store) -> None:
     rater = enrol(store)
     task = store.tasks(rater)[0]
-    draft = Given({task.order[0]: 2}, {}, {}, draft=True, seconds=1.0)
+    draft = RaterAnswer({task.order[0]: 2}, {}, {}, draft=True, seconds=1.0)
     store.save(rater, 0, "match", ranked(task, seconds=3.0))
     store.save(rater, 0, "match", draft)
     assert store.answers(rater)[0, "match"] == ranked(task, seconds=3.0)
-    store.save(rater, 0, "culture", Given({}, {}, {}, cannot_judge=True, seconds=2.0))
+    store.save(rater, 0, "culture", RaterAnswer({}, {}, {}, cannot_judge=True, seconds=2.0))
     store.save(rater, 0, "culture", draft)  # who could not judge begins to
     assert store.answers(rater)[0, "culture"] == replace(draft, seconds=2.0)
 
@@ -179,7 +179,7 @@ def test_seconds_are_measured_from_the_first_sight_and_then_from_the_answer_befo
         now[0] = moment
         store.seen(rater, 0)
     now[0] = 107.0
-    store.save(rater, 0, "match", Given({}, {}, {}, draft=True))
+    store.save(rater, 0, "match", RaterAnswer({}, {}, {}, draft=True))
     now[0] = 110.0
     store.save(rater, 0, "match", ranked(task))
     now[0] = 114.5
@@ -202,7 +202,7 @@ def test_what_no_form_sends_is_refused_and_nothing_is_kept(store: Store, survey:
         (0, "\0", whole, "not asked"),
         (0, "beauty", whole, "not asked 'beauty'"),
         (0, "match", ranked(other), "no such picture"),
-        (0, "match", Given({name: 1}, {}, {}), "ranks every picture"),
+        (0, "match", RaterAnswer({name: 1}, {}, {}), "ranks every picture"),
         (0, "match", replace(whole, ranks={**whole.ranks, name: 5}), "from 1 to 4, not 5"),
         (0, "match", replace(whole, ranks={**whole.ranks, name: 0}), "from 1 to 4, not 0"),
         (0, "match", replace(whole, ranks={**whole.ranks, name: True}), "whole number"),
@@ -288,7 +288,7 @@ def test_no_fine_time_and_no_address_is_kept(store: Store, url: str) -> None:
         hour = connection.scalar(text("SELECT active FROM raters"))
     engine.dispose()
     assert columns["raters"] == {*Rater.__dataclass_fields__, "slot", "active", "paid"}
-    assert columns["answers"] == {*Given.__dataclass_fields__, "rater", "position", "question"}
+    assert columns["answers"] == {*RaterAnswer.__dataclass_fields__, "rater", "position", "question"}
     assert columns["tasks"] == {"rater", "position", "page", "kind", "order", "questions", "asked", "skipped"}
     assert 400_000 < hour < 1_000_000  # hours since 1970
 

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from scoft_hpc.errors import QuotaFullError, WithdrawnError
-from scoft_hpc.human_eval.answers import Given, Rater
+from scoft_hpc.human_eval.answers import Rater, RaterAnswer
 from scoft_hpc.human_eval.database import parse
 from scoft_hpc.human_eval.store import Store
 from surveys import pages_of
@@ -86,7 +86,7 @@ def test_one_answer_saved_by_many_at_once_is_kept_once(store: Store, url: str) -
 
     def save(number: int) -> None:
         together.wait()
-        given = Given(dict.fromkeys(task.order, 1 + number % 4), {}, {}, seconds=1.0)
+        given = RaterAnswer(dict.fromkeys(task.order, 1 + number % 4), {}, {}, seconds=1.0)
         (store, other)[number % 2].save(rater, 0, "match", given)
 
     with ThreadPoolExecutor(8) as threads:
@@ -107,7 +107,7 @@ def test_who_withdraws_while_others_save_leaves_nothing_behind(store: Store, url
         """Until it is refused, so that the rater surely withdraws in its midst."""
         try:
             for task in cycle(tasks):
-                given = Given(dict.fromkeys(task.order, 1), {}, {})
+                given = RaterAnswer(dict.fromkeys(task.order, 1), {}, {})
                 (store, other)[number % 2].save(rater, task.position, task.questions[number], given)
                 saved.set()
         except WithdrawnError:
@@ -160,7 +160,7 @@ def test_a_killed_writer_loses_no_answer_that_was_acknowledged(store: Store, url
         assert told.keys() <= kept.keys()
         assert len(ahead) <= 1  # one may have been kept that nobody heard of
         told |= {key: kept[key].pop() for key in ahead}
-    store.save(rater, 0, "match", Given({}, {}, {}, cannot_judge=True))  # and it goes on at once
+    store.save(rater, 0, "match", RaterAnswer({}, {}, {}, cannot_judge=True))  # and it goes on at once
 
 
 def test_two_processes_may_open_an_empty_database_at_once(url: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.human_eval import survey_file, template
-from scoft_hpc.human_eval.survey import Ethics, Exclusion, Primary, Question, Survey, digest
+from scoft_hpc.human_eval import survey_file, survey_yaml
+from scoft_hpc.human_eval.survey import Ethics, Exclusion, PrimaryComparison, Question, Survey, digest
 
 LANGUAGES = ("ar", "en", "fr")
 
@@ -31,13 +31,13 @@ def test_what_is_written_is_read_again(survey: Survey, tmp_path: Path) -> None:
         seed=-3,
     )
     for one in (survey, odd):
-        template.write(tmp_path / "survey.yaml", one)
+        survey_yaml.write(tmp_path / "survey.yaml", one)
         assert survey_file.read(tmp_path / "survey.yaml") == one
     assert faults(survey) == []
 
 
 def test_all_faults_of_the_form_are_told_at_once(survey: Survey, tmp_path: Path) -> None:
-    content = yaml.safe_load(template.text(survey))
+    content = yaml.safe_load(survey_yaml.text(survey))
     del content["title"]
     content |= {"pages": "many", "rat": True, "quotas": {"korea": "x"}, "questions": ["match", {"text": {}}]}
     content["primary"] |= {"sistem": "m"}
@@ -92,7 +92,7 @@ def test_all_faults_of_the_values_are_told_at_once(survey: Survey) -> None:
         small=0,
         seed=-1,
         questions=(Question("match"), Question("cultur"), Question("Beauty!", {"en": "?"})),
-        primary=Primary("offence", "m", "m", 1.5),
+        primary=PrimaryComparison("offence", "m", "m", 1.5),
         exclusion=Exclusion(2.0, -1.0, 1.5, ("members",)),
     )
     found = faults(wrong)
@@ -146,7 +146,7 @@ def test_consent_is_of_ones_own_in_every_language_or_in_none(survey: Survey) -> 
 
 def test_the_digest_is_of_what_the_file_says(survey: Survey) -> None:
     assert digest(survey) == digest(replace(survey)) != digest(replace(survey, seed=1))
-    assert digest(survey) != digest(replace(survey, primary=Primary(alpha=0.01)))
+    assert digest(survey) != digest(replace(survey, primary=PrimaryComparison(alpha=0.01)))
 
 
 def test_nobody_is_asked_without_a_word_on_ethics() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from scoft_hpc.human_eval.answers import Given
+from scoft_hpc.human_eval.answers import RaterAnswer
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Survey
 from surveys import SYSTEMS, pages_of
@@ -25,7 +25,7 @@ def main() -> None:
     sys.stdin.readline()
     for number in range(rounds):
         for task in tasks:
-            given = Given(dict.fromkeys(task.order, 1 + number % 4), {}, {}, seconds=1.0)
+            given = RaterAnswer(dict.fromkeys(task.order, 1 + number % 4), {}, {}, seconds=1.0)
             for question in task.questions:
                 store.save(rater, task.position, question, given)
                 say(f"{task.position} {question} {1 + number % 4}")

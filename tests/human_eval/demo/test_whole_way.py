@@ -37,7 +37,7 @@ def finished(tmp_path: Path, **data: str) -> StudyDir:
     """A finished study under the demo's name; of the toy world, unless `data` says otherwise."""
     world = Data(root=str(tmp_path / "data"), digest="d" * 16, **data)
     variants = ("base", "m", "mp", "mpc")
-    return Maker.of(tmp_path, command.DEMO, variants=variants, seeds=(0,), data=world).finish().folder
+    return Maker.of(tmp_path, command.DEMO_STUDY, variants=variants, seeds=(0,), data=world).finish().folder
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_a_survey_of_people_is_none_for_simulated_raters(told: Told, tmp_path: P
     study = finished(tmp_path)
     study.survey.path.mkdir()
     study.survey.file.write_text(
-        f"{{title: People, study: {command.DEMO}, systems: [base, mpc], quotas: {{korea: 1}}}}"
+        f"{{title: People, study: {command.DEMO_STUDY}, systems: [base, mpc], quotas: {{korea: 1}}}}"
     )
     code, _, err = told(*WORDS)
     assert code == 5
@@ -97,11 +97,11 @@ def test_there_is_a_rater_of_each_culture_and_the_world_is_the_toys(told: Told, 
     code, _, err = told("raters=1")
     assert code == 2
     assert "raters=1: expected at least one per culture, 2" in err
-    assert not (tmp_path / command.DEMO / "survey").exists()
+    assert not (tmp_path / command.DEMO_STUDY / "survey").exists()
 
 
 def test_of_another_world_nobody_knows_the_truth(told: Told, tmp_path: Path) -> None:
     finished(tmp_path, name="ccub")
     code, _, err = told(*WORDS)
     assert code == 2
-    assert f"{command.DEMO} is not a study of the toy world" in err
+    assert f"{command.DEMO_STUDY} is not a study of the toy world" in err

@@ -17,11 +17,11 @@ import uvicorn
 from fastapi import FastAPI
 from PIL import Image, ImageDraw
 
-from scoft_hpc.human_eval.pages import Page, Picture
+from scoft_hpc.human_eval.pages import Page, PageImage
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Ethics, Survey
 from scoft_hpc.human_eval.web.app import create
-from scoft_hpc.human_eval.web.serve import listening, settings
+from scoft_hpc.human_eval.web.serve import open_socket, uvicorn_config
 from surveys import SYSTEMS
 
 SECRET = b"for tests alone, and long enough to sign with"
@@ -70,7 +70,7 @@ def make_pages(images: Path) -> tuple[Page, ...]:
             for system in SYSTEMS:
                 name = f"{chance.getrandbits(128):032x}.png"
                 draw(images / name, chance)
-                pictures.append(Picture(name, system, f"{culture}-{system}-s0", f"{number}.png"))
+                pictures.append(PageImage(name, system, f"{culture}-{system}-s0", f"{number}.png"))
             pages.append(
                 Page(f"{culture}-{number}", culture, f"{prompt} in {culture}", 0, 0, tuple(pictures))
             )
@@ -98,10 +98,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         pages=3,
         attention=2,
     )
-    with listening("127.0.0.1", 0) as listener:
+    with open_socket("127.0.0.1", 0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         made = make(tmp_path_factory.mktemp("survey"), survey, url)
-        server = uvicorn.Server(settings(made.app))
+        server = uvicorn.Server(uvicorn_config(made.app))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         yield made
@@ -137,7 +137,7 @@ class Person:
         return self.page
 
     def id(self, world: World) -> str:
-        found = world.app.state.room.links.rater(self.client.cookies["session"])
+        found = world.app.state.survey_app.signer.rater(self.client.cookies["session"])
         assert found is not None
         return str(found)
 

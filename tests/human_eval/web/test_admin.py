@@ -11,7 +11,7 @@ def admin(world: World) -> Person:
     person = Person(world.client(), httpx.Response(200))
     person.open("/admin")
     person.page = person.client.post(
-        "/admin/login", data={"token": world.app.state.room.links.admin_token}, follow_redirects=True
+        "/admin/login", data={"token": world.app.state.survey_app.signer.admin_token}, follow_redirects=True
     )
     return person
 
@@ -19,16 +19,16 @@ def admin(world: World) -> Person:
 def test_nothing_without_the_token(world: World) -> None:
     client = world.client()
     assert "Token, as the command printed it" in client.get("/admin").text
-    for token in ("", "x" * 40, "é", world.app.state.room.links.admin_token[:-1]):
+    for token in ("", "x" * 40, "é", world.app.state.survey_app.signer.admin_token[:-1]):
         answer = client.post("/admin/login", data={"token": token})
         assert answer.status_code == 403
         assert "This is not the token" in answer.text
-    for cookies in ({}, {"admin": "admin"}, {"admin": world.app.state.room.links.session("admin")}):
+    for cookies in ({}, {"admin": "admin"}, {"admin": world.app.state.survey_app.signer.session("admin")}):
         other = world.client(cookies=cookies)
         assert "<table" not in other.get("/admin").text
         assert other.get("/admin/payments.csv").status_code == 403
         for path in ("/admin/payments/forget", "/admin/logout"):
-            form = {"csrf": world.app.state.room.links.form("admin")}
+            form = {"csrf": world.app.state.survey_app.signer.form("admin")}
             assert other.post(path, data=form).status_code == 403
 
 

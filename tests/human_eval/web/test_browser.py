@@ -15,7 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from browsers import chromium
-from scoft_hpc.human_eval.answers import Given, Rater
+from scoft_hpc.human_eval.answers import Rater, RaterAnswer
 from scoft_hpc.human_eval.judgements import Kind
 
 from .conftest import SECONDS, World, enrolled
@@ -63,12 +63,12 @@ def visit(browser: Browser, world: World, **settings: Any) -> Iterator[Page]:
 
 def rater_of(world: World, page: Page) -> Rater:
     (cookie,) = [one for one in page.context.cookies() if one.get("name") == "session"]
-    rater = world.store.rater(world.app.state.room.links.rater(cookie.get("value")))
+    rater = world.store.rater(world.app.state.survey_app.signer.rater(cookie.get("value")))
     assert rater is not None
     return rater
 
 
-def answers(world: World, page: Page) -> dict[tuple[int, str], Given]:
+def answers(world: World, page: Page) -> dict[tuple[int, str], RaterAnswer]:
     return dict(world.store.answers(rater_of(world, page)))
 
 
@@ -295,13 +295,15 @@ def kinds(page: Page, world: World) -> Iterator[str]:
             page.locator("#payment").fill("no code at all"),
             go(page, page.locator(".panel button")),
         ),
-        "another's link": lambda: page.goto(world.app.state.room.links.resume(enrolled(world).id(world))),
+        "another's link": lambda: page.goto(
+            world.app.state.survey_app.signer.resume_link(enrolled(world).id(world))
+        ),
         "withdraw": lambda: page.goto("/withdraw"),
         "withdrawn": lambda: go(page, page.locator(".grave")),
         "refused": lambda: page.goto("/nowhere"),
         "researcher": lambda: page.goto("/admin"),
         "progress": lambda: (
-            page.locator("#token").fill(world.app.state.room.links.admin_token),
+            page.locator("#token").fill(world.app.state.survey_app.signer.admin_token),
             go(page, page.locator(".primary")),
         ),
     }

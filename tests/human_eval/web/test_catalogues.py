@@ -13,12 +13,12 @@ import yaml
 
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.human_eval.survey import AFFILIATIONS, QUESTIONS, Question, Survey
-from scoft_hpc.human_eval.web import catalogue
+from scoft_hpc.human_eval.web import i18n
 from scoft_hpc.human_eval.web.consent import consent
 from scoft_hpc.inputs.toy.scenes import CULTURES
 
-WEB = Path(catalogue.__file__).parent
-ENGLISH = catalogue.load(["en"])["en"]
+WEB = Path(i18n.__file__).parent
+ENGLISH = i18n.load(["en"])["en"]
 SURVEY = Survey("Images", "toy", ("base", "mpc"), {"korea": 3})
 
 
@@ -26,18 +26,18 @@ def gaps(sentence: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}
 
 
-@pytest.mark.parametrize("language", catalogue.available())
+@pytest.mark.parametrize("language", i18n.available())
 def test_every_catalogue_has_the_same_sentences(language: str) -> None:
-    own = catalogue.load([language])[language].messages
+    own = i18n.load([language])[language].messages
     assert list(own) == list(ENGLISH.messages)
     assert {key: gaps(text) for key, text in own.items()} == {k: gaps(t) for k, t in ENGLISH.messages.items()}
     assert all(isinstance(text, str) and text.strip() for text in own.values())
-    lines = (catalogue.FOLDER / f"{language}.yaml").read_text().splitlines()
+    lines = (i18n.FOLDER / f"{language}.yaml").read_text().splitlines()
     assert len([line for line in lines if re.match(r"[a-z]", line)]) == len(own), "a key stands there twice"
 
 
 def test_a_catalogue_is_in_its_own_language() -> None:
-    arabic = yaml.safe_load((catalogue.FOLDER / "ar.yaml").read_text())
+    arabic = yaml.safe_load((i18n.FOLDER / "ar.yaml").read_text())
     latin = {key: text for key, text in arabic.items() if re.search("[A-Za-z]", re.sub(r"{\w+}", "", text))}
     assert latin == {}
     assert [key for key, text in arabic.items() if not re.search("[\u0600-\u06ff]", text)] == ["task.end"]
@@ -70,7 +70,7 @@ def test_what_code_names_has_a_sentence() -> None:
 
 def test_a_question_of_the_surveys_own() -> None:
     own = Question("beauty", {"en": "Most beautiful?", "ar": "الأجمل؟"}, {"en": "Least beautiful?"})
-    arabic = catalogue.load(["ar"])["ar"]
+    arabic = i18n.load(["ar"])["ar"]
     assert ENGLISH.wording(own, "Korea").text == "Most beautiful?"
     assert ENGLISH.wording(own, "Korea", turned=True).text == "Least beautiful?"
     assert arabic.wording(own, "كوريا").text == "الأجمل؟"
@@ -87,13 +87,13 @@ def test_the_first_language_of_a_header_that_there_is() -> None:
         "ar;q=0": "en",
         "": "en",
     }.items():
-        assert catalogue.negotiated(header, languages) == expected
-    assert catalogue.negotiated("fr", ["ar", "en"]) == "ar"
+        assert i18n.negotiate_language(header, languages) == expected
+    assert i18n.negotiate_language("fr", ["ar", "en"]) == "ar"
 
 
 def test_a_language_without_a_catalogue_is_told() -> None:
     with pytest.raises(ConfigError, match=r"no catalogue for the language xx; there are: ar, en"):
-        catalogue.load(["en", "xx"])
+        i18n.load(["en", "xx"])
 
 
 def test_the_version_of_the_consent_is_that_of_all_it_shows() -> None:

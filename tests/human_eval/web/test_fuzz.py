@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
-from scoft_hpc.human_eval.web.admin import HOLDER
-from scoft_hpc.human_eval.web.links import Visit
+from scoft_hpc.human_eval.web.admin_views import HOLDER
+from scoft_hpc.human_eval.web.rater_sessions import EnrolmentSession
 
 from .conftest import World, enrolled
 
@@ -45,7 +45,9 @@ class Sender:
     def __call__(self, case: Any) -> None:
         if isinstance(case.body, Mapping):
             holder = next((h for path, h in self.holders.items() if case.path.startswith(path)), "")
-            token = self.world.app.state.room.links.form(holder)  # without it nothing else would be looked at
+            token = self.world.app.state.survey_app.signer.form(
+                holder
+            )  # without it nothing else would be looked at
             case.body = {**case.body, "csrf": token}
         if "question" in case.path_parameters and self.holders and isinstance(case.body, Mapping):
             case.path_parameters = {"number": "1", "question": "offence"}
@@ -56,8 +58,8 @@ class Sender:
 
 def somebody(world: World) -> tuple[dict[str, str], dict[str, str]]:
     """The cookies of a rater who is the researcher too and begins anew; whose the forms below a path are."""
-    person, links = enrolled(world), world.app.state.room.links
-    newcomer = Visit("1" * 32, world.app.state.room.consents["en"].version)
+    person, links = enrolled(world), world.app.state.survey_app.signer
+    newcomer = EnrolmentSession("1" * 32, world.app.state.survey_app.consents["en"].version)
     cookies = {**person.client.cookies, "visit": links.visit(newcomer), "admin": links.admin()}
     return cookies, {"/admin": HOLDER, "/consent": newcomer.id, "/join": newcomer.id, "/": person.id(world)}
 

@@ -16,10 +16,10 @@ from fastapi.testclient import TestClient
 from itsdangerous import TimestampSigner
 
 from scoft_hpc.human_eval.survey import Survey
-from scoft_hpc.human_eval.web import links as signed
+from scoft_hpc.human_eval.web import rater_sessions as signed
 from scoft_hpc.human_eval.web.app import create
 from scoft_hpc.human_eval.web.headers import POLICY
-from scoft_hpc.human_eval.web.links import SESSION_AGE, Links, Visit
+from scoft_hpc.human_eval.web.rater_sessions import SESSION_SECONDS, EnrolmentSession, SessionSigner
 
 from .conftest import CULTURES, SECRET, SYSTEMS, Person, World, enrolled, make
 from .test_way import RANKS, kept, path_of, tasks
@@ -62,14 +62,14 @@ def test_an_old_tab_of_another_session_changes_nothing(world: World, rater: Pers
 
 
 def test_a_session_is_signed_and_ends(world: World, rater: Person) -> None:
-    links, id = Links(SECRET, world.url), rater.id(world)  # noqa: A001
+    links, id = SessionSigner(SECRET, world.url), rater.id(world)  # noqa: A001
 
     def asked(cookie: str) -> int:
         return world.client(cookies={"session": cookie}).get("/link").status_code
 
     class Old(TimestampSigner):
         def get_timestamp(self) -> int:
-            return super().get_timestamp() - SESSION_AGE - 60
+            return super().get_timestamp() - SESSION_SECONDS - 60
 
     signer = links._session
     old = Old(SECRET, salt=signer.salt, digest_method=signer.digest_method).sign(id).decode()
@@ -77,12 +77,12 @@ def test_a_session_is_signed_and_ends(world: World, rater: Person) -> None:
     assert asked(links.session("0" * 32)) == 410
     assert asked(links.session(id)[:-1]) == 401
     assert asked(old) == 401
-    assert asked(Links(b"another secret of the same length", world.url).session(id)) == 401
+    assert asked(SessionSigner(b"another secret of the same length", world.url).session(id)) == 401
     for other in (
         id,
         links.form(id),
         links.admin(),
-        urlsplit(links.resume(id)).path.split("/")[-1],
+        urlsplit(links.resume_link(id)).path.split("/")[-1],
         "a.b.c",
         "",
     ):
@@ -93,26 +93,26 @@ def test_a_clock_that_is_set_back_ends_no_session(
     world: World, rater: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.time()
-    links = Links(SECRET, world.url)
+    links = SessionSigner(SECRET, world.url)
     cookies = {
         "session": links.session(rater.id(world)),
-        "visit": links.visit(Visit("1" * 32)),
+        "visit": links.visit(EnrolmentSession("1" * 32)),
         "admin": links.admin(),
     }
     monkeypatch.setattr(signed, "time", SimpleNamespace(time=lambda: now - 3600))
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: int(now - 3600))
     assert links.rater(cookies["session"]) == rater.id(world)
-    assert links.visiting(cookies["visit"]) == Visit("1" * 32)
+    assert links.read_enrolment(cookies["visit"]) == EnrolmentSession("1" * 32)
     assert links.is_admin(cookies["admin"])
-    monkeypatch.setattr(signed, "time", SimpleNamespace(time=lambda: now + SESSION_AGE + 60))
+    monkeypatch.setattr(signed, "time", SimpleNamespace(time=lambda: now + SESSION_SECONDS + 60))
     assert links.rater(cookies["session"]) is None
-    assert links.visiting(cookies["visit"]) is None
+    assert links.read_enrolment(cookies["visit"]) is None
     assert not links.is_admin(cookies["admin"])
 
 
 def test_a_link_is_signed(world: World, rater: Person) -> None:
-    link = urlsplit(world.app.state.room.links.resume(rater.id(world))).path
-    session = world.app.state.room.links.session(rater.id(world))
+    link = urlsplit(world.app.state.survey_app.signer.resume_link(rater.id(world))).path
+    session = world.app.state.survey_app.signer.session(rater.id(world))
     for path in (link[:-1], f"/resume/{rater.id(world)}", f"/resume/{session}", "/resume/%00", "/resume/é"):
         refused(world.client().get(path), 404, "This link is not complete")
     assert world.client().get(link).status_code == 303
@@ -301,12 +301,12 @@ def test_a_fault_of_ours_is_told_calmly(tmp_path: Path, damage: str, status: int
         with closing(sqlite3.connect(tmp_path / "answers.db")) as database, database:
             database.execute(damage)
         with TestClient(made.app, raise_server_exceptions=False) as client:
-            client.cookies = {"session": made.app.state.room.links.session(rater.id)}  # type: ignore[assignment]
+            client.cookies = {"session": made.app.state.survey_app.signer.session(rater.id)}  # type: ignore[assignment]
             refused(client.get("/pages/1/match"), status, words)
 
 
 def test_cookies_are_kept_from_scripts_and_other_sites(world: World, rater: Person) -> None:
-    path = urlsplit(world.app.state.room.links.resume(rater.id(world))).path
+    path = urlsplit(world.app.state.survey_app.signer.resume_link(rater.id(world))).path
     answer = world.client().get(path)
     (session,) = [one for one in answer.headers.get_list("set-cookie") if one.startswith("session=")]
     assert "HttpOnly" in session
@@ -317,11 +317,14 @@ def test_cookies_are_kept_from_scripts_and_other_sites(world: World, rater: Pers
 def test_by_https_no_neighbour_of_the_host_can_set_a_cookie(world: World) -> None:
     """Another site below example.edu could else plant a visit of its own, and read what its victim says under it."""
     app = create(world.store, world.survey, Path(), SECRET, "https://survey.example.edu")
-    with TestClient(app, base_url=app.state.room.links.address) as client:
+    with TestClient(app, base_url=app.state.survey_app.signer.address) as client:
         person = Person(client, client.get("/consent"))  # type: ignore[arg-type]
         person.send(agree="yes")
         person.send(culture="korea", affiliation="member")
-        pages = [person.page, client.post("/admin/login", data={"token": app.state.room.links.admin_token})]
+        pages = [
+            person.page,
+            client.post("/admin/login", data={"token": app.state.survey_app.signer.admin_token}),
+        ]
         pages += [client.get("/pages/1/match"), person.send("/leave"), client.get("/link")]
         assert [one.status_code for one in pages] == [200, 200, 200, 200, 401]
         answers = [answer for one in pages for answer in (*one.history, one)]

@@ -18,8 +18,8 @@ import pytest
 
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.human_eval.survey import Ethics, Survey
-from scoft_hpc.human_eval.web import links
-from scoft_hpc.human_eval.web.serve import Address, _ethics, address_of, listening
+from scoft_hpc.human_eval.web import rater_sessions
+from scoft_hpc.human_eval.web.serve import ServerAddress, _ethics, open_socket, parse_address
 from scoft_hpc.study.paths import StudyDir
 from surveys import SYSTEMS, made, pages_of
 
@@ -71,7 +71,7 @@ def test_it_tells_where_it_is_and_ends_when_told(study: StudyDir, number: signal
 
 
 def test_a_busy_port_is_told(study: StudyDir) -> None:
-    with listening("127.0.0.1", 0) as taken:
+    with open_socket("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with served(study, f"port={port}") as process:
             _, complaints = process.communicate(timeout=SECONDS)
@@ -98,24 +98,26 @@ def test_a_pilot_stays_on_this_machine(study: StudyDir) -> None:
     ],
 )
 def test_who_may_be_asked(ethics: Ethics, here: int, elsewhere: int, local: bool) -> None:
-    address = Address("127.0.0.1", 8000, "http://localhost:8000" if local else "https://survey.example.edu")
+    address = ServerAddress(
+        "127.0.0.1", 8000, "http://localhost:8000" if local else "https://survey.example.edu"
+    )
     assert len(list(_ethics(replace(PILOT, ethics=ethics), address))) == (here if local else elsewhere)
 
 
 @pytest.mark.parametrize(
     ("words", "address"),
     [
-        ({}, Address("127.0.0.1", 8000, "http://127.0.0.1:8000")),
-        ({"host": "::1", "port": "9000"}, Address("::1", 9000, "http://[::1]:9000")),
-        ({"host": "localhost", "port": "0"}, Address("localhost", 0, "http://localhost:0")),
+        ({}, ServerAddress("127.0.0.1", 8000, "http://127.0.0.1:8000")),
+        ({"host": "::1", "port": "9000"}, ServerAddress("::1", 9000, "http://[::1]:9000")),
+        ({"host": "localhost", "port": "0"}, ServerAddress("localhost", 0, "http://localhost:0")),
         (
             {"host": "0.0.0.0", "url": "https://survey.example.edu/"},
-            Address("0.0.0.0", 8000, "https://survey.example.edu"),
+            ServerAddress("0.0.0.0", 8000, "https://survey.example.edu"),
         ),
     ],
 )
-def test_addresses(words: dict[str, str], address: Address) -> None:
-    assert address_of(words) == address
+def test_addresses(words: dict[str, str], address: ServerAddress) -> None:
+    assert parse_address(words) == address
 
 
 @pytest.mark.parametrize(
@@ -136,27 +138,27 @@ def test_addresses(words: dict[str, str], address: Address) -> None:
 )
 def test_addresses_that_cannot_be(words: dict[str, str], fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
-        address_of(words)
+        parse_address(words)
 
 
 def test_an_address_of_another_machine_is_told() -> None:
     for host in ("192.0.2.1", "no-such-host.invalid"):
         with pytest.raises(LaunchError, match=host):
-            listening(host, 8000)
-    with listening("::1", 0) if socket.has_dualstack_ipv6() else listening("127.0.0.1", 0) as listener:
+            open_socket(host, 8000)
+    with open_socket("::1", 0) if socket.has_dualstack_ipv6() else open_socket("127.0.0.1", 0) as listener:
         assert listener.getsockname()[1] > 0
 
 
 def test_a_secret_that_others_know_is_none(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     with pytest.raises(ConfigError, match="survey make` writes it"):
-        links.secret(path)
+        rater_sessions.secret(path)
     path.write_bytes(SECRET)
     path.chmod(0o640)
     with pytest.raises(ConfigError, match="chmod 600"):
-        links.secret(path)
+        rater_sessions.secret(path)
     path.chmod(0o600)
-    assert links.secret(path) == SECRET
+    assert rater_sessions.secret(path) == SECRET
     path.write_bytes(b"short")
     with pytest.raises(ConfigError, match="holds 5 bytes"):
-        links.secret(path)
+        rater_sessions.secret(path)

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from scoft_hpc.human_eval.answers import Given
+from scoft_hpc.human_eval.answers import RaterAnswer
+from scoft_hpc.human_eval.counterbalance import Task
 from scoft_hpc.human_eval.judgements import Kind
-from scoft_hpc.human_eval.orders import Task
 
 from .conftest import PROMPTS, SECONDS, SYSTEMS, Person, World, enrolled
 
@@ -23,7 +23,7 @@ def tasks(world: World, person: Person) -> tuple[Task, ...]:
     return world.store.tasks(rater)
 
 
-def kept(world: World, person: Person, task: Task, question: str) -> Given | None:
+def kept(world: World, person: Person, task: Task, question: str) -> RaterAnswer | None:
     rater = world.store.rater(person.id(world))
     assert rater is not None
     return world.store.answers(rater).get((task.position, question))
@@ -114,7 +114,7 @@ def test_a_double_click_enrols_and_answers_once(world: World) -> None:
             )
         )
         assert [one.status_code for one in answers] == [303] * 6
-        assert len({world.app.state.room.links.rater(one.cookies["session"]) for one in answers}) == 1
+        assert len({world.app.state.survey_app.signer.rater(one.cookies["session"]) for one in answers}) == 1
         assert sum(one.enrolled for one in world.store.progress()) == before + 1
         client.cookies = answers[0].cookies
         task = tasks(world, person)[0]
@@ -228,7 +228,7 @@ def test_who_cannot_judge_says_so_and_may_change_it(world: World, rater: Person)
     first, second = task.questions[:2]
     rater.open(path_of(task, first))
     assert rater.send(do="cannot", rank_1="1").url.path == path_of(task, second)
-    assert kept(world, rater, task, first) == Given(
+    assert kept(world, rater, task, first) == RaterAnswer(
         {}, {}, {}, cannot_judge=True, seconds=pytest.approx(0, abs=60)
     )
     page = rater.open(path_of(task, first))
@@ -284,7 +284,7 @@ def test_the_link_goes_on_on_another_device(world: World, rater: Person) -> None
 
 def test_a_link_takes_over_no_session_unasked(world: World, rater: Person) -> None:
     mine, theirs = rater.id(world), enrolled(world).id(world)
-    link = world.app.state.room.links.resume(theirs)
+    link = world.app.state.survey_app.signer.resume_link(theirs)
     assert rater.open(link).status_code == 409
     assert rater.client.post(link, data={"csrf": "forged"}).status_code == 403
     assert rater.id(world) == mine
@@ -303,7 +303,7 @@ def test_settings_are_kept_and_travel_with_the_link(world: World, rater: Person)
     assert found is not None
     assert (found.language, found.blur) == ("ar", False)
     with world.client() as other:
-        page = other.get(world.app.state.room.links.resume(found.id), follow_redirects=True)
+        page = other.get(world.app.state.survey_app.signer.resume_link(found.id), follow_redirects=True)
         assert 'dir="rtl"' in page.text
         assert 'class="reveal"' not in page.text
     rater.send("/settings", blur="yes")
@@ -332,9 +332,9 @@ def test_who_withdraws_is_gone(world: World, rater: Person) -> None:
     assert old_tab.send(**RANKS).status_code == 410
     assert old_tab.client.get(f"/images/{task.order[0]}").status_code == 410
     assert (
-        world.app.state.room.tasks.cache_info().currsize == 0
+        world.app.state.survey_app.tasks.cache_info().currsize == 0
     )  # what they told of themselves is in no memory
-    assert rater.client.get(world.app.state.room.links.resume(id)).status_code == 410
+    assert rater.client.get(world.app.state.survey_app.signer.resume_link(id)).status_code == 410
     assert rater.open("/consent").status_code == 200  # somebody else may begin here
 
 
@@ -346,7 +346,7 @@ def test_who_withdraws_while_a_page_is_made_gets_a_calm_answer(
     with monkeypatch.context() as patched:  # another tab is faster than this one
         patched.setattr(world.store, "rater", lambda _: found)
         world.store.withdraw(found)
-        world.app.state.room.tasks.cache_clear()
+        world.app.state.survey_app.tasks.cache_clear()
         assert [rater.open(path).status_code for path in ("/pages", "/end", "/pages/1/match")] == [410] * 3
 
 

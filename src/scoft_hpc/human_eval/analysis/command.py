@@ -12,7 +12,7 @@ from scoft_hpc.errors import RatingError
 from scoft_hpc.human_eval import database, export, survey_file
 from scoft_hpc.human_eval.analysis import terminal
 from scoft_hpc.human_eval.analysis.analyse import analyse
-from scoft_hpc.human_eval.asked import Asked
+from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.results import markdown, survey_results
 from scoft_hpc.results import study as studies
@@ -20,18 +20,18 @@ from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page
 
 
-def results(asked: Asked) -> int:
+def results(args: CommandArgs) -> int:
     """Analyse the answers so far, at any time, also while raters answer.
 
     Raises:
         ConfigError: for an invalid survey file.
         RatingError: if there are no answers yet, or the study's directory is not writable.
     """
-    study, folder = studies.read(asked.study), asked.study.survey
+    study, folder = studies.read(args.study), args.study.survey
     # The web application may have lost a language since; the analysis needs none.
     languages = survey_file.read(folder.file).languages
     survey, pages = survey_file.load(folder, languages)
-    url = database.url_of(folder, asked.words.get("database"))
+    url = database.url_of(folder, args.settings.get("database"))
     if not database.exists(url):
         raise RatingError(
             f"there are no answers yet ({database.shown(url)} does not exist); collect some with "
@@ -45,9 +45,9 @@ def results(asked: Asked) -> int:
     try:
         survey_results.write(folder.results, survey_result)
         export.write(folder, survey, pages, participants, judgements)
-        study_findings = findings(studies.read(asked.study))
-        markdown.write(asked.study.markdown, study_findings)
-        page.write(asked.study.report, study_findings)
+        study_findings = findings(studies.read(args.study))
+        markdown.write(args.study.markdown, study_findings)
+        page.write(args.study.report, study_findings)
     except OSError as error:
         raise RatingError(
             f"the results cannot be written ({error.strerror}: {error.filename}); free some disk space or fix the "
@@ -58,7 +58,7 @@ def results(asked: Asked) -> int:
     for name, path in (
         ("results", folder.results),
         ("exports", folder.exports),
-        ("report", asked.study.report),
+        ("report", args.study.report),
     ):
         print_line(console, f"{name:<9}{path}")
     return 0

@@ -16,15 +16,15 @@ from rich.progress import Progress
 
 from scoft_hpc.console import print_line
 from scoft_hpc.errors import ConfigError, RatingError
-from scoft_hpc.human_eval import database, make, survey_file, template
+from scoft_hpc.human_eval import database, make, survey_file, survey_yaml
 from scoft_hpc.human_eval.analysis import command
-from scoft_hpc.human_eval.asked import Asked
+from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.human_eval.demo import simulation, truth
 from scoft_hpc.human_eval.demo.rater_client import RaterClient
 from scoft_hpc.human_eval.demo.simulation import SimulatedRater
 from scoft_hpc.human_eval.store import Store
-from scoft_hpc.human_eval.survey import Ethics, Exclusion, Primary, Survey
-from scoft_hpc.human_eval.web import links, serve
+from scoft_hpc.human_eval.survey import Ethics, Exclusion, PrimaryComparison, Survey
+from scoft_hpc.human_eval.web import rater_sessions, serve
 from scoft_hpc.human_eval.web.app import create
 from scoft_hpc.results import study as studies
 from scoft_hpc.results import survey_results
@@ -41,7 +41,7 @@ FREE_PLACES = 1
 """Places per culture that remain for the user to try the survey."""
 
 
-def demo(asked: Asked) -> int:
+def demo(args: CommandArgs) -> int:
     """Run the demo; 0 if the results agree with the truth.
 
     Raises:
@@ -49,18 +49,18 @@ def demo(asked: Asked) -> int:
         RatingError: if the study's runs failed, or it has a survey of people.
     """
     console = Console(highlight=False, soft_wrap=True)
-    settings = _settings(asked.words)
-    study, folder = _study(asked), asked.study.survey
+    settings = _settings(args.settings)
+    study, folder = _study(args), args.study.survey
     quotas = _divide(settings["raters"], study.cultures)
     _write_survey(study, folder, quotas, settings)
-    database_setting = {key: value for key, value in asked.words.items() if key == "database"}
-    all_cultures = Asked(asked.study, tuple(study.cultures), database_setting)
+    database_setting = {key: value for key, value in args.settings.items() if key == "database"}
+    all_cultures = CommandArgs(args.study, tuple(study.cultures), database_setting)
     make.make(all_cultures)
     survey, pages = survey_file.load(folder)
     worths = truth.true_worths(study, survey)
     spammers = settings["raters"] // RATERS_PER_SPAMMER
     raters = simulation.draw_raters(worths, quotas, spammers=spammers, seed=settings["seed"])
-    with closing(Store.open(survey, pages, database.url_of(folder, asked.words.get("database")))) as store:
+    with closing(Store.open(survey, pages, database.url_of(folder, args.settings.get("database")))) as store:
         if n_started := len(store.participants()):
             print_line(console, f"{n_started} raters have answered already: their answers are analysed again")
         else:
@@ -72,7 +72,7 @@ def demo(asked: Asked) -> int:
     report = truth.compare(results, raters)
     for part in truth.render(report, results.against):
         console.print(part)
-    serve_command = f"python -m scoft_hpc.survey serve {display_path(asked.study.path)}"
+    serve_command = f"python -m scoft_hpc.survey serve {display_path(args.study.path)}"
     print_line(console, f"try it   {serve_command}   {FREE_PLACES} place per culture is free")
     return 0 if report.agrees else RatingError.exit_code
 
@@ -89,19 +89,19 @@ def _divide(raters: int, cultures: Sequence[str]) -> dict[str, int]:
     return {culture: quotient + (i < remainder) for i, culture in enumerate(cultures)}
 
 
-def _study(asked: Asked) -> Study:
+def _study(args: CommandArgs) -> Study:
     """The finished toy study; it is trained first if necessary.
 
     Raises:
         ConfigError: if it is not of the toy world. RatingError: if its runs failed.
     """
-    if not _finished(asked.study):
+    if not _finished(args.study):
         overrides = ["culture=all", "ablation=loss_terms", "wandb.mode=disabled"]
-        overrides += [f"study={asked.study.name}", f"output={asked.study.path.parent}"]
+        overrides += [f"study={args.study.name}", f"output={args.study.path.parent}"]
         code = subprocess.run([sys.executable, "-m", "scoft_hpc.sweep", *overrides], check=False).returncode
         if code:
             raise RatingError(f"the demo's study did not finish: the sweep above ended with {code}.")
-    study = studies.read(asked.study)
+    study = studies.read(args.study)
     if any(run.config["data"]["name"] != "toy" for run in study.runs):
         raise ConfigError(
             f"{study.name} is not a study of the toy world, where alone the truth is known; name one that is, "
@@ -130,7 +130,7 @@ def _write_survey(
         systems=systems,
         quotas={culture: quota + FREE_PLACES for culture, quota in quotas.items()},
         ethics=Ethics(pilot=True),
-        primary=Primary(system=systems[-1], against=systems[0]),
+        primary=PrimaryComparison(system=systems[-1], against=systems[0]),
         pages=settings["pages"],
         attention=min(Survey.attention, settings["pages"]),
         # Exclude no rater: simulated raters take no time, and the truth is that of all of them.
@@ -139,7 +139,7 @@ def _write_survey(
     )
     if not folder.file.exists():
         folder.path.mkdir(parents=True, exist_ok=True)
-        template.write(folder.file, survey)
+        survey_yaml.write(folder.file, survey)
         return
     existing = survey_file.read(folder.file)
     if existing.title != TITLE:
@@ -158,10 +158,10 @@ def _write_survey(
 @contextmanager
 def _served(store: Store, survey: Survey, folder: SurveyDir) -> Iterator[str]:
     """Serve the application on this machine; yields its address."""
-    with closing(serve.listening(serve.HOST, 0)) as listener:
+    with closing(serve.open_socket(serve.HOST, 0)) as listener:
         address = f"http://{serve.HOST}:{listener.getsockname()[1]}"
-        app = create(store, survey, folder.images, links.secret(folder.secret), address)
-        server = uvicorn.Server(serve.settings(app))
+        app = create(store, survey, folder.images, rater_sessions.secret(folder.secret), address)
+        server = uvicorn.Server(serve.uvicorn_config(app))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:

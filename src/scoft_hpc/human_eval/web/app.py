@@ -18,10 +18,10 @@ from starlette.responses import Response
 from scoft_hpc.errors import WithdrawnError
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Survey
-from scoft_hpc.human_eval.web import admin, rater, tasks
-from scoft_hpc.human_eval.web.headers import HEADERS, KEPT, Headers
-from scoft_hpc.human_eval.web.links import Links
-from scoft_hpc.human_eval.web.room import Here, Room, Visitor
+from scoft_hpc.human_eval.web import admin_views, enrolment_views, question_views
+from scoft_hpc.human_eval.web.context import Context, RequestContext, SurveyApp
+from scoft_hpc.human_eval.web.headers import CACHE_FOREVER, HEADERS, SecurityHeaders
+from scoft_hpc.human_eval.web.rater_sessions import SessionSigner
 
 LOG = logging.getLogger(__name__)
 
@@ -44,13 +44,13 @@ def create(store: Store, survey: Survey, images: Path, secret: bytes, address: s
         openapi_url=None,
         redirect_slashes=False,  # it would lead to whatever host and scheme the request names
     )
-    app.state.room = Room(store, survey, images, Links(secret, address))
-    app.include_router(rater.router)
-    app.include_router(tasks.router)
-    app.include_router(admin.router)
+    app.state.survey_app = SurveyApp(store, survey, images, SessionSigner(secret, address))
+    app.include_router(enrolment_views.router)
+    app.include_router(question_views.router)
+    app.include_router(admin_views.router)
     app.get("/style.css")(style)
     app.get("/icon.svg")(icon)
-    app.add_middleware(Headers, secure=app.state.room.links.secure)
+    app.add_middleware(SecurityHeaders, secure=app.state.survey_app.signer.secure)
     app.add_exception_handler(HTTPException, refuse)
     app.add_exception_handler(RequestValidationError, refuse)
     app.add_exception_handler(WithdrawnError, refuse)
@@ -60,12 +60,12 @@ def create(store: Store, survey: Survey, images: Path, secret: bytes, address: s
     return app
 
 
-def style(here: Here) -> Response:
-    return Response(here.room.style, media_type="text/css", headers={"Cache-Control": KEPT})
+def style(context: Context) -> Response:
+    return Response(context.app.style, media_type="text/css", headers={"Cache-Control": CACHE_FOREVER})
 
 
-def icon(here: Here) -> Response:
-    return Response(here.room.icon, media_type="image/svg+xml", headers={"Cache-Control": KEPT})
+def icon(context: Context) -> Response:
+    return Response(context.app.icon, media_type="image/svg+xml", headers={"Cache-Control": CACHE_FOREVER})
 
 
 def refuse(request: Request, error: Exception) -> Response:
@@ -75,12 +75,12 @@ def refuse(request: Request, error: Exception) -> Response:
         LOG.error(
             "the survey's database does not answer: %s", getattr(error, "orig", error)
         )  # names no rater
-    here = Visitor(request, request.app.state.room)
+    context = RequestContext(request, request.app.state.survey_app)
     key = "link" if isinstance(error, HTTPException) and error.detail == "link" else str(status)
-    if f"refused.{key}" not in here.catalogue.messages:
+    if f"refused.{key}" not in context.catalogue.messages:
         key = "400" if status < 500 else "500"
-    known = status in (400, 403, 404, 405, 413, 415, 422) and bool(here.cookie("session"))
-    response = here.page("refused.html.j2", status, key=key, known=known)
+    known = status in (400, 403, 404, 405, 413, 415, 422) and bool(context.cookie("session"))
+    response = context.page("refused.html.j2", status, key=key, known=known)
     response.headers.update(getattr(error, "headers", None) or {})
     if status == 500:  # what Starlette answers outside of all middleware
         response.headers.update({**HEADERS, "Cache-Control": "no-store"})

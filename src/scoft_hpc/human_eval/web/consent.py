@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 
 from scoft_hpc.human_eval.survey import Survey
-from scoft_hpc.human_eval.web.catalogue import Catalogue
+from scoft_hpc.human_eval.web.i18n import Catalogue
 
-GAP = "…"
+CULTURE_PLACEHOLDER = "…"
 """Stands for the culture, which is not chosen yet."""
 
 
@@ -32,15 +32,15 @@ class Consent:
 
 def consent(catalogue: Catalogue, survey: Survey) -> Consent:
     """What `survey` asks consent to, in the catalogue's language."""
-    say = catalogue.say
+    translate = catalogue.translate
     sections = _sections(catalogue, survey)
-    questions = tuple(catalogue.wording(question, GAP).text for question in survey.questions)
+    questions = tuple(catalogue.wording(question, CULTURE_PLACEHOLDER).text for question in survey.questions)
     approval = (
-        say("consent.ethics", reference=survey.ethics.reference)
+        translate("consent.ethics", reference=survey.ethics.reference)
         if survey.ethics.reference
-        else say("consent.pilot")
+        else translate("consent.pilot")
     )
-    contact = (say("consent.contact", contact=survey.contact),) if survey.contact else ()
+    contact = (translate("consent.contact", contact=survey.contact),) if survey.contact else ()
     notes = (approval, *contact)
     shown = [survey.title, [[one.title, *one.paragraphs] for one in sections], questions, notes]
     digest = hashlib.sha256(json.dumps(shown, ensure_ascii=False).encode()).hexdigest()[:12]
@@ -52,7 +52,5 @@ def _sections(catalogue: Catalogue, survey: Survey) -> tuple[Section, ...]:
     own = survey.consent.get(catalogue.language, "").strip()
     if own:
         return (Section("", tuple(re.split(r"\n\s*\n", own))),)
-    parts = ("what", "risk", "data", "rights")
-    return tuple(
-        Section(catalogue.say(f"consent.{part}.title"), (catalogue.say(f"consent.{part}"),)) for part in parts
-    )
+    keys = [f"consent.{part}" for part in ("what", "risk", "data", "rights")]
+    return tuple(Section(catalogue.translate(f"{key}.title"), (catalogue.translate(key),)) for key in keys)

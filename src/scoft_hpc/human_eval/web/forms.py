@@ -14,12 +14,12 @@ from urllib.parse import parse_qs
 from fastapi import Depends, HTTPException, Request
 from starlette.requests import ClientDisconnect
 
-from scoft_hpc.human_eval.answers import RATINGS, Given
-from scoft_hpc.human_eval.orders import Task
+from scoft_hpc.human_eval.answers import RATINGS, RaterAnswer
+from scoft_hpc.human_eval.counterbalance import Task
 
-LARGEST = 64 * 1024
+MAX_FORM_BYTES = 64 * 1024
 """Bytes of a form; the longest reasons of eight images fit in half of it."""
-MOST_FIELDS = 64
+MAX_FORM_FIELDS = 64
 TYPE = "application/x-www-form-urlencoded"
 LONGEST = 500
 """Characters of a text in a rater's own words."""
@@ -30,7 +30,7 @@ OFFENCE = "offence"
 
 
 @dataclass(frozen=True)
-class Fault:
+class FormError:
     """Something to put right: the id of the field, and the sentence's key with what fills it."""
 
     at: str
@@ -38,13 +38,13 @@ class Fault:
     values: Mapping[str, object] = field(default_factory=dict)
 
 
-class Form:
+class SubmittedForm:
     """The fields of a form, each with one value or several."""
 
     def __init__(self, fields: Mapping[str, Sequence[str]]) -> None:
         self._fields = fields
 
-    def one(self, name: str) -> str:
+    def value(self, name: str) -> str:
         """The value of a field, or "" where it was left out.
 
         Raises:
@@ -55,16 +55,16 @@ class Form:
             raise HTTPException(422)
         return values[0].replace("\r\n", "\n").strip()
 
-    def all(self, name: str) -> Sequence[str]:
+    def values(self, name: str) -> Sequence[str]:
         return self._fields.get(name, ())
 
-    def only(self, names: Iterable[str]) -> None:
+    def require_fields(self, names: Iterable[str]) -> None:
         """Raises HTTPException, 422, for a field that the page does not have."""
         if not self._fields.keys() <= set(names):
             raise HTTPException(422)
 
 
-async def read(request: Request) -> Form:
+async def read(request: Request) -> SubmittedForm:
     """The request's form.
 
     Raises:
@@ -76,25 +76,25 @@ async def read(request: Request) -> Form:
     try:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > LARGEST:
+            if len(body) > MAX_FORM_BYTES:
                 raise HTTPException(413)
     except ClientDisconnect:
         raise HTTPException(400) from None
     try:
         fields = parse_qs(
-            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
+            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS
         )
     except ValueError:
         raise HTTPException(400) from None
     if any("\0" in text for name, values in fields.items() for text in (name, *values)):
         raise HTTPException(400)
-    return Form(fields)
+    return SubmittedForm(fields)
 
 
-Filled = Annotated[Form, Depends(read)]
+FormBody = Annotated[SubmittedForm, Depends(read)]
 
 
-def takes(*names: str) -> dict[str, Any]:
+def form_schema(*names: str) -> dict[str, Any]:
     """The fields of a form, as OpenAPI describes them."""
     schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
     return {"requestBody": {"content": {TYPE: {"schema": schema}}}}
@@ -106,32 +106,34 @@ def answer_fields(pictures: int) -> tuple[str, ...]:
     return ("csrf", "do", "shown", *(f"{name}-{i}" for i in range(1, pictures + 1) for name in of_each))
 
 
-def answer(form: Form, task: Task, question: str, rate: bool) -> tuple[Given, list[Fault]]:
+def answer(form: SubmittedForm, task: Task, question: str, rate: bool) -> tuple[RaterAnswer, list[FormError]]:
     """What the form says about `question`, as a draft where a rank is missing; and what is wrong with it.
 
     Raises:
         HTTPException: 422, for what none of the page's forms could send.
     """
-    form.only(answer_fields(len(task.order)))
-    faults: list[Fault] = []
+    form.require_fields(answer_fields(len(task.order)))
+    faults: list[FormError] = []
     ranks = _numbers(form, task, "rank", (1, len(task.order)), faults)
     ratings = _numbers(form, task, "rating", RATINGS, faults) if rate else {}
     offended = _offended(form, task, faults) if question == OFFENCE else {}
-    return Given(ranks, ratings, offended, draft=ranks.keys() != set(task.order) or bool(faults)), faults
+    return RaterAnswer(
+        ranks, ratings, offended, draft=ranks.keys() != set(task.order) or bool(faults)
+    ), faults
 
 
-def missing(given: Given, task: Task) -> list[Fault]:
+def missing(given: RaterAnswer, task: Task) -> list[FormError]:
     """The ranks that an answer lacks before it can be confirmed."""
     unranked = [i for i, name in enumerate(task.order) if name not in given.ranks]
-    return [Fault(f"rank-{i + 1}", "task.rank.missing", {"letter": LETTERS[i]}) for i in unranked]
+    return [FormError(f"rank-{i + 1}", "task.rank.missing", {"letter": LETTERS[i]}) for i in unranked]
 
 
-def shown(form: Form) -> str:
+def shown(form: SubmittedForm) -> str:
     """The letters of the images that were uncovered."""
-    return "".join(letter for letter in LETTERS if letter in form.all("shown"))
+    return "".join(letter for letter in LETTERS if letter in form.values("shown"))
 
 
-def moved(given: Given, task: Task, move: str) -> Given:
+def move_image(given: RaterAnswer, task: Task, move: str) -> RaterAnswer:
     """`given` with a picture moved a rank: `up-2` moves the second one towards 1, changing places with those there.
 
     Pictures without a rank first get those that are free, as they are laid out.
@@ -153,25 +155,27 @@ def moved(given: Given, task: Task, move: str) -> Given:
     return replace(given, ranks={**ranks, picture: new})
 
 
-def _numbers(form: Form, task: Task, what: str, span: tuple[int, int], faults: list[Fault]) -> dict[str, int]:
+def _numbers(
+    form: SubmittedForm, task: Task, what: str, span: tuple[int, int], faults: list[FormError]
+) -> dict[str, int]:
     numbers = {}
     for i, name in enumerate(task.order, 1):
-        value = form.one(f"{what}-{i}")
+        value = form.value(f"{what}-{i}")
         if re.fullmatch("[1-9]", value) and int(value) <= span[1]:
             numbers[name] = int(value)
         elif value:
             values = {"letter": LETTERS[i - 1], "most": span[1]}
-            faults.append(Fault(f"{what}-{i}", f"task.{what}.wrong", values))
+            faults.append(FormError(f"{what}-{i}", f"task.{what}.wrong", values))
     return numbers
 
 
-def _offended(form: Form, task: Task, faults: list[Fault]) -> dict[str, str]:
+def _offended(form: SubmittedForm, task: Task, faults: list[FormError]) -> dict[str, str]:
     offended = {}
     for i, name in enumerate(task.order, 1):
-        reason = form.one(f"reason-{i}")
+        reason = form.value(f"reason-{i}")
         if len(reason) > LONGEST:
             values = {"letter": LETTERS[i - 1], "most": LONGEST}
-            faults.append(Fault(f"reason-{i}", "task.reason.long", values))
-        if form.one(f"offended-{i}"):
+            faults.append(FormError(f"reason-{i}", "task.reason.long", values))
+        if form.value(f"offended-{i}"):
             offended[name] = reason[:LONGEST]
     return offended

@@ -19,12 +19,12 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "X-Robots-Tag": "noindex, nofollow",
 }
-KEPT = "private, max-age=31536000, immutable"
+CACHE_FOREVER = "private, max-age=31536000, immutable"
 """Of what never changes under its name: images and the style."""
 HTTPS_ONLY = "max-age=31536000"
 
 
-class Headers:
+class SecurityHeaders:
     """ASGI middleware; `secure`: the survey is reached over https alone."""
 
     def __init__(self, app: ASGIApp, secure: bool) -> None:

@@ -18,10 +18,10 @@ from starlette.types import ASGIApp
 from scoft_hpc.console import print_line
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.human_eval import database, survey_file
-from scoft_hpc.human_eval.asked import Asked
+from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Survey
-from scoft_hpc.human_eval.web import links
+from scoft_hpc.human_eval.web import rater_sessions
 from scoft_hpc.human_eval.web.app import create
 from scoft_hpc.study.interrupt import StopFlag
 
@@ -34,7 +34,7 @@ GRACE_SECONDS = 10
 
 
 @dataclass(frozen=True)
-class Address:
+class ServerAddress:
     """Where it listens, and the `url` under which raters reach it."""
 
     host: str
@@ -48,34 +48,34 @@ class Address:
 
     @property
     def local(self) -> bool:
-        return _loopback(self.host) and _loopback(urlsplit(self.url).hostname or "")
+        return _is_loopback(self.host) and _is_loopback(urlsplit(self.url).hostname or "")
 
 
-def serve(asked: Asked) -> int:
+def serve(args: CommandArgs) -> int:
     """Serve the study's survey until it is told to stop; return 0.
 
     Raises:
         ConfigError: for settings that do not fit, or a survey, secret or database that cannot be used.
         LaunchError: if the address cannot be listened at.
     """
-    folder = asked.study.survey
+    folder = args.study.survey
     survey, pages = survey_file.load(folder)
-    address = address_of(asked.words)
+    address = parse_address(args.settings)
     if faults := list(_ethics(survey, address)):
         raise ConfigError.from_messages(faults)
-    secret = links.secret(folder.secret)
-    store = Store.open(survey, pages, database.url_of(folder, asked.words.get("database")))
+    secret = rater_sessions.secret(folder.secret)
+    store = Store.open(survey, pages, database.url_of(folder, args.settings.get("database")))
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
-    with closing(store), closing(listening(address.host, address.port)) as listener:
+    with closing(store), closing(open_socket(address.host, address.port)) as listener:
         address = _bound(address, listener)
         app = create(store, survey, folder.images, secret, address.url)
-        _tell(survey, address, app.state.room.links.admin_token)
+        _tell(survey, address, app.state.survey_app.signer.admin_token)
         with StopFlag().capture_signals():  # uvicorn hears them first, ends, and passes them on to here
-            uvicorn.Server(settings(app)).run(sockets=[listener])
+            uvicorn.Server(uvicorn_config(app)).run(sockets=[listener])
     return 0
 
 
-def settings(app: ASGIApp) -> uvicorn.Config:
+def uvicorn_config(app: ASGIApp) -> uvicorn.Config:
     """How uvicorn serves it: nothing about a visitor is logged, believed or told."""
     return uvicorn.Config(
         app,
@@ -91,17 +91,21 @@ def settings(app: ASGIApp) -> uvicorn.Config:
     )
 
 
-def address_of(words: Mapping[str, str]) -> Address:
-    """The address of the words `host`, `port` and `url`.
+def parse_address(settings: Mapping[str, str]) -> ServerAddress:
+    """The address of the settings `host`, `port` and `url`.
 
     Raises:
         ConfigError: for a port or a URL that cannot be, or a host that raters reach from elsewhere without a `url`.
     """
-    host, port, url = words.get("host") or HOST, words.get("port") or PORT, words.get("url", "").rstrip("/")
+    host, port, url = (
+        settings.get("host") or HOST,
+        settings.get("port") or PORT,
+        settings.get("url", "").rstrip("/"),
+    )
     faults = []
     if not (port.isascii() and port.isdecimal() and int(port[:6]) < 65536):
         faults.append(f"port={port}: expected a number from 0 (any free one) to 65535, such as port={PORT}.")
-    if not url and not _loopback(host):
+    if not url and not _is_loopback(host):
         faults.append(
             f"host={host} is reached from elsewhere, so raters' links need the address that they use: "
             f"add url=https://survey.example.edu."
@@ -110,10 +114,10 @@ def address_of(words: Mapping[str, str]) -> Address:
         faults += _url_faults(url)
     if faults:
         raise ConfigError.from_messages(faults)
-    return Address(host, int(port), url or Address(host, int(port), "").listens)
+    return ServerAddress(host, int(port), url or ServerAddress(host, int(port), "").listens)
 
 
-def listening(host: str, port: int) -> socket.socket:
+def open_socket(host: str, port: int) -> socket.socket:
     """A socket that listens there.
 
     Raises:
@@ -139,13 +143,13 @@ def listening(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _bound(address: Address, listener: socket.socket) -> Address:
+def _bound(address: ServerAddress, listener: socket.socket) -> ServerAddress:
     """With the port that was free, where any was asked for."""
     if address.port:
         return address
     port = listener.getsockname()[1]
     url = address.url.removesuffix(":0") + f":{port}" if address.url.endswith(":0") else address.url
-    return Address(address.host, port, url)
+    return ServerAddress(address.host, port, url)
 
 
 def _url_faults(url: str) -> list[str]:
@@ -159,12 +163,12 @@ def _url_faults(url: str) -> list[str]:
         return [f"url={url}: {example}."]
     if parts.path or parts.query or parts.fragment or parts.username:
         return [f"url={url} has more than a host and a port: {example}."]
-    if parts.scheme == "http" and not _loopback(parts.hostname):
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
         return [f"url={url} would send raters' links in the clear: expected https, by a proxy before it."]
     return []
 
 
-def _ethics(survey: Survey, address: Address) -> Iterator[str]:
+def _ethics(survey: Survey, address: ServerAddress) -> Iterator[str]:
     if survey.ethics.reference:
         return
     if not survey.ethics.pilot:
@@ -179,7 +183,7 @@ def _ethics(survey: Survey, address: Address) -> Iterator[str]:
         )
 
 
-def _loopback(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -190,7 +194,7 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _tell(survey: Survey, address: Address, token: str) -> None:
+def _tell(survey: Survey, address: ServerAddress, token: str) -> None:
     console = Console()
     proxy = {} if address.url == address.listens else {"proxy": f"passes that on to {address.listens}"}
     lines = {

@@ -13,18 +13,18 @@ from pathlib import Path
 
 from scoft_hpc.errors import RatingError
 from scoft_hpc.human_eval import images
-from scoft_hpc.human_eval.pages import Page, Picture
+from scoft_hpc.human_eval.pages import Page, PageImage
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.results import pictures
 from scoft_hpc.results.study import Run, Study
 
 SAMPLE = re.compile(r"p(\d+)-s(\d+)\.\w+")
-RATERS_A_PAGE = 5
+MIN_RATERS_PER_PAGE = 5
 """So many raters or more see each page where the quotas allow: agreement is among those of one page."""
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SampledPages:
     """What a study's samples give.
 
     Attributes:
@@ -38,7 +38,7 @@ class Drawn:
     missing: Mapping[str, int]
 
 
-def draw(study: Study, survey: Survey, secret: bytes) -> Drawn:
+def sample_pages(study: Study, survey: Survey, secret: bytes) -> SampledPages:
     """A balanced set of pages for each culture of the survey, and the file behind each picture's name.
 
     Raises:
@@ -57,7 +57,7 @@ def draw(study: Study, survey: Survey, secret: bytes) -> Drawn:
         for culture, quota in survey.quotas.items()
         for page in balanced(
             found[culture],
-            max(survey.pages, quota * survey.pages // RATERS_A_PAGE),
+            max(survey.pages, quota * survey.pages // MIN_RATERS_PER_PAGE),
             random.Random(f"{survey.seed}/{culture}/pages"),
         )
     ]
@@ -66,7 +66,7 @@ def draw(study: Study, survey: Survey, secret: bytes) -> Drawn:
         one.name: pictures.sample(folders[one.run_id], one.file) for page in pages for one in page.pictures
     }
     complete = {culture: len(some) for culture, some in found.items()}
-    return Drawn(tuple(pages), sources, complete, missing)
+    return SampledPages(tuple(pages), sources, complete, missing)
 
 
 def balanced(pages: Sequence[Page], wanted: int, chance: random.Random) -> list[Page]:
@@ -118,7 +118,7 @@ def _complete(
                 seed=seed,
                 sample=place[1],
                 pictures=tuple(
-                    Picture(
+                    PageImage(
                         name=f"{opaque(secret, 'image', runs[system].run_id, some[place][0])}.png",
                         system=system,
                         run_id=runs[system].run_id,

@@ -20,7 +20,7 @@ from scoft_hpc.errors import ConfigError
 from scoft_hpc.human_eval.survey import Question
 
 FOLDER = Path(__file__).with_name("catalogues")
-WEIGHED = re.compile(r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*q=([01](?:\.\d{1,3})?)\s*)?")
+LANGUAGE_RANGE = re.compile(r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*q=([01](?:\.\d{1,3})?)\s*)?")
 LONGEST = 1000
 """Characters of an Accept-Language header that are looked at."""
 
@@ -55,7 +55,7 @@ class Catalogue:
         """The language in its own words."""
         return self.locale.get_display_name(self.language) or self.language
 
-    def say(self, key: str, **values: object) -> str:
+    def translate(self, key: str, **values: object) -> str:
         """The sentence of `key`, with its gaps filled. Not escaped: templates do that."""
         filled = {name: self.number(v) if isinstance(v, int | float) else v for name, v in values.items()}
         return self.messages[key].format(**filled)
@@ -67,23 +67,23 @@ class Catalogue:
         """A culture's name for people."""
         return self.messages.get(f"culture.{name}") or name.replace("_", " ").replace("-", " ").title()
 
-    def wording(self, question: Question, culture: str, turned: bool = False) -> Wording:
-        """How `question` is put; `turned` round, rank 1 is the worst."""
+    def wording(self, question: Question, culture: str, is_reversed: bool = False) -> Wording:
+        """How `question` is put; with `is_reversed`, rank 1 is the worst."""
         own = f"question.{question.name}" not in self.messages
         key = "question.own" if own else f"question.{question.name}"
-        best = self.say(f"{key}.reversed.best" if turned else f"{key}.best")
-        low, high = self.say(f"{key}.low"), self.say(f"{key}.high")
+        best = self.translate(f"{key}.reversed.best" if is_reversed else f"{key}.best")
+        low, high = self.translate(f"{key}.low"), self.translate(f"{key}.high")
         if own:
-            texts = (question.reversed_text or question.text) if turned else question.text
+            texts = (question.reversed_text or question.text) if is_reversed else question.text
             text = texts.get(self.language) or next(iter(texts.values()), question.name)
             return Wording(text, "", best, low, high)
-        text = self.say(f"{key}.reversed" if turned else key, culture=culture)
-        return Wording(text, "" if turned else self.say(f"{key}.hint"), best, low, high)
+        text = self.translate(f"{key}.reversed" if is_reversed else key, culture=culture)
+        return Wording(text, "" if is_reversed else self.translate(f"{key}.hint"), best, low, high)
 
 
 @lru_cache(1024)
 def _written(value: float, locale: Locale) -> str:
-    """Babel's way takes as long as the rest of a sentence."""
+    """Babel's way form_schema as long as the rest of a sentence."""
     return format_decimal(value, locale=locale, numbering_system="default")
 
 
@@ -107,9 +107,9 @@ def load(languages: Sequence[str]) -> dict[str, Catalogue]:
     return {one: Catalogue(one, yaml.safe_load((FOLDER / f"{one}.yaml").read_text())) for one in languages}
 
 
-def negotiated(header: str, languages: Sequence[str]) -> str:
+def negotiate_language(header: str, languages: Sequence[str]) -> str:
     """That of `languages` which an Accept-Language `header` prefers; the first where it names none of them."""
-    matches = [WEIGHED.fullmatch(part) for part in header[:LONGEST].split(",")]
+    matches = [LANGUAGE_RANGE.fullmatch(part) for part in header[:LONGEST].split(",")]
     weighed = [(float(match[2] or 1), match[1]) for match in matches if match]
     preferred = [language for weight, language in sorted(weighed, key=lambda one: -one[0]) if weight]
     found = negotiate_locale(preferred, languages, sep="-") or ""  # in the header's own spelling

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import ColumnElement, Connection, exists, func, not_, select
 
-from scoft_hpc.human_eval import tables
-from scoft_hpc.human_eval.answers import Progress
+from scoft_hpc.human_eval import db_schema
+from scoft_hpc.human_eval.answers import PanelProgress
 from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import Survey
@@ -16,7 +16,7 @@ from scoft_hpc.human_eval.survey import Survey
 
 def unfinished() -> ColumnElement[bool]:
     """Of a rater: some page is neither skipped nor has a confirmed answer to each of its questions."""
-    task, answer = tables.tasks, tables.answers
+    task, answer = db_schema.tasks, db_schema.answers
     same = (answer.c.rater == task.c.rater, answer.c.position == task.c.position)
     given = (
         select(func.count())
@@ -25,12 +25,12 @@ def unfinished() -> ColumnElement[bool]:
         .correlate(task)
         .scalar_subquery()
     )
-    return exists().where(task.c.rater == tables.raters.c.id, not_(task.c.skipped), given < task.c.asked)
+    return exists().where(task.c.rater == db_schema.raters.c.id, not_(task.c.skipped), given < task.c.asked)
 
 
 def participants(connection: Connection) -> list[Participant]:
     """Everybody who has not withdrawn, by number."""
-    rater = tables.raters.c
+    rater = db_schema.raters.c
     found = select(
         rater.number, rater.culture, rater.affiliation, rater.language, not_(unfinished())
     ).order_by(rater.number)
@@ -39,7 +39,7 @@ def participants(connection: Connection) -> list[Participant]:
 
 def judgements(connection: Connection, pages: Mapping[str, Page]) -> list[Judgement]:
     """The confirmed answers about pages that are not skipped, by rater, position and question."""
-    rater, task, answer = tables.raters, tables.tasks, tables.answers
+    rater, task, answer = db_schema.raters, db_schema.tasks, db_schema.answers
     joined = answer.join(
         task, (task.c.rater == answer.c.rater) & (task.c.position == answer.c.position)
     ).join(rater, rater.c.id == task.c.rater)
@@ -73,17 +73,17 @@ def judgements(connection: Connection, pages: Mapping[str, Page]) -> list[Judgem
     return judged
 
 
-def progress(connection: Connection, survey: Survey) -> list[Progress]:
+def progress(connection: Connection, survey: Survey) -> list[PanelProgress]:
     """How far each culture is, in the survey's order."""
     everybody = participants(connection)
-    rater, answer = tables.raters.c, tables.answers.c
+    rater, answer = db_schema.raters.c, db_schema.answers.c
     confirmed = select(rater.culture, answer.seconds).where(rater.id == answer.rater, not_(answer.draft))
     seconds: dict[str, list[float]] = {}
     for culture, spent in connection.execute(confirmed):
         seconds.setdefault(culture, []).append(spent)
-    gone: dict[str, int] = {row[0]: row[1] for row in connection.execute(select(tables.withdrawals))}
+    gone: dict[str, int] = {row[0]: row[1] for row in connection.execute(select(db_schema.withdrawals))}
     return [
-        Progress(
+        PanelProgress(
             culture=culture,
             quota=quota,
             enrolled=sum(one.culture == culture for one in everybody),

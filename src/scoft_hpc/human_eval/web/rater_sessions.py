@@ -17,23 +17,23 @@ from itsdangerous import BadSignature, Signer, TimestampSigner
 
 from scoft_hpc.errors import ConfigError
 
-DAY = 24 * 3600
-SESSION_AGE = 90 * DAY
-VISIT_AGE = DAY
-ADMIN_AGE = DAY // 2
-LEAST = 32
+DAY_SECONDS = 24 * 3600
+SESSION_SECONDS = 90 * DAY_SECONDS
+ENROLMENT_SECONDS = DAY_SECONDS
+ADMIN_SECONDS = DAY_SECONDS // 2
+MIN_SECRET_BYTES = 32
 """Bytes of a secret."""
 
 
 @dataclass(frozen=True)
-class Visit:
+class EnrolmentSession:
     """Somebody who has not enrolled yet, under the id that they will have; `consent`: to which text, or empty."""
 
     id: str
     consent: str = ""
 
 
-class Links:
+class SessionSigner:
     """Signs and reads what raters carry. `address` is the survey's own, such as https://survey.example.org."""
 
     def __init__(self, secret: bytes, address: str) -> None:
@@ -51,11 +51,11 @@ class Links:
         """What a cookie is called: by https so that no other site of the host's domain can set it (RFC 6265bis)."""
         return self._prefix + name
 
-    def resume(self, rater: str) -> str:
+    def resume_link(self, rater: str) -> str:
         """A rater's personal link; it does not expire."""
         return f"{self.address}/resume/{self._resume.sign(rater).decode()}"
 
-    def resumed(self, token: str) -> str | None:
+    def rater_of_link(self, token: str) -> str | None:
         """The rater of a link's token, or None if we did not sign it."""
         return _unsigned(self._resume, token)
 
@@ -64,34 +64,34 @@ class Links:
 
     def rater(self, cookie: str) -> str | None:
         """The rater of a session's cookie, or None if it is forged or has expired."""
-        return _unsigned(self._session, cookie, SESSION_AGE)
+        return _unsigned(self._session, cookie, SESSION_SECONDS)
 
-    def visit(self, visit: Visit) -> str:
+    def visit(self, visit: EnrolmentSession) -> str:
         return self._visit.sign(f"{visit.id}:{visit.consent}").decode()
 
-    def visiting(self, cookie: str) -> Visit | None:
-        found = _unsigned(self._visit, cookie, VISIT_AGE)
-        return None if found is None else Visit(*found.split(":", 1))
+    def read_enrolment(self, cookie: str) -> EnrolmentSession | None:
+        found = _unsigned(self._visit, cookie, ENROLMENT_SECONDS)
+        return None if found is None else EnrolmentSession(*found.split(":", 1))
 
-    def form(self, holder: str) -> str:
-        """The token of the forms that the holder of an id gets."""
-        return self._form.get_signature(holder).decode()
+    def form(self, form_owner: str) -> str:
+        """The token of the forms that the form_owner of an id gets."""
+        return self._form.get_signature(form_owner).decode()
 
-    def owns(self, holder: str, token: str) -> bool:
-        return hmac.compare_digest(self.form(holder).encode(), token.encode())
+    def owns_form(self, form_owner: str, token: str) -> bool:
+        return hmac.compare_digest(self.form(form_owner).encode(), token.encode())
 
     def admin(self) -> str:
         return self._admin.sign("admin").decode()
 
     def is_admin(self, cookie: str) -> bool:
-        return _unsigned(self._admin, cookie, ADMIN_AGE) is not None
+        return _unsigned(self._admin, cookie, ADMIN_SECONDS) is not None
 
-    def opens_admin(self, token: str) -> bool:
+    def is_admin_token(self, token: str) -> bool:
         return hmac.compare_digest(self.admin_token.encode(), token.strip().encode())
 
 
-def newcomer() -> Visit:
-    return Visit(secrets.token_hex(16))
+def new_enrolment() -> EnrolmentSession:
+    return EnrolmentSession(secrets.token_hex(16))
 
 
 def secret(path: Path) -> bytes:
@@ -108,8 +108,10 @@ def secret(path: Path) -> bytes:
         ) from None
     if mode & 0o077:
         raise ConfigError(f"{path} may be read by others (mode {mode & 0o777:o}): chmod 600 {path}")
-    if len(found) < LEAST:
-        raise ConfigError(f"{path} holds {len(found)} bytes; expected at least {LEAST}, at random.")
+    if len(found) < MIN_SECRET_BYTES:
+        raise ConfigError(
+            f"{path} holds {len(found)} bytes; expected at least {MIN_SECRET_BYTES}, at random."
+        )
     return found
 
 

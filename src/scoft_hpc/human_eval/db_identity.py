@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.human_eval import database, tables
+from scoft_hpc.human_eval import database, db_schema
 from scoft_hpc.human_eval.database import Database
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import Survey, digest
@@ -44,11 +44,11 @@ def _claim(connection: Connection, survey: Survey, pages: Sequence[Page]) -> boo
     names = sorted(picture.name for page in pages for picture in page.pictures)
     words = "/".join([survey.study, *sorted(question.name for question in survey.questions), *names])
     row = {"identity": hashlib.sha256(words.encode()).hexdigest(), "digest": digest(survey)}
-    found = connection.scalar(select(tables.survey.c.identity).with_for_update())
+    found = connection.scalar(select(db_schema.survey.c.identity).with_for_update())
     if found is None:
-        connection.execute(insert(tables.survey).values(id=1, last_number=0, **row))
-    elif not connection.scalar(select(func.count()).select_from(tables.raters)):
-        connection.execute(update(tables.survey).values(row))
+        connection.execute(insert(db_schema.survey).values(id=1, last_number=0, **row))
+    elif not connection.scalar(select(func.count()).select_from(db_schema.raters)):
+        connection.execute(update(db_schema.survey).values(row))
     else:
         return bool(found == row["identity"])
     return True

@@ -1,0 +1,202 @@
+"""A rater's pages: a question about the images of one page, and the images."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, HTTPException
+from starlette.responses import Response
+
+from scoft_hpc.human_eval.answers import RATINGS, Rater, RaterAnswer
+from scoft_hpc.human_eval.counterbalance import Task
+from scoft_hpc.human_eval.judgements import Kind
+from scoft_hpc.human_eval.web import forms
+from scoft_hpc.human_eval.web.context import Context, RequestContext, path_of, question_positions, redirect
+from scoft_hpc.human_eval.web.forms import LETTERS, OFFENCE, FormBody, FormError, answer_fields, form_schema
+from scoft_hpc.human_eval.web.headers import CACHE_FOREVER
+
+router = APIRouter()
+MAX_IMAGES = len(LETTERS)
+EMPTY_ANSWER = RaterAnswer({}, {}, {}, draft=True)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One question of one page of a rater."""
+
+    rater: Rater
+    task: Task
+    question: str
+
+    @property
+    def place(self) -> tuple[int, str]:
+        return self.task.position, self.question
+
+    @property
+    def is_reversed(self) -> bool:
+        return self.task.kind is Kind.reversed
+
+
+@router.get("/pages")
+def next_page(context: Context) -> Response:
+    """The first question that is neither answered nor skipped."""
+    place = context.app.first_open_question(context.rater())
+    return redirect("/end" if place is None else path_of(*place))
+
+
+@router.get("/pages/{number}/{question}")
+def show(context: Context, number: str, question: str, shown: str = "", missing: str = "") -> Response:
+    screen = _screen(context, number, question)
+    context.app.store.seen(screen.rater, screen.task.position)
+    answers = context.app.store.answers(screen.rater)
+    given = answers.get(screen.place, EMPTY_ANSWER)
+    faults = forms.missing(given, screen.task) if missing and given.draft else []
+    uncovered = "".join(letter for letter in LETTERS if letter in shown)
+    return _page(context, screen, answers, given, uncovered, faults)
+
+
+@router.post("/pages/{number}/{question}", openapi_extra=form_schema(*answer_fields(MAX_IMAGES)))
+def answer(context: Context, number: str, question: str, form: FormBody) -> Response:
+    screen = _screen(context, number, question)
+    context.check(form, screen.rater.id)
+    given, faults = forms.answer(form, screen.task, question, _rates(context, screen))
+    do, shown = form.value("do") or "save", forms.shown(form)
+    match do:
+        case "save":
+            _save(context, screen, given)
+            if faults:  # which no browser sends
+                answers = context.app.store.answers(screen.rater)
+                return _page(context, screen, answers, given, shown, faults, 422)
+            if given.draft:  # seen, not answered at once: a browser could not come back to that page
+                return redirect(f"{path_of(*screen.place)}{_query(shown, missing='yes')}")
+            return redirect(_neighbour_path(context, screen, 1, shown))
+        case "cannot":
+            _save(context, screen, replace(given, ranks={}, ratings={}, cannot_judge=True, draft=False))
+            return redirect(_neighbour_path(context, screen, 1, shown))
+        case "skip":
+            context.app.store.skip(screen.rater, screen.task.position)
+            return redirect(_next_page_path(context, screen))
+        case "back":
+            _save_unconfirmed(context, screen, given)
+            return redirect(_neighbour_path(context, screen, -1, shown))
+        case _:
+            if given.draft and (before := _confirmed(context, screen)) and before.ranks:
+                given = before  # an old tab sends fewer ranks than there are
+            _save_unconfirmed(context, screen, forms.move_image(given, screen.task, do))
+            return redirect(f"{path_of(*screen.place)}{_query(shown)}#{do}")
+
+
+@router.get("/images/{name}")
+def image(context: Context, name: str) -> Response:
+    """An image of the rater's own pages; every answer has the same headers, whatever drew it."""
+    rater = context.rater()
+    if not any(name in task.order for task in context.app.tasks(rater)):
+        raise HTTPException(404)
+    try:
+        content = (context.app.images / name).read_bytes()
+    except OSError:
+        raise HTTPException(404) from None
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return Response(content, media_type=kind, headers={"Cache-Control": CACHE_FOREVER})
+
+
+def _screen(context: RequestContext, number: str, question: str) -> Screen:
+    rater = context.rater()
+    tasks = context.app.tasks(rater)
+    position = int(number) - 1 if re.fullmatch("[1-9][0-9]{0,3}", number) else len(tasks)
+    if position >= len(tasks) or question not in tasks[position].questions:
+        raise HTTPException(404)
+    return Screen(rater, tasks[position], question)
+
+
+def _rates(context: RequestContext, screen: Screen) -> bool:
+    """Ratings keep their direction, so a reversed question does not ask for them."""
+    return context.app.survey.rate and not screen.is_reversed
+
+
+def _save(context: RequestContext, screen: Screen, given: RaterAnswer) -> None:
+    context.app.store.save(screen.rater, screen.task.position, screen.question, given)
+
+
+def _save_unconfirmed(context: RequestContext, screen: Screen, given: RaterAnswer) -> None:
+    """Keep what a button other than the one to save has sent: as a draft, unless it changes a confirmed answer."""
+    confirmed = _confirmed(context, screen)
+    if confirmed and confirmed.cannot_judge and not given.ranks:
+        _save(context, screen, replace(given, ratings={}, cannot_judge=True, draft=False))
+    elif given.ranks or given.ratings or given.offended:
+        whole = given.ranks.keys() == set(screen.task.order)
+        _save(context, screen, replace(given, draft=not (confirmed and whole)))
+
+
+def _confirmed(context: RequestContext, screen: Screen) -> RaterAnswer | None:
+    given = context.app.store.answers(screen.rater).get(screen.place)
+    return None if given is None or given.draft else given
+
+
+def _neighbour_path(context: RequestContext, screen: Screen, step: int, shown: str) -> str:
+    """The path of the screen before or after this one; past the last, what is still open."""
+    places = question_positions(context.app.tasks(screen.rater))
+    other = max(0, places.index(screen.place) + step)
+    if other >= len(places):
+        return "/pages"
+    position, question = places[other]
+    return path_of(position, question) + (_query(shown) if position == screen.task.position else "")
+
+
+def _next_page_path(context: RequestContext, screen: Screen) -> str:
+    after = screen.task.position + 1
+    tasks = context.app.tasks(screen.rater)
+    return path_of(after, tasks[after].questions[0]) if after < len(tasks) else "/pages"
+
+
+def _query(shown: str, **more: str) -> str:
+    words = {**({"shown": shown} if shown else {}), **more}
+    return f"?{urlencode(words)}" if words else ""
+
+
+def _page(
+    context: RequestContext,
+    screen: Screen,
+    answers: Mapping[tuple[int, str], RaterAnswer],
+    given: RaterAnswer,
+    shown: str,
+    faults: list[FormError],
+    status: int = 200,
+) -> Response:
+    task, rater = screen.task, screen.rater
+    tasks = context.app.tasks(rater)
+    skipped = context.app.store.skipped(rater)
+    places = question_positions(tasks)
+    done = [p for p in places if p[0] in skipped or (p in answers and not answers[p].draft)]
+    return context.page(
+        "task.html.j2",
+        status,
+        form_owner=rater.id,
+        task=task,
+        path=path_of(*screen.place),
+        wording=context.catalogue.wording(
+            context.app.questions[screen.question],
+            context.catalogue.culture(task.page.culture),
+            screen.is_reversed,
+        ),
+        is_reversed=screen.is_reversed,
+        given=given,
+        blur=rater.blur,
+        shown=shown,
+        rates=range(RATINGS[0], RATINGS[1] + 1) if _rates(context, screen) else (),
+        offence=screen.question == OFFENCE,
+        skipped=task.position in skipped,
+        letters=LETTERS,
+        longest=forms.LONGEST,
+        page=task.position + 1,
+        pages=len(tasks),
+        number=task.questions.index(screen.question) + 1,
+        first=places[0] == screen.place,
+        done=len(done),
+        all=len(places),
+        faults=faults,
+    )
