@@ -22,7 +22,7 @@ COMMANDS: dict[str, str] = {
     "retry": "Submit failed and lost runs again, with the settings of the study's submission.",
     "mirror": "Send a running study's curves to W&B or TensorBoard.",
     "gather": "Gather a study's results from disk at any time: table, report and W&B.",
-    "survey": "People judge a study's images: draw pages, serve them to raters, analyse the answers.",
+    "survey": "People judge a study's images: build the pages, serve them to raters, analyse the answers.",
     "doctor": "Check Slurm, disk, GPU and network before a sweep, and say what to change; nothing is submitted.",
     "execute": "Train, sample and score planned run directories as one pack: what a job does.",
     "job": "Run one Slurm array task; jobs call it, users do not.",

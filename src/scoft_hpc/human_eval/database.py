@@ -165,8 +165,8 @@ def _check_disk(file: Path) -> None:
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))  # its owner's alone
     except OSError as error:
         raise ConfigError(
-            f"the survey's database {file} cannot be written: {error.strerror}. Expected a folder of yours with room "
-            f"in it; name another file with database=sqlite:////local/disk/answers.db or ${VARIABLE}."
+            f"the survey's database {file} cannot be written: {error.strerror}. Expected a writable folder with free "
+            f"space; name another file with database=sqlite:////local/disk/answers.db or ${VARIABLE}."
         ) from None
 
 

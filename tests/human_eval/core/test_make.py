@@ -206,7 +206,7 @@ def test_a_folder_that_cannot_be_written_is_told(told: Told, study: StudyDir) ->
     code, _, err = told("make", *SMALL)
     assert code == 5
     assert err.startswith(f"error: {study.survey.path}")
-    assert "Expected a folder that can be read and written" in err
+    assert "Expected a readable and writable folder" in err
 
 
 def test_every_setting_of_the_file_is_one_of_a_survey(told: Told, study: StudyDir) -> None:

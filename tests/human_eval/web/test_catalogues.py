@@ -51,7 +51,7 @@ def test_every_sentence_is_used_and_there() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
-    called = {key for text in templates for key in re.findall(r"say\('([a-z_.0-9]+)'[,)]", text)}
+    called = {key for text in templates for key in re.findall(r"translate\('([a-z_.0-9]+)'[,)]", text)}
     assert called <= set(ENGLISH.messages)
     made = r"culture\.\w+|question\.\w+.*|refused\.\w+(\.title)?|consent\.(what|risk|data|rights)(\.title)?"
     made += r"|join\.affiliation\.\w+|end\.payment\.(kept|taken)|task\.(rank|rating)\.wrong"
@@ -72,9 +72,9 @@ def test_a_question_of_the_surveys_own() -> None:
     own = Question("beauty", {"en": "Most beautiful?", "ar": "الأجمل؟"}, {"en": "Least beautiful?"})
     arabic = i18n.load(["ar"])["ar"]
     assert ENGLISH.wording(own, "Korea").text == "Most beautiful?"
-    assert ENGLISH.wording(own, "Korea", turned=True).text == "Least beautiful?"
+    assert ENGLISH.wording(own, "Korea", is_reversed=True).text == "Least beautiful?"
     assert arabic.wording(own, "كوريا").text == "الأجمل؟"
-    assert arabic.wording(own, "كوريا", turned=True).text == "Least beautiful?"
+    assert arabic.wording(own, "كوريا", is_reversed=True).text == "Least beautiful?"
 
 
 def test_the_first_language_of_a_header_that_there_is() -> None:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
-from scoft_hpc.human_eval.web.admin_views import HOLDER
+from scoft_hpc.human_eval.web.admin_views import ADMIN_FORM_OWNER
 from scoft_hpc.human_eval.web.rater_sessions import EnrolmentSession
 
 from .conftest import World, enrolled
@@ -61,7 +61,12 @@ def somebody(world: World) -> tuple[dict[str, str], dict[str, str]]:
     person, links = enrolled(world), world.app.state.survey_app.signer
     newcomer = EnrolmentSession("1" * 32, world.app.state.survey_app.consents["en"].version)
     cookies = {**person.client.cookies, "visit": links.visit(newcomer), "admin": links.admin()}
-    return cookies, {"/admin": HOLDER, "/consent": newcomer.id, "/join": newcomer.id, "/": person.id(world)}
+    return cookies, {
+        "/admin": ADMIN_FORM_OWNER,
+        "/consent": newcomer.id,
+        "/join": newcomer.id,
+        "/": person.id(world),
+    }
 
 
 @pytest.mark.slow
