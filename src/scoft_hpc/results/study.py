@@ -81,7 +81,7 @@ class Run:
 @dataclass(frozen=True)
 class Study:
     """A plan and its runs, in the plan's order: by culture, variant and seed; `costs` by stage, if Slurm had it;
-    `people` is what raters said of its samples, if they were asked."""
+    `survey_results` is None without an analysed survey."""
 
     folder: StudyDir
     plan: PlanFile

@@ -81,7 +81,7 @@ def tables(results: SurveyResults, *, narrow: bool = False) -> Iterator[TextTabl
     question = results.primary.test.question
     if len(results.by_culture(question)) > 1:
         yield _cultures(results, question)
-    if any(one.question == question and (one.pairs or one.within) for one in results.metric_agreement):
+    if any(a.question == question and (a.pairs or a.within) for a in results.metric_agreement):
         yield _metrics(results, question)
 
 
@@ -91,17 +91,17 @@ def _systems(results: SurveyResults, question: str, narrow: bool) -> TextTable:
     first = [] if narrow else ["ranked first"]
     columns = ["system", "mean rank", "worth", *first, "best", f"beats {results.against}", "p, Holm"]
     rows = []
-    for one in table.results:
-        p_holm = tests[one.system].p_holm if one.system in tests else None
+    for result in table.results:
+        p_holm = tests[result.system].p_holm if result.system in tests else None
         rows.append(
             [
-                one.system,
-                number(one.mean_rank),
-                _cell(one.worth, signed),
-                *([] if narrow else [_cell(one.first)]),
-                number(one.best),
-                _cell(one.wins),
-                "primary" if results.is_primary(question, one.system) else p_value(p_holm),
+                result.system,
+                number(result.mean_rank),
+                _cell(result.worth, signed),
+                *([] if narrow else [_cell(result.first)]),
+                number(result.best),
+                _cell(result.wins),
+                "primary" if results.is_primary(question, result.system) else p_value(p_holm),
             ]
         )
     if not rows:
@@ -112,7 +112,7 @@ def _systems(results: SurveyResults, question: str, narrow: bool) -> TextTable:
 def _cultures(results: SurveyResults, question: str) -> TextTable:
     rows = []
     for table in results.by_culture(question):
-        ranks = {one.system: number(one.mean_rank) for one in table.results}
+        ranks = {result.system: number(result.mean_rank) for result in table.results}
         cells = [ranks.get(system, NONE) for system in results.systems]
         size = str(table.raters) if ranks else too_few(table.raters)
         rows.append([table.culture, size, *cells, agreement(table)])
@@ -122,9 +122,9 @@ def _cultures(results: SurveyResults, question: str) -> TextTable:
 
 def _metrics(results: SurveyResults, question: str) -> TextTable:
     rows = [
-        [METRICS[one.metric].short, _cell(one.pairs), _cell(one.within, signed), _cell(one.overall, signed)]
-        for one in results.metric_agreement
-        if one.question == question and (one.pairs or one.within)
+        [METRICS[a.metric].short, _cell(a.pairs), _cell(a.within, signed), _cell(a.overall, signed)]
+        for a in results.metric_agreement
+        if a.question == question and (a.pairs or a.within)
     ]
     columns = ["metric", "agrees on pairs", "ρ within cultures", "ρ over all"]
     return TextTable(f"Metrics compared with people: {question_title(question).lower()}", columns, rows)

@@ -93,7 +93,7 @@ class RecoveryReport:
 
 def count_covered(recoveries: Sequence[Recovery]) -> tuple[int, int]:
     """The number of intervals that cover the truth, and the number of intervals."""
-    covered = [one.covered for one in recoveries if one.covered is not None]
+    covered = [r.covered for r in recoveries if r.covered is not None]
     return sum(covered), len(covered)
 
 
@@ -232,7 +232,9 @@ def render(report: RecoveryReport, against: str) -> Iterable[Table | str]:
             cells = (question_title(win.question), win.culture or "all", win.system, number(win.true))
             mark = "misses" if win.covered is False else ""
             table.add_row(*cells, number(win.estimate.value), interval(win.estimate), mark)
-    wins, skills = ("{} of {}".format(*count_covered(some)) for some in (report.wins, report.skills))
+    wins, skills = (
+        "{} of {}".format(*count_covered(recoveries)) for recoveries in (report.wins, report.skills)
+    )
     return (
         table,
         f"{wins} intervals of win rates cover the true value, pooled and by culture (expected: at least 95 %).",

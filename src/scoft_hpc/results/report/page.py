@@ -140,18 +140,20 @@ def _shown(found: Findings) -> dict[str, Any]:
             (i, v) for i, v in enumerate(study.variants) if any(r.curves for r in study.of(variant=v))
         ],
         "grids": [grid for culture in study.cultures if (grid := grids.grid(study, culture)) is not None],
-        "metric_validity": _tracking(study),
+        "metric_validity": _validities(study),
         "neutral": [
             grid for culture in study.cultures if (grid := grids.neutral(study, culture)) is not None
         ],
     }
 
 
-def _tracking(study: Study) -> list[tuple[MetricSpec, list[MetricValidity]]]:
-    """Each metric with how it tracks the truths; one that nothing can be said of is left out."""
-    by_metric = groupby(metric_validity(study), key=lambda one: one.metric)
-    told = [(metric, list(some)) for metric, some in by_metric]
-    return [(metric, some) for metric, some in told if any(one.overall or one.within for one in some)]
+def _validities(study: Study) -> list[tuple[MetricSpec, list[MetricValidity]]]:
+    """Each metric with its correlations with the truths, if there are any."""
+    by_metric = groupby(metric_validity(study), key=lambda validity: validity.metric)
+    rows = [(metric, list(validities)) for metric, validities in by_metric]
+    return [
+        (metric, validities) for metric, validities in rows if any(v.overall or v.within for v in validities)
+    ]
 
 
 def _count(study: Study, variant: str) -> str:

@@ -83,7 +83,7 @@ def _question(results: SurveyResults, question: str, colours: dict[str, int]) ->
     worst = len(results.systems)
     heatmap = []
     for table in cultures:
-        ranks = {one.system: one.mean_rank for one in table.results}
+        ranks = {result.system: result.mean_rank for result in table.results}
         cells = [
             (ranks[s], (worst - ranks[s]) / (worst - 1)) if s in ranks else None for s in results.systems
         ]
@@ -101,8 +101,8 @@ def _question(results: SurveyResults, question: str, colours: dict[str, int]) ->
 
 
 def _rows(results: SurveyResults, table: Table) -> list[SystemsRow]:
-    by_system = {one.system: one for one in table.results}
-    top = max(one.worth.value for one in table.results)
+    by_system = {result.system: result for result in table.results}
+    top = max(result.worth.value for result in table.results)
     significant = {t.system for t in results.tests if t.question == table.question and t.is_significant}
     primary = results.primary.test
     if primary.p is not None and primary.p <= results.primary.alpha:
@@ -111,10 +111,10 @@ def _rows(results: SurveyResults, table: Table) -> list[SystemsRow]:
     def row(title: str, meaning: str, attribute: str, mark_best: bool = False) -> SystemsRow:
         cells = []
         for system in results.systems:
-            one = by_system.get(system)
-            text, ends = (formats.NONE, "") if one is None else _cell(one, attribute)
-            best = mark_best and one is not None and one.worth.value == top and len(by_system) > 1
-            no_difference = one is not None and system != results.against and system not in significant
+            result = by_system.get(system)
+            text, ends = (formats.NONE, "") if result is None else _cell(result, attribute)
+            best = mark_best and result is not None and result.worth.value == top and len(by_system) > 1
+            no_difference = result is not None and system != results.against and system not in significant
             cells.append((system, text, ends, best, no_difference))
         return SystemsRow(title, meaning, cells)
 
@@ -125,7 +125,7 @@ def _rows(results: SurveyResults, table: Table) -> list[SystemsRow]:
         row(f"Beats {results.against}", "a tie is half", "wins"),
         row("Best of all", "share of resampled surveys", "best"),
     ]
-    if any(one.rating is not None for one in table.results):
+    if any(result.rating is not None for result in table.results):
         rows.append(row("Rating", "1 to 5", "rating"))
     return rows
 
@@ -149,12 +149,15 @@ def violins(question: str, tables: Sequence[Table], systems: Sequence[str], colo
             offset = row * step
             ticks += [(offset + 1, "1"), (offset + worst, str(worst))]
             axes.text(-0.62, offset + 0.15, table.culture or "all", color=svg.INK, fontsize=9, va="bottom")
-            for one in table.results:
-                x, colour = list(systems).index(one.system), f"#0002{colours[one.system] % svg.COLOURS:02x}"
-                width = _density(one.rank_shares, grid)
+            for result in table.results:
+                x, colour = (
+                    list(systems).index(result.system),
+                    f"#0002{colours[result.system] % svg.COLOURS:02x}",
+                )
+                width = _density(result.rank_shares, grid)
                 width *= MAX_HALF_WIDTH / width.max()
                 axes.fill_betweenx(offset + grid, x - width, x + width, color=colour, alpha=0.45, linewidth=0)
-                axes.plot([x], [offset + one.mean_rank], marker="o", markersize=3.5, color=svg.INK)
+                axes.plot([x], [offset + result.mean_rank], marker="o", markersize=3.5, color=svg.INK)
         axes.set_yticks([y for y, _ in ticks], [text for _, text in ticks])
         axes.set_xticks(range(worst), systems)
         axes.set_xlim(-0.65, worst - 0.35)
