@@ -105,7 +105,7 @@ class HollowDistance(nn.Module):
 
     def __init__(self, distance: Any) -> None:
         super().__init__()
-        self.distance, self.compact = distance.to(META), distance.compact
+        self.distance, self.cacheable = distance.to(META), distance.cacheable
 
     def target(self, x: Tensor) -> Tensor:
         return leave(self.distance.target(enter(x)))

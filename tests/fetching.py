@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from scoft_hpc.config.command_configs import Download
-from scoft_hpc.inputs.download.culture_folders import Fetched, fetch
+from scoft_hpc.inputs.download.culture_folders import DownloadResult, fetch
 from scoft_hpc.study.interrupt import StopFlag
 
 SETTINGS = Download(jobs=4, tries=3, seconds=0.4, megabytes=0.5)
@@ -46,7 +46,7 @@ def row(number: int | str, url: str, country: str = "KR", **more: str) -> dict[s
 
 def get(
     tmp_path: Path, rows: list[dict[str, str]], settings: Download = SETTINGS, stop: StopFlag | None = None
-) -> Fetched:
+) -> DownloadResult:
     return fetch(
         write_table(tmp_path / "ccub.csv", rows), tmp_path / "root", settings, None, stop or StopFlag()
     )

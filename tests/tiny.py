@@ -92,7 +92,7 @@ def culture(seed: int = 0, pairs: int = 6, negatives: int = 2) -> CachedCulture:
 class PixelDistance(nn.Module):
     """The simplest S, whose targets are the images themselves."""
 
-    compact = False
+    cacheable = False
 
     def target(self, x: Tensor) -> Tensor:
         return x

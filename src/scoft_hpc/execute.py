@@ -153,7 +153,7 @@ def _evaluate(
 
 def _export(base: DiffusionModel, pack_run: PackRun) -> None:
     """Write a trained run's adapter, also in kohya's format if `lora.kohya` is set, and its model card."""
-    from scoft_hpc.inputs.prompts import asked, sample_name, told
+    from scoft_hpc.inputs.prompts import evaluation_prompts, model_prompts, sample_name
     from scoft_hpc.models import model_card
 
     if pack_run.lane_run is None or base.lora is None:
@@ -162,7 +162,7 @@ def _export(base: DiffusionModel, pack_run: PackRun) -> None:
     base.lora.export(pack_run.index, run.lora)
     if config.lora.kohya:
         base.lora.export_kohya(pack_run.index, run.lora_kohya, run.run_id)
-    heard = told(config, asked(config, pack_run.manifest))
+    heard = model_prompts(config, evaluation_prompts(config, pack_run.manifest))
     shown = [(text, f"samples/{sample_name(p, 0)}") for p, text in enumerate(heard)]
     model_card.write_card(run.card, config, pairs=len(pack_run.manifest.pairs), samples=shown)
 

@@ -24,7 +24,7 @@ from scoft_hpc.console import log_to_stderr, print_line
 from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError
 from scoft_hpc.inputs import data_root, dataset, preparation
 from scoft_hpc.inputs.dataset import Manifest
-from scoft_hpc.inputs.metadata_rows import WRITER, Row
+from scoft_hpc.inputs.metadata_rows import WRITER, MetadataRow
 from scoft_hpc.inputs.preparation import PreparedCulture
 from scoft_hpc.launch.planning import plan
 from scoft_hpc.study.interrupt import Interrupted, StopFlag
@@ -68,7 +68,9 @@ def _prepare(console: Console, config: PrepareConfig, words: Sequence[str], stop
             raise ConfigError.from_messages(faults)
         _fetch(console, config, stop)
     root = data_root.locate(config.data, Path(config.output))
-    names = preparation.collect(faults, dataset.chosen, config.culture, data_root.cultures(root)) or []
+    names = (
+        preparation.collect(faults, dataset.select_cultures, config.culture, data_root.cultures(root)) or []
+    )
     rows = _captioned(config, root, names, faults, stop)
     ready = {name: preparation.document(root / name, rows[name]) for name in names}
     caches = _caches(config, names, words, stop) if config.caches else {}
@@ -90,13 +92,13 @@ def _fetch(console: Console, config: PrepareConfig, stop: StopFlag) -> None:
 
 def _captioned(
     config: PrepareConfig, root: Path, names: Sequence[str], faults: list[str], stop: StopFlag
-) -> Mapping[str, list[Row]]:
+) -> Mapping[str, list[MetadataRow]]:
     """The rows of the cultures, with captions written for those that had none.
 
     Raises:
         DataError: for `faults` and all that is wrong with the rows, the images and the captioner.
     """
-    surveys, captioner = preparation.survey(config, root, names, faults), None
+    surveys, captioner = preparation.validate_cultures(config, root, names, faults), None
     if preparation.needs_captioner(config, surveys):
         from scoft_hpc.models.captioner import find
 

@@ -19,7 +19,7 @@ from scoft_hpc.config.compose import command
 from scoft_hpc.console import log_to_stderr
 from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError, RunError
 from scoft_hpc.inputs import prompt_rewriter
-from scoft_hpc.inputs.prompt_rewriter import Rewritten
+from scoft_hpc.inputs.prompt_rewriter import RewriteResult
 from scoft_hpc.study.interrupt import Interrupted, StopFlag
 from scoft_hpc.text import shorten
 
@@ -37,10 +37,10 @@ def rewrite(config: RewriteConfig, words: Sequence[str]) -> int:
     if faults := [*validation.validate(config), *prompt_rewriter.setting_faults(config)]:
         raise ConfigError.from_messages(faults)
     path, stop = Path(str(config.evaluation.rewrites)).expanduser().absolute(), StopFlag()
-    questions = prompt_rewriter.questions(config)
+    requests = prompt_rewriter.rewrite_requests(config)
     with stop.capture_signals():
         try:
-            found = prompt_rewriter.rewrite(path, questions, config.rewriter, stop)
+            found = prompt_rewriter.rewrite(path, requests, config.rewriter, stop)
         except Interrupted:
             print(f"interrupted; what was answered is in {path}, and the same command continues")
             return INTERRUPTED
@@ -53,7 +53,7 @@ def rewrite(config: RewriteConfig, words: Sequence[str]) -> int:
     return 0
 
 
-def _tell(path: Path, found: Rewritten) -> None:
+def _tell(path: Path, found: RewriteResult) -> None:
     print(f"rewritten  {found.made} prompts, {found.kept} were there, {len(found.failed)} have none; {path}")
     for sentence in shorten(found.failed, SHOWN):
         print(f"           {sentence}")

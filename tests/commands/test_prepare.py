@@ -133,7 +133,7 @@ def test_changes_and_files_of_another_hand_are_told(root: Path, capsys: pytest.C
     (root / "prosthetics" / "README.md").write_text("mine")
     assert run(*words) == 0
     text = capsys.readouterr().out
-    assert f"note: {root / 'prosthetics' / 'README.md'} was written or edited by another hand" in text
+    assert f"note: {root / 'prosthetics' / 'README.md'} was edited by hand; not overwritten" in text
     image = root / "prosthetics" / "train" / "images" / "1.png"
     image.write_bytes((image.parent / "2.png").read_bytes())
     assert run(*words) == 0

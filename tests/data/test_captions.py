@@ -49,8 +49,8 @@ def culture(tmp_path: Path) -> Path:
     return folder
 
 
-def survey(folder: Path) -> list[dataset.Row]:
-    return dataset.survey(folder.parent, folder.name, captioned=False)
+def survey(folder: Path) -> list[dataset.MetadataRow]:
+    return dataset.validate(folder.parent, folder.name, captioned=False)
 
 
 def counted(images: Sequence[Image.Image]) -> list[str]:

@@ -20,7 +20,7 @@ from scoft_hpc.evaluation.generate import EvaluatedRun, Sample, neutral_samples,
 from scoft_hpc.evaluation.scores import score
 from scoft_hpc.evaluation.scoring_inputs import ScoringModels
 from scoft_hpc.inputs import data_root, dataset
-from scoft_hpc.inputs.prompts import asked
+from scoft_hpc.inputs.prompts import evaluation_prompts
 from scoft_hpc.inputs.toy import scenes
 from scoft_hpc.study.paths import RunDir
 
@@ -61,7 +61,7 @@ def scored(subject: EvaluatedRun, pictures: Sequence[Path]) -> dict[str, Any]:
 def by_prompt(subject: EvaluatedRun, pairs: tuple[dataset.Pair, ...]) -> list[Path]:
     """Two pictures a prompt that show what it names."""
     chosen = []
-    for prompt in asked(subject.config, subject.manifest):
+    for prompt in evaluation_prompts(subject.config, subject.manifest):
         thing = prompt.split()[1]
         chosen += [pair.image for pair in pairs if f" {thing} " in f" {pair.text} "][:2]
     return chosen
@@ -143,7 +143,7 @@ def test_rows_hold_what_a_runs_value_is_the_mean_of(subject: EvaluatedRun) -> No
 def test_photographs_have_no_known_truth(subject: EvaluatedRun) -> None:
     folder = replace(subject.config, data=replace(subject.config.data, name="folder"))
     photographs = EvaluatedRun(subject.run, folder, replace(subject.manifest, held_out=()), 0)
-    texts = asked(folder, photographs.manifest)
+    texts = evaluation_prompts(folder, photographs.manifest)
     assert texts == list(dict.fromkeys(pair.text for pair in subject.manifest.pairs))[:8]
     result = scored(photographs, [pair.image for pair in subject.manifest.pairs[:16]])
     assert (

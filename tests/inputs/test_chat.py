@@ -15,7 +15,7 @@ from loopback import Handler, Server, body, first, moved, serving, status
 from scoft_hpc.config.command_configs import Rewriter
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs import llm_client, request_queue
-from scoft_hpc.inputs.llm_client import KEY, Answer, ChatClient, RewriteRequest
+from scoft_hpc.inputs.llm_client import KEY, ChatClient, LlmAnswer, RewriteRequest
 from scoft_hpc.inputs.request_queue import Rejected
 from scoft_hpc.study.interrupt import Interrupted, StopFlag
 
@@ -33,7 +33,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def ask(
     server: Server, *prompts: str, stop: StopFlag | None = None, **settings: float
-) -> list[Answer | Rejected]:
+) -> list[LlmAnswer | Rejected]:
     """What comes of the prompts, in their order."""
     rewriter = replace(Rewriter(url=chatting.url(server), model="m", tries=3, seconds=0.5), **settings)
     questions = [RewriteRequest("korea", prompt, "say it") for prompt in prompts or ("a house",)]
@@ -51,7 +51,7 @@ def test_a_question_is_asked_in_the_form_and_answered(server: Server) -> None:
 
     server.pages[PATH] = page
     assert ask(server) == [
-        Answer('"a house, as its people know it."', chatting.USAGE, {"temperature": 0, "seed": 0})
+        LlmAnswer('"a house, as its people know it."', chatting.USAGE, {"temperature": 0, "seed": 0})
     ]
     messages = [{"role": "system", "content": "say it"}, {"role": "user", "content": "a house"}]
     assert bodies == [{"model": "m", "messages": messages, "temperature": 0, "seed": 0}]
@@ -90,13 +90,13 @@ def test_a_question_is_asked_in_the_form_and_answered(server: Server) -> None:
 def test_what_may_pass_is_asked_again(server: Server, trouble: chatting.Page) -> None:
     server.pages[PATH] = first(1, trouble, model())
     (found,) = ask(server)
-    assert isinstance(found, Answer) and server.times(PATH) >= 2
+    assert isinstance(found, LlmAnswer) and server.times(PATH) >= 2
 
 
 def test_what_does_not_pass_ends(server: Server) -> None:
     server.pages[PATH] = chatting.by_prompt({"boat": fails(500, f"no {SECRET}")}, model())
     house, boat = ask(server, "a house", "a boat")
-    assert isinstance(house, Answer)
+    assert isinstance(house, LlmAnswer)
     assert boat == Rejected("answered 500 (no …) (the last of 3 tries)")
 
 
@@ -129,7 +129,7 @@ def test_when_one_is_told_to_wait_all_wait(server: Server) -> None:
 
     server.pages[PATH] = page
     found = ask(server, *(f"a house {i}" for i in range(4)), jobs=1)
-    assert all(isinstance(one, Answer) for one in found) and len(times) == 5
+    assert all(isinstance(one, LlmAnswer) for one in found) and len(times) == 5
     assert times[1] - times[0] >= 0.9, "no other question was put meanwhile"
 
 
@@ -145,7 +145,7 @@ def test_when_one_is_told_to_wait_all_wait(server: Server) -> None:
 def test_a_question_alone_is_refused(server: Server, page: chatting.Page, told: str) -> None:
     server.pages[PATH] = chatting.by_prompt({"boat": page}, model())
     house, boat = ask(server, "a house", "a boat")
-    assert isinstance(house, Answer) and isinstance(boat, Rejected) and told in boat.reason
+    assert isinstance(house, LlmAnswer) and isinstance(boat, Rejected) and told in boat.reason
 
 
 def test_what_a_model_does_not_take_is_left_out(server: Server) -> None:
@@ -155,7 +155,7 @@ def test_what_a_model_does_not_take_is_left_out(server: Server) -> None:
 
     server.pages[PATH] = page
     found = ask(server, "a house", "a boat", jobs=1)
-    assert [one.parameters for one in found if isinstance(one, Answer)] == [{}, {}]
+    assert [one.parameters for one in found if isinstance(one, LlmAnswer)] == [{}, {}]
     assert server.times(PATH) == 4  # once for each, and the second question knows
 
 
@@ -201,7 +201,7 @@ def test_a_key_does_not_go_over_plain_http(
     with caplog.at_level(logging.WARNING):
         plain = ChatClient(Rewriter(url="http://gpu-node:8000/v1", model="m", tries=1))
         ((_, outcome),) = plain.answers([question], StopFlag())
-    assert isinstance(outcome, Answer) and len(headers) == 1
+    assert isinstance(outcome, LlmAnswer) and len(headers) == 1
     assert "authorization" not in headers[0].lower() and SECRET not in headers[0] + caplog.text + repr(plain)
     assert "https only" in caplog.text
     assert ChatClient(Rewriter(url="https://gpu-node/v1")).key == SECRET

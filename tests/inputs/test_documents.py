@@ -16,7 +16,7 @@ from huggingface_hub import DatasetCard
 from cultures import Row, picture, read, row, write
 from scoft_hpc.inputs import dataset, dataset_docs
 from scoft_hpc.inputs.croissant import FIELDS
-from scoft_hpc.inputs.dataset_docs import CARD, CROISSANT, MANIFEST, Written
+from scoft_hpc.inputs.dataset_docs import CARD, CROISSANT, MANIFEST, WrittenDocuments
 from scoft_hpc.inputs.metadata_rows import WRITER
 
 READER = Path(__file__).parents[1] / "reads_croissant.py"
@@ -41,9 +41,9 @@ def culture(tmp_path: Path) -> Path:
     return folder
 
 
-def document(folder: Path) -> Written:
-    rows = dataset.survey(folder.parent, folder.name)
-    return dataset_docs.write(folder, rows, dataset.of(folder.name, folder, rows).digest)
+def document(folder: Path) -> WrittenDocuments:
+    rows = dataset.validate(folder.parent, folder.name)
+    return dataset_docs.write(folder, rows, dataset.from_rows(folder.name, folder, rows).digest)
 
 
 def contents(folder: Path) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def test_what_changed_since_is_named(culture: Path) -> None:
 
 @pytest.mark.parametrize("name", [MANIFEST, CARD, CROISSANT])
 @pytest.mark.parametrize("edited", [True, False])
-def test_a_file_of_another_hand_is_left(culture: Path, name: str, edited: bool) -> None:
+def test_a_file_that_was_edited_by_hand_is_not_overwritten(culture: Path, name: str, edited: bool) -> None:
     if edited:
         document(culture)
     path = culture / name
@@ -163,21 +163,23 @@ def test_a_file_of_another_hand_is_left(culture: Path, name: str, edited: bool) 
     before = path.read_bytes()
     written = document(culture)
     assert path.read_bytes() == before and path not in written.files
-    assert any(str(path) in note and "left as it is" in note for note in written.notes)
+    assert any(str(path) in note and "not overwritten" in note for note in written.notes)
     assert name != MANIFEST or culture / CROISSANT not in written.files, "it would tell another file's hash"
     path.unlink()
     assert document(culture).notes == () and path.exists()
 
 
 def test_words_that_are_no_text_elsewhere(tmp_path: Path) -> None:
-    """Half a character, a number that JSON has no word for, markup, our own seal: from a row that is taken."""
+    """Half a character, a number that JSON has no word for, markup, our own stamp: from a row that is taken."""
     folder = tmp_path / "k"
-    seal = "written by scoft_hpc.prepare, seal 0123456789abcdef"
+    stamp = "written by scoft_hpc.prepare, checksum 0123456789abcdef"
     write(
         folder,
-        [row(folder, 0, text=f"{seal} ---", license="half \ud83d", url=float("nan"), category="| {{ x }}")],
+        [row(folder, 0, text=f"{stamp} ---", license="half \ud83d", url=float("nan"), category="| {{ x }}")],
     )
     document(folder)
     assert contents(folder)["rows"][0]["url"] == "nan" and "half" in (folder / CARD).read_text()
     assert document(folder).notes == ()
-    assert all(dataset_docs.is_ours((folder / name).read_text()) for name in (MANIFEST, CARD, CROISSANT))
+    assert all(
+        dataset_docs.is_unmodified((folder / name).read_text()) for name in (MANIFEST, CARD, CROISSANT)
+    )

@@ -83,9 +83,9 @@ def test_by_a_list(folder: Path) -> None:
 
 
 def test_the_digest_is_of_the_bytes_and_not_of_the_place(folder: Path, tmp_path: Path) -> None:
-    before = external_images.settled(config(folder), FOUND)
+    before = external_images.with_digest(config(folder), FOUND)
     moved = folder.parent.rename(tmp_path / "elsewhere") / "korea"
-    after = external_images.settled(config(moved), FOUND)
+    after = external_images.with_digest(config(moved), FOUND)
     assert after.digest == before.digest and after.images == str(tmp_path / "elsewhere")
     planned = replace(config(moved), evaluation=after)
     picture(moved / "p00-s00.png", 200)

@@ -149,7 +149,7 @@ def test_line_that_is_no_row(culture: Culture, line: str | bytes, told: str) -> 
         ({"text": " \n\t"}, "`text` is empty"),
         ({"text": None}, "`text` is missing"),
         ({"text": 3}, "`text` is 3"),
-        ({"text": "half \ud83d"}, "`text` holds half a character"),
+        ({"text": "half \ud83d"}, "`text` contains a lone surrogate"),
         ({"blip_text": []}, "`blip_text` is empty"),
         ({"blip_text": [""]}, "`blip_text` is empty"),
         ({"blip_text": None}, "`blip_text` is missing"),

@@ -13,7 +13,7 @@ from scoft_hpc.config.schema import Prompting, RunConfig
 from scoft_hpc.errors import DataError
 from scoft_hpc.inputs import prompt_rewrites
 from scoft_hpc.inputs.dataset import Manifest, Pair
-from scoft_hpc.inputs.prompts import asked, named, settled, told
+from scoft_hpc.inputs.prompts import append_culture, evaluation_prompts, model_prompts, with_digest
 from scoft_hpc.inputs.toy.scenes import STYLES
 
 TEXTS = ("a house", "a boat", "a korean cup")
@@ -46,28 +46,32 @@ def config(prompting: Prompting, name: str = "folder", **evaluation: object) -> 
     ],
 )
 def test_a_culture_is_named_once(text: str, culture: str, expected: str) -> None:
-    assert named(text, culture) == expected
+    assert append_culture(text, culture) == expected
 
 
 def test_the_prompts_themselves_stay_what_they_are() -> None:
     for prompting in Prompting:
-        assert asked(config(prompting), manifest(*TEXTS)) == list(TEXTS)
-    assert told(config(Prompting.asked), TEXTS) == list(TEXTS)
-    assert told(config(Prompting.named), TEXTS) == ["a house, korea", "a boat, korea", "a korean cup, korea"]
+        assert evaluation_prompts(config(prompting), manifest(*TEXTS)) == list(TEXTS)
+    assert model_prompts(config(Prompting.asked), TEXTS) == list(TEXTS)
+    assert model_prompts(config(Prompting.named), TEXTS) == [
+        "a house, korea",
+        "a boat, korea",
+        "a korean cup, korea",
+    ]
 
 
 def test_the_toy_world_has_words_for_its_styles() -> None:
     toy = config(Prompting.rewritten, "toy")
-    texts = asked(toy, manifest())
+    texts = evaluation_prompts(toy, manifest())
     style = STYLES[3].name
-    assert told(toy, texts)[:2] == [f"a {style} house", f"a {style} boat"] and len(texts) == 8
+    assert model_prompts(toy, texts)[:2] == [f"a {style} house", f"a {style} boat"] and len(texts) == 8
 
 
 def test_naming_that_changes_nothing_is_the_base_itself() -> None:
     """Every prompt of the toy world names its culture."""
     named_toy, plain = config(Prompting.named, "toy"), config(Prompting.asked, "toy")
-    assert settled(named_toy, manifest()) == settled(plain, manifest()) == plain.evaluation
-    assert settled(config(Prompting.named), manifest(*TEXTS)).digest
+    assert with_digest(named_toy, manifest()) == with_digest(plain, manifest()) == plain.evaluation
+    assert with_digest(config(Prompting.named), manifest(*TEXTS)).digest
 
 
 def test_rewritings_are_known_by_what_they_say(tmp_path: Path) -> None:
@@ -79,7 +83,7 @@ def test_rewritings_are_known_by_what_they_say(tmp_path: Path) -> None:
     ):
         path = tmp_path / f"{number}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        found = settled(config(Prompting.rewritten, rewrites=str(path)), manifest(*TEXTS))
+        found = with_digest(config(Prompting.rewritten, rewrites=str(path)), manifest(*TEXTS))
         assert found.rewrites == str(path)
         digests.append(found.digest)
     assert digests[0] == digests[1] != digests[2]
@@ -89,11 +93,11 @@ def test_rewritings_that_changed_since_the_plan_are_refused(tmp_path: Path) -> N
     path = tmp_path / "it.jsonl"
     path.write_text(json.dumps({"prompt": "a house", "rewritten": "a hanok"}))
     run = config(Prompting.rewritten, rewrites=str(path))
-    planned = replace(run, evaluation=settled(run, manifest("a house")))
-    assert told(planned, ["a house"]) == ["a hanok"]
+    planned = replace(run, evaluation=with_digest(run, manifest("a house")))
+    assert model_prompts(planned, ["a house"]) == ["a hanok"]
     path.write_text(json.dumps({"prompt": "a house", "rewritten": "a palace"}))
     with pytest.raises(DataError, match="have changed since the run was planned"):
-        told(planned, ["a house"])
+        model_prompts(planned, ["a house"])
 
 
 def test_prompts_without_a_rewriting_are_told_at_once(tmp_path: Path) -> None:
@@ -102,7 +106,7 @@ def test_prompts_without_a_rewriting_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"korea: 2 of 3 evaluation prompts .* 'a house', 'a korean cup'\. Write"
     ):
-        settled(config(Prompting.rewritten, rewrites=str(path)), manifest(*TEXTS))
+        with_digest(config(Prompting.rewritten, rewrites=str(path)), manifest(*TEXTS))
 
 
 def test_a_cultures_own_row_counts_more(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ class Case:
 class Pairwise(nn.Module):
     """The distance in the package's shape; its targets are the images themselves."""
 
-    compact = False
+    cacheable = False
 
     def __init__(self, distance: world.Distance) -> None:
         super().__init__()

@@ -87,7 +87,7 @@ def test_it_is_the_packages_own_distance(objective: Objective, distance: Distanc
     network, _ = dreamsim(device="cpu", cache_dir=objective.distance_path)
     x_hat, x = images(2), images(2, 2)
     kept = distance.target(x.flatten(0, 1)).unflatten(0, (2, 2))
-    assert distance.compact
+    assert distance.cacheable
     assert kept.shape == (2, 2, 768 + 512 + 512)
     s = distance(x_hat, kept, SEEDS)
     for n in range(2):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from scoft_hpc.config.schema import DISTANCES as NAMES
 from scoft_hpc.config.schema import Objective
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.perceptual.maps import map_distance
+from scoft_hpc.perceptual.feature_maps import map_distance
 from scoft_hpc.perceptual.registry import DISTANCES, key, load_distance
 
 CPU = torch.device("cpu")
@@ -55,7 +55,7 @@ def test_what_is_kept_of_a_target_is_features_or_the_image(distance: nn.Module) 
     kept = distance.target(x)
     assert not kept.requires_grad
     assert len(kept) == 2
-    if distance.compact:
+    if distance.cacheable:
         assert kept.dtype == torch.float32
         assert kept.ndim < 4
     else:

@@ -88,21 +88,25 @@ def test_the_toy_judges_ship_and_tell_pictures_apart() -> None:
     features = load_embedder(scoring, CPU)(x)
     assert features.shape[0] == 2 and not torch.allclose(features[0], features[1])
     assert embedders.resolve(scoring) == scoring, "nothing to look for"
-    named = embedders.judges(scoring)
+    named = embedders.embedder_records(scoring)
     assert {part: judge.name for part, judge in named.items()} == {"clip": "toy", "features": "toy"}
 
 
 def test_digests_tell_networks_apart(clip_folder: Path, folders: dict[str, Path], tmp_path: Path) -> None:
     scoring = Scoring(clip=str(clip_folder), features_path=str(folders["dino"]))
-    before = embedders.judges(scoring)
+    before = embedders.embedder_records(scoring)
     assert before["features"].name == "dino" and before["clip"].name == clip_folder.name
     copy = tmp_path / "other"
     shutil.copytree(clip_folder, copy)
-    assert embedders.judges(replace(scoring, clip=str(copy)))["clip"].digest == before["clip"].digest
+    assert (
+        embedders.embedder_records(replace(scoring, clip=str(copy)))["clip"].digest == before["clip"].digest
+    )
     state = bytearray((copy / "model.safetensors").read_bytes())
     state[-1] ^= 1
     (copy / "model.safetensors").write_bytes(state)
-    assert embedders.judges(replace(scoring, clip=str(copy)))["clip"].digest != before["clip"].digest
+    assert (
+        embedders.embedder_records(replace(scoring, clip=str(copy)))["clip"].digest != before["clip"].digest
+    )
 
 
 def test_all_that_is_missing_is_told_at_once_with_the_way_to_get_it(

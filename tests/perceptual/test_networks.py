@@ -16,7 +16,7 @@ from scoft_hpc.config.schema import Objective
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.models.network import load_network
 from scoft_hpc.models.toy_networks import load_feature_net
-from scoft_hpc.perceptual import views
+from scoft_hpc.perceptual import augmentations
 from scoft_hpc.perceptual.registry import load_distance
 
 CPU = torch.device("cpu")
@@ -84,7 +84,7 @@ def test_clip_compares_tokens_of_the_clean_image_and_of_the_rows_ten_views(
     folders: dict[str, Path], objectives: dict[str, Objective], x_hat: torch.Tensor, x: torch.Tensor
 ) -> None:
     network = CLIPModel.from_pretrained(folders["clip"]).eval().vision_model
-    angles = views.draw(SEEDS, 10, 320, 320)
+    angles = augmentations.sample_params(SEEDS, 10, 320, 320)
 
     def tokens(image: torch.Tensor, row: int) -> torch.Tensor:
         clean = in_unit_range(image).clip(0, 1)

@@ -16,7 +16,7 @@ from PIL import Image
 from scoft_hpc.data import images
 from scoft_hpc.errors import DataError
 from scoft_hpc.inputs import dataset
-from scoft_hpc.inputs.metadata_rows import METADATA, WRITER, Row, read_lines
+from scoft_hpc.inputs.metadata_rows import METADATA, WRITER, MetadataRow, read_lines
 from scoft_hpc.models import captioner
 from scoft_hpc.models.captioner import CaptionerFiles
 from scoft_hpc.models.device import device_of
@@ -32,8 +32,12 @@ Caption = Callable[[Sequence[Image.Image]], list[str]]
 
 
 def write_missing(
-    found: CaptionerFiles, device: str, root: Path, surveys: Mapping[str, Sequence[Row]], stop: StopFlag
-) -> dict[str, list[Row]]:
+    found: CaptionerFiles,
+    device: str,
+    root: Path,
+    surveys: Mapping[str, Sequence[MetadataRow]],
+    stop: StopFlag,
+) -> dict[str, list[MetadataRow]]:
     """Caption the rows that lack a generic caption; return the rows, read again, of the cultures that had such.
 
     Args:
@@ -48,10 +52,10 @@ def write_missing(
     bare = [name for name, rows in surveys.items() if any(row.uncaptioned for row in rows)]
     for name in bare:
         fill(root / name, surveys[name], network.caption, found.name, stop)
-    return {name: dataset.survey(root, name) for name in bare}
+    return {name: dataset.validate(root, name) for name in bare}
 
 
-def fill(folder: Path, rows: Sequence[Row], caption: Caption, writer: str, stop: StopFlag) -> int:
+def fill(folder: Path, rows: Sequence[MetadataRow], caption: Caption, writer: str, stop: StopFlag) -> int:
     """Caption the images of the rows that lack a generic caption; return how many were written.
 
     Raises:

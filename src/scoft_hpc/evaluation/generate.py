@@ -18,7 +18,7 @@ from scoft_hpc.data import images
 from scoft_hpc.evaluation.sampling import ImageRequest, draw
 from scoft_hpc.inputs import external_images, neutral_prompts
 from scoft_hpc.inputs.dataset import Manifest
-from scoft_hpc.inputs.prompts import asked, sample_name, told
+from scoft_hpc.inputs.prompts import evaluation_prompts, model_prompts, sample_name
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import StopFlag
@@ -62,9 +62,9 @@ def samples(evaluated: EvaluatedRun) -> list[Sample]:
     Raises:
         DataError: if the prompts or their rewritings are not those that the run was planned with.
     """
-    prompts = asked(evaluated.config, evaluated.manifest)
-    model_prompts = told(evaluated.config, prompts)
-    return list(_samples(evaluated, "sample", evaluated.run.samples, prompts, model_prompts))
+    prompts = evaluation_prompts(evaluated.config, evaluated.manifest)
+    texts = model_prompts(evaluated.config, prompts)
+    return list(_samples(evaluated, "sample", evaluated.run.samples, prompts, texts))
 
 
 def neutral_samples(evaluated: EvaluatedRun) -> list[Sample]:

@@ -15,7 +15,7 @@ from scoft_hpc.config.schema import Scoring
 from scoft_hpc.data import images
 from scoft_hpc.evaluation.embedders import ClipEmbedder, ImageEmbedder, load_clip, load_embedder
 from scoft_hpc.evaluation.generate import EvaluatedRun, Sample, neutral_samples, samples
-from scoft_hpc.inputs.checkpoints.embedders import Judge, judges
+from scoft_hpc.inputs.checkpoints.embedders import EmbedderRecord, embedder_records
 from scoft_hpc.models.oom_backoff import MicrobatchSize
 from scoft_hpc.models.toy_networks import Scorer, load_scorer
 
@@ -61,9 +61,9 @@ class ScoringModels:
         return load_scorer()
 
     @cached_property
-    def checkpoints(self) -> dict[str, Judge]:
+    def checkpoints(self) -> dict[str, EmbedderRecord]:
         """The networks by the names that scores.json gives them."""
-        return judges(self.scoring)
+        return embedder_records(self.scoring)
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ from typing import Any
 
 from scoft_hpc.config.schema import NegativeSource, RunConfig, Variant
 from scoft_hpc.errors import ConfigError, DataError
-from scoft_hpc.inputs.image_check import examine_all
-from scoft_hpc.inputs.metadata_rows import METADATA, Row, read_rows, require_captions
+from scoft_hpc.inputs.image_check import inspect_images
+from scoft_hpc.inputs.metadata_rows import METADATA, MetadataRow, read_rows, require_captions
 from scoft_hpc.text import did_you_mean, shorten
 
 SHOWN = 20
@@ -51,15 +51,15 @@ def cultures(root: Path) -> list[str]:
     return sorted(p.parents[1].name for p in root.glob("*/train/metadata.jsonl") if p.parts[-3][0] != ".")
 
 
-def chosen(asked: Any, options: Sequence[str]) -> list[str]:
+def select_cultures(requested: Any, options: Sequence[str]) -> list[str]:
     """The cultures that `culture=` asks for: one, a list, or `all` of the options.
 
     Raises:
         ConfigError: for names that are no option.
     """
-    if asked == "all":
+    if requested == "all":
         return list(options)
-    names = list(dict.fromkeys(asked if isinstance(asked, (list, tuple)) else [asked]))
+    names = list(dict.fromkeys(requested if isinstance(requested, (list, tuple)) else [requested]))
     unknown = [str(name) for name in names if name not in options]
     if unknown or not names:
         found = f"unknown: {', '.join(unknown)}" if unknown else "an empty list"
@@ -76,10 +76,12 @@ def read(root: Path, culture: str, pairs: int | None = None) -> Manifest:
     Raises:
         DataError: with all faults, each with its file and row.
     """
-    return of(culture, root / culture, survey(root, culture, pairs))
+    return from_rows(culture, root / culture, validate(root, culture, pairs))
 
 
-def survey(root: Path, culture: str, pairs: int | None = None, *, captioned: bool = True) -> list[Row]:
+def validate(
+    root: Path, culture: str, pairs: int | None = None, *, captioned: bool = True
+) -> list[MetadataRow]:
     """The culture's rows, checked, their images decoded: those to train on, then those held out.
 
     Unless `captioned`, rows may lack their generic caption.
@@ -108,8 +110,8 @@ def survey(root: Path, culture: str, pairs: int | None = None, *, captioned: boo
     return rows
 
 
-def of(culture: str, folder: Path, rows: Sequence[Row]) -> Manifest:
-    """The manifest of rows that `survey` found to be sound and captioned."""
+def from_rows(culture: str, folder: Path, rows: Sequence[MetadataRow]) -> Manifest:
+    """The manifest of rows that `validate` found to be sound and captioned."""
     return Manifest(
         culture=culture,
         folder=folder,
@@ -133,7 +135,7 @@ def check_negatives(config: RunConfig, manifest: Manifest) -> list[str]:
     return [text]
 
 
-def _pair(row: Row) -> Pair:
+def _pair(row: MetadataRow) -> Pair:
     image, *negatives = row.images
     return Pair(image, row.values["text"], row.values["blip_text"], tuple(negatives))
 
@@ -151,7 +153,7 @@ def _culture_folder(root: Path, culture: str) -> Path:
     )
 
 
-def _repeated(rows: Iterable[Row]) -> Iterator[str]:
+def _repeated(rows: Iterable[MetadataRow]) -> Iterator[str]:
     first: dict[Path, str] = {}
     for row in rows:
         if row.images and not row.faults:
@@ -162,11 +164,11 @@ def _repeated(rows: Iterable[Row]) -> Iterator[str]:
             first.setdefault(image, row.where)
 
 
-def _decode(rows: Sequence[Row]) -> Iterator[str]:
+def _decode(rows: Sequence[MetadataRow]) -> Iterator[str]:
     """Decode every image once; fill each row's `files`; tell each unusable image once, where it comes first."""
     sound = [row for row in rows if not row.faults]
     first = {image: row.where for row in reversed(sound) for image in row.images}
-    found = examine_all(image for row in sound for image in row.images)
+    found = inspect_images(image for row in sound for image in row.images)
     for image, what in found.items():
         if isinstance(what, str):
             yield f"{first[image]}: {image} {what}"
@@ -175,7 +177,7 @@ def _decode(rows: Sequence[Row]) -> Iterator[str]:
         row.files = [what for what in files if not isinstance(what, str)]
 
 
-def _digest(rows: Iterable[Row]) -> str:
+def _digest(rows: Iterable[MetadataRow]) -> str:
     """16 hex digits of a SHA-256 over the rows in order and the bytes of their images."""
     total = hashlib.sha256()
     for row in rows:

@@ -1,8 +1,8 @@
 """What tells others about a culture: manifest.json (every image with its hash), a Hugging Face dataset card and a
 Croissant description (MLCommons, version 1.0).
 
-The same rows give the same bytes. Each document carries a seal, the hash of its own text, by which one that nobody has
-touched is known: only such a one is ever replaced.
+The same rows give the same bytes. Each document carries a checksum stamp, the hash of its own text. Only a document
+whose stamp matches, which nobody has edited, is ever replaced.
 """
 
 from __future__ import annotations
@@ -22,75 +22,78 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 
 from scoft_hpc.inputs.croissant import croissant
-from scoft_hpc.inputs.metadata_rows import WRITER, Row
+from scoft_hpc.inputs.metadata_rows import WRITER, MetadataRow
 from scoft_hpc.study import atomic
 from scoft_hpc.text import listing
 
 SCHEMA = 1
 MANIFEST, CARD, CROISSANT = "manifest.json", "README.md", "croissant.json"
 TEMPLATE = Path(__file__).with_name("dataset_card.md.j2")
-SEAL = re.compile(r"written by scoft_hpc\.prepare, seal ([0-9a-f]{16})")
-BLANK = f"written by scoft_hpc.prepare, seal {'0' * 16}"
+CHECKSUM = re.compile(r"written by scoft_hpc\.prepare, checksum ([0-9a-f]{16})")
+BLANK_CHECKSUM = f"written by scoft_hpc.prepare, checksum {'0' * 16}"
 SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
 """The Hub's words for the number of rows."""
 SHOWN = 5
-"""So many files of a kind of change are named; the rest is counted."""
+"""Files that a message names for each kind of change; the rest is counted."""
 
-LEFT = "was written or edited by another hand and is left as it is; to have it written anew, move it away."
+NOT_OVERWRITTEN = "was edited by hand; not overwritten. Delete it to have it written again."
 
-Entry = dict[str, Any]
+ManifestEntry = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenDocuments:
     """`files` are as they should be now; `notes` tell what changed since they were last written, and what was left."""
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
 
 
-def write(folder: Path, rows: Sequence[Row], digest: str) -> Written:
+def write(folder: Path, rows: Sequence[MetadataRow], digest: str) -> WrittenDocuments:
     """Write the culture's documents, each atomically, where they are not already as they should be.
 
-    A file that was written or edited by another hand is left as it is, and told.
+    A file that was edited by hand is not overwritten, and is reported.
     """
     culture, entries = folder.name, [_entry(row) for row in rows]
-    manifest = sealed(_json(_manifest(culture, entries, digest)))
+    manifest = with_checksum(_json(_manifest(culture, entries, digest)))
     files = [glob.escape(entry["file"]) for entry in entries]
     texts = {
         MANIFEST: manifest,
-        CARD: sealed(_card(culture, entries, digest)),
-        CROISSANT: sealed(_json(croissant(culture, BLANK, manifest, files))),
+        CARD: with_checksum(_card(culture, entries, digest)),
+        CROISSANT: with_checksum(_json(croissant(culture, BLANK_CHECKSUM, manifest, files))),
     }
     notes = list(_changes(folder / MANIFEST, entries))
-    left = [name for name, text in texts.items() if _is_theirs(folder / name, text)]
-    notes += [f"{folder / name} {LEFT}" for name in left]
+    left = [name for name, text in texts.items() if _was_edited(folder / name, text)]
+    notes += [f"{folder / name} {NOT_OVERWRITTEN}" for name in left]
     if MANIFEST in left:
         left.append(CROISSANT)  # it tells the hash of a manifest.json that is not there
     written = [name for name in texts if name not in left]
     for name in written:
         if _read(folder / name) != texts[name]:
             atomic.write_text(folder / name, texts[name])
-    return Written(tuple(folder / name for name in written), tuple(notes))
+    return WrittenDocuments(tuple(folder / name for name in written), tuple(notes))
 
 
-def sealed(text: str) -> str:
-    """The text with the hash of itself in the place of its blank seal."""
+def with_checksum(text: str) -> str:
+    """The text with its own hash in place of its blank checksum stamp."""
     value = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return text.replace(BLANK, BLANK.replace("0" * 16, value), 1)
+    return text.replace(BLANK_CHECKSUM, BLANK_CHECKSUM.replace("0" * 16, value), 1)
 
 
-def is_ours(text: str) -> bool:
-    """Whether the text is one that `sealed` returned, to the letter."""
-    return SEAL.search(text) is not None and sealed(SEAL.sub(BLANK, text, count=1)) == text
+def is_unmodified(text: str) -> bool:
+    """Whether the text is exactly one that `with_checksum` returned."""
+    return (
+        CHECKSUM.search(text) is not None
+        and with_checksum(CHECKSUM.sub(BLANK_CHECKSUM, text, count=1)) == text
+    )
 
 
-def _is_theirs(path: Path, text: str) -> bool:
+def _was_edited(path: Path, text: str) -> bool:
     found = _read(path)
-    return found is not None and found != text and not is_ours(found)
+    return found is not None and found != text and not is_unmodified(found)
 
 
-def _entry(row: Row) -> Entry:
+def _entry(row: MetadataRow) -> ManifestEntry:
     """A row for manifest.json; paths are relative to the culture's folder."""
     names = [f"{row.split}/{row.values['file_name']}", *row.values["negative_imgpath"]]
     image, *negatives = (
@@ -100,23 +103,29 @@ def _entry(row: Row) -> Entry:
         "split": row.split,
         "caption": row.values["text"],
         "generic_caption": row.values["blip_text"],
-        "generic_caption_by": _word(row.others.get(WRITER)) or "given",
-        "category": _word(row.others.get("category")),
-        "license": _word(row.others.get("license")),
-        "url": _word(row.others.get("url")),
+        "generic_caption_by": _text(row.others.get(WRITER)) or "given",
+        "category": _text(row.others.get("category")),
+        "license": _text(row.others.get("license")),
+        "url": _text(row.others.get("url")),
         "negatives": negatives,
     }
 
 
-def _word(value: Any) -> str | None:
+def _text(value: Any) -> str | None:
     return None if value in (None, "") else str(value)
 
 
-def _manifest(culture: str, entries: Sequence[Entry], digest: str) -> dict[str, Any]:
-    return {"seal": BLANK, "schema": SCHEMA, "culture": culture, "digest": digest, "rows": list(entries)}
+def _manifest(culture: str, entries: Sequence[ManifestEntry], digest: str) -> dict[str, Any]:
+    return {
+        "checksum": BLANK_CHECKSUM,
+        "schema": SCHEMA,
+        "culture": culture,
+        "digest": digest,
+        "rows": list(entries),
+    }
 
 
-def _card(culture: str, entries: Sequence[Entry], digest: str) -> str:
+def _card(culture: str, entries: Sequence[ManifestEntry], digest: str) -> str:
     """The dataset card as Markdown with the Hub's YAML on top."""
     splits = Counter(entry["split"] for entry in entries)
     front = {
@@ -139,7 +148,7 @@ def _card(culture: str, entries: Sequence[Entry], digest: str) -> str:
     )
     environment.filters["cell"] = _cell
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        blank=BLANK,
+        blank=BLANK_CHECKSUM,
         culture=culture,
         digest=digest,
         splits=splits,
@@ -156,7 +165,7 @@ def _cell(value: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", " ".join(value.split()))
 
 
-def _changes(path: Path, entries: Sequence[Entry]) -> Iterator[str]:
+def _changes(path: Path, entries: Sequence[ManifestEntry]) -> Iterator[str]:
     """What differs from the manifest.json that was written before, as sentences."""
     former = _former(path)
     if former is None:
@@ -175,14 +184,14 @@ def _changes(path: Path, entries: Sequence[Entry]) -> Iterator[str]:
             yield f"since {path} was last written, {kind}: {listing(names, SHOWN)}"
 
 
-def _former(path: Path) -> dict[str, Entry] | None:
+def _former(path: Path) -> dict[str, ManifestEntry] | None:
     text = _read(path)
-    if text is None or not is_ours(text):
+    if text is None or not is_unmodified(text):
         return None
     return {entry["file"]: entry for entry in json.loads(text)["rows"]}
 
 
-def _differing(former: Mapping[str, Entry], now: Mapping[str, Entry], key: str) -> list[str]:
+def _differing(former: Mapping[str, ManifestEntry], now: Mapping[str, ManifestEntry], key: str) -> list[str]:
     return [name for name in now if name in former and former[name].get(key) != now[name][key]]
 
 

@@ -21,8 +21,8 @@ from scoft_hpc.errors import DataError
 from scoft_hpc.inputs import image_check
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.inputs.image_check import FORMATS, ImageFile
-from scoft_hpc.inputs.metadata_rows import METADATA, inside, read_lines, short
-from scoft_hpc.inputs.prompts import asked, sample_name
+from scoft_hpc.inputs.metadata_rows import METADATA, read_lines, resolve_inside, short
+from scoft_hpc.inputs.prompts import evaluation_prompts, sample_name
 from scoft_hpc.text import shorten
 
 ENDINGS = ("png", "jpg", "jpeg", "webp")
@@ -34,7 +34,7 @@ ROW = '{"file_name": "1.png", "prompt": "…"}'
 
 
 @dataclass(frozen=True)
-class Gallery:
+class ExternalImages:
     """The images of each prompt, in the prompts' order; `digest` is that of the prompts and the images' bytes."""
 
     images: tuple[tuple[Path, ...], ...]
@@ -50,7 +50,7 @@ def seeds(config: RunConfig, culture: str, asked_for: Sequence[int]) -> list[int
     return [seed for seed in asked_for if _of_seed(root / culture, seed).is_dir()] or list(asked_for[:1])
 
 
-def find(config: RunConfig, manifest: Manifest) -> Gallery:
+def find(config: RunConfig, manifest: Manifest) -> ExternalImages:
     """The first `evaluation.samples` images of each evaluation prompt, every one of them decoded.
 
     Raises:
@@ -64,12 +64,12 @@ def find(config: RunConfig, manifest: Manifest) -> Gallery:
         raise DataError(
             f"evaluation.images={root} has no folder {config.culture}; expected {folder} with images of its prompts."
         )
-    texts, faults = asked(config, manifest), list[str]()
+    texts, faults = evaluation_prompts(config, manifest), list[str]()
     listed = (folder / METADATA).exists()
     found = _listed(folder, faults) if listed else _by_name(folder, texts, faults)
     chosen = {text: found.get(text, [])[: settings.samples] for text in texts}
     faults += _missing(folder, chosen, settings.samples, listed)
-    files = image_check.examine_all(path for paths in chosen.values() for path in paths)
+    files = image_check.inspect_images(path for paths in chosen.values() for path in paths)
     faults += [f"{path} {what}" for path, what in files.items() if isinstance(what, str)]
     if faults:
         raise DataError.from_messages(shorten(faults, SHOWN, "more of the like."))
@@ -79,10 +79,10 @@ def find(config: RunConfig, manifest: Manifest) -> Gallery:
             f"{folder} has changed since the run was planned (digest {digest[:8]}, planned with "
             f"{settings.digest[:8]}). Restore it, or plan a new study with study=NAME."
         )
-    return Gallery(tuple(tuple(chosen[text]) for text in texts), digest)
+    return ExternalImages(tuple(tuple(chosen[text]) for text in texts), digest)
 
 
-def undrawn(settings: Evaluation) -> Evaluation:
+def without_sampling(settings: Evaluation) -> Evaluation:
     """The settings with the folder's absolute path; where there are images, no model is told anything."""
     if not settings.images:
         return settings
@@ -90,13 +90,13 @@ def undrawn(settings: Evaluation) -> Evaluation:
     return replace(settings, prompting=Prompting.asked, rewrites=None, images=str(path))
 
 
-def settled(config: RunConfig, manifest: Manifest) -> Evaluation:
-    """The evaluation's settings as `undrawn` has them, with the digest of the images.
+def with_digest(config: RunConfig, manifest: Manifest) -> Evaluation:
+    """The evaluation's settings as `without_sampling` has them, with the digest of the images.
 
     Raises:
         DataError: with all faults of the folder.
     """
-    return replace(undrawn(config.evaluation), digest=find(config, manifest).digest)
+    return replace(without_sampling(config.evaluation), digest=find(config, manifest).digest)
 
 
 def _of_seed(folder: Path, seed: int) -> Path:
@@ -118,7 +118,7 @@ def _listed(folder: Path, faults: list[str]) -> dict[str, list[Path]]:
         if not isinstance(name, str) or not isinstance(prompt, str):
             faults.append(f"{where}: {short(line.decode(errors='replace'))}; expected {ROW}.")
             continue
-        path, fault = inside(folder, folder, name)
+        path, fault = resolve_inside(folder, folder, name)
         if fault:
             faults.append(f"{where}: `file_name` {fault}")
         else:
@@ -133,7 +133,7 @@ def _by_name(folder: Path, texts: Sequence[str], faults: list[str]) -> dict[str,
         name = re.fullmatch(rf"p(\d+)-s(\d+)\.({'|'.join(ENDINGS)})", path.name, re.IGNORECASE)
         if name is None:
             continue
-        _, fault = inside(folder, folder, path.name)
+        _, fault = resolve_inside(folder, folder, path.name)
         if fault:
             faults.append(f"{folder}: {fault}")
         elif (place := (int(name[1]), int(name[2]))) in numbered:

@@ -31,15 +31,15 @@ class ImageFile:
     height: int
 
 
-def examine_all(paths: Iterable[Path]) -> dict[Path, ImageFile | str]:
+def inspect_images(paths: Iterable[Path]) -> dict[Path, ImageFile | str]:
     """What each path's image is, or what is wrong with it; each is decoded once, in a few threads."""
     unique = list(dict.fromkeys(paths))
     with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         warnings.simplefilter("ignore")  # about size, which is checked here, and about odd metadata
-        return dict(zip(unique, pool.map(examine, unique), strict=True))
+        return dict(zip(unique, pool.map(inspect_image, unique), strict=True))
 
 
-def examine(path: Path) -> ImageFile | str:
+def inspect_image(path: Path) -> ImageFile | str:
     """What the image is, if it is whole and can be used; else what is wrong with it, after its name."""
     try:
         size = path.stat().st_size
@@ -48,10 +48,10 @@ def examine(path: Path) -> ImageFile | str:
         content = path.read_bytes()
     except OSError as error:
         return f"cannot be read: {error.strerror}. Fix its permissions or replace it."
-    return examine_bytes(content)
+    return inspect_bytes(content)
 
 
-def examine_bytes(content: bytes) -> ImageFile | str:
+def inspect_bytes(content: bytes) -> ImageFile | str:
     """The same for the bytes of an image file."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:

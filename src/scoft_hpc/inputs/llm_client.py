@@ -47,7 +47,7 @@ class RewriteRequest:
 
 
 @dataclass(frozen=True)
-class Answer:
+class LlmAnswer:
     """The text as it came, with what the server counted (`usage`) and what was asked with it (`parameters`)."""
 
     text: str
@@ -83,7 +83,7 @@ class ChatClient:
 
     def answers(
         self, requests: Sequence[RewriteRequest], stop: StopFlag
-    ) -> Iterator[tuple[RewriteRequest, Answer | Rejected]]:
+    ) -> Iterator[tuple[RewriteRequest, LlmAnswer | Rejected]]:
         """Each request with its result, as they arrive.
 
         Raises:
@@ -100,7 +100,7 @@ class ChatClient:
                 urls, lambda request, _: self.ask(request), stop, jobs=jobs, per_host=jobs, max_attempts=tries
             )
 
-    def ask(self, request: RewriteRequest) -> Answer | Retry | Rejected:
+    def ask(self, request: RewriteRequest) -> LlmAnswer | Retry | Rejected:
         """One attempt.
 
         Raises:
@@ -135,7 +135,7 @@ class ChatClient:
             except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, openai.APIError):
                 return Retry(NO_COMPLETION)
 
-    def _read(self, completion: Any, parameters: dict[str, Any]) -> Answer | Retry | Rejected:
+    def _read(self, completion: Any, parameters: dict[str, Any]) -> LlmAnswer | Retry | Rejected:
         """The client types what it parses without a check: a server may have sent anything."""
         try:
             choice, usage = completion.choices[0], completion.usage
@@ -150,7 +150,7 @@ class ChatClient:
             return Rejected("got an answer that was cut off")
         if not isinstance(text, str):
             return Retry(NO_COMPLETION)
-        return Answer(self._redacted(text), counts, parameters)
+        return LlmAnswer(self._redacted(text), counts, parameters)
 
     def _failure(self, status: int, headers: Any, message: str) -> Retry | Rejected:
         answer = f"answered {status}{f' ({message})' if message else ''}"

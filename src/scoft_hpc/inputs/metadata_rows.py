@@ -17,7 +17,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 @dataclass
-class Row:
+class MetadataRow:
     """One line of a metadata.jsonl.
 
     Attributes:
@@ -39,7 +39,7 @@ class Row:
     faults: list[str] = field(default_factory=list)
 
 
-def read_rows(folder: Path, split: str) -> list[Row]:
+def read_rows(folder: Path, split: str) -> list[MetadataRow]:
     """The rows of `<folder>/<split>/metadata.jsonl`, each with its faults; none where a test/ has no such file.
 
     Raises:
@@ -70,8 +70,8 @@ def read_lines(folder: Path, split: str) -> list[bytes]:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
 
 
-def _row(folder: Path, split: str, where: str, index: int, line: bytes) -> Row:
-    row = Row(where, split, index)
+def _row(folder: Path, split: str, where: str, index: int, line: bytes) -> MetadataRow:
+    row = MetadataRow(where, split, index)
     try:
         values = json.loads(line.decode())
     except (ValueError, RecursionError) as error:
@@ -108,14 +108,14 @@ def _row(folder: Path, split: str, where: str, index: int, line: bytes) -> Row:
     names = [(folder / split, "file_name", wanted["file_name"])]
     names += [(folder, "negative_imgpath", name) for name in negatives]
     for start, key, name in names:
-        path, fault = inside(folder, start, name)
+        path, fault = resolve_inside(folder, start, name)
         row.images.append(path)
         if fault:
             row.faults.append(f"{where}: `{key}` {fault}")
     return row
 
 
-def require_captions(rows: list[Row], remedy: str) -> None:
+def require_captions(rows: list[MetadataRow], remedy: str) -> None:
     """Make what lacks a generic caption a fault, of the first such row; `remedy` writes them."""
     bare = [row for row in rows if row.uncaptioned]
     if bare:
@@ -138,14 +138,14 @@ def _text_fault(key: str, value: Any) -> str | None:
         try:
             value.encode()
         except UnicodeEncodeError:
-            return f"`{key}` holds half a character (a lone surrogate): {value!r}; write the text anew."
+            return f"`{key}` contains a lone surrogate: {value!r}; write the text again."
         return None
     found = "missing" if value is None else "empty" if _is_empty(value) else short(value)
     expected = "the image's path" if key == "file_name" else "a caption that is not empty"
     return f"`{key}` is {found}; expected {expected}."
 
 
-def inside(folder: Path, start: Path, name: str) -> tuple[Path, str | None]:
+def resolve_inside(folder: Path, start: Path, name: str) -> tuple[Path, str | None]:
     """The file `name` as seen from `start`, and what is wrong with it if it is not a file below `folder`."""
     path = start / name
     if "\0" in name:

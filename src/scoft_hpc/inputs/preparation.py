@@ -18,9 +18,9 @@ from scoft_hpc.inputs.checkpoints import families
 from scoft_hpc.inputs.checkpoints.distances import resolve as resolve_networks
 from scoft_hpc.inputs.checkpoints.negatives import resolve as resolve_negatives
 from scoft_hpc.inputs.dataset import Manifest
-from scoft_hpc.inputs.dataset_docs import Written
-from scoft_hpc.inputs.download.culture_folders import Fetched, fetch
-from scoft_hpc.inputs.metadata_rows import Row
+from scoft_hpc.inputs.dataset_docs import WrittenDocuments
+from scoft_hpc.inputs.download.culture_folders import DownloadResult, fetch
+from scoft_hpc.inputs.metadata_rows import MetadataRow
 from scoft_hpc.study.interrupt import StopFlag
 
 Value = TypeVar("Value")
@@ -30,9 +30,9 @@ Value = TypeVar("Value")
 class PreparedCulture:
     """A culture that is ready but for its caches."""
 
-    rows: list[Row]
+    rows: list[MetadataRow]
     manifest: Manifest
-    documents: Written
+    documents: WrittenDocuments
 
 
 def setting_faults(config: PrepareConfig) -> list[str]:
@@ -51,7 +51,7 @@ def setting_faults(config: PrepareConfig) -> list[str]:
     return list(dict.fromkeys(faults))
 
 
-def fetch_images(config: PrepareConfig, stop: StopFlag) -> Fetched:
+def fetch_images(config: PrepareConfig, stop: StopFlag) -> DownloadResult:
     """Build the folders of the cultures from the list of images that `data.csv` names.
 
     Raises:
@@ -68,24 +68,24 @@ def fetch_images(config: PrepareConfig, stop: StopFlag) -> Fetched:
     return fetch(csv, root, data.download, names, stop)
 
 
-def survey(
+def validate_cultures(
     config: PrepareConfig, root: Path, cultures: Sequence[str], faults: list[str]
-) -> dict[str, list[Row]]:
+) -> dict[str, list[MetadataRow]]:
     """The rows of the cultures; what is wrong with rows and images is added to `faults`."""
     captioned = config.data.captions.source is CaptionSource.given
-    surveys = {name: collect(faults, dataset.survey, root, name, captioned=captioned) for name in cultures}
-    return {name: rows for name, rows in surveys.items() if rows is not None}
+    rows_of = {name: collect(faults, dataset.validate, root, name, captioned=captioned) for name in cultures}
+    return {name: rows for name, rows in rows_of.items() if rows is not None}
 
 
-def needs_captioner(config: PrepareConfig, surveys: Mapping[str, Sequence[Row]]) -> bool:
+def needs_captioner(config: PrepareConfig, rows_of: Mapping[str, Sequence[MetadataRow]]) -> bool:
     """Whether captions are missing that a network is to write."""
-    bare = any(row.uncaptioned for rows in surveys.values() for row in rows)
+    bare = any(row.uncaptioned for rows in rows_of.values() for row in rows)
     return bare and config.data.captions.source is not CaptionSource.given
 
 
-def document(folder: Path, rows: list[Row]) -> PreparedCulture:
+def document(folder: Path, rows: list[MetadataRow]) -> PreparedCulture:
     """Write the culture's documents beside its images."""
-    manifest = dataset.of(folder.name, folder, rows)
+    manifest = dataset.from_rows(folder.name, folder, rows)
     return PreparedCulture(rows, manifest, dataset_docs.write(folder, rows, manifest.digest))
 
 

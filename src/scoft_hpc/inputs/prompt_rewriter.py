@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 from scoft_hpc.config.command_configs import RewriteConfig, Rewriter
 from scoft_hpc.errors import DataError, RunError
 from scoft_hpc.inputs import data_root, dataset, prompt_rewrites
-from scoft_hpc.inputs.llm_client import Answer, ChatClient, RewriteRequest
-from scoft_hpc.inputs.prompts import asked
+from scoft_hpc.inputs.llm_client import ChatClient, LlmAnswer, RewriteRequest
+from scoft_hpc.inputs.prompts import evaluation_prompts
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.lease import Lease
@@ -39,19 +39,19 @@ in it. Avoid stereotypes and tourist clichés. Write one sentence of at most 40 
 marks. Answer with that sentence alone."""
 """Ours: the authors publish none."""
 
-WORDS = 55
-"""Longer rewritings are told: CLIP reads 75 tokens of a text, and English has about 1.35 a word."""
+MAX_WORDS = 55
+"""Longer rewritings are reported: CLIP reads 75 tokens of a text, and English has about 1.35 a word."""
 DECLINED = re.compile(
     r"(i['’]?m (very )?sorry|sorry,|i (can['’]?t|cannot|can not|am unable|won['’]?t)|as an ai\b)",
     re.IGNORECASE,
 )
-BEAT = 60.0
+RENEW_SECONDS = 60.0
 """Seconds between the renewals of the lease on the file."""
 
 
 @dataclass(frozen=True)
-class Rewritten:
-    """What a call came to: new rewritings, those that were there, a sentence for each prompt without one, and notes."""
+class RewriteResult:
+    """What a call came to: new rewritings, those that were there, a sentence per prompt without one, and notes."""
 
     made: int
     kept: int
@@ -75,7 +75,9 @@ def instruction(path: str | None, culture: str) -> str:
     return text.replace("{culture}", culture)
 
 
-def rewrite(path: Path, questions: Sequence[RewriteRequest], settings: Rewriter, stop: StopFlag) -> Rewritten:
+def rewrite(
+    path: Path, requests: Sequence[RewriteRequest], settings: Rewriter, stop: StopFlag
+) -> RewriteResult:
     """Ask for the rewritings that the file lacks, and put each into it as it comes.
 
     Raises:
@@ -88,32 +90,36 @@ def rewrite(path: Path, questions: Sequence[RewriteRequest], settings: Rewriter,
     except RunError as error:
         raise DataError(f"{path} cannot be written now: {error}") from None
     try:
-        with run_periodically(lease.renew, BEAT):
-            return _rewrite(path, questions, settings, stop)
+        with run_periodically(lease.renew, RENEW_SECONDS):
+            return _rewrite(path, requests, settings, stop)
     finally:
         lease.release()
 
 
 def _rewrite(
-    path: Path, questions: Sequence[RewriteRequest], settings: Rewriter, stop: StopFlag
-) -> Rewritten:
+    path: Path, requests: Sequence[RewriteRequest], settings: Rewriter, stop: StopFlag
+) -> RewriteResult:
     rows = _read(path)
-    missing = _missing(path, rows, questions, settings)
+    missing = _missing(path, rows, requests, settings)
     failed, notes = [], []
-    for question, outcome in ChatClient(settings).answers(missing, stop) if missing else ():
-        told = f"{question.culture}, {question.prompt!r}"
-        text = _cleaned(outcome.text) if isinstance(outcome, Answer) else ""
-        if not isinstance(outcome, Answer):
-            failed.append(f"{told} {outcome.reason}")
+    for request, outcome in ChatClient(settings).answers(missing, stop) if missing else ():
+        subject = f"{request.culture}, {request.prompt!r}"
+        text = _cleaned(outcome.text) if isinstance(outcome, LlmAnswer) else ""
+        if not isinstance(outcome, LlmAnswer):
+            failed.append(f"{subject} {outcome.reason}")
         elif not text or DECLINED.match(text):
-            failed.append(f"{told} was declined: {text[:100]!r}" if text else f"{told} got an empty answer")
+            failed.append(
+                f"{subject} was declined: {text[:100]!r}" if text else f"{subject} got an empty answer"
+            )
         else:
-            rows.append(_row(question, settings, text, outcome))
+            rows.append(_row(request, settings, text, outcome))
             atomic.write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-            log.info("%s: %s", told, text)
-            if len(text.split()) > WORDS:
-                notes.append(f"{told} became {len(text.split())} words, of which CLIP reads about {WORDS}")
-    return Rewritten(len(missing) - len(failed), len(questions) - len(missing), failed, notes)
+            log.info("%s: %s", subject, text)
+            if len(text.split()) > MAX_WORDS:
+                notes.append(
+                    f"{subject} became {len(text.split())} words, of which CLIP reads about {MAX_WORDS}"
+                )
+    return RewriteResult(len(missing) - len(failed), len(requests) - len(missing), failed, notes)
 
 
 def setting_faults(config: RewriteConfig) -> Iterator[str]:
@@ -132,33 +138,33 @@ def setting_faults(config: RewriteConfig) -> Iterator[str]:
         yield f"evaluation.rewrites={path}: expected the file to write, as evaluation.rewrites=FILE.jsonl."
 
 
-def questions(config: RewriteConfig) -> list[RewriteRequest]:
+def rewrite_requests(config: RewriteConfig) -> list[RewriteRequest]:
     """The cultures' evaluation prompts, each with how it is to be rewritten."""
     root = data_root.locate(config.data, Path(config.output))
     found = []
-    for culture in dataset.chosen(config.culture, data_root.cultures(root)):
+    for culture in dataset.select_cultures(config.culture, data_root.cultures(root)):
         how = instruction(config.rewriter.instruction, culture)
         read = dataset.read(root, culture, config.data.pairs)
         own = replace(config, culture=culture)
-        found += [RewriteRequest(culture, prompt, how) for prompt in asked(own, read)]
+        found += [RewriteRequest(culture, prompt, how) for prompt in evaluation_prompts(own, read)]
     return found
 
 
 def _missing(
-    path: Path, rows: Sequence[dict[str, Any]], questions: Sequence[RewriteRequest], settings: Rewriter
+    path: Path, rows: Sequence[dict[str, Any]], requests: Sequence[RewriteRequest], settings: Rewriter
 ) -> list[RewriteRequest]:
-    """The questions that no row answers.
+    """The requests that no row answers.
 
     Raises:
         DataError: if one is answered by another model, or under another instruction.
     """
     known = {(str(row.get("culture") or ""), str(row["prompt"]).strip()): row for row in rows}
     missing, others = [], set()
-    for question in questions:
-        row = known.get((question.culture, question.prompt)) or known.get(("", question.prompt))
+    for request in requests:
+        row = known.get((request.culture, request.prompt)) or known.get(("", request.prompt))
         if row is None:
-            missing.append(question)
-        elif row.get("key") not in (None, _key(question, settings)):
+            missing.append(request)
+        elif row.get("key") not in (None, _key(request, settings)):
             others.add(str(row.get("model")))
     if others:
         raise DataError(
@@ -177,24 +183,24 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.strip()]
 
 
-def _row(question: RewriteRequest, settings: Rewriter, text: str, answer: Answer) -> dict[str, Any]:
+def _row(request: RewriteRequest, settings: Rewriter, text: str, answer: LlmAnswer) -> dict[str, Any]:
     return {
-        "culture": question.culture,
-        "prompt": question.prompt,
+        "culture": request.culture,
+        "prompt": request.prompt,
         "rewritten": text,
         "model": settings.model,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "answer": answer.text,
         "usage": answer.usage,
         "parameters": answer.parameters,
-        "instruction": question.instruction,
-        "key": _key(question, settings),
+        "instruction": request.instruction,
+        "key": _key(request, settings),
     }
 
 
-def _key(question: RewriteRequest, settings: Rewriter) -> str:
+def _key(request: RewriteRequest, settings: Rewriter) -> str:
     """The address of an answer: what it depends on, wherever the model is served."""
-    words = [settings.model, question.instruction, question.prompt, question.culture]
+    words = [settings.model, request.instruction, request.prompt, request.culture]
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
 
 

@@ -21,7 +21,7 @@ SHOWN = 3
 """So many prompts without a rewriting are named; the rest is counted."""
 
 
-def asked(config: RunConfig, manifest: Manifest) -> list[str]:
+def evaluation_prompts(config: RunConfig, manifest: Manifest) -> list[str]:
     """The run's evaluation prompts: the toy world's, or the captions of held-out images, or else of training images."""
     if config.data.name == "toy":
         texts = world.prompts(config.culture)
@@ -35,7 +35,7 @@ def sample_name(prompt: int, number: int) -> str:
     return f"p{prompt:02d}-s{number:02d}.png"
 
 
-def told(config: RunConfig, texts: Sequence[str]) -> list[str]:
+def model_prompts(config: RunConfig, texts: Sequence[str]) -> list[str]:
     """What the model is told for each of the prompts `texts`.
 
     Raises:
@@ -45,7 +45,7 @@ def told(config: RunConfig, texts: Sequence[str]) -> list[str]:
     if settings.prompting is Prompting.asked or settings.images:
         return list(texts)
     if settings.prompting is Prompting.named:
-        found = [named(text, culture) for text in texts]
+        found = [append_culture(text, culture) for text in texts]
     else:
         found = _rewritten(settings, config, texts)
     if settings.digest not in ("", _digest(found)):
@@ -57,7 +57,7 @@ def told(config: RunConfig, texts: Sequence[str]) -> list[str]:
     return found
 
 
-def settled(config: RunConfig, manifest: Manifest) -> Evaluation:
+def with_digest(config: RunConfig, manifest: Manifest) -> Evaluation:
     """The evaluation's settings with the digest of what the model is told, and `asked` where that is the prompts.
 
     Raises:
@@ -65,8 +65,8 @@ def settled(config: RunConfig, manifest: Manifest) -> Evaluation:
     """
     settings = config.evaluation
     plain = replace(settings, prompting=Prompting.asked, rewrites=None)
-    texts = asked(config, manifest)
-    found = told(config, texts)
+    texts = evaluation_prompts(config, manifest)
+    found = model_prompts(config, texts)
     if found == texts:
         return plain
     if settings.rewrites:
@@ -74,7 +74,7 @@ def settled(config: RunConfig, manifest: Manifest) -> Evaluation:
     return replace(settings, digest=_digest(found))
 
 
-def named(text: str, culture: str) -> str:
+def append_culture(text: str, culture: str) -> str:
     """The prompt with the culture's name, where it does not hold it as a word: `a house, south korea`."""
     words = [word for word in re.split(r"[\s_-]+", culture) if word]
     pattern = r"[\s_-]+".join(re.escape(unicodedata.normalize("NFC", word)) for word in words)

@@ -11,10 +11,10 @@ class Distance(Protocol):
     """A feature distance S(x_hat, x), of pictures x_hat to what is kept of images x: their *targets*.
 
     Attributes:
-        compact: whether targets are features, small enough to be kept on disk; if not they are the images themselves.
+        cacheable: whether targets are features, small enough to be kept on disk; if not they are the images themselves.
     """
 
-    compact: bool
+    cacheable: bool
 
     def target(self, x: Tensor) -> Tensor:
         """The targets [N, *F] of images x [N, 3, H, W] in [-1, 1]; no gradient flows."""

@@ -9,20 +9,20 @@ from torch import Tensor, nn
 
 
 class FeatureDistance(nn.Module, ABC):
-    """S(x_hat, x) from a few features of each image, so that those of targets can be kept instead of the images.
+    """S(x_hat, x) from a few features of each image, so that those of targets can be cached instead of the images.
 
     A subclass says what the features are; S is the mean squared difference unless it says otherwise.
     """
 
-    compact = True
+    cacheable = True
 
     @abstractmethod
     def features(self, x: Tensor) -> Tensor:
         """Images [N, 3, H, W] in [-1, 1] -> [N, *F]."""
 
-    def between(self, ours: Tensor, theirs: Tensor) -> Tensor:
+    def compare(self, features_x_hat: Tensor, features_target: Tensor) -> Tensor:
         """Features [N, 1, *F] and [N, K, *F] -> S [N, K]."""
-        return (ours - theirs).square().flatten(2).mean(2)
+        return (features_x_hat - features_target).square().flatten(2).mean(2)
 
     @torch.no_grad()
     def target(self, x: Tensor) -> Tensor:
@@ -31,14 +31,14 @@ class FeatureDistance(nn.Module, ABC):
 
     def forward(self, x_hat: Tensor, target: Tensor, seeds: Tensor) -> Tensor:
         """x_hat [N, 3, H, W] in [-1, 1] and targets' features [N, K, *F] -> S [N, K]; seeds [N] are not used."""
-        ours = self.features(as_parameters(self, x_hat))
-        return self.between(ours[:, None], as_parameters(self, target.detach()))
+        features_x_hat = self.features(as_parameters(self, x_hat))
+        return self.compare(features_x_hat[:, None], as_parameters(self, target.detach()))
 
 
 class ImageDistance(nn.Module):
     """S(x_hat, x) whose targets stay images: their features are large, or depend on x_hat's augmentations."""
 
-    compact = False
+    cacheable = False
 
     def target(self, x: Tensor) -> Tensor:
         """The images themselves, [N, 3, H, W]."""

@@ -42,8 +42,8 @@ class DreamSimDistance(FeatureDistance):
         embedded: Tensor = self.network.embed(images.resize(images.unit_range(x)))
         return embedded
 
-    def between(self, ours: Tensor, theirs: Tensor) -> Tensor:
-        return 1 - torch.nn.functional.cosine_similarity(ours, theirs, dim=-1)
+    def compare(self, features_x_hat: Tensor, features_target: Tensor) -> Tensor:
+        return 1 - torch.nn.functional.cosine_similarity(features_x_hat, features_target, dim=-1)
 
 
 def _load(folder: Path, device: torch.device) -> Any:

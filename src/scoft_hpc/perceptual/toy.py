@@ -7,7 +7,7 @@ from torch import Tensor
 
 from scoft_hpc.models.toy_networks import load_feature_net
 from scoft_hpc.perceptual.distance import FeatureDistance
-from scoft_hpc.perceptual.maps import unit
+from scoft_hpc.perceptual.feature_maps import channel_normalize
 
 
 class ToyDistance(FeatureDistance):
@@ -25,8 +25,10 @@ class ToyDistance(FeatureDistance):
         if x.shape[-2:] != (64, 64):
             x = torch.nn.functional.interpolate(x, size=(64, 64), mode="bilinear", antialias=True)
         maps: list[Tensor] = self.network(x)
-        return torch.cat([(unit(m) / (m.shape[2] * m.shape[3]) ** 0.5).flatten(1) for m in maps], 1)
+        return torch.cat(
+            [(channel_normalize(m) / (m.shape[2] * m.shape[3]) ** 0.5).flatten(1) for m in maps], 1
+        )
 
-    def between(self, ours: Tensor, theirs: Tensor) -> Tensor:
+    def compare(self, features_x_hat: Tensor, features_target: Tensor) -> Tensor:
         """The squared difference, summed: over channels and maps a sum, over space the mean."""
-        return (ours - theirs).square().sum(2)
+        return (features_x_hat - features_target).square().sum(2)

@@ -12,7 +12,7 @@ from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints.catalogue import VGG16_BLOCKS
 from scoft_hpc.perceptual import images
 from scoft_hpc.perceptual.distance import ImageDistance, as_parameters
-from scoft_hpc.perceptual.maps import map_distance
+from scoft_hpc.perceptual.feature_maps import map_distance
 
 AFTER_RELU = (3, 8, 15, 22)
 """The layers of VGG16's `features` (all ReLUs) whose output is a map; the fifth map is the last convolution's."""

@@ -224,7 +224,7 @@ class DistanceLoader:
     ) -> None:
         """Cache the culture's targets of the lane's compact distances."""
         for named in (objective.s, objective.vgg):
-            if named and named.distance.compact and named.name not in culture.distance_targets:
+            if named and named.distance.cacheable and named.name not in culture.distance_targets:
                 culture_cache.cache_targets(folder, culture, named.name, named.distance, stop)
 
     def _verify(self, objective: Objective, variant: Variant) -> None:

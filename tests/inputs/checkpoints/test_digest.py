@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc.inputs.checkpoints import digest as module
-from scoft_hpc.inputs.checkpoints.digest import REMEMBERED, digest
+from scoft_hpc.inputs.checkpoints.digest import HASH_CACHE_MIN_BYTES, digest
 
 HOUR_AGO = 10**9 * 1_700_000_000
 
@@ -20,7 +20,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     root = tmp_path / "net"
     root.mkdir()
-    (root / "large").write_bytes(bytes(REMEMBERED))
+    (root / "large").write_bytes(bytes(HASH_CACHE_MIN_BYTES))
     os.utime(root / "large", ns=(HOUR_AGO, HOUR_AGO))
     (root / "small").write_text("{}")
     return root
@@ -54,7 +54,7 @@ def test_a_large_file_is_read_once(root: Path, tmp_path: Path, monkeypatch: pyte
     first = digest(root, ["large", "small"])
     assert digest(root, ["large", "small"]) == first
     assert sorted(read) == ["large", "small", "small"]
-    changed = bytearray(REMEMBERED)
+    changed = bytearray(HASH_CACHE_MIN_BYTES)
     changed[7] = 1
     (root / "large").write_bytes(changed)  # as long as before
     assert digest(root, ["large", "small"]) != first

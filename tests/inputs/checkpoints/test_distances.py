@@ -112,7 +112,7 @@ def test_hub_ids_are_the_defaults_and_are_found_in_the_cache(
     found = resolve(Objective(distance="dino"), Variant.mpc)
     assert found.distance_path == str(snapshot)
     assert found.vgg_path == str(vgg / "model.safetensors")
-    assert load_distance("dino", Objective(distance="dino"), torch.device("cpu")).compact
+    assert load_distance("dino", Objective(distance="dino"), torch.device("cpu")).cacheable
 
 
 @pytest.mark.parametrize(

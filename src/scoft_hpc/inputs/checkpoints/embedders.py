@@ -19,7 +19,7 @@ TOY_CLIP = ASSETS / "clip"
 
 
 @dataclass(frozen=True)
-class Judge:
+class EmbedderRecord:
     """An embedder as scores.json names it."""
 
     name: str
@@ -64,13 +64,13 @@ def clip(scoring: Scoring) -> Path:
     return TOY_CLIP if scoring.clip == TOY else locate(EMBEDDERS["clip"], scoring.clip)
 
 
-def judges(scoring: Scoring) -> dict[str, Judge]:
+def embedder_records(scoring: Scoring) -> dict[str, EmbedderRecord]:
     """The networks that its metrics use, as scores.json stores them: name and digest of the weights."""
-    records: dict[str, Judge] = {}
+    records: dict[str, EmbedderRecord] = {}
     for network in sorted(networks(scoring.metrics)):
         folder = features(scoring) if network == "features" else clip(scoring)
         name = scoring.features if network == "features" else Path(scoring.clip).name
-        records[network] = Judge(name, checkpoint_digest(EMBEDDERS[network], folder))
+        records[network] = EmbedderRecord(name, checkpoint_digest(EMBEDDERS[network], folder))
     return records
 
 

@@ -1,7 +1,7 @@
-"""A public table of captioned image URLs, in the form of CCUB's: one row an image.
+"""A public table of captioned image URLs, in the form of CCUB's: one row per image.
 
 The columns are `__id__`, `caption`, `category_code`, `country_code` and `url`; `license` (or `licence`) and `blip_text`
-are taken where they are there, any other is passed over. Names made of the table's words are safe as file names,
+are read where they exist, others are ignored. Names made of the table's text are safe as file names,
 whatever it says.
 """
 
@@ -27,14 +27,14 @@ CODES = {
     "mexico": ("mx", "mex"),
     "nigeria": ("ng", "nga"),
 }
-"""CCUB's five countries with their ISO 3166-1 codes; any other word is a culture of its own name."""
+"""CCUB's five countries with their ISO 3166-1 codes; any other slug is a culture of its own name."""
 CULTURES = {code: name for name, codes in CODES.items() for code in codes}
-LONGEST = 60
+MAX_SLUG_CHARS = 60
 """Characters of a name that the table's words are cut to."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class ImageRow:
     """A row that can be fetched; `stem` is the image's file name without its ending, unlike any other's."""
 
     id: str
@@ -47,12 +47,12 @@ class Entry:
 
     @property
     def stem(self) -> str:
-        return f"{_word(self.category, '_') or 'image'}-{_unlike(self.id)}"
+        return f"{_slug(self.category, '_') or 'image'}-{_unique_slug(self.id)}"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A row whose image is not to be had, and why."""
+    """A row whose image could not be downloaded, and why."""
 
     id: str
     culture: str
@@ -63,18 +63,18 @@ class Failure:
         return f"{self.culture or 'no culture'}, {self.id or 'no id'}: {self.url[:120]} {self.reason}"
 
 
-def read(path: Path) -> tuple[list[Entry], list[Failure]]:
+def read(path: Path) -> tuple[list[ImageRow], list[Failure]]:
     """The table's rows in order, and those that no image can be fetched for. What is listed twice counts once.
 
     Raises:
-        DataError: if the file is no such table; all columns that are missing are told.
+        DataError: if the file is no such table; the error lists all missing columns.
     """
-    entries: dict[tuple[str, str], Entry] = {}
+    entries: dict[tuple[str, str], ImageRow] = {}
     seen: set[tuple[str, str, str]] = set()
     failures: list[Failure] = []
     for number, cells in _rows(path):
         licence = cells.get("license") or cells.get("licence") or ""
-        entry = Entry(
+        entry = ImageRow(
             id=cells["__id__"],
             culture=culture(cells["country_code"]),
             category=cells["category_code"],
@@ -86,7 +86,7 @@ def read(path: Path) -> tuple[list[Entry], list[Failure]]:
         first = entries.get((entry.culture, entry.id))
         if first == entry or (entry.culture, entry.text, entry.url) in seen:
             continue
-        reason = _fault(entry, cells["country_code"])
+        reason = _problem(entry, cells["country_code"])
         if first:
             reason = f"`__id__` {entry.id} is another row's too; give each row its own"
         if reason:
@@ -98,9 +98,9 @@ def read(path: Path) -> tuple[list[Entry], list[Failure]]:
 
 
 def culture(code: str) -> str:
-    """The culture's name, of the letters a-z, digits and hyphens: CCUB's by code or name, else the word itself."""
-    word = _word(code, "-").lower()
-    return CULTURES.get(word, word)
+    """The culture's name, of the letters a-z, digits and hyphens: CCUB's by code or name, else the slug itself."""
+    slug = _slug(code, "-").lower()
+    return CULTURES.get(slug, slug)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -124,26 +124,26 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     except csv.Error as error:
         raise DataError(
             f"data.csv={path}, line {reader.line_num}: {error}; expected commas between the cells, and cells that "
-            f'hold commas, quotes or line ends in double quotes ("a ""quoted"" word").'
+            f'hold commas, quotes or line ends in double quotes ("a ""quoted"" slug").'
         ) from None
 
 
 def _check(path: Path, header: list[str]) -> None:
     missing = [name for name in COLUMNS if name not in header]
     twice = sorted({name for name in header if name and header.count(name) > 1})
-    faults = []
+    problems = []
     if missing:
-        faults.append(
+        problems.append(
             f"data.csv={path} has no column {', '.join(missing)}; its first line is {','.join(header)[:200]!r}; "
             f"expected the columns {', '.join(COLUMNS)}, with commas between them."
         )
     if twice:
-        faults.append(f"data.csv={path} has the column {', '.join(twice)} twice; remove one of each.")
-    if faults:
-        raise DataError.from_messages(faults)
+        problems.append(f"data.csv={path} has the column {', '.join(twice)} twice; remove one of each.")
+    if problems:
+        raise DataError.from_messages(problems)
 
 
-def _fault(entry: Entry, code: str) -> str | None:
+def _problem(entry: ImageRow, code: str) -> str | None:
     if not entry.id:
         return "`__id__` is empty"
     if not entry.culture:
@@ -160,13 +160,13 @@ def _fault(entry: Entry, code: str) -> str | None:
     return None
 
 
-def _word(text: str, joint: str) -> str:
+def _slug(text: str, joint: str) -> str:
     """The text's ASCII letters and digits; whatever stands between them becomes one joint."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9]+", joint, plain).strip(joint)[:LONGEST].rstrip(joint)
+    return re.sub(r"[^A-Za-z0-9]+", joint, plain).strip(joint)[:MAX_SLUG_CHARS].rstrip(joint)
 
 
-def _unlike(text: str) -> str:
-    """The text as a word; where that says less than the text, a bit of its hash keeps it apart from others."""
-    word = _word(text, "_")
-    return word if word == text else f"{word or 'id'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+def _unique_slug(text: str) -> str:
+    """The text as a slug; where that says less than the text, a bit of its hash keeps it apart from others."""
+    slug = _slug(text, "_")
+    return slug if slug == text else f"{slug or 'id'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

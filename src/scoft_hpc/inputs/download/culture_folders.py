@@ -28,7 +28,7 @@ from scoft_hpc.config.command_configs import Download
 from scoft_hpc.errors import DataError, RunError
 from scoft_hpc.inputs import image_check
 from scoft_hpc.inputs.download import ccub_csv
-from scoft_hpc.inputs.download.ccub_csv import Entry, Failure
+from scoft_hpc.inputs.download.ccub_csv import Failure, ImageRow
 from scoft_hpc.inputs.download.http import HEADERS, FetchedImage, fetch_image
 from scoft_hpc.inputs.metadata_rows import METADATA, read_lines
 from scoft_hpc.inputs.request_queue import Redirect, Rejected, Retry, send_all
@@ -44,20 +44,20 @@ PER_HOST = 2
 """Requests to one host at a time."""
 LOG_EVERY = 25
 """Images between two lines of progress in the log."""
-BEAT = 60.0
+RENEW_SECONDS = 60.0
 """Seconds between the renewals of the lease on the folder."""
 UNKNOWN = "unknown; see the page that the url belongs to"
 """The licence of an image whose table names none."""
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """What a call came to.
+class DownloadResult:
+    """The result of a download.
 
     Attributes:
         rows: of each culture's metadata.jsonl, by its name.
-        failed: a sentence for each image that is not to be had.
-        fetched, kept: images that came now, and those that were there before.
+        failed: a sentence per image that could not be downloaded.
+        fetched, kept: images downloaded by this call, and those that existed before.
         failures: the list of the failed; None if there are none.
     """
 
@@ -70,7 +70,7 @@ class Fetched:
 
 def fetch(
     csv: Path, root: Path, settings: Download, cultures: Sequence[str] | None, stop: StopFlag
-) -> Fetched:
+) -> DownloadResult:
     """Build the folders below `root` of the table's cultures, or of the named ones, from what is not there yet.
 
     Raises:
@@ -84,35 +84,39 @@ def fetch(
     failures = [failure for failure in failures if failure.culture in names or not failure.culture]
     rows = {name: _read(root / name) for name in names}
     try:
-        with _alone(root / FOLDER):
-            done = _Done(root)
-            files = {entry: name for entry in entries if (name := done.look(entry))}
+        with _exclusive(root / FOLDER):
+            done = _DownloadLog(root)
+            files = {entry: name for entry in entries if (name := done.existing(entry))}
             kept = len(files)
             failures += _fetch(entries, files, done, settings, stop)
             for name in names:
-                mine = [entry for entry in entries if entry.culture == name]
-                rows[name] = _write(root / name, mine, files, rows[name])
+                rows_of_culture = [entry for entry in entries if entry.culture == name]
+                rows[name] = _write(root / name, rows_of_culture, files, rows[name])
             listed = _list(root / "download-failures.csv", failures)
     except OSError as error:
         raise DataError(
-            f"{error.filename or root} cannot be written or read: {error.strerror or error}. Make room or choose "
+            f"{error.filename or root} cannot be written or read: {error.strerror or error}. Free some space or choose "
             f"another data.root; what has been fetched stays."
         ) from None
     _refuse_empty(rows, failures, listed)
     counts = {name: len(rows[name]) for name in names}
-    return Fetched(counts, [str(failure) for failure in failures], len(files) - kept, kept, listed)
+    return DownloadResult(counts, [str(failure) for failure in failures], len(files) - kept, kept, listed)
 
 
 def _fetch(
-    entries: Sequence[Entry], files: dict[Entry, str], done: _Done, settings: Download, stop: StopFlag
+    entries: Sequence[ImageRow],
+    files: dict[ImageRow, str],
+    done: _DownloadLog,
+    settings: Download,
+    stop: StopFlag,
 ) -> list[Failure]:
     """Download what `files` lacks, each URL once; add each image's name to it as it arrives, return the failures."""
     missing = [entry for entry in entries if entry not in files]
-    by_url: dict[str, list[Entry]] = {}
+    by_url: dict[str, list[ImageRow]] = {}
     for entry in missing:
         by_url.setdefault(entry.url, []).append(entry)
     log.info("%d images to fetch, %d are there", len(by_url), len(files))
-    reasons: dict[Entry, str] = {}
+    reasons: dict[ImageRow, str] = {}
     with httpx.Client(headers=HEADERS, timeout=settings.seconds) as client:
 
         def send(_: str, url: str) -> FetchedImage | Redirect | Retry | Rejected:
@@ -133,7 +137,7 @@ def _fetch(
     return [Failure(e.id, e.culture, e.url, reasons[e]) for e in missing if e in reasons]
 
 
-class _Done:
+class _DownloadLog:
     """What has been fetched: a line an image, in the file once `publish` returns."""
 
     KEYS = ("culture", "id", "url", "file_name", "sha256")
@@ -147,7 +151,7 @@ class _Done:
                 self.known[row["culture"], row["id"]] = row
         atomic.write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.known.values()))
 
-    def look(self, entry: Entry) -> str | None:
+    def existing(self, entry: ImageRow) -> str | None:
         """The image's `file_name` if it is there; one that a person has changed since counts too, if it is sound."""
         row = self.known.get((entry.culture, entry.id))
         if row is None or row["url"] != entry.url:
@@ -156,12 +160,12 @@ class _Done:
         if not path.is_file():
             return None
         if hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
-            if isinstance(image_check.examine(path), str):
+            if isinstance(image_check.inspect_image(path), str):
                 return None
             log.warning("%s is no longer what was fetched; kept. To fetch it again, remove it.", path)
         return row["file_name"]
 
-    def publish(self, entry: Entry, image: FetchedImage) -> str:
+    def publish(self, entry: ImageRow, image: FetchedImage) -> str:
         """Write the image in one step, and return its `file_name`."""
         name = f"images/{entry.stem}.{image.extension}"
         atomic.write_bytes(self.root / entry.culture / "train" / name, image.content)
@@ -183,13 +187,13 @@ def _read(folder: Path) -> list[dict[str, Any]]:
                 rows.append(dict(json.loads(line)))
             except (ValueError, TypeError, RecursionError):
                 raise DataError(
-                    f"{path}, row {number}: not a JSON object; mend the row, or move the file away to begin anew."
+                    f"{path}, row {number}: not a JSON object; fix the row, or move the file away to start again."
                 ) from None
     return rows
 
 
 def _write(
-    folder: Path, entries: Sequence[Entry], files: Mapping[Entry, str], old: list[dict[str, Any]]
+    folder: Path, entries: Sequence[ImageRow], files: Mapping[ImageRow, str], old: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Write the culture's rows, in the table's order, then those of which it knows nothing; return them.
 
@@ -200,11 +204,11 @@ def _write(
     for entry in entries:
         before = by_id.get(entry.id)
         if entry in files:
-            made = {"file_name": files[entry], "text": entry.text}
-            made |= {"blip_text": entry.blip_text} if entry.blip_text else {}
-            made |= {"url": entry.url, "license": entry.license or UNKNOWN}
-            made |= {"category": entry.category, "id": entry.id}
-            rows.append(made | (before or {}) | {"file_name": files[entry], "url": entry.url})
+            row = {"file_name": files[entry], "text": entry.text}
+            row |= {"blip_text": entry.blip_text} if entry.blip_text else {}
+            row |= {"url": entry.url, "license": entry.license or UNKNOWN}
+            row |= {"category": entry.category, "id": entry.id}
+            rows.append(row | (before or {}) | {"file_name": files[entry], "url": entry.url})
         elif before is not None:
             rows.append(before)
     listed = {entry.id for entry in entries}
@@ -236,32 +240,34 @@ def _refuse_empty(
         reasons = [failure.reason for failure in failures if failure.culture == name]
         faults.append(
             f"{name} has no image: {len(reasons)} rows failed, the first because: {reasons[0]}. "
-            f"Mend the table, or ask for other cultures; {listed} has every reason."
+            f"Fix the table, or request other cultures; {listed} has every reason."
         )
     if faults:
         raise DataError.from_messages(faults)
 
 
-def _names(entries: Sequence[Entry], failures: Sequence[Failure], asked: Sequence[str] | None) -> list[str]:
-    there = sorted({e.culture for e in entries} | {f.culture for f in failures if f.culture})
-    unknown = sorted(set(asked or ()) - set(there))
-    if unknown or not there:
+def _names(
+    entries: Sequence[ImageRow], failures: Sequence[Failure], requested: Sequence[str] | None
+) -> list[str]:
+    known = sorted({e.culture for e in entries} | {f.culture for f in failures if f.culture})
+    unknown = sorted(set(requested or ()) - set(known))
+    if unknown or not known:
         raise DataError(
             f"the table of data.csv has no row of {', '.join(unknown) or 'any culture'}; "
-            f"it has {', '.join(there) or 'none that can be used'}. Its `country_code` names the culture."
+            f"it has {', '.join(known) or 'none that can be used'}. Its `country_code` names the culture."
         )
-    return there if asked is None else sorted(set(asked))
+    return known if requested is None else sorted(set(requested))
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _exclusive(folder: Path) -> Iterator[None]:
     """Within the block, no other process fetches into the same root."""
     try:
         lease = Lease.acquire(folder / "lease.json")
     except RunError as error:
         raise DataError(f"images cannot be fetched into {folder.parent} now: {error}") from None
     try:
-        with run_periodically(lease.renew, BEAT):
+        with run_periodically(lease.renew, RENEW_SECONDS):
             yield
     finally:
         lease.release()

@@ -57,7 +57,7 @@ def fetch_image(
         return Rejected(f"is no usable URL ({error})")
     if not isinstance(content, bytes):
         return content
-    image = image_check.examine_bytes(content)
+    image = image_check.inspect_bytes(content)
     if isinstance(image, str):  # without a Content-Length the body may have been cut short
         return Rejected(image) if "Content-Length" in response.headers else Retry(image)
     with Image.open(io.BytesIO(content), formats=image_check.FORMATS) as opened:

@@ -156,7 +156,7 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
         scoring = judges[arm.scoring]
         if model and negatives and objective and scoring:
             data = replace(arm.data, negatives=negatives)
-            evaluation = external_images.undrawn(arm.evaluation)
+            evaluation = external_images.without_sampling(arm.evaluation)
             arm = replace(
                 arm, model=model, data=data, objective=objective, evaluation=evaluation, scoring=scoring
             )
@@ -172,7 +172,7 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
 
 def _evaluation(run: RunConfig, read: Manifest) -> Evaluation:
     """The run's evaluation with the digest of what its model is told, or of the images that are scored instead."""
-    return external_images.settled(run, read) if run.evaluation.images else prompts.settled(run, read)
+    return external_images.with_digest(run, read) if run.evaluation.images else prompts.with_digest(run, read)
 
 
 def _draws(arm: RunConfig) -> bool:
@@ -191,7 +191,7 @@ def _sampling_steps(arm: RunConfig) -> dict[str, int]:
 def _cultures(asked: Any, roots: Iterable[Path]) -> list[str]:
     """The cultures' names: one, a list, or `all` there are."""
     options = dict.fromkeys(name for root in roots for name in data_root.cultures(root))
-    return dataset.chosen(asked, list(options))
+    return dataset.select_cultures(asked, list(options))
 
 
 def _seeds(asked: Any) -> list[int]:

@@ -18,16 +18,16 @@ def map_distance(maps: FeatureMaps, x_hat: Tensor, x: Tensor) -> Tensor:
 
     Source: SCoFT utilities/lpips_loss.py; Zhang et al. 2018 (LPIPS) without the learned weights.
     """
-    ours = [unit(m) for m in maps(x_hat)]
+    features_x_hat = [channel_normalize(m) for m in maps(x_hat)]
     distances = []
     for k in range(x.shape[1]):
         with torch.no_grad():
-            targets = [unit(m) for m in maps(x[:, k])]
-        parts = [(a - b).square().sum(1).mean((1, 2)) for a, b in zip(ours, targets, strict=True)]
+            targets = [channel_normalize(m) for m in maps(x[:, k])]
+        parts = [(a - b).square().sum(1).mean((1, 2)) for a, b in zip(features_x_hat, targets, strict=True)]
         distances.append(torch.stack(parts).sum(0))
     return torch.stack(distances, 1)
 
 
-def unit(maps: Tensor) -> Tensor:
+def channel_normalize(maps: Tensor) -> Tensor:
     """Each position's channel vector at length 1; [N, C, H, W]."""
     return maps / (maps.square().sum(1, keepdim=True) + 1e-20).sqrt()

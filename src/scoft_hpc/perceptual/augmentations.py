@@ -1,6 +1,6 @@
 """Random views of an image, differentiable: a change of perspective, then a crop at 224 pixels.
 
-What a row of a batch is shown follows from its own seed alone. Pixel (i, j) covers [j, j + 1] x [i, i + 1].
+The views of a row of a batch follow from its own seed alone. Pixel (i, j) covers [j, j + 1] x [i, i + 1].
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ CROP_AREA = (0.8, 1.0)
 
 
 @dataclass(frozen=True)
-class Views:
-    """A views of each of N rows.
+class ViewParams:
+    """Parameters of A views of each of N rows.
 
     Attributes:
         homography: [N, A, 3, 3]; takes a point (x, y, 1) of the view to the image's, both in pixels.
@@ -31,11 +31,11 @@ class Views:
     homography: Tensor
     crop: Tensor
 
-    def to(self, device: torch.device) -> Views:
-        return Views(self.homography.to(device), self.crop.to(device))
+    def to(self, device: torch.device) -> ViewParams:
+        return ViewParams(self.homography.to(device), self.crop.to(device))
 
 
-def draw(seeds: Tensor, count: int, height: int, width: int) -> Views:
+def sample_params(seeds: Tensor, count: int, height: int, width: int) -> ViewParams:
     """`count` views of each row, drawn on the CPU from a generator with the row's seed; seeds [N].
 
     Source: the distributions of torchvision's RandomPerspective and RandomResizedCrop.
@@ -54,7 +54,7 @@ def draw(seeds: Tensor, count: int, height: int, width: int) -> Views:
     side = ((low + (high - low) * u[..., 8]).sqrt() * min(height, width)).round()
     top, left = ((size.flip(0) - side[..., None] + 1) * u[..., 9:]).floor().unbind(-1)
     crop = torch.stack([top, left, side], -1)
-    return Views(homography(end, start.expand_as(end)).float(), crop.float())
+    return ViewParams(homography(end, start.expand_as(end)).float(), crop.float())
 
 
 def homography(source: Tensor, target: Tensor) -> Tensor:
@@ -70,18 +70,18 @@ def homography(source: Tensor, target: Tensor) -> Tensor:
     return torch.cat([solved, torch.ones_like(solved[..., :1])], -1).view(*solved.shape[:-1], 3, 3)
 
 
-def see(x: Tensor, angles: Views) -> Tensor:
+def apply(x: Tensor, params: ViewParams) -> Tensor:
     """The views [N, M, A, 3, 224, 224] of images x [N, M, 3, H, W]; the M images of a row share its views.
 
     One view after the other: all at once would take ten times the memory of the images.
     """
     n, m, c = x.shape[:3]
     stacked = x.flatten(1, 2)
-    seen = [
-        crop_and_resize(warp(stacked, angles.homography[:, a]), angles.crop[:, a]).view(n, m, c, SIZE, SIZE)
-        for a in range(angles.homography.shape[1])
+    views = [
+        crop_and_resize(warp(stacked, params.homography[:, a]), params.crop[:, a]).view(n, m, c, SIZE, SIZE)
+        for a in range(params.homography.shape[1])
     ]
-    return torch.stack(seen, 2)
+    return torch.stack(views, 2)
 
 
 def warp(x: Tensor, homography: Tensor) -> Tensor:
