@@ -12,7 +12,7 @@ import torch
 from evaluation.draws import DRAWS, normal, right_on_average, unit
 from scoft_hpc.errors import RunError
 from scoft_hpc.evaluation.metrics.base_distance import distance_from_base
-from scoft_hpc.evaluation.metrics.clip_score import clip_cosine, clip_score
+from scoft_hpc.evaluation.metrics.clip_score import clip_score
 from scoft_hpc.evaluation.metrics.cmmd import cmmd
 from scoft_hpc.evaluation.metrics.diversity import pairwise_distance, vendi_score
 from scoft_hpc.evaluation.metrics.fid import fid
@@ -27,12 +27,10 @@ from scoft_hpc.evaluation.metrics.neutral_kid import mmd_from_base
 def test_clip_score_is_the_cosine_cut_at_0_times_2_5() -> None:
     images = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 4.0]])
     texts = torch.tensor([[5.0, 0.0], [0.0, -1.0], [1.0, 0.0]])
-    score, cosine = clip_score(images, texts), clip_cosine(images, texts)
-    assert score.per_item is not None and cosine.per_item is not None
+    score = clip_score(images, texts)
+    assert score.per_item is not None
     assert score.per_item.tolist() == pytest.approx([2.5, 0.0, 1.5])
-    assert cosine.per_item.tolist() == pytest.approx([1.0, -1.0, 0.6])
     assert (score.value, score.n) == (pytest.approx(4 / 3), 3)
-    assert cosine.value == pytest.approx(0.2)
 
 
 # Memorization
@@ -195,7 +193,7 @@ def test_one_image_is_too_few_for_a_set(metric) -> None:
         metric(normal(1, 4), normal(1, 4))
 
 
-@pytest.mark.parametrize("metric", [clip_score, clip_cosine, distance_from_base, mmd_from_base])
+@pytest.mark.parametrize("metric", [clip_score, distance_from_base, mmd_from_base])
 def test_rows_that_belong_together_must_be_as_many(metric) -> None:
     with pytest.raises(RunError, match="differ in size"):
         metric(normal(3, 4), normal(2, 4))

@@ -15,7 +15,7 @@ from perceptual.plain import CLIP, IMAGENET, coloured, images, in_unit_range, re
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import Scoring
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.evaluation.embedders import DinoEmbedder, load_clip, load_embedder
+from scoft_hpc.evaluation.embedders import dino_embedder, load_clip, load_embedder
 from scoft_hpc.evaluation.scoring_inputs import ScoringModels
 from scoft_hpc.inputs.checkpoints import embedders
 from scoft_hpc.models.toy_networks import BASE
@@ -45,7 +45,7 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @torch.no_grad()
 def test_dino_is_the_class_token_after_the_last_layer_norm(folders: dict[str, Path]) -> None:
     network, x = Dinov2Model.from_pretrained(folders["dino"]).eval(), images(3)
-    found = DinoEmbedder(folders["dino"])(x)
+    found = dino_embedder(folders["dino"])(x)
     for n in range(3):
         pixels = resized(in_unit_range(x[n]).clip(0, 1)).clip(0, 1)
         expected = network(coloured(pixels, IMAGENET)).last_hidden_state[0, 0]

@@ -1,10 +1,10 @@
-"""The networks that judge a run's samples, frozen and in fp32: features of images, and CLIP's images and texts."""
+"""The embedders of the metrics, frozen and in fp32: features of images, and CLIP's embeddings of images and texts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,50 +16,35 @@ from scoft_hpc.models.network import load_network
 from scoft_hpc.perceptual import images
 
 
-class ImageEmbedder(Protocol):
-    """Features [N, D] of images [N, 3, H, W] in [-1, 1]."""
+class ImageEmbedder(nn.Module):
+    """The class token of a vision transformer after its last layer norm: [N, D] of images [N, 3, H, W] in [-1, 1].
 
-    def __call__(self, x: Tensor) -> Tensor: ...
-
-
-class DinoEmbedder(nn.Module):
-    """DINOv2's CLS token after its last layer norm, the feature that its authors compare whole images by.
-
-    Images are resized to 224 pixels, bicubic, and given ImageNet's colours.
-
-    Args:
-        folder: a Dinov2Model as transformers saves it.
-
-    Source: Oquab et al. 2023, DINOv2.
+    Images are resized to `size` pixels, bicubic, and normalized.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, network: Any, size: int, normalize: images.Normalize) -> None:
         super().__init__()
-        self.network = load_network(Dinov2Model, folder, dtype=torch.float32)
-        self.normalize = images.imagenet()
+        self.network, self.size, self.normalize = network, size, normalize
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.normalize(images.resize(images.unit_range(x, clamp=True)).clamp(0, 1))
+        x = self.normalize(images.resize(images.unit_range(x, clamp=True), self.size).clamp(0, 1))
         features: Tensor = self.network(pixel_values=x).pooler_output
         return features
 
 
-class ToyEmbedder(nn.Module):
-    """The class token of the toy world's own CLIP before its projection: a network that no run is trained towards.
+def dino_embedder(folder: Path) -> ImageEmbedder:
+    """DINOv2, whose authors compare whole images by this feature; `folder` has a Dinov2Model of transformers.
 
-    Args:
-        folder: a CLIPModel as transformers saves it.
+    Source: Oquab et al. 2023, DINOv2.
     """
+    network = load_network(Dinov2Model, folder, dtype=torch.float32)
+    return ImageEmbedder(network, images.SIZE, images.imagenet())
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.network = load_network(CLIPVisionModel, folder, dtype=torch.float32)
-        self.normalize = images.openai_clip()
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = images.resize(images.unit_range(x, clamp=True), self.network.config.image_size).clamp(0, 1)
-        features: Tensor = self.network(pixel_values=self.normalize(x)).pooler_output
-        return features
+def toy_embedder(folder: Path) -> ImageEmbedder:
+    """The toy world's CLIP before its projection, with which no run is trained; `folder` has a CLIPModel."""
+    network = load_network(CLIPVisionModel, folder, dtype=torch.float32)
+    return ImageEmbedder(network, network.config.image_size, images.openai_clip())
 
 
 class ClipEmbedder(nn.Module):
@@ -102,16 +87,16 @@ def load_embedder(scoring: Scoring, device: torch.device) -> ImageEmbedder:
     """The network of `scoring.features` on the device.
 
     Raises:
-        ConfigError: if it is not there or not whole.
+        ConfigError: if it is missing or incomplete.
     """
-    kind = {"dino": DinoEmbedder, "toy": ToyEmbedder}[scoring.features]
-    return kind(embedders.features(scoring)).to(device)
+    load = {"dino": dino_embedder, "toy": toy_embedder}[scoring.features]
+    return load(embedders.features(scoring)).to(device)
 
 
 def load_clip(scoring: Scoring, device: torch.device) -> ClipEmbedder:
     """The network of `scoring.clip` on the device.
 
     Raises:
-        ConfigError: if it is not there or not whole.
+        ConfigError: if it is missing or incomplete.
     """
     return ClipEmbedder(embedders.clip(scoring)).to(device)

@@ -90,3 +90,28 @@ class DiffusionModel(Protocol):
             ConfigError: if `lora.targets` name no layer of it.
         """
         ...
+
+
+def predict_guided(
+    model: DiffusionModel,
+    z_t: Tensor,
+    t: Tensor,
+    text: Conditioning,
+    null: Conditioning,
+    scale: float,
+    lane: Tensor | None = None,
+) -> Tensor:
+    """The guided output [N, C, h, w], in one call of the network.
+
+    Args:
+        z_t: [N, C, h, w]; t: [N].
+        text: conditioning of the texts [N]; null: of the empty text [1].
+        lane: the adapter of each row [N]; None for the base model alone.
+    """
+    if model.guidance is Guidance.embedded:
+        return model.predict(z_t, t, text.with_guidance(scale), lane)
+    both = Conditioning.cat([text, null.expand(len(text))])
+    out, unguided = model.predict(
+        z_t.repeat(2, 1, 1, 1), t.repeat(2), both, None if lane is None else lane.repeat(2)
+    ).chunk(2)
+    return Guidance.classifier_free.combine(out, unguided, scale)

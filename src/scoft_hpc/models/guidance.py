@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
 
 from torch import Tensor
 
@@ -35,39 +34,3 @@ class Guidance(Enum):
     def combine(self, out: Tensor, second: Tensor, scale: float) -> Tensor:
         """The guided output of predictions under the plain text and under `second`."""
         return second if self is Guidance.embedded else second + scale * (out - second)
-
-
-class GuidedModel(Protocol):
-    """What `predict_guided` needs of a model."""
-
-    @property
-    def guidance(self) -> Guidance: ...
-
-    def predict(
-        self, z_t: Tensor, t: Tensor, conditioning: Conditioning, lane: Tensor | None = None
-    ) -> Tensor: ...
-
-
-def predict_guided(
-    model: GuidedModel,
-    z_t: Tensor,
-    t: Tensor,
-    text: Conditioning,
-    null: Conditioning,
-    scale: float,
-    lane: Tensor | None = None,
-) -> Tensor:
-    """The guided output [N, C, h, w], in one call of the network.
-
-    Args:
-        z_t: [N, C, h, w]; t: [N].
-        text: conditioning of the texts [N]; null: of the empty text [1].
-        lane: the adapter of each row [N]; None for the base model alone.
-    """
-    if model.guidance is Guidance.embedded:
-        return model.predict(z_t, t, text.with_guidance(scale), lane)
-    both = Conditioning.cat([text, null.expand(len(text))])
-    out, unguided = model.predict(
-        z_t.repeat(2, 1, 1, 1), t.repeat(2), both, None if lane is None else lane.repeat(2)
-    ).chunk(2)
-    return Guidance.classifier_free.combine(out, unguided, scale)

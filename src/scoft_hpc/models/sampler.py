@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from scoft_hpc.models.conditioning import Conditioning
-from scoft_hpc.models.diffusion_model import DiffusionModel
-from scoft_hpc.models.guidance import predict_guided
+from scoft_hpc.models.diffusion_model import DiffusionModel, predict_guided
 
 
 @torch.no_grad()

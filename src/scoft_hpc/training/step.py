@@ -22,8 +22,8 @@ from scoft_hpc.diffusion.rollout import Rollout, attach, rollout
 from scoft_hpc.losses.denoising import l_ldm
 from scoft_hpc.losses.memorization import l_m
 from scoft_hpc.models.conditioning import Conditioning
-from scoft_hpc.models.diffusion_model import DiffusionModel
-from scoft_hpc.models.guidance import Guidance, predict_guided
+from scoft_hpc.models.diffusion_model import DiffusionModel, predict_guided
+from scoft_hpc.models.guidance import Guidance
 from scoft_hpc.models.lora import LoraStack
 from scoft_hpc.training.image_terms import image_terms
 from scoft_hpc.training.objective import LaneObjective

@@ -38,16 +38,6 @@ def clip_score(images: Tensor, texts: Tensor) -> MetricValue:
 
     Source: Hessel et al. 2021, CLIPScore; their code uses ViT-B/32 and `CLIP_SCORE_PREFIX`.
     """
-    per_item = WEIGHT * _cosines(images, texts).clamp_min(0)
-    return mean_of(per_item, n=len(per_item))
-
-
-def clip_cosine(images: Tensor, texts: Tensor) -> MetricValue:
-    """cos(image, text), a value an image and its mean: `clip_score` neither cut at 0 nor scaled. Arguments as there."""
-    per_item = _cosines(images, texts)
-    return mean_of(per_item, n=len(per_item))
-
-
-def _cosines(images: Tensor, texts: Tensor) -> Tensor:
     a, b = unit_features("CLIPScore", same_size=True, images=images, texts=texts)
-    return (a * b).sum(1)
+    per_item = WEIGHT * (a * b).sum(1).clamp_min(0)
+    return mean_of(per_item, n=len(per_item))
