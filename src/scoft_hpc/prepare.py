@@ -120,7 +120,7 @@ def _caches(
 
     values = {f.name: getattr(config, f.name) for f in fields(RunConfig)}
     data = Data(**{f.name: getattr(config.data, f.name) for f in fields(Data)})
-    planned = plan.make(SweepConfig(**{**values, "data": data, "culture": list(names)}), words)
+    planned = plan.build_plan(SweepConfig(**{**values, "data": data, "culture": list(names)}), words)
     configs = [run.config for run in planned.runs]
     return dict(zip((config.culture for config in configs), prepare_cultures(configs, stop), strict=True))
 

@@ -139,16 +139,16 @@ def test_a_culture_is_as_large_as_its_tensors() -> None:
 def test_what_a_site_lends_decides_how_many_lanes_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     one = compose.compose("train", ["model=sd14"])
     elsewhere = replace(one, device="cpu")
-    assert host_resources.lanes_of([one], config().cluster) == memory_model.max_lanes(one, 32) == 5
-    assert host_resources.lanes_of([one], config("cluster.gpu=h100-80").cluster) == memory_model.max_lanes(
+    assert host_resources.max_lanes([one], config().cluster) == memory_model.max_lanes(one, 32) == 5
+    assert host_resources.max_lanes([one], config("cluster.gpu=h100-80").cluster) == memory_model.max_lanes(
         one, 80
     )
-    assert host_resources.lanes_of([one], config("cluster.lanes=3").cluster) == 3
-    assert host_resources.lanes_of([elsewhere], config().cluster) == host_resources.LANES
+    assert host_resources.max_lanes([one], config("cluster.lanes=3").cluster) == 3
+    assert host_resources.max_lanes([elsewhere], config().cluster) == host_resources.LANES
     monkeypatch.setattr(host_resources, "gpu_gigabytes", lambda: 24.0)
-    assert host_resources.lanes_of([one], config(cluster="local").cluster) == memory_model.max_lanes(one, 24)
+    assert host_resources.max_lanes([one], config(cluster="local").cluster) == memory_model.max_lanes(one, 24)
     monkeypatch.setattr(host_resources, "gpu_gigabytes", lambda: None)
-    assert host_resources.lanes_of([one], config(cluster="local").cluster) == host_resources.LANES
+    assert host_resources.max_lanes([one], config(cluster="local").cluster) == host_resources.LANES
 
 
 def test_without_a_gpu_there_is_none_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:

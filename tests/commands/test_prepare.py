@@ -111,7 +111,7 @@ def _the_next_line_starts_from_the_caches(said: str) -> None:
     line = next(line for line in said.splitlines() if line.startswith("next "))
     words = shlex.split(line)[4:]
     assert words[:4] == ["culture=all", "ablation=loss_terms", "data=folder", words[3]]
-    planned = plan.make(compose.compose("sweep", words), words)
+    planned = plan.build_plan(compose.compose("sweep", words), words)
     made = [Path(line.split()[1]) for line in said.splitlines() if line.startswith("caches ")]
     assert len(planned.runs) == 10 and len(made) == 2 and all(folder.is_dir() for folder in made)
     assert {folder_of(run.config, run.config.data.digest) for run in planned.runs} == set(made)

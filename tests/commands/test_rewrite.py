@@ -76,7 +76,7 @@ def test_the_file_is_what_a_sweep_reads(
     next_line = re.search(r"^next +python -m scoft_hpc\.sweep (.*)$", told.out, re.MULTILINE)
     assert next_line is not None
     again = [*shlex.split(next_line[1]), "plan=only"]
-    planned = plan.make(compose.compose("sweep", again), again)
+    planned = plan.build_plan(compose.compose("sweep", again), again)
     assert {run.config.evaluation.rewrites for run in planned.runs} == {None, str(file)}
     asked, before = len(server.asked), file.read_bytes()
     assert run(*words(server, output, file, "culture=all", "evaluation.prompts=1")) == 0

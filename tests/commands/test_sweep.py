@@ -1,4 +1,4 @@
-"""`scoft-hpc sweep` from words to exit code, with a door that trains nothing and the real results."""
+"""`scoft-hpc sweep` from words to exit code, with a job that trains nothing and the real results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DOOR = Path(__file__).parents[1] / "launch"
 
 @pytest.fixture
 def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A study of two runs, whose jobs find the door."""
+    """A study of two runs, whose jobs are `paced_job` or `scoring_job`."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(DOOR), *(entry for entry in sys.path if entry)]))
     monkeypatch.setenv("COLUMNS", "200")
     return [
@@ -33,7 +33,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def run(words: list[str]) -> int:
-    return compose.command("sweep", partial(sweep.sweep, job_module="door"), words)
+    return compose.command("sweep", partial(sweep.sweep, job_module="paced_job"), words)
 
 
 @pytest.mark.slow
@@ -62,7 +62,7 @@ def test_it_ends_with_the_table_and_then_nothing_is_sent_nor_written_but_what_is
 def test_a_failed_run_is_named_with_its_reason_and_its_log(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DOOR_FAIL", "mpc")
+    monkeypatch.setenv("JOB_FAIL", "mpc")
     assert run(words) == 4
     text = capsys.readouterr().out
     study = StudyDir(tmp_path / "loss_terms-korea-toy")
@@ -70,8 +70,8 @@ def test_a_failed_run_is_named_with_its_reason_and_its_log(
     assert f"{failed} failed: the loss is not finite" in text
     assert f"log      {study.logs / 'pack-001.log'}" in text
     assert "1 of 2 runs are not done; the same command continues" in text
-    monkeypatch.delenv("DOOR_FAIL")
-    monkeypatch.setenv("DOOR_STOP", "mpc")
+    monkeypatch.delenv("JOB_FAIL")
+    monkeypatch.setenv("JOB_STOP", "mpc")
     assert run(words) == 75, "a run that stopped and can be continued is no failure"
 
 

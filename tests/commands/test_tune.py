@@ -1,4 +1,4 @@
-"""`scoft-hpc sweep sweep=tune` from words to exit code: with a door that trains nothing, and once with the real one."""
+"""`scoft-hpc sweep sweep=tune` from words to exit code: with a job that trains nothing, and once with the real one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DOORS = Path(__file__).parents[1] / "launch"
 
 @pytest.fixture
 def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A search of four trials, two a round, whose jobs find the doors."""
+    """A search of four trials, two a round, whose jobs are `paced_job` or `scoring_job`."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(DOORS), *(entry for entry in sys.path if entry)]))
     monkeypatch.setenv("COLUMNS", "200")
     return [
@@ -40,7 +40,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ]
 
 
-def run(words: list[str], job_module: str = "scoring_door") -> int:
+def run(words: list[str], job_module: str = "scoring_job") -> int:
     return compose.command("sweep", partial(sweep.sweep, job_module=job_module), words)
 
 
@@ -78,12 +78,12 @@ def test_a_failed_trial_is_told_and_the_same_command_tries_it_again(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run([*words, "plan=only"])
-    monkeypatch.setenv("DOOR_CRASH", "korea-mpc")
+    monkeypatch.setenv("JOB_CRASH", "korea-mpc")
     assert run(words) == 4
     text = capsys.readouterr().out
     assert "trial 1 failed: korea-mpc-s1000-" in text and "exit code 1" in text
     assert "no trial has a value" in text and not (tmp_path / "tune-r02").exists()
-    monkeypatch.delenv("DOOR_CRASH")
+    monkeypatch.delenv("JOB_CRASH")
     assert run(words) == 0
     assert "best: trial" in capsys.readouterr().out
 
@@ -106,11 +106,11 @@ def test_mistakes_are_told_before_anything_is_made(
 def test_a_search_that_was_killed_goes_on_with_the_same_trials(words: list[str], tmp_path: Path) -> None:
     program = (
         "from functools import partial; from scoft_hpc import sweep; from scoft_hpc.config import compose; "
-        "compose.command('sweep', partial(sweep.sweep, job_module='scoring_door'))"
+        "compose.command('sweep', partial(sweep.sweep, job_module='scoring_job'))"
     )
     first = StudyDir(tmp_path / "tune-r01")
     started = first.path / "started.txt"
-    slow = {**os.environ, "DOOR_PACE": "0.3"}
+    slow = {**os.environ, "JOB_PACE": "0.3"}
     process = subprocess.Popen(
         [sys.executable, "-c", program, *words], env=slow, stdout=subprocess.DEVNULL, start_new_session=True
     )

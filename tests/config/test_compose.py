@@ -16,7 +16,7 @@ from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.plain import to_override
 from scoft_hpc.config.schema import ContrastiveForm, Model, NegativeSource, RunConfig, Variant
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.launch.planning.ablation_grid import combinations
+from scoft_hpc.launch.planning.ablation_grid import expand_grid
 
 
 def _run(*words: str) -> RunConfig:
@@ -68,7 +68,7 @@ def test_sweep() -> None:
 def test_settings_beside_the_words_do_what_words_do(ablation: str) -> None:
     """Hydra composes once for an ablation's arms; each is the config that its words alone would give."""
     words = ["culture=all", f"ablation={ablation}", "train.lr=1e-3"]
-    for arm in combinations(compose.compose("sweep", words).ablation):
+    for arm in expand_grid(compose.compose("sweep", words).ablation):
         alone = [*words, *(f"{axis}={to_override(value)}" for axis, value in arm.items())]
         assert compose.compose("sweep", words, arm) == compose.compose("sweep", alone)
 

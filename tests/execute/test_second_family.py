@@ -57,7 +57,7 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 def planned(folder: Path, *words: str) -> Plan:
     words = (*WORDS, f"model.path={folder / 'model'}", f"output={folder / 'outputs'}", *words)
     config: SweepConfig = compose.compose("sweep", words)
-    return plan.make(config, words)
+    return plan.build_plan(config, words)
 
 
 @torch.no_grad()
@@ -158,4 +158,4 @@ def test_what_the_family_does_not_have_is_refused_by_name(
     all_words = (*usual, f"output={tmp_path}", "ablation.axes.variant=[mpc]", *words)
     config: SweepConfig = compose.compose("sweep", all_words)
     with pytest.raises(ConfigError, match=fault):
-        plan.make(config, all_words)
+        plan.build_plan(config, all_words)

@@ -17,8 +17,8 @@ from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.nodes import settings
 from scoft_hpc.errors import ConfigError, DataError
 from scoft_hpc.inputs.cache_key import folder_of
-from scoft_hpc.launch.planning.packing import pack
-from scoft_hpc.launch.planning.plan import Plan, Run, make
+from scoft_hpc.launch.planning.packing import make_packs
+from scoft_hpc.launch.planning.plan import Plan, Run, build_plan
 
 TOY_DISTANCE = "ablation.axes={objective.distance: [toy]}"
 RUNS = {
@@ -46,7 +46,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @functools.cache
 def planned(output: Path, *words: str) -> Plan:
     words = (*words, f"output={output}")
-    return make(compose.compose("sweep", words), words)
+    return build_plan(compose.compose("sweep", words), words)
 
 
 def of(plan: Plan, variant: str) -> list[Run]:
@@ -100,7 +100,7 @@ def test_images_of_another_generator_are_a_row_and_one_seeds(output: Path, tmp_p
         "korea-images-s0",
         *("korea-ldm-s0", "korea-ldm-s1"),
     ]
-    assert len(pack(plan.runs, jobs=1, lanes=None)) == 1, "one base draws and scores them all"
+    assert len(make_packs(plan.runs, jobs=1, lanes=None)) == 1, "one base draws and scores them all"
     with pytest.raises(DataError, match="sdxl has no folder mexico"):
         planned(output, "ablation=baselines", "culture=[korea,mexico]", axes)
 

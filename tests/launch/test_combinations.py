@@ -6,37 +6,37 @@ import pytest
 
 from scoft_hpc.config.command_configs import Ablation
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.launch.planning.ablation_grid import Combination, combinations
+from scoft_hpc.launch.planning.ablation_grid import Combination, expand_grid
 
 FORM, MARGIN = "objective.form", "objective.triplet_margin"
 
 
 def _faults(ablation: Ablation, *, narrowed: bool = False) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        combinations(ablation, narrowed=narrowed)
+        expand_grid(ablation, narrowed=narrowed)
     return [line.removeprefix("- ") for line in str(caught.value).splitlines()]
 
 
 def test_the_product_in_the_order_of_the_axes() -> None:
-    found = combinations(Ablation(axes={"variant": ["m", "mp"], "lora.rank": [4, 8]}))
+    found = expand_grid(Ablation(axes={"variant": ["m", "mp"], "lora.rank": [4, 8]}))
     assert found == [{"variant": v, "lora.rank": r} for v in ("m", "mp") for r in (4, 8)]
 
 
 def test_no_axes_are_one_run_and_equal_values_one_combination() -> None:
-    assert combinations(Ablation()) == [{}]
-    assert combinations(Ablation(axes={"train.lr": [1e-3, 0.001]})) == [{"train.lr": 0.001}]
+    assert expand_grid(Ablation()) == [{}]
+    assert expand_grid(Ablation(axes={"train.lr": [1e-3, 0.001]})) == [{"train.lr": 0.001}]
 
 
 def test_zipped_axes_go_together_and_multiply_with_the_others() -> None:
     axes = {"w": [1, 2], "variant": ["m", "mp"], "v": [10, 20]}
-    found = combinations(Ablation(axes=axes, zip=[["w", "v"]]))
+    found = expand_grid(Ablation(axes=axes, zip=[["w", "v"]]))
     assert found == [{"w": w, "v": 10 * w, "variant": x} for w in (1, 2) for x in ("m", "mp")]
 
 
 @pytest.mark.parametrize("condition", [{FORM: "triplet"}, {FORM: ["triplet"]}])
 def test_an_axis_varies_only_where_its_condition_holds(condition: Combination) -> None:
     axes = {FORM: ["official", "triplet"], MARGIN: [0.1, 0.2]}
-    assert combinations(Ablation(axes=axes, when={MARGIN: condition})) == [
+    assert expand_grid(Ablation(axes=axes, when={MARGIN: condition})) == [
         {FORM: "official"},
         {FORM: "triplet", MARGIN: 0.1},
         {FORM: "triplet", MARGIN: 0.2},
@@ -47,14 +47,14 @@ def test_a_condition_on_an_axis_that_does_not_vary_does_not_hold() -> None:
     """The margin waits for the form, which waits for the variant."""
     axes = {MARGIN: [0.1, 0.2], FORM: ["official", "triplet"], "variant": ["m", "mpc"]}
     when = {MARGIN: {FORM: "triplet"}, FORM: {"variant": "mpc"}}
-    found = combinations(Ablation(axes=axes, when=when))
+    found = expand_grid(Ablation(axes=axes, when=when))
     assert [one for one in found if one["variant"] == "m"] == [{"variant": "m"}]
     assert len(found) == 1 + 1 + 2
 
 
 def test_excluded_combinations_are_left_out() -> None:
     axes = {"variant": ["base", "m", "mpc"], "lora.rank": [4, 8, 16]}
-    found = combinations(
+    found = expand_grid(
         Ablation(axes=axes, exclude=[{"variant": "base", "lora.rank": [4, 8]}, {"variant": "m"}])
     )
     assert found == [
@@ -66,7 +66,7 @@ def test_excluded_combinations_are_left_out() -> None:
 def test_an_axis_that_does_not_vary_is_not_what_an_exclusion_names() -> None:
     axes = {FORM: ["official", "triplet"], MARGIN: [0.1, 0.2]}
     ablation = Ablation(axes=axes, when={MARGIN: {FORM: "triplet"}}, exclude=[{MARGIN: 0.1}])
-    assert combinations(ablation) == [{FORM: "official"}, {FORM: "triplet", MARGIN: 0.2}]
+    assert expand_grid(ablation) == [{FORM: "official"}, {FORM: "triplet", MARGIN: 0.2}]
 
 
 AXES = {"variant": ["base", "mpc"], "lora.rank": [4, 8, 16]}
@@ -141,5 +141,5 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 def test_a_condition_on_a_value_that_was_taken_out_is_idle() -> None:
     axes = {FORM: ["official"], MARGIN: [0.1, 0.2]}
     ablation = Ablation(axes=axes, when={MARGIN: {FORM: "triplet"}}, exclude=[{FORM: "triplet"}])
-    assert combinations(ablation, narrowed=True) == [{FORM: "official"}]
+    assert expand_grid(ablation, narrowed=True) == [{FORM: "official"}]
     assert len(_faults(ablation)) == 2

@@ -14,7 +14,9 @@ from scoft_hpc.launch.planning.plan import Run
 
 def require(tmp_path: Path, *words: str) -> None:
     sweep = compose.compose("sweep", [f"output={tmp_path}", "culture=korea", *words])
-    preflight.require([Run("one", sweep, 1), Run("two", sweep, 1)], tmp_path / "none" / "yet", sweep.cluster)
+    preflight.require_capacity(
+        [Run("one", sweep, 1), Run("two", sweep, 1)], tmp_path / "none" / "yet", sweep.cluster
+    )
 
 
 def test_what_fits_is_let_through(tmp_path: Path) -> None:

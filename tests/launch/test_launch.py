@@ -26,7 +26,7 @@ class Launcher:
     """A launcher's process of its own session, as a terminal gives it, and the study it works on."""
 
     def __init__(
-        self, output: Path, jobs: int = 2, cultures: tuple[str, ...] = ("korea",), **door: str
+        self, output: Path, jobs: int = 2, cultures: tuple[str, ...] = ("korea",), **job: str
     ) -> None:
         self.study = StudyDir(output / "study")
         path = os.pathsep.join([str(HERE), *(entry for entry in sys.path if entry)])
@@ -34,7 +34,7 @@ class Launcher:
         with self._said.open("w") as said:
             self.process = subprocess.Popen(
                 [sys.executable, str(HERE / "launching.py"), str(output), str(jobs), *cultures],
-                env={**os.environ, "PYTHONPATH": path, **{f"DOOR_{k}": v for k, v in door.items()}},
+                env={**os.environ, "PYTHONPATH": path, **{f"JOB_{k}": v for k, v in job.items()}},
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -17,7 +17,7 @@ from scoft_hpc.config import compose
 from scoft_hpc.errors import ConfigError, DataError, LaunchError, ScoftError
 from scoft_hpc.inputs.toy.world import ASSETS
 from scoft_hpc.launch.planning import plan_store
-from scoft_hpc.launch.planning.plan import Plan, make
+from scoft_hpc.launch.planning.plan import Plan, build_plan
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import read
 from scoft_hpc.study.stored_config import located
@@ -49,7 +49,7 @@ def words(root: Path, tmp_path: Path) -> Iterator[list[str]]:
 
 
 def planned(words: list[str]) -> Plan:
-    return make(compose.compose("sweep", words), words)
+    return build_plan(compose.compose("sweep", words), words)
 
 
 def counting(called: Counter[str], name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -191,7 +191,7 @@ def test_a_thousand_runs_are_composed_once_an_arm(words: list[str], monkeypatch:
     config = compose.compose("sweep", [*words, seeds])
     called: Counter[str] = Counter()
     monkeypatch.setattr(compose, "compose", counting(called, "compose", compose.compose))
-    plan = make(config, [*words, seeds])
+    plan = build_plan(config, [*words, seeds])
     content = plan_store.to_json(plan)
     assert len(plan.runs) == 1005
     assert called == {"compose": 5}
@@ -203,12 +203,12 @@ def test_a_thousand_runs_are_composed_once_an_arm(words: list[str], monkeypatch:
 def test_the_plan_is_written_once_and_the_same_study_continues(words: list[str], tmp_path: Path) -> None:
     words = [*words, "culture=mu", "ablation.axes.variant=[base,mpc]"]
     plan, study = planned(words), StudyDir(tmp_path / "loss_terms-mu-folder")
-    plan_store.check(study, plan)
+    plan_store.require_same_plan(study, plan)
     plan_store.write(study, plan)
     before = study.plan.read_bytes()
     assert [run.run_id for run in read(study).runs] == [run.run_id for run in plan.runs]
     elsewhere = planned([*words, "threads=3", "cluster.jobs=1"])
-    plan_store.check(study, elsewhere)
+    plan_store.require_same_plan(study, elsewhere)
     plan_store.write(study, elsewhere)
     assert study.plan.read_bytes() == before
     plan_store.write_config(study, elsewhere.runs[0])
@@ -220,7 +220,7 @@ def test_a_study_of_other_runs_is_refused_with_what_differs(words: list[str], tm
     study = StudyDir(tmp_path / "loss_terms-mu-folder")
     plan_store.write(study, planned(words))
     with pytest.raises(LaunchError) as caught:
-        plan_store.check(study, planned([*words, "seed=[0,1]", "train.lr=3e-3"]))
+        plan_store.require_same_plan(study, planned([*words, "seed=[0,1]", "train.lr=3e-3"]))
     text = str(caught.value)
     assert "consists of 2 other runs: 1 of the 4" in text, "the base does not depend on lr"
     assert "seed: 0 there, 0, 1 now" in text
@@ -233,13 +233,13 @@ def test_a_broken_plan_is_left_alone(words: list[str], tmp_path: Path) -> None:
     study.path.mkdir()
     study.plan.write_text('{"version": 1, "ru')
     with pytest.raises(LaunchError, match="cannot be read as a plan"):
-        plan_store.check(study, plan)
+        plan_store.require_same_plan(study, plan)
     study.plan.write_text('{"version": 9, "runs": []}')
     with pytest.raises(LaunchError, match="version 9"):
-        plan_store.check(study, plan)
+        plan_store.require_same_plan(study, plan)
     study.plan.write_text('{"version": 1, "runs": [{"run_id": "../../etc"}]}')
     with pytest.raises(LaunchError, match="not a run id"):
-        plan_store.check(study, plan)
+        plan_store.require_same_plan(study, plan)
 
 
 def test_an_arm_keeps_every_setting_of_the_words(words: list[str]) -> None:

@@ -21,16 +21,16 @@ from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.cost_estimate import (
     CORE_TFLOPS,
     STARTUP,
-    Pace,
-    Price,
+    CostEstimate,
+    Throughput,
+    estimate_cost,
+    estimate_throughput,
     minutes,
-    pace,
-    preparing,
-    price,
+    prepare_seconds,
     require_budget,
 )
-from scoft_hpc.launch.planning.cost_estimate import seconds as pack_seconds
-from scoft_hpc.launch.planning.packing import Pack, cost
+from scoft_hpc.launch.planning.cost_estimate import pack_seconds as pack_seconds
+from scoft_hpc.launch.planning.packing import Pack, run_cost
 from scoft_hpc.launch.planning.plan import Plan, Run
 from scoft_hpc.study import atomic, job_array
 from scoft_hpc.study.job_array import Attempt, Batch
@@ -69,7 +69,7 @@ def planned(path: Path, runs: Sequence[Run]) -> StudyDir:
 
 def finish(study: StudyDir, runs: Sequence[Run], per_unit: float, device: str = "cuda:0") -> float:
     """Write the runs' results as lanes of one pack do, which are all charged alike; return their seconds together."""
-    total = per_unit * sum(map(cost, runs))
+    total = per_unit * sum(map(run_cost, runs))
     for one in runs:
         share = {"train": total / len(runs) / 2, "generate": total / len(runs) / 2, "score": 0.0}
         atomic.write_json(study.run(one.run_id).result, {"seconds": share})
@@ -100,7 +100,7 @@ def attempt(folder: Path, task: int, seconds: float, progress: int = 0, code: in
 
 
 def test_an_estimate_by_hand(study: StudyDir) -> None:
-    found = pace(study, RUNS, SITE)
+    found = estimate_throughput(study, RUNS, SITE)
     assert found.seconds == pytest.approx(803 / 8000), "803 GFLOP at 8 TFLOP/s"
     assert (found.startup, found.source) == (STARTUP, "estimated from 8 TFLOP/s of v100-32")
     packed = Pack(tuple(RUNS[:2]), 100.0)
@@ -108,17 +108,24 @@ def test_an_estimate_by_hand(study: StudyDir) -> None:
 
 
 def test_an_estimate_follows_the_gpu_the_model_and_its_size(study: StudyDir) -> None:
-    assert pace(study, RUNS, replace(SITE, gpu="h100-80")).seconds == pytest.approx(803 / 40_000)
-    assert pace(study, RUNS, replace(SITE, gpus={})).source == "estimated from 10 TFLOP/s of a GPU"
+    assert estimate_throughput(study, RUNS, replace(SITE, gpu="h100-80")).seconds == pytest.approx(
+        803 / 40_000
+    )
+    assert (
+        estimate_throughput(study, RUNS, replace(SITE, gpus={})).source
+        == "estimated from 10 TFLOP/s of a GPU"
+    )
     small = [run(model=Model(resolution=256, digest="weights"))]
-    assert pace(study, small, SITE).seconds == pytest.approx(180.1 / 8000, rel=0.02), "counted at 256 px"
+    assert estimate_throughput(study, small, SITE).seconds == pytest.approx(180.1 / 8000, rel=0.02), (
+        "counted at 256 px"
+    )
     toy = [run(model=Model(resolution=64, gflop=0.08))]
-    assert pace(study, toy, SITE).seconds == pytest.approx(1e-5)
-    assert pace(study, [], SITE).seconds == 0, "nothing is left to run"
+    assert estimate_throughput(study, toy, SITE).seconds == pytest.approx(1e-5)
+    assert estimate_throughput(study, [], SITE).seconds == 0, "nothing is left to run"
 
 
 def test_on_a_cpu_the_gpu_counts_for_nothing(study: StudyDir) -> None:
-    found = pace(study, [run(device="cpu")], SITE)
+    found = estimate_throughput(study, [run(device="cpu")], SITE)
     assert found.seconds == pytest.approx(0.803 / (5 * CORE_TFLOPS))
     assert found.source == "estimated from 0.1 TFLOP/s of 5 CPU cores"
 
@@ -126,11 +133,11 @@ def test_on_a_cpu_the_gpu_counts_for_nothing(study: StudyDir) -> None:
 def test_packs_tell_the_pace_though_their_lanes_are_charged_alike(study: StudyDir) -> None:
     send(study, [RUNS[:3], RUNS[3:]])
     finish(study, RUNS[:3], 0.25)
-    found = pace(study, RUNS[3:], SITE)
+    found = estimate_throughput(study, RUNS[3:], SITE)
     assert found.seconds == pytest.approx(0.25)
     assert found.source == "measured on 3 runs of this study"
     finish(study, RUNS[3:], 0.75)
-    assert pace(study, RUNS, SITE).seconds == pytest.approx(0.5), "the median of both packs"
+    assert estimate_throughput(study, RUNS, SITE).seconds == pytest.approx(0.5), "the median of both packs"
 
 
 def test_startup_is_what_a_job_took_beyond_its_runs(study: StudyDir) -> None:
@@ -139,7 +146,7 @@ def test_startup_is_what_a_job_took_beyond_its_runs(study: StudyDir) -> None:
     attempt(folder, 0, first + 17)
     attempt(folder, 1, 5, code=75)
     attempt(folder, 1, second / 2, progress=4)  # it continued, and took less than its runs did in all
-    assert pace(study, RUNS, SITE).startup == pytest.approx(17)
+    assert estimate_throughput(study, RUNS, SITE).startup == pytest.approx(17)
 
 
 def test_a_resent_run_is_counted_once_and_where_it_ran_last(study: StudyDir) -> None:
@@ -147,7 +154,7 @@ def test_a_resent_run_is_counted_once_and_where_it_ran_last(study: StudyDir) -> 
     send(study, [RUNS[:1]])
     finish(study, RUNS[:3], 0.25)
     attempt(folder, 0, 1000)
-    found = pace(study, RUNS, SITE)
+    found = estimate_throughput(study, RUNS, SITE)
     assert (found.source, found.startup) == ("measured on 3 runs of this study", STARTUP)
 
 
@@ -155,24 +162,26 @@ def test_another_gpu_site_or_device_measures_nothing(study: StudyDir) -> None:
     send(study, [RUNS])
     finish(study, RUNS, 0.25)
     for other in (replace(SITE, gpu="h100-80"), replace(SITE, name="elsewhere")):
-        assert pace(study, RUNS, other).source.startswith("estimated")
-    assert pace(study, [run(device="cpu")], SITE).source.startswith("estimated")
-    assert pace(study, [run(model=Model(digest="others"))], SITE).source.startswith("estimated")
-    assert pace(study, RUNS, replace(SITE, gpu="v100-32")).source.startswith("measured")
+        assert estimate_throughput(study, RUNS, other).source.startswith("estimated")
+    assert estimate_throughput(study, [run(device="cpu")], SITE).source.startswith("estimated")
+    assert estimate_throughput(study, [run(model=Model(digest="others"))], SITE).source.startswith(
+        "estimated"
+    )
+    assert estimate_throughput(study, RUNS, replace(SITE, gpu="v100-32")).source.startswith("measured")
 
 
 def test_local_runs_measure_a_cpu_and_no_cluster_gpu(study: StudyDir) -> None:
     finish(study, RUNS[:2], 3.0, device="cpu")
     finish(study, RUNS[2:3], 0.01, device="cuda:0")
-    assert pace(study, RUNS, SITE).source.startswith("estimated")
-    found = pace(study, [run(device="cpu")], SITE)
+    assert estimate_throughput(study, RUNS, SITE).source.startswith("estimated")
+    found = estimate_throughput(study, [run(device="cpu")], SITE)
     assert (found.seconds, found.source) == (pytest.approx(3.0), "measured on 2 runs of this study")
 
 
 def test_jobs_that_found_no_gpu_measure_the_jobs_to_come(study: StudyDir) -> None:
     send(study, [RUNS])
     finish(study, RUNS, 0.25, device="cpu")
-    assert pace(study, RUNS, SITE).seconds == pytest.approx(0.25)
+    assert estimate_throughput(study, RUNS, SITE).seconds == pytest.approx(0.25)
 
 
 def test_the_newest_other_study_that_fits_stands_in(study: StudyDir) -> None:
@@ -185,7 +194,7 @@ def test_the_newest_other_study_that_fits_stands_in(study: StudyDir) -> None:
         finish(earlier, runs, per_unit)
     (output / "broken").mkdir()
     (output / "broken" / "plan.json").write_text("{")
-    found = pace(study, RUNS, SITE)
+    found = estimate_throughput(study, RUNS, SITE)
     assert (found.seconds, found.source) == (pytest.approx(0.5), "measured on 2 runs of the study newer")
 
 
@@ -194,11 +203,11 @@ def test_of_a_large_study_only_some_results_are_read(tmp_path: Path) -> None:
     large = planned(tmp_path / "large", runs)
     send(large, [runs[n : n + 10] for n in range(0, 200, 10)])
     finish(large, runs, 0.25)
-    assert pace(large, runs, SITE).source == "measured on 64 runs of this study"
+    assert estimate_throughput(large, runs, SITE).source == "measured on 64 runs of this study"
 
 
 def test_preparing_by_hand(tmp_path: Path) -> None:
-    unit = Pace(1.0, 5.0, "")
+    unit = Throughput(1.0, 5.0, "")
     encoded, decoded = 1117 / 803, 2515 / 803
     metadata = tmp_path / "korea" / "train" / "metadata.jsonl"
     metadata.parent.mkdir(parents=True)
@@ -207,7 +216,7 @@ def test_preparing_by_hand(tmp_path: Path) -> None:
 
     def drawing(pairs: int | None = None, **changes: Any) -> float:
         negatives = replace(Negatives(), **changes)
-        return preparing(run(data=replace(data, pairs=pairs, negatives=negatives)), unit)
+        return prepare_seconds(run(data=replace(data, pairs=pairs, negatives=negatives)), unit)
 
     given = drawing(source=NegativeSource.given)
     assert given == pytest.approx(5 + 10 * 2 * encoded)
@@ -239,18 +248,18 @@ def test_time_limit_of_nothing_is_the_shortest() -> None:
 
 
 def test_price_by_hand() -> None:
-    train, prepare = price([3600, 5400], 2.0), price([1800], 1.0)
-    assert train == Price(2.5, 5.0)
-    assert train + prepare == Price(3.0, 5.5)
-    assert sum([train, prepare], Price()) == Price(3.0, 5.5)
+    train, prepare = estimate_cost([3600, 5400], 2.0), estimate_cost([1800], 1.0)
+    assert train == CostEstimate(2.5, 5.0)
+    assert train + prepare == CostEstimate(3.0, 5.5)
+    assert sum([train, prepare], CostEstimate()) == CostEstimate(3.0, 5.5)
 
 
 def test_budget_is_met_to_the_last_unit_and_not_beyond() -> None:
-    require_budget(None, 1e9, Price(1e9, 1e9))
-    require_budget(0.3, 0.1, Price(0.2, 0.2))
-    require_budget(0.0, 0.0, Price())
+    require_budget(None, 1e9, CostEstimate(1e9, 1e9))
+    require_budget(0.3, 0.1, CostEstimate(0.2, 0.2))
+    require_budget(0.0, 0.0, CostEstimate())
     with pytest.raises(LaunchError) as caught:
-        require_budget(10, 6.25, Price(2.5, 5.0))
+        require_budget(10, 6.25, CostEstimate(2.5, 5.0))
     for words in (
         "budget.su=10",
         "6.25 SU are spent",
@@ -261,7 +270,7 @@ def test_budget_is_met_to_the_last_unit_and_not_beyond() -> None:
     ):
         assert words in str(caught.value)
     with pytest.raises(LaunchError):
-        require_budget(5, 0, Price(5.01, 5.01))
+        require_budget(5, 0, CostEstimate(5.01, 5.01))
 
 
 def test_toy_says_its_own_work() -> None:

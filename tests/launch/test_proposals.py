@@ -15,7 +15,7 @@ from scoft_hpc.config.command_configs import Sampler
 from scoft_hpc.config.search_space import ChoiceSet, Range, Space
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.search import sampler as proposals
-from scoft_hpc.launch.search.sampler import propose
+from scoft_hpc.launch.search.sampler import suggest
 from scoft_hpc.launch.search.trials import Trial
 
 SPACE: Space = {
@@ -31,7 +31,7 @@ def trial(number: int, values: dict[str, Any], value: float | None) -> Trial:
 
 
 def asked(space: Space, trials: list[Trial], count: int = 4, **changes: Any) -> list[dict[str, Any]]:
-    return propose(space, trials, count, **{"lower": True, "sampler": Sampler.tpe, "seed": 0, **changes})
+    return suggest(space, trials, count, **{"lower": True, "sampler": Sampler.tpe, "seed": 0, **changes})
 
 
 def searched(space: Space, worth: Any, rounds: int, **changes: Any) -> list[Trial]:

@@ -6,7 +6,7 @@ import pytest
 
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.planning import host_resources
-from scoft_hpc.launch.planning.host_resources import slots
+from scoft_hpc.launch.planning.host_resources import job_slots
 
 
 @pytest.fixture(autouse=True)
@@ -19,31 +19,35 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_cores_are_shared_out_as_far_as_the_memory_goes() -> None:
-    found = slots("auto", None, None, runs=25)
+    found = job_slots("auto", None, None, runs=25)
     assert len(found) == 5
     assert {slot.env["OMP_NUM_THREADS"] for slot in found} == {"1"}
-    assert {slot.env["MKL_NUM_THREADS"] for slot in slots("cpu", 2, None, runs=25)} == {"4"}
-    assert {slot.env["OMP_NUM_THREADS"] for slot in slots("cpu", 2, 3, runs=25)} == {"3"}
+    assert {slot.env["MKL_NUM_THREADS"] for slot in job_slots("cpu", 2, None, runs=25)} == {"4"}
+    assert {slot.env["OMP_NUM_THREADS"] for slot in job_slots("cpu", 2, 3, runs=25)} == {"3"}
 
 
 def test_no_more_jobs_than_runs() -> None:
-    (slot,) = slots("auto", None, None, runs=1)
+    (slot,) = job_slots("auto", None, None, runs=1)
     assert slot.env["OMP_NUM_THREADS"] == "8"
 
 
 def test_a_gpu_each_and_more_jobs_share_them(machine: pytest.MonkeyPatch) -> None:
     machine.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in slots("auto", None, None, runs=9)] == ["4", "6"]
-    assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in slots("cuda", 3, None, runs=9)] == ["4", "6", "4"]
-    assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in slots("cpu", 2, None, runs=9)] == ["", ""]
+    assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in job_slots("auto", None, None, runs=9)] == ["4", "6"]
+    assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in job_slots("cuda", 3, None, runs=9)] == [
+        "4",
+        "6",
+        "4",
+    ]
+    assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in job_slots("cpu", 2, None, runs=9)] == ["", ""]
 
 
 def test_one_named_gpu_takes_every_job_and_keeps_its_number(machine: pytest.MonkeyPatch) -> None:
     machine.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    (slot,) = slots("cuda:1", None, None, runs=9)
+    (slot,) = job_slots("cuda:1", None, None, runs=9)
     assert slot.device == "cuda:1"
     assert "CUDA_VISIBLE_DEVICES" not in slot.env
-    assert len(slots("cuda:1", 2, None, runs=9)) == 2
+    assert len(job_slots("cuda:1", 2, None, runs=9)) == 2
 
 
 @pytest.mark.parametrize(
@@ -58,11 +62,11 @@ def test_visible_gpus_are_read_from_the_environment(
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"cluster\.jobs=0"):
-        slots("auto", 0, None, runs=1)
+        job_slots("auto", 0, None, runs=1)
     with pytest.raises(ConfigError, match="threads=-2"):
-        slots("auto", None, -2, runs=1)
+        job_slots("auto", None, -2, runs=1)
     with pytest.raises(ConfigError, match="no GPU was found"):
-        slots("cuda", None, None, runs=1)
+        job_slots("cuda", None, None, runs=1)
 
 
 def test_a_containers_quota_counts(

@@ -14,10 +14,10 @@ from scoft_hpc.config import compose
 from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.errors import ConfigError, LaunchError, RunError
 from scoft_hpc.launch.planning import plan_store
-from scoft_hpc.launch.planning.plan import Plan, make
+from scoft_hpc.launch.planning.plan import Plan, build_plan
 from scoft_hpc.launch.search import report
 from scoft_hpc.launch.search import search as tuning
-from scoft_hpc.launch.search.search import Outcome, Search
+from scoft_hpc.launch.search.search import RoundOutcome, Search
 from scoft_hpc.launch.search.trials import Trial, rounds
 from scoft_hpc.study import atomic, run_status
 from scoft_hpc.study.lease import Lease
@@ -46,7 +46,7 @@ def begin(root: Path, tmp_path: Path) -> Callable[..., Search]:
         keys = {word.partition("=")[0] for word in more}
         words = ["sweep=tune", "data=folder", f"data.root={root}", f"output={tmp_path}", *more]
         words += [word for word in usual if word.partition("=")[0] not in keys]
-        return tuning.of(compose.compose("sweep", words), words, "kid", lower=True)
+        return tuning.load_search(compose.compose("sweep", words), words, "kid", lower=True)
 
     return begun
 
@@ -58,7 +58,7 @@ class Sender:
         self.fail, self.before, self.after = fail, before, after
         self.log: list[list[str]] = []
 
-    def __call__(self, config: SweepConfig, study: StudyDir, plan: Plan) -> Outcome:
+    def __call__(self, config: SweepConfig, study: StudyDir, plan: Plan) -> RoundOutcome:
         if self.before:
             raise CrashError
         plan_store.write(study, plan)
@@ -73,16 +73,16 @@ class Sender:
             atomic.write_json(folder.result, {"run_id": run.run_id})
         if self.after:
             raise CrashError
-        return Outcome.over
+        return RoundOutcome.over
 
 
-def run(search: Search, sender: tuning.Send) -> tuple[Outcome, list[Trial]]:
+def run(search: Search, sender: tuning.Send) -> tuple[RoundOutcome, list[Trial]]:
     return tuning.run(search, sender, lambda found: None), search.trials()
 
 
 def test_it_goes_round_by_round_to_the_last_trial(begin: Callable[..., Search], tmp_path: Path) -> None:
     search, sender, told = begin(), Sender(), list[Sequence[Trial]]()
-    assert tuning.run(search, sender, told.append) is Outcome.over
+    assert tuning.run(search, sender, told.append) is RoundOutcome.over
     found = search.trials()
     assert [len(each) for each in told] == [2, 4] and told[-1] == found
     assert [study.name for study in rounds(tmp_path, "tune")] == ["tune-r01", "tune-r02"]
@@ -101,7 +101,7 @@ def test_it_goes_round_by_round_to_the_last_trial(begin: Callable[..., Search], 
 def test_the_same_command_again_sends_nothing_and_more_trials_go_on(begin: Callable[..., Search]) -> None:
     _, before = run(begin(), Sender())
     again = Sender()
-    assert run(begin(), again) == (Outcome.over, before) and again.log == []
+    assert run(begin(), again) == (RoundOutcome.over, before) and again.log == []
     _, after = run(begin("tune.trials=5"), again)
     assert after[:4] == before and len(after) == 5 and len(again.log) == 1
 
@@ -121,22 +121,24 @@ def test_a_crash_anywhere_neither_loses_nor_doubles_a_trial(
         sent += [name for runs in ended.log for name in runs]
     last = Sender()
     outcome, found = run(begin(), last)
-    assert outcome is Outcome.over and last.log == []
+    assert outcome is RoundOutcome.over and last.log == []
     assert len(sent) == len(set(sent)) == 16
     assert [trial.values for trial in found] == [trial.values for trial in undisturbed]
     assert [trial.value for trial in found] == [trial.value for trial in undisturbed]
 
 
 def test_a_round_on_its_way_is_waited_for(begin: Callable[..., Search], tmp_path: Path) -> None:
-    def away(config: SweepConfig, study: StudyDir, plan: Plan) -> Outcome:
+    def away(config: SweepConfig, study: StudyDir, plan: Plan) -> RoundOutcome:
         plan_store.write(study, plan)
-        return Outcome.away
+        return RoundOutcome.submitted
 
     outcome, first = run(begin(), away)
-    assert outcome is Outcome.away and len(first) == 2
-    assert run(begin(), away) == (Outcome.away, first), "one round a call, and no second one meanwhile"
+    assert outcome is RoundOutcome.submitted and len(first) == 2
+    assert run(begin(), away) == (RoundOutcome.submitted, first), (
+        "one round a call, and no second one meanwhile"
+    )
     outcome, found = run(begin(), Sender())
-    assert outcome is Outcome.over
+    assert outcome is RoundOutcome.over
     assert [trial.values for trial in found[:2]] == [trial.values for trial in first]
 
 
@@ -159,14 +161,14 @@ def test_a_failed_run_fails_its_trial_with_the_reason_and_is_sent_again(begin: C
 
 def test_a_round_without_any_value_ends_the_search(begin: Callable[..., Search]) -> None:
     outcome, found = run(begin(), Sender(fail="mu"))
-    assert outcome is Outcome.over and len(found) == 2
+    assert outcome is RoundOutcome.over and len(found) == 2
     text = "\n".join(report.ending_lines(begin(), found))
     assert "no trial has a value" in text and "the loss is not finite" in text
 
 
 def test_a_metric_that_a_run_does_not_have_is_a_reason(root: Path, tmp_path: Path) -> None:
     words = ["sweep=tune", "data=folder", f"data.root={root}", f"output={tmp_path}"]
-    search = tuning.of(compose.compose("sweep", words), words, "clip_score", lower=False)
+    search = tuning.load_search(compose.compose("sweep", words), words, "clip_score", lower=False)
     _, (trial, *_) = run(search, Sender())
     assert trial.reason is not None and "its scores.json has no clip_score" in trial.reason
 
@@ -191,7 +193,7 @@ def test_a_search_never_changes(begin: Callable[..., Search], word: str, told: s
 def test_what_never_began_may_change(begin: Callable[..., Search]) -> None:
     with pytest.raises(CrashError):
         run(begin(), Sender(before=True))
-    assert run(begin("tune.seed=3", "tune.trials=2"), Sender())[0] is Outcome.over
+    assert run(begin("tune.seed=3", "tune.trials=2"), Sender())[0] is RoundOutcome.over
 
 
 def test_what_is_no_search_is_refused(begin: Callable[..., Search], tmp_path: Path) -> None:
@@ -214,11 +216,11 @@ def test_a_search_has_one_owner(begin: Callable[..., Search]) -> None:
 def test_a_plan_is_shown_and_nothing_is_written(begin: Callable[..., Search], tmp_path: Path) -> None:
     shown: list[Plan] = []
 
-    def show(config: SweepConfig, study: StudyDir, plan: Plan) -> Outcome:
+    def show(config: SweepConfig, study: StudyDir, plan: Plan) -> RoundOutcome:
         shown.append(plan)
-        return Outcome.shown
+        return RoundOutcome.planned_only
 
-    assert run(begin("plan=only"), show) == (Outcome.shown, [])
+    assert run(begin("plan=only"), show) == (RoundOutcome.planned_only, [])
     assert list(tmp_path.iterdir()) == []
     _, found = run(begin("tune.trials=2"), Sender())
     assert {run.run_id for run in shown[0].runs} == {name for trial in found for name in trial.runs}
@@ -232,7 +234,7 @@ def test_the_reporting_study_has_the_best_values_and_seeds_of_its_own(begin: Cal
     python, flag, module, *words = shlex.split(tuning.reporting(search, best))
     assert (python, flag, module) == ("python", "-m", "scoft_hpc.sweep")
     config = compose.compose("sweep", words)
-    planned = make(config, words)
+    planned = build_plan(config, words)
     assert planned.study == "tune-reported" and planned.ablation == "loss_terms"
     assert {run.config.seed for run in planned.runs} == {0, 2, 4}
     trained = [run.config for run in planned.runs if run.config.variant.name == "mpc"]

@@ -15,7 +15,7 @@ import pytest
 from sbatch.hub import serving
 from scoft_hpc.config import compose
 from scoft_hpc.launch.planning import plan_store
-from scoft_hpc.launch.planning.plan import make
+from scoft_hpc.launch.planning.plan import build_plan
 from scoft_hpc.study.paths import StudyDir
 from slurm.machine import Machine
 
@@ -114,7 +114,7 @@ def test_run_saves_when_warned_starts_again_and_obeys_scancel(cluster: Machine, 
 
 def test_array_takes_every_run_of_a_plan_to_its_result(cluster: Machine, folder: Path) -> None:
     words = ["culture=korea", "study=by-hand", *TINY]
-    plan = make(compose.compose("sweep", words), words)
+    plan = build_plan(compose.compose("sweep", words), words)
     plan_store.write(StudyDir(plan.output / plan.study), plan)
     submitted = ["--array=0-1", str(TEMPLATES / "array.sbatch"), "outputs/by-hand"]
     assert outcome(cluster, submit(cluster, *submitted), folder) == "COMPLETED 0:0"

@@ -17,11 +17,11 @@ from scoft_hpc.config.validation import require_writable, validate_launch
 from scoft_hpc.console import print_line, print_lines
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError
 from scoft_hpc.launch.local.executor import JOB_MODULE
-from scoft_hpc.launch.local.run_study import follow, send
+from scoft_hpc.launch.local.run_study import run_study, watch_study
 from scoft_hpc.launch.planning import packing, plan_store, preflight
-from scoft_hpc.launch.planning.host_resources import Slot, lanes_of, slots
+from scoft_hpc.launch.planning.host_resources import JobSlot, job_slots, max_lanes
 from scoft_hpc.launch.planning.packing import Pack
-from scoft_hpc.launch.planning.plan import Plan, Run, make
+from scoft_hpc.launch.planning.plan import Plan, Run, build_plan
 from scoft_hpc.launch.slurm import launcher
 from scoft_hpc.launch.tracking.submission_plan import Request, coming
 from scoft_hpc.launch.views import submission_messages, tables
@@ -67,10 +67,10 @@ def run_sweep(
         ScoftError: if the settings, the data or the machine do not allow it, or the study is another one.
     """
     check_settings(config)
-    plan = make(config, words)
+    plan = build_plan(config, words)
     study = StudyDir(plan.output / plan.study)
-    plan_store.check(study, plan)
-    preflight.require(unfinished(study, plan), plan.output, config.cluster)
+    plan_store.require_same_plan(study, plan)
+    preflight.require_capacity(unfinished(study, plan), plan.output, config.cluster)
     if config.cluster.scheduler is Scheduler.slurm:
         return SweepOutcome(study, submit_to_slurm(console, config, study, plan))
     return _run_here(console, config, study, plan, job_module)
@@ -88,43 +88,43 @@ def unfinished(study: StudyDir, plan: Plan) -> list[Run]:
     return [run for run in plan.runs if not study.run(run.run_id).result.exists()]
 
 
-def job_slots(config: SweepConfig, plan: Plan, runs: Sequence[Run]) -> tuple[list[Slot], int | None]:
+def slots_and_lanes(config: SweepConfig, plan: Plan, runs: Sequence[Run]) -> tuple[list[JobSlot], int | None]:
     """This machine's places for jobs that train `runs`, and the most lanes of one job (None: no limit)."""
-    places = slots(config.device, config.cluster.jobs, config.threads, len(runs))
-    return places, lanes_of([run.config for run in plan.runs], config.cluster)
+    places = job_slots(config.device, config.cluster.jobs, config.threads, len(runs))
+    return places, max_lanes([run.config for run in plan.runs], config.cluster)
 
 
 def _run_here(
     console: Console, config: SweepConfig, study: StudyDir, plan: Plan, job_module: str
 ) -> SweepOutcome:
     runs = unfinished(study, plan)
-    places, lanes = job_slots(config, plan, runs)
+    places, lanes = slots_and_lanes(config, plan, runs)
     if config.plan is PlanMode.only:
-        print_plan(console, study, plan, packing.pack(runs, len(places), lanes))
+        print_plan(console, study, plan, packing.make_packs(runs, len(places), lanes))
         return SweepOutcome(study, SweepState.planned)
     n_runs = len(plan.runs)
     print_line(console, f"study {plan.study}: {n_runs} runs, {n_runs - len(runs)} of them done")
     if not runs and study.plan.exists():
         return SweepOutcome(study, SweepState.complete)
     if lease.live_owner(launch_lease(study)) is not None:
-        return _follow(console, study)
+        return _watch(console, study)
     print_line(console, f"{describe_slots(places)}; folder {display_path(study.path)}")
     try:
-        ending = send(study, plan, places, lanes, console, job_module)
+        outcome = run_study(study, plan, places, lanes, console, job_module)
     except RunError:  # another process took the lease in between
-        return _follow(console, study)
-    if ending.stopped:
+        return _watch(console, study)
+    if outcome.stopped:
         n_done = n_runs - len(unfinished(study, plan))
         print_line(console, f"stopped; {n_done} of {n_runs} runs are done. The same command continues.")
         return SweepOutcome(study, SweepState.stopped)
-    return SweepOutcome(study, SweepState.ran, ending.told)
+    return SweepOutcome(study, SweepState.ran, outcome.lost_reasons)
 
 
-def _follow(console: Console, study: StudyDir) -> SweepOutcome:
+def _watch(console: Console, study: StudyDir) -> SweepOutcome:
     """Show how the study goes that another process runs, until it is over."""
     owner = lease.live_owner(launch_lease(study)) or "another process"
     print_line(console, f"it is being run by {owner}; watching that. Ctrl-C here stops only this view.")
-    return SweepOutcome(study, SweepState.followed if follow(study, console) else SweepState.stopped)
+    return SweepOutcome(study, SweepState.followed if watch_study(study, console) else SweepState.stopped)
 
 
 def submit_to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan) -> SweepState:
@@ -167,7 +167,7 @@ def print_plan(console: Console, study: StudyDir, plan: Plan, packs: Sequence[Pa
     )
 
 
-def describe_slots(places: Sequence[Slot]) -> str:
+def describe_slots(places: Sequence[JobSlot]) -> str:
     """Such as `2 jobs at a time on CPU, 1 thread each`."""
     names = ", ".join(dict.fromkeys(place.device for place in places))
     threads = plural(int(places[0].env["OMP_NUM_THREADS"]), "thread")

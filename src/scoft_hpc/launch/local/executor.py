@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoft_hpc.launch.planning.host_resources import Slot
+from scoft_hpc.launch.planning.host_resources import JobSlot
 from scoft_hpc.study.plan_file import log_number
 
 JOB_MODULE = "scoft_hpc.execute"
@@ -61,7 +61,7 @@ class Executor:
         self.logs, self.job_module = logs, job_module
         logs.mkdir(parents=True, exist_ok=True)
 
-    def submit(self, runs: Sequence[Path], slot: Slot) -> Job:
+    def submit(self, runs: Sequence[Path], slot: JobSlot) -> Job:
         """Start a job, in a session of its own: Ctrl-C in this terminal reaches it only through `cancel`."""
         last = max((log_number(path) for path in self.logs.glob("*.log")), default=0)
         log = self.logs / f"pack-{last + 1:03d}.log"

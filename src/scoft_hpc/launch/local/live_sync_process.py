@@ -20,7 +20,7 @@ STOPPED_SECONDS = 5.0
 """The same where a person waits for the prompt."""
 
 
-class Mirror:
+class LiveSyncProcess:
     """The process, or none where none was asked for."""
 
     def __init__(self, process: subprocess.Popen[bytes] | None) -> None:
@@ -40,15 +40,15 @@ class Mirror:
 
 
 @contextlib.contextmanager
-def mirroring(
+def live_sync(
     study: StudyDir, config: RunConfig, runs: Sequence[str] = (), log: Path | None = None
-) -> Iterator[Mirror]:
+) -> Iterator[LiveSyncProcess]:
     """A mirror of these runs, or all, if `config` asks for one; it prints to `log` and is gone after the block."""
-    mirror = Mirror(None)
+    mirror = LiveSyncProcess(None)
     if wanted := _words(config):
         # Not even a disk that is full may keep the jobs from their work.
         with contextlib.suppress(OSError):
-            mirror = Mirror(_start([f"study={study.path.absolute()}", *runs, *wanted], log))
+            mirror = LiveSyncProcess(_start([f"study={study.path.absolute()}", *runs, *wanted], log))
     try:
         yield mirror
     finally:

@@ -13,9 +13,9 @@ from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.config.validation import require_writable
 from scoft_hpc.errors import INTERRUPTED, ConfigError
-from scoft_hpc.launch.local.live_sync_process import LAST_SECONDS, STOPPED_SECONDS, mirroring
+from scoft_hpc.launch.local.live_sync_process import LAST_SECONDS, STOPPED_SECONDS, live_sync
 from scoft_hpc.launch.planning import plan_store, preflight
-from scoft_hpc.launch.planning.plan import Plan, make
+from scoft_hpc.launch.planning.plan import Plan, build_plan
 from scoft_hpc.launch.views.live import view
 from scoft_hpc.launch.views.run_progress import Progress
 from scoft_hpc.study.paths import RunDir, StudyDir
@@ -40,8 +40,8 @@ def run_alone(config: RunConfig, words: Sequence[str], execute: Execute) -> tupl
     require_writable(config.output)
     plan = plan_of_one(config, words)
     study = StudyDir(plan.output / plan.study)
-    plan_store.check(study, plan)
-    preflight.require(plan.runs, plan.output, Cluster())
+    plan_store.require_same_plan(study, plan)
+    preflight.require_capacity(plan.runs, plan.output, Cluster())
     plan_store.write(study, plan)
     plan_store.write_config(study, plan.runs[0])
     run = study.run(plan.runs[0].run_id)
@@ -52,10 +52,10 @@ def run_alone(config: RunConfig, words: Sequence[str], execute: Execute) -> tupl
 def _execute(study: StudyDir, run: RunDir, config: RunConfig, execute: Execute) -> int:
     progress = Progress(study, read(study).runs)
     log = study.logs / "mirror.log"
-    with view(Console()) as display, mirroring(study, config, log=log) as mirror:
+    with view(Console()) as display, live_sync(study, config, log=log) as sync:
         with run_periodically(lambda: display.show(progress.read(), ""), POLL_SECONDS):
             code = execute([run.path])
-        mirror.end(STOPPED_SECONDS if code == INTERRUPTED else LAST_SECONDS)
+        sync.end(STOPPED_SECONDS if code == INTERRUPTED else LAST_SECONDS)
         display.show(progress.read(), "")
     return code
 
@@ -65,7 +65,7 @@ def plan_of_one(config: RunConfig, words: Sequence[str]) -> Plan:
     if config.culture == "all" or not isinstance(config.culture, str):
         raise ConfigError(f"culture={config.culture}: train takes one culture; `sweep` takes several.")
     values = {f.name: getattr(config, f.name) for f in fields(RunConfig)}
-    plan = make(SweepConfig(**values), words)
+    plan = build_plan(SweepConfig(**values), words)
     (run,) = plan.runs
     study = config.study or run.run_id
     return replace(plan, study=study, runs=(replace(run, config=replace(run.config, study=study)),))

@@ -15,51 +15,51 @@ import socket
 from scoft_hpc.errors import INTERRUPTED, RunError
 from scoft_hpc.launch.local.executor import Executor, Job
 from scoft_hpc.launch.planning import plan_store
-from scoft_hpc.launch.planning.host_resources import Slot
-from scoft_hpc.launch.planning.packing import Pack, pack
+from scoft_hpc.launch.planning.host_resources import JobSlot
+from scoft_hpc.launch.planning.packing import Pack, make_packs
 from scoft_hpc.launch.planning.plan import Plan, Run
 from scoft_hpc.study import lease, run_status
 from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.study.run_status import Status
 
-TOLD = (0, RunError.exit_code, INTERRUPTED)
+HANDLED_EXIT_CODES = (0, RunError.exit_code, INTERRUPTED)
 """Exit codes of a job that came to its own end; its runs' files tell the rest."""
 
 
-class Fleet:
+class LocalScheduler:
     """Sends a plan's unfinished runs. `step` does what can be done now; call it until `active` is False.
 
     Attributes:
-        told: what is known of runs whose job broke off in the middle of them, by run id.
+        lost_reasons: what is known of runs whose job broke off in the middle of them, by run id.
     """
 
     def __init__(
-        self, study: StudyDir, plan: Plan, slots: list[Slot], executor: Executor, lanes: int | None
+        self, study: StudyDir, plan: Plan, slots: list[JobSlot], executor: Executor, lanes: int | None
     ) -> None:
-        self.told: dict[str, str] = {}
+        self.lost_reasons: dict[str, str] = {}
         self._study, self._slots, self._executor, self._lanes = study, slots, executor, lanes
         self._jobs: dict[int, tuple[Pack, Job]] = {}
         self._queue: list[Pack] = []
-        self._elsewhere: list[Run] = []
+        self._running_elsewhere: list[Run] = []
         self._stopping = False
-        unsent = []
+        unfinished = []
         for run in plan.runs:
             status = run_status.status(self._dir(run))
             if status is Status.running:
-                self._elsewhere.append(run)
+                self._running_elsewhere.append(run)
             elif status is not Status.done:
-                unsent.append(run)
-        self._enqueue(unsent)
+                unfinished.append(run)
+        self._enqueue(unfinished)
 
     @property
     def active(self) -> bool:
-        return bool(self._jobs or (not self._stopping and (self._queue or self._elsewhere)))
+        return bool(self._jobs or (not self._stopping and (self._queue or self._running_elsewhere)))
 
     @property
     def queued(self) -> set[str]:
         """The ids of the runs that wait for a job, or have one that may not have come to them yet."""
         sent = [pack for pack, _ in self._jobs.values()]
-        return {run.run_id for pack in [*self._queue, *sent] for run in pack.runs}
+        return {run.run_id for make_packs in [*self._queue, *sent] for run in make_packs.runs}
 
     @property
     def note(self) -> str:
@@ -94,19 +94,19 @@ class Fleet:
             if run_status.failure(self._dir(run)) is not None:
                 run_status.start_attempt(self._dir(run))
         if runs:
-            self._queue += pack(runs, len(self._slots), self._lanes)
+            self._queue += make_packs(runs, len(self._slots), self._lanes)
 
     def _take_over(self) -> None:
-        """Send the runs whose worker, left by an earlier launcher, ended without a word."""
-        states = {run: run_status.status(self._dir(run)) for run in self._elsewhere}
-        self._elsewhere = [run for run in self._elsewhere if states[run] is Status.running]
+        """Send the runs whose worker, started by an earlier launcher, ended without a result."""
+        states = {run: run_status.status(self._dir(run)) for run in self._running_elsewhere}
+        self._running_elsewhere = [run for run in self._running_elsewhere if states[run] is Status.running]
         self._enqueue([run for run, status in states.items() if status in (Status.lost, Status.planned)])
 
     def _start(self) -> None:
         if not self._queue:
             return
         # Workers that an earlier launcher left on this machine have their share of it still.
-        owners = [lease.live_owner(self._dir(run).lease) for run in self._elsewhere]
+        owners = [lease.live_owner(self._dir(run).lease) for run in self._running_elsewhere]
         others = {owner.pid for owner in owners if owner is not None and owner.host == socket.gethostname()}
         while self._queue and len(self._jobs) + len(others) < len(self._slots):
             free = next(i for i in range(len(self._slots)) if i not in self._jobs)
@@ -120,18 +120,18 @@ class Fleet:
             if code is None:
                 continue
             del self._jobs[place]
-            if code not in TOLD and not self._stopping:
+            if code not in HANDLED_EXIT_CODES and not self._stopping:
                 for run in sent.runs:
-                    self._tell(run, f"{_ending(code)} (log: {job.log})")
+                    self._record_lost_run(run, f"{_describe_exit(code)} (log: {job.log})")
 
-    def _tell(self, run: Run, ending: str) -> None:
-        """A job broke off: what became of its run is known to nobody but us."""
+    def _record_lost_run(self, run: Run, reason: str) -> None:
+        """A job broke off: what became of its run is known to this process alone."""
         status = run_status.status(self._dir(run))
         if status is Status.planned:
-            run_status.write_failure(self._dir(run), "job", ending, 0)
+            run_status.write_failure(self._dir(run), "job", reason, 0)
         elif status is Status.lost:
-            self.told[run.run_id] = ending
+            self.lost_reasons[run.run_id] = reason
 
 
-def _ending(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"its job {f'was killed ({signal.Signals(-code).name})' if code < 0 else f'ended with exit code {code}'}"

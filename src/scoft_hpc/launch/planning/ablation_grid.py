@@ -14,7 +14,7 @@ Combination = dict[str, Any]
 """A value of each axis; an axis that does not vary here is absent, and its setting keeps its default."""
 
 
-def combinations(ablation: Ablation, *, narrowed: bool = False) -> list[Combination]:
+def expand_grid(ablation: Ablation, *, narrowed: bool = False) -> list[Combination]:
     """The combinations, each once, the last axis varying fastest; one empty combination if there are no axes.
 
     `narrowed`: a value was taken out of the axes, so that a condition may name one that is not there.

@@ -17,7 +17,7 @@ from scoft_hpc.config.schema import NegativeSource, RunConfig
 from scoft_hpc.errors import LaunchError, ScoftError
 from scoft_hpc.inputs.model_costs import DEPTH_GFLOP, costs_of, denoiser_gflop
 from scoft_hpc.launch.planning import plan_store
-from scoft_hpc.launch.planning.packing import Pack, cost
+from scoft_hpc.launch.planning.packing import Pack, run_cost
 from scoft_hpc.launch.planning.plan import Run
 from scoft_hpc.study import job_array, run_status
 from scoft_hpc.study.job_array import Attempt
@@ -40,7 +40,7 @@ CPU = "cpu"
 
 
 @dataclass(frozen=True)
-class Pace:
+class Throughput:
     """How fast jobs work.
 
     Attributes:
@@ -54,17 +54,17 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Price:
+class CostEstimate:
     """GPU-hours, and the service units that they are charged with."""
 
     gpu_hours: float = 0.0
     su: float = 0.0
 
-    def __add__(self, other: Price) -> Price:
-        return Price(self.gpu_hours + other.gpu_hours, self.su + other.su)
+    def __add__(self, other: CostEstimate) -> CostEstimate:
+        return CostEstimate(self.gpu_hours + other.gpu_hours, self.su + other.su)
 
 
-def pace(study: StudyDir, runs: Sequence[Run], cluster: Cluster) -> Pace:
+def estimate_throughput(study: StudyDir, runs: Sequence[Run], cluster: Cluster) -> Throughput:
     """How fast `runs` will go on `cluster`.
 
     Measured on finished runs of this study, or else of the newest other one below the same output that has some: of
@@ -80,7 +80,7 @@ def pace(study: StudyDir, runs: Sequence[Run], cluster: Cluster) -> Pace:
             startups = [p.startup for p in packs if p.startup is not None]
             count = sum(p.runs for p in packs)
             where = "this study" if known is study else f"the study {known.name}"
-            return Pace(
+            return Throughput(
                 seconds=median(p.seconds / p.cost for p in packs),
                 startup=median(startups) if startups else STARTUP,
                 source=f"measured on {plural(count, 'run')} of {where}",
@@ -88,14 +88,14 @@ def pace(study: StudyDir, runs: Sequence[Run], cluster: Cluster) -> Pace:
     return _estimated(runs, cluster)
 
 
-def seconds(pack: Pack, pace: Pace) -> float:
+def pack_seconds(pack: Pack, pace: Throughput) -> float:
     """What a pack takes, in seconds of its job."""
     return pace.startup + pack.cost * pace.seconds
 
 
-def preparing(run: Run, pace: Pace) -> float:
+def prepare_seconds(run: Run, pace: Throughput) -> float:
     """What preparing the run's culture takes, in seconds of its job; negatives that pairs bring are not deducted."""
-    settings, guided, pairs = run.config.data.negatives, 2, pairs_of(run.config)
+    settings, guided, pairs = run.config.data.negatives, 2, count_pairs(run.config)
     costs = costs_of(run.config.model)
     encode = costs.passes(costs.encode)
     work = pairs * 2 * encode  # both flips
@@ -119,13 +119,13 @@ def minutes(seconds: Sequence[float], cluster: Cluster) -> int:
     return min(max(asked, cluster.min_minutes), cluster.max_minutes)
 
 
-def price(seconds: Sequence[float], su_per_hour: float) -> Price:
+def estimate_cost(seconds: Sequence[float], su_per_hour: float) -> CostEstimate:
     """Of jobs that take so long, on one GPU each."""
     hours = sum(seconds) / 3600
-    return Price(hours, hours * su_per_hour)
+    return CostEstimate(hours, hours * su_per_hour)
 
 
-def require_budget(limit: float | None, spent: float, coming: Price) -> None:
+def require_budget(limit: float | None, spent: float, coming: CostEstimate) -> None:
     """Raise LaunchError if `spent` service units and those to come are more than `limit`; None: no limit."""
     total = spent + coming.su
     if limit is not None and total > limit + 1e-9:  # sums of floats that just meet it pass
@@ -136,19 +136,19 @@ def require_budget(limit: float | None, spent: float, coming: Price) -> None:
         )
 
 
-def _estimated(runs: Sequence[Run], cluster: Cluster) -> Pace:
+def _estimated(runs: Sequence[Run], cluster: Cluster) -> Throughput:
     _, gpu = gpu_of(cluster)
     tflops, what = gpu.tflops, _gpu_name(cluster) or "a GPU"
     if _on_cpu(runs):
         cores = gpu.cores or 1
         tflops, what = CORE_TFLOPS * cores, plural(cores, "CPU core")
-    work = sum(cost(run) * denoiser_gflop(run.config.model) for run in runs)
-    total = sum(map(cost, runs))
+    work = sum(run_cost(run) * denoiser_gflop(run.config.model) for run in runs)
+    total = sum(map(run_cost, runs))
     unit = work / total / (tflops * 1e3) if total else 0.0
-    return Pace(unit, STARTUP, f"estimated from {tflops:g} TFLOP/s of {what}")
+    return Throughput(unit, STARTUP, f"estimated from {tflops:g} TFLOP/s of {what}")
 
 
-def pairs_of(config: RunConfig) -> int:
+def count_pairs(config: RunConfig) -> int:
     """How many pairs the culture has, by the rows of its metadata.jsonl; 0 if that cannot be read."""
     try:
         with (Path(config.data.root or "") / config.culture / "train" / "metadata.jsonl").open() as file:
@@ -188,7 +188,7 @@ def _measured(study: StudyDir, models: set[tuple[Any, ...]], place: str) -> Iter
             whole = [a for a in attempts if a.code == 0 and not any(a.progress.values())]
             startup = max(0.0, whole[0].seconds - total) if whole and len(took) == len(ids) else None
             count += len(took)
-            yield _Measured(len(took), total, sum(cost(run) for run, _ in took), startup)
+            yield _Measured(len(took), total, sum(run_cost(run) for run, _ in took), startup)
 
 
 def _packs(study: StudyDir, planned: Sequence[str]) -> Iterator[tuple[list[str], str, list[Attempt]]]:

@@ -23,14 +23,14 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
-class Slot:
+class JobSlot:
     """The place of one job at a time: the environment variables that give it its share of the machine."""
 
     env: dict[str, str]
     device: str
 
 
-def slots(device: str, jobs: int | None, threads: int | None, runs: int) -> list[Slot]:
+def job_slots(device: str, jobs: int | None, threads: int | None, runs: int) -> list[JobSlot]:
     """One slot a job that runs at a time: a GPU each where there are GPUs, else the cores shared out evenly.
 
     Args:
@@ -54,15 +54,15 @@ def slots(device: str, jobs: int | None, threads: int | None, runs: int) -> list
     share = str(threads or max(1, cores() // count))
     env = {"OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share}
     if one:  # the job counts the GPUs as this process does, so it must see as many
-        return [Slot(env, device)] * count
+        return [JobSlot(env, device)] * count
     places = [devices[i % len(devices)] if devices else "" for i in range(count)]
     return [
-        Slot(env={**env, "CUDA_VISIBLE_DEVICES": place}, device=f"GPU {place}" if place else "CPU")
+        JobSlot(env={**env, "CUDA_VISIBLE_DEVICES": place}, device=f"GPU {place}" if place else "CPU")
         for place in places
     ]
 
 
-def lanes_of(configs: Sequence[RunConfig], cluster: Cluster) -> int:
+def max_lanes(configs: Sequence[RunConfig], cluster: Cluster) -> int:
     """Lanes of a pack of such runs at most: `cluster.lanes`, or else what fits the memory of its GPU."""
     if cluster.lanes is not None:
         return cluster.lanes

@@ -33,14 +33,14 @@ class Pack:
     cost: float
 
 
-def pack(runs: Sequence[Run], jobs: int, lanes: int | None) -> list[Pack]:
+def make_packs(runs: Sequence[Run], jobs: int, lanes: int | None) -> list[Pack]:
     """Split `runs` into packs of at most `lanes` lanes for `jobs` jobs, the costliest first.
 
     Runs of one culture and seed share their data and stay together, but for the few that balance the jobs. Where the
     lanes do not hold a job's share at once, its packs go round after round: as many to each job.
     """
     groups = _shareable(runs)
-    costs = {run.run_id: cost(run) for run in runs}
+    costs = {run.run_id: run_cost(run) for run in runs}
     total = sum(costs.values()) or 1.0
     packs: list[Pack] = []
     for group in groups:
@@ -52,7 +52,7 @@ def pack(runs: Sequence[Run], jobs: int, lanes: int | None) -> list[Pack]:
     return sorted(packs, key=lambda p: -p.cost)
 
 
-def cost(run: Run) -> float:
+def run_cost(run: Run) -> float:
     """What training and drawing the samples cost, in forward passes of the U-Net over one sample."""
     config, guided = run.config, 2
     settings = config.evaluation
@@ -74,7 +74,7 @@ def cost(run: Run) -> float:
     return run.steps * update + drawing
 
 
-def key(run: Run) -> str:
+def pack_key(run: Run) -> str:
     """What a pack's trained lanes have in common."""
     return _keys(_arm(run))[0]
 
@@ -85,8 +85,8 @@ def _shareable(runs: Sequence[Run]) -> list[list[Run]]:
     home: dict[str, str] = {}
     for run in runs:
         if run.config.variant is not Variant.base:
-            groups[key(run)].append(run)
-            home.setdefault(_untrained_key(run), key(run))
+            groups[pack_key(run)].append(run)
+            home.setdefault(_untrained_key(run), pack_key(run))
     for run in runs:
         if run.config.variant is Variant.base:
             untrained = _untrained_key(run)

@@ -28,7 +28,7 @@ from scoft_hpc.inputs.checkpoints.embedders import resolve as resolve_judges
 from scoft_hpc.inputs.checkpoints.negatives import faults as foreign
 from scoft_hpc.inputs.checkpoints.negatives import resolve as resolve_negatives
 from scoft_hpc.inputs.dataset import Manifest
-from scoft_hpc.launch.planning.ablation_grid import combinations
+from scoft_hpc.launch.planning.ablation_grid import expand_grid
 from scoft_hpc.study.paths import STUDY
 
 Value = TypeVar("Value")
@@ -54,7 +54,7 @@ class Plan:
     runs: tuple[Run, ...]
 
 
-def make(config: SweepConfig, words: Sequence[str]) -> Plan:
+def build_plan(config: SweepConfig, words: Sequence[str]) -> Plan:
     """Plan the study that `config`, composed from `words`, asks for.
 
     Raises:
@@ -115,7 +115,7 @@ def _arms(config: SweepConfig, words: Sequence[str]) -> list[RunConfig]:
                 f"{_restricted(axis, given[axis].partition('=')[2])}."
             )
     narrowed = any(key == "sweep" or key.startswith("ablation.axes") for key in given)
-    found = _collect(faults, lambda: combinations(config.ablation, narrowed=narrowed))
+    found = _collect(faults, lambda: expand_grid(config.ablation, narrowed=narrowed))
     if found is None or faults:
         raise ConfigError.from_messages(faults)
     if not axes:

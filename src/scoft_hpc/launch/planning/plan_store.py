@@ -21,11 +21,11 @@ from scoft_hpc.study.plan_file import VERSION, PlannedRun, display_path, read
 from scoft_hpc.study.stored_config import stored
 from scoft_hpc.text import shorten
 
-SHOWN = 6
+MAX_DIFFERENCES = 6
 """So many differing settings, or values of one, are named; the rest is counted."""
 
 
-def check(study: StudyDir, plan: Plan) -> None:
+def require_same_plan(study: StudyDir, plan: Plan) -> None:
     """Raise LaunchError, telling what differs, if the study on disk consists of other runs than `plan`."""
     if study.plan.exists():
         planned = read(study).runs
@@ -99,7 +99,7 @@ def _difference(study: StudyDir, planned: Sequence[PlannedRun], plan: Plan) -> s
         for name, values in new.items()
         if values != old.get(name)
     ]
-    shown = shorten(changes, SHOWN, "more settings") or ["the same values, in other combinations"]
+    shown = shorten(changes, MAX_DIFFERENCES, "more settings") or ["the same values, in other combinations"]
     return (
         f"the study {study.name} in {display_path(study.path.parent)} consists of {len(there)} other runs: "
         f"{len(there & here)} of the {len(here)} asked for now are among them.\n"
@@ -118,5 +118,5 @@ def _values(configs: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def _show(values: list[Any]) -> str:
-    more = f", … ({len(values)})" if len(values) > SHOWN else ""
-    return (", ".join(str(value) for value in values[:SHOWN]) or "nothing") + more
+    more = f", … ({len(values)})" if len(values) > MAX_DIFFERENCES else ""
+    return (", ".join(str(value) for value in values[:MAX_DIFFERENCES]) or "nothing") + more

@@ -11,12 +11,12 @@ from scoft_hpc.config.schema import Variant
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs import memory_model
 from scoft_hpc.inputs.cache_key import folder_of
-from scoft_hpc.launch.planning.cost_estimate import pairs_of
+from scoft_hpc.launch.planning.cost_estimate import count_pairs
 from scoft_hpc.launch.planning.plan import Run
 from scoft_hpc.text import plural
 
 
-def require(runs: Sequence[Run], output: Path, cluster: Cluster) -> None:
+def require_capacity(runs: Sequence[Run], output: Path, cluster: Cluster) -> None:
     """Raise ConfigError with all that the runs lack: memory or a precision of the cluster's GPU, room for caches."""
     trained = [run for run in runs if run.config.variant is not Variant.base]
     faults = dict.fromkeys(_room(trained, output))
@@ -32,7 +32,7 @@ def _room(runs: Sequence[Run], output: Path) -> list[str]:
     """That the disk has no room for the caches that are still to be made, as a sentence."""
     missing = {folder_of(run.config, run.config.data.digest): run.config for run in runs}
     needs = [
-        memory_model.cache_gb(config, pairs_of(config))
+        memory_model.cache_gb(config, count_pairs(config))
         for folder, config in missing.items()
         if not folder.is_dir()
     ]

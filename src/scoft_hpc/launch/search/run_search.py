@@ -13,11 +13,11 @@ from scoft_hpc.console import CTRL_C, print_line, print_lines
 from scoft_hpc.errors import RunError
 from scoft_hpc.launch import run_sweep
 from scoft_hpc.launch.local.executor import JOB_MODULE
-from scoft_hpc.launch.local.run_study import send
+from scoft_hpc.launch.local.run_study import run_study
 from scoft_hpc.launch.planning import packing, preflight
 from scoft_hpc.launch.planning.plan import Plan
 from scoft_hpc.launch.search import report, search
-from scoft_hpc.launch.search.search import Outcome
+from scoft_hpc.launch.search.search import RoundOutcome
 from scoft_hpc.launch.search.trials import Trial
 from scoft_hpc.launch.slurm import launcher
 from scoft_hpc.launch.tracking.submission_plan import Request, coming
@@ -42,9 +42,9 @@ def run_search(
         0, 4 if trials have no value, 130 if a person stopped it.
     """
     run_sweep.check_settings(config)
-    this = search.of(config, words, measure, lower)
+    this = search.load_search(config, words, measure, lower)
 
-    def run_round(config: SweepConfig, study: StudyDir, plan: Plan) -> Outcome:
+    def run_round(config: SweepConfig, study: StudyDir, plan: Plan) -> RoundOutcome:
         if config.cluster.scheduler is Scheduler.slurm:
             return _round_on_slurm(console, config, study, plan)
         return _round_here(console, config, study, plan, job_module)
@@ -55,14 +55,14 @@ def run_search(
     print_lines(console, report.space_lines(this))
     outcome = search.run(this, run_round, print_progress)
     trials = this.trials()
-    if outcome is Outcome.shown:
+    if outcome is RoundOutcome.planned_only:
         return 0
-    if outcome is Outcome.stopped:
+    if outcome is RoundOutcome.stopped:
         print_line(console, "stopped; the same command continues.")
         return CTRL_C
     if trials:
         console.print("", report.trials_table(this, trials), "")
-    if outcome is Outcome.away:
+    if outcome is RoundOutcome.submitted:
         number = trials[-1].round
         print_line(console, f"round {number} is on its way; when it is over, the same command goes on.")
         return 0
@@ -72,27 +72,27 @@ def run_search(
 
 def _round_here(
     console: Console, config: SweepConfig, study: StudyDir, plan: Plan, job_module: str
-) -> Outcome:
+) -> RoundOutcome:
     """Run a round on this machine and watch it to its end; a run that was lost counts as failed."""
     runs = run_sweep.unfinished(study, plan)
-    preflight.require(runs, plan.output, config.cluster)
-    places, lanes = run_sweep.job_slots(config, plan, runs)
+    preflight.require_capacity(runs, plan.output, config.cluster)
+    places, lanes = run_sweep.slots_and_lanes(config, plan, runs)
     if config.plan is PlanMode.only:
-        run_sweep.print_plan(console, study, plan, packing.pack(runs, len(places), lanes))
-        return Outcome.shown
+        run_sweep.print_plan(console, study, plan, packing.make_packs(runs, len(places), lanes))
+        return RoundOutcome.planned_only
     print_line(console, f"round {plan.study}: {len(runs)} runs; {run_sweep.describe_slots(places)}")
-    ending = send(study, plan, places, lanes, console, job_module)
-    if ending.stopped:
-        return Outcome.stopped
+    outcome = run_study(study, plan, places, lanes, console, job_module)
+    if outcome.stopped:
+        return RoundOutcome.stopped
     for run in plan.runs:
         folder = study.run(run.run_id)
         if not folder.ended:
-            reason = ending.told.get(run.run_id, "its job ended without a word")
+            reason = outcome.lost_reasons.get(run.run_id, "its job ended without a word")
             run_status.write_failure(folder, "job", reason, run_status.step(folder))
-    return Outcome.over
+    return RoundOutcome.over
 
 
-def _round_on_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan) -> Outcome:
+def _round_on_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan) -> RoundOutcome:
     """Submit what is missing of a round, if anything is, and return."""
     arrays = [array for other in search.earlier(study) for array in job_array.read_all(other)]
     earlier = costs.total(costs.by_stage(arrays)).su
@@ -102,7 +102,7 @@ def _round_on_slurm(console: Console, config: SweepConfig, study: StudyDir, plan
     seen = launcher.look(study, plan.runs, request)
     at_work = any(state.alive for state in seen.states.values())
     if study.plan.exists() and not at_work and not coming(study, plan.runs, seen, request).runs:
-        return Outcome.over
-    preflight.require(plan.runs, plan.output, config.cluster)
+        return RoundOutcome.over
+    preflight.require_capacity(plan.runs, plan.output, config.cluster)
     run_sweep.submit_to_slurm(console, config, study, plan)
-    return Outcome.shown if config.plan is PlanMode.only else Outcome.away
+    return RoundOutcome.planned_only if config.plan is PlanMode.only else RoundOutcome.submitted

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DIGITS = 3
 """A proposed number has so many: a finer difference is lost in a trial's noise."""
 
-PATIENCE = 50
+MAX_DUPLICATES = 50
 """Proposals in a row that were tried before, after which there is nothing new in the space."""
 
 INSTALL = "pip install 'scoft-hpc[tune]'"
@@ -40,7 +40,7 @@ def require() -> None:
         raise ConfigError(f"a search needs Optuna, which is not installed: {INSTALL}")
 
 
-def propose(
+def suggest(
     space: Space, trials: Sequence[Trial], count: int, *, lower: bool, sampler: Sampler, seed: int
 ) -> list[Values]:
     """The values of the next `count` trials, of which none was tried; fewer where the space has no more.
@@ -52,7 +52,7 @@ def propose(
     tried = {_word(space, trial.values): trial.value for trial in trials}
     found: list[Values] = []
     repeated = 0
-    while len(found) < count and repeated < PATIENCE:
+    while len(found) < count and repeated < MAX_DUPLICATES:
         asked = study.ask(_distributions(space))
         values = {name: _value(part, asked.params[name]) for name, part in space.items()}
         word = _word(space, values)

@@ -41,16 +41,16 @@ FRESH = 3
 """Seeds of that study."""
 
 
-class Outcome(Enum):
+class RoundOutcome(Enum):
     """What came of sending a round: nothing is left to do, a person stopped it, it is on its way, or was only shown."""
 
     over = "over"
     stopped = "stopped"
-    away = "away"
-    shown = "shown"
+    submitted = "away"
+    planned_only = "shown"
 
 
-Send = Callable[[SweepConfig, StudyDir, Plan], Outcome]
+Send = Callable[[SweepConfig, StudyDir, Plan], RoundOutcome]
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ class Search:
         return self.folder.path / "search.json"
 
     def trials(self) -> list[Trial]:
-        return trials.of(self.output, self.name, self.space, self.measure)
+        return trials.load_trials(self.output, self.name, self.space, self.measure)
 
 
-def of(config: SweepConfig, words: Sequence[str], measure: str, lower: bool) -> Search:
+def load_search(config: SweepConfig, words: Sequence[str], measure: str, lower: bool) -> Search:
     """The search that the settings ask for.
 
     Raises:
@@ -105,7 +105,7 @@ def of(config: SweepConfig, words: Sequence[str], measure: str, lower: bool) -> 
     return found
 
 
-def run(search: Search, send: Send, told: Callable[[Sequence[Trial]], None]) -> Outcome:
+def run(search: Search, send: Send, told: Callable[[Sequence[Trial]], None]) -> RoundOutcome:
     """Finish the rounds there are and go on to the last trial, or to the first round that is not over.
 
     `told` is called with all trials after each round.
@@ -133,7 +133,7 @@ def plan_of(search: Search, number: int, values: Sequence[dict[str, Any]]) -> Pl
     together = [list(axes)] if len(axes) > 1 else []
     study = trials.folder_of(search.output, search.name, number).name
     arms = Ablation(name=search.name, axes=axes, zip=together)
-    return plan.make(replace(search.config, ablation=arms, study=study), search.words)
+    return plan.build_plan(replace(search.config, ablation=arms, study=study), search.words)
 
 
 def earlier(study: StudyDir) -> list[StudyDir]:
@@ -163,20 +163,20 @@ def reporting(search: Search, trial: Trial) -> str:
     return shlex.join(["python", "-m", "scoft_hpc.sweep", *words])
 
 
-def _rounds(search: Search, send: Send, told: Callable[[Sequence[Trial]], None]) -> Outcome:
+def _rounds(search: Search, send: Send, told: Callable[[Sequence[Trial]], None]) -> RoundOutcome:
     done = len(trials.rounds(search.output, search.name))
     for number in range(1, done + 1):
         found = [trial for trial in search.trials() if trial.round == number]
         if number == done or any(trial.value is None for trial in found):
             outcome = _round(search, number, [trial.values for trial in found], send, told)
-            if outcome is not Outcome.over or _in_vain(search, number):
+            if outcome is not RoundOutcome.over or _no_trial_succeeded(search, number):
                 return outcome
     while values := _next(search, search.trials()):
         done += 1
         outcome = _round(search, done, values, send, told)
-        if outcome is not Outcome.over or _in_vain(search, done):
+        if outcome is not RoundOutcome.over or _no_trial_succeeded(search, done):
             return outcome
-    return Outcome.over
+    return RoundOutcome.over
 
 
 def _round(
@@ -185,17 +185,17 @@ def _round(
     values: Sequence[dict[str, Any]],
     send: Send,
     told: Callable[[Sequence[Trial]], None],
-) -> Outcome:
+) -> RoundOutcome:
     """Plan the round, or check that it is the one on disk, and have it sent."""
     planned = plan_of(search, number, values)
     study = StudyDir(search.output / planned.study)
-    plan_store.check(study, planned)
+    plan_store.require_same_plan(study, planned)
     if all(study.run(run.run_id).result.exists() for run in planned.runs) and study.plan.exists():
-        return Outcome.over
+        return RoundOutcome.over
     if not study.plan.exists():
         atomic.write_json(search.record, _settings(search))
     outcome = send(search.config, study, planned)
-    if outcome is Outcome.over:
+    if outcome is RoundOutcome.over:
         told(search.trials())
     return outcome
 
@@ -206,7 +206,7 @@ def _keep(search: Search, found: Sequence[Trial], told: Callable[[Sequence[Trial
     told(found)
 
 
-def _in_vain(search: Search, number: int) -> bool:
+def _no_trial_succeeded(search: Search, number: int) -> bool:
     """Whether no trial of the round has a value: whatever the reason, the next ones would hardly do better."""
     return all(trial.value is None for trial in search.trials() if trial.round == number)
 
@@ -215,19 +215,19 @@ def _next(search: Search, found: Sequence[Trial]) -> list[dict[str, Any]]:
     """The next round's values; none if all trials are done, or the space has no more."""
     tune = search.config.tune
     count = min(tune.parallel, tune.trials - len(found))
-    return proposals.propose(
+    return proposals.suggest(
         search.space, found, count, lower=search.lower, sampler=tune.sampler, seed=tune.seed
     )
 
 
-def _show(search: Search, send: Send) -> Outcome:
+def _show(search: Search, send: Send) -> RoundOutcome:
     """The next round, or the one that is unfinished, planned only."""
     found = search.trials()
     unfinished = [trial for trial in found if trial.value is None]
     number = unfinished[0].round if unfinished else len(trials.rounds(search.output, search.name)) + 1
     values = [trial.values for trial in found if trial.round == number] or _next(search, found)
     if not values:
-        return Outcome.shown
+        return RoundOutcome.planned_only
     planned = plan_of(search, number, values)
     return send(search.config, StudyDir(search.output / planned.study), planned)
 

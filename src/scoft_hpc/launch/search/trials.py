@@ -50,7 +50,7 @@ def rounds(output: Path, name: str) -> list[StudyDir]:
     return found
 
 
-def of(output: Path, name: str, settings: Collection[str], measure: str) -> list[Trial]:
+def load_trials(output: Path, name: str, settings: Collection[str], measure: str) -> list[Trial]:
     """All trials so far, in order.
 
     Raises:

@@ -18,7 +18,7 @@ from types import FrameType
 
 from scoft_hpc.config import compose
 from scoft_hpc.errors import INTERRUPTED, ScoftError
-from scoft_hpc.launch.local.live_sync_process import LAST_SECONDS, Mirror, mirroring
+from scoft_hpc.launch.local.live_sync_process import LAST_SECONDS, LiveSyncProcess, live_sync
 from scoft_hpc.launch.slurm import client
 from scoft_hpc.launch.tracking import run_state
 from scoft_hpc.launch.tracking.retry_policy import policy
@@ -160,12 +160,12 @@ def run(place: Place, sent: Batch, attempt: Attempt, runs: Sequence[RunDir]) -> 
     return Ending(code, _memory_kills() > kills, peak)
 
 
-def _mirror(place: Place, sent: Batch, runs: Sequence[RunDir]) -> AbstractContextManager[Mirror]:
+def _mirror(place: Place, sent: Batch, runs: Sequence[RunDir]) -> AbstractContextManager[LiveSyncProcess]:
     """The mirror of the task's curves, where the runs ask for one; a preparation has none."""
     if sent.stage != PREPARE:
         with contextlib.suppress(ScoftError):  # settings that cannot be read are the process's to tell
-            return mirroring(place.study, compose.load(runs[0].config), [run.run_id for run in runs])
-    return contextlib.nullcontext(Mirror(None))
+            return live_sync(place.study, compose.load(runs[0].config), [run.run_id for run in runs])
+    return contextlib.nullcontext(LiveSyncProcess(None))
 
 
 def interruption(place: Place, sent: Batch, attempt: Attempt) -> str | None:

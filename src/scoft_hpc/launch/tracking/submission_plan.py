@@ -15,9 +15,9 @@ from scoft_hpc.config.schema import Variant
 from scoft_hpc.config.terms import needs_rollout
 from scoft_hpc.inputs.cache_key import folder_of
 from scoft_hpc.launch.planning import cost_estimate
-from scoft_hpc.launch.planning.cost_estimate import Price
-from scoft_hpc.launch.planning.host_resources import lanes_of
-from scoft_hpc.launch.planning.packing import Pack, pack
+from scoft_hpc.launch.planning.cost_estimate import CostEstimate
+from scoft_hpc.launch.planning.host_resources import max_lanes
+from scoft_hpc.launch.planning.packing import Pack, make_packs
 from scoft_hpc.launch.planning.plan import Run
 from scoft_hpc.launch.slurm import sbatch
 from scoft_hpc.launch.tracking import run_state
@@ -56,7 +56,7 @@ class Coming:
 
     batches: tuple[Batch, ...]
     packs: tuple[Pack, ...]
-    price: Price
+    price: CostEstimate
     source: str
 
     @property
@@ -72,7 +72,7 @@ def coming(study: StudyDir, runs: Sequence[Run], seen: Situation, request: Reque
         if request.only is None or state.run_id in request.only
     }
     chosen = [run for run in runs if run.run_id in wanted]
-    pace = cost_estimate.pace(study, runs, request.cluster)
+    pace = cost_estimate.estimate_throughput(study, runs, request.cluster)
     batches: list[Batch] = []
     packs: list[Pack] = []
     if chosen:
@@ -84,7 +84,7 @@ def coming(study: StudyDir, runs: Sequence[Run], seen: Situation, request: Reque
     return Coming(
         tuple(batches),
         tuple(packs),
-        cost_estimate.price(seconds, gpu_of(request.cluster)[1].su_per_hour),
+        cost_estimate.estimate_cost(seconds, gpu_of(request.cluster)[1].su_per_hour),
         pace.source,
     )
 
@@ -98,7 +98,7 @@ def _packs(
     did not fit into a GPU's memory is split.
     """
     together: dict[tuple[float | None, int, str], list[Run]] = defaultdict(list)
-    most = lanes_of([run.config for run in runs], cluster)
+    most = max_lanes([run.config for run in runs], cluster)
     for run in runs:
         state = wanted[run.run_id]
         lanes, memory, before = most, None, ""
@@ -110,7 +110,7 @@ def _packs(
         together[memory, lanes, before].append(run)
     found: dict[float | None, list[Pack]] = defaultdict(list)
     for (memory, lanes, _), group in together.items():
-        found[memory] += pack(group, math.ceil(len(group) / lanes), lanes)
+        found[memory] += make_packs(group, math.ceil(len(group) / lanes), lanes)
     yield from found.items()
 
 
@@ -125,16 +125,22 @@ def _more_memory(state: State, cluster: Cluster) -> float | None:
 
 
 def _training(
-    study: StudyDir, packs: Sequence[Pack], memory: float | None, request: Request, pace: cost_estimate.Pace
+    study: StudyDir,
+    packs: Sequence[Pack],
+    memory: float | None,
+    request: Request,
+    pace: cost_estimate.Throughput,
 ) -> Iterator[Batch]:
     """Arrays of packs: one for each time limit, none longer than Slurm allows."""
     by_limit: dict[int, list[Pack]] = defaultdict(list)
     for each in packs:
-        by_limit[cost_estimate.minutes([cost_estimate.seconds(each, pace)], request.cluster)].append(each)
+        by_limit[cost_estimate.minutes([cost_estimate.pack_seconds(each, pace)], request.cluster)].append(
+            each
+        )
     for minutes, some in by_limit.items():
         for part in _parts(some, request.cluster.max_array):
             tasks = tuple(tuple(run.run_id for run in each.runs) for each in part)
-            seconds = tuple(cost_estimate.seconds(each, pace) for each in part)
+            seconds = tuple(cost_estimate.pack_seconds(each, pace) for each in part)
             yield _batch(study, TRAIN, tasks, seconds, minutes, memory, request)
 
 
@@ -144,7 +150,7 @@ def _preparations(
     chosen: Sequence[Run],
     seen: Situation,
     request: Request,
-    pace: cost_estimate.Pace,
+    pace: cost_estimate.Throughput,
 ) -> Iterator[Batch]:
     """An array with a task for each culture whose cache is neither there nor being made."""
     by_id = {run.run_id: run for run in runs}
@@ -164,7 +170,7 @@ def _preparations(
             needed[folder] = run  # one that looks at pictures has features taken as well
     todo = [run for folder, run in needed.items() if folder not in being_made and not folder.is_dir()]
     for part in _parts(todo, request.cluster.max_array):
-        seconds = tuple(cost_estimate.preparing(run, pace) for run in part)
+        seconds = tuple(cost_estimate.prepare_seconds(run, pace) for run in part)
         minutes = cost_estimate.minutes(seconds, request.cluster)
         yield _batch(study, PREPARE, tuple((run.run_id,) for run in part), seconds, minutes, None, request)
 

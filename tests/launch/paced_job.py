@@ -1,8 +1,8 @@
-"""A door that trains nothing: it leases, journals, draws and publishes at a pace that a test sets.
+"""A job that trains nothing: it takes leases, writes metrics, samples and results at a pace that a test sets.
 
-Environment: DOOR_PACE, seconds a step; DOOR_SAVE, seconds of the save when it is stopped; DOOR_CHECKPOINTS, any word: a
-checkpoint at every step; DOOR_FAIL, DOOR_STOP and DOOR_CRASH, part of the id of a run that fails, stops as after a
-signal, or takes its whole job down; DOOR_HOLD, a step before which runs wait for `<study>/go.txt`, or to be stopped.
+Environment: JOB_PACE, seconds a step; JOB_SAVE, seconds of the save when it is stopped; JOB_CHECKPOINTS, any value: a
+checkpoint at every step; JOB_FAIL, JOB_STOP and JOB_CRASH, part of the id of a run that fails, stops as after a
+signal, or takes its whole job down; JOB_HOLD, a step before which runs wait for `<study>/go.txt`, or to be stopped.
 Every start is noted in `<study>/started.txt`, every stop in `stopped.txt`.
 """
 
@@ -23,13 +23,13 @@ from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.metrics_log import STEP, MetricsLog
 from scoft_hpc.study.paths import RunDir
 
-PACE, SAVE = float(os.environ.get("DOOR_PACE", "0.005")), float(os.environ.get("DOOR_SAVE", "0.1"))
-HOLD = int(os.environ.get("DOOR_HOLD", "0"))
+PACE, SAVE = float(os.environ.get("JOB_PACE", "0.005")), float(os.environ.get("JOB_SAVE", "0.1"))
+HOLD = int(os.environ.get("JOB_HOLD", "0"))
 
 
 def execute(paths: Sequence[Path]) -> int:
     runs, stop = [RunDir(path) for path in paths if not RunDir(path).result.exists()], StopFlag()
-    if any(_chosen("DOOR_CRASH", run) for run in runs):
+    if any(_chosen("JOB_CRASH", run) for run in runs):
         raise RuntimeError("the job breaks off")
     with stop.capture_signals(), contextlib.ExitStack() as held:
         for run in runs:
@@ -47,16 +47,16 @@ def _train(run: RunDir, stop: StopFlag) -> int:
     for step in range(first + 1, steps + 1):
         while step == HOLD and not stop.requested and not (run.path.parents[1] / "go.txt").exists():
             time.sleep(0.02)
-        if stop.requested or (step == 3 and _chosen("DOOR_STOP", run)):
+        if stop.requested or (step == 3 and _chosen("JOB_STOP", run)):
             _note(run, "stopped.txt")
             time.sleep(SAVE)
             return INTERRUPTED
-        if step == 3 and _chosen("DOOR_FAIL", run):
+        if step == 3 and _chosen("JOB_FAIL", run):
             run_status.write_failure(run, "nan", "the loss is not finite", step)
             return RunError.exit_code
         time.sleep(PACE)
         journal.append({STEP: step, "loss": 1.0 / step})
-        if "DOOR_CHECKPOINTS" in os.environ:
+        if "JOB_CHECKPOINTS" in os.environ:
             atomic.write_text(run.checkpoints / f"step-{step:08d}.safetensors", "a checkpoint of nothing")
     run.samples.mkdir(exist_ok=True)
     (run.samples / "p00-s00.png").touch()

@@ -1,4 +1,4 @@
-"""The door that trains nothing, with scores: a run's style comes out the better, the nearer its rate is to 1e-3."""
+"""The job of `paced_job`, with scores: a run's style comes out the better, the nearer its rate is to 1e-3."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import sys
 from pathlib import Path
 
-import door
+import paced_job
 
 from scoft_hpc.config import compose
 from scoft_hpc.study import atomic
@@ -23,4 +23,4 @@ if __name__ == "__main__":
     paths = [Path(word) for word in sys.argv[1:]]
     for path in paths:
         score(RunDir(path))
-    raise SystemExit(door.execute(paths))
+    raise SystemExit(paced_job.execute(paths))
