@@ -18,7 +18,7 @@ def test_a_list_is_shortened_only_beyond_its_limit_and_nothing_is_left_uncounted
     names = ["a", "b", "c", "d"]
     assert shorten(names, 4) == names and listing(names, 4) == "a, b, c, d"
     assert shorten(names, 3) == ["a", "b", "c", "… and 1 more"] and listing(names, 3) == "a, b, c and 1 more"
-    assert shorten(names, 1, "more of the like.") == ["a", "… and 3 more of the like."]
+    assert shorten(names, 1, "more.") == ["a", "… and 3 more."]
     assert shorten([], 3) == [] and listing([], 3) == ""
     assert names == ["a", "b", "c", "d"], "the list itself stays as it is"
 

@@ -68,9 +68,7 @@ def _prepare(console: Console, config: PrepareConfig, words: Sequence[str], stop
             raise ConfigError.from_messages(faults)
         _fetch(console, config, stop)
     root = data_root.locate(config.data, Path(config.output))
-    names = (
-        preparation.collect(faults, dataset.select_cultures, config.culture, data_root.cultures(root)) or []
-    )
+    names = preparation.collect(faults, dataset.select_cultures, config.culture, dataset.cultures(root)) or []
     rows = _captioned(config, root, names, faults, stop)
     ready = {name: preparation.document(root / name, rows[name]) for name in names}
     caches = _caches(config, names, words, stop) if config.caches else {}
@@ -82,7 +80,9 @@ def _prepare(console: Console, config: PrepareConfig, words: Sequence[str], stop
 
 def _fetch(console: Console, config: PrepareConfig, stop: StopFlag) -> None:
     fetched = preparation.fetch_images(config, stop)
-    counts = f"{fetched.fetched} images, {fetched.kept} were there, {len(fetched.failed)} not to be had"
+    counts = (
+        f"{fetched.fetched} images, {fetched.kept} were there, {len(fetched.failed)} could not be downloaded"
+    )
     print_line(console, f"fetched  {counts}")
     for sentence in fetched.failed[:SHOWN]:
         print_line(console, f"         {sentence}")

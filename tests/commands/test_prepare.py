@@ -236,7 +236,7 @@ def test_a_signal_keeps_what_was_done_and_the_same_command_continues(
 def test_from_a_table_to_documents(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The images of a table fetched from a real server, captioned and documented; one of them is not to be had."""
+    """The images of a table fetched from a real server, captioned and documented; one of them cannot be downloaded."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     pictures = [(root / "makers" / "train" / "images" / f"{i}.png").read_bytes() for i in range(3)]
     with loopback.serving() as server:
@@ -247,7 +247,7 @@ def test_from_a_table_to_documents(
         words = ("data.root=fetched", "data.csv=ccub.csv", "data.captions.source=blip", "caches=false")
         assert run(*words) == 0
         text = capsys.readouterr().out
-        assert "fetched  3 images, 0 were there, 1 not to be had" in text and "404" in text
+        assert "fetched  3 images, 0 were there, 1 could not be downloaded" in text and "404" in text
         assert "korea: 3 pairs" in text and f"captions   3 by {HUB_ID}" in text
         rows = json.loads(Path("fetched/korea/manifest.json").read_text())["rows"]
         assert [(entry["url"], entry["license"], entry["category"], entry["caption"]) for entry in rows] == [
@@ -257,7 +257,7 @@ def test_from_a_table_to_documents(
         assert run(*words) == 0
         assert {path: path.read_bytes() for path in before} == before
         text = capsys.readouterr().out
-        assert "fetched  0 images, 3 were there, 1 not to be had" in text and "note:" not in text
+        assert "fetched  0 images, 3 were there, 1 could not be downloaded" in text and "note:" not in text
         assert "data.root=" in text and "data.csv" not in text.split("next ")[1]
 
 

@@ -316,7 +316,7 @@ def test_many_faults_are_counted(culture: Culture) -> None:
     culture.write(*["{"] * 50)
     faults = culture.faults()
     assert len(faults) == 21
-    assert faults[-1] == "… and 30 more of the like."
+    assert faults[-1] == "… and 30 more."
 
 
 def test_no_rows(culture: Culture) -> None:

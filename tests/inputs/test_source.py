@@ -39,12 +39,12 @@ def test_toy_world_is_rendered_once(output: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("scoft_hpc.inputs.toy.world.write_culture", None)
     assert data_root.locate(Data(), output) == root
     assert [path.name for path in root.parent.iterdir()] == [RECIPE], "no temporary folder is left"
-    assert data_root.cultures(root) == ["china", "india", "korea", "mexico", "nigeria"]
+    assert dataset.cultures(root) == ["china", "india", "korea", "mexico", "nigeria"]
 
 
 def test_toy_cultures_are_sound(output: Path) -> None:
     root = output / "data" / RECIPE
-    found = [dataset.read(root, name) for name in data_root.cultures(root)]
+    found = [dataset.read(root, name) for name in dataset.cultures(root)]
     assert len({one.digest for one in found}) == 5
     assert all(24 <= len(one.pairs) <= 32 and one.held_out for one in found)
 

@@ -1,4 +1,4 @@
-"""Where the cultures lie: a folder of the user's own, or the toy world, rendered on first use."""
+"""The folder that holds the cultures: one of the user's own, or the toy world, rendered on first use."""
 
 from __future__ import annotations
 
@@ -16,24 +16,19 @@ EXPECTED = "expected a folder with <culture>/train/metadata.jsonl below it, the 
 
 
 def locate(data: Data, output: Path) -> Path:
-    """The root folder, absolute; below it lie the cultures. The toy world is rendered below `output`, once.
+    """The root folder, absolute; its subfolders are the cultures. The toy world is rendered below `output`, once.
 
     Raises:
         ConfigError: if the source is unknown, or is a folder and none is given.
-        DataError: if the folder is not there or has no culture in it, or the toy world cannot be written.
+        DataError: if the folder does not exist or has no culture in it, or the toy world cannot be written.
     """
     if data.name == "toy":
         return _toy(output.absolute())
     if data.name != "folder":
         raise ConfigError(f"data.name={data.name}: no such source of data; there are: {', '.join(SOURCES)}.")
     if not data.root:
-        raise ConfigError("data=folder needs the folder that the cultures lie in: add data.root=DIR.")
+        raise ConfigError("data=folder needs the folder that holds the cultures: add data.root=DIR.")
     return _folder(Path(data.root).expanduser().absolute())
-
-
-def cultures(root: Path) -> list[str]:
-    """The names below `root` that have a train/metadata.jsonl."""
-    return dataset.cultures(root)
 
 
 def _folder(root: Path) -> Path:
@@ -41,7 +36,7 @@ def _folder(root: Path) -> Path:
         nearest = next(p for p in root.parents if p.is_dir())
         what = "is not a folder" if root.exists() else f"does not exist ({nearest} does)"
         raise DataError(f"data.root={root} {what}; {EXPECTED}")
-    if not cultures(root):
+    if not dataset.cultures(root):
         if (root / "train" / "metadata.jsonl").is_file():
             raise DataError(
                 f"data.root={root} is itself a culture; give data.root={root.parent} culture={root.name}."

@@ -21,8 +21,7 @@ from scoft_hpc.inputs.image_check import inspect_images
 from scoft_hpc.inputs.metadata_rows import METADATA, MetadataRow, read_rows, require_captions
 from scoft_hpc.text import did_you_mean, shorten
 
-SHOWN = 20
-"""So many faults are printed; the rest is counted."""
+MAX_PROBLEMS_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def validate(
     faults += _repeated(rows)
     faults += _decode(rows)
     if faults:
-        raise DataError.from_messages(shorten(faults, SHOWN, "more of the like."))
+        raise DataError.from_messages(shorten(faults, MAX_PROBLEMS_LISTED, "more."))
     return rows
 
 

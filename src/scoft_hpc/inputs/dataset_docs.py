@@ -43,7 +43,7 @@ ManifestEntry = dict[str, Any]
 
 @dataclass(frozen=True)
 class WrittenDocuments:
-    """`files` are as they should be now; `notes` tell what changed since they were last written, and what was left."""
+    """`files` are up to date; `notes` say what changed since they were last written, and what was not overwritten."""
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
@@ -63,11 +63,11 @@ def write(folder: Path, rows: Sequence[MetadataRow], digest: str) -> WrittenDocu
         CROISSANT: with_checksum(_json(croissant(culture, BLANK_CHECKSUM, manifest, files))),
     }
     notes = list(_changes(folder / MANIFEST, entries))
-    left = [name for name, text in texts.items() if _was_edited(folder / name, text)]
-    notes += [f"{folder / name} {NOT_OVERWRITTEN}" for name in left]
-    if MANIFEST in left:
-        left.append(CROISSANT)  # it tells the hash of a manifest.json that is not there
-    written = [name for name in texts if name not in left]
+    edited = [name for name, text in texts.items() if _was_edited(folder / name, text)]
+    notes += [f"{folder / name} {NOT_OVERWRITTEN}" for name in edited]
+    if MANIFEST in edited:
+        edited.append(CROISSANT)  # it holds the hash of a manifest.json that was not written
+    written = [name for name in texts if name not in edited]
     for name in written:
         if _read(folder / name) != texts[name]:
             atomic.write_text(folder / name, texts[name])
@@ -89,8 +89,8 @@ def is_unmodified(text: str) -> bool:
 
 
 def _was_edited(path: Path, text: str) -> bool:
-    found = _read(path)
-    return found is not None and found != text and not is_unmodified(found)
+    current = _read(path)
+    return current is not None and current != text and not is_unmodified(current)
 
 
 def _entry(row: MetadataRow) -> ManifestEntry:

@@ -1,4 +1,4 @@
-"""Images that another generator made for the evaluation prompts: found in a folder, checked and given a digest.
+"""Images that another generator made for the evaluation prompts: located in a folder, checked and hashed.
 
     <images>/<culture>/metadata.jsonl    rows of `file_name` and `prompt`; or, without it,
     <images>/<culture>/p00-s00.png       the names that a run's own samples have (PNG, JPEG or WebP)
@@ -26,10 +26,9 @@ from scoft_hpc.inputs.prompts import evaluation_prompts, sample_name
 from scoft_hpc.text import shorten
 
 ENDINGS = ("png", "jpg", "jpeg", "webp")
-SHOWN = 20
-"""So many faults are told; the rest is counted."""
-NAMED = 4
-"""So many prompts without enough images are named."""
+MAX_PROBLEMS_LISTED = 20
+MAX_PROMPTS_LISTED = 4
+"""Prompts without enough images that a message names."""
 ROW = '{"file_name": "1.png", "prompt": "…"}'
 
 
@@ -72,7 +71,7 @@ def find(config: RunConfig, manifest: Manifest) -> ExternalImages:
     files = image_check.inspect_images(path for paths in chosen.values() for path in paths)
     faults += [f"{path} {what}" for path, what in files.items() if isinstance(what, str)]
     if faults:
-        raise DataError.from_messages(shorten(faults, SHOWN, "more of the like."))
+        raise DataError.from_messages(shorten(faults, MAX_PROBLEMS_LISTED, "more."))
     digest = _digest(chosen, files)
     if settings.digest not in ("", digest):
         raise DataError(
@@ -83,7 +82,7 @@ def find(config: RunConfig, manifest: Manifest) -> ExternalImages:
 
 
 def without_sampling(settings: Evaluation) -> Evaluation:
-    """The settings with the folder's absolute path; where there are images, no model is told anything."""
+    """The settings with the folder's absolute path; where there are images, no model receives a prompt."""
     if not settings.images:
         return settings
     path = Path(settings.images).expanduser().absolute()
@@ -150,11 +149,11 @@ def _by_name(folder: Path, texts: Sequence[str], faults: list[str]) -> dict[str,
 def _missing(folder: Path, found: dict[str, list[Path]], samples: int, listed: bool) -> Iterator[str]:
     few = [f"{len(paths)} of {text!r}" for text, paths in found.items() if len(paths) < samples]
     if few:
-        more = f" and so on ({len(few)} of {len(found)} prompts)" if len(few) > NAMED else ""
+        more = f" and so on ({len(few)} of {len(found)} prompts)" if len(few) > MAX_PROMPTS_LISTED else ""
         where = f"rows of {METADATA}" if listed else f"{sample_name(0, 0)}, {sample_name(0, 1)} and so on"
         yield (
-            f"{folder} has too few images: {', '.join(few[:NAMED])}{more}; expected evaluation.samples={samples} of "
-            f"each evaluation prompt, as {where} ({', '.join(FORMATS)})."
+            f"{folder} has too few images: {', '.join(few[:MAX_PROMPTS_LISTED])}{more}; expected "
+            f"evaluation.samples={samples} of each evaluation prompt, as {where} ({', '.join(FORMATS)})."
         )
 
 

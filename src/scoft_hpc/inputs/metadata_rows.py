@@ -43,7 +43,7 @@ def read_rows(folder: Path, split: str) -> list[MetadataRow]:
     """The rows of `<folder>/<split>/metadata.jsonl`, each with its faults; none where a test/ has no such file.
 
     Raises:
-        DataError: if the file cannot be read, or lies elsewhere.
+        DataError: if the file cannot be read, or is a link out of the folder.
     """
     path = folder / split / METADATA
     if split == "test" and not path.exists():
@@ -59,7 +59,7 @@ def read_lines(folder: Path, split: str) -> list[bytes]:
     """The lines of the file, without their ends and the byte order mark.
 
     Raises:
-        DataError: if the file cannot be read, or lies elsewhere.
+        DataError: if the file cannot be read, or is a link out of the folder.
     """
     path = folder / split / METADATA
     if not path.resolve().is_relative_to(folder.resolve()):

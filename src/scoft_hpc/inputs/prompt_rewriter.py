@@ -142,7 +142,7 @@ def rewrite_requests(config: RewriteConfig) -> list[RewriteRequest]:
     """The cultures' evaluation prompts, each with how it is to be rewritten."""
     root = data_root.locate(config.data, Path(config.output))
     found = []
-    for culture in dataset.select_cultures(config.culture, data_root.cultures(root)):
+    for culture in dataset.select_cultures(config.culture, dataset.cultures(root)):
         how = instruction(config.rewriter.instruction, culture)
         read = dataset.read(root, culture, config.data.pairs)
         own = replace(config, culture=culture)

@@ -17,8 +17,7 @@ from scoft_hpc.errors import DataError
 from scoft_hpc.inputs.metadata_rows import short
 from scoft_hpc.text import shorten
 
-SHOWN = 20
-"""So many faults are told; the rest is counted."""
+MAX_PROBLEMS_LISTED = 20
 EXPECTED = '{"prompt": …, "rewritten": …}, with "culture" if it is for one alone'
 
 
@@ -42,7 +41,7 @@ def read(path: Path, culture: str) -> dict[str, str]:
             )
         where.setdefault(key, number)
     if faults:
-        raise DataError.from_messages(shorten(faults, SHOWN, "more of the like."))
+        raise DataError.from_messages(shorten(faults, MAX_PROBLEMS_LISTED, "more."))
     return {
         prompt: text for wanted in ("", culture) for (own, prompt), text in found.items() if own == wanted
     }

@@ -1,4 +1,4 @@
-"""The prompts that a run is scored on, and what the model is told for them. No torch: plans read them too."""
+"""The prompts that a run is scored on, and what the model receives for them. No torch: plans read them too."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.inputs.toy import world
 from scoft_hpc.text import listing
 
-SHOWN = 3
-"""So many prompts without a rewriting are named; the rest is counted."""
+MAX_PROMPTS_LISTED = 3
 
 
 def evaluation_prompts(config: RunConfig, manifest: Manifest) -> list[str]:
@@ -31,12 +30,12 @@ def evaluation_prompts(config: RunConfig, manifest: Manifest) -> list[str]:
 
 
 def sample_name(prompt: int, number: int) -> str:
-    """Of the `number`-th sample of the `prompt`-th prompt as it is asked, whatever the model was told."""
+    """Of the `number`-th sample of the `prompt`-th prompt whatever text the model received for it."""
     return f"p{prompt:02d}-s{number:02d}.png"
 
 
 def model_prompts(config: RunConfig, texts: Sequence[str]) -> list[str]:
-    """What the model is told for each of the prompts `texts`.
+    """What the model receives for each of the prompts `texts`.
 
     Raises:
         DataError: naming the prompts that have no rewriting, or if it is not what the run was planned with.
@@ -45,20 +44,20 @@ def model_prompts(config: RunConfig, texts: Sequence[str]) -> list[str]:
     if settings.prompting is Prompting.asked or settings.images:
         return list(texts)
     if settings.prompting is Prompting.named:
-        found = [append_culture(text, culture) for text in texts]
+        model_texts = [append_culture(text, culture) for text in texts]
     else:
-        found = _rewritten(settings, config, texts)
-    if settings.digest not in ("", _digest(found)):
+        model_texts = _rewritten(settings, config, texts)
+    if settings.digest not in ("", _digest(model_texts)):
         raise DataError(
             f"{culture}: the {settings.prompting.name} prompts have changed since the run was planned"
             f"{f' with {settings.rewrites}' if settings.rewrites else ''}. Restore them, or plan a new study with "
             f"study=NAME."
         )
-    return found
+    return model_texts
 
 
 def with_digest(config: RunConfig, manifest: Manifest) -> Evaluation:
-    """The evaluation's settings with the digest of what the model is told, and `asked` where that is the prompts.
+    """The evaluation's settings with the digest of what the model receives, and `asked` where that is the prompts.
 
     Raises:
         DataError: naming the prompts that have no rewriting.
@@ -66,12 +65,12 @@ def with_digest(config: RunConfig, manifest: Manifest) -> Evaluation:
     settings = config.evaluation
     plain = replace(settings, prompting=Prompting.asked, rewrites=None)
     texts = evaluation_prompts(config, manifest)
-    found = model_prompts(config, texts)
-    if found == texts:
+    model_texts = model_prompts(config, texts)
+    if model_texts == texts:
         return plain
     if settings.rewrites:
         settings = replace(settings, rewrites=str(Path(settings.rewrites).expanduser().absolute()))
-    return replace(settings, digest=_digest(found))
+    return replace(settings, digest=_digest(model_texts))
 
 
 def append_culture(text: str, culture: str) -> str:
@@ -93,8 +92,8 @@ def _rewritten(settings: Evaluation, config: RunConfig, texts: Sequence[str]) ->
     if missing:
         raise DataError(
             f"{culture}: {len(missing)} of {len(texts)} evaluation prompts have no rewriting in "
-            f"evaluation.rewrites={settings.rewrites}: {listing([*map(repr, missing)], SHOWN)}. Write them "
-            f"there, or have a language model do it: `python -m scoft_hpc.rewrite` with the same settings."
+            f"evaluation.rewrites={settings.rewrites}: {listing([*map(repr, missing)], MAX_PROMPTS_LISTED)}. Write "
+            f"them there, or have a language model do it: `python -m scoft_hpc.rewrite` with the same settings."
         )
     return [pairs[text] for text in texts]
 

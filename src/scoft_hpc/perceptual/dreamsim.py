@@ -23,11 +23,11 @@ class DreamSimDistance(FeatureDistance):
 
     Args:
         folder: the package's `cache_dir`, with all that it would download. The package runs the code of DINO's
-            repository, which lies there too.
-        device: where the network stays: the package keeps two of its matrices where it was told to load.
+            repository, which is in the folder too.
+        device: where the network stays: the package keeps two of its matrices where it loads.
 
     Raises:
-        ConfigError: if the package is not there, or what is in the folder cannot be loaded.
+        ConfigError: if the package is missing, or what is in the folder cannot be loaded.
 
     Source: SCoFT utilities/dreamsim_loss.py; dreamsim 0.2.1, `PerceptualModel.forward`.
     """
@@ -47,7 +47,7 @@ class DreamSimDistance(FeatureDistance):
 
 
 def _load(folder: Path, device: torch.device) -> Any:
-    """The package's network. It speaks while it loads and sets torch.hub's folder; neither is left behind."""
+    """The package's network. It prints while it loads and sets torch.hub's folder; both are undone."""
     try:
         from dreamsim import dreamsim
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision made for another torch

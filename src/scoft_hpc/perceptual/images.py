@@ -1,4 +1,4 @@
-"""What feature networks are shown, made from images in [-1, 1] so that the gradient comes through."""
+"""The input of feature networks, made from images in [-1, 1] so that the gradient comes through."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SIZE = 224
 
 
 def unit_range(x: Tensor, *, clamp: bool = False) -> Tensor:
-    """[-1, 1] -> [0, 1]; with `clamp` nothing lies outside, and the gradient of what lay outside is 0."""
+    """[-1, 1] -> [0, 1]; `clamp` brings values outside to the bounds, with gradient 0."""
     x = (x + 1) / 2
     return x.clamp(0, 1) if clamp else x
 

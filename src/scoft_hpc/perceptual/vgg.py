@@ -42,7 +42,7 @@ class VggDistance(ImageDistance):
         file: safetensors of torchvision's VGG16, its `features.N.weight` and `.bias`; timm's have the same names.
 
     Raises:
-        ConfigError: if the file is not there or holds other weights.
+        ConfigError: if the file does not exist or holds other weights.
 
     Source: SCoFT utilities/lpips_loss.py with torchvision's `vgg16`.
     """

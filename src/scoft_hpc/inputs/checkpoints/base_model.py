@@ -1,4 +1,4 @@
-"""The base model before anything of it is loaded: found, checked for what a run reads, and given a digest."""
+"""The base model before anything of it is loaded: located, checked for what a run reads, and hashed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ TOKENIZER = CheckpointSpec(
 )
 """The tokenizer of a single-file checkpoint."""
 
-REFUSED = "a pickle can run code when it is loaded and is refused; use safetensors, or set model.pickle=true"
+PICKLE_REFUSED = (
+    "a pickle can run code when it is loaded and is refused; use safetensors, or set model.pickle=true"
+)
 
 
 def resolve(model: Model) -> Model:
@@ -89,8 +91,8 @@ def resolve(model: Model) -> Model:
             f"model.path={model.path} ({path}) cannot be used: {'; '.join(faults)}{hub.incomplete_downloads(path)}. "
             f"Download it with {command} where there is a network."
         )
-    if told := _scheduler_fault(path):
-        raise ConfigError(f"model.path={model.path} ({path}) cannot be used: {told}.")
+    if problem := _scheduler_fault(path):
+        raise ConfigError(f"model.path={model.path} ({path}) cannot be used: {problem}.")
     return replace(model, path=str(path), digest=digest(path, _read_by_a_run(path)))
 
 
@@ -120,8 +122,8 @@ def sampling_faults(model: Model, steps: Mapping[str, int]) -> Iterator[str]:
 def weight_files(part: Path) -> list[Path]:
     """A network's weights in its folder: one file, or those that an index names; pickles only where nothing else is."""
     for name in WEIGHTS[part.name]:
-        if found := shards(part / name):
-            return found
+        if files := shards(part / name):
+            return files
     return []
 
 
@@ -134,27 +136,27 @@ def _single_file(model: Model, path: Path) -> Model:
     if path.suffix == ".safetensors":
         fault = safetensors_header.problem(path)
         if fault is None and (
-            told := single_file.fault(safetensors_header.shapes(path), model.architecture, model.shrink)
+            problem := single_file.fault(safetensors_header.shapes(path), model.architecture, model.shrink)
         ):
-            fault = f"cannot be used as model.architecture={model.architecture.name}: {told}"
+            fault = f"cannot be used as model.architecture={model.architecture.name}: {problem}"
     elif path.suffix not in PICKLES:
         fault = (
             f"is no checkpoint; expected .safetensors, or one of {', '.join(PICKLES)} with model.pickle=true"
         )
     else:
-        fault = _pickle_fault(path) if model.pickle else f"cannot be used: {REFUSED}"
+        fault = _pickle_fault(path) if model.pickle else f"cannot be used: {PICKLE_REFUSED}"
     if fault is not None:
         raise ConfigError(f"model.path={path} {fault}.")
     tokenizer = locate(TOKENIZER, model.tokenizer)
-    if told := _tokenizer_fault(tokenizer):
-        raise ConfigError(f"model.tokenizer={tokenizer}: it {told}.")
-    own = [
+    if problem := _tokenizer_fault(tokenizer):
+        raise ConfigError(f"model.tokenizer={tokenizer}: it {problem}.")
+    contents = [
         digest(path.parent, [path.name]),
         checkpoint_digest(TOKENIZER, tokenizer),
         architecture.configs(model.architecture, model.shrink),
     ]
-    found = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:16]
-    return replace(model, path=str(path), tokenizer=str(tokenizer), digest=found)
+    model_digest = hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()[:16]
+    return replace(model, path=str(path), tokenizer=str(tokenizer), digest=model_digest)
 
 
 def _read_by_a_run(folder: Path) -> Iterator[str]:
@@ -192,8 +194,8 @@ def _folder_faults(folder: Path, pickle: bool) -> Iterator[str]:
             yield from _weight_faults(folder / part, pickle)
     if all(configs.get(part) for part in architecture.CONFIGS):
         yield from _architecture_faults(configs)
-    if (folder / "tokenizer").is_dir() and (told := _tokenizer_fault(folder / "tokenizer")):
-        yield f"tokenizer/ {told}"
+    if (folder / "tokenizer").is_dir() and (problem := _tokenizer_fault(folder / "tokenizer")):
+        yield f"tokenizer/ {problem}"
 
 
 def _tokenizer_fault(folder: Path) -> str | None:
@@ -207,8 +209,8 @@ def _architecture_faults(configs: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Where the parts are not those of one Stable Diffusion 1.x or 2.x."""
     unet, vae, text = configs["unet"], configs["vae"], configs["text_encoder"]
     for part, expected in CLASSES.items():
-        told = configs[part]
-        found = told.get("_class_name") or next(iter(told.get("architectures") or ()), expected)
+        config = configs[part]
+        found = config.get("_class_name") or next(iter(config.get("architectures") or ()), expected)
         if found != expected:
             yield f"{part}/{CONFIGS[part]} is of a {found}; expected {expected}"
     channels, latent = unet.get("in_channels", 4), vae.get("latent_channels", 4)
@@ -227,7 +229,7 @@ def _scheduler_fault(folder: Path) -> str | None:
     if not faults:
         return None
     copy = (
-        "; it lies in the hub's download cache: copy the folder, change the copy and give it as model.path"
+        "; it is in the hub's download cache: copy the folder, change the copy and give it as model.path"
         if folder.parent.name == "snapshots"
         else ""
     )
@@ -246,12 +248,14 @@ def _weight_faults(part: Path, pickle: bool) -> Iterator[str]:
     found = sorted(p.name for p in part.iterdir() if p.suffix in (".safetensors", *PICKLES))
     others = f" ({', '.join(found)} found)" if found else ""
     if any(name.endswith(PICKLES) for name in found) and not any(n.endswith(".safetensors") for n in found):
-        others += f"; {REFUSED}" if not pickle else f"; as a pickle {WEIGHTS[part.name][1]} was expected"
+        others += (
+            f"; {PICKLE_REFUSED}" if not pickle else f"; as a pickle {WEIGHTS[part.name][1]} was expected"
+        )
     yield f"{part.name}/{WEIGHTS[part.name][0]} is missing{others}"
 
 
 def _pickle_fault(path: Path) -> str | None:
-    """What is wrong with a checkpoint of torch.save, as far as can be told without loading it."""
+    """What is wrong with a checkpoint of torch.save, as far as is known without loading it."""
     if not path.is_file():
         return "is missing"
     with path.open("rb") as file:

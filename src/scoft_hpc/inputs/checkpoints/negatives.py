@@ -55,8 +55,8 @@ def faults(settings: Negatives, model: Path) -> list[str]:
 def misfit(settings: Negatives, controlnet: Mapping[str, Any], unet: Mapping[str, Any]) -> str | None:
     """Why a ControlNet's config does not go with a U-Net's, as a sentence; None if it does."""
     named = [name for name in SHAPE if name in controlnet and name in unet]
-    found = {name: (_plain(controlnet[name]), _plain(unet[name])) for name in named}
-    others = [f"{name} {one}, the base's is {two}" for name, (one, two) in found.items() if one != two]
+    widths = {name: (_plain(controlnet[name]), _plain(unet[name])) for name in named}
+    others = [f"{name} {one}, the base's is {two}" for name, (one, two) in widths.items() if one != two]
     if not others:
         return None
     return (

@@ -71,7 +71,7 @@ class DownloadResult:
 def fetch(
     csv: Path, root: Path, settings: Download, cultures: Sequence[str] | None, stop: StopFlag
 ) -> DownloadResult:
-    """Build the folders below `root` of the table's cultures, or of the named ones, from what is not there yet.
+    """Build the folders below `root` of the table's cultures, or of the named ones, as far as they are missing.
 
     Raises:
         DataError: for a table or a folder that cannot be used, and if a culture ends without any image.
@@ -197,7 +197,7 @@ def _write(
 ) -> list[dict[str, Any]]:
     """Write the culture's rows, in the table's order, then those of which it knows nothing; return them.
 
-    A row that was there keeps all that it says; the table adds what it lacks, and where its image lies now.
+    An existing row keeps its values; the table adds what it lacks, and the path of its image.
     """
     by_id = {str(row["id"]): row for row in old if "id" in row}
     rows = []

@@ -1,7 +1,7 @@
 """The toy world's two distributions: the biased *web* on which the base was pre-trained, and a culture's curated set.
 
 On the web a caption that names a culture comes, mostly, with a picture in the default style: the bias that
-fine-tuning is to mend. A culture's curated set shows the culture's own style only, on disk in CCUB's form.
+fine-tuning is to correct. A culture's curated set shows the culture's own style only, on disk in CCUB's form.
 """
 
 from __future__ import annotations

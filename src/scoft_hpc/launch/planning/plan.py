@@ -89,7 +89,7 @@ def build_plan(config: SweepConfig, words: Sequence[str]) -> Plan:
                 runs.append(Run(run_id(run), run, steps))
     if faults:
         raise DataError.from_messages(dict.fromkeys(faults))
-    every = set(names) == set(data_root.cultures(next(iter(roots.values()))))
+    every = set(names) == set(dataset.cultures(next(iter(roots.values()))))
     which = names[0] if len(names) == 1 else "all" if every else f"{len(names)}-cultures"
     study = config.study or _study_name(config.ablation.name, which, config.data.name)
     unique: dict[str, Run] = {}
@@ -190,7 +190,7 @@ def _sampling_steps(arm: RunConfig) -> dict[str, int]:
 
 def _cultures(asked: Any, roots: Iterable[Path]) -> list[str]:
     """The cultures' names: one, a list, or `all` there are."""
-    options = dict.fromkeys(name for root in roots for name in data_root.cultures(root))
+    options = dict.fromkeys(name for root in roots for name in dataset.cultures(root))
     return dataset.select_cultures(asked, list(options))
 
 
