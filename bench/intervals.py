@@ -19,7 +19,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from scoft_hpc.results.inference import LEVEL, holm, t_test
+from scoft_hpc.results.holm import holm
+from scoft_hpc.results.inference import LEVEL, t_test
 from scoft_hpc.results.statistics import UNBOUNDED, agree, interval
 
 HERE = Path(__file__).resolve().parent

@@ -204,8 +204,8 @@ def test_what_was_sent_to_slurm_is_known_after_the_move(
 
 
 def test_the_name_at_wandb_is_that_of_the_plan(moved: Moved) -> None:
-    from scoft_hpc.results import logged
+    from scoft_hpc.results.wandb_sync import records
 
     found = results.read(moved.study)
-    assert found.name == "renamed" and logged.summary_name(found) == "s-summary"
+    assert found.name == "renamed" and records.summary_name(found) == "s-summary"
     assert plan_file.is_called(moved.study, "s") and plan_file.is_called(moved.study, "renamed")

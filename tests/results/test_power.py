@@ -11,7 +11,7 @@ from scipy import stats
 from scoft_hpc.results.power import (
     POWER,
     Components,
-    Needed,
+    SampleSize,
     components,
     cultures_needed,
     power,
@@ -78,15 +78,15 @@ def test_seeds_needed_are_enough_and_no_more_than_that() -> None:
 def test_one_culture_needs_the_textbooks_number() -> None:
     """Half a standard deviation takes 34 pairs (Cohen, 1988, and any table since)."""
     alone = Components(cultures=None, seeds=4.0, n_cultures=1, n_seeds=10)
-    assert seeds_needed(alone, 1.0) == seeds_needed(alone, -1.0) == Needed(total=34, more=24)
-    assert seeds_needed(alone, 10.0) == Needed(total=3, more=0)
+    assert seeds_needed(alone, 1.0) == seeds_needed(alone, -1.0) == SampleSize(total=34, more=24)
+    assert seeds_needed(alone, 10.0) == SampleSize(total=3, more=0)
     assert cultures_needed(alone, 1.0) is None
 
 
 def test_seeds_alone_cannot_always_be_enough() -> None:
     """Cultures that differ this much leave a floor that no number of seeds goes below."""
-    assert seeds_needed(KNOWN, 0.2) == Needed(None, None)
-    assert cultures_needed(KNOWN, 0.0) == Needed(None, None, "cultures")
+    assert seeds_needed(KNOWN, 0.2) == SampleSize(None, None)
+    assert cultures_needed(KNOWN, 0.0) == SampleSize(None, None, "cultures")
     assert seeds_needed(Components(0.1, None, 5, 1), 0.2) is None
 
 
@@ -99,8 +99,8 @@ def test_a_stricter_level_needs_more() -> None:
 
 def test_no_spread_needs_the_least() -> None:
     still = Components(cultures=0.0, seeds=0.0, n_cultures=4, n_seeds=2)
-    assert cultures_needed(still, 0.1) == Needed(total=2, more=0, of="cultures")
-    assert seeds_needed(still, 0.1) == Needed(total=1, more=0)
+    assert cultures_needed(still, 0.1) == SampleSize(total=2, more=0, of="cultures")
+    assert seeds_needed(still, 0.1) == SampleSize(total=1, more=0)
 
 
 def test_components_by_hand() -> None:

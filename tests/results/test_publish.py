@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from scoft_hpc.config.schema import Wandb, WandbMode
-from scoft_hpc.results import publish, study, table
+from scoft_hpc.results import study, table
+from scoft_hpc.results.wandb_sync import publish
 from scoft_hpc.study import lease
 from scoft_hpc.study.paths import StudyDir
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from scoft_hpc.config.schema import Wandb, WandbMode
-from scoft_hpc.results import publish, study, table, wandb_session
+from scoft_hpc.results import study, table
+from scoft_hpc.results.wandb_sync import publish, session
 from scoft_hpc.study.lease import Lease
 from wandb_server import KEY, WandbServer, serving
 
@@ -154,9 +155,9 @@ def test_what_cannot_be_mended_is_published_beside(
 def test_a_server_that_dies_is_told_and_the_rest_follows(
     maker: Maker, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wandb_session, "API_SECONDS", 2)
-    monkeypatch.setattr(wandb_session, "INIT_SECONDS", 2.0)
-    monkeypatch.setattr(wandb_session, "FINISH_SECONDS", 2.0)
+    monkeypatch.setattr(session, "API_SECONDS", 2)
+    monkeypatch.setattr(session, "INIT_SECONDS", 2.0)
+    monkeypatch.setattr(session, "FINISH_SECONDS", 2.0)
     server.dies_after = "CreateRunFiles"
     (note,) = send(maker)
     assert "W&B did not take" in note and "--wandb online" in note and KEY not in note

@@ -12,9 +12,9 @@ import pytest
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results import formats, study
 from scoft_hpc.results.findings import Findings, findings
-from scoft_hpc.results.report import headline, made
+from scoft_hpc.results.report import provenance, tables
 from scoft_hpc.results.report.forest import MARGIN, forest
-from scoft_hpc.results.report.heat import heats
+from scoft_hpc.results.report.heatmap import heatmaps
 from scoft_hpc.results.statistics import Estimate
 
 from .conftest import Maker
@@ -60,13 +60,13 @@ def test_numbers_as_they_are_written() -> None:
 
 
 def test_every_measure_stands_once_in_a_group(found: Findings) -> None:
-    groups = headline.groups(found)
+    groups = tables.groups(found)
     assert [line.measure.name for group in groups for line in group.lines] == list(METRICS)
     assert len({group.title for group in groups}) == len(groups) == 5
 
 
 def test_cells_say_what_is_best_and_what_does_not_hold(found: Findings) -> None:
-    lines = {line.measure.name: line for group in headline.groups(found) for line in group.lines}
+    lines = {line.measure.name: line for group in tables.groups(found) for line in group.lines}
     for name, line in lines.items():
         assert [cell.variant for cell in line.cells] == found.variants
         for cell in line.cells:
@@ -79,7 +79,7 @@ def test_cells_say_what_is_best_and_what_does_not_hold(found: Findings) -> None:
 
 
 def test_lines_say_what_they_rest_on(found: Findings) -> None:
-    lines = {line.measure.name: line for group in headline.groups(found) for line in group.lines}
+    lines = {line.measure.name: line for group in tables.groups(found) for line in group.lines}
     assert lines["in_style"].size == "6 samples a run"
     assert lines["kid"].size == "6 samples a run, held against 28 images"
     assert lines["fid"].warnings == ["FID of 6 images is biased beyond use."]
@@ -89,7 +89,7 @@ def test_lines_say_what_they_rest_on(found: Findings) -> None:
 def test_differences_from_each_reference(found: Findings) -> None:
     assert found.references == ["base", "ldm"]
     for reference in found.references:
-        blocks = headline.differences(found, reference)
+        blocks = tables.differences(found, reference)
         assert blocks[0].measure.name == "default_style"
         for block in blocks:
             assert reference not in [row.variant for row in block.rows]
@@ -127,7 +127,7 @@ def test_a_forest_of_a_study_without_a_second_variant(make: Any) -> None:
 
 
 def test_heat_is_darker_the_better(found: Findings) -> None:
-    drawn = {heat.measure.name: heat for heat in heats(found)}
+    drawn = {heat.measure.name: heat for heat in heatmaps(found)}
     assert set(drawn) == {m.name for m in found.measures if m.direction != "undirected"}
     for culture, cells in drawn["default_style"].lines:
         for variant, cell in zip(found.variants, cells, strict=True):
@@ -149,8 +149,10 @@ def test_code_that_is_in_no_commit_is_told(copied: Maker) -> None:
         path = copied.run(config).provenance
         path.write_text(json.dumps({**json.loads(path.read_text()), "dirty": dirty}))
     read = study.read(copied.folder)
-    assert made.changed_code(read) == "2 of 20 runs were made by code with changes that are in no commit."
-    code = dict(dict(made.made(read))["Code"])
+    assert (
+        provenance.changed_code(read) == "2 of 20 runs were made by code with changes that are in no commit."
+    )
+    code = dict(dict(provenance.made(read))["Code"])
     assert code == {
         "scoft-hpc": "0.1.0",
         "commit": "0123456789ab",
@@ -159,7 +161,7 @@ def test_code_that_is_in_no_commit_is_told(copied: Maker) -> None:
 
 
 def test_what_made_the_study_is_told(finished: Maker) -> None:
-    told = {title: dict(entries) for title, entries in made.made(study.read(finished.folder))}
+    told = {title: dict(entries) for title, entries in provenance.made(study.read(finished.folder))}
     assert list(told) == [
         "Code",
         "Machines",

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from scoft_hpc.errors import RatingError
-from scoft_hpc.results.pictures import FORMATS
+from scoft_hpc.results.thumbnails import FORMATS
 from scoft_hpc.study import atomic
 
 LARGEST, LEGIBLE = 768, 256

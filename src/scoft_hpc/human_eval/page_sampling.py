@@ -15,8 +15,8 @@ from scoft_hpc.errors import RatingError
 from scoft_hpc.human_eval import images
 from scoft_hpc.human_eval.pages import Page, PageImage
 from scoft_hpc.human_eval.survey import Survey
-from scoft_hpc.results import pictures
-from scoft_hpc.results.study import Run, Study
+from scoft_hpc.results import thumbnails
+from scoft_hpc.results.study import Study, StudyRun
 
 SAMPLE = re.compile(r"p(\d+)-s(\d+)\.\w+")
 MIN_RATERS_PER_PAGE = 5
@@ -63,7 +63,7 @@ def sample_pages(study: Study, survey: Survey, secret: bytes) -> SampledPages:
     ]
     folders = {run.run_id: run.folder for run in study.runs}
     sources = {
-        one.name: pictures.sample(folders[one.run_id], one.file) for page in pages for one in page.pictures
+        one.name: thumbnails.sample(folders[one.run_id], one.file) for page in pages for one in page.pictures
     }
     complete = {culture: len(some) for culture, some in found.items()}
     return SampledPages(tuple(pages), sources, complete, missing)
@@ -129,7 +129,7 @@ def _complete(
             )
 
 
-def _by_place(run: Run) -> dict[tuple[int, int], tuple[str, str]]:
+def _by_place(run: StudyRun) -> dict[tuple[int, int], tuple[str, str]]:
     """(the prompt's place, the sample's number) -> (file, what was asked), of the run's scored samples."""
     found = {}
     for sample in run.samples:
@@ -138,12 +138,12 @@ def _by_place(run: Run) -> dict[tuple[int, int], tuple[str, str]]:
     return found
 
 
-def _lacking(row: Mapping[str, tuple[str, str] | None], runs: Mapping[str, Run]) -> str:
+def _lacking(row: Mapping[str, tuple[str, str] | None], runs: Mapping[str, StudyRun]) -> str:
     """Why the samples of one place are no page; empty if they are one."""
     for system, found in row.items():
         if found is None:
             return f"{system} has no such sample"
-        if not images.readable(pictures.sample(runs[system].folder, found[0])):
+        if not images.readable(thumbnails.sample(runs[system].folder, found[0])):
             return f"{system}'s image cannot be read"
     if len({found[1] for found in row.values() if found}) > 1:
         return "the systems were asked different prompts"

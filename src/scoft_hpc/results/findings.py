@@ -12,7 +12,7 @@ from functools import cached_property
 from scoft_hpc.config.metrics import METRICS, MetricSpec
 from scoft_hpc.results import formats, inference, power, statistics
 from scoft_hpc.results.inference import Comparison
-from scoft_hpc.results.power import Needed
+from scoft_hpc.results.power import SampleSize
 from scoft_hpc.results.statistics import Estimate
 from scoft_hpc.results.study import BASE, Study
 
@@ -21,7 +21,7 @@ REFERENCES = (BASE, "ldm")
 
 
 @dataclass(frozen=True)
-class Finding:
+class VariantResult:
     """One variant under one measure, pooled over cultures and seeds.
 
     Attributes:
@@ -52,14 +52,14 @@ class Findings:
     cultures: list[str]
     references: list[str]
 
-    def of(self, variant: str, measure: str) -> Finding:
+    def of(self, variant: str, measure: str) -> VariantResult:
         return self._table[variant, measure]
 
     def by_culture(self, culture: str, variant: str, measure: str) -> Estimate | None:
         """A variant's mean in one culture; its interval speaks of other seeds, or of other samples of a single run."""
         return statistics.level(self.study, METRICS[measure], variant, culture=culture)
 
-    def needed(self, variant: str, reference: str, measure: str) -> Needed | None:
+    def needed(self, variant: str, reference: str, measure: str) -> SampleSize | None:
         """What more it takes to see a difference of `worth` between two variants: seeds, or cultures where no number
         of seeds is enough; None where the study cannot tell how far its runs lie apart."""
         one = METRICS[measure]
@@ -103,7 +103,7 @@ class Findings:
         return [f"Runs were judged by different networks: {named}. Score them anew: scoft_hpc.evaluate."]
 
     @cached_property
-    def _table(self) -> dict[tuple[str, str], Finding]:
+    def _table(self) -> dict[tuple[str, str], VariantResult]:
         others = {
             r: [v for v in self.variants if v not in self.references[: i + 1]]
             for i, r in enumerate(self.references)
@@ -118,7 +118,7 @@ class Findings:
             for variant, level in levels.items():
                 key = (measure.name, variant)
                 against = {r: found[key] for r, found in compared.items() if key in found}
-                table[variant, measure.name] = Finding(level, against, variant in best)
+                table[variant, measure.name] = VariantResult(level, against, variant in best)
         return table
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.errors import ConfigError, LaunchError
-from scoft_hpc.results import latex, markdown, publish, study, table, tensorboard
+from scoft_hpc.results import latex, markdown, study, table, tensorboard
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page
 from scoft_hpc.results.study import Study
-from scoft_hpc.results.table import Row
+from scoft_hpc.results.table import RunRow
+from scoft_hpc.results.wandb_sync import publish
 from scoft_hpc.study.paths import StudyDir
 
 
@@ -20,7 +21,7 @@ class Gathered:
     """What was gathered and where it lies; `notes` are warnings for the person who asked."""
 
     study: Study
-    rows: list[Row]
+    rows: list[RunRow]
     results: Path
     report: Path
     notes: list[str]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config.schema import Variant
-from scoft_hpc.results import pairs, pictures
-from scoft_hpc.results.study import Run, Study
+from scoft_hpc.results import thumbnails, training_pairs
+from scoft_hpc.results.study import Study, StudyRun
 
 COLUMNS = 8
 """Prompts shown of a culture."""
@@ -25,7 +25,7 @@ SAID = {"in-style": ", in style", "default": ", default style", "other": ", anot
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """A picture, or none; `verdict` is `in-style`, `default`, `other`, or empty where the truth is not known."""
 
     uri: str | None
@@ -34,13 +34,13 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class GridRow:
     label: str
     note: str
-    cells: list[Cell]
+    cells: list[GridCell]
 
 
-Panel = list[Line]
+Panel = list[GridRow]
 """Lines under the same prompts."""
 
 
@@ -106,11 +106,11 @@ def sample_files(study: Study, culture: str) -> list[tuple[str, list[Path]]]:
     for run in _one_a_variant(study, culture):
         first = {sample["prompt"]: sample["file"] for sample in reversed(run.samples)}
         prompts = list(dict.fromkeys(sample["prompt"] for sample in run.samples))[:COLUMNS]
-        sheets.append((run.variant, [pictures.sample(run.folder, first[prompt]) for prompt in prompts]))
+        sheets.append((run.variant, [thumbnails.sample(run.folder, first[prompt]) for prompt in prompts]))
     return sheets
 
 
-def front_of(runs: Sequence[Run]) -> list[Run]:
+def front_of(runs: Sequence[StudyRun]) -> list[StudyRun]:
     """The untrained base and the run with the most terms in its loss: what a reader compares first."""
     if not runs:
         return []
@@ -121,15 +121,15 @@ def front_of(runs: Sequence[Run]) -> list[Run]:
     return [base, fullest] if base is not fullest else [fullest]
 
 
-def _drawn(study: Study, culture: str, seed: int) -> list[Run]:
+def _drawn(study: Study, culture: str, seed: int) -> list[StudyRun]:
     """The culture's runs of a seed that have samples, in the variants' order."""
     runs = [run for run in study.of(culture=culture) if run.seed == seed and run.samples]
     return sorted(runs, key=lambda run: study.variants.index(run.variant))
 
 
-def _one_a_variant(study: Study, culture: str) -> list[Run]:
+def _one_a_variant(study: Study, culture: str) -> list[StudyRun]:
     """Each variant's scored run of the lowest seed."""
-    first: dict[str, Run] = {}
+    first: dict[str, StudyRun] = {}
     for run in sorted(study.of(culture=culture), key=lambda run: run.seed):
         if run.samples:
             first.setdefault(run.variant, run)
@@ -149,21 +149,21 @@ def _prompts(rows: Sequence[Sample]) -> dict[str, str]:
     return {place: str(found[0]["prompt"]) for place, found in list(_by_place(rows).items())[:COLUMNS]}
 
 
-def _line(run: Run, places: Sequence[str], n: int, rows: Sequence[Sample] | None = None) -> Line:
+def _line(run: StudyRun, places: Sequence[str], n: int, rows: Sequence[Sample] | None = None) -> GridRow:
     """The run's `n`-th sample of each prompt; of `rows`, where others than the run's samples are meant."""
     known = [s for s in run.samples if s.get("default_style") is not None and rows is None]
     note = f"{sum(bool(s['default_style']) for s in known)} of {len(known)} in default style" if known else ""
     by_place = _by_place(run.samples if rows is None else rows)
-    return Line(run.variant, note, [_cell(run, place, by_place.get(place, [])[n:]) for place in places])
+    return GridRow(run.variant, note, [_cell(run, place, by_place.get(place, [])[n:]) for place in places])
 
 
-def _cell(run: Run, place: str, found: Sequence[Sample]) -> Cell:
+def _cell(run: StudyRun, place: str, found: Sequence[Sample]) -> GridCell:
     """The first of what was found; a gap where nothing was."""
     if not found:
-        return Cell(None, f"{run.variant}: {place}")
+        return GridCell(None, f"{run.variant}: {place}")
     sample, verdict = found[0], _verdict(found[0])
-    uri = pictures.data_uri(pictures.sample(run.folder, sample["file"]))
-    return Cell(uri, f"{run.variant}: {sample['prompt']}{SAID.get(verdict, '')}", verdict)
+    uri = thumbnails.data_uri(thumbnails.sample(run.folder, sample["file"]))
+    return GridCell(uri, f"{run.variant}: {sample['prompt']}{SAID.get(verdict, '')}", verdict)
 
 
 def _verdict(sample: Sample) -> str:
@@ -172,22 +172,25 @@ def _verdict(sample: Sample) -> str:
     return "in-style" if sample["in_style"] else "default" if sample["default_style"] else "other"
 
 
-def _given(run: Run, prompts: list[str]) -> Panel:
+def _given(run: StudyRun, prompts: list[str]) -> Panel:
     """A training image for each column, of the same caption where there is one, and the negative beside it."""
-    chosen = list(_for_each(pairs.of_run(run), prompts))
+    chosen = list(_for_each(training_pairs.of_run(run), prompts))
     if not chosen:
         return []
-    images = [Cell(pictures.data_uri(p.image), f"training image: {p.caption}") for p in chosen]
+    images = [GridCell(thumbnails.data_uri(p.image), f"training image: {p.caption}") for p in chosen]
     negatives = [
-        Cell(pictures.data_uri(p.negative) if p.negative else None, f"negative: {p.caption}") for p in chosen
+        GridCell(thumbnails.data_uri(p.negative) if p.negative else None, f"negative: {p.caption}")
+        for p in chosen
     ]
-    lines = [Line("training", "what the culture’s set shows", images)]
+    lines = [GridRow("training", "what the culture’s set shows", images)]
     if any(cell.uri for cell in negatives):
-        lines.append(Line("negative", "what the training moves away from", negatives))
+        lines.append(GridRow("negative", "what the training moves away from", negatives))
     return lines
 
 
-def _for_each(found: list[pairs.Pair], prompts: list[str]) -> Iterator[pairs.Pair]:
+def _for_each(
+    found: list[training_pairs.TrainingPair], prompts: list[str]
+) -> Iterator[training_pairs.TrainingPair]:
     free = list(found)
     for prompt in prompts[: len(found)]:
         pair = next((pair for pair in free if pair.caption == prompt), free[0])

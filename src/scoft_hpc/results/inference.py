@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoft_hpc.config.metrics import MetricSpec
+from scoft_hpc.results.holm import holm
 from scoft_hpc.results.statistics import (
     CONFIDENCE,
     UNBOUNDED,
@@ -109,17 +110,6 @@ def compare(
     }
     corrected = holm({key: found.p for key, found in alone.items() if found.p is not None})
     return {key: replace(found, corrected=corrected.get(key)) for key, found in alone.items()}
-
-
-def holm(ps: Mapping[Key, float]) -> dict[Key, float]:
-    """p-values corrected so that with any of the family's hypotheses true, one of them is rejected by chance in at
-    most `LEVEL` of studies, however they depend on each other (Holm, Scand. J. Statist. 6, 1979)."""
-    corrected: dict[Key, float] = {}
-    largest = 0.0
-    for rank, (key, p) in enumerate(sorted(ps.items(), key=lambda item: item[1])):
-        largest = max(largest, min(1.0, p * (len(ps) - rank)))
-        corrected[key] = largest
-    return {key: corrected[key] for key in ps}
 
 
 def t_test(differences: NDArray[np.float64]) -> NDArray[np.float64]:

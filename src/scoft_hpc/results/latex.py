@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scoft_hpc.config.metrics import MetricSpec
-from scoft_hpc.results.findings import Finding, Findings
+from scoft_hpc.results.findings import Findings, VariantResult
 from scoft_hpc.results.formats import number
 from scoft_hpc.study.atomic import write_text
 
@@ -84,14 +84,14 @@ def _head(measure: MetricSpec) -> str:
     return escape(measure.title) + ARROWS[measure.direction]
 
 
-def _mean(finding: Finding, found: Findings, digits: int) -> str:
+def _mean(finding: VariantResult, found: Findings, digits: int) -> str:
     if finding.level is None:
         return "--"
     text = escape(number(finding.level.value, digits))
     return _grey(rf"\textbf{{{text}}}" if finding.best else text, finding, found)
 
 
-def _interval(finding: Finding, found: Findings, digits: int) -> str:
+def _interval(finding: VariantResult, found: Findings, digits: int) -> str:
     level = finding.level
     if level is None or level.half is None:
         return ""
@@ -99,7 +99,7 @@ def _interval(finding: Finding, found: Findings, digits: int) -> str:
     return _grey(rf"\scriptsize {text}", finding, found)
 
 
-def _grey(text: str, finding: Finding, found: Findings) -> str:
+def _grey(text: str, finding: VariantResult, found: Findings) -> str:
     compared = finding.against.get(found.references[0])
     return rf"\textcolor{{gray}}{{{text}}}" if compared is not None and not compared.holds else text
 

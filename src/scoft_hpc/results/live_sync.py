@@ -10,7 +10,7 @@ from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.results import study, tensorboard
 from scoft_hpc.results.gather import wandb_settings, wants_events
-from scoft_hpc.results.mirror import Say, mirroring
+from scoft_hpc.results.wandb_sync.live import Say, live_sync
 from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.paths import StudyDir
 
@@ -53,7 +53,7 @@ def sync(
     to = [f"W&B, project {settings.project}"] * online + [str(folder.tensorboard)] * to_events
     say(f"curves of {found.name} go to {' and '.join(to)}")
     stop = StopFlag()
-    with stop.capture_signals(), mirroring(found, runs, settings, to_events, say) as mirror:
+    with stop.capture_signals(), live_sync(found, runs, settings, to_events, say) as mirror:
         over, pause = mirror.look(), MIN_SECONDS
         while not (over or once or stop.requested):
             _rest(stop, pause)

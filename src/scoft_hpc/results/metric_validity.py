@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from scoft_hpc.config.metrics import METRICS, MetricSpec
 from scoft_hpc.results.statistics import CONFIDENCE, interval
-from scoft_hpc.results.study import Run, Study
+from scoft_hpc.results.study import Study, StudyRun
 
 TRUTH = "truth"
 """The group of the metrics that exist in the toy world only."""
@@ -121,7 +121,7 @@ def spearman(x: Array, y: Array, weights: Array) -> Array:
         return np.asarray(covariance / np.sqrt(variance_x * variance_y))
 
 
-def _validity(metric: MetricSpec, truth: MetricSpec, runs: Sequence[Run]) -> MetricValidity:
+def _validity(metric: MetricSpec, truth: MetricSpec, runs: Sequence[StudyRun]) -> MetricValidity:
     points = [
         (value, true, run.culture)
         for run in runs
@@ -133,7 +133,7 @@ def _validity(metric: MetricSpec, truth: MetricSpec, runs: Sequence[Run]) -> Met
     return MetricValidity(metric, truth, overall(x, y, cultures), within(x, y, cultures), expected)
 
 
-def _distinct_runs(study: Study) -> Iterator[Run]:
+def _distinct_runs(study: Study) -> Iterator[StudyRun]:
     """Each run, but only one of an untrained model's, which has the same scores with every seed."""
     seen: list[tuple[str, str, object]] = []
     for run in study.runs:

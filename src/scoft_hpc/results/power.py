@@ -52,7 +52,7 @@ class Components:
 
 
 @dataclass(frozen=True)
-class Needed:
+class SampleSize:
     """Units to show a difference: `total` of them, of which `more` are missing; both None where no number is enough.
 
     `of` is "seeds", a culture, or "cultures", with as many seeds each as now.
@@ -83,7 +83,7 @@ def components(found: Values) -> Components:
     return Components(between, seeds, len(cultures), 1 / inverse)
 
 
-def needed(found: Components, difference: float, *, level: float = LEVEL) -> Needed | None:
+def needed(found: Components, difference: float, *, level: float = LEVEL) -> SampleSize | None:
     """Seeds, or cultures where no number of seeds is enough or a single one does not tell; None where neither does."""
     seeds = seeds_needed(found, difference, level=level)
     if seeds is not None and seeds.total is not None:
@@ -118,7 +118,7 @@ def _deviations(df: int) -> NDArray[np.float64]:
 
 def seeds_needed(
     found: Components, difference: float, *, level: float = LEVEL, enough: float = POWER
-) -> Needed | None:
+) -> SampleSize | None:
     """Seeds a culture, with the cultures that there are; None where no culture has two seeds to tell from."""
     seeds = found.seeds
     if seeds is None:
@@ -138,7 +138,7 @@ def seeds_needed(
 
 def cultures_needed(
     found: Components, difference: float, *, level: float = LEVEL, enough: float = POWER
-) -> Needed | None:
+) -> SampleSize | None:
     """Cultures, with as many seeds each as now; None where one culture cannot tell how far cultures lie apart."""
     if found.cultures is None:
         return None
@@ -150,5 +150,5 @@ def cultures_needed(
     return _needed(bisect_left(range(MOST + 1), enough, lo=2, key=reached), found.n_cultures, "cultures")
 
 
-def _needed(total: int, have: int, of: str) -> Needed:
-    return Needed(None, None, of) if total > MOST else Needed(total, max(0, total - have), of)
+def _needed(total: int, have: int, of: str) -> SampleSize:
+    return SampleSize(None, None, of) if total > MOST else SampleSize(total, max(0, total - have), of)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoft_hpc.config.metrics import MetricSpec
-from scoft_hpc.results.study import Run, Study
+from scoft_hpc.results.study import Study, StudyRun
 
 CONFIDENCE = 0.95
 UNBOUNDED = (-math.inf, math.inf)
@@ -74,7 +74,7 @@ def values(study: Study, measure: MetricSpec, variant: str, *, culture: str | No
     return found
 
 
-def of_units(run: Run, measure: MetricSpec) -> Mapping[str, float]:
+def of_units(run: StudyRun, measure: MetricSpec) -> Mapping[str, float]:
     """The values of a run's samples or prompts, by a name that other variants' runs share; {} of a set's measure.
 
     A prompt goes by its place: baselines may word it in another way.

@@ -31,7 +31,7 @@ BASE = "base"
 
 
 @dataclass(frozen=True)
-class Run:
+class StudyRun:
     """A planned run and what its folder tells."""
 
     run_id: str
@@ -85,7 +85,7 @@ class Study:
 
     folder: StudyDir
     plan: PlanFile
-    runs: tuple[Run, ...]
+    runs: tuple[StudyRun, ...]
     costs: dict[str, Cost]
     notes: tuple[str, ...]
     survey_results: SurveyResults | None = None
@@ -110,7 +110,7 @@ class Study:
     def seeds(self) -> list[int]:
         return sorted({run.seed for run in self.runs})
 
-    def of(self, *, culture: str | None = None, variant: str | None = None) -> Iterator[Run]:
+    def of(self, *, culture: str | None = None, variant: str | None = None) -> Iterator[StudyRun]:
         """The runs of a culture, of a variant, or of both."""
         for run in self.runs:
             if culture in (None, run.culture) and variant in (None, run.variant):
@@ -196,8 +196,8 @@ def _telling(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: found[key] for key in [*spoken, *found]}
 
 
-def _read_run(folder: RunDir, planned: PlannedRun, variant: str, notes: list[str]) -> Run:
-    return Run(
+def _read_run(folder: RunDir, planned: PlannedRun, variant: str, notes: list[str]) -> StudyRun:
+    return StudyRun(
         run_id=planned.run_id,
         culture=planned.culture,
         variant=variant,

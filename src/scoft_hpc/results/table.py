@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoft_hpc.config.metrics import METRICS, MetricSpec
-from scoft_hpc.results.findings import Finding, Findings
+from scoft_hpc.results.findings import Findings, VariantResult
 from scoft_hpc.results.formats import number
 from scoft_hpc.results.study import Study
 from scoft_hpc.study.atomic import replace, write_text
@@ -25,7 +25,7 @@ STATUS_STYLE = {"done": "green", "failed": "bold red", "lost": "red", "running":
 
 
 @dataclass(frozen=True)
-class Row:
+class RunRow:
     """One line of results.csv.
 
     Attributes:
@@ -46,7 +46,7 @@ class Row:
         return {**{name: getattr(self, name) for name in RUN_COLUMNS}, **self.metrics}
 
 
-RUN_COLUMNS = tuple(field.name for field in fields(Row) if field.name != "metrics")
+RUN_COLUMNS = tuple(field.name for field in fields(RunRow) if field.name != "metrics")
 
 
 def columns() -> list[str]:
@@ -54,10 +54,10 @@ def columns() -> list[str]:
     return [*RUN_COLUMNS, *METRICS]
 
 
-def rows(study: Study) -> list[Row]:
+def rows(study: Study) -> list[RunRow]:
     """Every planned run, finished or not, in the plan's order."""
     return [
-        Row(
+        RunRow(
             study=study.name,
             culture=run.culture,
             variant=run.variant,
@@ -71,7 +71,7 @@ def rows(study: Study) -> list[Row]:
     ]
 
 
-def write_csv(path: Path, table: Sequence[Row]) -> None:
+def write_csv(path: Path, table: Sequence[RunRow]) -> None:
     """Numbers in full precision; None is an empty field."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns(), lineterminator="\n")
@@ -80,7 +80,7 @@ def write_csv(path: Path, table: Sequence[Row]) -> None:
     write_text(path, text.getvalue())
 
 
-def write_parquet(path: Path, table: Sequence[Row]) -> None:
+def write_parquet(path: Path, table: Sequence[RunRow]) -> None:
     """The rows of results.csv with their types: strings, integers and doubles; None is null."""
     import pyarrow
     from pyarrow import parquet
@@ -93,7 +93,7 @@ def write_parquet(path: Path, table: Sequence[Row]) -> None:
         parquet.write_table(content, temporary)
 
 
-def run_table(table: Sequence[Row]) -> Table:
+def run_table(table: Sequence[RunRow]) -> Table:
     """One line per run, with as many of the headline metrics as fit 80 columns."""
     from rich.markup import escape
 
@@ -165,7 +165,7 @@ def summary_tables(found: Findings) -> list[Table]:
     return tables
 
 
-def _cell(finding: Finding, reference: str, digits: int) -> tuple[str, str]:
+def _cell(finding: VariantResult, reference: str, digits: int) -> tuple[str, str]:
     """A mean with its marks, and its style."""
     if finding.level is None:
         return "–", ""

@@ -16,7 +16,7 @@ import numpy as np
 
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.results.study import Run, Study
+from scoft_hpc.results.study import Study, StudyRun
 from scoft_hpc.study import lease
 from scoft_hpc.study.metrics_log import STEP, Row
 from scoft_hpc.study.run_status import Status
@@ -45,7 +45,7 @@ def write(study: Study) -> None:
 
 
 @contextmanager
-def events(study: Study, run: Run) -> Iterator[Events]:
+def events(study: Study, run: StudyRun) -> Iterator[Events]:
     file = Events(study.folder.tensorboard / run.run_id)
     try:
         yield file
@@ -72,7 +72,7 @@ class Events:
         if self._writer is not None:
             self._writer.flush()
 
-    def add_result(self, run: Run) -> None:
+    def add_result(self, run: StudyRun) -> None:
         """The run's measures, beside what it was."""
         if SETTINGS not in self._results:
             self._add_settings({"culture": run.culture, "variant": run.variant, "seed": run.seed})

@@ -13,7 +13,7 @@ import pytest
 from scoft_hpc.human_eval.analysis import sign_flip, win_rates
 from scoft_hpc.human_eval.analysis.bootstrap import equal_strata_weights, resample
 from scoft_hpc.human_eval.analysis.win_rates import Tally
-from scoft_hpc.results.inference import holm
+from scoft_hpc.results.holm import holm
 
 from .conftest import Simulated, of_ranks
 

@@ -18,7 +18,7 @@ from scoft_hpc.human_eval.analysis.rankings import Array, Rankings, select_ranki
 from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import Survey
-from scoft_hpc.results.inference import holm
+from scoft_hpc.results.holm import holm
 from scoft_hpc.results.study import BASE, Study
 from scoft_hpc.results.survey_results import (
     POOLED,

@@ -17,9 +17,9 @@ from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results import formats, grids, survey_labels, survey_results
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.metric_validity import MetricValidity, metric_validity
-from scoft_hpc.results.report import headline, made, survey, svg
+from scoft_hpc.results.report import curves_svg, provenance, survey, tables
 from scoft_hpc.results.report.forest import forest
-from scoft_hpc.results.report.heat import heats
+from scoft_hpc.results.report.heatmap import heatmaps
 from scoft_hpc.results.study import BASE, Study
 from scoft_hpc.results.table import rows
 from scoft_hpc.study import costs
@@ -36,7 +36,7 @@ SECTIONS = {
     "samples": ("Samples", "grids"),
     "differences": ("Differences", "differences"),
     "forests": ("Differences by culture", "forests"),
-    "cultures": ("Levels by culture", "heats"),
+    "cultures": ("Levels by culture", "heatmaps"),
     "neutral": ("What was forgotten", "neutral"),
     "training": ("Training", "loss_plots"),
     "trust": ("How far each metric can be trusted", "metric_validity"),
@@ -112,18 +112,18 @@ def _about(study: Study) -> dict[str, Any]:
         "cost": costs.total(study.costs),
         "costs": costs.lines(study.costs),
         "toy": any(run.config.get("data", {}).get("name") == "toy" for run in study.runs),
-        "made": made.made(study),
-        "changed_code": made.changed_code(study),
-        "settings": list(made.settings(study)),
+        "made": provenance.made(study),
+        "changed_code": provenance.changed_code(study),
+        "settings": list(provenance.settings(study)),
     }
 
 
 def _shown(found: Findings) -> dict[str, Any]:
     """Tables, plots and pictures."""
     study = found.study
-    blocks = {reference: headline.differences(found, reference) for reference in found.references}
+    blocks = {reference: tables.differences(found, reference) for reference in found.references}
     return {
-        "groups": headline.groups(found) if found.measures else [],
+        "groups": tables.groups(found) if found.measures else [],
         "survey": None
         if study.survey_results is None
         else survey.survey_section(study.survey_results, study.variants),
@@ -134,8 +134,10 @@ def _shown(found: Findings) -> dict[str, Any]:
             for measure in found.measures
             if (drawn := forest(found, measure, found.references[0])) is not None
         ],
-        "heats": heats(found),
-        "loss_plots": [(title, plot) for t, title in svg.TERMS.items() if (plot := svg.loss_plot(study, t))],
+        "heatmaps": heatmaps(found),
+        "loss_plots": [
+            (title, plot) for t, title in curves_svg.TERMS.items() if (plot := curves_svg.loss_plot(study, t))
+        ],
         "trained": [
             (i, v) for i, v in enumerate(study.variants) if any(r.curves for r in study.of(variant=v))
         ],
@@ -186,5 +188,5 @@ def _environment() -> Environment:
         of_raters=survey_results.interval,
         title_of=survey_labels.question_title,
     )
-    environment.globals.update(colours=svg.COLOURS, lanes=svg.LANES)
+    environment.globals.update(colours=curves_svg.COLOURS, lanes=curves_svg.LANES)
     return environment

@@ -9,7 +9,7 @@ import numpy as np
 
 from scoft_hpc.config.metrics import METRICS, MetricSpec
 from scoft_hpc.results import formats
-from scoft_hpc.results.report import svg
+from scoft_hpc.results.report import curves_svg
 from scoft_hpc.results.survey_labels import question_title
 from scoft_hpc.results.survey_results import (
     IntervalEstimate,
@@ -143,26 +143,28 @@ def violins(question: str, tables: Sequence[Table], systems: Sequence[str], colo
     worst, name = len(systems), f"v-{question}"
     step = worst + 1.5
     grid = np.linspace(0.6, worst + 0.4, 40)
-    with svg.plane(name, 0.62 + 1.0 * len(tables)) as (figure, axes):
+    with curves_svg.plane(name, 0.62 + 1.0 * len(tables)) as (figure, axes):
         ticks: list[tuple[float, str]] = []
         for row, table in enumerate(tables):
             offset = row * step
             ticks += [(offset + 1, "1"), (offset + worst, str(worst))]
-            axes.text(-0.62, offset + 0.15, table.culture or "all", color=svg.INK, fontsize=9, va="bottom")
+            axes.text(
+                -0.62, offset + 0.15, table.culture or "all", color=curves_svg.INK, fontsize=9, va="bottom"
+            )
             for result in table.results:
                 x, colour = (
                     list(systems).index(result.system),
-                    f"#0002{colours[result.system] % svg.COLOURS:02x}",
+                    f"#0002{colours[result.system] % curves_svg.COLOURS:02x}",
                 )
                 width = _density(result.rank_shares, grid)
                 width *= MAX_HALF_WIDTH / width.max()
                 axes.fill_betweenx(offset + grid, x - width, x + width, color=colour, alpha=0.45, linewidth=0)
-                axes.plot([x], [offset + result.mean_rank], marker="o", markersize=3.5, color=svg.INK)
+                axes.plot([x], [offset + result.mean_rank], marker="o", markersize=3.5, color=curves_svg.INK)
         axes.set_yticks([y for y, _ in ticks], [text for _, text in ticks])
         axes.set_xticks(range(worst), systems)
         axes.set_xlim(-0.65, worst - 0.35)
         axes.set_ylim((len(tables) - 1) * step + worst + 0.6, -0.55)
-        return svg.markup(figure, name)
+        return curves_svg.markup(figure, name)
 
 
 def _density(rank_shares: Sequence[float], grid: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from scoft_hpc.config.schema import RunConfig, Wandb, WandbMode
-from scoft_hpc.results import mirror, publish, study, table, wandb_session
-from scoft_hpc.results.mirror import Mirror
+from scoft_hpc.results import study, table
+from scoft_hpc.results.wandb_sync import live, publish, session
+from scoft_hpc.results.wandb_sync.live import LiveSync
 from scoft_hpc.study.lease import Lease
 from wandb_server import WandbServer, serving
 
@@ -29,8 +30,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbSer
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
         monkeypatch.setattr(publish, "PAUSES", ())
-        monkeypatch.setattr(wandb_session, "API_SECONDS", 2)
-        monkeypatch.setattr(wandb_session, "FINISH_SECONDS", 2.0)
+        monkeypatch.setattr(session, "API_SECONDS", 2)
+        monkeypatch.setattr(session, "FINISH_SECONDS", 2.0)
         yield made
         assert made.strangers == []
 
@@ -50,9 +51,9 @@ def save(maker: Maker, config: RunConfig, steps: int, saved: int) -> None:
 
 
 @contextmanager
-def mirroring(maker: Maker, settings: Wandb = ONLINE, said: list[str] | None = None) -> Iterator[Mirror]:
+def mirroring(maker: Maker, settings: Wandb = ONLINE, said: list[str] | None = None) -> Iterator[LiveSync]:
     found, told = study.read(maker.folder), [] if said is None else said
-    with mirror.mirroring(found, found.runs, settings, tensorboard=True, say=told.append) as made:
+    with live.live_sync(found, found.runs, settings, tensorboard=True, say=told.append) as made:
         yield made
     assert told == [] or said is not None
 
@@ -109,7 +110,7 @@ def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
     maker: Maker, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (config,), said = maker.configs, []
-    monkeypatch.setattr(mirror, "LEAST_REST", 0.01)
+    monkeypatch.setattr(live, "LEAST_REST", 0.01)
     save(maker, config, 10, 8)
     server.asked.append("gone")
     server.dies_after = "gone"

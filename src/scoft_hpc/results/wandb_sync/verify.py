@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scoft_hpc.results.logged import Logged
+from scoft_hpc.results.wandb_sync.records import WandbRecord
 from scoft_hpc.text import listing
 
 SHOWN = 4
@@ -18,7 +18,7 @@ SHOWN = 4
 
 
 @dataclass(frozen=True)
-class Arrived:
+class UploadedRun:
     """What W&B's API tells of a run: lines of history, the last one's step, and the files with something in them."""
 
     rows: int
@@ -28,14 +28,14 @@ class Arrived:
     state: str
 
 
-def lacks(wanted: Logged, there: Arrived | None) -> list[str]:
+def missing_parts(wanted: WandbRecord, there: UploadedRun | None) -> list[str]:
     """What did not arrive; nothing where all of it did."""
     if there is None:
         return ["it is not there"]
     faults = _history(wanted.steps, there)
     missing = [name for name in wanted.summary if name not in there.summary]
     if missing:
-        faults.append(f"the summary lacks {_list(missing)}")
+        faults.append(f"the summary missing_parts {_list(missing)}")
     other = [
         name
         for name, value in wanted.summary.items()
@@ -53,7 +53,7 @@ def lacks(wanted: Logged, there: Arrived | None) -> list[str]:
     return faults
 
 
-def continues(steps: Sequence[int] | None, there: Arrived | None, more: bool = False) -> bool:
+def is_prefix(steps: Sequence[int] | None, there: UploadedRun | None, more: bool = False) -> bool:
     """Whether what is there are our first rows and nothing else, so that the rest can follow.
 
     With `more`, ours go on: an attempt that got further may have sent its own already.
@@ -69,7 +69,7 @@ def continues(steps: Sequence[int] | None, there: Arrived | None, more: bool = F
     return bool(there.rows == sum(step <= last for step in steps))
 
 
-def _history(steps: Sequence[int] | None, there: Arrived) -> list[str]:
+def _history(steps: Sequence[int] | None, there: UploadedRun) -> list[str]:
     if steps is None:
         return []
     faults = []

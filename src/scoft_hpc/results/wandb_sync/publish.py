@@ -2,7 +2,7 @@
 
 Jobs know nothing of W&B. `publish` may run at any time and any number of times: `published.json` says what has been
 published in which state, and only what is new or has changed since is looked at again. Online, a run is sent what it
-lacks and counts as published once W&B's API tells that all of it is there.
+missing_parts and counts as published once W&B's API tells that all of it is there.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from typing import Any
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.errors import RunError
-from scoft_hpc.results import grids, logged, pictures
-from scoft_hpc.results.logged import Logged
+from scoft_hpc.results import grids, thumbnails
 from scoft_hpc.results.statistics import level
 from scoft_hpc.results.study import Study
-from scoft_hpc.results.table import Row, columns
-from scoft_hpc.results.verify import Arrived, continues, lacks
-from scoft_hpc.results.wandb_session import Session, session
+from scoft_hpc.results.table import RunRow, columns
+from scoft_hpc.results.wandb_sync import records
+from scoft_hpc.results.wandb_sync.records import WandbRecord
+from scoft_hpc.results.wandb_sync.session import Session, session
+from scoft_hpc.results.wandb_sync.verify import UploadedRun, is_prefix, missing_parts
 from scoft_hpc.study import atomic
 from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.lease import Lease
@@ -46,7 +47,7 @@ class _UnfitError(Exception):
     """Of a run that cannot be sent now, in words for the person."""
 
 
-def publish(study: Study, rows: Sequence[Row], settings: Wandb) -> list[str]:
+def publish(study: Study, rows: Sequence[RunRow], settings: Wandb) -> list[str]:
     """Log what is new; return what a person should be told, nothing if all went well.
 
     A network that does not answer never raises: the rest stays to be published by a later call.
@@ -64,12 +65,12 @@ def publish(study: Study, rows: Sequence[Row], settings: Wandb) -> list[str]:
         lease.release()
 
 
-def _publish(study: Study, rows: Sequence[Row], settings: Wandb, ledger_file: Path) -> list[str]:
+def _publish(study: Study, rows: Sequence[RunRow], settings: Wandb, ledger_file: Path) -> list[str]:
     ledger, mode = _read_ledger(ledger_file), settings.mode.name
-    digests = {r.run_id: logged.digest_of(r, settings.project) for r in study.runs if r.status in ENDED}
-    summary = logged.summary_name(study)
-    digests[summary] = logged.digest(
-        [logged.FORMAT, settings.project, *(row.cells() for row in rows), digests]
+    digests = {r.run_id: records.digest_of(r, settings.project) for r in study.runs if r.status in ENDED}
+    summary = records.summary_name(study)
+    digests[summary] = records.digest(
+        [records.FORMAT, settings.project, *(row.cells() for row in rows), digests]
     )
     missing = [name for name, digest in digests.items() if not _is_published(ledger.get(name), digest, mode)]
     if not missing:
@@ -85,7 +86,7 @@ def _publish(study: Study, rows: Sequence[Row], settings: Wandb, ledger_file: Pa
                 if name == summary:
                     wanted, media = _study(study, rows, digests[summary])
                 else:
-                    wanted, media = logged.of_run(study, runs[name]), dict
+                    wanted, media = records.of_run(study, runs[name]), dict
                 with _alone(study, name):
                     notes += _publish_one(door, wanted, media)
             except _UnfitError as unfit:
@@ -99,17 +100,17 @@ def _publish(study: Study, rows: Sequence[Row], settings: Wandb, ledger_file: Pa
     return notes
 
 
-def _publish_one(door: Session, wanted: Logged, media: Media) -> list[str]:
-    """Log one run; online, only what it lacks, and looked at afterwards. Returns what there is to tell of it."""
-    first = next(logged.ids(door.study, wanted.name))
+def _publish_one(door: Session, wanted: WandbRecord, media: Media) -> list[str]:
+    """Log one run, online only its missing parts, which are then verified. Returns notes for the user."""
+    first = next(records.ids(door.study, wanted.name))
     if not door.online:
         _send(door, wanted, media, first)
         return []
-    wandb_id, there = place(door, wanted)
-    if lacks(wanted, there):
+    wandb_id, there = choose_run_id(door, wanted)
+    if missing_parts(wanted, there):
         _send(door, wanted, media, wandb_id)
-        there = _look(door, wandb_id, lambda seen: not lacks(wanted, seen))
-        if faults := lacks(wanted, there):
+        there = _look(door, wandb_id, lambda seen: not missing_parts(wanted, seen))
+        if faults := missing_parts(wanted, there):
             raise _UnfitError(
                 f"{wanted.name} did not arrive at W&B whole: {'; '.join(faults)}. "
                 f"The same command sends what is missing."
@@ -124,15 +125,15 @@ def _publish_one(door: Session, wanted: Logged, media: Media) -> list[str]:
     return [note]
 
 
-def place(door: Session, wanted: Logged, more: bool = False) -> tuple[str, Arrived | None]:
+def choose_run_id(door: Session, wanted: WandbRecord, more: bool = False) -> tuple[str, UploadedRun | None]:
     """The run's id at W&B and what is there under it: the first id whose rows ours continue; with `more`, ours go on.
 
     Raises:
         RunError: if none is left.
     """
-    for wandb_id in logged.ids(door.study, wanted.name):
-        there = _look(door, wandb_id, lambda seen: continues(wanted.steps, seen, more))
-        if continues(wanted.steps, there, more):
+    for wandb_id in records.ids(door.study, wanted.name):
+        there = _look(door, wandb_id, lambda seen: is_prefix(wanted.steps, seen, more))
+        if is_prefix(wanted.steps, there, more):
             return wandb_id, there
     raise RunError(
         f"{wanted.name} lies at W&B many times over, each time with rows missing or doubled; "
@@ -140,7 +141,7 @@ def place(door: Session, wanted: Logged, more: bool = False) -> tuple[str, Arriv
     )
 
 
-def _look(door: Session, wandb_id: str, settled: Callable[[Arrived | None], bool]) -> Arrived | None:
+def _look(door: Session, wandb_id: str, settled: Callable[[UploadedRun | None], bool]) -> UploadedRun | None:
     """What is there, once it is as it should be or has had time to be."""
     there = door.arrived(wandb_id)
     for pause in PAUSES:
@@ -151,7 +152,7 @@ def _look(door: Session, wandb_id: str, settled: Callable[[Arrived | None], bool
     return there
 
 
-def _send(door: Session, wanted: Logged, media: Media, wandb_id: str) -> None:
+def _send(door: Session, wanted: WandbRecord, media: Media, wandb_id: str) -> None:
     with door.log(wanted, wandb_id) as log:
         send_rows(log, wanted.rows or ())
         if content := media():
@@ -166,7 +167,7 @@ def send_rows(log: Any, rows: Sequence[Mapping[str, Any]]) -> None:
             log.log(dict(row), step=row[STEP], commit=True)
 
 
-def _study(study: Study, rows: Sequence[Row], digest: str) -> tuple[Logged, Media]:
+def _study(study: Study, rows: Sequence[RunRow], digest: str) -> tuple[WandbRecord, Media]:
     """The results table, a grid a culture and each variant's means."""
     sheets = {c: lines for c in study.cultures if (lines := grids.sample_files(study, c))}
 
@@ -177,7 +178,7 @@ def _study(study: Study, rows: Sequence[Row], digest: str) -> tuple[Logged, Medi
             "results": wandb.Table(columns(), [list(row.cells().values()) for row in rows])
         }
         for culture, lines in sheets.items():
-            sheet = pictures.contact_sheet([files for _, files in lines])
+            sheet = thumbnails.contact_sheet([files for _, files in lines])
             caption = "from top to bottom: " + ", ".join(variant for variant, _ in lines)
             content[f"grid/{culture}"] = wandb.Image(sheet, caption=caption)
         return content
@@ -190,7 +191,7 @@ def _study(study: Study, rows: Sequence[Row], digest: str) -> tuple[Logged, Medi
     }
     table = {"results": {"_type": "table-file", "nrows": len(rows)}}
     pages = {f"grid/{culture}": {"_type": "image-file"} for culture in sheets}
-    return logged.of_study(study, {**table, **pages, **means}, digest), media
+    return records.of_study(study, {**table, **pages, **means}, digest), media
 
 
 @contextmanager

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results.findings import Findings
 
-Cell = tuple[float, float]
+MeanAndRank = tuple[float, float]
 """A mean, and how good it is, from 0 to 1."""
 
 
 @dataclass(frozen=True)
-class Heat:
+class Heatmap:
     measure: MetricSpec
     digits: int
-    lines: list[tuple[str, list[Cell | None]]]
+    lines: list[tuple[str, list[MeanAndRank | None]]]
 
 
-def heats(found: Findings) -> list[Heat]:
+def heatmaps(found: Findings) -> list[Heatmap]:
     return [_heat(found, measure) for measure in found.measures if measure.direction != "undirected"]
 
 
-def _heat(found: Findings, measure: MetricSpec) -> Heat:
+def _heat(found: Findings, measure: MetricSpec) -> Heatmap:
     levels = {
         (c, v): e.value
         for c in found.cultures
@@ -32,7 +32,7 @@ def _heat(found: Findings, measure: MetricSpec) -> Heat:
         if (e := found.by_culture(c, v, measure.name)) is not None
     }
     good = dict(zip(levels, _goodness(measure, list(levels.values())), strict=True))
-    return Heat(
+    return Heatmap(
         measure,
         found.digits(measure.name),
         [

@@ -24,7 +24,7 @@ GROUPS = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A variant's mean; `same` where no difference from the reference holds after Holm's correction."""
 
     variant: str
@@ -34,20 +34,20 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class TableRow:
     """A measure of all variants; `size` is what a run's number rests on, `warnings` what its metric warned of."""
 
     measure: MetricSpec
     digits: int
     size: str
     warnings: list[str]
-    cells: list[Cell]
+    cells: list[TableCell]
 
 
 @dataclass(frozen=True)
 class Group:
     title: str
-    lines: list[Line]
+    lines: list[TableRow]
 
 
 @dataclass(frozen=True)
@@ -92,16 +92,16 @@ def differences(found: Findings, reference: str) -> list[Block]:
     return blocks
 
 
-def _line(found: Findings, measure: MetricSpec) -> Line:
+def _line(found: Findings, measure: MetricSpec) -> TableRow:
     reference = found.references[0]
     cells = []
     for variant in found.variants:
         finding = found.of(variant, measure.name)
         comparison = finding.against.get(reference)
         cells.append(
-            Cell(variant, finding.level, finding.best, comparison is not None and not comparison.holds)
+            TableCell(variant, finding.level, finding.best, comparison is not None and not comparison.holds)
         )
-    return Line(
+    return TableRow(
         measure,
         found.digits(measure.name),
         _size(found.study, measure),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scoft_hpc.config.metrics import METRICS
-from scoft_hpc.results.study import Run, Study
+from scoft_hpc.results.study import Study, StudyRun
 from scoft_hpc.study.metrics_log import STEP, Row
 from scoft_hpc.study.run_status import Status
 
@@ -20,7 +20,7 @@ DIGEST = "digest"
 
 
 @dataclass(frozen=True)
-class Logged:
+class WandbRecord:
     """One run of W&B.
 
     Attributes:
@@ -43,14 +43,14 @@ class Logged:
         return None if self.rows is None else [row[STEP] for row in self.rows]
 
 
-def of_run(study: Study, run: Run) -> Logged:
+def of_run(study: Study, run: StudyRun) -> WandbRecord:
     """A run's settings, its whole history, its scores and times."""
     failed = run.status is Status.failed
     measured = {name: value for name in METRICS if (value := run.metric(name)) is not None}
     times = {f"seconds/{part}": spent for part, spent in run.result.get("seconds", {}).items()}
     total = {} if run.seconds is None else {"seconds/total": run.seconds}
     failure = {"failure": run.failure.get("message", "")} if failed else {}
-    return Logged(
+    return WandbRecord(
         name=run.run_id,
         job_type=run.variant,
         tags=_tags(study, run.culture, run.variant),
@@ -61,17 +61,17 @@ def of_run(study: Study, run: Run) -> Logged:
     )
 
 
-def of_curves(study: Study, run: Run) -> Logged:
+def of_curves(study: Study, run: StudyRun) -> WandbRecord:
     """A run at work, of which rows follow."""
     tags = _tags(study, run.culture, run.variant)
-    return Logged(run.run_id, run.variant, tags, run.config, (), {"status": Status.running.value})
+    return WandbRecord(run.run_id, run.variant, tags, run.config, (), {"status": Status.running.value})
 
 
-def of_study(study: Study, summary: Mapping[str, Any], digest: str) -> Logged:
+def of_study(study: Study, summary: Mapping[str, Any], digest: str) -> WandbRecord:
     """The run that sums up."""
     config = {"cultures": study.cultures, "variants": study.variants, "seeds": study.seeds}
     tags = _tags(study, "summary")
-    return Logged(summary_name(study), "summary", tags, config, None, {**summary, DIGEST: digest})
+    return WandbRecord(summary_name(study), "summary", tags, config, None, {**summary, DIGEST: digest})
 
 
 def summary_name(study: Study) -> str:
@@ -94,7 +94,7 @@ def ids(study: Study, name: str) -> Iterator[str]:
         yield f"{name}-{mark}-{number}"
 
 
-def digest_of(run: Run, project: str) -> str:
+def digest_of(run: StudyRun, project: str) -> str:
     """Of everything that is logged of a run."""
     record = [run.folder.result, run.folder.failure, run.folder.scores, run.folder.metrics]
     contents = [path.read_bytes().hex() if path.exists() else None for path in record]

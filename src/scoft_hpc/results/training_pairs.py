@@ -8,11 +8,11 @@ from pathlib import Path
 from scoft_hpc.errors import ScoftError
 from scoft_hpc.inputs.cache_key import folder_of
 from scoft_hpc.inputs.metadata_rows import read_rows
-from scoft_hpc.results.study import Run
+from scoft_hpc.results.study import StudyRun
 
 
 @dataclass(frozen=True)
-class Pair:
+class TrainingPair:
     """A training image with its caption, and its first negative; None where it has none that can be found."""
 
     caption: str
@@ -20,7 +20,7 @@ class Pair:
     negative: Path | None
 
 
-def of_run(run: Run) -> list[Pair]:
+def of_run(run: StudyRun) -> list[TrainingPair]:
     """The pairs that the run trained on, in their order; none where the culture's folder cannot be seen from here.
 
     Given negatives lie with the images. Drawn ones lie in the culture's cache, whose name follows from the run's
@@ -41,7 +41,7 @@ def of_run(run: Run) -> list[Pair]:
         if not row.faults:
             image, *given = row.images
             negative = given[0] if given else _there(drawn / f"{i:05d}-0.png")
-            pairs.append(Pair(row.values["text"], image, negative))
+            pairs.append(TrainingPair(row.values["text"], image, negative))
     return pairs
 
 

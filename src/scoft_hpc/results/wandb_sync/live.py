@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.errors import RunError
-from scoft_hpc.results import logged
-from scoft_hpc.results.publish import place, send_rows
-from scoft_hpc.results.study import Run, Study
+from scoft_hpc.results.study import Study, StudyRun
 from scoft_hpc.results.tensorboard import Events
-from scoft_hpc.results.wandb_session import Session, session
+from scoft_hpc.results.wandb_sync import records
+from scoft_hpc.results.wandb_sync.publish import choose_run_id, send_rows
+from scoft_hpc.results.wandb_sync.session import Session, session
 from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.metrics_log import STEP, Row
 
@@ -34,9 +34,9 @@ class Destination(Protocol):
 
     name: str
 
-    def add(self, run: Run, rows: Sequence[Row]) -> None: ...
+    def add(self, run: StudyRun, rows: Sequence[Row]) -> None: ...
 
-    def end(self, run: Run, failed: bool) -> None: ...
+    def end(self, run: StudyRun, failed: bool) -> None: ...
 
 
 class ToWandb:
@@ -48,17 +48,17 @@ class ToWandb:
         self.door = door
         self._open: dict[str, tuple[Any, int]] = {}
 
-    def add(self, run: Run, rows: Sequence[Row]) -> None:
+    def add(self, run: StudyRun, rows: Sequence[Row]) -> None:
         log, last = self._open.pop(run.run_id, (None, 0))
         if log is None:
-            wanted = logged.of_curves(self.door.study, run)
-            wandb_id, _ = place(self.door, replace(wanted, rows=tuple(rows)), more=True)
+            wanted = records.of_curves(self.door.study, run)
+            wandb_id, _ = choose_run_id(self.door, replace(wanted, rows=tuple(rows)), more=True)
             log = self.door.open(wanted, wandb_id)
             log.summary.update(wanted.summary)
-        send_rows(log, [logged.present(row) for row in rows if row[STEP] > last])
+        send_rows(log, [records.present(row) for row in rows if row[STEP] > last])
         self._open[run.run_id] = log, rows[-1][STEP]
 
-    def end(self, run: Run, failed: bool) -> None:
+    def end(self, run: StudyRun, failed: bool) -> None:
         log, _ = self._open.pop(run.run_id, (None, 0))
         if log is not None:
             log.finish(exit_code=int(failed))
@@ -73,20 +73,20 @@ class ToTensorboard:
         self.study = study
         self._open: dict[str, Events] = {}
 
-    def add(self, run: Run, rows: Sequence[Row]) -> None:
+    def add(self, run: StudyRun, rows: Sequence[Row]) -> None:
         if run.run_id not in self._open:
             self._open[run.run_id] = Events(self.study.folder.tensorboard / run.run_id)
         self._open[run.run_id].add_rows(rows)
 
-    def end(self, run: Run, failed: bool) -> None:
+    def end(self, run: StudyRun, failed: bool) -> None:
         if run.run_id in self._open:
             self._open.pop(run.run_id).close()
 
 
-class Mirror:
-    """Sends the curves of some runs of a study; made by `mirroring`. `sent` counts what it could send."""
+class LiveSync:
+    """Sends the curves of some runs of a study; made by `live_sync`. `sent` counts what it could send."""
 
-    def __init__(self, study: Study, runs: Sequence[Run], to: Sequence[Destination], say: Say) -> None:
+    def __init__(self, study: Study, runs: Sequence[StudyRun], to: Sequence[Destination], say: Say) -> None:
         self.study, self.runs, self.to, self.say = study, runs, to, say
         self.sent = 0
         self._leases: dict[str, Lease] = {}
@@ -119,7 +119,7 @@ class Mirror:
         for run in self.runs:
             self._end(run)
 
-    def _add(self, to: Destination, run: Run, rows: Sequence[Row]) -> None:
+    def _add(self, to: Destination, run: StudyRun, rows: Sequence[Row]) -> None:
         until, rest = self._rests.get(to.name, (0.0, LEAST_REST))
         if time.monotonic() < until:
             return
@@ -136,7 +136,7 @@ class Mirror:
             self._seen[to.name, run.run_id] = rows[-1][STEP]
             self.sent += 1
 
-    def _end(self, run: Run) -> None:
+    def _end(self, run: StudyRun) -> None:
         """Let go of a run; the rest of it is `publish`'s."""
         lease = self._leases.pop(run.run_id, None)
         if lease is None:
@@ -146,7 +146,7 @@ class Mirror:
                 to.end(run, run.folder.failure.exists())
         lease.release()
 
-    def _ours(self, run: Run) -> bool:
+    def _ours(self, run: StudyRun) -> bool:
         """Whether no other mirror, and nobody who publishes, sends this run."""
         if run.run_id not in self._leases:
             try:
@@ -157,15 +157,15 @@ class Mirror:
 
 
 @contextmanager
-def mirroring(
-    study: Study, runs: Sequence[Run], settings: Wandb, tensorboard: bool, say: Say
-) -> Iterator[Mirror]:
+def live_sync(
+    study: Study, runs: Sequence[StudyRun], settings: Wandb, tensorboard: bool, say: Say
+) -> Iterator[LiveSync]:
     """A mirror to W&B, if `settings` say online, and to TensorBoard, if asked for."""
     with ExitStack() as open_now:
         to: list[Destination] = [ToTensorboard(study)] if tensorboard else []
         if settings.mode is WandbMode.online:
             to.append(ToWandb(open_now.enter_context(session(study, settings))))
-        mirror = Mirror(study, runs, to, say)
+        mirror = LiveSync(study, runs, to, say)
         open_now.callback(mirror.close)
         yield mirror
 

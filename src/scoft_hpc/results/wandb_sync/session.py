@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from scoft_hpc.config.schema import Wandb, WandbMode
-from scoft_hpc.results.logged import Logged
 from scoft_hpc.results.study import Study
-from scoft_hpc.results.verify import Arrived
+from scoft_hpc.results.wandb_sync.records import WandbRecord
+from scoft_hpc.results.wandb_sync.verify import UploadedRun
 from scoft_hpc.study.metrics_log import STEP
 from scoft_hpc.study.paths import StudyDir
 
@@ -37,7 +37,7 @@ class Session:
     def online(self) -> bool:
         return self.settings.mode is WandbMode.online
 
-    def open(self, logged: Logged, wandb_id: str) -> Any:
+    def open(self, logged: WandbRecord, wandb_id: str) -> Any:
         """A W&B run to log to, continued where it stands; offline, in a folder of its own."""
         import wandb
 
@@ -64,7 +64,7 @@ class Session:
         return log
 
     @contextmanager
-    def log(self, logged: Logged, wandb_id: str) -> Iterator[Any]:
+    def log(self, logged: WandbRecord, wandb_id: str) -> Iterator[Any]:
         """`open`, and finished with the block."""
         log = self.open(logged, wandb_id)
         try:  # not the run's own `with`, which prints a traceback
@@ -75,7 +75,7 @@ class Session:
             raise
         log.finish(exit_code=1 if logged.failed else 0)
 
-    def arrived(self, wandb_id: str) -> Arrived | None:
+    def arrived(self, wandb_id: str) -> UploadedRun | None:
         """What the API tells of the run; None if it is not there."""
         import wandb
 
@@ -86,7 +86,7 @@ class Session:
         try:
             run = self._api.run(f"{entity}/{self.settings.project}/{wandb_id}")
             last = run.lastHistoryStep
-            return Arrived(
+            return UploadedRun(
                 rows=int(run.historyLineCount or 0),
                 last_step=None if last < 0 else last,
                 summary=dict(run.summaryMetrics or {}),
