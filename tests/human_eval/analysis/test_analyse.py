@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from scoft_hpc.human_eval.analysis import terminal
+from scoft_hpc.human_eval.analysis import command
 from scoft_hpc.human_eval.analysis.analyse import analyse
 from scoft_hpc.human_eval.judgements import Judgement, Kind
 from scoft_hpc.human_eval.survey import Exclusion
@@ -25,7 +25,7 @@ from .conftest import SYSTEMS, Simulated
 
 def text(found: SurveyResults) -> str:
     console = Console(width=80, highlight=False, record=True, file=io.StringIO())
-    terminal.show(console, found)
+    command.show(console, found)
     console.file.close()
     return console.export_text()
 

@@ -16,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import krippendorff
 import numpy as np
+from scipy.special import stdtrit
 
 from scoft_hpc.human_eval.analysis.rankings import Array, Rankings, mean_ranks
 from scoft_hpc.human_eval.judgements import Judgement, Kind
@@ -51,8 +53,6 @@ def agreement(rankings: Rankings) -> Agreement | None:
             dof += len(alphas) - 1
     if dof < 2 or variance < 1e-18:
         return Agreement(alpha, -np.inf, np.inf)
-    from scipy.special import stdtrit
-
     half = float(stdtrit(dof, (1 + CONFIDENCE) / 2)) * variance**0.5
     return Agreement(alpha, alpha - half, min(alpha + half, 1.0))
 
@@ -68,8 +68,6 @@ def _rank_counts(rankings: Rankings) -> Array:
 
 
 def _alpha(counts: Array) -> float | None:
-    import krippendorff
-
     pairable = counts[counts.sum(axis=1) > 1]
     if not len(pairable) or (pairable.sum(axis=0) > 0).sum() < 2:
         return None

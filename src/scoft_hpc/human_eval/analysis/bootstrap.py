@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
 from scoft_hpc.human_eval.analysis.rankings import Array, Index
 from scoft_hpc.results.statistics import CONFIDENCE
@@ -72,8 +73,6 @@ def t_interval(values: Array, replicates: Array, model_sd: Array, dof: float) ->
     Returns:
         Low and high [...], infinite without degrees of freedom.
     """
-    from scipy.special import ndtri, stdtrit
-
     if dof <= 0:
         return np.full_like(values, -np.inf), np.full_like(values, np.inf)
     deviation = np.sqrt(np.mean((replicates - replicates.mean(axis=0)) ** 2, axis=0))
@@ -98,9 +97,3 @@ def equal_strata_weights(weights: Array, strata: Index, size: Array) -> Array:
 
 def logit(share: Array) -> Array:
     return np.asarray(np.log(share) - np.log1p(-share))
-
-
-def expit(log_odds: Array) -> Array:
-    from scipy.special import expit as logistic
-
-    return np.asarray(logistic(log_odds))

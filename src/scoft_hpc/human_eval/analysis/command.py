@@ -5,19 +5,27 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 
+from rich import box
 from rich.console import Console
+from rich.table import Table
 
 from scoft_hpc.console import print_line
 from scoft_hpc.errors import RatingError
 from scoft_hpc.human_eval import database, export, survey_file
-from scoft_hpc.human_eval.analysis import terminal
 from scoft_hpc.human_eval.analysis.analyse import analyse
 from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.human_eval.store import Store
-from scoft_hpc.results import markdown, survey_results
+from scoft_hpc.results import markdown, survey_results, survey_text
 from scoft_hpc.results import study as studies
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page
+from scoft_hpc.results.survey_results import SurveyResults
+
+LEGEND = (
+    "Rank 1 is the best; worth: Plackett–Luce’s log odds, centred at 0; best: the share of resampled surveys in which "
+    "no system is better; beats {against}: share of comparisons, a tie is half; α: Krippendorff’s, 0 is chance. "
+    "95 % intervals generalise to other raters; cultures have equal weight."
+)
 
 
 def results(args: CommandArgs) -> int:
@@ -54,7 +62,7 @@ def results(args: CommandArgs) -> int:
             f"permissions, and run `scoft-hpc survey results` again."
         ) from None
     console = Console(highlight=False)
-    terminal.show(console, survey_result)
+    show(console, survey_result)
     for name, path in (
         ("results", folder.results),
         ("exports", folder.exports),
@@ -62,3 +70,29 @@ def results(args: CommandArgs) -> int:
     ):
         print_line(console, f"{name:<9}{path}")
     return 0
+
+
+def show(console: Console, survey: SurveyResults) -> None:
+    """Print the primary comparison first; at most 80 columns wide."""
+    for paragraph in survey_text.paragraphs(survey):
+        console.print()
+        console.print(paragraph, markup=False)
+    for text_table in survey_text.tables(survey, narrow=True):
+        table = Table(
+            title=text_table.title,
+            title_style="bold",
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            padding=(0, 1, 0, 0),
+            header_style="dim",
+        )
+        for i, column in enumerate(text_table.columns):
+            table.add_column(column, justify="left" if i == 0 else "right")
+        for row in text_table.rows:
+            table.add_row(*row)
+        console.print()
+        console.print(table)
+    console.print()
+    console.print(LEGEND.format(against=survey.against), markup=False)
+    console.print()

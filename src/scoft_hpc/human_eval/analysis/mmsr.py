@@ -23,6 +23,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from scoft_hpc.human_eval.analysis.rankings import Array, Rankings
 from scoft_hpc.results.statistics import CONFIDENCE
@@ -89,8 +90,6 @@ def accuracy_interval(
 ) -> tuple[Array, Array]:
     """95 % interval of each rater's accuracy [raters] from resampled pages: it generalises to other pages like these,
     judged by these raters. Student's t of the resamples' standard deviation; 0 to 1 where pages do not differ."""
-    from scipy.special import stdtrit
-
     labels = task_labels(rankings)
     pages = len(rankings.pages)
     if pages < 2:
@@ -108,13 +107,11 @@ def accuracy_interval(
 
 def majority_shares(rankings: Rankings, vote: NDArray[np.int8]) -> Mapping[str, float]:
     """System -> the share it wins of its decided pairs; without systems that are in none."""
-    pairs = list(combinations(range(len(rankings.systems)), 2))
+    pairs = np.array(list(combinations(range(len(rankings.systems)), 2)))
     votes = vote.reshape(-1, len(pairs))
-    won, total = np.zeros(len(rankings.systems)), np.zeros(len(rankings.systems))
-    for (i, j), column in zip(pairs, votes.T, strict=True):
-        won[i] += (column > 0).sum()
-        won[j] += (column < 0).sum()
-        total[[i, j]] += (column != 0).sum()
+    winners = np.where(votes > 0, pairs[:, 0], pairs[:, 1])[votes != 0]
+    won = np.bincount(winners, minlength=len(rankings.systems))
+    total = np.bincount(pairs.repeat((votes != 0).sum(axis=0), axis=0).ravel(), minlength=len(won))
     return {system: float(won[k] / total[k]) for k, system in enumerate(rankings.systems) if total[k]}
 
 

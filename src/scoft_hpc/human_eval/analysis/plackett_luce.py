@@ -29,8 +29,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from scipy.special import expit
 
-from scoft_hpc.human_eval.analysis.bootstrap import Resamples, equal_strata_weights, expit, logit, t_interval
+from scoft_hpc.human_eval.analysis.bootstrap import Resamples, equal_strata_weights, logit, t_interval
 from scoft_hpc.human_eval.analysis.rankings import Array, Rankings
 
 PRIOR_TIES = 1.0

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
-from scoft_hpc.human_eval.analysis.bootstrap import Resamples, equal_strata_weights, expit, logit, t_interval
+from scoft_hpc.human_eval.analysis.bootstrap import Resamples, equal_strata_weights, logit, t_interval
 from scoft_hpc.human_eval.analysis.rankings import Array, Index, Rankings
 
 
