@@ -21,7 +21,7 @@ SYSTEMS = ("base", "m", "mp", "mpc")
 
 
 def pages_of(*cultures: str, number: int = 20, systems: tuple[str, ...] = SYSTEMS) -> tuple[Page, ...]:
-    """Pages of five prompts, their pictures under names that tell the test what they are."""
+    """Pages of five prompts, their images under names that tell the test what they are."""
     return tuple(
         Page(
             id=f"{culture}-{i:02d}",
@@ -29,7 +29,7 @@ def pages_of(*cultures: str, number: int = 20, systems: tuple[str, ...] = SYSTEM
             prompt=f"a thing {i % 5} in {culture}",
             seed=0,
             sample=i // 5,
-            pictures=tuple(
+            images=tuple(
                 PageImage(
                     f"{culture}-{i:02d}-{system}.png", system, f"{culture}-{system}-s0", f"samples/p{i}.png"
                 )
@@ -59,8 +59,8 @@ def made(output: Path, survey: Survey, pages: Sequence[Page]) -> StudyDir:
     folder = study.survey
     folder.images.mkdir(parents=True)
     for page in pages:
-        for picture in page.pictures:
-            Image.new("RGB", (8, 8)).save(folder.images / picture.name)
+        for image in page.images:
+            Image.new("RGB", (8, 8)).save(folder.images / image.name)
     atomic.write_private(folder.secret, secrets.token_hex(32).encode())
     survey_yaml.write(folder.file, survey)
     keys.write(folder.pages, survey.study, pages)

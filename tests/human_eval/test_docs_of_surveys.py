@@ -16,7 +16,7 @@ import yaml
 
 from results.conftest import Maker
 from scoft_hpc import survey as command
-from scoft_hpc.human_eval import survey_file
+from scoft_hpc.human_eval import survey_yaml
 from scoft_hpc.human_eval.database import VARIABLE
 from scoft_hpc.human_eval.web import i18n
 from scoft_hpc.study.paths import StudyDir
@@ -129,8 +129,8 @@ def test_the_question_of_ones_own_is_one(study: StudyDir, tmp_path: Path) -> Non
     content |= {"languages": ["en"], "questions": ["match", "culture", yaml.safe_load(found[1])]}
     file = tmp_path / "survey.yaml"
     file.write_text(yaml.safe_dump(content, allow_unicode=True))
-    survey = survey_file.read(file)
-    assert survey_file.check(survey, STUDY, ["base", "m", "mp", "mpc"], ["korea", "mexico"]) == []
+    survey = survey_yaml.read(file)
+    assert survey_yaml.check(survey, STUDY, ["base", "m", "mp", "mpc"], ["korea", "mexico"]) == []
     assert survey.questions[-1].name == "beauty"
 
 

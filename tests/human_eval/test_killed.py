@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from human_eval.serving import Served
-from scoft_hpc.human_eval import survey_file
+from scoft_hpc.human_eval import survey_yaml
 from scoft_hpc.human_eval.demo.rater_client import RaterClient
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Ethics, Survey
@@ -109,7 +109,7 @@ def test_no_answer_is_lost_or_doubled(served: Served, url: str) -> None:
 
 
 def _compare(served: Served, url: str, people: list[Person]) -> None:
-    survey, pages = survey_file.load(served.study.survey)
+    survey, pages = survey_yaml.load(served.study.survey)
     with closing(Store.open(survey, pages, url)) as store:
         assert len(store.participants()) == RATERS  # nor is a rater doubled whose enrolment was not answered
         for person in people:

@@ -39,13 +39,13 @@ class Rater:
 
 @dataclass(frozen=True)
 class RaterAnswer:
-    """An answer to one question about one page, its pictures by their opaque names.
+    """An answer to one question about one page, its images by their opaque names.
 
     Attributes:
-        ranks: picture -> rank from 1, equal ranks are ties; all pictures, unless it is a draft; none with
+        ranks: image -> rank from 1, equal ranks are ties; all images, unless it is a draft; none with
             `cannot_judge`.
-        ratings: picture -> 1 (worst) to 5 (best), of as many pictures as the rater likes.
-        offended: picture -> the reason, "" where none is given.
+        ratings: image -> 1 (worst) to 5 (best), of as many images as the rater likes.
+        offended: image -> the reason, "" where none is given.
         draft: begun and not confirmed yet; no analysis reads it.
         seconds: that the answer took; 0: the store measures it.
     """
@@ -80,22 +80,22 @@ def check(given: RaterAnswer, task: Task, question: str, survey: Survey) -> None
     """Refuse what no form of ours sends.
 
     Raises:
-        ValueError: for another page's picture, a rank or rating out of its range, a confirmed answer with pictures
+        ValueError: for another page's image, a rank or rating out of its range, a confirmed answer with pictures
             unranked, or a text that cannot be kept.
     """
     if question not in task.questions:
         raise ValueError(f"page {task.position} is not asked {question!r}")
-    pictures = set(task.order)
-    if not given.ranks.keys() | given.ratings.keys() | given.offended.keys() <= pictures:
-        raise ValueError(f"page {task.position} has no such picture")
-    _check_numbers("rank", given.ranks, 1, len(pictures))
+    images = set(task.order)
+    if not given.ranks.keys() | given.ratings.keys() | given.offended.keys() <= images:
+        raise ValueError(f"page {task.position} has no such image")
+    _check_numbers("rank", given.ranks, 1, len(images))
     _check_numbers("rating", given.ratings, *RATINGS)
     if given.ratings and not survey.rate:
         raise ValueError("this survey asks for no ratings")
     if given.cannot_judge and given.ranks:
         raise ValueError("ranks and `cannot judge` exclude each other")
-    if not (given.draft or given.cannot_judge or given.ranks.keys() == pictures):
-        raise ValueError("a confirmed answer ranks every picture")
+    if not (given.draft or given.cannot_judge or given.ranks.keys() == images):
+        raise ValueError("a confirmed answer ranks every image")
     for reason in given.offended.values():
         check_text("reason", reason, LONGEST)
     if not (math.isfinite(given.seconds) and given.seconds >= 0):

@@ -66,7 +66,7 @@ def sequence(survey: Survey, pages: Sequence[Page], slot: int) -> tuple[Task, ..
     names = [question.name for question in survey.questions]
     questions = tuple(names[i] for i in _row(williams(len(names)), slot))
     return tuple(
-        Task(position, page, kind, tuple(page.pictures[i].name for i in layouts[row]), questions)
+        Task(position, page, kind, tuple(page.images[i].name for i in layouts[row]), questions)
         for position, (page, kind, row) in enumerate(shown)
     )
 

@@ -41,7 +41,7 @@ def settle(base: Database, survey: Survey, pages: Sequence[Page], url: str) -> N
 
 def _claim(connection: Connection, survey: Survey, pages: Sequence[Page]) -> bool:
     """Whether the database is this survey's; while there are no raters it becomes so."""
-    names = sorted(picture.name for page in pages for picture in page.pictures)
+    names = sorted(image.name for page in pages for image in page.images)
     words = "/".join([survey.study, *sorted(question.name for question in survey.questions), *names])
     row = {"identity": hashlib.sha256(words.encode()).hexdigest(), "digest": digest(survey)}
     found = connection.scalar(select(db_schema.survey.c.identity).with_for_update())

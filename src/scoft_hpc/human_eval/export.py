@@ -172,17 +172,17 @@ def _answers(judgements: Iterable[Judgement], survey: Survey) -> Iterator[Row]:
 
 def _pages(pages: Iterable[Page]) -> Iterator[Row]:
     for page in pages:
-        for picture in page.pictures:
+        for image in page.images:
             yield {
                 "page": page.id,
                 "culture": page.culture,
                 "prompt": page.prompt,
                 "seed": page.seed,
                 "sample": page.sample,
-                "system": picture.system,
-                "run_id": picture.run_id,
-                "file": picture.file,
-                "image": picture.name,
+                "system": image.system,
+                "run_id": image.run_id,
+                "file": image.file,
+                "image": image.name,
             }
 
 

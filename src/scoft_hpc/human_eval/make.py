@@ -11,7 +11,7 @@ from rich.console import Console
 
 from scoft_hpc.console import print_line
 from scoft_hpc.errors import ConfigError, RatingError
-from scoft_hpc.human_eval import database, images, pages, survey_file, survey_yaml
+from scoft_hpc.human_eval import database, images, pages, survey_yaml
 from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.human_eval.page_sampling import SampledPages, sample_pages
 from scoft_hpc.human_eval.pages import Page
@@ -49,7 +49,7 @@ def make(args: CommandArgs) -> int:
         else _new_survey(args, settings, study)
     )
     name = survey.study if is_called(args.study, survey.study) else study.name
-    if faults := survey_file.check(survey, name, study.variants, study.cultures):
+    if faults := survey_yaml.check(survey, name, study.variants, study.cultures):
         raise ConfigError.from_messages(faults)
     try:
         sampled = sample_pages(study, survey, _secret(folder))
@@ -82,7 +82,7 @@ def _new_survey(args: CommandArgs, settings: Mapping[str, Any], study: Study) ->
         primary=PrimaryComparison(system=others[-1] if others else against, against=against),
         pages=wanted,
         attention=max(0, min(Survey.attention, wanted)),
-        languages=tuple(sorted(survey_file.catalogues(), key=lambda language: language != "en")),
+        languages=tuple(sorted(survey_yaml.catalogues(), key=lambda language: language != "en")),
         seed=settings.get("seed", Survey.seed),
     )
 
@@ -95,7 +95,7 @@ def default_systems(study: Study) -> tuple[str, ...]:
     """
     if set(PAPER_SYSTEMS) <= set(study.variants):
         return PAPER_SYSTEMS
-    least, most = survey_file.SYSTEMS
+    least, most = survey_yaml.SYSTEMS_PER_PAGE
     if least <= len(study.variants) <= most:
         return tuple(study.variants)
     raise ConfigError(
@@ -110,7 +110,7 @@ def _existing_survey(args: CommandArgs, settings: Mapping[str, Any], study: Stud
     Raises:
         ConfigError: if a setting differs from the file.
     """
-    survey = survey_file.read(args.study.survey.file)
+    survey = survey_yaml.read(args.study.survey.file)
     quotas = set(survey.quotas.values())
     has = {
         "systems": survey.systems,

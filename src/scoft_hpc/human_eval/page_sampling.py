@@ -63,7 +63,7 @@ def sample_pages(study: Study, survey: Survey, secret: bytes) -> SampledPages:
     ]
     folders = {run.run_id: run.folder for run in study.runs}
     sources = {
-        one.name: thumbnails.sample(folders[one.run_id], one.file) for page in pages for one in page.pictures
+        one.name: thumbnails.sample(folders[one.run_id], one.file) for page in pages for one in page.images
     }
     complete = {culture: len(some) for culture, some in found.items()}
     return SampledPages(tuple(pages), sources, complete, missing)
@@ -117,7 +117,7 @@ def _complete(
                 prompt=rows[survey.systems[0]][place][1],
                 seed=seed,
                 sample=place[1],
-                pictures=tuple(
+                images=tuple(
                     PageImage(
                         name=f"{opaque(secret, 'image', runs[system].run_id, some[place][0])}.png",
                         system=system,

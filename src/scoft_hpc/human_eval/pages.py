@@ -27,14 +27,14 @@ class PageImage:
 
 @dataclass(frozen=True)
 class Page:
-    """One prompt × seed × sample of a culture; `pictures` in the survey's order of systems."""
+    """One prompt × seed × sample of a culture; `images` in the survey's order of systems."""
 
     id: str
     culture: str
     prompt: str
     seed: int
     sample: int
-    pictures: tuple[PageImage, ...]
+    images: tuple[PageImage, ...]
 
 
 def write(file: Path, study: str, pages: Sequence[Page]) -> None:
@@ -49,7 +49,7 @@ def read(folder: SurveyDir) -> tuple[Page, ...]:
     Raises:
         RatingError: if there are none, or they cannot be read.
     """
-    again = "`scoft-hpc survey make` draws them"
+    remedy = "`scoft-hpc survey make` creates them"
     try:
         content = json.loads(folder.pages.read_text(encoding="utf-8"))
         if content["version"] != VERSION:
@@ -58,13 +58,13 @@ def read(folder: SurveyDir) -> tuple[Page, ...]:
                 f"with the one that wrote it."
             )
         pages = tuple(
-            Page(**{**page, "pictures": tuple(PageImage(**one) for one in page["pictures"])})
+            Page(**{**page, "images": tuple(PageImage(**one) for one in page["images"])})
             for page in content["pages"]
         )
     except FileNotFoundError:
-        raise RatingError(f"no pages have been drawn in {folder.path}; {again}.") from None
+        raise RatingError(f"there are no pages in {folder.path}; {remedy}.") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RatingError(f"{folder.pages} cannot be read ({error!r}); {again} anew.") from None
+        raise RatingError(f"{folder.pages} cannot be read ({error!r}); {remedy} again.") from None
     if not pages:
-        raise RatingError(f"{folder.pages} holds no pages; {again} anew.")
+        raise RatingError(f"{folder.pages} holds no pages; {remedy} again.")
     return pages

@@ -49,9 +49,7 @@ def judgements(connection: Connection, pages: Mapping[str, Page]) -> list[Judgem
         .where(not_(answer.c.draft), not_(task.c.skipped))
         .order_by(rater.c.number, answer.c.position, answer.c.question)
     )
-    systems = {
-        page.id: {picture.name: picture.system for picture in page.pictures} for page in pages.values()
-    }
+    systems = {page.id: {image.name: image.system for image in page.images} for page in pages.values()}
     judged = []
     for row in connection.execute(found).mappings():
         names = systems[row["page"]]

@@ -1,6 +1,6 @@
 """The survey file: what is asked of whom, and how it will be analysed, fixed before the first answer.
 
-`survey_file` reads and writes it. The database keeps its digest as it was for the first rater, so that a later change
+`survey_yaml` reads and writes it. The database keeps its digest as it was for the first rater, so that a later change
 is seen.
 """
 

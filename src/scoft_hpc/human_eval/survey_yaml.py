@@ -1,81 +1,85 @@
-"""The survey file as `make` writes it, for a person to read and fill in."""
+"""`survey.yaml`: read with every fault reported together, and written with a comment on each setting."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
-from scoft_hpc.human_eval.survey import AFFILIATIONS, QUESTIONS, Survey
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.human_eval import pages
+from scoft_hpc.human_eval.pages import Page
+from scoft_hpc.human_eval.survey import (
+    AFFILIATIONS,
+    QUESTIONS,
+    Ethics,
+    Exclusion,
+    PrimaryComparison,
+    Question,
+    Survey,
+)
 from scoft_hpc.study import atomic
+from scoft_hpc.study.paths import StudyDir, SurveyDir
+from scoft_hpc.study.plan_file import is_called
+from scoft_hpc.text import did_you_mean
 
-TEMPLATE = """\
-# What is asked of whom, and how it will be analysed: fixed before the first answer, which makes the analysis
-# pre-registered. Change it freely until the first rater has begun; a later change is told in the results.
-# `scoft-hpc survey make` again checks it; `scoft-hpc survey serve` asks the raters.
+CATALOGUES = Path(__file__).parent / "web" / "catalogues"
+TEMPLATE = Path(__file__).with_name("survey_template.yaml")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+SYSTEMS_PER_PAGE = (2, 8)
+"""Minimum and maximum of images on a page."""
+SECTIONS = {"ethics": Ethics, "questions": Question, "primary": PrimaryComparison, "exclusion": Exclusion}
 
-# What raters read at the top of every page, and whom they can write to (an e-mail address, say).
-title: {title}
-contact: {contact}
 
-# What raters agree to before anything is asked, language by language as your ethics board approved it (each text after
-# "en: |", say); {{}} takes the text that is there already.
-consent: {consent}
+class _Loader(yaml.SafeLoader):
+    """YAML loader that rejects duplicate keys, of which PyYAML would silently keep the last."""
 
-# Asking people needs the approval of your ethics board: its reference, which raters see. Without one, `pilot: true`
-# says that this is a trial; it is then served on this machine alone. With neither, nothing is served.
-ethics:
-  reference: {reference}
-  pilot: {pilot}
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} is given twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
 
-# The study, and its variants that a page sets side by side. After a change of these, draw the pages again.
-study: {study}
-systems: {systems}
 
-# How many raters are wanted of each culture. A place is free again if a rater gives no answer for two days.
-quotas: {quotas}
+def read(file: Path) -> Survey:
+    """The survey in the file, its shape checked.
 
-# How many pages a rater is asked, and how many of them are shown again to see how consistent the rater is:
-# once as it was, once with the question turned round. At half a minute a question, twelve pages take half an hour.
-pages: {pages}
-attention: {attention}
-
-# Rank 1 is always the better end:
-#   match       which image fits its description best
-#   culture     which represents the culture best, artefacts aside
-#   stereotype  which is the least stereotypical, by one's own knowledge
-#   offence     which is the least offensive to oneself
-# A question of your own is written {{name: …, text: {{en: "…"}}, reversed_text: {{en: "…"}}}}, in every language below.
-questions: {questions}
-
-# Whether each image is also rated from 1 to 5, and whether images are blurred until they are clicked.
-rate: {rate}
-blur: {blur}
-
-# The one comparison that the claim rests on; all others are corrected for their number.
-primary:
-  question: {question}
-  system: {system}
-  against: {against}
-  alpha: {alpha}
-
-# Raters are left out of the analysis by these rules alone:
-exclusion:
-  # Kendall's tau between the repeated pages' answers, at least (-1 to 1)
-  consistency: {consistency}
-  # the median time of an answer in seconds, at least
-  seconds: {seconds}
-  # the share of their pages that is answered, at least
-  answered: {answered}
-  # only raters who call themselves one of these ({affiliations}); empty: all
-  affiliations: {only}
-
-# Languages that raters may choose from, the first is shown first.
-languages: {languages}
-
-# Every random order follows from this number. Exports hide groups of fewer raters than `small`.
-seed: {seed}
-small: {small}
-"""
+    Raises:
+        ConfigError: listing every fault with its place, the value and what is expected.
+    """
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no {file}; `scoft-hpc survey make` draws the pages and writes it."
+        ) from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"{file} cannot be read: {' '.join(str(error).split())}. Expected YAML as `scoft-hpc survey make` wrote "
+            f"it; a text that contains ?, : or # needs quotes."
+        ) from None
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"{file} holds no settings; remove it, and `scoft-hpc survey make` writes a new one."
+        )
+    questions = content.get("questions")
+    if isinstance(questions, list):
+        content["questions"] = [{"name": item} if isinstance(item, str) else item for item in questions]
+    try:
+        return TypeAdapter(Survey).validate_python(content)
+    except ValidationError as error:
+        raise ConfigError.from_messages(
+            f"{file.name}: {_describe(fault)}" for fault in error.errors()
+        ) from None
 
 
 def write(file: Path, survey: Survey) -> None:
@@ -108,4 +112,142 @@ def text(survey: Survey) -> str:
         "small": survey.small,
     }
     written = {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
-    return TEMPLATE.format(**written, affiliations=", ".join(AFFILIATIONS))
+    return TEMPLATE.read_text(encoding="utf-8").format(**written, affiliations=", ".join(AFFILIATIONS))
+
+
+def load(folder: SurveyDir, languages: Collection[str] | None = None) -> tuple[Survey, tuple[Page, ...]]:
+    """The survey and its pages, checked against each other; `languages` are those of the catalogues.
+
+    Raises:
+        ConfigError: listing every fault. RatingError: if no pages have been drawn.
+    """
+    survey, drawn = read(folder.file), pages.read(folder)
+    systems = [image.system for image in drawn[0].images]
+    cultures = list(dict.fromkeys(page.culture for page in drawn))
+    study = StudyDir(folder.path.parent)
+    name = survey.study if is_called(study, survey.study) else study.name
+    faults = check(survey, name, systems, cultures, languages)
+    if not faults and set(survey.systems) != set(systems):
+        faults.append(
+            f"systems: the pages show {', '.join(systems)}; draw them again with `scoft-hpc survey make`."
+        )
+    if faults:
+        raise ConfigError.from_messages(f"{folder.file}: {fault}" for fault in faults)
+    return survey, drawn
+
+
+def catalogues() -> list[str]:
+    """The languages of the web application."""
+    return sorted(path.stem for path in CATALOGUES.glob("*.yaml"))
+
+
+def check(
+    survey: Survey,
+    study: str,
+    systems: Sequence[str],
+    cultures: Sequence[str],
+    languages: Collection[str] | None = None,
+) -> list[str]:
+    """Every fault of the survey for a study with these systems and cultures."""
+    return list(_faults(survey, study, systems, cultures, catalogues() if languages is None else languages))
+
+
+def _faults(
+    survey: Survey, study: str, systems: Sequence[str], cultures: Sequence[str], languages: Collection[str]
+) -> Iterator[str]:
+    if not survey.title.strip():
+        yield "title: it is empty; expected what raters read at the top."
+    if survey.study != study:
+        yield f"study: {survey.study!r}; expected {study!r}, the study in whose directory the survey is."
+    if not SYSTEMS_PER_PAGE[0] <= len(survey.systems) <= SYSTEMS_PER_PAGE[1]:
+        yield f"systems: {len(survey.systems)}; expected two to eight of {', '.join(systems)}."
+    yield from _each_of("systems", survey.systems, systems)
+    yield from _each_of("quotas", survey.quotas, cultures)
+    for culture, quota in survey.quotas.items():
+        yield from _range(f"quotas.{culture}", quota, 1, 100_000)
+    if not survey.quotas:
+        yield f"quotas: none; expected a number of raters for some of {', '.join(cultures)}."
+    yield from _each_of("consent", survey.consent, survey.languages)
+    if survey.consent and (
+        missing := [lang for lang in survey.languages if not survey.consent.get(lang, "").strip()]
+    ):
+        yield f"consent: none in {', '.join(missing)}; expected a text in every language, or none at all."
+    yield from _questions(survey)
+    yield from _primary(survey)
+    rules = survey.exclusion
+    yield from _each_of("exclusion.affiliations", rules.affiliations, AFFILIATIONS)
+    yield from _range("exclusion.consistency", rules.consistency, -1, 1)
+    yield from _range("exclusion.seconds", rules.seconds, 0, 3600)
+    yield from _range("exclusion.answered", rules.answered, 0, 1)
+    yield from _range("pages", survey.pages, 1, 500)
+    yield from _range("attention", survey.attention, 0, max(0, survey.pages))
+    yield from _range("small", survey.small, 1, 1000)
+    yield from _range("seed", survey.seed, 0, 2**63 - 1)
+    yield from _each_of("languages", survey.languages, languages)
+    if not survey.languages:
+        yield f"languages: none; expected some of {', '.join(languages)}."
+
+
+def _questions(survey: Survey) -> Iterator[str]:
+    names = [question.name for question in survey.questions]
+    if not 1 <= len(names) <= 8:
+        yield f"questions: {len(names)}; expected one to eight."
+    if len(set(names)) < len(names):
+        yield f"questions: {', '.join(names)}; expected each once."
+    for question in survey.questions:
+        if not NAME.fullmatch(question.name):
+            yield f"questions: {question.name!r}; expected a name of small letters, digits and _."
+        elif question.name not in QUESTIONS and not question.text:
+            yield f"questions: {question.name!r} needs a `text`; without one, {_options(question.name, QUESTIONS)}"
+        elif question.name not in QUESTIONS:
+            wanted = ["text", *(["reversed_text"] if survey.attention else [])]
+            for key in wanted:
+                missing = [
+                    lang for lang in survey.languages if not getattr(question, key).get(lang, "").strip()
+                ]
+                if missing:
+                    yield f"questions: {question.name} has no {key} in {', '.join(missing)}."
+
+
+def _primary(survey: Survey) -> Iterator[str]:
+    primary = survey.primary
+    yield from _each_of(
+        "primary.question", [primary.question], [question.name for question in survey.questions]
+    )
+    yield from _each_of("primary.system", [primary.system], survey.systems)
+    yield from _each_of("primary.against", [primary.against], survey.systems)
+    if primary.system == primary.against:
+        yield f"primary: {primary.system} cannot be compared with itself; expected two of the systems."
+    if not 0 < primary.alpha < 1:
+        yield f"primary.alpha: {primary.alpha}; expected a number between 0 and 1, such as 0.05."
+
+
+def _each_of(place: str, values: Iterable[str], options: Collection[str]) -> Iterator[str]:
+    values = list(values)
+    for value in dict.fromkeys(values):
+        if value not in options:
+            yield f"{place}: {value!r}; {_options(value, options)}"
+        elif values.count(value) > 1:
+            yield f"{place}: {value!r} is listed {values.count(value)} times; expected once."
+
+
+def _range(place: str, number: float, least: float, most: float) -> Iterator[str]:
+    if not least <= number <= most:
+        yield f"{place}: {number}; expected {least} to {most}."
+
+
+def _options(value: str, options: Collection[str]) -> str:
+    return f"expected one of {', '.join(options)}{did_you_mean(value, options)}"
+
+
+def _describe(fault: Mapping[str, Any]) -> str:
+    """Reword an error of pydantic: place, value, expected."""
+    place = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "unexpected_keyword_argument":
+        part: Any = SECTIONS.get(str(fault["loc"][0]), Survey) if len(fault["loc"]) > 1 else Survey
+        assert is_dataclass(part)
+        return f"there is no setting {place!r}; {_options(str(fault['loc'][-1]), [f.name for f in fields(part)])}"
+    if fault["type"] == "missing":
+        return f"{place} is missing."
+    expected = fault["msg"].removeprefix("Input should be ")
+    return f"{place}: {fault['input']!r}; expected {expected}."

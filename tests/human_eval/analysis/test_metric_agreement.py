@@ -14,7 +14,7 @@ from scipy.stats import kendalltau, spearmanr
 import simulated_surveys
 from results.conftest import Maker
 from scoft_hpc.config.metrics import METRICS
-from scoft_hpc.human_eval import database, pages, survey_file, survey_yaml
+from scoft_hpc.human_eval import database, pages, survey_yaml
 from scoft_hpc.human_eval.analysis import metric_agreement
 from scoft_hpc.human_eval.analysis.analyse import analyse
 from scoft_hpc.human_eval.analysis.rankings import select_rankings
@@ -85,7 +85,7 @@ def asked(made: Maker, drawn: tuple[Page, ...], survey: Survey) -> Iterator[Stud
                 10 * number + k + 1, culture, true.worths[culture], offence_rate=0.3
             )
             for task in store.tasks(rater):
-                systems = {picture.name: picture.system for picture in task.page.pictures}
+                systems = {picture.name: picture.system for picture in task.page.images}
                 for question in task.questions:
                     said = person.answer(systems, question, task.kind, task.page.id)
                     given = RaterAnswer(
@@ -250,4 +250,4 @@ def test_results_of_a_survey_that_nobody_began_are_refused(made: Maker, asked: S
     nowhere = f"sqlite:///{tmp_path / 'none.db'}"
     with pytest.raises(RatingError, match="no answers yet"):
         results(CommandArgs(made.folder, CULTURES, {"database": nowhere}))
-    assert survey_file.read(made.folder.survey.file).title == "Asked"
+    assert survey_yaml.read(made.folder.survey.file).title == "Asked"

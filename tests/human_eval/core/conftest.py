@@ -11,7 +11,7 @@ import pytest
 from invoke import invoke
 from results.conftest import Maker
 from scoft_hpc import survey as command
-from scoft_hpc.human_eval import survey_file
+from scoft_hpc.human_eval import survey_yaml
 from scoft_hpc.human_eval.database import VARIABLE
 from scoft_hpc.study.paths import StudyDir
 
@@ -39,7 +39,7 @@ def speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir()
     for language in ("ar", "en", "fr"):
         (folder / f"{language}.yaml").touch()
-    monkeypatch.setattr(survey_file, "CATALOGUES", folder)
+    monkeypatch.setattr(survey_yaml, "CATALOGUES", folder)
     monkeypatch.delenv(VARIABLE, raising=False)
 
 

@@ -37,7 +37,7 @@ def exports(survey: Survey, pages: tuple[Page, ...], tmp_path: Path) -> Path:
     rater, gone = (store.enrol("china", "described", "xyzzy words", "en", "v1", True) for _ in range(2))
     for one in (gone, rater):
         task = store.tasks(one)[0]
-        names = {picture.system: picture.name for picture in task.page.pictures}
+        names = {image.system: image.name for image in task.page.images}
         ranks = {names["base"]: 4, names["m"]: 1, names["mp"]: 1, names["mpc"]: 2}
         answer = RaterAnswer(ranks, {names["m"]: 5}, {names["base"]: "xyzzy reason"}, seconds=3.14159)
         store.save(one, 0, "match", answer)

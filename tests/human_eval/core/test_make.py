@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.human_eval import pages, survey_file
+from scoft_hpc.human_eval import pages, survey_yaml
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.study.paths import StudyDir
@@ -29,7 +29,7 @@ def edit(study: StudyDir, **values: object) -> None:
 
 
 def open_store(study: StudyDir) -> Store:
-    survey, drawn = survey_file.load(study.survey)
+    survey, drawn = survey_yaml.load(study.survey)
     return Store.open(survey, drawn, f"sqlite:///{study.survey.database}")
 
 
@@ -45,7 +45,7 @@ def test_it_draws_pages_that_are_whole_and_tells_what_comes_next(told: Told, stu
     assert "korea: 12 of 12 pages, 20 raters × 4: 6.7 raters per page" in out
     assert f"python -m scoft_hpc.survey serve {study.path}" in out
     assert "not stated" not in out
-    survey, drawn = survey_file.load(study.survey)
+    survey, drawn = survey_yaml.load(study.survey)
     assert survey.systems == ("base", "m", "mp", "mpc")
     assert survey.quotas == {"korea": 20, "mexico": 20}
     assert survey.languages == ("en", "ar", "fr")
@@ -55,11 +55,10 @@ def test_it_draws_pages_that_are_whole_and_tells_what_comes_next(told: Told, stu
     assert len(drawn) == 24
     assert len({page.id for page in drawn}) == 24
     for page in drawn:
-        assert [picture.system for picture in page.pictures] == list(survey.systems)
-        assert len({picture.file for picture in page.pictures}) == 1
+        assert [image.system for image in page.images] == list(survey.systems)
+        assert len({image.file for image in page.images}) == 1
         assert all(
-            picture.run_id.startswith(f"{page.culture}-{picture.system}-s{page.seed}-")
-            for picture in page.pictures
+            image.run_id.startswith(f"{page.culture}-{image.system}-s{page.seed}-") for image in page.images
         )
 
 
@@ -67,7 +66,7 @@ def test_fewer_pages_than_there_are_are_balanced_over_prompts_seeds_and_samples(
     told: Told, study: StudyDir
 ) -> None:
     assert told("make", "pages=6", "raters=5", "culture=korea")[0] == 0
-    _, drawn = survey_file.load(study.survey)
+    _, drawn = survey_yaml.load(study.survey)
     assert len(drawn) == 6
     assert {page.culture for page in drawn} == {"korea"}
     assert set(Counter(page.prompt for page in drawn).values()) == {2}
@@ -82,8 +81,8 @@ def test_nothing_of_an_image_tells_its_system(told: Told, study: StudyDir) -> No
         with Image.open(file) as image:
             image.save(file, pnginfo=metadata, exif=b"Exif\0\0xyzzy")
     assert told("make", "pages=6", "raters=5")[0] == 0
-    _, drawn = survey_file.load(study.survey)
-    images = {picture.name: picture for page in drawn for picture in page.pictures}
+    _, drawn = survey_yaml.load(study.survey)
+    images = {image.name: image for page in drawn for image in page.images}
     files = list(study.survey.images.iterdir())
     assert {file.name for file in files} == set(images)
     assert all(re.fullmatch(r"[0-9a-f]{32}\.png", name) for name in images)
@@ -93,8 +92,8 @@ def test_nothing_of_an_image_tells_its_system(told: Told, study: StudyDir) -> No
         assert b"xyzzy" not in file.read_bytes()
         with Image.open(file) as image:
             assert (image.format, image.mode, image.size, image.info) == ("PNG", "RGB", (256, 256), {})
-            picture = images[file.name]
-            with Image.open(study.run(picture.run_id).path / picture.file) as source:
+            page_image = images[file.name]
+            with Image.open(study.run(page_image.run_id).path / page_image.file) as source:
                 assert image.tobytes() == source.resize((256, 256), Image.Resampling.NEAREST).tobytes()
     assert study.survey.secret.stat().st_mode & 0o777 == 0o600
 
@@ -108,7 +107,7 @@ def test_names_follow_from_the_secret_alone(told: Told, study: StudyDir) -> None
     assert told("make", *SMALL)[0] == 0
     assert study.survey.secret.read_bytes() != secret
     second = pages.read(study.survey)
-    names = [{picture.name for page in some for picture in page.pictures} for some in (first, second)]
+    names = [{image.name for page in some for image in page.images} for some in (first, second)]
     assert not names[0] & names[1]
 
 
@@ -194,7 +193,7 @@ def test_all_faults_of_words_are_told_at_once(told: Told, study: StudyDir) -> No
     code, _, err = told("make", "systems=base,mcp", "raters=0")
     assert "systems: 'mcp'; expected one of base, m, mp, mpc; did you mean mp?" in err
     assert "quotas.korea: 0; expected 1 to 100000" in err
-    assert "systems: 'base' stands there 2 times" in told("make", "systems=base,base")[2]
+    assert "systems: 'base' is listed 2 times" in told("make", "systems=base,base")[2]
     assert "systems=base: expected two to eight" in told("make", "systems=base")[2]
     assert told("make", "pages=-3")[2] == "error: pages: -3; expected 1 to 500.\n"
     assert "sqlite:////local/disk" in told("make", "database=mysql://a:secret@b/c")[2]
@@ -221,7 +220,7 @@ def test_a_file_that_disagrees_with_its_pages_is_refused(told: Told, study: Stud
     assert told("make", *SMALL)[0] == 0
     edit(study, systems=["base", "mpc"])
     with pytest.raises(ConfigError, match="draw them again"):
-        survey_file.load(study.survey)
+        survey_yaml.load(study.survey)
     edit(study, systems=["base", "m", "mp", "mpc"], quotas={"atlantis": 3})
     with pytest.raises(ConfigError, match="quotas: 'atlantis'; expected one of"):
-        survey_file.load(study.survey)
+        survey_yaml.load(study.survey)

@@ -38,7 +38,7 @@ def enrol(store: Store, culture: str = "korea", **words: Any) -> Rater:
 
 def ranked(task: Task, *ranks: int, **more: Any) -> RaterAnswer:
     """Ranks in the survey's order of systems, 1 to 4 by default."""
-    names = [picture.name for picture in task.page.pictures]
+    names = [image.name for image in task.page.images]
     return RaterAnswer(dict(zip(names, ranks or (1, 2, 3, 4), strict=True)), {}, {}, **more)
 
 
@@ -108,7 +108,7 @@ def test_an_answer_replaces_the_one_before_and_systems_are_put_back(store: Store
     for _ in range(2):
         store.save(rater, 0, "match", given)
     assert store.answers(rater) == {(0, "match"): replace(given, seconds=3.0)}  # the time of the first stays
-    systems = {picture.name: picture.system for picture in task.page.pictures}
+    systems = {image.name: image.system for image in task.page.images}
     assert store.judgements() == [
         Judgement(
             rater=1,
@@ -201,13 +201,13 @@ def test_what_no_form_sends_is_refused_and_nothing_is_kept(store: Store, survey:
         (10**30, "match", whole, "no page 1000"),
         (0, "\0", whole, "not asked"),
         (0, "beauty", whole, "not asked 'beauty'"),
-        (0, "match", ranked(other), "no such picture"),
-        (0, "match", RaterAnswer({name: 1}, {}, {}), "ranks every picture"),
+        (0, "match", ranked(other), "no such image"),
+        (0, "match", RaterAnswer({name: 1}, {}, {}), "ranks every image"),
         (0, "match", replace(whole, ranks={**whole.ranks, name: 5}), "from 1 to 4, not 5"),
         (0, "match", replace(whole, ranks={**whole.ranks, name: 0}), "from 1 to 4, not 0"),
         (0, "match", replace(whole, ranks={**whole.ranks, name: True}), "whole number"),
         (0, "match", replace(whole, ratings={name: 6}), "from 1 to 5, not 6"),
-        (0, "match", replace(whole, ratings={"../../etc/passwd": 1}), "no such picture"),
+        (0, "match", replace(whole, ratings={"../../etc/passwd": 1}), "no such image"),
         (0, "match", replace(whole, cannot_judge=True), "exclude each other"),
         (0, "match", replace(whole, offended={name: "x" * 2001}), "at most 2000"),
         (0, "match", replace(whole, offended={name: "\0"}), "letters only"),

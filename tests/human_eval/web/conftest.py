@@ -34,7 +34,7 @@ SECONDS = 60
 
 @dataclass
 class World:
-    """A survey that is served; `key`: picture -> system, which no rater may see."""
+    """A survey that is served; `key`: image -> system, which no rater may see."""
 
     app: FastAPI
     store: Store
@@ -50,7 +50,7 @@ class World:
 
 
 def draw(file: Path, chance: random.Random) -> None:
-    """Some picture: a sky, a ground and a few houses."""
+    """Some image: a sky, a ground and a few houses."""
     image = Image.new("RGB", (SIDE, SIDE), tuple(chance.choices(range(120, 256), k=3)))
     pen = ImageDraw.Draw(image)
     pen.rectangle((0, 64, SIDE, SIDE), fill=tuple(chance.choices(range(40, 140), k=3)))
@@ -66,13 +66,13 @@ def make_pages(images: Path) -> tuple[Page, ...]:
     pages = []
     for culture in CULTURES:
         for number, prompt in enumerate(PROMPTS):
-            pictures = []
+            page_images = []
             for system in SYSTEMS:
                 name = f"{chance.getrandbits(128):032x}.png"
                 draw(images / name, chance)
-                pictures.append(PageImage(name, system, f"{culture}-{system}-s0", f"{number}.png"))
+                page_images.append(PageImage(name, system, f"{culture}-{system}-s0", f"{number}.png"))
             pages.append(
-                Page(f"{culture}-{number}", culture, f"{prompt} in {culture}", 0, 0, tuple(pictures))
+                Page(f"{culture}-{number}", culture, f"{prompt} in {culture}", 0, 0, tuple(page_images))
             )
     return tuple(pages)
 
@@ -81,7 +81,7 @@ def make(folder: Path, survey: Survey, address: str) -> World:
     images = folder / "images"
     pages = make_pages(images)
     store = Store.open(survey, pages, f"sqlite:///{folder}/answers.db")
-    key = {picture.name: picture.system for page in pages for picture in page.pictures}
+    key = {image.name: image.system for page in pages for image in page.images}
     return World(create(store, survey, images, SECRET, address), store, survey, pages, address, key)
 
 

@@ -407,7 +407,7 @@ def test_prompts_of_the_chosen_culture_alone(world: World) -> None:
 
 def test_nothing_tells_which_system_drew_an_image(world: World, rater: Person) -> None:
     """Of all that a rater can see, only the images themselves depend on the system."""
-    secret = [*SYSTEMS, *(run for page in world.pages for run in [p.run_id for p in page.pictures])]
+    secret = [*SYSTEMS, *(run for page in world.pages for run in [p.run_id for p in page.images])]
     headers = set()
     for task in tasks(world, rater):
         for question in task.questions:

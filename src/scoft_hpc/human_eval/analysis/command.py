@@ -11,7 +11,7 @@ from rich.table import Table
 
 from scoft_hpc.console import print_line
 from scoft_hpc.errors import RatingError
-from scoft_hpc.human_eval import database, export, survey_file
+from scoft_hpc.human_eval import database, export, survey_yaml
 from scoft_hpc.human_eval.analysis.analyse import analyse
 from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.human_eval.store import Store
@@ -37,8 +37,8 @@ def results(args: CommandArgs) -> int:
     """
     study, folder = studies.read(args.study), args.study.survey
     # The web application may have lost a language since; the analysis needs none.
-    languages = survey_file.read(folder.file).languages
-    survey, pages = survey_file.load(folder, languages)
+    languages = survey_yaml.read(folder.file).languages
+    survey, pages = survey_yaml.load(folder, languages)
     url = database.url_of(folder, args.settings.get("database"))
     if not database.exists(url):
         raise RatingError(

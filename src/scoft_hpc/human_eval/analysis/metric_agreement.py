@@ -92,11 +92,11 @@ def image_goodness(study: Study, spec: MetricSpec, pages: Sequence[Page]) -> dic
     }
     goodness = {}
     for page in pages:
-        for picture in page.pictures:
-            value = values.get((picture.run_id, picture.file))
+        for image in page.images:
+            value = values.get((image.run_id, image.file))
             loss = None if value is None else spec.loss_of(float(value))
             if loss is not None:
-                goodness[page.id, picture.system] = -loss
+                goodness[page.id, image.system] = -loss
     return goodness
 
 

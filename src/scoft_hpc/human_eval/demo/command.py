@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from scoft_hpc.console import print_line
 from scoft_hpc.errors import ConfigError, RatingError
-from scoft_hpc.human_eval import database, make, survey_file, survey_yaml
+from scoft_hpc.human_eval import database, make, survey_yaml
 from scoft_hpc.human_eval.analysis import command
 from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.human_eval.demo import simulation, truth
@@ -56,7 +56,7 @@ def demo(args: CommandArgs) -> int:
     database_setting = {key: value for key, value in args.settings.items() if key == "database"}
     all_cultures = CommandArgs(args.study, tuple(study.cultures), database_setting)
     make.make(all_cultures)
-    survey, pages = survey_file.load(folder)
+    survey, pages = survey_yaml.load(folder)
     worths = truth.true_worths(study, survey)
     spammers = settings["raters"] // RATERS_PER_SPAMMER
     raters = simulation.draw_raters(worths, quotas, spammers=spammers, seed=settings["seed"])
@@ -141,7 +141,7 @@ def _write_survey(
         folder.path.mkdir(parents=True, exist_ok=True)
         survey_yaml.write(folder.file, survey)
         return
-    existing = survey_file.read(folder.file)
+    existing = survey_yaml.read(folder.file)
     if existing.title != TITLE:
         raise RatingError(
             f"{folder.path} is a survey of people, in which simulated raters must not answer; name another study "
@@ -193,7 +193,7 @@ def _answer(rater: SimulatedRater, client: RaterClient, store: Store) -> None:
     while client.place is not None and client.place[0] < len(tasks):
         position, question = client.place
         task = tasks[position]
-        systems = {picture.name: picture.system for picture in task.page.pictures}
+        systems = {image.name: image.system for image in task.page.images}
         answer = rater.answer(systems, question, task.kind, task.page.id)
         if answer.cannot_judge:
             client.follow(client.cannot_judge())

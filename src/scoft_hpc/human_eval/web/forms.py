@@ -100,10 +100,10 @@ def form_schema(*names: str) -> dict[str, Any]:
     return {"requestBody": {"content": {TYPE: {"schema": schema}}}}
 
 
-def answer_fields(pictures: int) -> tuple[str, ...]:
+def answer_fields(images: int) -> tuple[str, ...]:
     """The names in the form of a question about so many pictures."""
     of_each = ("rank", "rating", "offended", "reason")
-    return ("csrf", "do", "shown", *(f"{name}-{i}" for i in range(1, pictures + 1) for name in of_each))
+    return ("csrf", "do", "shown", *(f"{name}-{i}" for i in range(1, images + 1) for name in of_each))
 
 
 def answer(form: SubmittedForm, task: Task, question: str, rate: bool) -> tuple[RaterAnswer, list[FormError]]:
@@ -134,7 +134,7 @@ def shown(form: SubmittedForm) -> str:
 
 
 def move_image(given: RaterAnswer, task: Task, move: str) -> RaterAnswer:
-    """`given` with a picture moved a rank: `up-2` moves the second one towards 1, changing places with those there.
+    """`given` with an image moved a rank: `up-2` moves the second one towards 1, changing places with those there.
 
     Pictures without a rank first get those that are free, as they are laid out.
 
@@ -144,15 +144,15 @@ def move_image(given: RaterAnswer, task: Task, move: str) -> RaterAnswer:
     match = re.fullmatch(r"(up|down)-([1-8])", move)
     if match is None or int(match[2]) > len(task.order):
         raise HTTPException(422)
-    picture, last = task.order[int(match[2]) - 1], len(task.order)
+    image, last = task.order[int(match[2]) - 1], len(task.order)
     ranks = dict(given.ranks)
     if ranks.keys() != set(task.order):
         free = iter(rank for rank in range(1, last + 1) if rank not in given.ranks.values())
         ranks = {name: ranks[name] if name in ranks else next(free) for name in task.order}
-    old = ranks[picture]
+    old = ranks[image]
     new = min(last, max(1, old + (-1 if match[1] == "up" else 1)))
     ranks = {name: old if rank == new else rank for name, rank in ranks.items()}
-    return replace(given, ranks={**ranks, picture: new})
+    return replace(given, ranks={**ranks, image: new})
 
 
 def _numbers(

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from scoft_hpc.console import print_line
 from scoft_hpc.errors import ConfigError, LaunchError
-from scoft_hpc.human_eval import database, survey_file
+from scoft_hpc.human_eval import database, survey_yaml
 from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Survey
@@ -59,7 +59,7 @@ def serve(args: CommandArgs) -> int:
         LaunchError: if the address cannot be listened at.
     """
     folder = args.study.survey
-    survey, pages = survey_file.load(folder)
+    survey, pages = survey_yaml.load(folder)
     address = parse_address(args.settings)
     if faults := list(_ethics(survey, address)):
         raise ConfigError.from_messages(faults)

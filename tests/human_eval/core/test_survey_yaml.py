@@ -9,14 +9,14 @@ import pytest
 import yaml
 
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.human_eval import survey_file, survey_yaml
+from scoft_hpc.human_eval import survey_yaml
 from scoft_hpc.human_eval.survey import Ethics, Exclusion, PrimaryComparison, Question, Survey, digest
 
 LANGUAGES = ("ar", "en", "fr")
 
 
 def faults(survey: Survey) -> list[str]:
-    return survey_file.check(survey, "a-study", ["base", "m", "mp", "mpc"], ["china", "korea"], LANGUAGES)
+    return survey_yaml.check(survey, "a-study", ["base", "m", "mp", "mpc"], ["china", "korea"], LANGUAGES)
 
 
 def test_what_is_written_is_read_again(survey: Survey, tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_what_is_written_is_read_again(survey: Survey, tmp_path: Path) -> None:
     )
     for one in (survey, odd):
         survey_yaml.write(tmp_path / "survey.yaml", one)
-        assert survey_file.read(tmp_path / "survey.yaml") == one
+        assert survey_yaml.read(tmp_path / "survey.yaml") == one
     assert faults(survey) == []
 
 
@@ -44,7 +44,7 @@ def test_all_faults_of_the_form_are_told_at_once(survey: Survey, tmp_path: Path)
     file = tmp_path / "survey.yaml"
     file.write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError) as caught:
-        survey_file.read(file)
+        survey_yaml.read(file)
     lines = str(caught.value).splitlines()
     for said in (
         "title is missing",
@@ -75,9 +75,9 @@ def test_what_is_no_survey_is_refused(tmp_path: Path, text: str, said: str) -> N
     file = tmp_path / "survey.yaml"
     file.write_text(text)
     with pytest.raises(ConfigError, match=said):
-        survey_file.read(file)
+        survey_yaml.read(file)
     with pytest.raises(ConfigError, match="survey make"):
-        survey_file.read(tmp_path / "none.yaml")
+        survey_yaml.read(tmp_path / "none.yaml")
 
 
 def test_all_faults_of_the_values_are_told_at_once(survey: Survey) -> None:
@@ -99,7 +99,7 @@ def test_all_faults_of_the_values_are_told_at_once(survey: Survey) -> None:
     for said in (
         "title: it is empty",
         "study: 'b-study'; expected 'a-study'",
-        "systems: 'base' stands there 2 times",
+        "systems: 'base' is listed 2 times",
         "systems: 'mcp'; expected one of base, m, mp, mpc; did you mean mp?",
         "quotas: 'Korea'; expected one of china, korea; did you mean korea?",
         "quotas.korea: 0; expected 1 to",
@@ -108,7 +108,7 @@ def test_all_faults_of_the_values_are_told_at_once(survey: Survey) -> None:
         "languages: 'xx'; expected one of ar, en, fr.",
         "small: 0",
         "seed: -1; expected 0 to",
-        "questions: 'cultur' needs its `text`, or is meant as expected",
+        "questions: 'cultur' needs a `text`; without one, expected",
         "questions: 'Beauty!'; expected a name",
         "primary.question: 'offence'; expected one of match",
         "primary.system: 'm'; expected one of base",
