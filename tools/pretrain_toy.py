@@ -33,11 +33,11 @@ from toy_pretraining.autoencoder import (
     save_autoencoder,
     train_autoencoder,
 )
+from toy_pretraining.classifiers import train_feature_net, train_scorer
 from toy_pretraining.clip import load_clip, save_clip, train_clip
 from toy_pretraining.denoiser import save_base, train_denoiser
 from toy_pretraining.measure import load_base, measure
-from toy_pretraining.pictures import any_pictures, fp16, web_pictures
-from toy_pretraining.readers import train_feature_net, train_scorer
+from toy_pretraining.web_dataset import any_pictures, fp16, web_pictures
 
 
 @dataclass(frozen=True)

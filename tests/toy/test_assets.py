@@ -18,7 +18,7 @@ from scoft_hpc.models.toy_networks import BASE, load_scorer
 from toy_pretraining.autoencoder import reconstructions
 from toy_pretraining.captions import MAX_LENGTH, token_ids, words
 from toy_pretraining.measure import base_rates, load_base, psnr_by_style, scorer_accuracy
-from toy_pretraining.pictures import Pictures, pictures_of
+from toy_pretraining.web_dataset import ImageDataset, pictures_of
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def base() -> Any:
 
 
 @pytest.fixture(scope="module")
-def held_out() -> Pictures:
+def held_out() -> ImageDataset:
     rng = np.random.default_rng(99)
     return pictures_of([any_scene(rng) for _ in range(384)])
 
@@ -82,19 +82,19 @@ def test_any_text_has_tokens_and_the_worlds_words_are_whole(base: Any) -> None:
 
 
 @pytest.mark.slow
-def test_the_autoencoder_redraws_every_style(base: Any, held_out: Pictures) -> None:
+def test_the_autoencoder_redraws_every_style(base: Any, held_out: ImageDataset) -> None:
     assert min(psnr_by_style(base.vae, held_out).values()) >= 25.0
 
 
 @pytest.mark.slow
-def test_the_latents_have_unit_scale(base: Any, held_out: Pictures) -> None:
+def test_the_latents_have_unit_scale(base: Any, held_out: ImageDataset) -> None:
     with torch.no_grad():
         z = base.vae.encode(held_out.x(slice(None))).latent_dist.mode() * base.vae.config.scaling_factor
     assert 0.8 < z.std().item() < 1.2
 
 
 @pytest.mark.slow
-def test_the_scorer_reads_style_and_subject(base: Any, held_out: Pictures) -> None:
+def test_the_scorer_reads_style_and_subject(base: Any, held_out: ImageDataset) -> None:
     scorer = load_scorer()
     for x in (held_out.x(slice(None)), reconstructions(base.vae, held_out)):
         accuracy = scorer_accuracy(scorer, x, held_out)

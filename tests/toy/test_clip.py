@@ -22,7 +22,7 @@ from toy_pretraining.measure_clip import (
     style_scores,
     subjects_read,
 )
-from toy_pretraining.pictures import any_pictures, web_pictures
+from toy_pretraining.web_dataset import any_pictures, web_pictures
 
 
 @pytest.fixture(scope="module")

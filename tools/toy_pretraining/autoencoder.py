@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional
 
-from toy_pretraining.pictures import Pictures, batches
+from toy_pretraining.web_dataset import ImageDataset, batches
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def new_autoencoder() -> Any:
     )
 
 
-def train_autoencoder(pictures: Pictures, steps: int, seed: int) -> Any:
+def train_autoencoder(pictures: ImageDataset, steps: int, seed: int) -> Any:
     """An AutoencoderKL trained by squared error plus a weak KL term; its scaling_factor is 1 / the latents' std."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -70,7 +70,7 @@ def load_autoencoder(folder: Path) -> Any:
 
 
 @torch.no_grad()
-def moments(vae: Any, pictures: Pictures, count: int) -> tuple[Tensor, Tensor]:
+def moments(vae: Any, pictures: ImageDataset, count: int) -> tuple[Tensor, Tensor]:
     """Mean and std [count, 4, 8, 8] of the posterior of the first `count` pictures, unscaled."""
     parts = [
         vae.encode(pictures.x(slice(start, min(start + 128, count)))).latent_dist
@@ -80,7 +80,7 @@ def moments(vae: Any, pictures: Pictures, count: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def reconstructions(vae: Any, pictures: Pictures) -> Tensor:
+def reconstructions(vae: Any, pictures: ImageDataset) -> Tensor:
     """The pictures through encoder (mode) and decoder, [N, 3, 64, 64] clamped to [-1, 1]."""
     parts = [
         vae.decode(vae.encode(pictures.x(slice(start, start + 128))).latent_dist.mode()).sample

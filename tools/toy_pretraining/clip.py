@@ -14,8 +14,8 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from toy_pretraining.captions import new_text_config, new_tokenizer, token_ids
-from toy_pretraining.pictures import Pictures, batches
-from toy_pretraining.readers import worn
+from toy_pretraining.classifiers import worn
+from toy_pretraining.web_dataset import ImageDataset, batches
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def pixel_values(x: Tensor) -> Tensor:
     return ((x + 1) / 2 - mean) / std
 
 
-def train_clip(pictures: Pictures, redrawn: Tensor, steps: int, seed: int) -> Any:
+def train_clip(pictures: ImageDataset, redrawn: Tensor, steps: int, seed: int) -> Any:
     """A CLIPModel that learned from renders and from `redrawn`, the same pictures after the autoencoder, both worn.
 
     The loss is CLIP's own, with a learned temperature: in a batch the pictures and captions that belong together are

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from toy_pretraining.autoencoder import moments
 from toy_pretraining.captions import WIDTH, new_text_encoder, new_tokenizer, token_ids
-from toy_pretraining.pictures import Pictures, batches
+from toy_pretraining.web_dataset import ImageDataset, batches
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def new_unet() -> Any:
     )
 
 
-def train_denoiser(vae: Any, pictures: Pictures, steps: int, seed: int) -> Any:
+def train_denoiser(vae: Any, pictures: ImageDataset, steps: int, seed: int) -> Any:
     """A StableDiffusionPipeline with `vae` and with a U-Net (its EMA) and text encoder trained on the pictures."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)

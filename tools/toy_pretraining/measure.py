@@ -15,7 +15,7 @@ from scoft_hpc.inputs.toy.world import prompts
 from scoft_hpc.models.toy_networks import Scorer, load_scorer
 from toy_pretraining.autoencoder import reconstructions
 from toy_pretraining.measure_clip import measure_clip
-from toy_pretraining.pictures import Pictures
+from toy_pretraining.web_dataset import ImageDataset
 
 GUIDANCE, SAMPLING_STEPS = 4.5, 20
 
@@ -69,7 +69,7 @@ def base_rates(pipeline: Any, scorer: Scorer, samples_per_prompt: int, seed: int
     }
 
 
-def psnr_by_style(vae: Any, pictures: Pictures) -> dict[str, float]:
+def psnr_by_style(vae: Any, pictures: ImageDataset) -> dict[str, float]:
     """Peak signal-to-noise ratio in dB of the autoencoder, over all pixels of a style's pictures."""
     error = (reconstructions(vae, pictures) - pictures.x(slice(None))).square().mean(dim=(1, 2, 3)) / 4
     styles = pictures.labels[:, 0]
@@ -80,7 +80,7 @@ def psnr_by_style(vae: Any, pictures: Pictures) -> dict[str, float]:
 
 
 @torch.no_grad()
-def scorer_accuracy(scorer: Scorer, x: Tensor, pictures: Pictures) -> dict[str, float]:
+def scorer_accuracy(scorer: Scorer, x: Tensor, pictures: ImageDataset) -> dict[str, float]:
     """Shares of pictures whose style and subject the scorer reads right; x shows `pictures`."""
     reading = scorer(x)
     style, subject, _ = pictures.labels.unbind(dim=1)
@@ -90,7 +90,7 @@ def scorer_accuracy(scorer: Scorer, x: Tensor, pictures: Pictures) -> dict[str, 
     }
 
 
-def measure(folder: Path, held_out: Pictures, samples_per_prompt: int) -> dict[str, Any]:
+def measure(folder: Path, held_out: ImageDataset, samples_per_prompt: int) -> dict[str, Any]:
     """All measured numbers of the assets in `folder`, on pictures that no training saw."""
     pipeline, scorer = load_base(folder / "base"), load_scorer(folder)
     redrawn = reconstructions(pipeline.vae, held_out)

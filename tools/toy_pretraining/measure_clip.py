@@ -17,7 +17,7 @@ from scoft_hpc.inputs.toy.world import curated_scenes, prompts
 from scoft_hpc.models.toy_networks import Scorer
 from toy_pretraining.autoencoder import reconstructions
 from toy_pretraining.clip import PREFIX, load_clip, pixel_values
-from toy_pretraining.pictures import Pictures, pictures_of
+from toy_pretraining.web_dataset import ImageDataset, pictures_of
 
 Feature = Callable[[Tensor], Tensor]
 """Pictures [N, 3, 64, 64] in [-1, 1] -> features [N, D]."""
@@ -53,7 +53,7 @@ class Clip:
         return normalize(self.network.text_projection(self.network.text_model(**tokens).pooler_output), dim=1)
 
 
-def subjects_read(clip: Clip, x: Tensor, pictures: Pictures) -> dict[str, float]:
+def subjects_read(clip: Clip, x: Tensor, pictures: ImageDataset) -> dict[str, float]:
     """How x, which shows `pictures`, and the captions "a house" … find each other.
 
     accuracy: share of pictures nearest to their own subject's caption; matching and mismatching: the mean cosine to
@@ -98,7 +98,7 @@ def features_of(clip: Clip, scorer: Scorer) -> dict[str, Feature]:
     }
 
 
-def copies_of(vae: Any, pictures: Pictures) -> dict[str, Tensor]:
+def copies_of(vae: Any, pictures: ImageDataset) -> dict[str, Tensor]:
     """Copies of the pictures, [N, 3, 64, 64]: with noise, redrawn by the autoencoder, and both."""
     generator = torch.Generator().manual_seed(0)
     noise = NOISE * torch.randn(pictures.pixels.shape, generator=generator)
@@ -135,7 +135,7 @@ def recognition(vae: Any, features: dict[str, Feature]) -> dict[str, dict[str, d
 
 
 def measure_clip(
-    folder: Path, vae: Any, scorer: Scorer, held_out: Pictures, redrawn: Tensor
+    folder: Path, vae: Any, scorer: Scorer, held_out: ImageDataset, redrawn: Tensor
 ) -> dict[str, Any]:
     """All measured numbers of the CLIP in `folder`; `redrawn` is `held_out` after the autoencoder."""
     clip = Clip(folder)

@@ -70,7 +70,7 @@ def fill(folder: Path, rows: Sequence[MetadataRow], caption: Caption, writer: st
             stop.raise_if_set()
             batch = bare[at : at + BATCH]
             texts = list(
-                zip(batch, caption([images.open_picture(row.images[0]) for row in batch]), strict=True)
+                zip(batch, caption([images.open_image(row.images[0]) for row in batch]), strict=True)
             )
             silent += [str(row.images[0]) for row, text in texts if not text]
             captions = {row.index: text for row, text in texts if text}

@@ -3,7 +3,7 @@
 A cache is a folder named after everything it depends on, so it is never used for other data or another model; it is
 made under a temporary name and renamed, so it is complete or absent. It holds the VAE's *moments* of both flips, not
 one sample of them (caching a sample would change the distribution), the conditioning that the model makes of the texts,
-and the pictures as pixels, so that the training loop encodes and reads nothing. Targets of feature distances join it, a
+and the images as pixels, so that the training loop encodes and reads nothing. Targets of feature distances join it, a
 file a network.
 """
 
@@ -59,7 +59,7 @@ class CachedCulture:
     Attributes:
         moments: VAE mean and standard deviation of the scaled latents, unflipped and flipped [P, 2, 2, C, h, w].
         text, generic: conditioning of each caption and generic caption [P]; null: of the empty text [1].
-        positive: pictures, uint8 [P, 3, H, W]; negative: uint8 [P, K, 3, H, W]; negative_mask: bool [P, K].
+        positive: images, uint8 [P, 3, H, W]; negative: uint8 [P, K, 3, H, W]; negative_mask: bool [P, K].
         distance_targets: of compact distances, by name.
     """
 
@@ -235,7 +235,7 @@ def _conditioning(base: DiffusionModel, texts: list[str]) -> Conditioning:
 
 
 def _flipped(x: Tensor, flip: Tensor) -> Tensor:
-    """Mirror the pictures [M, ..., H, W] whose flip [M] is 1."""
+    """Mirror the images [M, ..., H, W] whose flip [M] is 1."""
     chosen = flip.bool().to(x.device).view(-1, *[1] * (x.ndim - 1))
     return torch.where(chosen, x.flip(-1), x)
 

@@ -1,4 +1,4 @@
-"""Pictures from files as tensors, and back."""
+"""Images from files as tensors, and back."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from scoft_hpc.inputs.image_check import FORMATS
 from scoft_hpc.study import atomic
 
 
-def open_picture(path: Path) -> Image.Image:
-    """A checked picture in RGB, turned as its camera says (EXIF), as Hugging Face's `imagefolder` shows it."""
+def open_image(path: Path) -> Image.Image:
+    """A checked image in RGB, turned as its camera says (EXIF), as Hugging Face's `imagefolder` shows it."""
     with Image.open(path, formats=FORMATS) as file:
         image = ImageOps.exif_transpose(file)
     if image.mode.startswith("I"):
@@ -25,11 +25,11 @@ def open_picture(path: Path) -> Image.Image:
 
 
 def read_pixels(path: Path, resolution: int) -> Tensor:
-    """A checked picture as uint8 [3, H, W]: short side resized to `resolution` (bilinear), cropped at the centre.
+    """A checked image as uint8 [3, H, W]: short side resized to `resolution` (bilinear), cropped at the centre.
 
     The pixels are those of torchvision's Resize(resolution) and CenterCrop(resolution) on the same Pillow image.
     """
-    image = open_picture(path)
+    image = open_image(path)
     size, (left, top) = resize_and_crop(*image.size, resolution)
     if image.size != size:
         image = image.resize(size, Image.Resampling.BILINEAR)
@@ -38,7 +38,7 @@ def read_pixels(path: Path, resolution: int) -> Tensor:
 
 
 def resize_and_crop(width: int, height: int, resolution: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The resized (width, height) of a picture, and the (left, top) corner of its central square, in pixels.
+    """The resized (width, height) of an image, and the (left, top) corner of its central square, in pixels.
 
     Rounds as torchvision does: the long side down, the corner to the nearest integer and a half to the even one.
     """
@@ -49,7 +49,7 @@ def resize_and_crop(width: int, height: int, resolution: int) -> tuple[tuple[int
 
 
 def read_images(paths: list[Path], resolution: int) -> Tensor:
-    """Square pictures [N, 3, resolution, resolution] in [-1, 1]."""
+    """Square images [N, 3, resolution, resolution] in [-1, 1]."""
     return from_pixels(torch.stack([read_pixels(path, resolution) for path in paths]))
 
 
@@ -64,7 +64,7 @@ def to_pixels(x: Tensor) -> Tensor:
 
 
 def write_png(path: Path, x: Tensor) -> None:
-    """Write one picture [3, H, W] in [-1, 1], atomically."""
+    """Write one image [3, H, W] in [-1, 1], atomically."""
     buffer = io.BytesIO()
     Image.fromarray(to_pixels(x).permute(1, 2, 0).cpu().numpy()).save(buffer, format="PNG")
     atomic.write_bytes(path, buffer.getvalue())

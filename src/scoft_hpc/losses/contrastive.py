@@ -24,7 +24,7 @@ def similarities(
 
 
 def l_c_official(s_positive: Tensor, s_negative: Tensor, negative_mask: Tensor) -> Tensor:
-    """L_C = S(x_hat, x+) - mean_k S(x_hat, x-_k), a value a row.
+    """L_C = S(x_hat, x+) - mean_k S(x_hat, x-_k), one value per row.
 
     Args:
         s_positive: [N].
@@ -42,7 +42,7 @@ def l_c_official(s_positive: Tensor, s_negative: Tensor, negative_mask: Tensor) 
 def l_c_triplet(
     s_positive: Tensor, s_negative: Tensor, negative_mask: Tensor, *, lam: float, margin: float
 ) -> Tensor:
-    """L_C = max(S(x_hat, x+) - lambda mean_k S(x_hat, x-_k) + m, 0), a value a row.
+    """L_C = max(S(x_hat, x+) - lambda mean_k S(x_hat, x-_k) + m, 0), one value per row.
 
     Shapes as in `l_c_official`. The published code has no hinge: lambda and m are our own settings.
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def l_ldm(pred: Tensor, target: Tensor) -> Tensor:
-    """L_LDM = MSE(eps_theta(z_t, t, c), target), a value a row.
+    """L_LDM = MSE(eps_theta(z_t, t, c), target), one value per row.
 
     Args:
         pred: the network's prediction [N, C, h, w].

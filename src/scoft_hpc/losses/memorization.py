@@ -1,4 +1,4 @@
-"""L_M, the memorization loss: the caption must not say more than the picture's own generic description does."""
+"""L_M, the memorization loss: the caption must not say more than the image's own generic description does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scoft_hpc.losses.denoising import l_ldm
 
 
 def l_m(pred: Tensor, pred_generic: Tensor) -> Tensor:
-    """L_M = MSE(eps_theta(z_t, t, c), sg eps_theta(z_t, t, c_blip)), a value a row.
+    """L_M = MSE(eps_theta(z_t, t, c), sg eps_theta(z_t, t, c_blip)), one value per row.
 
     Args:
         pred: prediction under the image's caption c [N, C, h, w].

@@ -1,4 +1,4 @@
-"""L_P, the perceptual loss: the decoded picture must look like the culture's image, not only its latent."""
+"""L_P, the perceptual loss: the decoded image must look like the culture's image, not only its latent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Distance(Protocol):
-    """A feature distance S(x_hat, x), of pictures x_hat to what is kept of images x: their *targets*.
+    """A feature distance S(x_hat, x), of images x_hat to what is kept of images x: their *targets*.
 
     Attributes:
         cacheable: whether targets are features, small enough to be kept on disk; if not they are the images themselves.
@@ -29,7 +29,7 @@ class Distance(Protocol):
 
 
 def l_p(distance: Distance, x_hat: Tensor, positive: Tensor, seeds: Tensor) -> Tensor:
-    """L_P = S(x_hat, x+), a value a row; with S the VGG16 distance it is the objective's VGG term.
+    """L_P = S(x_hat, x+), one value per row; with S the VGG16 distance it is the objective's VGG term.
 
     Args:
         distance: the feature distance S.

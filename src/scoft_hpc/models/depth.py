@@ -20,7 +20,7 @@ UNUSED_LAYERS = ("neck.fusion_stage.layers.0.residual_layer1.",)
 
 @dataclass(frozen=True)
 class DepthEstimator:
-    """DPT, frozen and in fp32, and the processor that brings pictures into its size."""
+    """DPT, frozen and in fp32, and the processor that brings images into its size."""
 
     network: Any
     processor: Any
@@ -32,7 +32,7 @@ class DepthEstimator:
 
         Each map is stretched to the whole range, its three channels are equal.
 
-        Source: the pictures of transformers' depth-estimation pipeline, which sd-controlnet-depth is used with; here
+        Source: the images of transformers' depth-estimation pipeline, which sd-controlnet-depth is used with; here
         they are not rounded to 8 bits.
         """
         pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()

@@ -37,7 +37,7 @@ def write_card(path: Path, config: RunConfig, *, pairs: int, samples: Sequence[t
     Args:
         path: the README.md, in the run's folder.
         pairs: that the run trained on.
-        samples: (prompt, path of its picture from the card's folder), for the hub to show.
+        samples: (prompt, path of its image from the card's folder), for the hub to show.
     """
     path_of_base = config.model.path
     hub_id = hub_id_of(path_of_base)

@@ -1,4 +1,4 @@
-"""The two readers of toy pictures: a frozen feature network (the distance "toy") and the scorer that knows the truth.
+"""The two readers of toy images: a frozen feature network (the distance "toy") and the scorer that knows the truth.
 
 They are different networks trained from different seeds: what a run is trained towards is not what judges it.
 """
@@ -25,7 +25,7 @@ CLIP = ASSETS / "clip"
 class FeatureNet(nn.Module):
     """A small smooth convolutional network, about 0.1 M parameters.
 
-    Trained to read subject, style and place off a picture; the reading head is used in pre-training only.
+    Trained to read subject, style and place off an image; the reading head is used in pre-training only.
     """
 
     def __init__(self) -> None:
@@ -57,14 +57,14 @@ class FeatureNet(nn.Module):
 
 
 class ToyLogits(NamedTuple):
-    """What the scorer reads off pictures: logits of style [N, 6] (index into STYLES) and subject [N, 8]."""
+    """What the scorer reads off images: logits of style [N, 6] (index into STYLES) and subject [N, 8]."""
 
     style: Tensor
     subject: Tensor
 
 
 class Scorer(nn.Module):
-    """Reads style and subject off a picture, about 0.25 M parameters."""
+    """Reads style and subject off an image, about 0.25 M parameters."""
 
     def __init__(self) -> None:
         super().__init__()

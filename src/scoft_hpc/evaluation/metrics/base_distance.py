@@ -20,7 +20,7 @@ def compute_base_distance(inputs: ScoringInputs) -> MetricValue | None:
 
 
 def distance_from_base(samples: Tensor, base: Tensor) -> MetricValue:
-    """1 - cos(sample, the base's image of its prompt and noise), a value an image and its mean; in [0, 2].
+    """1 - cos(sample, the base's image of its prompt and noise), one value per image and their mean; in [0, 2].
 
     Two images of one prompt and noise share a layout, so it is small, and sensitive: it sees each image move. A change
     of layout counts like a change of culture.

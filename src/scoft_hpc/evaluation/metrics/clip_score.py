@@ -22,7 +22,7 @@ def compute_neutral_clip_score(inputs: ScoringInputs) -> MetricValue | None:
 
 
 def clip_score(images: Tensor, texts: Tensor) -> MetricValue:
-    """2.5 max(cos(image, text), 0), a value an image and its mean.
+    """2.5 max(cos(image, text), 0), one value per image and their mean.
 
     Higher is a better match. It says whether CLIP sees the subject. It does not see counts, relations or spelling well,
     and knows the images of the web: what a culture calls by a word that CLIP learned elsewhere may score low where a

@@ -27,7 +27,7 @@ def compute_vendi(inputs: ScoringInputs) -> MetricValue:
 
 
 def pairwise_distance(samples: Tensor) -> MetricValue:
-    """The mean of 1 - cos over the pairs of samples of one prompt, a value a prompt and its mean; in [0, 2].
+    """The mean of 1 - cos over the pairs of samples of one prompt, one value per prompt and their mean; in [0, 2].
 
     It does not depend on how many samples a prompt has, and grows alike by one outlier or by many kinds.
 
@@ -46,7 +46,7 @@ def pairwise_distance(samples: Tensor) -> MetricValue:
 def vendi_score(samples: Tensor) -> MetricValue:
     """The effective number of different images among S: exp(-Σ λ ln λ) over the eigenvalues λ of K/S, K_ij = cos.
 
-    A value a prompt and its mean; 1 where all are alike, S where no two share a direction, k where there are k kinds,
+    One value per prompt and their mean; 1 where all are alike, S where no two share a direction, k for k kinds,
     equally many of each. It cannot exceed S, so it compares only at one S, and at one network. Across prompts, which
     measures the prompts too, it is that of one prompt with all images: [1, N, D].
 

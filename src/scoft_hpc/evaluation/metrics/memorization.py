@@ -2,7 +2,7 @@
 
 Both metrics look at the cosine of features to the nearest image, from a network made for copies (SSCD) or for instances
 (DINO); a network of subjects or styles would call a good likeness a copy. They see whole images: a copied part in a new
-picture escapes them.
+image escapes them.
 """
 
 from __future__ import annotations

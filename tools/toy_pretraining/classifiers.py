@@ -11,7 +11,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from scoft_hpc.models.toy_networks import FeatureNet, Scorer
-from toy_pretraining.pictures import Pictures, batches
+from toy_pretraining.web_dataset import ImageDataset, batches
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def _optimizer(network: nn.Module, steps: int) -> tuple[Optimizer, LRScheduler]:
     return optimizer, OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.1)
 
 
-def train_feature_net(pictures: Pictures, steps: int, seed: int) -> FeatureNet:
+def train_feature_net(pictures: ImageDataset, steps: int, seed: int) -> FeatureNet:
     """A FeatureNet that learned to read style, subject and place."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -54,7 +54,7 @@ def train_feature_net(pictures: Pictures, steps: int, seed: int) -> FeatureNet:
     return network.eval().requires_grad_(False)
 
 
-def train_scorer(pictures: Pictures, redrawn: Tensor, steps: int, seed: int) -> Scorer:
+def train_scorer(pictures: ImageDataset, redrawn: Tensor, steps: int, seed: int) -> Scorer:
     """A Scorer that learned from renders and from `redrawn`, the same pictures after the autoencoder."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)

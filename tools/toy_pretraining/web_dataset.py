@@ -19,7 +19,7 @@ WORKERS = 2
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageDataset:
     """pixels uint8 [N, 3, 64, 64]; labels int64 [N, 3]: style, subject, place (0 is none); one caption a picture."""
 
     pixels: Tensor
@@ -46,7 +46,7 @@ def _render(scenes: list[Scene]) -> NDArray[np.uint8]:
     return np.stack([render(scene) for scene in scenes])
 
 
-def pictures_of(scenes: list[Scene], captions: list[str] | None = None) -> Pictures:
+def pictures_of(scenes: list[Scene], captions: list[str] | None = None) -> ImageDataset:
     """Renders the scenes, on WORKERS processes if they are many. No captions: empty ones."""
     chunks = [scenes[start : start + 500] for start in range(0, len(scenes), 500)]
     if len(chunks) == 1:
@@ -55,19 +55,19 @@ def pictures_of(scenes: list[Scene], captions: list[str] | None = None) -> Pictu
         with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as workers:
             rendered = np.concatenate(list(workers.map(_render, chunks)))
     pixels = torch.from_numpy(rendered).permute(0, 3, 1, 2).contiguous()
-    return Pictures(
+    return ImageDataset(
         pixels, torch.tensor([_labels(scene) for scene in scenes]), captions or [""] * len(scenes)
     )
 
 
-def web_pictures(count: int, seed: int) -> Pictures:
+def web_pictures(count: int, seed: int) -> ImageDataset:
     """`count` draws from the web distribution."""
     rng = np.random.default_rng([seed, 0])
     scenes, captions = zip(*(web_scene(rng) for _ in range(count)), strict=True)
     return pictures_of(list(scenes), list(captions))
 
 
-def any_pictures(count: int, seed: int) -> Pictures:
+def any_pictures(count: int, seed: int) -> ImageDataset:
     """`count` scenes with subject and style uniform, captions empty."""
     rng = np.random.default_rng([seed, 1])
     return pictures_of([any_scene(rng) for _ in range(count)])
