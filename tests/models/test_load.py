@@ -97,7 +97,7 @@ def test_a_folder_that_lacks_tensors_or_has_others(saved: Path, tmp_path: Path) 
     weight = tensors.pop("conv_in.weight")
     save_file(tensors, file, {"format": "pt"})
     with pytest.raises(
-        ConfigError, match=r"UNet2DConditionModel: of its weights 1 are not .* as conv_in\.weight"
+        ConfigError, match=r"UNet2DConditionModel: 1 of its weights are not .* as conv_in\.weight"
     ):
         _load(folder)
     save_file({**tensors, "conv_in.weight": weight[:, :3].contiguous()}, file, {"format": "pt"})

@@ -55,7 +55,14 @@ def write(folder: Path, rows: Sequence[MetadataRow], digest: str) -> WrittenDocu
     A file that was edited by hand is not overwritten, and is reported.
     """
     culture, entries = folder.name, [_entry(row) for row in rows]
-    manifest = with_checksum(_json(_manifest(culture, entries, digest)))
+    content = {
+        "checksum": BLANK_CHECKSUM,
+        "schema": SCHEMA,
+        "culture": culture,
+        "digest": digest,
+        "rows": entries,
+    }
+    manifest = with_checksum(_json(content))
     files = [glob.escape(entry["file"]) for entry in entries]
     texts = {
         MANIFEST: manifest,
@@ -113,16 +120,6 @@ def _entry(row: MetadataRow) -> ManifestEntry:
 
 def _text(value: Any) -> str | None:
     return None if value in (None, "") else str(value)
-
-
-def _manifest(culture: str, entries: Sequence[ManifestEntry], digest: str) -> dict[str, Any]:
-    return {
-        "checksum": BLANK_CHECKSUM,
-        "schema": SCHEMA,
-        "culture": culture,
-        "digest": digest,
-        "rows": list(entries),
-    }
 
 
 def _card(culture: str, entries: Sequence[ManifestEntry], digest: str) -> str:

@@ -90,15 +90,10 @@ class ChatClient:
             ConfigError: if the endpoint would answer no other request either.
             Interrupted: if `stop` was requested, once the answers that are under way have come.
         """
-        urls, jobs, tries = (
-            dict.fromkeys(requests, self.settings.url),
-            self.settings.jobs,
-            self.settings.tries,
-        )
+        urls, jobs = dict.fromkeys(requests, self.settings.url), self.settings.jobs
+        limits = {"jobs": jobs, "per_host": jobs, "max_attempts": self.settings.tries}
         with self.http:
-            yield from send_all(
-                urls, lambda request, _: self.ask(request), stop, jobs=jobs, per_host=jobs, max_attempts=tries
-            )
+            yield from send_all(urls, lambda request, _: self.ask(request), stop, **limits)
 
     def ask(self, request: RewriteRequest) -> LlmAnswer | Retry | Rejected:
         """One attempt.
