@@ -1,4 +1,4 @@
-"""A study's batches and Slurm's queue, made by hand: what the commands for a person have to read."""
+"""A study's arrays and Slurm's queue, made by hand: what the commands for a person have to read."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 
 from scoft_hpc.config.cluster import Cluster, Scheduler, to_plain
 from scoft_hpc.launch.slurm import client
-from scoft_hpc.launch.slurm.client import Entry, Queue
+from scoft_hpc.launch.slurm.client import Queue, QueueEntry
 from scoft_hpc.study import job_array
-from scoft_hpc.study.job_array import TRAIN, Attempt, Batch
+from scoft_hpc.study.job_array import TRAIN, Attempt, JobArray
 from scoft_hpc.study.lease import user
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import read
 
-HOST, NAME = "w001", "a-study.batch"
+HOST, NAME = "w001", "a-study.array"
 
 
 def ids(study: StudyDir, *starts: str) -> tuple[str, ...]:
@@ -25,9 +25,9 @@ def ids(study: StudyDir, *starts: str) -> tuple[str, ...]:
 
 def send(
     study: StudyDir, job: int | None, *tasks: tuple[str, ...], stage: str = TRAIN, hours: float = 1.0
-) -> Batch:
+) -> JobArray:
     """Write down an array as sent an hour ago, at 2 SU an hour; None: whether Slurm has it is not known."""
-    sent = Batch(
+    sent = JobArray(
         name=f"{stage}-{job or 'open'}",
         stage=stage,
         created=time.time() - 3600,
@@ -37,9 +37,9 @@ def send(
         gpu="v100-32",
         su_per_hour=2.0,
         minutes=120,
-        parameters={"job_name": NAME},
+        sbatch_options={"job_name": NAME},
         cluster=to_plain(Cluster(name="slurm", scheduler=Scheduler.slurm)),
-        by_hand=True,
+        user_requested=True,
     )
     job_array.write(study, sent)
     if job is not None:
@@ -47,7 +47,7 @@ def send(
     return job_array.read(job_array.folder_of(study, sent.name))
 
 
-def attempt(study: StudyDir, sent: Batch, task: int, restart: int = 0, **ending: object) -> Attempt:
+def attempt(study: StudyDir, sent: JobArray, task: int, restart: int = 0, **ending: object) -> Attempt:
     """An attempt that began half an hour ago; `ending` as for `Attempt`."""
     values = {"started": time.time() - 1800, "progress": dict.fromkeys(sent.tasks[task], 0), **ending}
     made = Attempt(task=task, restart=restart, job=f"{sent.job}_{task}", host=HOST, **values)
@@ -55,10 +55,10 @@ def attempt(study: StudyDir, sent: Batch, task: int, restart: int = 0, **ending:
     return made
 
 
-def line(task: str, state: str, reason: str = "None", used: float = 1800.0, start: str = "N/A") -> Entry:
+def line(task: str, state: str, reason: str = "None", used: float = 1800.0, start: str = "N/A") -> QueueEntry:
     """What squeue tells of a task."""
     job, _, index = task.partition("_")
-    return Entry(int(job), int(index), state, reason, NAME, HOST, used, start, own=int(job))
+    return QueueEntry(int(job), int(index), state, reason, NAME, HOST, used, start, own=int(job))
 
 
 class Slurm:
@@ -70,7 +70,7 @@ class Slurm:
         patch.setattr(client, "cancel", self.cancelled.extend)
         self.holds()
 
-    def holds(self, *lines: Entry) -> None:
+    def holds(self, *lines: QueueEntry) -> None:
         self._patch.setattr(client, "queue", lambda users=(): Queue(lines))
         self._patch.setattr(client, "accounting", lambda jobs: {})
 

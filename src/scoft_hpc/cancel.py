@@ -18,7 +18,7 @@ from scoft_hpc.console import run_command
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.slurm.cancellation import Cancellation, cancel, plan_cancellation
 from scoft_hpc.launch.views import selection
-from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.launch.views.selection import Selection
 from scoft_hpc.study import lease
 from scoft_hpc.study.plan_file import launch_lease
 from scoft_hpc.text import listing, plural
@@ -34,16 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("cancel", "Stop runs; their jobs save first.")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    choice = selection.choose(parser, argv)
-    seen = choice.look()
-    if not seen.batches and not seen.unreadable:
-        return _cancel_launcher(choice)
+    selected = selection.parse_selection(parser, argv)
+    seen = selected.read_state()
+    if not seen.arrays and not seen.unreadable:
+        return _cancel_launcher(selected)
     if seen.queue is None:
-        raise LaunchError(f"{seen.notes[-1]} Nothing was cancelled.")
-    for note in seen.notes:
+        raise LaunchError(f"{seen.warnings[-1]} Nothing was cancelled.")
+    for note in seen.warnings:
         print(f"note: {note}")
-    wanted = {state.run_id for state in choice.pick(seen)}
-    cultures = {run.run_id: run.culture for run in choice.entries}
+    wanted = {state.run_id for state in selected.filter(seen)}
+    cultures = {run.run_id: run.culture for run in selected.entries}
     planned = plan_cancellation(seen, wanted, cultures)
     if planned.n_unsent:
         print(
@@ -52,13 +52,13 @@ def _run(argv: Sequence[str] | None) -> int:
     if not planned.jobs:
         print("nothing to cancel: no job of these runs is in the queue.")
         return 0
-    if not _sure(choice, _question(planned)):
+    if not _sure(selected, _question(planned)):
         print("nothing was cancelled.")
         return 0
-    cancel(choice.study, seen, planned)
+    cancel(selected.study, seen, planned)
     n_runs, n_jobs = plural(len(planned.stopped), "run"), plural(len(planned.jobs), "job")
     print(f"cancelled {n_runs} in {n_jobs}; those at work save before they end.")
-    if lease.live_owner(launch_lease(choice.study)) is not None:
+    if lease.live_owner(launch_lease(selected.study)) is not None:
         print("note: runs of this study are being sent right now; look again with `scoft-hpc status`.")
     return 0
 
@@ -74,8 +74,8 @@ def _question(planned: Cancellation) -> str:
     return f"{text}? The packs' other runs stop too: {listing(planned.others, SHOWN)}."
 
 
-def _sure(choice: Choice, question: str) -> bool:
-    if choice.flags.yes:
+def _sure(selected: Selection, question: str) -> bool:
+    if selected.flags.yes:
         print(question)
         return True
     if not sys.stdin.isatty():
@@ -86,22 +86,22 @@ def _sure(choice: Choice, question: str) -> bool:
         return False
 
 
-def _cancel_launcher(choice: Choice) -> int:
+def _cancel_launcher(selected: Selection) -> int:
     """A study of this machine: its launcher stops its jobs, all of them."""
-    owner = lease.live_owner(launch_lease(choice.study))
+    owner = lease.live_owner(launch_lease(selected.study))
     if owner is None:
-        print(f"nothing to cancel: nobody runs {choice.study.name}.")
+        print(f"nothing to cancel: nobody runs {selected.study.name}.")
         return 0
-    if choice.narrowed:
+    if selected.narrowed:
         raise ConfigError(
-            f"{choice.study.name} is run by {owner}, and stops as a whole: leave the selection away. "
+            f"{selected.study.name} is run by {owner}, and stops as a whole: leave the selection away. "
             f"The same sweep command continues it."
         )
     if owner.host != socket.gethostname() or owner.user != lease.user() or not owner.pid:
         raise LaunchError(
-            f"{choice.study.name} is run by {owner}: press Ctrl-C there, or `kill {owner.pid}` on {owner.host}."
+            f"{selected.study.name} is run by {owner}: press Ctrl-C there, or `kill {owner.pid}` on {owner.host}."
         )
-    if not _sure(choice, f"stop {choice.study.name}, run by {owner}?"):
+    if not _sure(selected, f"stop {selected.study.name}, run by {owner}?"):
         print("nothing was cancelled.")
         return 0
     os.kill(owner.pid, signal.SIGTERM)

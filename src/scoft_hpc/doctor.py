@@ -19,28 +19,26 @@ from rich.table import Table
 from scoft_hpc.config.compose import compose
 from scoft_hpc.console import print_line, program, run_command
 from scoft_hpc.errors import LaunchError
-from scoft_hpc.launch.doctor.checks import Finding, Verdict
+from scoft_hpc.launch.doctor.checks import CheckResult, CheckStatus
 from scoft_hpc.launch.doctor.examine import examine
 from scoft_hpc.text import plural
 
-STYLES = {Verdict.ok: "green", Verdict.note: "yellow", Verdict.fault: "bold red"}
+STYLES = {CheckStatus.ok: "green", CheckStatus.note: "yellow", CheckStatus.fault: "bold red"}
 
 
-def show(findings: Sequence[Finding], console: Console) -> None:
+def show(findings: Sequence[CheckResult], console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("check", "found", "verdict"):
+    for name in ("check", "found", "status"):
         table.add_column(name, overflow="fold")
     for finding in findings:
-        style = STYLES[finding.verdict]
-        table.add_row(
-            finding.check, finding.found.replace("[", r"\["), f"[{style}]{finding.verdict.value}[/]"
-        )
+        style = STYLES[finding.status]
+        table.add_row(finding.check, finding.found.replace("[", r"\["), f"[{style}]{finding.status.value}[/]")
     console.print(table)
-    for verdict in (Verdict.fault, Verdict.note):
+    for status in (CheckStatus.fault, CheckStatus.note):
         for finding in findings:
-            if finding.verdict is verdict and finding.advice:
-                print_line(console, f"{verdict.value}: {finding.advice}")
-    faults = sum(finding.verdict is Verdict.fault for finding in findings)
+            if finding.status is status and finding.advice:
+                print_line(console, f"{status.value}: {finding.advice}")
+    faults = sum(finding.status is CheckStatus.fault for finding in findings)
     count = f"{plural(faults, 'fault')} would keep a sweep from running."
     console.print(count if faults else "Nothing would keep a sweep from running.", highlight=False)
 
@@ -64,10 +62,10 @@ def _run(argv: Sequence[str] | None) -> int:
     asked = _parse(argv)
     findings = examine(compose("sweep", asked.words))
     if asked.json:
-        print(json.dumps([{**asdict(each), "verdict": each.verdict.value} for each in findings], indent=1))
+        print(json.dumps([{**asdict(each), "status": each.status.value} for each in findings], indent=1))
     else:
         show(findings, Console())
-    return LaunchError.exit_code if any(each.verdict is Verdict.fault for each in findings) else 0
+    return LaunchError.exit_code if any(each.status is CheckStatus.fault for each in findings) else 0
 
 
 if __name__ == "__main__":

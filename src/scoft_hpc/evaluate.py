@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("evaluate", "Score the samples of finished runs anew.")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    choice = selection.choose(parser, argv, settings=True)
+    choice = selection.parse_selection(parser, argv, settings=True)
     changes = _changes(choice.settings)
     runs = [choice.study.run(run.run_id) for run in choice.chosen]
     done = [run for run in runs if run.result.exists()]

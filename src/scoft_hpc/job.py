@@ -1,6 +1,6 @@
 """Run one Slurm array task; jobs call it, users do not.
 
-    python -m scoft_hpc.job <study>/jobs/<batch>
+    python -m scoft_hpc.job <study>/jobs/<array>
 
 Runs the task's pack in a separate process, classifies how it ended, has Slurm requeue the task if it was interrupted,
 and submits runs that other jobs lost. The last task to end gathers the results. The exit code is that of `execute`:
@@ -16,7 +16,7 @@ from pathlib import Path
 from scoft_hpc.console import print_error, print_stderr
 from scoft_hpc.errors import RunError, ScoftError
 from scoft_hpc.launch.slurm.array_task import run_task
-from scoft_hpc.launch.slurm.task_runner import Place
+from scoft_hpc.launch.slurm.task_runner import TaskContext
 from scoft_hpc.results.gather import gather
 
 
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__doc__)
         return 0 if words else 2
     try:
-        return run_task(Place.here(Path(words[0])), gather)
+        return run_task(TaskContext.from_environment(Path(words[0])), gather)
     except KeyError as error:
         print_stderr(
             f"error: {error.args[0]} is not set: this runs inside a Slurm array; `scoft-hpc sweep` sends one."

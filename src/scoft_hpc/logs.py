@@ -22,12 +22,12 @@ def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("logs", "Print the log of a run's last job.")
     parser.add_argument("-f", "--follow", action="store_true", help="stay until the run has ended")
     parser.add_argument("-n", "--lines", type=int, metavar="LINES", help="only the last so many lines")
-    choice = selection.choose(parser, argv)
-    seen = choice.look()
-    run = choice.one(seen).run_id
-    path = run_log.show(choice, seen, run, choice.flags.lines)
-    if choice.flags.follow:
-        run_log.follow(choice, seen, run, path)
+    selected = selection.parse_selection(parser, argv)
+    seen = selected.read_state()
+    run = selected.single(seen).run_id
+    path = run_log.show(selected, seen, run, selected.flags.lines)
+    if selected.flags.follow:
+        run_log.follow(selected, seen, run, path)
     return 0
 
 

@@ -31,7 +31,7 @@ def _run(argv: Sequence[str] | None) -> int:
     parser.add_argument("--wandb", metavar="MODE", help="online or disabled; as planned by default")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's event files")
     parser.add_argument("--once", action="store_true", help="send what there is, and leave")
-    choice = selection.choose(parser, argv)
+    choice = selection.parse_selection(parser, argv)
     os.nice(NICENESS)
     flags, run_ids = choice.flags, {run.run_id for run in choice.chosen}
     complete = sync(choice.study, run_ids, _mode(flags.wandb), flags.tensorboard or None, flags.once, _print)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from scoft_hpc.console import run_command
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.views import selection
-from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.launch.views.selection import Selection
 from scoft_hpc.study.plan_file import display_path, read
 from scoft_hpc.study.run_status import Status
 
@@ -27,28 +27,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("retry", "Send failed and lost runs again.")
-    choice = selection.choose(parser, argv, settings=True)
-    seen = choice.look()
+    selected = selection.parse_selection(parser, argv, settings=True)
+    seen = selected.read_state()
     if seen.unreadable:
         raise LaunchError(f"{' '.join(seen.unreadable)} Nothing was sent.")
-    if not seen.batches:
+    if not seen.arrays:
         raise ConfigError(
-            f"{choice.study.name} runs on this machine, where the same sweep command tries failed runs again: "
-            f"`python -m scoft_hpc.sweep {_sweep_overrides(choice)}`."
+            f"{selected.study.name} runs on this machine, where the same sweep command tries failed runs again: "
+            f"`python -m scoft_hpc.sweep {_sweep_overrides(selected)}`."
         )
-    broken = [state for state in choice.pick(seen) if state.status in BROKEN]
-    busy = [state.run_id for state in broken if state.alive]
+    broken = [state for state in selected.filter(seen) if state.status in BROKEN]
+    busy = [state.run_id for state in broken if state.in_queue]
     if busy:
         print(f"note: not yet, since their jobs still work on other runs: {' '.join(busy)}")
-    wanted = {state.run_id: state.cause or state.status.value for state in broken if not state.alive}
+    wanted = {state.run_id: state.cause or state.status.value for state in broken if not state.in_queue}
     if not wanted:
-        print(f"nothing to retry: no run of {choice.study.name} that was asked for has failed or was lost.")
+        print(f"nothing to retry: no run of {selected.study.name} that was asked for has failed or was lost.")
         return 0
     from scoft_hpc.launch.slurm.resubmit import (
         resubmit,  # it loads Hydra, which looking at a study does not need
     )
 
-    sent, lines = resubmit(choice.study, seen.batches, wanted, choice.settings)
+    sent, lines = resubmit(selected.study, seen.arrays, wanted, selected.settings)
     submitted = {run.run_id for run in sent.runs}
     for name, cause in wanted.items():
         if name in submitted:
@@ -58,12 +58,12 @@ def _run(argv: Sequence[str] | None) -> int:
     return 0
 
 
-def _sweep_overrides(choice: Choice) -> str:
+def _sweep_overrides(selected: Selection) -> str:
     """The overrides of the study's sweep command, with its present name and place."""
     own = ("study", "output")
-    words = [word for word in read(choice.study).overrides if word.partition("=")[0] not in own]
+    words = [word for word in read(selected.study).overrides if word.partition("=")[0] not in own]
     return shlex.join(
-        [*words, f"study={choice.study.name}", f"output={display_path(choice.study.path.parent)}"]
+        [*words, f"study={selected.study.name}", f"output={display_path(selected.study.path.parent)}"]
     )
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from scoft_hpc.console import run_command
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.views import selection
-from scoft_hpc.launch.views.run_progress import Progress
+from scoft_hpc.launch.views.run_progress import ProgressReader
 from scoft_hpc.launch.views.study_status import as_json, chosen_lanes, screen
 from scoft_hpc.launch.views.watch_status import watch
 
@@ -28,20 +28,20 @@ def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("status", "How far a study is.")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--watch", action="store_true", help="stay, and show how it goes")
-    choice = selection.choose(parser, argv)
-    if choice.flags.json and choice.flags.watch:
+    selected = selection.parse_selection(parser, argv)
+    if selected.flags.json and selected.flags.watch:
         raise ConfigError("--watch is for people, --json for programs: take one of them.")
-    progress = Progress(choice.study, list(choice.chosen))
-    if choice.flags.watch:
-        watch(choice, progress)
+    progress = ProgressReader(selected.study, list(selected.chosen))
+    if selected.flags.watch:
+        watch(selected, progress)
         return 0
-    seen = choice.look()
-    lanes = chosen_lanes(choice, seen, progress.told(seen))
-    if choice.flags.json:
-        print(as_json(choice, seen, lanes))
+    seen = selected.read_state()
+    lanes = chosen_lanes(selected, seen, progress.read_with_queue(seen))
+    if selected.flags.json:
+        print(as_json(selected, seen, lanes))
     else:
         console = Console()
-        for part in screen(choice, seen, lanes):
+        for part in screen(selected, seen, lanes):
             console.print(part, soft_wrap=isinstance(part, Text))
     return 0
 

@@ -20,14 +20,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("why", "Why runs are as they are, and what to do.")
-    choice = selection.choose(parser, argv)
-    seen = choice.look()
-    states = [state for state in choice.pick(seen) if choice.narrowed or state.status in BROKEN]
-    for note in seen.notes:
+    selected = selection.parse_selection(parser, argv)
+    seen = selected.read_state()
+    states = [state for state in selected.filter(seen) if selected.narrowed or state.status in BROKEN]
+    for note in seen.warnings:
         print(f"note: {note}")
     if not states:
-        print(f"nothing of {choice.study.name} {'fits these words' if choice.narrowed else 'has broken'}.")
-    for line in diagnoses(choice, seen, states):
+        print(
+            f"nothing of {selected.study.name} {'fits these words' if selected.narrowed else 'has broken'}."
+        )
+    for line in diagnoses(selected, seen, states):
         print(line)
     return 0
 

@@ -14,7 +14,7 @@ from invoke import invoke
 from scoft_hpc import cancel
 from scoft_hpc.study import job_array, run_status
 from scoft_hpc.study.interrupt import StopFlag
-from scoft_hpc.study.job_array import PREPARE, Verdict
+from scoft_hpc.study.job_array import PREPARE, AccountingRecord
 from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import launch_lease
@@ -64,7 +64,7 @@ def test_what_never_started_is_known_as_cancelled_though_slurm_forgets_it(
     queue.holds(line("6_1", "RUNNING"), line("7_1", "PENDING"), line("7_2", "PENDING"))
     assert "nothing to cancel" in told("culture=china", "--yes")[1]
     prepare, train = sorted(job_array.read_all(study), key=lambda sent: sent.name)
-    assert train.verdicts == {0: Verdict("CANCELLED", 0.0)} and prepare.verdicts == {}
+    assert train.accounting == {0: AccountingRecord("CANCELLED", 0.0)} and prepare.accounting == {}
 
 
 def test_a_culture_that_others_still_need_is_prepared_on(queue: Slurm, told: Told) -> None:

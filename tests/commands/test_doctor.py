@@ -14,8 +14,8 @@ import pytest
 
 from scoft_hpc.config.schema import Precision
 from scoft_hpc.launch.doctor import disk, slurm
-from scoft_hpc.launch.doctor.checks import Finding, Verdict, ask, side_by_side
-from scoft_hpc.launch.doctor.node import Torch, capability, runs_on, unfit
+from scoft_hpc.launch.doctor.checks import CheckResult, CheckStatus, run_concurrently, run_external
+from scoft_hpc.launch.doctor.node import Torch, capability, incompatibility, runs_on
 from scoft_hpc.study.filesystem import mount_of
 
 SECRET = "b" * 40
@@ -48,7 +48,7 @@ def test_a_site_that_is_not_here_is_a_fault(tmp_path: Path) -> None:
     done = doctor("cluster=bridges2", f"output={tmp_path}", "--json")
     found = read(done)
     assert done.returncode == 3
-    assert found["Slurm"]["verdict"] == "fault" and "login node" in found["Slurm"]["advice"]
+    assert found["Slurm"]["status"] == "fault" and "login node" in found["Slurm"]["advice"]
     assert not {"controller", "partition", "sbatch"} & set(found)
 
 
@@ -57,7 +57,7 @@ def test_a_disk_that_cannot_be_written_is_a_fault() -> None:
     done = doctor("output=/proc/study", "--json")
     found = read(done)
     assert done.returncode == 3
-    assert found["output"]["verdict"] == "fault" and "choose one with output=DIR" in found["output"]["advice"]
+    assert found["output"]["status"] == "fault" and "choose one with output=DIR" in found["output"]["advice"]
 
 
 @pytest.mark.slow
@@ -82,11 +82,11 @@ def test_the_command_itself_loads_no_torch(tmp_path: Path) -> None:
 
 def test_the_disks_findings_and_nothing_left(tmp_path: Path) -> None:
     found = {finding.check: finding for finding in disk.output_disk(tmp_path / "a" / "b", shared=True)}
-    assert found["names"] == Finding("names", "rename replaces, hard links are exclusive")
+    assert found["names"] == CheckResult("names", "rename replaces, hard links are exclusive")
     assert found["locks"].found == "flock is there"
     assert found["write speed"].found.endswith("with fsync)") and "MB/s" in found["write speed"].found
     assert (
-        found["output"].verdict is Verdict.note
+        found["output"].status is CheckStatus.note
     )  # a test's folder lies in /tmp, or on a disk of this machine
     assert list(tmp_path.iterdir()) == []
 
@@ -96,8 +96,8 @@ def test_a_nodes_own_disk_is_told_by_the_sites_variable(
 ) -> None:
     monkeypatch.setenv("LOCAL", str(tmp_path))
     finding = next(iter(disk.output_disk(tmp_path / "outputs", shared=True)))
-    assert finding.verdict is Verdict.note and "$LOCAL" in finding.advice
-    assert next(iter(disk.output_disk(tmp_path / "outputs", shared=False))).verdict is Verdict.ok
+    assert finding.status is CheckStatus.note and "$LOCAL" in finding.advice
+    assert next(iter(disk.output_disk(tmp_path / "outputs", shared=False))).status is CheckStatus.ok
 
 
 def test_mounts_are_found_by_the_longest_name(tmp_path: Path) -> None:
@@ -141,31 +141,31 @@ def test_a_v100_is_told_which_torch_it_needs() -> None:
     new = Torch("2.15.0+cu130", "13.0", ["sm_75", "sm_80", "sm_90", "compute_90"], [])
     number = capability("v100-32")
     assert number == 70 and capability("GH200") == 90 and capability("mi100") is None
-    assert "2.14 built for CUDA 12.6" in unfit(new, "v100-32", number, Precision.fp32)
+    assert "2.14 built for CUDA 12.6" in incompatibility(new, "v100-32", number, Precision.fp32)
     old = Torch("2.13.0+cu126", "12.6", ["sm_70", "sm_80"], [])
-    assert unfit(old, "v100-32", number, Precision.fp32) == ""
-    assert "no bf16; take model.precision=fp16" in unfit(old, "v100-32", number, Precision.bf16)
+    assert incompatibility(old, "v100-32", number, Precision.fp32) == ""
+    assert "no bf16; take model.precision=fp16" in incompatibility(old, "v100-32", number, Precision.bf16)
 
 
 @pytest.mark.slow
 def test_a_probe_that_hangs_or_breaks_is_a_finding() -> None:
-    def hangs() -> Iterator[Finding]:
+    def hangs() -> Iterator[CheckResult]:
         time.sleep(3600)
-        yield Finding("never", "")
+        yield CheckResult("never", "")
 
-    def breaks() -> Iterator[Finding]:
-        yield Finding("half", "")
+    def breaks() -> Iterator[CheckResult]:
+        yield CheckResult("half", "")
         raise OSError("stale file handle")
 
-    found = side_by_side(
-        [("disk", hangs), ("quick", lambda: [Finding("quick", "yes")]), ("quota", breaks)], 2.0
+    found = run_concurrently(
+        [("disk", hangs), ("quick", lambda: [CheckResult("quick", "yes")]), ("quota", breaks)], 2.0
     )
     assert [finding.check for finding in found] == ["disk", "quick", "quota"]
-    assert [finding.verdict for finding in found] == [Verdict.note, Verdict.ok, Verdict.note]
+    assert [finding.status for finding in found] == [CheckStatus.note, CheckStatus.ok, CheckStatus.note]
     assert "no answer" in found[0].found and "stale file handle" in found[2].found
 
 
 def test_commands_that_are_missing_or_silent_are_answers_too() -> None:
-    assert ask("no-such-command").code is None
-    assert ask("sleep", "3600", seconds=0.2).told == "sleep did not answer within 0 s"
-    assert ask("cat", text="hello").output == "hello"
+    assert run_external("no-such-command").code is None
+    assert run_external("sleep", "3600", seconds=0.2).error_message == "sleep did not answer within 0 s"
+    assert run_external("cat", text="hello").output == "hello"

@@ -61,7 +61,7 @@ def test_slurms_log_of_the_last_job(study: StudyDir, told: Told, monkeypatch: py
 def test_a_run_without_a_log_says_what_it_waits_for(
     study: StudyDir, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "has printed nothing yet: it was not sent yet" in told("korea-mpc")[2]
+    assert "has printed nothing yet: it was not submitted yet" in told("korea-mpc")[2]
     send(study, 7, ids(study, "korea-mpc"))
     Slurm(monkeypatch).holds(line("7_0", "PENDING", "Priority"))
     code, text, errors = told("korea-mpc")
@@ -129,7 +129,7 @@ def test_following_a_run_of_this_machine_ends_with_its_launcher(
     meanwhile(monkeypatch, lambda: write(log, "two"), held.release)
     code, text, errors = told(run.run_id, "--follow", "-n", "1")
     assert (code, text) == (0, "one\ntwo\n") and errors.endswith(
-        "was not sent yet; `scoft-hpc sweep` does that.\n"
+        "was not submitted yet; `scoft-hpc sweep` does that.\n"
     )
 
 

@@ -11,7 +11,7 @@ from invoke import invoke
 from scoft_hpc import retry
 from scoft_hpc.launch.planning.plan import Run
 from scoft_hpc.launch.slurm import launcher
-from scoft_hpc.launch.tracking.submission_plan import Coming, Request, coming
+from scoft_hpc.launch.tracking.submission_plan import SubmissionPlan, SubmissionRequest, plan_submission
 from scoft_hpc.study import run_status
 from scoft_hpc.study.paths import StudyDir
 from sent import Slurm, ids, line, send
@@ -43,33 +43,35 @@ def broken(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[SubmissionRequest]:
     """The requests that would be sent: what becomes of one is seen on a real Slurm."""
-    found: list[Request] = []
+    found: list[SubmissionRequest] = []
 
-    def launch(study: StudyDir, runs: Sequence[Run], request: Request) -> Coming:
+    def launch(study: StudyDir, runs: Sequence[Run], request: SubmissionRequest) -> SubmissionPlan:
         found.append(request)
-        return coming(study, runs, launcher.look(study, runs, request), request)
+        return plan_submission(study, runs, launcher.read_state(study, runs, request), request)
 
-    monkeypatch.setattr(launcher, "launch", launch)
+    monkeypatch.setattr(launcher, "submit_missing", launch)
     return found
 
 
 def test_all_that_failed_or_was_lost_and_has_no_job(
-    broken: StudyDir, told: Told, asked: list[Request]
+    broken: StudyDir, told: Told, asked: list[SubmissionRequest]
 ) -> None:
     code, text, _ = told()
-    assert code == 0 and asked[0].retry and asked[0].by_hand
+    assert code == 0 and asked[0].retry and asked[0].user_requested
     assert asked[0].only == frozenset(ids(broken, "korea", "china-ldm"))
     assert f"not yet, since their jobs still work on other runs: {ids(broken, 'china-mpc')[0]}" in text
     assert all(f"{name} (disk)" in text for name in ids(broken, "korea"))
     assert f"{ids(broken, 'china-ldm')[0]} (cancelled)" in text and "sent: " in text and "train tasks" in text
 
 
-def test_the_selection_and_the_settings_hold(broken: StudyDir, told: Told, asked: list[Request]) -> None:
+def test_the_selection_and_the_settings_hold(
+    broken: StudyDir, told: Told, asked: list[SubmissionRequest]
+) -> None:
     assert told("state=disk", "korea-mpc", "cluster.minutes=90", "budget.su=7.5")[0] == 0
     assert asked[0].only == frozenset(ids(broken, "korea-mpc"))
-    assert (asked[0].cluster.name, asked[0].cluster.minutes, asked[0].limit) == ("slurm", 90, 7.5)
+    assert (asked[0].cluster.name, asked[0].cluster.minutes, asked[0].budget_su) == ("slurm", 90, 7.5)
 
 
 @pytest.mark.slow
@@ -83,13 +85,13 @@ def test_the_selection_and_the_settings_hold(broken: StudyDir, told: Told, asked
     ],
 )
 def test_settings_that_do_not_fit_are_told(
-    word: str, says: str, broken: StudyDir, told: Told, asked: list[Request]
+    word: str, says: str, broken: StudyDir, told: Told, asked: list[SubmissionRequest]
 ) -> None:
     code, _, errors = told(word)
     assert code == 2 and says in errors and not asked
 
 
-def test_nothing_to_retry(broken: StudyDir, told: Told, asked: list[Request]) -> None:
+def test_nothing_to_retry(broken: StudyDir, told: Told, asked: list[SubmissionRequest]) -> None:
     code, text, _ = told("china-base")
     assert code == 0 and "nothing to retry" in text and not asked
 

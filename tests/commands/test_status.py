@@ -133,7 +133,7 @@ def sent(output: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
     one = send(
         study, 7, ids(study, "china"), ids(study, "korea-base", "korea-ldm"), ids(study, "korea-m"), hours=2.0
     )
-    attempt(study, one, 0, alive=time.time())
+    attempt(study, one, 0, last_heartbeat=time.time())
     work = run_of(study, "china-ldm-")
     lease = json.loads(work.lease.read_text())
     work.lease.write_text(json.dumps({**lease, "job": "7_0"}))

@@ -12,7 +12,7 @@ from scoft_hpc import why
 from scoft_hpc.launch.slurm.sbatch import log_of
 from scoft_hpc.launch.tracking import slurm_reasons
 from scoft_hpc.study import job_array, lease, run_status
-from scoft_hpc.study.job_array import Verdict
+from scoft_hpc.study.job_array import AccountingRecord
 from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import RunDir, StudyDir
 from sent import Slurm, attempt, ids, line, send
@@ -74,7 +74,7 @@ def test_a_failed_run_has_its_cause_attempts_and_trace(study: StudyDir, queue: S
     assert "2. " in second and second.endswith(
         "15:00, from what was saved (12): came to its end, but runs failed"
     )
-    assert "needs you. The loss or a gradient is not finite" in text
+    assert "manual action required: The loss or a gradient is not finite" in text
     assert f"log       {log}" in text
     assert "| FloatingPointError" in text and "KeyError" not in text
 
@@ -139,7 +139,7 @@ def test_what_slurm_has_forgotten_is_told_from_what_was_kept(
     (name,) = ids(study, "korea-mpc")
     sent = send(study, 7, (name,))
     attempt(study, sent, 0)
-    job_array.keep_verdicts(study, sent, {0: Verdict("TIMEOUT", 7200.0)})
+    job_array.save_accounting(study, sent, {0: AccountingRecord("TIMEOUT", 7200.0)})
     text = told()
     assert f"{name}: lost, time limit" in text
     assert "killed before it could write why, time limit (TIMEOUT)" in text
@@ -153,7 +153,10 @@ def test_attempts_that_save_nothing_come_to_an_end(study: StudyDir, queue: Slurm
         attempt(study, follow_up, 0, restart, ended=time.time(), code=75, cause="time limit")
     queue.holds(line("7_0", "TIMEOUT"))
     text = told()
-    assert "needs you (3 of 3 attempts saved nothing new): the same sweep command starts anew" in text
+    assert (
+        "manual action required (3 of 3 attempts saved nothing new): the same sweep command submits it again"
+        in text
+    )
     assert "cluster.minutes" in text
 
 
@@ -181,13 +184,13 @@ def test_a_wait_is_put_in_plain_words(
 
 
 def test_an_unknown_reason_is_given_as_it_is() -> None:
-    assert slurm_reasons.waiting("SomethingNew") == "SomethingNew"
+    assert slurm_reasons.explain_wait("SomethingNew") == "SomethingNew"
 
 
 def test_one_that_needs_nothing_says_so(study: StudyDir, told: Ask) -> None:
     finish(run_of(study, "korea-base"))
     assert "it is done; its results lie in" in told("korea-base")
-    assert "it was not sent yet" in told("korea-mpc")
+    assert "it was not submitted yet" in told("korea-mpc")
     assert "nothing of a-study fits these words" in told("state=lost")
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scoft_hpc.config import compose
-from scoft_hpc.launch.doctor.slurm import sample
+from scoft_hpc.launch.doctor.slurm import sample_array
 from scoft_hpc.launch.slurm import sbatch
 from scoft_hpc.study.paths import StudyDir
 
@@ -22,8 +22,8 @@ def script(site: str, *words: str) -> str:
     """The script of an array of five packs at a site, four hours each."""
     given = WORDS.get(site, ("cluster.account=ALLOCATION",))
     cluster = compose.compose("sweep", [f"cluster={site}", *given, *words]).cluster
-    batch = sample(STUDY, cluster, minutes=240, name="train-9f3a1c2d")
-    return sbatch.script(STUDY, replace(batch, tasks=(("run",),) * 5, cluster={"python": "python"}))
+    batch = sample_array(STUDY, cluster, minutes=240, name="train-9f3a1c2d")
+    return sbatch.sbatch_script(STUDY, replace(batch, tasks=(("run",),) * 5, cluster={"python": "python"}))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scoft_hpc.launch.tracking.study_state import Situation, read
+from scoft_hpc.launch.tracking.study_state import StudyState, read
 from scoft_hpc.launch.views import study_summary
-from scoft_hpc.launch.views.run_progress import Lane, Progress
+from scoft_hpc.launch.views.run_progress import ProgressReader, RunProgress
 from scoft_hpc.study.job_array import PREPARE
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import read as plan_of
@@ -29,10 +29,10 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Slurm:
     return Slurm(monkeypatch)
 
 
-def look(study: StudyDir) -> tuple[Situation, list[Lane]]:
+def look(study: StudyDir) -> tuple[StudyState, list[RunProgress]]:
     runs = plan_of(study).runs
     seen = read(study, [run.run_id for run in runs])
-    return seen, Progress(study, runs).told(seen)
+    return seen, ProgressReader(study, runs).read_with_queue(seen)
 
 
 def test_what_is_sent_again_was_estimated_once(study: StudyDir, queue: Slurm) -> None:
@@ -66,18 +66,20 @@ def test_the_end_is_that_of_the_last_job_and_uncertain_while_a_start_is(
     sent = send(study, 7, ids(study, "china"), ids(study, "korea"), hours=2)
     attempt(study, sent, 0)
     queue.holds(line("7_0", "RUNNING"), line("7_1", "PENDING", "Priority"))
-    left = study_summary.left(*look(study), NOON)
-    assert left == study_summary.Left(1.5 * 3600, more=True)
+    left = study_summary.time_remaining(*look(study), NOON)
+    assert left == study_summary.TimeRemaining(1.5 * 3600, more=True)
     queue.holds(line("7_0", "RUNNING"), line("7_1", "PENDING", start="2026-05-04T12:10:00"))
-    assert study_summary.left(*look(study), NOON) == study_summary.Left(600 + 2 * 3600, more=False)
+    assert study_summary.time_remaining(*look(study), NOON) == study_summary.TimeRemaining(
+        600 + 2 * 3600, more=False
+    )
 
 
 def test_nothing_is_left_of_a_study_in_which_nothing_moves(study: StudyDir, queue: Slurm) -> None:
-    assert study_summary.left(*look(study), NOON) is None
+    assert study_summary.time_remaining(*look(study), NOON) is None
     send(study, 7, ids(study, "china-base"))
     finish(run_of(study, "china-base"))
     queue.holds(line("7_0", "COMPLETING"))
-    assert study_summary.left(*look(study), NOON) is None
+    assert study_summary.time_remaining(*look(study), NOON) is None
 
 
 def test_another_days_time_has_its_date() -> None:

@@ -33,7 +33,7 @@ from scoft_hpc.launch.planning.cost_estimate import pack_seconds as pack_seconds
 from scoft_hpc.launch.planning.packing import Pack, run_cost
 from scoft_hpc.launch.planning.plan import Plan, Run
 from scoft_hpc.study import atomic, job_array
-from scoft_hpc.study.job_array import Attempt, Batch
+from scoft_hpc.study.job_array import Attempt, JobArray
 from scoft_hpc.study.paths import StudyDir
 
 SITE = Cluster(
@@ -82,11 +82,11 @@ def send(
 ) -> Path:
     """Write a batch; return its folder."""
     number = len(job_array.read_all(study)) + 1
-    sent = Batch(
+    sent = JobArray(
         name=f"{stage}-{number:03d}-000000", stage=stage, created=1000.0 * number, user="me",
         tasks=tuple(tuple(one.run_id for one in task) for task in tasks), seconds=(1.0,) * len(tasks),
-        gpu="", su_per_hour=1.0, minutes=10, parameters={},
-        cluster=to_plain(cluster), by_hand=True,
+        gpu="", su_per_hour=1.0, minutes=10, sbatch_options={},
+        cluster=to_plain(cluster), user_requested=True,
     )  # fmt: skip
     job_array.write(study, sent)
     return job_array.folder_of(study, sent.name)

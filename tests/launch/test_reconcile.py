@@ -10,46 +10,47 @@ from typing import Any
 import pytest
 
 from scoft_hpc.config.cluster import Cluster, to_plain
-from scoft_hpc.launch.slurm.client import Entry, Queue
+from scoft_hpc.launch.slurm.client import Queue, QueueEntry
 from scoft_hpc.launch.tracking import run_state
 from scoft_hpc.launch.tracking.retry_policy import CAUSES
-from scoft_hpc.launch.tracking.run_state import Files, State
-from scoft_hpc.study.job_array import Attempt, Batch, Verdict
+from scoft_hpc.launch.tracking.run_state import RunFiles, RunState
+from scoft_hpc.study.job_array import AccountingRecord, Attempt, JobArray
 from scoft_hpc.study.lease import Owner, user
 from scoft_hpc.study.run_status import Status
 
 NOW = time.time()
 RUN = "korea-mpc-s0-00000000"
-NEW = Files(Status.planned, None, None, 0)
+NEW = RunFiles(Status.planned, None, None, 0)
 
 
-def batch(**changes: Any) -> Batch:
+def array(**changes: Any) -> JobArray:
     values: dict[str, Any] = {
         "name": "train-00000001", "stage": "train", "created": NOW - 500, "user": user(), "tasks": ((RUN,),),
         "seconds": (60.0,), "gpu": "v100-32", "su_per_hour": 1.0, "minutes": 10,
-        "parameters": {"job_name": "study.train-00000001"}, "cluster": to_plain(Cluster()), "by_hand": True, "job": 7,
+        "sbatch_options": {"job_name": "study.train-00000001"}, "cluster": to_plain(Cluster()),
+        "user_requested": True, "job": 7,
     }  # fmt: skip
-    return Batch(**{**values, **changes})
+    return JobArray(**{**values, **changes})
 
 
 def attempt(restart: int = 0, **changes: Any) -> Attempt:
-    first = Attempt(0, restart, "7_0", "w001", NOW - 400 + restart, {RUN: 0}, alive=NOW - 300)
+    first = Attempt(0, restart, "7_0", "w001", NOW - 400 + restart, {RUN: 0}, last_heartbeat=NOW - 300)
     return replace(first, **changes)
 
 
-def entry(state: str, reason: str = "None", index: int = 0) -> Entry:
-    return Entry(7, index, state, reason, "study.train-00000001", "w001", 100.0, "N/A", 8)
+def entry(state: str, reason: str = "None", index: int = 0) -> QueueEntry:
+    return QueueEntry(7, index, state, reason, "study.train-00000001", "w001", 100.0, "N/A", 8)
 
 
 def owner(job: str) -> Owner:
     return Owner("t", "w001", "m", "b", "n", "ada", 1, "1", NOW, job)
 
 
-def failed(cause: str, when: float = NOW - 100) -> Files:
-    return Files(Status.failed, {"cause": cause, "message": "why", "step": 3, "time": when}, None, 0)
+def failed(cause: str, when: float = NOW - 100) -> RunFiles:
+    return RunFiles(Status.failed, {"cause": cause, "message": "why", "step": 3, "time": when}, None, 0)
 
 
-def state(files: Files, sent: list[Batch], queue: Queue | None) -> State:
+def state(files: RunFiles, sent: list[JobArray], queue: Queue | None) -> RunState:
     return run_state.states({RUN: files}, sent, queue)[RUN]
 
 
@@ -67,18 +68,18 @@ def state(files: Files, sent: list[Batch], queue: Queue | None) -> State:
     ],
 )
 def test_a_job_in_the_queue_lives_whatever_its_state(word: str, status: Status, note: str) -> None:
-    found = state(NEW, [batch()], Queue([entry(word, "Priority")]))
-    assert (found.status, found.note, found.alive) == (status, note, True)
-    assert run_state.missing([found], by_hand=True, retry=True) == []
+    found = state(NEW, [array()], Queue([entry(word, "Priority")]))
+    assert (found.status, found.note, found.in_queue) == (status, note, True)
+    assert run_state.runs_to_submit([found], user_requested=True, retry=True) == []
 
 
 def test_at_work_is_who_has_claimed_the_run_for_this_job() -> None:
     queue = Queue([entry("RUNNING")])
-    ours = Files(Status.running, None, owner("7_0"), 3)
-    assert state(ours, [batch()], queue).status is Status.running
+    ours = RunFiles(Status.running, None, owner("7_0"), 3)
+    assert state(ours, [array()], queue).status is Status.running
     before = replace(ours, owner=owner("6_0"))  # a lease that an earlier job left
-    assert state(before, [batch()], queue).status is Status.queued
-    assert state(ours, [batch()], Queue([entry("SUSPENDED")])).status is Status.running
+    assert state(before, [array()], queue).status is Status.queued
+    assert state(ours, [array()], Queue([entry("SUSPENDED")])).status is Status.running
 
 
 @pytest.mark.parametrize(
@@ -95,114 +96,117 @@ def test_at_work_is_who_has_claimed_the_run_for_this_job() -> None:
 )
 def test_a_job_that_ended_without_a_word_is_lost_to_what_slurm_says(word: str, cause: str) -> None:
     """A fresh lease of its process does not hold it: the queue knows better."""
-    claimed = Files(Status.running, None, owner("7_0"), 3)
-    found = state(claimed, [batch(attempts=(attempt(),))], Queue([entry(word)]))
-    assert (found.status, found.cause, found.alive) == (Status.lost, cause, False)
-    forgotten = batch(attempts=(attempt(),), verdicts={0: Verdict(word, 9.0)})
+    claimed = RunFiles(Status.running, None, owner("7_0"), 3)
+    found = state(claimed, [array(attempts=(attempt(),))], Queue([entry(word)]))
+    assert (found.status, found.cause, found.in_queue) == (Status.lost, cause, False)
+    forgotten = array(attempts=(attempt(),), accounting={0: AccountingRecord(word, 9.0)})
     assert state(claimed, [forgotten], Queue([])).cause == cause
-    assert run_state.missing([found], by_hand=True) == [found]
-    assert bool(run_state.missing([found], by_hand=False)) is CAUSES[cause].again
+    assert run_state.runs_to_submit([found], user_requested=True) == [found]
+    assert bool(run_state.runs_to_submit([found], user_requested=False)) is CAUSES[cause].auto_retry
 
 
 def test_a_task_that_left_the_queue_before_it_started_waits_for_a_person() -> None:
     """Slurm keeps no record of an array's element that was cancelled before it became a job."""
-    found = state(NEW, [batch()], Queue([]))
-    assert (found.status, found.cause, found.alive) == (Status.lost, "cancelled", False)
-    assert run_state.missing([found], by_hand=False) == []
-    assert run_state.missing([found], by_hand=True) == [found]
+    found = state(NEW, [array()], Queue([]))
+    assert (found.status, found.cause, found.in_queue) == (Status.lost, "cancelled", False)
+    assert run_state.runs_to_submit([found], user_requested=False) == []
+    assert run_state.runs_to_submit([found], user_requested=True) == [found]
 
 
 def test_the_files_outrank_the_queue() -> None:
-    done = Files(Status.done, None, None, 0)
+    done = RunFiles(Status.done, None, None, 0)
     for word in ("RUNNING", "FAILED", "NODE_FAIL"):
-        assert state(done, [batch()], Queue([entry(word)])).status is Status.done
+        assert state(done, [array()], Queue([entry(word)])).status is Status.done
     assert state(done, [], None).status is Status.done
 
 
 def test_a_failed_lane_is_not_sent_while_its_pack_is_at_work() -> None:
-    found = state(failed("nan"), [batch()], Queue([entry("RUNNING")]))
-    assert (found.status, found.cause, found.alive) == (Status.failed, "nan", True)
-    assert run_state.missing([found], by_hand=True, retry=True) == []
+    found = state(failed("nan"), [array()], Queue([entry("RUNNING")]))
+    assert (found.status, found.cause, found.in_queue) == (Status.failed, "nan", True)
+    assert run_state.runs_to_submit([found], user_requested=True, retry=True) == []
 
 
 def test_a_lane_alone_that_does_not_fit_waits_for_a_person() -> None:
-    alone = state(failed("gpu memory"), [batch()], Queue([]))
-    pair = state(failed("gpu memory"), [batch(tasks=((RUN, "korea-ldm-s0-00000000"),))], Queue([]))
-    assert [bool(run_state.missing([one], by_hand=False)) for one in (alone, pair)] == [False, True]
-    assert run_state.missing([alone], by_hand=True, retry=True) == [alone]
+    alone = state(failed("gpu memory"), [array()], Queue([]))
+    pair = state(failed("gpu memory"), [array(tasks=((RUN, "korea-ldm-s0-00000000"),))], Queue([]))
+    assert [bool(run_state.runs_to_submit([one], user_requested=False)) for one in (alone, pair)] == [
+        False,
+        True,
+    ]
+    assert run_state.runs_to_submit([alone], user_requested=True, retry=True) == [alone]
 
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_what_failed_waits_for_a_person_unless_its_cause_can_pass(cause: str) -> None:
-    found = state(failed(cause), [batch(tasks=((RUN, "korea-ldm-s0-00000000"),))], Queue([]))
+    found = state(failed(cause), [array(tasks=((RUN, "korea-ldm-s0-00000000"),))], Queue([]))
     assert found.status is Status.failed and found.cause == cause
-    assert run_state.missing([found], by_hand=False, retry=True) == [found]
-    assert bool(run_state.missing([found], by_hand=True)) is CAUSES[cause].again
+    assert run_state.runs_to_submit([found], user_requested=False, retry=True) == [found]
+    assert bool(run_state.runs_to_submit([found], user_requested=True)) is CAUSES[cause].auto_retry
     tried = replace(found, tries=CAUSES[cause].tries)
-    assert run_state.missing([tried], by_hand=True) == []
+    assert run_state.runs_to_submit([tried], user_requested=True) == []
 
 
 def test_an_old_failure_does_not_outlive_a_new_sending() -> None:
     old = failed("nan", when=NOW - 1000)
-    assert state(old, [batch()], Queue([entry("PENDING")])).status is Status.queued
+    assert state(old, [array()], Queue([entry("PENDING")])).status is Status.queued
 
 
 def test_where_slurm_does_not_answer_nothing_is_sent_twice() -> None:
-    for sent in ([batch()], [batch(job=None)], [batch(attempts=(attempt(),))]):
+    for sent in ([array()], [array(job=None)], [array(attempts=(attempt(),))]):
         found = state(NEW, sent, None)
-        assert found.status is Status.queued and found.alive
-    at_work = Files(Status.running, None, owner("7_0"), 3)
-    assert state(at_work, [batch(attempts=(attempt(),))], None).status is Status.running
-    assert state(failed("nan"), [batch()], None).status is Status.failed
+        assert found.status is Status.queued and found.in_queue
+    at_work = RunFiles(Status.running, None, owner("7_0"), 3)
+    assert state(at_work, [array(attempts=(attempt(),))], None).status is Status.running
+    assert state(failed("nan"), [array()], None).status is Status.failed
 
 
 def test_a_batch_that_may_be_on_its_way_counts_as_sent_and_a_closed_one_does_not() -> None:
-    assert state(NEW, [batch(job=None)], Queue([])).alive
-    closed = state(NEW, [batch(job=0)], Queue([]))
+    assert state(NEW, [array(job=None)], Queue([])).in_queue
+    closed = state(NEW, [array(job=0)], Queue([]))
     assert closed.status is Status.planned and closed.place is None
-    earlier = batch(attempts=(attempt(),))
-    assert state(NEW, [earlier, batch(job=0)], Queue([entry("TIMEOUT")])).cause == "time limit"
+    earlier = array(attempts=(attempt(),))
+    assert state(NEW, [earlier, array(job=0)], Queue([entry("TIMEOUT")])).cause == "time limit"
 
 
 def test_a_run_that_somebody_runs_by_hand_is_left_to_them() -> None:
-    by_hand = Files(Status.running, None, owner(""), 3)
-    for sent in ([], [batch()]):
-        found = state(by_hand, sent, Queue([entry("TIMEOUT")]))
-        assert found.status is Status.running and found.alive and "ada@w001" in found.note
+    user_requested = RunFiles(Status.running, None, owner(""), 3)
+    for sent in ([], [array()]):
+        found = state(user_requested, sent, Queue([entry("TIMEOUT")]))
+        assert found.status is Status.running and found.in_queue and "ada@w001" in found.note
 
 
 def test_the_last_word_of_the_job_itself_outranks_slurms() -> None:
     """Interrupted, saved, and refused to be queued again: Slurm only knows an exit code."""
     ended = attempt(ended=NOW - 300, code=75, cause="time limit")
-    assert state(NEW, [batch(attempts=(ended,))], Queue([entry("FAILED")])).cause == "time limit"
+    assert state(NEW, [array(attempts=(ended,))], Queue([entry("FAILED")])).cause == "time limit"
 
 
 def test_another_persons_job_is_not_given_up_because_we_cannot_see_it() -> None:
     now = time.time()  # by which its last sign of life is old or not
-    theirs = batch(user="somebody-else", attempts=(attempt(alive=now),))
-    assert state(NEW, [theirs], Queue([])).alive
-    silent = batch(user="somebody-else", attempts=(attempt(alive=now - 5000),))
-    assert not state(NEW, [silent], Queue([])).alive
-    assert not state(NEW, [batch(attempts=(attempt(alive=now),))], Queue([])).alive
+    theirs = array(user="somebody-else", attempts=(attempt(last_heartbeat=now),))
+    assert state(NEW, [theirs], Queue([])).in_queue
+    silent = array(user="somebody-else", attempts=(attempt(last_heartbeat=now - 5000),))
+    assert not state(NEW, [silent], Queue([])).in_queue
+    assert not state(NEW, [array(attempts=(attempt(last_heartbeat=now),))], Queue([])).in_queue
 
 
 def test_attempts_without_progress_are_counted_since_a_person_asked() -> None:
-    def tries(progress: int, *batches: Batch) -> int:
-        files: Mapping[str, Files] = {RUN: replace(NEW, progress=progress)}
-        return run_state.tries_of(files, batches).get(RUN, 0)
+    def tries(progress: int, *arrays: JobArray) -> int:
+        files: Mapping[str, RunFiles] = {RUN: replace(NEW, progress=progress)}
+        return run_state.attempts_without_progress(files, arrays).get(RUN, 0)
 
     three = tuple(attempt(n) for n in range(3))
-    assert tries(0, batch(attempts=three)) == 3
-    assert tries(5, batch(attempts=three)) == 0  # something was saved since
+    assert tries(0, array(attempts=three)) == 3
+    assert tries(5, array(attempts=three)) == 0  # something was saved since
     saved = (attempt(0), attempt(1, progress={RUN: 5}), attempt(2, progress={RUN: 5}))
-    assert tries(5, batch(attempts=saved)) == 2
-    automatic = batch(by_hand=False, created=NOW - 100, attempts=(attempt(9),))
-    assert tries(0, batch(attempts=three), automatic) == 4
-    assert tries(0, batch(attempts=three), replace(automatic, by_hand=True)) == 1
+    assert tries(5, array(attempts=saved)) == 2
+    automatic = array(user_requested=False, created=NOW - 100, attempts=(attempt(9),))
+    assert tries(0, array(attempts=three), automatic) == 4
+    assert tries(0, array(attempts=three), replace(automatic, user_requested=True)) == 1
 
 
 def test_never_sent_runs_are_sent_by_persons_only() -> None:
     found = state(NEW, [], None)
     assert found.status is Status.planned
-    assert run_state.missing([found], by_hand=True) == [found]
-    assert run_state.missing([found], by_hand=False) == []
+    assert run_state.runs_to_submit([found], user_requested=True) == [found]
+    assert run_state.runs_to_submit([found], user_requested=False) == []

@@ -13,7 +13,7 @@ import pytest
 from scoft_hpc.console import run_command
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.views import selection
-from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.launch.views.selection import Selection
 from scoft_hpc.study import run_status
 from sent import ids
 from studies import finish, hold, lose, plan_study, run_of
@@ -29,14 +29,14 @@ def output(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def choose(output: Path, *words: str, settings: bool = False) -> Choice:
-    return selection.choose(selection.parser("verb", ""), [f"output={output}", *words], settings)
+def parse_selection(output: Path, *words: str, settings: bool = False) -> Selection:
+    return selection.parse_selection(selection.parser("verb", ""), [f"output={output}", *words], settings)
 
 
 def chosen(output: Path, *words: str) -> set[str]:
     """The chosen runs, without the ends of their ids."""
-    choice = choose(output, *words)
-    return {state.run_id.rpartition("-")[0] for state in choice.pick(choice.look())}
+    selected = parse_selection(output, *words)
+    return {state.run_id.rpartition("-")[0] for state in selected.filter(selected.read_state())}
 
 
 @pytest.mark.parametrize(
@@ -62,16 +62,16 @@ def test_words_narrow_the_choice(words: list[str], expected: set[str], output: P
 def test_without_words_it_is_all_of_the_latest_study(output: Path) -> None:
     latest = plan_study(output, ["mu"], name="b-study")
     os.utime(latest.plan, (2e9, 2e9))
-    choice = choose(output)
-    assert choice.study.name == "b-study" and len(choice.chosen) == 5 and not choice.narrowed
-    assert choose(output, "mu-mpc").narrowed
-    assert choose(output, "study=a-study", "korea-base").study.name == "a-study"
-    assert choose(output, str(output / "a-study")).study.path == output / "a-study"
+    selected = parse_selection(output)
+    assert selected.study.name == "b-study" and len(selected.chosen) == 5 and not selected.narrowed
+    assert parse_selection(output, "mu-mpc").narrowed
+    assert parse_selection(output, "study=a-study", "korea-base").study.name == "a-study"
+    assert parse_selection(output, str(output / "a-study")).study.path == output / "a-study"
 
 
 def test_a_study_may_be_named_from_within_its_folder(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(output / "a-study")
-    assert choose(output / "elsewhere", ".").study.name == "a-study"
+    assert parse_selection(output / "elsewhere", ".").study.name == "a-study"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_is_not_understood_is_told_with_the_options(
     words: list[str], says: list[str], output: Path
 ) -> None:
     with pytest.raises(ConfigError) as error:
-        choose(output, *words)
+        parse_selection(output, *words)
     assert all(part in str(error.value) for part in says)
 
 
@@ -98,27 +98,27 @@ def test_a_word_that_is_neither_a_study_nor_a_run_says_what_there_is(output: Pat
     with pytest.raises(
         LaunchError, match=r"no study 'koraa-mpc-s0'.*there are: a-study.*did you mean korea-mpc-s0"
     ):
-        choose(output, "koraa-mpc-s0")
+        parse_selection(output, "koraa-mpc-s0")
     with pytest.raises(LaunchError, match="`scoft-hpc sweep` starts one"):
-        choose(output / "nothing", "korea")
+        parse_selection(output / "nothing", "korea")
 
 
 def test_settings_are_kept_for_the_command_that_takes_them(output: Path) -> None:
-    choice = choose(output, "cluster.minutes=60", "korea-mpc", "budget.su=3", settings=True)
-    assert choice.settings == ("cluster.minutes=60", "budget.su=3") and len(choice.chosen) == 2
+    selected = parse_selection(output, "cluster.minutes=60", "korea-mpc", "budget.su=3", settings=True)
+    assert selected.settings == ("cluster.minutes=60", "budget.su=3") and len(selected.chosen) == 2
 
 
 def test_one_run_or_a_list_of_those_that_fit(output: Path) -> None:
-    choice = choose(output, "culture=china", "variant=mpc", "state=failed")
-    assert choice.one(choice.look()).run_id == ids(choice.study, "china-mpc-s1")[0]
-    several = choose(output, "korea-m")
+    selected = parse_selection(output, "culture=china", "variant=mpc", "state=failed")
+    assert selected.single(selected.read_state()).run_id == ids(selected.study, "china-mpc-s1")[0]
+    several = parse_selection(output, "korea-m")
     with pytest.raises(LaunchError) as error:
-        several.one(several.look())
+        several.single(several.read_state())
     assert "2 runs of a-study fit" in str(error.value)
     assert all(f"{name} (planned)" in str(error.value) for name in ids(several.study, "korea-m-s"))
-    none = choose(output, "state=done", "korea-m")
+    none = parse_selection(output, "state=done", "korea-m")
     with pytest.raises(LaunchError, match="no runs of a-study fit"):
-        none.one(none.look())
+        none.single(none.read_state())
 
 
 def test_mistakes_interruptions_and_readers_that_leave_are_no_tracebacks(
@@ -138,7 +138,7 @@ def test_mistakes_interruptions_and_readers_that_leave_are_no_tracebacks(
 
 
 def test_a_run_at_work_here_is_no_other_state(output: Path) -> None:
-    held = hold(run_of(choose(output).study, "korea-base-s0"))
+    held = hold(run_of(parse_selection(output).study, "korea-base-s0"))
     assert chosen(output, "state=running") == {"korea-base-s0"}
     held.release()
     assert chosen(output, "state=running") == set()

@@ -52,7 +52,7 @@ def test_sacct_adds_up_the_starts_and_keeps_the_last_state() -> None:
     [("0:00", 0), ("1:02", 62), ("1:00:00", 3600), ("2-00:00:01", 172801), ("INVALID", 0), ("", 0)],
 )
 def test_duration(text: str, seconds: float) -> None:
-    assert client.duration(text) == seconds
+    assert client.parse_duration(text) == seconds
 
 
 def test_jobs_inherit_no_other_job_and_no_secret() -> None:
@@ -66,11 +66,15 @@ def test_jobs_inherit_no_other_job_and_no_secret() -> None:
         "PATH": "/bin",
         "HF_HOME": "/cache",
     }
-    assert client.clean(around) == {"SLURM_CONF": "/etc/slurm.conf", "PATH": "/bin", "HF_HOME": "/cache"}
+    assert client.clean_environment(around) == {
+        "SLURM_CONF": "/etc/slurm.conf",
+        "PATH": "/bin",
+        "HF_HOME": "/cache",
+    }
 
 
 def test_without_slurm_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert not client.here()
+    assert not client.is_available()
     with pytest.raises(LaunchError, match="no Slurm"):
         client.queue()

@@ -1,4 +1,4 @@
-"""Progress from disk, and what the displays make of it on a terminal of 80 x 24 and without one."""
+"""ProgressReader from disk, and what the displays make of it on a terminal of 80 x 24 and without one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from scoft_hpc.launch.views.live import LiveView, Pace, PlainView, fold
-from scoft_hpc.launch.views.run_progress import Lane, Progress, counts, state
+from scoft_hpc.launch.views.live_display import LiveView, PlainView, StepRate, fold
+from scoft_hpc.launch.views.run_progress import ProgressReader, RunProgress, counts, describe
 from scoft_hpc.study import run_status
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import log_of, read
@@ -19,12 +19,12 @@ from studies import STEPS, draw, finish, hold, lose, plan_study, run_of, train
 CULTURES = ["china", "india", "korea", "mexico", "nigeria"]
 
 
-def lane(n: int, status: Status, step: int = 0, steps: int = STEPS, samples: int = 0) -> Lane:
-    return Lane(f"run-{n}", f"culture{n}", "mpc", 0, status, step, steps, samples)
+def lane(n: int, status: Status, step: int = 0, steps: int = STEPS, samples: int = 0) -> RunProgress:
+    return RunProgress(f"run-{n}", f"culture{n}", "mpc", 0, status, step, steps, samples)
 
 
-def progress(study: StudyDir) -> Progress:
-    return Progress(study, read(study).runs)
+def progress(study: StudyDir) -> ProgressReader:
+    return ProgressReader(study, read(study).runs)
 
 
 def test_lanes_are_read_from_their_files(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_lanes_are_read_from_their_files(tmp_path: Path) -> None:
     assert [(n.status.value, n.step, n.samples) for n in lanes.values()] == [
         ("running", 0, 5), ("running", 12, 0), ("running", STEPS, 0), ("lost", 7, 0), ("done", 0, 0),
     ]  # fmt: skip
-    assert [state(n) for n in lanes.values()] == ["5 drawn", "training", "drawing", "lost", "done"]
+    assert [describe(n) for n in lanes.values()] == ["5 drawn", "training", "drawing", "lost", "done"]
     assert counts(list(lanes.values())) == "1 done, 1 lost, 3 running"
     for lease in leases:
         lease.release()
@@ -70,7 +70,7 @@ def test_what_is_done_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Monk
     assert asked == [run_of(study, "korea-mpc-").run_id]
 
 
-def shown(lanes: list[Lane], etas: dict[str, float | None], height: int = 24) -> list[str]:
+def shown(lanes: list[RunProgress], etas: dict[str, float | None], height: int = 24) -> list[str]:
     screen = io.StringIO()
     console = Console(file=screen, width=80, height=height, force_terminal=True, color_system=None)
     console.print(LiveView(console).render(lanes, "" if etas else "a note", etas))
@@ -94,7 +94,7 @@ def test_the_live_display_has_a_line_a_lane_and_counts_those_that_do_not_fit(run
 
 def test_where_the_running_lanes_do_not_fit_cultures_stand_against_variants() -> None:
     lanes = [
-        Lane(f"{c}-{v}", c, v, 0, Status.running, 7 + n, 80, 0)
+        RunProgress(f"{c}-{v}", c, v, 0, Status.running, 7 + n, 80, 0)
         for n, c in enumerate(CULTURES)
         for v in ("base", "ldm", "m", "mp", "mpc")
     ]
@@ -138,7 +138,7 @@ def test_without_a_terminal_lines_are_changes_and_a_heartbeat() -> None:
 
 
 def test_the_pace_leaves_out_what_was_done_before_we_came() -> None:
-    pace = Pace()
+    pace = StepRate()
     pace.add(0.0, 30)
     assert pace.left(100) is None
     for second in range(1, 6):

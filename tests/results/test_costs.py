@@ -15,7 +15,7 @@ from scoft_hpc.results.gather import gather as gather_study
 from scoft_hpc.results.report import page as report
 from scoft_hpc.study import atomic, costs, job_array
 from scoft_hpc.study.costs import Cost
-from scoft_hpc.study.job_array import Attempt, Batch, Verdict
+from scoft_hpc.study.job_array import AccountingRecord, Attempt, JobArray
 
 from .conftest import Maker
 from .test_report import Page
@@ -34,12 +34,12 @@ def send(
     su_per_hour: float = 1.0,
     job: int | None = 7,
 ) -> Path:
-    """Write what is known of a batch when it has been sent; return its folder."""
+    """Write what is known of an array when it has been sent; return its folder."""
     folder = job_array.folder_of(maker.folder, name)
-    array = Batch(
+    array = JobArray(
         name=name, stage=stage, created=START + len(list(maker.folder.jobs.glob("*"))), user="me",
         tasks=tuple(map(tuple, tasks)), seconds=tuple(each * HOUR for each in hours), gpu="v100-32",
-        su_per_hour=su_per_hour, minutes=60, parameters={}, cluster={}, by_hand=True,
+        su_per_hour=su_per_hour, minutes=60, sbatch_options={}, cluster={}, user_requested=True,
     )  # fmt: skip
     job_array.write(maker.folder, array)
     if job is not None:
@@ -95,9 +95,10 @@ def test_slurms_own_count_stands_where_it_is_longer(make: Callable[..., Maker]) 
     folder = send(maker, "train-a", [["a"], ["b"], ["c"]], [1.0, 1.0, 1.0])
     attempt(folder, 0, 0, 1.0)
     attempt(folder, 1, 0, 1.0)
-    verdicts = {"0": 1.5, "1": 0.5, "2": 0.25}
+    accounting = {"0": 1.5, "1": 0.5, "2": 0.25}
     atomic.write_json(
-        folder / "verdicts.json", {task: {"state": "X", "seconds": h * HOUR} for task, h in verdicts.items()}
+        folder / "accounting.json",
+        {task: {"state": "X", "seconds": h * HOUR} for task, h in accounting.items()},
     )
     assert costs.total(read(maker)).gpu_hours == pytest.approx(1.5 + 1.0 + 0.25)
 
@@ -126,7 +127,7 @@ def test_a_broken_batch_becomes_a_note(make: Callable[..., Maker]) -> None:
     maker = make()
     send(maker, "train-a", [["a"]], [2.0])
     broken = send(maker, "train-b", [["b"]], [1.0])
-    (broken / "batch.json").write_text('{"version": 1, "sta')
+    (broken / "array.json").write_text('{"version": 1, "sta')
     found = study.read(maker.folder)
     (note,) = found.notes
     assert str(broken) in note
@@ -169,5 +170,5 @@ def test_what_slurm_said_of_a_task_is_kept_and_counted(make: Callable[..., Maker
     attempt(folder, 0, 0, 0.5, ended=False)
     (array,) = job_array.read_all(maker.folder)
     assert costs.total(read(maker)) == Cost(0.5, 1.0, 1.0, 2.0, tasks=1, attempts=1)
-    job_array.keep_verdicts(maker.folder, array, {0: Verdict("TIMEOUT", HOUR)})
+    job_array.save_accounting(maker.folder, array, {0: AccountingRecord("TIMEOUT", HOUR)})
     assert costs.total(read(maker)).su == 2.0

@@ -256,8 +256,8 @@ class Machine:
         if is_machine(self.folder):
             shutil.rmtree(self.folder)
 
-    def _kill(self, choice: Callable[[Env], bool]) -> None:
-        if stubborn := kill_all(choice):
+    def _kill(self, selected: Callable[[Env], bool]) -> None:
+        if stubborn := kill_all(selected):
             raise MachineError(f"processes that do not die: {stubborn}")
 
     def _is_daemon(self, env: Env) -> bool:

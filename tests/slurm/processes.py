@@ -55,23 +55,23 @@ def environ(pid: int) -> Env:
     return dict(word.split("=", 1) for word in text.split("\0") if "=" in word)
 
 
-def chosen(choice: Callable[[Env], bool]) -> list[int]:
+def chosen(selected: Callable[[Env], bool]) -> list[int]:
     """Living processes, this one aside, by their environment."""
     pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [pid for pid in pids if pid != os.getpid() and choice(environ(pid)) and alive(pid)]
+    return [pid for pid in pids if pid != os.getpid() and selected(environ(pid)) and alive(pid)]
 
 
-def kill_all(choice: Callable[[Env], bool]) -> list[int]:
+def kill_all(selected: Callable[[Env], bool]) -> list[int]:
     """SIGKILL the chosen processes, and those that they start meanwhile; returns the ones that do not die."""
 
     def none_left() -> bool:
-        found = chosen(choice)
+        found = chosen(selected)
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         return not found
 
-    return [] if wait_for(none_left) else chosen(choice)
+    return [] if wait_for(none_left) else chosen(selected)
 
 
 def wait_for(fact: Callable[[], bool], seconds: float = PATIENCE) -> bool:

@@ -20,9 +20,9 @@ import pytest
 from scoft_hpc import sweep
 from scoft_hpc.launch.slurm import client
 from scoft_hpc.launch.tracking import study_state
-from scoft_hpc.launch.tracking.run_state import State
+from scoft_hpc.launch.tracking.run_state import RunState
 from scoft_hpc.study import job_array, run_status
-from scoft_hpc.study.job_array import Attempt, Batch
+from scoft_hpc.study.job_array import Attempt, JobArray
 from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.study.plan_file import read
 from scoft_hpc.study.run_status import Status
@@ -102,15 +102,15 @@ class OnSlurm:
     def runs(self) -> list[RunDir]:
         return [self.study.run(name) for name in self.ids]
 
-    def states(self) -> dict[str, State]:
+    def states(self) -> dict[str, RunState]:
         return study_state.read(self.study, self.ids).states
 
-    def state(self) -> State:
+    def state(self) -> RunState:
         """Of a study of one run."""
         (state,) = self.states().values()
         return state
 
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[JobArray]:
         return job_array.read_all(self.study)
 
     def attempts(self) -> list[Attempt]:
@@ -120,7 +120,7 @@ class OnSlurm:
         ]
         return sorted(found, key=lambda attempt: attempt.started)
 
-    def living(self) -> list[client.Entry]:
+    def living(self) -> list[client.QueueEntry]:
         """The study's jobs in the queue."""
         names = {one.job_name for one in self.batches()}
         return [entry for entry in client.queue().entries if entry.alive and entry.name in names]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scoft_hpc.study import job_array, run_status
-from scoft_hpc.study.job_array import PREPARE, TRAIN, Batch
+from scoft_hpc.study.job_array import PREPARE, TRAIN, JobArray
 from scoft_hpc.study.paths import StudyDir
 from slurm.machine import Machine
 
@@ -34,7 +34,7 @@ def table(study: StudyDir) -> list[dict[str, str]]:
         ]
 
 
-def training(study: StudyDir) -> Batch:
+def training(study: StudyDir) -> JobArray:
     (found,) = [one for one in job_array.read_all(study) if one.stage == TRAIN]
     return found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from slurm.machine import Machine
 
 
-def ask(*words: str) -> tuple[int, dict[str, dict[str, str]]]:
+def run_external(*words: str) -> tuple[int, dict[str, dict[str, str]]]:
     """The exit code, and the findings by their checks."""
     command = [sys.executable, "-m", "scoft_hpc.doctor", "--json", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=400)
@@ -18,12 +18,12 @@ def ask(*words: str) -> tuple[int, dict[str, dict[str, str]]]:
     return done.returncode, {finding["check"]: finding for finding in json.loads(done.stdout)}
 
 
-def verdicts(found: dict[str, dict[str, str]], verdict: str) -> set[str]:
-    return {check for check, finding in found.items() if finding["verdict"] == verdict}
+def verdicts(found: dict[str, dict[str, str]], status: str) -> set[str]:
+    return {check for check, finding in found.items() if finding["status"] == status}
 
 
 def test_a_site_as_its_profile_says_has_no_fault(cluster: Machine, tmp_path: Path) -> None:
-    code, found = ask("cluster=bridges2", "cluster.account=abc123p", f"output={tmp_path}")
+    code, found = run_external("cluster=bridges2", "cluster.account=abc123p", f"output={tmp_path}")
     assert code == 0 and verdicts(found, "fault") == set()
     assert found["Slurm"]["found"].endswith("22.05.8")
     assert found["MaxArraySize"]["found"] == "1001"
@@ -38,7 +38,7 @@ def test_a_site_as_its_profile_says_has_no_fault(cluster: Machine, tmp_path: Pat
 
 
 def test_a_wrong_account_is_told_the_right_ones(cluster: Machine, tmp_path: Path) -> None:
-    code, found = ask("cluster=bridges2", "cluster.account=nope", f"output={tmp_path}")
+    code, found = run_external("cluster=bridges2", "cluster.account=nope", f"output={tmp_path}")
     assert code == 3 and verdicts(found, "fault") == {"sbatch"}
     assert "Invalid account" in found["sbatch"]["found"]
     advice = found["sbatch"]["advice"]
@@ -46,21 +46,21 @@ def test_a_wrong_account_is_told_the_right_ones(cluster: Machine, tmp_path: Path
 
 
 def test_a_wrong_partition_is_told_the_right_ones(cluster: Machine, tmp_path: Path) -> None:
-    code, found = ask("cluster=slurm", "cluster.partition=gpu-shared", f"output={tmp_path}")
+    code, found = run_external("cluster=slurm", "cluster.partition=gpu-shared", f"output={tmp_path}")
     assert code == 3 and verdicts(found, "fault") == {"partition", "sbatch"}
     assert found["partition"]["found"] == "gpu-shared is not there"
     assert "GPU-shared, GPU-small, debug" in found["partition"]["advice"]
 
 
 def test_a_gpu_that_the_partition_lacks_is_told_the_one_it_has(cluster: Machine, tmp_path: Path) -> None:
-    code, found = ask("cluster=bridges2", "cluster.gpu=h100-80", f"output={tmp_path}")
+    code, found = run_external("cluster=bridges2", "cluster.gpu=h100-80", f"output={tmp_path}")
     assert code == 3 and verdicts(found, "fault") == {"GPUs", "sbatch"}
     assert found["GPUs"]["advice"].endswith("or cluster.gpu=v100-32.")
 
 
 def test_limits_that_differ_from_the_profile(cluster: Machine, tmp_path: Path) -> None:
     words = ["cluster=slurm", "cluster.partition=debug", "cluster.max_array=5000", f"output={tmp_path}"]
-    code, found = ask(*words)
+    code, found = run_external(*words)
     assert code == 3 and verdicts(found, "fault") == {"MaxArraySize"}
     assert "cluster.max_array=1001" in found["MaxArraySize"]["advice"]
     assert "cluster.max_minutes=30" in found["partition"]["advice"]
@@ -68,14 +68,14 @@ def test_limits_that_differ_from_the_profile(cluster: Machine, tmp_path: Path) -
 
 def test_a_controller_that_is_down_is_a_fault_told_in_time(cluster: Machine, tmp_path: Path) -> None:
     cluster.stop("slurmctld")
-    code, found = ask("cluster=slurm", f"output={tmp_path}")
+    code, found = run_external("cluster=slurm", f"output={tmp_path}")
     assert code == 3 and "controller" in verdicts(found, "fault")
     assert "slurmctld does not answer" in found["controller"]["advice"]
 
 
 def test_a_database_that_is_down_keeps_no_sweep_from_running(cluster: Machine, tmp_path: Path) -> None:
     cluster.stop("slurmdbd")
-    code, found = ask("cluster=slurm", f"output={tmp_path}")
+    code, found = run_external("cluster=slurm", f"output={tmp_path}")
     assert code == 0
-    assert found["accounting"]["verdict"] == "note"
+    assert found["accounting"]["status"] == "note"
     assert "slurmdbd does not answer" in found["accounting"]["advice"]

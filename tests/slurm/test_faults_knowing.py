@@ -38,13 +38,13 @@ def test_suspended_or_held_is_never_done_nor_sent_again(cluster: Machine, tmp_pa
     job = study.attempts()[0].job
     cluster.run("scontrol", "suspend", job)
     state = study.state()
-    assert state.status in (Status.running, Status.queued) and state.alive and state.note == "suspended"
+    assert state.status in (Status.running, Status.queued) and state.in_queue and state.note == "suspended"
     assert "nothing to send: 1 run still in the queue or at work" in study.sweep().text
     cluster.run("scontrol", "resume", job)
     cluster.run("scontrol", "requeuehold", job)
     study.wait(lambda: [entry.state for entry in study.living()] == ["PENDING"], "being held")
     state = study.state()
-    assert state.status is Status.queued and state.alive and "nothing to send" in study.sweep().text
+    assert state.status is Status.queued and state.in_queue and "nothing to send" in study.sweep().text
     cluster.run("scontrol", "release", job)
     study.order(hold=[])
     study.wait_done()
@@ -62,9 +62,11 @@ def test_no_state_that_a_job_leaves_again_counts_as_an_end(cluster: Machine, tmp
         (entry,) = study.living()
         for word in WAITING:
             queue = client.Queue([replace(entry, state=word)])
-            states = run_state.states(seen.files, seen.batches, queue)
-            assert [(state.status, state.alive) for state in states.values()] == [(Status.queued, True)], word
-            assert not run_state.missing(states.values(), by_hand=True, retry=True)
+            states = run_state.states(seen.files, seen.arrays, queue)
+            assert [(state.status, state.in_queue) for state in states.values()] == [(Status.queued, True)], (
+                word
+            )
+            assert not run_state.runs_to_submit(states.values(), user_requested=True, retry=True)
     finally:
         cluster.run("scontrol", "update", "partition=GPU-shared", "state=up")
 
@@ -115,7 +117,7 @@ def test_with_the_record_purged_and_no_accounting_the_outcome_comes_from_disk(
     study.wait_idle()
     cluster.purge_records()
     cluster.stop("slurmdbd")
-    found = [(state.status, state.alive) for state in study.states().values()]
+    found = [(state.status, state.in_queue) for state in study.states().values()]
     assert found == [(Status.done, False), (Status.done, False), (Status.lost, False)]
     study.order(hold=[])
     assert "sent: 1 train" in study.sweep().text
@@ -129,7 +131,7 @@ def test_a_task_waits_for_files_that_appear_late_on_its_node(cluster: Machine, t
     cluster.run("scontrol", "update", "partition=GPU-shared", "state=down")
     try:
         assert study.sweep().code == 0
-        (unseen,) = study.study.jobs.glob("*/batch.json")
+        (unseen,) = study.study.jobs.glob("*/array.json")
         (entry,) = study.living()
         kept = unseen.rename(tmp_path / "kept.json")
     finally:

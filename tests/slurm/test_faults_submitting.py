@@ -109,7 +109,7 @@ def test_accepted_but_the_client_died_before_it_heard(
     ("call", "nth", "file"),
     [
         ("rename", 2, "plan.json"),
-        ("rename", 3, "batch.json"),
+        ("rename", 3, "array.json"),
         ("vfork", 1, ""),  # of sbatch
         ("rename", 4, "_submission.sh"),  # when sbatch has answered
         ("link", 2, "job.json"),

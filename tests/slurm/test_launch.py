@@ -55,7 +55,7 @@ def test_packs_become_array_tasks_that_wait_for_the_cultures(
     assert (prepare.stage, train.stage) == (PREPARE, TRAIN)
     assert len(prepare.tasks) == len(train.tasks) == 2
     assert Counter(len(task) for task in train.tasks) == {5: 2}
-    assert train.parameters["dependency"] == f"afterany:{prepare.job}"
+    assert train.sbatch_options["dependency"] == f"afterany:{prepare.job}"
     assert queue(cluster) == sorted(f"{one.job_name} {n} PD" for one in (prepare, train) for n in (0, 1))
     assert "10 runs in 2 packs" in told and "GPU-hours" in told and "SU" in told and "sent: 2 prepare" in told
 
@@ -78,7 +78,7 @@ def test_what_was_cancelled_is_sent_again_and_nothing_else(cluster: Machine, stu
     send(study)
     *_, again = job_array.read_all(study)
     assert again.tasks == (train.tasks[1],)
-    assert again.parameters["dependency"] == f"afterany:{prepare.job}"  # still being prepared: not twice
+    assert again.sbatch_options["dependency"] == f"afterany:{prepare.job}"  # still being prepared: not twice
     assert len(queue(cluster)) == 4
 
 

@@ -80,7 +80,7 @@ def test_waiting_jobs_are_told_cancelled_and_sent_again(
     found = runs(told)
     assert {name for name, run in found.items() if run["cause"] == "cancelled"} == {"korea base", "korea ldm"}
     assert "2 cancelled, 2 queued" in told(status)
-    assert "lost, cancelled" in told(why) and "needs you" in told(why)
+    assert "lost, cancelled" in told(why) and "manual action required" in told(why)
 
     assert "nothing to retry" in told(retry, "culture=mexico")
     assert "2 runs in 1 pack" in told(retry, "state=cancelled", "cluster.minutes=17")

@@ -13,7 +13,7 @@ from scoft_hpc.config.cluster import Cluster, Scheduler
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.slurm import client, launcher
-from scoft_hpc.launch.tracking.submission_plan import Request
+from scoft_hpc.launch.tracking.submission_plan import SubmissionRequest
 from scoft_hpc.results import study as results
 from scoft_hpc.results.gather import gather
 from scoft_hpc.study import costs, job_array
@@ -44,7 +44,7 @@ def estimated_by_report(study: StudyDir) -> float:
 
 
 def spoil(study: StudyDir, name: str, how: str) -> Path:
-    path = job_array.folder_of(study, name) / "batch.json"
+    path = job_array.folder_of(study, name) / "array.json"
     content = json.loads(path.read_text())
     if how == "torn":
         path.write_text(path.read_text()[:40])
@@ -113,8 +113,8 @@ def test_nothing_is_sent_or_cancelled_blindly_beside_an_array_that_cannot_be_rea
         assert code != 0 and str(folder) in err and "machine" not in err and not queue.cancelled, out + err
     monkeypatch.setattr(client, "require", lambda: None)
     with pytest.raises(LaunchError, match="Nothing was sent"):
-        launcher.launch(
-            study, plan_store.runs(study), Request(Cluster(name="slurm", scheduler=Scheduler.slurm))
+        launcher.submit_missing(
+            study, plan_store.runs(study), SubmissionRequest(Cluster(name="slurm", scheduler=Scheduler.slurm))
         )
     assert len(list(study.jobs.iterdir())) == 1
 

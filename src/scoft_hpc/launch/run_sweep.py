@@ -23,7 +23,7 @@ from scoft_hpc.launch.planning.host_resources import JobSlot, job_slots, max_lan
 from scoft_hpc.launch.planning.packing import Pack
 from scoft_hpc.launch.planning.plan import Plan, Run, build_plan
 from scoft_hpc.launch.slurm import launcher
-from scoft_hpc.launch.tracking.submission_plan import Request, coming
+from scoft_hpc.launch.tracking.submission_plan import SubmissionRequest, plan_submission
 from scoft_hpc.launch.views import submission_messages, tables
 from scoft_hpc.study import lease
 from scoft_hpc.study.paths import StudyDir
@@ -129,29 +129,29 @@ def _watch(console: Console, study: StudyDir) -> SweepOutcome:
 
 def submit_to_slurm(console: Console, config: SweepConfig, study: StudyDir, plan: Plan) -> SweepState:
     """Say what is missing and what it will cost, submit it, and return without waiting for anything."""
-    request = Request(config.cluster, limit=config.budget.su)
-    seen = launcher.look(study, plan.runs, request)
-    print_lines(console, seen.notes)
+    request = SubmissionRequest(config.cluster, budget_su=config.budget.su)
+    seen = launcher.read_state(study, plan.runs, request)
+    print_lines(console, seen.warnings)
     n_done = sum(state.status is Status.done for state in seen.states.values())
-    planned = coming(study, plan.runs, seen, request)
+    planned = plan_submission(study, plan.runs, seen, request)
     print_line(
         console,
         f"study {plan.study}: {len(plan.runs)} runs, {n_done} of them done; folder {display_path(study.path)}",
     )
     if planned.runs:
-        print_lines(console, submission_messages.coming_lines(planned, config.cluster))
+        print_lines(console, submission_messages.submission_lines(planned, config.cluster))
     if config.plan is PlanMode.only:
         print_plan(console, study, plan, planned.packs)
         return SweepState.planned
     if n_done == len(plan.runs):
         return SweepState.complete
-    sent = launcher.launch(study, plan.runs, request, ready=lambda: plan_store.write(study, plan))
+    sent = launcher.submit_missing(study, plan.runs, request, ready=lambda: plan_store.write(study, plan))
     if sent.runs:
-        line = submission_messages.sent_line(sent.batches)
+        line = submission_messages.sent_line(sent.arrays)
         print_line(console, f"{line}; `python -m scoft_hpc.status` tells how they stand")
     else:
         if planned.runs:  # another process has submitted them since
-            seen = launcher.look(study, plan.runs, request)
+            seen = launcher.read_state(study, plan.runs, request)
         print_lines(console, submission_messages.nothing_lines(seen.states.values()))
     return SweepState.submitted
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scoft_hpc.study import job_array
-from scoft_hpc.study.job_array import Batch
+from scoft_hpc.study.job_array import JobArray
 from scoft_hpc.study.paths import StudyDir
 
 STAGES = {job_array.PREPARE: "preparing the cultures", job_array.TRAIN: "training, drawing and scoring"}
@@ -45,7 +45,7 @@ def read(study: StudyDir, notes: list[str]) -> dict[str, Cost]:
     return by_stage(arrays)
 
 
-def by_stage(arrays: Iterable[Batch]) -> dict[str, Cost]:
+def by_stage(arrays: Iterable[JobArray]) -> dict[str, Cost]:
     """Each stage's cost by the stage's name for people, of all arrays of a study from the oldest to the newest.
 
     A run's estimate counts once a stage: when an array with it was first accepted by Slurm, with the run's share
@@ -81,7 +81,7 @@ def amount(value: float) -> str:
     return f"{value:,.1f}" if value >= 0.95 or value == 0 else f"{value:.2g}"
 
 
-def _cost(array: Batch, estimated: set[tuple[str, str]]) -> Cost:
+def _cost(array: JobArray, estimated: set[tuple[str, str]]) -> Cost:
     """An array's cost; its runs join `estimated`, and those that were there already add nothing to the estimate."""
     accepted = array.job != 0
     expected_seconds = 0.0

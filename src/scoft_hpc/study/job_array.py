@@ -1,10 +1,9 @@
-"""What was sent to Slurm, as files of the study: a batch is one array, a task one of its elements, and an attempt
-one start of a task.
+"""Job arrays as files of the study: a task is one element of an array, an attempt one start of a task.
 
-    <study>/jobs/<batch>/batch.json            what is to be sent; durable before sbatch is called
-    <study>/jobs/<batch>/job.json              Slurm's number for it
-    <study>/jobs/<batch>/<task>.<restart>.json an attempt: written at its start and its end, touched while it lives
-    <study>/jobs/<batch>/verdicts.json         what Slurm said of tasks that ended, kept because Slurm forgets
+<study>/jobs/<array>/array.json              what is to be submitted; durable before sbatch is called
+<study>/jobs/<array>/job.json                Slurm's number of the array
+<study>/jobs/<array>/<task>.<restart>.json   an attempt: written at its start and end, touched while it lives
+<study>/jobs/<array>/accounting.json         what Slurm reported on ended tasks, kept because Slurm forgets
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Attempt:
         progress: what each run had on disk at the start, in saved steps and pictures.
         memory_gb: host memory that Slurm gave it, if that is known.
         ended, code, cause: None while it lives, and for ever if it was killed unheard.
-        alive: the last sign of life (the file's time).
+        last_heartbeat: the last sign of life (the file's time).
     """
 
     task: int
@@ -57,16 +56,16 @@ class Attempt:
     code: int | None = None
     cause: str | None = None
     note: str = ""
-    alive: float = 0.0
+    last_heartbeat: float = 0.0
 
     @property
     def seconds(self) -> float:
         """How long it held its GPU, as far as its file tells."""
-        return max(0.0, (self.ended or self.alive) - self.started)
+        return max(0.0, (self.ended or self.last_heartbeat) - self.started)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AccountingRecord:
     """Slurm's last word on a task: its state, such as TIMEOUT, and how long it ran, in seconds."""
 
     state: str
@@ -74,17 +73,17 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Batch:
+class JobArray:
     """One array.
 
     Attributes:
         seconds: the estimate of each task.
         gpu: the type that was asked for; `su_per_hour` what an hour of one costs.
         minutes: the time limit of each task.
-        parameters: what submitit is told, and so the sbatch header.
-        cluster: the settings under which it was sent, for those who send the rest.
-        by_hand: a person sent it; an ending job otherwise.
-        limit: the budget in service units that it was sent under, which binds what follows by itself.
+        sbatch_options: those of the sbatch header, in submitit's names.
+        cluster: the settings that it was submitted with; later submissions of the study use them too.
+        user_requested: a user submitted it; an ending job otherwise.
+        budget_su: the budget that it was submitted under; it also limits what ending jobs submit.
         job: Slurm's number of the array; None if it is not known whether it was accepted, 0 if it was not.
     """
 
@@ -97,18 +96,18 @@ class Batch:
     gpu: str
     su_per_hour: float
     minutes: int
-    parameters: dict[str, Any]
+    sbatch_options: dict[str, Any]
     cluster: dict[str, Any]
-    by_hand: bool
-    limit: float | None = None
+    user_requested: bool
+    budget_su: float | None = None
     job: int | None = None
     attempts: tuple[Attempt, ...] = ()
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    accounting: dict[int, AccountingRecord] = field(default_factory=dict)
 
     @property
     def job_name(self) -> str:
         """What Slurm calls it: nothing else on the cluster is called so."""
-        return str(self.parameters["job_name"])
+        return str(self.sbatch_options["job_name"])
 
     def last(self, task: int) -> Attempt | None:
         """The newest attempt of a task."""
@@ -121,13 +120,13 @@ class Batch:
         seconds: dict[int, float] = {}
         for attempt in self.attempts:
             seconds[attempt.task] = seconds.get(attempt.task, 0.0) + attempt.seconds
-        for task, verdict in self.verdicts.items():
-            seconds[task] = max(seconds.get(task, 0.0), verdict.seconds)
+        for task, record in self.accounting.items():
+            seconds[task] = max(seconds.get(task, 0.0), record.seconds)
         return sum(seconds.values())
 
 
-DERIVED = ("job", "attempts", "verdicts")
-"""The fields of a batch that files of their own hold."""
+DERIVED = ("job", "attempts", "accounting")
+"""The fields of a array that files of their own hold."""
 
 
 def folder_of(study: StudyDir, name: str) -> Path:
@@ -139,16 +138,17 @@ def new_name(stage: str) -> str:
     return f"{stage}-{secrets.token_hex(4)}"
 
 
-def write(study: StudyDir, batch: Batch) -> None:
-    content = {key: value for key, value in asdict(batch).items() if key not in DERIVED}
-    atomic.write_json(folder_of(study, batch.name) / "batch.json", {"version": VERSION, **content})
+def write(study: StudyDir, array: JobArray) -> None:
+    content = {key: value for key, value in asdict(array).items() if key not in DERIVED}
+    atomic.write_json(folder_of(study, array.name) / "array.json", {"version": VERSION, **content})
 
 
 def record_job(folder: Path, job: int) -> int:
-    """Keep Slurm's number of the batch in `folder`, unless there is one; return the number that stands.
+    """Record Slurm's number of the array in `folder`, unless one is recorded; return the recorded number.
 
-    The submitter and the first task that starts may both come with it, and after a lost answer of sbatch two
-    arrays may: the first stands, by a hard link or an exclusive creation, and tasks of another one leave at once.
+    The submitter and the first task that starts may both call this, and after a lost answer of sbatch two arrays may.
+    The first number wins, by a hard link or an exclusive creation, and tasks of another array exit at once. A file
+    that a crash left torn is replaced: otherwise the array would never have a number.
     """
     path = folder / "job.json"
     text = json.dumps({"job": job, "accepted": time.time()})
@@ -166,8 +166,11 @@ def record_job(folder: Path, job: int) -> int:
             file.write(text)
     finally:
         temporary.unlink(missing_ok=True)
-    standing = read_json(path).get("job")
-    return job if standing is None else int(standing)
+    recorded = read_json(path).get("job")
+    if recorded is None:
+        atomic.write_text(path, text)
+        recorded = read_json(path).get("job", job)
+    return int(recorded)
 
 
 def attempt_file(folder: Path, attempt: Attempt) -> Path:
@@ -175,18 +178,18 @@ def attempt_file(folder: Path, attempt: Attempt) -> Path:
 
 
 def write_attempt(folder: Path, attempt: Attempt) -> None:
-    content = {key: value for key, value in asdict(attempt).items() if key != "alive"}
+    content = {key: value for key, value in asdict(attempt).items() if key != "last_heartbeat"}
     atomic.write_json(attempt_file(folder, attempt), content)
 
 
-def keep_verdicts(study: StudyDir, batch: Batch, verdicts: Mapping[int, Verdict]) -> None:
+def save_accounting(study: StudyDir, array: JobArray, accounting: Mapping[int, AccountingRecord]) -> None:
     """Add to what is known of ended tasks. Whoever may only read the study keeps nothing."""
-    content = {str(task): asdict(verdict) for task, verdict in {**batch.verdicts, **verdicts}.items()}
+    content = {str(task): asdict(record) for task, record in {**array.accounting, **accounting}.items()}
     with contextlib.suppress(OSError):
-        atomic.write_json(folder_of(study, batch.name) / "verdicts.json", content)
+        atomic.write_json(folder_of(study, array.name) / "accounting.json", content)
 
 
-def read_all(study: StudyDir) -> list[Batch]:
+def read_all(study: StudyDir) -> list[JobArray]:
     """Every array of the study, oldest first, with its attempts.
 
     Raises:
@@ -198,10 +201,10 @@ def read_all(study: StudyDir) -> list[Batch]:
     return arrays
 
 
-def read_readable(study: StudyDir) -> tuple[list[Batch], list[str]]:
+def read_readable(study: StudyDir) -> tuple[list[JobArray], list[str]]:
     """The arrays that can be read, oldest first, and a sentence about each that cannot."""
     arrays, faults = [], []
-    for path in sorted(study.jobs.glob("*/batch.json")):
+    for path in sorted(study.jobs.glob("*/array.json")):
         try:
             arrays.append(read(path.parent))
         except LaunchError as error:
@@ -209,28 +212,31 @@ def read_readable(study: StudyDir) -> tuple[list[Batch], list[str]]:
     return sorted(arrays, key=lambda array: array.created), faults
 
 
-def read(folder: Path) -> Batch:
+def read(folder: Path) -> JobArray:
     """One array from its folder.
 
     Raises:
         LaunchError: if it cannot be read, or was written by another version.
     """
-    content = read_json(folder / "batch.json")
+    content = read_json(folder / "array.json")
     if content.get("version") != VERSION:
         says = f"it says {content.get('version')}" if content else "it is not whole"
         raise LaunchError(
-            f"{folder / 'batch.json'} cannot be read as a job array of version {VERSION} ({says}); it was left alone, "
+            f"{folder / 'array.json'} cannot be read as a job array of version {VERSION} ({says}); it was left alone, "
             f"and its jobs are not counted."
         )
     try:
-        values = {f.name: content[f.name] for f in fields(Batch) if f.name in content}
+        values = {f.name: content[f.name] for f in fields(JobArray) if f.name in content}
         values["tasks"] = tuple(tuple(task) for task in values["tasks"])
         values["seconds"] = tuple(map(float, values["seconds"]))
         if len(values["tasks"]) != len(values["seconds"]) or not all(values["tasks"]):
             raise ValueError("tasks and their estimates do not match")
-        verdicts = {int(task): Verdict(**said) for task, said in read_json(folder / "verdicts.json").items()}
+        accounting = {
+            int(task): AccountingRecord(**record)
+            for task, record in read_json(folder / "accounting.json").items()
+        }
         job = read_json(folder / "job.json").get("job")
-        return Batch(**values, job=job, attempts=tuple(_attempts(folder)), verdicts=verdicts)
+        return JobArray(**values, job=job, attempts=tuple(_attempts(folder)), accounting=accounting)
     except (KeyError, TypeError, ValueError) as error:
         raise LaunchError(
             f"{folder} cannot be read as a job array ({error!r}); it was left alone, and its jobs are not counted."
@@ -239,7 +245,7 @@ def read(folder: Path) -> Batch:
 
 def _attempts(folder: Path) -> list[Attempt]:
     attempts = []
-    known = {f.name for f in fields(Attempt)} - {"alive"}
+    known = {f.name for f in fields(Attempt)} - {"last_heartbeat"}
     with os.scandir(folder) as entries:
         for entry in entries:
             task, _, rest = entry.name.partition(".")
@@ -247,5 +253,5 @@ def _attempts(folder: Path) -> list[Attempt]:
                 content = read_json(Path(entry.path))
                 if content:  # else it is not whole yet
                     values = {key: value for key, value in content.items() if key in known}
-                    attempts.append(Attempt(**values, alive=entry.stat().st_mtime))
+                    attempts.append(Attempt(**values, last_heartbeat=entry.stat().st_mtime))
     return sorted(attempts, key=lambda attempt: (attempt.started, attempt.task))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Verdict(Enum):
+class CheckStatus(Enum):
     """`fault` would keep a sweep from running; `note` is worth knowing."""
 
     ok = "ok"
@@ -19,25 +19,25 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One line of the table. `advice` is a sentence on what to do, or why nothing needs to be done."""
 
     check: str
     found: str
-    verdict: Verdict = Verdict.ok
+    status: CheckStatus = CheckStatus.ok
     advice: str = ""
 
 
-Probe = Callable[[], Iterable[Finding]]
+Probe = Callable[[], Iterable[CheckResult]]
 
 
-def side_by_side(probes: Sequence[tuple[str, Probe]], seconds: float) -> list[Finding]:
+def run_concurrently(probes: Sequence[tuple[str, Probe]], seconds: float) -> list[CheckResult]:
     """All findings, in the probes' order.
 
     A probe that is not back after `seconds` (a disk may hang for hours) or that breaks is itself a finding, and
     is left behind.
     """
-    found: dict[str, list[Finding]] = {}
+    found: dict[str, list[CheckResult]] = {}
 
     def run(name: str, probe: Probe) -> None:
         try:
@@ -60,12 +60,12 @@ def side_by_side(probes: Sequence[tuple[str, Probe]], seconds: float) -> list[Fi
     return [finding for name, _ in probes for finding in found.get(name, [_broken(name, silent)])]
 
 
-def _broken(name: str, found: str) -> Finding:
-    return Finding(name, found, Verdict.note, f"{name}: this could not be found out; try it by hand.")
+def _broken(name: str, found: str) -> CheckResult:
+    return CheckResult(name, found, CheckStatus.note, f"{name}: this could not be found out; try it by hand.")
 
 
 @dataclass(frozen=True)
-class Answer:
+class CommandResult:
     """What a command said; `code` is None if it is not there or did not end in time."""
 
     code: int | None
@@ -73,23 +73,23 @@ class Answer:
     errors: str
 
     @property
-    def told(self) -> str:
+    def error_message(self) -> str:
         """Its complaint in one line."""
         return " ".join((self.errors or self.output).split())
 
 
-def ask(
+def run_external(
     *words: str, text: str = "", seconds: float = 15.0, environment: Mapping[str, str] | None = None
-) -> Answer:
+) -> CommandResult:
     """Run a command that answers soon, with `text` as its input."""
     if shutil.which(words[0]) is None:
-        return Answer(None, "", f"{words[0]} is not there")
+        return CommandResult(None, "", f"{words[0]} is not there")
     try:
         done = subprocess.run(
             words, input=text, capture_output=True, text=True, timeout=seconds, env=environment
         )
     except subprocess.TimeoutExpired:
-        return Answer(None, "", f"{words[0]} did not answer within {seconds:.0f} s")
+        return CommandResult(None, "", f"{words[0]} did not answer within {seconds:.0f} s")
     except OSError as error:
-        return Answer(None, "", f"{words[0]} cannot be run: {error.strerror}")
-    return Answer(done.returncode, done.stdout, done.stderr)
+        return CommandResult(None, "", f"{words[0]} cannot be run: {error.strerror}")
+    return CommandResult(done.returncode, done.stdout, done.stderr)

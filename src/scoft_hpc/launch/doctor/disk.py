@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scoft_hpc.config.validation import require_writable
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.launch.doctor.checks import Finding, Verdict, ask
+from scoft_hpc.launch.doctor.checks import CheckResult, CheckStatus, run_external
 from scoft_hpc.study.filesystem import SHARED, Mount, mount_of, nearest_folder
 
 GB = 10**9
@@ -33,7 +33,7 @@ NODE_LOCAL = ("LOCAL", "TMPDIR", "SLURM_TMPDIR")
 """Variables that sites name a node's own disk with."""
 
 
-def output_disk(output: Path, shared: bool) -> Iterator[Finding]:
+def output_disk(output: Path, shared: bool) -> Iterator[CheckResult]:
     """Findings on the disk below `output`; `shared`: other machines must see it.
 
     What is written for that lies in a folder of its own and is removed again.
@@ -41,7 +41,7 @@ def output_disk(output: Path, shared: bool) -> Iterator[Finding]:
     try:
         require_writable(output)
     except ConfigError as error:
-        yield Finding("output", str(output), Verdict.fault, str(error))
+        yield CheckResult("output", str(output), CheckStatus.fault, str(error))
         return
     folder = nearest_folder(output)
     mount = mount_of(folder, Path("/proc/self/mounts"))
@@ -54,7 +54,7 @@ def output_disk(output: Path, shared: bool) -> Iterator[Finding]:
         yield _locks(Path(scratch), mount)
 
 
-def _place(folder: Path, mount: Mount, shared: bool) -> Finding:
+def _place(folder: Path, mount: Mount, shared: bool) -> CheckResult:
     found = f"{folder} on {mount.kind}"
     own = next((name for name in NODE_LOCAL if _below(folder, os.environ.get(name))), None)
     if own:
@@ -64,30 +64,30 @@ def _place(folder: Path, mount: Mount, shared: bool) -> Finding:
     elif mount.kind not in SHARED:
         why = f"a disk of type {mount.kind} is usually one machine's own"
     else:
-        return Finding("output", found)
+        return CheckResult("output", found)
     if not shared:
-        return Finding("output", found)
+        return CheckResult("output", found)
     advice = f"output: {why}; the jobs' nodes must see it. Choose a shared one: output=$PROJECT/outputs"
-    return Finding("output", found, Verdict.note, advice)
+    return CheckResult("output", found, CheckStatus.note, advice)
 
 
 def _below(folder: Path, name: str | None) -> bool:
     return bool(name) and folder.resolve().is_relative_to(Path(str(name)).resolve())
 
 
-def _room(folder: Path) -> Finding:
+def _room(folder: Path) -> CheckResult:
     free = shutil.disk_usage(folder).free
     found = f"{free / GB:,.1f} GB free"
     if free < LEAST:
-        return Finding(
-            "room", found, Verdict.fault, f"room: make at least {SCARCE / GB:.0f} GB of room in {folder}."
+        return CheckResult(
+            "room", found, CheckStatus.fault, f"room: make at least {SCARCE / GB:.0f} GB of room in {folder}."
         )
     if free < SCARCE:
         advice = (
             "room: a run of Stable Diffusion keeps about 0.3 GB; a study of hundreds needs more than is free."
         )
-        return Finding("room", found, Verdict.note, advice)
-    return Finding("room", found)
+        return CheckResult("room", found, CheckStatus.note, advice)
+    return CheckResult("room", found)
 
 
 @dataclass(frozen=True)
@@ -113,27 +113,29 @@ def read_quota(text: str) -> list[Quota]:
     return found
 
 
-def _quota(folder: Path, mount: Mount) -> Iterator[Finding]:
+def _quota(folder: Path, mount: Mount) -> Iterator[CheckResult]:
     """The fullest of the user's and the folder's group's quotas, where the disk has a command that tells them."""
     if mount.kind == "lustre":
         owners = (("-u", getpass.getuser()), ("-g", str(folder.stat().st_gid)))
-        text = "\n".join(ask("lfs", "quota", "-q", *owner, str(mount.point)).output for owner in owners)
+        text = "\n".join(
+            run_external("lfs", "quota", "-q", *owner, str(mount.point)).output for owner in owners
+        )
     else:
-        text = ask("quota", "-w", "-f", str(mount.point)).output
+        text = run_external("quota", "-w", "-f", str(mount.point)).output
     limits = read_quota(text)
     if not limits:
         return
     full = max(limits, key=lambda quota: quota.used / quota.most)
     share = full.used / full.most
     found = f"{full.used / 1e6:,.1f} of {full.most / 1e6:,.1f} GB used"
-    verdict = Verdict.fault if share >= 1 else Verdict.note if share >= 0.9 else Verdict.ok
+    status = CheckStatus.fault if share >= 1 else CheckStatus.note if share >= 0.9 else CheckStatus.ok
     advice = (
-        "" if verdict is Verdict.ok else "quota: remove what is not needed, or choose another output=DIR."
+        "" if status is CheckStatus.ok else "quota: remove what is not needed, or choose another output=DIR."
     )
-    yield Finding("quota", found, verdict, advice)
+    yield CheckResult("quota", found, status, advice)
 
 
-def _speed(scratch: Path) -> Finding:
+def _speed(scratch: Path) -> CheckResult:
     block, written, started = os.urandom(2**20), 0, time.monotonic()
     with (scratch / "speed").open("wb") as file:
         while written < WRITTEN and time.monotonic() - started < PATIENCE:
@@ -145,11 +147,11 @@ def _speed(scratch: Path) -> Finding:
     found = f"{speed / 1e6:,.0f} MB/s ({written / 2**20:.0f} MB with fsync)"
     if speed < SLOW:
         advice = "write speed: saving will be slow here; save_seconds=600 saves less often, another disk does better."
-        return Finding("write speed", found, Verdict.note, advice)
-    return Finding("write speed", found)
+        return CheckResult("write speed", found, CheckStatus.note, advice)
+    return CheckResult("write speed", found)
 
 
-def _names(scratch: Path) -> Finding:
+def _names(scratch: Path) -> CheckResult:
     """Whether a rename replaces in one step, and whether a hard link is refused where the name exists."""
     old, new, link = scratch / "old", scratch / "new", scratch / "link"
     old.write_text("old")
@@ -159,22 +161,22 @@ def _names(scratch: Path) -> Finding:
         advice = (
             "names: a rename must replace, or a torn file could pass for a whole one. Choose another disk."
         )
-        return Finding("names", "a rename does not replace", Verdict.fault, advice)
+        return CheckResult("names", "a rename does not replace", CheckStatus.fault, advice)
     try:
         os.link(old, link)
         os.link(old, link)
     except FileExistsError:
-        return Finding("names", "rename replaces, hard links are exclusive")
+        return CheckResult("names", "rename replaces, hard links are exclusive")
     except OSError as error:
         found = f"rename replaces; no hard links ({errno.errorcode.get(error.errno or 0, 'unknown')})"
-        return Finding(
-            "names", found, Verdict.note, "names: leases are made with O_EXCL instead; nothing to change."
+        return CheckResult(
+            "names", found, CheckStatus.note, "names: leases are made with O_EXCL instead; nothing to change."
         )
     advice = "names: two processes could both own a run here. Choose another disk."
-    return Finding("names", "a hard link replaces an existing name", Verdict.fault, advice)
+    return CheckResult("names", "a hard link replaces an existing name", CheckStatus.fault, advice)
 
 
-def _locks(scratch: Path, mount: Mount) -> Finding:
+def _locks(scratch: Path, mount: Mount) -> CheckResult:
     with (scratch / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -184,6 +186,6 @@ def _locks(scratch: Path, mount: Mount) -> Finding:
             local = {"localflock", "local_lock=flock", "local_lock=all", "nolock"} & set(mount.options)
             found = f"flock holds on this node only ({', '.join(local)})" if local else ""
     if not found:
-        return Finding("locks", "flock is there")
+        return CheckResult("locks", "flock is there")
     advice = "locks: this suite needs none; keep databases such as SQLite off this disk."
-    return Finding("locks", found, Verdict.note, advice)
+    return CheckResult("locks", found, CheckStatus.note, advice)

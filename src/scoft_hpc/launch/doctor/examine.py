@@ -10,14 +10,14 @@ from scoft_hpc.config.validation import validate_launch
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.doctor import disk, node
 from scoft_hpc.launch.doctor import slurm as probe_slurm
-from scoft_hpc.launch.doctor.checks import Finding, Probe, Verdict, side_by_side
+from scoft_hpc.launch.doctor.checks import CheckResult, CheckStatus, Probe, run_concurrently
 from scoft_hpc.launch.slurm import client
 
 SECONDS = 120.0
 """All probes together take no longer; loading torch from a busy shared disk takes longest."""
 
 
-def examine(config: SweepConfig) -> list[Finding]:
+def examine(config: SweepConfig) -> list[CheckResult]:
     """All findings, those about Slurm first.
 
     Raises:
@@ -35,23 +35,23 @@ def examine(config: SweepConfig) -> list[Finding]:
         ("internet", node.internet),
         ("tokens", lambda: node.tokens(config)),
     ]
-    return side_by_side(probes, SECONDS)
+    return run_concurrently(probes, SECONDS)
 
 
 def _slurm_probes(config: SweepConfig) -> list[tuple[str, Probe]]:
-    if not client.here():
+    if not client.is_available():
         return [("Slurm", probe_slurm.commands)]
     study = probe_slurm.study_of(config.output, config.study)
     return [
         ("Slurm", probe_slurm.commands),
         ("controller", lambda: probe_slurm.setup(config.cluster)),
         ("partition", lambda: probe_slurm.partition(config.cluster)),
-        ("sbatch", lambda: probe_slurm.trial(config.cluster, study)),
+        ("sbatch", lambda: probe_slurm.test_submission(config.cluster, study)),
     ]
 
 
-def _no_slurm() -> list[Finding]:
-    if client.here():
+def _no_slurm() -> list[CheckResult]:
+    if client.is_available():
         advice = "Slurm: cluster=local runs here and uses none of it; cluster=slurm, or a site's name, sends to it."
-        return [Finding("Slurm", "not asked for, but here", Verdict.note, advice)]
-    return [Finding("Slurm", "none, and cluster=local needs none")]
+        return [CheckResult("Slurm", "not asked for, but here", CheckStatus.note, advice)]
+    return [CheckResult("Slurm", "none, and cluster=local needs none")]

@@ -9,11 +9,12 @@ import socket
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.schema import Precision, WandbMode
-from scoft_hpc.launch.doctor.checks import Finding, Verdict, ask, side_by_side
+from scoft_hpc.launch.doctor.checks import CheckResult, CheckStatus, run_concurrently, run_external
 from scoft_hpc.launch.slurm.client import SECRETS
 
 CAPABILITY = {
@@ -54,32 +55,34 @@ class Torch:
     gpus: list[tuple[str, int]]
 
 
-def gpu(config: SweepConfig, wanted: str) -> Iterator[Finding]:
+def gpu(config: SweepConfig, wanted: str) -> Iterator[CheckResult]:
     """Findings on the GPUs here and on torch; `wanted` is the type that the jobs ask for, empty for any."""
     torch = _torch()
     if isinstance(torch, str):
         advice = "torch: install it for the environment that runs this command: pip install torch"
-        yield Finding("torch", torch, Verdict.fault, advice)
+        yield CheckResult("torch", torch, CheckStatus.fault, advice)
         return
-    yield Finding("GPU here", ", ".join(name for name, _ in torch.gpus) or "none")
+    yield CheckResult("GPU here", ", ".join(name for name, _ in torch.gpus) or "none")
     build = f"torch {torch.version}, " + (f"CUDA {torch.cuda}" if torch.cuda else "without CUDA")
     if config.device == "cpu":
-        yield Finding("torch", build)
+        yield CheckResult("torch", build)
         return
     kinds = torch.gpus or ([(wanted, known)] if (known := capability(wanted)) else [])
     faults = [
-        fault for name, number in kinds if (fault := unfit(torch, name, number, config.model.precision))
+        fault
+        for name, number in kinds
+        if (fault := incompatibility(torch, name, number, config.model.precision))
     ]
     if faults:
-        yield Finding("torch", build, Verdict.fault, " ".join(dict.fromkeys(faults)))
+        yield CheckResult("torch", build, CheckStatus.fault, " ".join(dict.fromkeys(faults)))
     elif not torch.cuda and wanted:
         advice = "torch: it would leave the GPU idle; install a build for CUDA, or ask for device=cpu."
-        yield Finding("torch", build, Verdict.note, advice)
+        yield CheckResult("torch", build, CheckStatus.note, advice)
     else:
-        yield Finding("torch", f"{build}{_fits(kinds)}")
+        yield CheckResult("torch", f"{build}{_fits(kinds)}")
 
 
-def unfit(torch: Torch, name: str, number: int, precision: Precision) -> str:
+def incompatibility(torch: Torch, name: str, number: int, precision: Precision) -> str:
     """Why this torch cannot train on the GPU of that compute capability; empty if it can, or has no CUDA at all."""
     if torch.cuda and torch.archs and not runs_on(torch.archs, number):
         advice = "install a build that has it"
@@ -111,38 +114,40 @@ def capability(word: str) -> int | None:
     return CAPABILITY.get(re.split(r"[^a-z0-9]", word.lower())[0])
 
 
-def internet(seconds: float = 4.0) -> list[Finding]:
+def internet(seconds: float = 4.0) -> list[CheckResult]:
     """One finding: which of the hosts that weights come from and results may go to take a connection."""
-    tries = side_by_side([(host, lambda host=host: _reached(host, seconds)) for host in HOSTS], seconds + 1)  # type: ignore[misc]
+    tries = run_concurrently([(host, partial(_reached, host, seconds)) for host in HOSTS], seconds + 1)
     reached = [finding.check for finding in tries if finding.found == "reached"]
     missed = [host for host in HOSTS if host not in reached]
     found = "; ".join(filter(None, [_listed(reached, "reached"), _listed(missed, "not")]))
     if not missed:
-        return [Finding("internet", found)]
+        return [CheckResult("internet", found)]
     advice = (
         "internet: fetch weights where there is a connection (sbatch/fetch.sh) and name their folder with model.path=; "
         "jobs need no network, and gather publishes later."
     )
-    return [Finding("internet", found, Verdict.note, advice)]
+    return [CheckResult("internet", found, CheckStatus.note, advice)]
 
 
-def tokens(config: SweepConfig) -> Iterator[Finding]:
+def tokens(config: SweepConfig) -> Iterator[CheckResult]:
     """Which secrets are there; never what they are."""
     names = [name for name in SECRETS if os.environ.get(name)]
     login = (Path.home() / ".netrc").is_file()
     found = ", ".join([*names, *(["~/.netrc"] if login else [])])
     if config.wandb.mode is WandbMode.online and "WANDB_API_KEY" not in names and not login:
         advice = "tokens: wandb.mode=online needs a key when results are gathered: run `wandb login` once."
-        yield Finding("tokens", found or "none", Verdict.note, advice)
+        yield CheckResult("tokens", found or "none", CheckStatus.note, advice)
     else:
-        yield Finding("tokens", f"{found} (not shown; jobs need none)" if found else "none; jobs need none")
+        yield CheckResult(
+            "tokens", f"{found} (not shown; jobs need none)" if found else "none; jobs need none"
+        )
 
 
 def _torch() -> Torch | str:
     """What torch says in a process of its own, so that this one stays light; or why it says nothing."""
-    answer = ask(sys.executable, "-c", ASK_TORCH, seconds=100)
+    answer = run_external(sys.executable, "-c", ASK_TORCH, seconds=100)
     if answer.code != 0:
-        return answer.told.rpartition("Error: ")[2] or "it cannot be loaded"
+        return answer.error_message.rpartition("Error: ")[2] or "it cannot be loaded"
     told = json.loads(answer.output)
     gpus = [(str(name), int(number)) for name, number in told["gpus"]]
     return Torch(told["version"], told["cuda"], list(told["archs"]), gpus)
@@ -152,9 +157,9 @@ def _fits(kinds: list[tuple[str, int]]) -> str:
     return f", fits {', '.join(dict.fromkeys(name for name, _ in kinds))}" if kinds else ""
 
 
-def _reached(host: str, seconds: float) -> list[Finding]:
+def _reached(host: str, seconds: float) -> list[CheckResult]:
     with socket.create_connection((host, 443), timeout=seconds):
-        return [Finding(host, "reached")]
+        return [CheckResult(host, "reached")]
 
 
 def _listed(hosts: list[str], how: str) -> str:

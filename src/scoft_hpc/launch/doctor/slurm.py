@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from scoft_hpc.config.cluster import Cluster, gpu_of, to_plain
-from scoft_hpc.launch.doctor.checks import Answer, Finding, Verdict, ask
+from scoft_hpc.launch.doctor.checks import CheckResult, CheckStatus, CommandResult, run_external
 from scoft_hpc.launch.slurm import client, sbatch
 from scoft_hpc.study import job_array
-from scoft_hpc.study.job_array import Batch
+from scoft_hpc.study.job_array import JobArray
 from scoft_hpc.study.paths import StudyDir
 
 NEEDED = ("sbatch", "srun", "squeue", "scancel", "scontrol")
@@ -27,25 +27,25 @@ Settings = Mapping[str, str]
 """Slurm's words for its settings, with what they are set to."""
 
 
-def commands() -> list[Finding]:
+def commands() -> list[CheckResult]:
     """Slurm's version, and whether its commands are here."""
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if missing:
         advice = "Slurm: this machine cannot send jobs. Run this on the cluster's login node, or take cluster=local."
-        return [Finding("Slurm", f"no {', '.join(missing)}", Verdict.fault, advice)]
-    version = _ask("scontrol", "--version").output.strip().removeprefix("slurm ")
-    return [Finding("Slurm", version or "its version is not told")]
+        return [CheckResult("Slurm", f"no {', '.join(missing)}", CheckStatus.fault, advice)]
+    version = _run_slurm("scontrol", "--version").output.strip().removeprefix("slurm ")
+    return [CheckResult("Slurm", version or "its version is not told")]
 
 
-def setup(cluster: Cluster) -> Iterator[Finding]:
+def setup(cluster: Cluster) -> Iterator[CheckResult]:
     """How the controller is set up, as far as it matters to a sweep."""
-    answer = _ask("scontrol", "show", "config")
+    answer = _run_slurm("scontrol", "show", "config")
     if answer.code != 0:
         advice = "controller: slurmctld does not answer; wait for it, or ask the site. Nothing can be sent meanwhile."
-        yield Finding("controller", answer.told, Verdict.fault, advice)
+        yield CheckResult("controller", answer.error_message, CheckStatus.fault, advice)
         return
     settings = read_settings(answer.output)
-    rules: dict[str, Callable[[str, Cluster], tuple[Verdict, str]]] = {
+    rules: dict[str, Callable[[str, Cluster], tuple[CheckStatus, str]]] = {
         "MaxArraySize": _arrays,
         "JobRequeue": _requeue,
         "PreemptMode": _preemption,
@@ -56,20 +56,20 @@ def setup(cluster: Cluster) -> Iterator[Finding]:
     }
     for name, rule in rules.items():
         found = settings.get(name, "not told")
-        verdict, advice = rule(found, cluster)
-        yield Finding(name, found, verdict, f"{name}: {advice}" if advice else "")
+        status, advice = rule(found, cluster)
+        yield CheckResult(name, found, status, f"{name}: {advice}" if advice else "")
     yield _accounting(settings)
 
 
-def partition(cluster: Cluster) -> Iterator[Finding]:
+def partition(cluster: Cluster) -> Iterator[CheckResult]:
     """The partition that the jobs go to, and whether it has the GPUs that they ask for.
 
     Where the profile names none, a site may choose one itself when the job is sent: then nothing here is a fault.
     """
     word, gpu = gpu_of(cluster)
     asked = gpu.partition or cluster.partition
-    wrong = Verdict.fault if asked else Verdict.note
-    there = read_partitions(_ask("scontrol", "--all", "--oneliner", "show", "partition").output)
+    wrong = CheckStatus.fault if asked else CheckStatus.note
+    there = read_partitions(_run_slurm("scontrol", "--all", "--oneliner", "show", "partition").output)
     if not there:
         return  # the controller's silence is told already
     default = next((name for name, facts in there.items() if facts.get("Default") == "YES"), None)
@@ -77,44 +77,53 @@ def partition(cluster: Cluster) -> Iterator[Finding]:
     if name is None or name not in there:
         advice = f"partition: choose one with cluster.partition=NAME; there are {', '.join(there)}."
         found = f"{name} is not there" if name else "none is given, and there is no default"
-        yield Finding("partition", found, wrong, advice)
+        yield CheckResult("partition", found, wrong, advice)
         return
     facts = there[name]
     yield _limits(name, facts, cluster)
-    types = read_gpus(_ask("sinfo", "--noheader", "--partition", name, "--format", "%G").output)
+    types = read_gpus(_run_slurm("sinfo", "--noheader", "--partition", name, "--format", "%G").output)
     found = ", ".join(types) or "no GPUs"
     if not types or (word and word not in types):
         fitting = [kind for kind in cluster.gpus if gpu_of(replace(cluster, gpu=kind))[0] in types]
         others = f" or cluster.gpu={'|'.join(fitting)}" if fitting else ""
         advice = f"GPUs: jobs ask for {word or 'one'}, which {name} does not have; set cluster.partition=NAME{others}."
-        yield Finding("GPUs", found, wrong, advice)
+        yield CheckResult("GPUs", found, wrong, advice)
     else:
-        yield Finding("GPUs", found)
+        yield CheckResult("GPUs", found)
 
 
-def trial(cluster: Cluster, study: StudyDir) -> Iterator[Finding]:
+def test_submission(cluster: Cluster, study: StudyDir) -> Iterator[CheckResult]:
     """Whether Slurm would take the script that a sweep sends; `--test-only` sends nothing."""
     minutes = cluster.minutes or cluster.min_minutes
-    answer = _ask(
-        "sbatch", "--test-only", text=sbatch.script(study, sample(study, cluster, minutes)), seconds=30
+    answer = _run_slurm(
+        "sbatch",
+        "--test-only",
+        text=sbatch.sbatch_script(study, sample_array(study, cluster, minutes)),
+        seconds=30,
     )
     if answer.code == 0:
-        start = re.search(r"to start at (\S+)", answer.told)
-        yield Finding("sbatch", f"accepted, {minutes} min would start {start[1]}" if start else "accepted")
+        start = re.search(r"to start at (\S+)", answer.error_message)
+        yield CheckResult(
+            "sbatch", f"accepted, {minutes} min would start {start[1]}" if start else "accepted"
+        )
         return
-    found = answer.told.removeprefix("sbatch: ").replace("error: ", "").removeprefix("allocation failure: ")
-    yield Finding("sbatch", found, Verdict.fault, f"sbatch: {_refused(found, cluster)}")
+    found = (
+        answer.error_message.removeprefix("sbatch: ")
+        .replace("error: ", "")
+        .removeprefix("allocation failure: ")
+    )
+    yield CheckResult("sbatch", found, CheckStatus.fault, f"sbatch: {_refused(found, cluster)}")
 
 
-def sample(study: StudyDir, cluster: Cluster, minutes: int, name: str = "train-doctor") -> Batch:
-    """A batch of one task, as a sweep would send it."""
+def sample_array(study: StudyDir, cluster: Cluster, minutes: int, name: str = "train-doctor") -> JobArray:
+    """An array of one task, as a sweep would send it."""
     word, gpu = gpu_of(cluster)
-    empty = Batch(
-        name=name, stage=job_array.TRAIN, created=time.time(), user=getpass.getuser(), by_hand=True,
+    empty = JobArray(
+        name=name, stage=job_array.TRAIN, created=time.time(), user=getpass.getuser(), user_requested=True,
         tasks=(("run",),), seconds=(60.0 * minutes,), minutes=minutes, gpu=word, su_per_hour=gpu.su_per_hour,
-        parameters={}, cluster=to_plain(cluster),
+        sbatch_options={}, cluster=to_plain(cluster),
     )  # fmt: skip
-    return replace(empty, parameters=sbatch.parameters(cluster, f"{study.name}.{name}", minutes))
+    return replace(empty, sbatch_options=sbatch.sbatch_options(cluster, f"{study.name}.{name}", minutes))
 
 
 def read_settings(text: str) -> dict[str, str]:
@@ -135,70 +144,72 @@ def read_gpus(text: str) -> list[str]:
     return list(dict.fromkeys(word or "gpu" for word in found))
 
 
-def _arrays(found: str, cluster: Cluster) -> tuple[Verdict, str]:
+def _arrays(found: str, cluster: Cluster) -> tuple[CheckStatus, str]:
     if found.isdigit() and int(found) < cluster.max_array:
-        return Verdict.fault, f"the profile says {cluster.max_array}; set cluster.max_array={found}."
-    return Verdict.ok, ""
+        return CheckStatus.fault, f"the profile says {cluster.max_array}; set cluster.max_array={found}."
+    return CheckStatus.ok, ""
 
 
-def _requeue(found: str, cluster: Cluster) -> tuple[Verdict, str]:
+def _requeue(found: str, cluster: Cluster) -> tuple[CheckStatus, str]:
     if found == "0":
-        return Verdict.note, (
+        return CheckStatus.note, (
             "jobs are requeued only when they ask for it, as ours do; if the site refuses, the sweep sends them anew."
         )
-    return Verdict.ok, ""
+    return CheckStatus.ok, ""
 
 
-def _preemption(found: str, cluster: Cluster) -> tuple[Verdict, str]:
+def _preemption(found: str, cluster: Cluster) -> tuple[CheckStatus, str]:
     if "CANCEL" in found:
         return (
-            Verdict.note,
+            CheckStatus.note,
             "preempted jobs are cancelled here, not requeued; the same sweep command sends them anew.",
         )
-    return Verdict.ok, ""
+    return CheckStatus.ok, ""
 
 
-def _wait(name: str, why: str, found: str, cluster: Cluster) -> tuple[Verdict, str]:
+def _wait(name: str, why: str, found: str, cluster: Cluster) -> tuple[CheckStatus, str]:
     seconds = found.partition(" ")[0]
     if seconds.isdigit() and int(seconds) < WAITS[name]:
-        return Verdict.note, f"only {seconds} s; {why}."
-    return Verdict.ok, ""
+        return CheckStatus.note, f"only {seconds} s; {why}."
+    return CheckStatus.ok, ""
 
 
-def _accounting(settings: Settings) -> Finding:
+def _accounting(settings: Settings) -> CheckResult:
     kind = settings.get("AccountingStorageType", "not told").removeprefix("accounting_storage/")
     if kind != "slurmdbd":
         advice = "accounting: off, so what ended jobs cost is known from the runs' files alone."
-        return Finding("accounting", kind, Verdict.note, advice)
-    answer = _ask("sacct", "--noheader", "--starttime=now-1minutes")
+        return CheckResult("accounting", kind, CheckStatus.note, advice)
+    answer = _run_slurm("sacct", "--noheader", "--starttime=now-1minutes")
     if answer.code != 0:
         advice = "accounting: slurmdbd does not answer; status takes the queue and the runs' files meanwhile."
-        return Finding("accounting", answer.told, Verdict.note, advice)
+        return CheckResult("accounting", answer.error_message, CheckStatus.note, advice)
     enforced = settings.get("AccountingStorageEnforce", "none")
-    return Finding("accounting", f"slurmdbd, enforces {enforced}")
+    return CheckResult("accounting", f"slurmdbd, enforces {enforced}")
 
 
-def _limits(name: str, facts: Settings, cluster: Cluster) -> Finding:
+def _limits(name: str, facts: Settings, cluster: Cluster) -> CheckResult:
     most, state = facts.get("MaxTime", "UNLIMITED"), facts.get("State", "UP")
     found = f"{name}, {state.lower()}, at most {most}"
     if state != "UP":
         advice = (
             f"partition: it is {state.lower()}, so jobs wait or are refused; ask the site, or choose another."
         )
-        return Finding("partition", found, Verdict.fault if state == "INACTIVE" else Verdict.note, advice)
-    minutes = client.duration(most) // 60
+        return CheckResult(
+            "partition", found, CheckStatus.fault if state == "INACTIVE" else CheckStatus.note, advice
+        )
+    minutes = client.parse_duration(most) // 60
     if 0 < minutes < cluster.max_minutes:
         advice = (
             f"partition: the profile allows {cluster.max_minutes} min; set cluster.max_minutes={minutes:.0f}."
         )
-        return Finding("partition", found, Verdict.note, advice)
-    return Finding("partition", found)
+        return CheckResult("partition", found, CheckStatus.note, advice)
+    return CheckResult("partition", found)
 
 
 def _refused(found: str, cluster: Cluster) -> str:
     """What to do about sbatch's complaint."""
     if "account" in found.lower():
-        told = _ask(
+        told = _run_slurm(
             "sacctmgr",
             "--noheader",
             "--parsable2",
@@ -217,9 +228,9 @@ def _refused(found: str, cluster: Cluster) -> str:
     return "Slurm refuses the jobs; change what it names, with cluster.NAME=VALUE or in the profile."
 
 
-def _ask(*words: str, text: str = "", seconds: float = 15.0) -> Answer:
+def _run_slurm(*words: str, text: str = "", seconds: float = 15.0) -> CommandResult:
     """Ask as the sweep would: without what a job around us left in the environment."""
-    return ask(*words, text=text, seconds=seconds, environment=client.clean(os.environ))
+    return run_external(*words, text=text, seconds=seconds, environment=client.clean_environment(os.environ))
 
 
 def study_of(output: str, name: str | None) -> StudyDir:

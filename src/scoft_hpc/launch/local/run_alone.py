@@ -16,8 +16,8 @@ from scoft_hpc.errors import INTERRUPTED, ConfigError
 from scoft_hpc.launch.local.live_sync_process import LAST_SECONDS, STOPPED_SECONDS, live_sync
 from scoft_hpc.launch.planning import plan_store, preflight
 from scoft_hpc.launch.planning.plan import Plan, build_plan
-from scoft_hpc.launch.views.live import view
-from scoft_hpc.launch.views.run_progress import Progress
+from scoft_hpc.launch.views.live_display import view
+from scoft_hpc.launch.views.run_progress import ProgressReader
 from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.study.periodic import run_periodically
 from scoft_hpc.study.plan_file import read
@@ -50,7 +50,7 @@ def run_alone(config: RunConfig, words: Sequence[str], execute: Execute) -> tupl
 
 
 def _execute(study: StudyDir, run: RunDir, config: RunConfig, execute: Execute) -> int:
-    progress = Progress(study, read(study).runs)
+    progress = ProgressReader(study, read(study).runs)
     log = study.logs / "mirror.log"
     with view(Console()) as display, live_sync(study, config, log=log) as sync:
         with run_periodically(lambda: display.show(progress.read(), ""), POLL_SECONDS):

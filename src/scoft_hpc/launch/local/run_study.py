@@ -14,8 +14,8 @@ from scoft_hpc.launch.local.scheduler import LocalScheduler
 from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.host_resources import JobSlot
 from scoft_hpc.launch.planning.plan import Plan
-from scoft_hpc.launch.views.live import view
-from scoft_hpc.launch.views.run_progress import Progress
+from scoft_hpc.launch.views.live_display import view
+from scoft_hpc.launch.views.run_progress import ProgressReader
 from scoft_hpc.study import lease
 from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.lease import Lease
@@ -75,7 +75,7 @@ def watch_study(study: StudyDir, console: Console) -> bool:
         started = time.monotonic()
         while not study.plan.exists() and time.monotonic() - started < PLAN_TIMEOUT_SECONDS:
             time.sleep(POLL_SECONDS)
-        progress = Progress(study, read(study).runs)
+        progress = ProgressReader(study, read(study).runs)
         with view(console) as display:
             while lease.live_owner(launch_lease(study)) is not None and not stop.requested:
                 display.show(progress.read(), "")
@@ -89,7 +89,7 @@ def _run_to_end(study: StudyDir, scheduler: LocalScheduler, study_lease: Lease, 
     The first signal asks the jobs to save and stop, a second one ends them at once.
     """
     stop, kill_flag = StopFlag(), StopFlag()
-    progress = Progress(study, read(study).runs)
+    progress = ProgressReader(study, read(study).runs)
     renewed = time.monotonic()
     with stop.capture_signals(), view(console) as display:
         while scheduler.active and not stop.requested:

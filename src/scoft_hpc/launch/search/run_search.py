@@ -20,7 +20,7 @@ from scoft_hpc.launch.search import report, search
 from scoft_hpc.launch.search.search import RoundOutcome
 from scoft_hpc.launch.search.trials import Trial
 from scoft_hpc.launch.slurm import launcher
-from scoft_hpc.launch.tracking.submission_plan import Request, coming
+from scoft_hpc.launch.tracking.submission_plan import SubmissionRequest, plan_submission
 from scoft_hpc.study import costs, job_array, run_status
 from scoft_hpc.study.paths import StudyDir
 
@@ -98,10 +98,10 @@ def _round_on_slurm(console: Console, config: SweepConfig, study: StudyDir, plan
     earlier = costs.total(costs.by_stage(arrays)).su
     if config.budget.su is not None:
         config = replace(config, budget=Budget(max(0.0, config.budget.su - earlier)))
-    request = Request(config.cluster, limit=config.budget.su)
-    seen = launcher.look(study, plan.runs, request)
-    at_work = any(state.alive for state in seen.states.values())
-    if study.plan.exists() and not at_work and not coming(study, plan.runs, seen, request).runs:
+    request = SubmissionRequest(config.cluster, budget_su=config.budget.su)
+    seen = launcher.read_state(study, plan.runs, request)
+    at_work = any(state.in_queue for state in seen.states.values())
+    if study.plan.exists() and not at_work and not plan_submission(study, plan.runs, seen, request).runs:
         return RoundOutcome.over
     preflight.require_capacity(plan.runs, plan.output, config.cluster)
     run_sweep.submit_to_slurm(console, config, study, plan)

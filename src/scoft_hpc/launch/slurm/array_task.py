@@ -18,99 +18,101 @@ from scoft_hpc.errors import INTERRUPTED, LaunchError, RunError, ScoftError
 from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.plan import Run
 from scoft_hpc.launch.slurm import client, launcher, task_runner
-from scoft_hpc.launch.slurm.task_runner import Ending, Place
-from scoft_hpc.launch.tracking.submission_plan import Request, coming
+from scoft_hpc.launch.slurm.task_runner import ProcessExit, TaskContext
+from scoft_hpc.launch.tracking.submission_plan import SubmissionRequest, plan_submission
 from scoft_hpc.study import job_array, run_status
 from scoft_hpc.study.interrupt import SIGNALS
-from scoft_hpc.study.job_array import PREPARE, Attempt, Batch
+from scoft_hpc.study.job_array import PREPARE, Attempt, JobArray
 from scoft_hpc.study.paths import RunDir, StudyDir
 
 Gather = Callable[[StudyDir, WandbMode | None], object]
 """Writes a study's results; the mode None is as planned. An argument, since `launch` does not import `results`."""
 
 PATIENCE_SECONDS = 60.0
-"""How long an ending job waits for another one that sends."""
+"""How long an ending job waits while another process submits."""
 
 
 APPEARING_SECONDS = 60.0
 """How long a file that was written on another machine may take to be seen on this one."""
 
 
-def run_task(place: Place, gather: Gather) -> int:
+def run_task(task: TaskContext, gather: Gather) -> int:
     """Run the task's pack, submit what other jobs lost, and gather the results if this is the last task to end.
 
     Returns:
         The exit code of `execute`: 0 all done, 4 some failed, 75 interrupted and resumable.
     """
-    sent = _appearing(place.folder)
-    standing = job_array.record_job(place.folder, place.job)
-    if standing != place.job:
+    array = _appearing(task.folder)
+    standing = job_array.record_job(task.folder, task.job)
+    if standing != task.job:
         print_stderr(
-            f"this array ({place.job}) is not the one on record ({standing or 'none'}): nothing is done"
+            f"this array ({task.job}) is not the one on record ({standing or 'none'}): nothing is done"
         )
         return 0
-    if task_runner.superseded(place):
-        print_stderr("Slurm has started this task anew elsewhere: nothing is done here")
+    if task_runner.superseded(task):
+        print_stderr("Slurm has started this task again elsewhere: nothing is done here")
         return 0
-    return _prepare(place, sent) if sent.stage == PREPARE else _train(place, sent, gather)
+    return _prepare(task, array) if array.stage == PREPARE else _train(task, array, gather)
 
 
-def _appearing(folder: Path) -> Batch:
+def _appearing(folder: Path) -> JobArray:
     end = time.monotonic() + APPEARING_SECONDS
     while True:
         try:
             return job_array.read(folder)
         except LaunchError:
-            if (folder / "batch.json").exists() or time.monotonic() > end:
+            if (folder / "array.json").exists() or time.monotonic() > end:
                 raise
             time.sleep(1.0)
 
 
-def _prepare(place: Place, sent: Batch) -> int:
-    attempt = task_runner.begin(place, sent)
-    ending = task_runner.run(
-        place, sent, attempt, [place.study.run(name) for name in sent.tasks[place.index]]
+def _prepare(task: TaskContext, array: JobArray) -> int:
+    attempt = task_runner.begin(task, array)
+    process_exit = task_runner.run(
+        task, array, attempt, [task.study.run(name) for name in array.tasks[task.index]]
     )
     _let_go()
-    task_runner.end(place, attempt, ending, None)
+    task_runner.end(task, attempt, process_exit, None)
     # Should it not have come to its end: every pack makes what it finds missing.
-    return max(ending.code, 0) or int(ending.code < 0)
+    return max(process_exit.code, 0) or int(process_exit.code < 0)
 
 
-def _train(place: Place, sent: Batch, gather: Gather) -> int:
-    runs = task_runner.unfinished(place, sent)
-    stuck = task_runner.hopeless(place, sent, runs)
+def _train(task: TaskContext, array: JobArray, gather: Gather) -> int:
+    runs = task_runner.unfinished(task, array)
+    stuck = task_runner.stalled_runs(task, array, runs)
     for run, why in stuck.items():
         print_stderr(f"{run.run_id}: {why}")
         run_status.write_failure(run, "no progress", why, run_status.step(run))
     runs = [run for run in runs if run not in stuck]
     interrupted = False
     if runs:
-        attempt = task_runner.begin(place, sent)
-        ending = task_runner.run(place, sent, attempt, runs)
+        attempt = task_runner.begin(task, array)
+        process_exit = task_runner.run(task, array, attempt, runs)
         _let_go()
-        if task_runner.superseded(place):
-            print_stderr("Slurm has started this task anew elsewhere: this start leaves it to that one")
+        if task_runner.superseded(task):
+            print_stderr("Slurm has started this task again elsewhere: this start leaves it to that one")
             return INTERRUPTED
-        if not _settle(place, sent, attempt, ending, runs):
+        if not _settle(task, array, attempt, process_exit, runs):
             return INTERRUPTED
-        interrupted = ending.code == INTERRUPTED
-    _tend(place, sent, gather)
-    if all(_done(place, sent)):
+        interrupted = process_exit.code == INTERRUPTED
+    _tend(task, array, gather)
+    if all(_done(task, array)):
         return 0
     return INTERRUPTED if interrupted else RunError.exit_code
 
 
-def _settle(place: Place, sent: Batch, attempt: Attempt, ending: Ending, runs: Sequence[RunDir]) -> bool:
+def _settle(
+    task: TaskContext, array: JobArray, attempt: Attempt, process_exit: ProcessExit, runs: Sequence[RunDir]
+) -> bool:
     """Keep what became of the runs; False if the task is started again, and this process is to be gone."""
-    if ending.code == INTERRUPTED:
-        cause = task_runner.interruption(place, sent, attempt)
-        task_runner.end(place, attempt, ending, cause)
+    if process_exit.code == INTERRUPTED:
+        cause = task_runner.interruption_cause(task, array, attempt)
+        task_runner.end(task, attempt, process_exit, cause)
         if cause is None:  # Slurm ends this job and knows what comes next
             return False
-        print_stderr(f"interrupted ({cause}); asking Slurm to start {place.name} again")
-        return not client.requeue(place.name)
-    broken = task_runner.breakdown(place, ending)
+        print_stderr(f"interrupted ({cause}); asking Slurm to start {task.name} again")
+        return not client.requeue(task.name)
+    broken = task_runner.classify_exit(task, process_exit)
     cause, message = broken or (None, "")
     if cause is not None:
         print_stderr(f"the process broke off ({cause}): {message}")
@@ -118,46 +120,49 @@ def _settle(place: Place, sent: Batch, attempt: Attempt, ending: Ending, runs: S
         for run in runs:
             if not run.result.exists() and not run.failure.exists():
                 run_status.write_failure(run, str(cause), message, run_status.step(run))
-    task_runner.end(place, attempt, ending, cause, message)
+    task_runner.end(task, attempt, process_exit, cause, message)
     return True
 
 
-def _tend(place: Place, sent: Batch, gather: Gather) -> None:
+def _tend(task: TaskContext, array: JobArray, gather: Gather) -> None:
     """Send what is lost, as far as its cause allows, and gather when every run has ended one way or the other.
 
     What goes wrong here is told and no more: this task's own work is done.
     """
-    request = Request(
-        from_plain(sent.cluster), by_hand=False, limit=sent.limit, leaving=(place.job, place.index)
+    request = SubmissionRequest(
+        from_plain(array.cluster),
+        user_requested=False,
+        budget_su=array.budget_su,
+        exiting_task=(task.job, task.index),
     )
     try:
-        runs = plan_store.runs(place.study)
-        seen = launcher.look(place.study, runs, request)
-        if coming(place.study, runs, seen, request).runs:
-            for line in _launch(place, runs, request):
+        runs = plan_store.runs(task.study)
+        seen = launcher.read_state(task.study, runs, request)
+        if plan_submission(task.study, runs, seen, request).runs:
+            for line in _launch(task, runs, request):
                 print_stderr(line)
-        elif all(place.study.run(run.run_id).ended for run in runs):
+        elif all(task.study.run(run.run_id).ended for run in runs):
             # A compute node may have no network: what is to go online is published from the login node.
             online = runs[0].config.wandb.mode is WandbMode.online
-            gather(place.study, WandbMode.disabled if online else None)
+            gather(task.study, WandbMode.disabled if online else None)
     except (ScoftError, OSError) as error:
         print_stderr(f"note: {error}")
 
 
-def _launch(place: Place, runs: Sequence[Run], request: Request) -> list[str]:
+def _launch(task: TaskContext, runs: Sequence[Run], request: SubmissionRequest) -> list[str]:
     started = time.monotonic()
     while True:
         try:
-            sent = launcher.launch(place.study, runs, request)
-            return [f"sent again: {' '.join(run.run_id for run in sent.runs)}"] if sent.runs else []
+            plan = launcher.submit_missing(task.study, runs, request)
+            return [f"submitted again: {' '.join(run.run_id for run in plan.runs)}"] if plan.runs else []
         except RunError:  # another one is sending
             if time.monotonic() - started > PATIENCE_SECONDS:
                 raise
             time.sleep(1.0)
 
 
-def _done(place: Place, sent: Batch) -> list[bool]:
-    return [place.study.run(name).result.exists() for name in sent.tasks[place.index]]
+def _done(task: TaskContext, array: JobArray) -> list[bool]:
+    return [task.study.run(name).result.exists() for name in array.tasks[task.index]]
 
 
 def _let_go() -> None:

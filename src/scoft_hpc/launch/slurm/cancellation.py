@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from scoft_hpc.launch.slurm import client
-from scoft_hpc.launch.tracking.run_state import State
-from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.tracking.run_state import RunState
+from scoft_hpc.launch.tracking.study_state import StudyState
 from scoft_hpc.study import job_array
-from scoft_hpc.study.job_array import PREPARE, Verdict
+from scoft_hpc.study.job_array import PREPARE, AccountingRecord
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.run_status import Status
 
@@ -32,12 +32,14 @@ class Cancellation:
     n_unsent: int
 
 
-def plan_cancellation(seen: Situation, run_ids: Collection[str], cultures: Mapping[str, str]) -> Cancellation:
+def plan_cancellation(
+    seen: StudyState, run_ids: Collection[str], cultures: Mapping[str, str]
+) -> Cancellation:
     """What stops if these runs are cancelled; nothing is yet. `cultures` has every run's, by run id."""
     wanted = [
         state
         for state in seen.states.values()
-        if state.run_id in run_ids and state.alive and state.place is not None
+        if state.run_id in run_ids and state.in_queue and state.place is not None
     ]
     jobs = {_job(state) for state in wanted if _in_queue(state)}
     stopped = [state.run_id for state in seen.states.values() if _in_queue(state) and _job(state) in jobs]
@@ -51,7 +53,7 @@ def plan_cancellation(seen: Situation, run_ids: Collection[str], cultures: Mappi
     )
 
 
-def cancel(study: StudyDir, seen: Situation, cancellation: Cancellation) -> None:
+def cancel(study: StudyDir, seen: StudyState, cancellation: Cancellation) -> None:
     """Have Slurm cancel the jobs, and keep a record of those that had not started: Slurm keeps none.
 
     Raises:
@@ -59,34 +61,34 @@ def cancel(study: StudyDir, seen: Situation, cancellation: Cancellation) -> None
     """
     jobs = [*cancellation.preparing, *cancellation.jobs]
     client.cancel(jobs)
-    for array in seen.batches:
+    for array in seen.arrays:
         waited = {
-            index: Verdict("CANCELLED", 0.0)
-            for other, index, entry in seen.alive()
+            index: AccountingRecord("CANCELLED", 0.0)
+            for other, index, entry in seen.live_tasks()
             if other is array and entry.state == "PENDING" and f"{array.job}_{index}" in jobs
         }
         if waited:
-            job_array.keep_verdicts(study, array, waited)
+            job_array.save_accounting(study, array, waited)
 
 
-def _job(state: State) -> str:
+def _job(state: RunState) -> str:
     return state.place.job if state.place else ""
 
 
-def _in_queue(state: State) -> bool:
+def _in_queue(state: RunState) -> bool:
     """Whether a job will start it or works on it; a run that was started by hand has none."""
     under_way = state.status in (Status.running, Status.queued)
     return under_way and state.entry is not None and state.entry.alive
 
 
-def _preparing(seen: Situation, stopped: Collection[str], cultures: Mapping[str, str]) -> list[str]:
+def _preparing(seen: StudyState, stopped: Collection[str], cultures: Mapping[str, str]) -> list[str]:
     needed = {
         cultures[state.run_id]
         for state in seen.states.values()
-        if state.alive and state.run_id not in stopped
+        if state.in_queue and state.run_id not in stopped
     }
     return [
         f"{array.job}_{index}"
-        for array, index, _ in seen.alive()
+        for array, index, _ in seen.live_tasks()
         if array.stage == PREPARE and cultures.get(array.tasks[index][0]) not in needed
     ]

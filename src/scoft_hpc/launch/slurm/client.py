@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.study.lease import user
 
-SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 """How long a command of Slurm may take; its own patience with a silent controller is shorter."""
 
 ENDED = {
@@ -33,7 +33,7 @@ SECRETS = ("WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KE
 """Not given to jobs: Slurm keeps a job's environment in files. A mirror finds W&B's login in the person's home."""
 
 
-NONE_HERE = "this machine has no Slurm: no sbatch, no squeue. Log in to the cluster, or take cluster=local."
+NO_SLURM = "this machine has no Slurm: no sbatch, no squeue. Log in to the cluster, or take cluster=local."
 
 
 class NoAnswerError(LaunchError):
@@ -41,7 +41,7 @@ class NoAnswerError(LaunchError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class QueueEntry:
     """An array's element as squeue tells it.
 
     Attributes:
@@ -69,11 +69,11 @@ class Entry:
 class Queue:
     """A snapshot of the user's jobs, ended ones included as long as the controller remembers them."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[QueueEntry]) -> None:
         self.entries = list(entries)
         self._by_task = {(entry.name, entry.job, entry.index): entry for entry in self.entries}
 
-    def find(self, name: str, job: int | None, index: int) -> Entry | None:
+    def find(self, name: str, job: int | None, index: int) -> QueueEntry | None:
         """An array's element. Its number alone is not enough: a controller that was killed may give it out again."""
         return None if job is None else self._by_task.get((name, job, index))
 
@@ -83,15 +83,15 @@ class Queue:
         return min(found, default=None)
 
 
-def here() -> bool:
+def is_available() -> bool:
     """Whether this machine has Slurm's commands."""
     return shutil.which("sbatch") is not None and shutil.which("squeue") is not None
 
 
 def require() -> None:
     """Raise LaunchError unless this machine has Slurm's commands."""
-    if not here():
-        raise LaunchError(NONE_HERE)
+    if not is_available():
+        raise LaunchError(NO_SLURM)
 
 
 def queue(users: Iterable[str] = ()) -> Queue:
@@ -101,11 +101,11 @@ def queue(users: Iterable[str] = ()) -> Queue:
         NoAnswerError: if the controller does not answer.
     """
     who = ",".join(sorted({user(), *users}))
-    words = ["squeue", "--noheader", "--array", "--states=all", "--user", who, "--format", "|".join(FIELDS)]
-    return Queue(parse_queue(_run(words)))
+    command = ["squeue", "--noheader", "--array", "--states=all", "--user", who, "--format", "|".join(FIELDS)]
+    return Queue(parse_queue(_run(command)))
 
 
-def parse_queue(text: str) -> list[Entry]:
+def parse_queue(text: str) -> list[QueueEntry]:
     """The lines of squeue in the format `FIELDS`; jobs that are no arrays are left out."""
     entries = []
     for line in text.splitlines():
@@ -113,9 +113,20 @@ def parse_queue(text: str) -> list[Entry]:
         if len(parts) != len(FIELDS) or not parts[1].isdigit():
             continue
         job, index, state, reason, name, nodes, used, start, own, left = parts
-        seconds = math.inf if left == "UNLIMITED" else duration(left)
+        seconds = math.inf if left == "UNLIMITED" else parse_duration(left)
         entries.append(
-            Entry(int(job), int(index), state, reason, name, nodes, duration(used), start, int(own), seconds)
+            QueueEntry(
+                int(job),
+                int(index),
+                state,
+                reason,
+                name,
+                nodes,
+                parse_duration(used),
+                start,
+                int(own),
+                seconds,
+            )
         )
     return entries
 
@@ -127,8 +138,8 @@ def accounting(jobs: Iterable[int]) -> dict[tuple[str, int, int], tuple[str, flo
         NoAnswerError: if there is no database, or it does not answer.
     """
     numbers = ",".join(map(str, jobs))
-    words = ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates"]
-    text = _run([*words, "--format", "JobID,State,ElapsedRaw,JobName", "--jobs", numbers])
+    command = ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates"]
+    text = _run([*command, "--format", "JobID,State,ElapsedRaw,JobName", "--jobs", numbers])
     return parse_accounting(text)
 
 
@@ -170,7 +181,7 @@ def requeue(task: str) -> bool:
             ["scontrol", "requeue", task],
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=TIMEOUT_SECONDS,
             preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -178,7 +189,7 @@ def requeue(task: str) -> bool:
     return ended.returncode == 0 or "pending" in ended.stderr.lower()
 
 
-def clean(environment: Mapping[str, str]) -> dict[str, str]:
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment to submit from: without the traces of a job around us, and without secrets.
 
     A job that is sent from inside a job would inherit that one's SLURM_* (its CPU binding, for one).
@@ -192,7 +203,7 @@ def clean(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def duration(text: str) -> float:
+def parse_duration(text: str) -> float:
     """Slurm's `1-02:03:04`, `02:03` or `INVALID` in seconds."""
     days, _, rest = text.rpartition("-")
     try:
@@ -205,13 +216,21 @@ def duration(text: str) -> float:
     return seconds + 86400.0 * int(days or 0)
 
 
-def _run(words: Sequence[str]) -> str:
+def _run(command: Sequence[str]) -> str:
     try:
-        ended = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, env=clean(os.environ))
+        ended = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            env=clean_environment(os.environ),
+        )
     except FileNotFoundError:
-        raise LaunchError(NONE_HERE) from None
+        raise LaunchError(NO_SLURM) from None
     except subprocess.TimeoutExpired:
-        raise NoAnswerError(f"Slurm does not answer: {words[0]} took longer than {SECONDS:.0f} s.") from None
+        raise NoAnswerError(
+            f"Slurm does not answer: {command[0]} took longer than {TIMEOUT_SECONDS:.0f} s."
+        ) from None
     if ended.returncode:
         said = " ".join(ended.stderr.split()) or f"exit code {ended.returncode}"
         raise NoAnswerError(f"Slurm does not answer: {said}")

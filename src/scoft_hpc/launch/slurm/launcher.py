@@ -1,6 +1,6 @@
 """Sending what is missing to Slurm, once: by a person's sweep or retry, or by a job that ends.
 
-Who sends holds the study's launch lease, looks at the files and the queue under it, and writes down each batch before
+Who sends holds the study's launch lease, looks at the files and the queue under it, and writes down each array before
 sbatch is called. So whatever dies in between, the next one finds what was sent and sends the rest.
 """
 
@@ -16,31 +16,31 @@ from scoft_hpc.launch.planning import cost_estimate, plan_store
 from scoft_hpc.launch.planning.plan import Run
 from scoft_hpc.launch.slurm import client, sbatch
 from scoft_hpc.launch.tracking import run_state, study_state
-from scoft_hpc.launch.tracking.study_state import Situation
-from scoft_hpc.launch.tracking.submission_plan import Coming, Request, coming
+from scoft_hpc.launch.tracking.study_state import StudyState
+from scoft_hpc.launch.tracking.submission_plan import SubmissionPlan, SubmissionRequest, plan_submission
 from scoft_hpc.study import job_array, lease, run_status
-from scoft_hpc.study.job_array import PREPARE, TRAIN, Batch
+from scoft_hpc.study.job_array import PREPARE, TRAIN, JobArray
 from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import launch_lease
 
 SETTLE_SECONDS = 30.0
-"""How long after its writing a batch may still be on its way to Slurm, if its sender died over it."""
+"""How long after its writing an array may still be on its way to Slurm, if its sender died over it."""
 
 
-def look(study: StudyDir, runs: Sequence[Run], request: Request) -> Situation:
-    """How the study stands, with the leaving task counted as gone."""
+def read_state(study: StudyDir, runs: Sequence[Run], request: SubmissionRequest) -> StudyState:
+    """How the study stands, with the exiting task counted as gone."""
     seen = study_state.read(study, [run.run_id for run in runs])
-    if request.leaving is None or seen.queue is None:
+    if request.exiting_task is None or seen.queue is None:
         return seen
-    rest = [entry for entry in seen.queue.entries if (entry.job, entry.index) != request.leaving]
+    rest = [entry for entry in seen.queue.entries if (entry.job, entry.index) != request.exiting_task]
     queue = client.Queue(rest)
-    return replace(seen, queue=queue, states=run_state.states(seen.files, seen.batches, queue))
+    return replace(seen, queue=queue, states=run_state.states(seen.files, seen.arrays, queue))
 
 
-def launch(
-    study: StudyDir, runs: Sequence[Run], request: Request, ready: Callable[[], None] = lambda: None
-) -> Coming:
+def submit_missing(
+    study: StudyDir, runs: Sequence[Run], request: SubmissionRequest, ready: Callable[[], None] = lambda: None
+) -> SubmissionPlan:
     """Send what is missing and return it; `ready` is called when the lease is held, before anything is written.
 
     Raises:
@@ -54,45 +54,45 @@ def launch(
     hold = Lease.acquire(launch_lease(study))
     try:
         ready()
-        seen = _settled(study, runs, request)
-        sent = coming(study, runs, seen, request)
-        cost_estimate.require_budget(request.limit, seen.cost.su + _under_way(seen), sent.price)
+        seen = _resolve_pending_arrays(study, runs, request)
+        sent = plan_submission(study, runs, seen, request)
+        cost_estimate.require_budget(request.budget_su, seen.cost.su + _under_way(seen), sent.price)
         _make_ready(study, sent.runs, seen)
-        _send(study, sent.batches, _preparing(seen))
+        _send(study, sent.arrays, _preparing(seen))
         return sent
     finally:
         hold.release()
 
 
-def _settled(study: StudyDir, runs: Sequence[Run], request: Request) -> Situation:
-    """How the study stands when it is known of every batch whether Slurm has it.
+def _resolve_pending_arrays(study: StudyDir, runs: Sequence[Run], request: SubmissionRequest) -> StudyState:
+    """How the study stands when it is known of every array whether Slurm has it.
 
-    A batch without a number is looked up by its name. One that the queue does not hold, and that was written so long
+    An array without a number is looked up by its name. One that the queue does not hold, and that was written so long
     ago that it cannot be on its way, is closed: should it turn up later, its tasks leave at once.
     """
     while True:
-        seen = look(study, runs, request)
+        seen = read_state(study, runs, request)
         if seen.unreadable:
             raise LaunchError(
                 f"{' '.join(seen.unreadable)} Whether its jobs are in the queue is not known. Nothing was sent: "
                 f"restore it, use the scoft-hpc that wrote it, or move it out of {study.jobs} if its jobs are gone."
             )
-        if seen.batches and seen.queue is None:
-            raise client.NoAnswerError(seen.notes[0] if seen.notes else "Slurm does not answer.")
-        open_ones = [one for one in seen.batches if one.job is None]
+        if seen.arrays and seen.queue is None:
+            raise client.NoAnswerError(seen.warnings[0] if seen.warnings else "Slurm does not answer.")
+        open_ones = [array for array in seen.arrays if array.job is None]
         if not open_ones:
             return seen
-        for one in open_ones:
-            folder = job_array.folder_of(study, one.name)
-            job = seen.queue.named(one.job_name) if seen.queue else None
+        for array in open_ones:
+            folder = job_array.folder_of(study, array.name)
+            job = seen.queue.named(array.job_name) if seen.queue else None
             if job is not None:
                 job_array.record_job(folder, job)
-            elif time.time() - one.created > SETTLE_SECONDS:
+            elif time.time() - array.created > SETTLE_SECONDS:
                 job_array.record_job(folder, 0)
         time.sleep(0.5)
 
 
-def _make_ready(study: StudyDir, runs: Sequence[Run], seen: Situation) -> None:
+def _make_ready(study: StudyDir, runs: Sequence[Run], seen: StudyState) -> None:
     """Write the configs, set earlier failures aside, and take the leases of jobs that the queue no longer holds."""
 
     def ready(run: Run) -> None:
@@ -107,35 +107,35 @@ def _make_ready(study: StudyDir, runs: Sequence[Run], seen: Situation) -> None:
         list(pool.map(ready, runs))
 
 
-def _send(study: StudyDir, batches: Sequence[Batch], preparing: Sequence[int]) -> None:
+def _send(study: StudyDir, arrays: Sequence[JobArray], preparing: Sequence[int]) -> None:
     """Training waits for every culture's preparation to end, well or not: a pack makes what it finds missing."""
     waits = list(preparing)
-    for one in batches:
-        if one.stage == TRAIN and waits:
+    for array in arrays:
+        if array.stage == TRAIN and waits:
             jobs = ":".join(str(job) for job in waits)
-            one = replace(one, parameters={**one.parameters, "dependency": f"afterany:{jobs}"})
-        one = replace(one, created=time.time())
-        job_array.write(study, one)
+            array = replace(array, sbatch_options={**array.sbatch_options, "dependency": f"afterany:{jobs}"})
+        array = replace(array, created=time.time())
+        job_array.write(study, array)
         try:
-            job = sbatch.submit(study, one)
+            job = sbatch.submit(study, array)
         except client.NoAnswerError:
             raise
         except LaunchError:
-            job_array.record_job(job_array.folder_of(study, one.name), 0)
+            job_array.record_job(job_array.folder_of(study, array.name), 0)
             raise
-        if one.stage == PREPARE:
+        if array.stage == PREPARE:
             waits.append(job)
 
 
-def _preparing(seen: Situation) -> list[int]:
-    return sorted({one.job for one, *_ in seen.alive(PREPARE) if one.job})
+def _preparing(seen: StudyState) -> list[int]:
+    return sorted({array.job for array, *_ in seen.live_tasks(PREPARE) if array.job})
 
 
-def _under_way(seen: Situation) -> float:
+def _under_way(seen: StudyState) -> float:
     """Service units that the tasks in the queue are still expected to take."""
     left = 0.0
-    for one, task, _ in seen.alive():
-        last = one.last(task)
+    for array, task, _ in seen.live_tasks():
+        last = array.last(task)
         used = last.seconds if last else 0.0
-        left += max(0.0, one.seconds[task] - used) / 3600 * one.su_per_hour
+        left += max(0.0, array.seconds[task] - used) / 3600 * array.su_per_hour
     return left

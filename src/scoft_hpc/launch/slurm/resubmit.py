@@ -10,9 +10,9 @@ from scoft_hpc.config.cluster import from_plain
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.slurm import launcher
-from scoft_hpc.launch.tracking.submission_plan import Coming, Request
+from scoft_hpc.launch.tracking.submission_plan import SubmissionPlan, SubmissionRequest
 from scoft_hpc.launch.views import submission_messages
-from scoft_hpc.study.job_array import Batch
+from scoft_hpc.study.job_array import JobArray
 from scoft_hpc.study.paths import StudyDir
 
 GROUPS = ("cluster", "budget")
@@ -20,8 +20,8 @@ GROUPS = ("cluster", "budget")
 
 
 def resubmit(
-    study: StudyDir, arrays: Sequence[Batch], run_ids: Collection[str], overrides: Sequence[str]
-) -> tuple[Coming, list[str]]:
+    study: StudyDir, arrays: Sequence[JobArray], run_ids: Collection[str], overrides: Sequence[str]
+) -> tuple[SubmissionPlan, list[str]]:
     """Submit these runs; return what was submitted, and lines about its jobs and their cost.
 
     Args:
@@ -30,21 +30,23 @@ def resubmit(
 
     Raises:
         ConfigError: for other overrides, or those that do not fit.
-        LaunchError: as for `launcher.launch`.
-        RunError: as for `launcher.launch`.
+        LaunchError: as for `launcher.submit_missing`.
+        RunError: as for `launcher.submit_missing`.
     """
     request = _request(arrays, run_ids, overrides)
-    sent = launcher.launch(study, plan_store.runs(study), request)
+    sent = launcher.submit_missing(study, plan_store.runs(study), request)
     if not sent.runs:
         return sent, ["nothing to send: another launch was faster."]
-    lines = submission_messages.coming_lines(sent, request.cluster)
-    return sent, [*lines, submission_messages.sent_line(sent.batches)]
+    lines = submission_messages.submission_lines(sent, request.cluster)
+    return sent, [*lines, submission_messages.sent_line(sent.arrays)]
 
 
-def _request(arrays: Sequence[Batch], run_ids: Collection[str], overrides: Sequence[str]) -> Request:
-    last = next((array for array in reversed(arrays) if array.by_hand), arrays[-1])
+def _request(
+    arrays: Sequence[JobArray], run_ids: Collection[str], overrides: Sequence[str]
+) -> SubmissionRequest:
+    last = next((array for array in reversed(arrays) if array.user_requested), arrays[-1])
     config = compose.compose("sweep", overrides)
-    cluster, limit = from_plain(last.cluster), last.limit
+    cluster, limit = from_plain(last.cluster), last.budget_su
     for word in overrides:
         group, *names = word.partition("=")[0].split(".")
         if group not in GROUPS or len(names) != 1:
@@ -57,4 +59,4 @@ def _request(arrays: Sequence[Batch], run_ids: Collection[str], overrides: Seque
             cluster = replace(cluster, **{names[0]: getattr(config.cluster, names[0])})
     if faults := validation.validate_launch(replace(config, cluster=cluster)):
         raise ConfigError.from_messages(faults)
-    return Request(cluster, retry=True, limit=limit, only=frozenset(run_ids))
+    return SubmissionRequest(cluster, retry=True, budget_su=limit, only=frozenset(run_ids))

@@ -1,6 +1,6 @@
 """Job arrays as sbatch scripts, and their submission through submitit.
 
-The job is not a pickle of submitit's but `python -m scoft_hpc.job BATCH`: so nothing that an array needs comes into
+The job is not a pickle of submitit's but `python -m scoft_hpc.job ARRAY`: so nothing that an array needs comes into
 being after sbatch has accepted it, no handler of signals but ours is in the job, and the job's exit code is its own.
 """
 
@@ -19,7 +19,7 @@ from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.slurm import client
 from scoft_hpc.launch.slurm.client import NoAnswerError
 from scoft_hpc.study import job_array
-from scoft_hpc.study.job_array import Batch
+from scoft_hpc.study.job_array import JobArray
 from scoft_hpc.study.paths import StudyDir
 
 JOB = "scoft_hpc.job"
@@ -40,7 +40,9 @@ UNREACHED = ("contact", "timed out", "timeout", "zero bytes", "connect", "commun
 """What sbatch says when it does not know whether the controller has heard it."""
 
 
-def parameters(cluster: Cluster, name: str, minutes: int, memory_gb: float | None = None) -> dict[str, Any]:
+def sbatch_options(
+    cluster: Cluster, name: str, minutes: int, memory_gb: float | None = None
+) -> dict[str, Any]:
     """What the script holds, in submitit's names, but for the array and what it waits for.
 
     Args:
@@ -74,9 +76,9 @@ def parameters(cluster: Cluster, name: str, minutes: int, memory_gb: float | Non
     return {**{key: value for key, value in chosen.items() if value is not None}, "wckey": None}
 
 
-def script(study: StudyDir, sent: Batch) -> str:
+def sbatch_script(study: StudyDir, array: JobArray) -> str:
     """The text that sbatch is given: an array with a task per pack, all output of a task in one file."""
-    given, count = sent.parameters, len(sent.tasks)
+    given, count = array.sbatch_options, len(array.tasks)
     log = f"{_logs(study)}/%A_%a_%t_log.out"
     flags = {key: value for key, value in given.items() if key not in NO_FLAGS and value is not None}
     flags |= {
@@ -94,7 +96,7 @@ def script(study: StudyDir, sent: Batch) -> str:
         lines += ["", "# setup", *setup]
     srun = shlex.join(["srun", "--unbuffered", "--output", log, *given["srun_args"]])
     # submitit's own tools recognise its jobs by the variable
-    lines += ["", "# command", "export SUBMITIT_EXECUTOR=slurm", f"{srun} {_command(study, sent)}", ""]
+    lines += ["", "# command", "export SUBMITIT_EXECUTOR=slurm", f"{srun} {_command(study, array)}", ""]
     return "\n".join(lines)
 
 
@@ -103,23 +105,23 @@ def log_of(study: StudyDir, job: int, task: int) -> Path:
     return _logs(study) / f"{job}_{task}_0_log.out"
 
 
-def submit(study: StudyDir, sent: Batch) -> int:
-    """Send a batch whose batch.json is written; return Slurm's number of it, which job.json then holds.
+def submit(study: StudyDir, array: JobArray) -> int:
+    """Send an array whose array.json is written; return Slurm's number of it, which job.json then holds.
 
     A controller that does not answer is tried again, a little later each time; whether it had heard is looked up in
-    the queue by the batch's name, so that nothing is sent twice.
+    the queue by the array's name, so that nothing is submitted twice.
 
     Raises:
-        NoAnswerError: if the controller stays silent; the next launch finds out what became of the batch.
-        LaunchError: if Slurm refuses; nothing was sent.
+        NoAnswerError: if the controller stays silent; the next launch finds out what became of the array.
+        LaunchError: if Slurm refuses; nothing was submitted.
     """
-    folder = job_array.folder_of(study, sent.name)
+    folder = job_array.folder_of(study, array.name)
     silence = NoAnswerError("Slurm does not answer")
     for n, pause in enumerate(PAUSES):
         time.sleep(pause)
         try:
-            job = client.queue().named(sent.job_name) if n else None
-            return job_array.record_job(folder, job if job is not None else _sbatch(study, sent))
+            job = client.queue().named(array.job_name) if n else None
+            return job_array.record_job(folder, job if job is not None else _sbatch(study, array))
         except NoAnswerError as error:
             silence = error
     raise NoAnswerError(
@@ -128,16 +130,16 @@ def submit(study: StudyDir, sent: Batch) -> int:
     )
 
 
-def _sbatch(study: StudyDir, sent: Batch) -> int:
+def _sbatch(study: StudyDir, array: JobArray) -> int:
     from submitit.core.utils import FailedJobError
     from submitit.helpers import CommandFunction
 
     logs = _logs(study)
     logs.mkdir(parents=True, exist_ok=True)
-    path = logs / f"{sent.name}.sh"
-    path.write_text(script(study, sent))
+    path = logs / f"{array.name}.sh"
+    path.write_text(sbatch_script(study, array))
     # sbatch hands the environment that it is called in to the job
-    environment = client.clean(os.environ)
+    environment = client.clean_environment(os.environ)
     try:
         answer = CommandFunction(["sbatch", str(path)], verbose=False, env=environment)()
     except FailedJobError as error:
@@ -155,9 +157,9 @@ def _sbatch(study: StudyDir, sent: Batch) -> int:
     return int(number[1])
 
 
-def _command(study: StudyDir, sent: Batch) -> str:
-    python = sent.cluster.get("python") or shlex.quote(sys.executable)
-    return f"{python} -u -m {JOB} {shlex.quote(str(job_array.folder_of(study, sent.name).absolute()))}"
+def _command(study: StudyDir, array: JobArray) -> str:
+    python = array.cluster.get("python") or shlex.quote(sys.executable)
+    return f"{python} -u -m {JOB} {shlex.quote(str(job_array.folder_of(study, array.name).absolute()))}"
 
 
 def _logs(study: StudyDir) -> Path:

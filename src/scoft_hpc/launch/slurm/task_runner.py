@@ -22,10 +22,10 @@ from scoft_hpc.launch.local.live_sync_process import LAST_SECONDS, LiveSyncProce
 from scoft_hpc.launch.slurm import client
 from scoft_hpc.launch.tracking import run_state
 from scoft_hpc.launch.tracking.retry_policy import policy
-from scoft_hpc.launch.tracking.run_state import Files
+from scoft_hpc.launch.tracking.run_state import RunFiles
 from scoft_hpc.study import job_array, lease, run_status
 from scoft_hpc.study.interrupt import SIGNALS
-from scoft_hpc.study.job_array import PREPARE, Attempt, Batch
+from scoft_hpc.study.job_array import PREPARE, Attempt, JobArray
 from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.study.periodic import run_periodically
 
@@ -34,13 +34,13 @@ BEAT_SECONDS = 20.0
 EARLY_SECONDS = 60.0
 """Slurm may send the signal before the time limit so much earlier than asked."""
 
-TOLD = (0, 4, INTERRUPTED)
+HANDLED_EXIT_CODES = (0, 4, INTERRUPTED)
 """Exit codes with which the process has kept the reason of every failure itself."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where this process is in Slurm: array, index, starts before this one, memory, and its batch's folder."""
+class TaskContext:
+    """Where this process is in Slurm: array, index, starts before this one, memory, and its array's folder."""
 
     job: int
     index: int
@@ -49,7 +49,7 @@ class Place:
     folder: Path
 
     @classmethod
-    def here(cls, folder: Path) -> Place:
+    def from_environment(cls, folder: Path) -> TaskContext:
         """From the environment that Slurm gives an array's element.
 
         Raises:
@@ -74,7 +74,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Ending:
+class ProcessExit:
     """How the process ended: its exit code (minus the signal that killed it) and the memory of its largest process."""
 
     code: int
@@ -82,70 +82,72 @@ class Ending:
     peak_gb: float
 
 
-def unfinished(place: Place, sent: Batch) -> list[RunDir]:
-    """The task's runs that have neither a result nor a failure of this batch's: those do not run again unchanged."""
-    runs = [place.study.run(name) for name in sent.tasks[place.index]]
-    return [run for run in runs if not run.result.exists() and not _failed_here(run, sent)]
+def unfinished(task: TaskContext, array: JobArray) -> list[RunDir]:
+    """The task's runs that have neither a result nor a failure of this array's: those do not run again unchanged."""
+    runs = [task.study.run(name) for name in array.tasks[task.index]]
+    return [run for run in runs if not run.result.exists() and not _failed_here(run, array)]
 
 
-def hopeless(place: Place, sent: Batch, runs: Sequence[RunDir]) -> dict[RunDir, str]:
+def stalled_runs(task: TaskContext, array: JobArray, runs: Sequence[RunDir]) -> dict[RunDir, str]:
     """Runs whose attempts keep ending with nothing newly saved, each with what these ended on."""
-    batches, _ = job_array.read_readable(place.study)
-    files = {run.run_id: Files(run_status.status(run), None, None, run_status.progress(run)) for run in runs}
-    tries = run_state.tries_of(files, batches)
+    arrays, _ = job_array.read_readable(task.study)
+    files = {
+        run.run_id: RunFiles(run_status.status(run), None, None, run_status.progress(run)) for run in runs
+    }
+    tries = run_state.attempts_without_progress(files, arrays)
     found = {}
     for run in runs:
-        cause = _last_cause(run, place, batches)
+        cause = _last_cause(run, task, arrays)
         if tries.get(run.run_id, 0) >= policy(cause).tries:
             count = tries[run.run_id]
             found[run] = f"{count} attempts in a row saved nothing new; the last one ended on: {cause}"
     return found
 
 
-def _last_cause(run: RunDir, place: Place, batches: Sequence[Batch]) -> str:
+def _last_cause(run: RunDir, task: TaskContext, arrays: Sequence[JobArray]) -> str:
     """Why the run's attempt before this one ended."""
-    before = [(one, a) for one in batches for a in one.attempts if run.run_id in a.progress]
+    before = [(array, a) for array in arrays for a in array.attempts if run.run_id in a.progress]
     if not before:
         return "lost"
-    one, last = max(before, key=lambda pair: pair[1].started)
+    array, last = max(before, key=lambda pair: pair[1].started)
     if last.cause is not None:
         return last.cause
     failure = run_status.earlier_failure(run)
     if failure is not None and float(failure["time"]) >= last.started:
         return str(failure["cause"])
     # Who was started again by Slurm itself, unheard or while it saved, was preempted or lost its node.
-    by_slurm = one.name == place.folder.name and (last.ended is None or last.code == INTERRUPTED)
+    by_slurm = array.name == task.folder.name and (last.ended is None or last.code == INTERRUPTED)
     return "preempted" if by_slurm else "lost"
 
 
-def begin(place: Place, sent: Batch) -> Attempt:
+def begin(task: TaskContext, array: JobArray) -> Attempt:
     """Write this attempt down."""
-    runs = [place.study.run(name) for name in sent.tasks[place.index]]
+    runs = [task.study.run(name) for name in array.tasks[task.index]]
     attempt = Attempt(
-        task=place.index,
-        restart=place.restart,
-        job=place.name,
+        task=task.index,
+        restart=task.restart,
+        job=task.name,
         host=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
         started=time.time(),
         progress={run.run_id: run_status.progress(run) for run in runs},
-        memory_gb=place.memory_gb,
+        memory_gb=task.memory_gb,
     )
-    job_array.write_attempt(place.folder, attempt)
+    job_array.write_attempt(task.folder, attempt)
     return attempt
 
 
-def run(place: Place, sent: Batch, attempt: Attempt, runs: Sequence[RunDir]) -> Ending:
+def run(task: TaskContext, array: JobArray, attempt: Attempt, runs: Sequence[RunDir]) -> ProcessExit:
     """The process, from its start to its end; signals go on to it, and the attempt's file is touched all the while."""
-    file = job_array.attempt_file(place.folder, attempt)
-    how = ["--prepare"] if sent.stage == PREPARE else []
+    file = job_array.attempt_file(task.folder, attempt)
+    how = ["--prepare"] if array.stage == PREPARE else []
     kills = _memory_kills()
     with _heeding_signals() as heard:
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", JOB_MODULE, *how, *(str(each.path) for each in runs)],
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **_threads(), lease.JOB: place.name, lease.RESTART: str(place.restart)},
+            env={**os.environ, **_threads(), lease.JOB: task.name, lease.RESTART: str(task.restart)},
         )
-        with run_periodically(lambda: _touch(file), BEAT_SECONDS), _mirror(place, sent, runs) as mirror:
+        with run_periodically(lambda: _touch(file), BEAT_SECONDS), _mirror(task, array, runs) as mirror:
             passed = 0
             while process.poll() is None:
                 for number in heard[passed:]:
@@ -157,69 +159,73 @@ def run(place: Place, sent: Batch, attempt: Attempt, runs: Sequence[RunDir]) -> 
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
     # A signal that asks for a save may find the process not yet listening, or no longer.
     code = INTERRUPTED if -process.returncode in SIGNALS else process.returncode
-    return Ending(code, _memory_kills() > kills, peak)
+    return ProcessExit(code, _memory_kills() > kills, peak)
 
 
-def _mirror(place: Place, sent: Batch, runs: Sequence[RunDir]) -> AbstractContextManager[LiveSyncProcess]:
+def _mirror(
+    task: TaskContext, array: JobArray, runs: Sequence[RunDir]
+) -> AbstractContextManager[LiveSyncProcess]:
     """The mirror of the task's curves, where the runs ask for one; a preparation has none."""
-    if sent.stage != PREPARE:
+    if array.stage != PREPARE:
         with contextlib.suppress(ScoftError):  # settings that cannot be read are the process's to tell
-            return live_sync(place.study, compose.load(runs[0].config), [run.run_id for run in runs])
+            return live_sync(task.study, compose.load(runs[0].config), [run.run_id for run in runs])
     return contextlib.nullcontext(LiveSyncProcess(None))
 
 
-def interruption(place: Place, sent: Batch, attempt: Attempt) -> str | None:
+def interruption_cause(task: TaskContext, array: JobArray, attempt: Attempt) -> str | None:
     """Why Slurm interrupted us; None if it is ending this job already, for a reason that it alone knows.
 
     A job that is being cancelled, preempted or timed out must not be queued again by itself: Slurm does so where
     the site wants it.
     """
     try:
-        entry = client.queue().find(sent.job_name, place.job, place.index)
+        entry = client.queue().find(array.job_name, task.job, task.index)
     except client.NoAnswerError:
         entry = None
     if entry is not None and entry.state != "RUNNING":
         return None
-    left = entry.left if entry else attempt.started + sent.minutes * 60 - time.time()
-    warned = float(sent.parameters.get("signal_delay_s", 0)) + EARLY_SECONDS
+    left = entry.left if entry else attempt.started + array.minutes * 60 - time.time()
+    warned = float(array.sbatch_options.get("signal_delay_s", 0)) + EARLY_SECONDS
     return "time limit" if left <= warned else "preempted"
 
 
-def end(place: Place, attempt: Attempt, ending: Ending, cause: str | None, note: str = "") -> None:
+def end(
+    task: TaskContext, attempt: Attempt, process_exit: ProcessExit, cause: str | None, note: str = ""
+) -> None:
     """Write down how this attempt ended."""
-    done = replace(attempt, ended=time.time(), code=ending.code, cause=cause, note=note)
-    job_array.write_attempt(place.folder, done)
+    done = replace(attempt, ended=time.time(), code=process_exit.code, cause=cause, note=note)
+    job_array.write_attempt(task.folder, done)
 
 
-def breakdown(place: Place, ending: Ending) -> tuple[str, str] | None:
+def classify_exit(task: TaskContext, process_exit: ProcessExit) -> tuple[str, str] | None:
     """Cause and message where the process broke off without keeping a reason; None if it kept one."""
-    if ending.code in TOLD:
+    if process_exit.code in HANDLED_EXIT_CODES:
         return None
-    had = f" of the {place.memory_gb:.0f} GB that the job has" if place.memory_gb else ""
-    peak = f"its largest process held {ending.peak_gb:.1f} GB{had}"
-    if ending.killed_for_memory:
+    had = f" of the {task.memory_gb:.0f} GB that the job has" if task.memory_gb else ""
+    peak = f"its largest process held {process_exit.peak_gb:.1f} GB{had}"
+    if process_exit.killed_for_memory:
         return "host memory", f"the system killed the process for memory; {peak}"
-    if ending.code == -signal.SIGKILL:
-        near = place.memory_gb is not None and ending.peak_gb > 0.8 * place.memory_gb
+    if process_exit.code == -signal.SIGKILL:
+        near = task.memory_gb is not None and process_exit.peak_gb > 0.8 * task.memory_gb
         word = "host memory" if near else "lost"
         return word, f"the process was killed (SIGKILL), as for memory or by a person; {peak}"
-    if ending.code < 0:
-        return "error", f"the process was killed by {signal.Signals(-ending.code).name}"
+    if process_exit.code < 0:
+        return "error", f"the process was killed by {signal.Signals(-process_exit.code).name}"
     return (
         "error",
-        f"the process ended with exit code {ending.code} before it could keep a reason; its log tells",
+        f"the process ended with exit code {process_exit.code} before it could keep a reason; its log tells",
     )
 
 
-def superseded(place: Place) -> bool:
+def superseded(task: TaskContext) -> bool:
     """Whether Slurm has given up on this start and made another: then this one must not touch anything."""
-    starts = place.folder.glob(f"{place.index}.*.json")
-    return any(int(path.name.split(".")[1]) > place.restart for path in starts)
+    starts = task.folder.glob(f"{task.index}.*.json")
+    return any(int(path.name.split(".")[1]) > task.restart for path in starts)
 
 
-def _failed_here(run: RunDir, sent: Batch) -> bool:
+def _failed_here(run: RunDir, array: JobArray) -> bool:
     failure = run_status.failure(run)
-    return failure is not None and float(failure["time"]) >= sent.created
+    return failure is not None and float(failure["time"]) >= array.created
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Policy:
+class RetryPolicy:
     """What follows a cause.
 
     Attributes:
@@ -15,37 +15,37 @@ class Policy:
         advice: what a person can do.
     """
 
-    again: bool
+    auto_retry: bool
     tries: int
     advice: str
 
 
 RETRY = "`python -m scoft_hpc.retry` sends it again"
 
-CAUSES: dict[str, Policy] = {
+CAUSES: dict[str, RetryPolicy] = {
     # Slurm's doing: the run continues from its last save.
-    "time limit": Policy(
+    "time limit": RetryPolicy(
         True, 3, "If it saves nothing in time, ask for more: `python -m scoft_hpc.retry cluster.minutes=…`."
     ),
-    "preempted": Policy(True, 10, f"Where it is preempted again and again, {RETRY} in another partition."),
-    "node": Policy(True, 5, "If it is always the same node: cluster.sbatch.exclude=NODE."),
-    "lost": Policy(True, 3, "Nobody knows why; read the end of its log."),
+    "preempted": RetryPolicy(True, 10, f"Where it is preempted again and again, {RETRY} in another partition."),
+    "node": RetryPolicy(True, 5, "If it is always the same node: cluster.sbatch.exclude=NODE."),
+    "lost": RetryPolicy(True, 3, "Nobody knows why; read the end of its log."),
     # The job's own: to run the same again would end the same.
-    "host memory": Policy(
+    "host memory": RetryPolicy(
         True, 2, "Twice the memory is asked for, as far as the profile allows (most_memory_gb of the GPU)."
     ),
-    "gpu memory": Policy(
+    "gpu memory": RetryPolicy(
         True, 5, "Half the lanes are sent together. A lane alone that does not fit needs a larger GPU: cluster.gpu=…"
     ),
-    "disk": Policy(False, 1, f"Make room or raise the quota, then {RETRY}; it continues from its last save."),
-    "nan": Policy(
+    "disk": RetryPolicy(False, 1, f"Make room or raise the quota, then {RETRY}; it continues from its last save."),
+    "nan": RetryPolicy(
         False, 1, "The loss or a gradient is not finite: lower train.lr, or look at the data. The same again "
         "would end the same, so plan it under another study=NAME with other settings.",
     ),
-    "settings": Policy(False, 1, f"Mend what the message names, then {RETRY}."),
-    "error": Policy(False, 1, f"The traceback is in the log. Mend the code, then {RETRY}."),
-    "no progress": Policy(False, 1, f"The causes before it say why; when that is mended, {RETRY}."),
-    "cancelled": Policy(False, 1, f"It was cancelled on request; {RETRY}."),
+    "settings": RetryPolicy(False, 1, f"Mend what the message names, then {RETRY}."),
+    "error": RetryPolicy(False, 1, f"The traceback is in the log. Mend the code, then {RETRY}."),
+    "no progress": RetryPolicy(False, 1, f"The causes before it say why; when that is mended, {RETRY}."),
+    "cancelled": RetryPolicy(False, 1, f"It was cancelled on request; {RETRY}."),
 }  # fmt: skip
 """Every word that failure.json and an attempt may hold as their cause."""
 
@@ -62,10 +62,10 @@ BY_STATE = {
 """What Slurm's last state of a job says of runs that left no word themselves."""
 
 
-def policy(cause: str | None) -> Policy:
+def policy(cause: str | None) -> RetryPolicy:
     """A cause that an older version wrote counts as a run's own error."""
     return CAUSES.get(cause or "lost", CAUSES["error"])
 
 
-def by_state(state: str | None) -> str:
+def cause_of_slurm_state(state: str | None) -> str:
     return BY_STATE.get(state or "", "lost")

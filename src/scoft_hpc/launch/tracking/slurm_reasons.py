@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scoft_hpc.launch.tracking.retry_policy import RETRY, policy
-from scoft_hpc.launch.tracking.run_state import State
+from scoft_hpc.launch.tracking.run_state import RunState
 from scoft_hpc.study.run_status import Status
 
 WAITS = {
@@ -37,27 +37,29 @@ LIMITS = {"Assoc": "your account", "QOS": "the quality of service"}
 """Whose limit is reached, by how the reason begins; there are dozens of this kind."""
 
 
-def waiting(reason: str) -> str:
+def explain_wait(reason: str) -> str:
     """Slurm's reason with its meaning: `Priority (others are before it)`."""
     meaning = _meaning(reason)
     return f"{reason} ({meaning})" if meaning else reason
 
 
-def next_step(state: State) -> str:
+def next_step(state: RunState) -> str:
     """What happens now with a run that is failed or lost, and what a person can do about it."""
     follows = policy(state.cause)
     if state.place is None:
         if state.status is Status.lost:
             return "the same sweep command continues it from its last save."
-        return "needs you. " + follows.advice.replace(RETRY, "the same sweep command tries it again")
-    if state.alive:
+        return "manual action required: " + follows.advice.replace(
+            RETRY, "the same sweep command tries it again"
+        )
+    if state.in_queue:
         return f"its job still works on other runs of its pack. {follows.advice}"
-    if not follows.again:
-        return f"needs you. {follows.advice}"
+    if not follows.auto_retry:
+        return f"manual action required: {follows.advice}"
     tries = f" ({state.tries} of {follows.tries} attempts saved nothing new)" if state.tries else ""
     if state.tries < follows.tries:
         return f"the study's next job that ends sends it again{tries}, or the same sweep command now."
-    return f"needs you{tries}: the same sweep command starts anew. {follows.advice}"
+    return f"manual action required{tries}: the same sweep command submits it again. {follows.advice}"
 
 
 def _meaning(reason: str) -> str:

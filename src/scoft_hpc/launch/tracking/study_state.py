@@ -10,12 +10,12 @@ from pathlib import Path
 
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.slurm import client
-from scoft_hpc.launch.slurm.client import Entry, Queue
+from scoft_hpc.launch.slurm.client import Queue, QueueEntry
 from scoft_hpc.launch.tracking import run_state
-from scoft_hpc.launch.tracking.run_state import Files, State
+from scoft_hpc.launch.tracking.run_state import RunFiles, RunState
 from scoft_hpc.study import costs, job_array, lease, run_status
 from scoft_hpc.study.costs import Cost
-from scoft_hpc.study.job_array import Batch, Verdict
+from scoft_hpc.study.job_array import AccountingRecord, JobArray
 from scoft_hpc.study.paths import RunDir, StudyDir
 
 Accounting = Mapping[tuple[str, int, int], tuple[str, float]]
@@ -24,126 +24,128 @@ ACCOUNTING_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Situation:
+class StudyState:
     """A study at one moment.
 
     Attributes:
         queue: None where nothing was ever sent to Slurm, or where it does not answer.
         states: every planned run's, in the plan's order, by run id.
-        notes: what a person should know of the looking itself.
-        unreadable: a sentence about each array that could not be read; `notes` have them too. What it submitted is
+        warnings: what a person should know of the looking itself.
+        unreadable: a sentence about each array that could not be read; `warnings` have them too. What it submitted is
             not known, so nothing may be submitted beside it.
     """
 
-    batches: tuple[Batch, ...]
+    arrays: tuple[JobArray, ...]
     queue: Queue | None
-    files: dict[str, Files]
-    states: dict[str, State]
-    notes: tuple[str, ...]
+    files: dict[str, RunFiles]
+    states: dict[str, RunState]
+    warnings: tuple[str, ...]
     unreadable: tuple[str, ...] = ()
 
     @property
     def cost(self) -> Cost:
         """What the arrays cost so far, jobs at work included, and what they were estimated to cost."""
-        return costs.total(costs.by_stage(self.batches))
+        return costs.total(costs.by_stage(self.arrays))
 
-    def alive(self, *stages: str) -> Iterator[tuple[Batch, int, Entry]]:
+    def live_tasks(self, *stages: str) -> Iterator[tuple[JobArray, int, QueueEntry]]:
         """The tasks that the queue holds, of these stages or of all, with what it says of them."""
-        for one in self.batches:
-            for task in range(len(one.tasks)):
-                entry = self.queue.find(one.job_name, one.job, task) if self.queue else None
-                if entry is not None and entry.alive and (not stages or one.stage in stages):
-                    yield one, task, entry
+        for array in self.arrays:
+            for task in range(len(array.tasks)):
+                entry = self.queue.find(array.job_name, array.job, task) if self.queue else None
+                if entry is not None and entry.alive and (not stages or array.stage in stages):
+                    yield array, task, entry
 
 
-def read(study: StudyDir, runs: Sequence[str]) -> Situation:
-    """Look at the planned `runs`: one squeue, and at most one sacct a minute; writes nothing but what Slurm said."""
-    batches, unreadable = job_array.read_readable(study)
-    notes = list(unreadable)
+def read(study: StudyDir, runs: Sequence[str]) -> StudyState:
+    """Read the state of `runs`: one squeue, at most one sacct per minute; stores only Slurm's accounting."""
+    arrays, unreadable = job_array.read_readable(study)
+    warnings = list(unreadable)
     queue = None
-    if batches:
+    if arrays:
         try:
-            queue = client.queue(one.user for one in batches)
-            batches = _with_verdicts(study, batches, queue)
+            queue = client.queue(array.user for array in arrays)
+            arrays = _with_accounting(study, arrays, queue)
         except LaunchError as error:
-            notes.append(f"{error} What follows is told by the runs' files alone.")
+            warnings.append(f"{error} What follows is read from the runs' files alone.")
     with ThreadPoolExecutor(8) as pool:
         files = dict(zip(runs, pool.map(lambda run: _files(study.run(run)), runs), strict=True))
-    states = run_state.states(files, batches, queue)
-    return Situation(tuple(batches), queue, files, states, tuple(notes), tuple(unreadable))
+    states = run_state.states(files, arrays, queue)
+    return StudyState(tuple(arrays), queue, files, states, tuple(warnings), tuple(unreadable))
 
 
-def _files(run: RunDir) -> Files:
+def _files(run: RunDir) -> RunFiles:
     if run.result.exists():
-        return Files(run_status.Status.done, None, None, 0)
-    return Files(
+        return RunFiles(run_status.Status.done, None, None, 0)
+    return RunFiles(
         run_status.status(run), run_status.failure(run), lease.live_owner(run.lease), run_status.progress(run)
     )
 
 
-def _with_verdicts(study: StudyDir, batches: list[Batch], queue: Queue) -> list[Batch]:
-    """The batches with what Slurm says of their ended tasks, kept for the time when it has forgotten."""
+def _with_accounting(study: StudyDir, arrays: list[JobArray], queue: Queue) -> list[JobArray]:
+    """The arrays with what Slurm says of their ended tasks, kept for the time when it has forgotten."""
     known = []
-    for one in batches:
+    for array in arrays:
         ended = {}
-        for task in range(len(one.tasks)):
-            entry = queue.find(one.job_name, one.job, task)
+        for task in range(len(array.tasks)):
+            entry = queue.find(array.job_name, array.job, task)
             if entry is not None and not entry.alive:
-                ended[task] = Verdict(entry.state, entry.used)
-        fresh = {task: verdict for task, verdict in ended.items() if one.verdicts.get(task) != verdict}
+                ended[task] = AccountingRecord(entry.state, entry.used)
+        fresh = {task: record for task, record in ended.items() if array.accounting.get(task) != record}
         if fresh:
-            job_array.keep_verdicts(study, one, fresh)
-        known.append(replace(one, verdicts={**one.verdicts, **fresh}))
+            job_array.save_accounting(study, array, fresh)
+        known.append(replace(array, accounting={**array.accounting, **fresh}))
     forgotten = {
-        one.job: one
-        for one in known
-        if one.job and any(_silent(one, task, queue) for task in range(len(one.tasks)))
+        array.job: array
+        for array in known
+        if array.job and any(_silent(array, task, queue) for task in range(len(array.tasks)))
     }
-    said = _accounting(study, list(forgotten)) if forgotten else {}
-    return [_add(study, one, said) if one.job in forgotten else one for one in known]
+    accounting = _accounting(study, list(forgotten)) if forgotten else {}
+    return [_add(study, array, accounting) if array.job in forgotten else array for array in known]
 
 
-def _silent(one: Batch, task: int, queue: Queue) -> bool:
+def _silent(array: JobArray, task: int, queue: Queue) -> bool:
     """Neither the queue nor the task itself nor an earlier look knows how it ended."""
-    if task in one.verdicts or queue.find(one.job_name, one.job, task) is not None:
+    if task in array.accounting or queue.find(array.job_name, array.job, task) is not None:
         return False
-    attempt = one.last(task)
+    attempt = array.last(task)
     return attempt is None or attempt.ended is None or (attempt.cause is None and attempt.code != 0)
 
 
-def _add(study: StudyDir, one: Batch, said: Accounting) -> Batch:
-    """The batch with what the database says of its tasks that ended unseen."""
-    found = {task: said.get((one.job_name, one.job or 0, task)) for task in range(len(one.tasks))}
+def _add(study: StudyDir, array: JobArray, accounting: Accounting) -> JobArray:
+    """The array with what the database says of its tasks that ended unseen."""
+    records = {
+        task: accounting.get((array.job_name, array.job or 0, task)) for task in range(len(array.tasks))
+    }
     new = {
-        task: Verdict(*word)
-        for task, word in found.items()
-        if word is not None and task not in one.verdicts and word[0] in client.ENDED
+        task: AccountingRecord(*record)
+        for task, record in records.items()
+        if record is not None and task not in array.accounting and record[0] in client.ENDED
     }
     if new:
-        job_array.keep_verdicts(study, one, new)
-    return replace(one, verdicts={**one.verdicts, **new})
+        job_array.save_accounting(study, array, new)
+    return replace(array, accounting={**array.accounting, **new})
 
 
 def _accounting(study: StudyDir, jobs: list[int]) -> Accounting:
-    """sacct, unless it was asked within the last minute; nothing if it does not answer, as where there is none."""
-    asked = study.jobs / "accounting.asked"
+    """sacct, unless it was queried within the last minute; nothing if it does not answer, as where there is none."""
+    last_query = study.jobs / "accounting.queried"
     try:
-        if time.time() - asked.stat().st_mtime < ACCOUNTING_SECONDS:
+        if time.time() - last_query.stat().st_mtime < ACCOUNTING_SECONDS:
             return {}
     except OSError:
         pass
     try:
-        asked.touch()
+        last_query.touch()
         return client.accounting(jobs)
     except (LaunchError, OSError):
         return {}
 
 
-def log_of(study: StudyDir, state: State) -> Path | None:
+def log_of(study: StudyDir, state: RunState) -> Path | None:
     """What the run's last job printed, if it was Slurm's and has printed anything."""
     from scoft_hpc.launch.slurm.sbatch import log_of as log_of_task
 
-    if state.place is None or not state.place.batch.job:
+    if state.place is None or not state.place.array.job:
         return None
-    path = log_of_task(study, state.place.batch.job, state.place.task)
+    path = log_of_task(study, state.place.array.job, state.place.task)
     return path if path.exists() else None

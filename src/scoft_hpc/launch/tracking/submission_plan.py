@@ -21,10 +21,10 @@ from scoft_hpc.launch.planning.packing import Pack, make_packs
 from scoft_hpc.launch.planning.plan import Run
 from scoft_hpc.launch.slurm import sbatch
 from scoft_hpc.launch.tracking import run_state
-from scoft_hpc.launch.tracking.run_state import State
-from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.tracking.run_state import RunState
+from scoft_hpc.launch.tracking.study_state import StudyState
 from scoft_hpc.study import job_array, lease
-from scoft_hpc.study.job_array import PREPARE, TRAIN, Batch
+from scoft_hpc.study.job_array import PREPARE, TRAIN, JobArray
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.run_status import Status
 
@@ -32,29 +32,29 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Request:
+class SubmissionRequest:
     """What is asked for.
 
     Attributes:
-        by_hand, retry: as for `reconcile.missing`.
-        limit: the budget in service units; None: none.
+        user_requested, retry: as for `reconcile.missing`.
+        budget_su: the budget in service units; None: none.
         only: the runs to consider, by id; None: all.
-        leaving: the task, as (job, index), that asks as its last act, and counts as gone.
+        exiting_task: the task, as (job, index), that asks as its last act, and counts as gone.
     """
 
     cluster: Cluster
-    by_hand: bool = True
+    user_requested: bool = True
     retry: bool = False
-    limit: float | None = None
+    budget_su: float | None = None
     only: frozenset[str] | None = None
-    leaving: tuple[int, int] | None = None
+    exiting_task: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
-class Coming:
-    """What would be sent now: unsent batches, the packs they hold, and what they are expected to cost."""
+class SubmissionPlan:
+    """What would be sent now: unsent arrays, the packs they hold, and what they are expected to cost."""
 
-    batches: tuple[Batch, ...]
+    arrays: tuple[JobArray, ...]
     packs: tuple[Pack, ...]
     price: CostEstimate
     source: str
@@ -64,25 +64,27 @@ class Coming:
         return [run for each in self.packs for run in each.runs]
 
 
-def coming(study: StudyDir, runs: Sequence[Run], seen: Situation, request: Request) -> Coming:
-    """The batches that the request comes to; nothing is written or sent."""
+def plan_submission(
+    study: StudyDir, runs: Sequence[Run], seen: StudyState, request: SubmissionRequest
+) -> SubmissionPlan:
+    """The arrays that the request comes to; nothing is written or sent."""
     wanted = {
         state.run_id: state
-        for state in run_state.missing(seen.states.values(), request.by_hand, request.retry)
+        for state in run_state.runs_to_submit(seen.states.values(), request.user_requested, request.retry)
         if request.only is None or state.run_id in request.only
     }
     chosen = [run for run in runs if run.run_id in wanted]
     pace = cost_estimate.estimate_throughput(study, runs, request.cluster)
-    batches: list[Batch] = []
+    arrays: list[JobArray] = []
     packs: list[Pack] = []
     if chosen:
-        batches += _preparations(study, runs, chosen, seen, request, pace)
+        arrays += _preparations(study, runs, chosen, seen, request, pace)
     for memory, some in _packs(chosen, wanted, request.cluster):
         packs += some
-        batches += _training(study, some, memory, request, pace)
-    seconds = [second for one in batches for second in one.seconds]
-    return Coming(
-        tuple(batches),
+        arrays += _training(study, some, memory, request, pace)
+    seconds = [second for array in arrays for second in array.seconds]
+    return SubmissionPlan(
+        tuple(arrays),
         tuple(packs),
         cost_estimate.estimate_cost(seconds, gpu_of(request.cluster)[1].su_per_hour),
         pace.source,
@@ -90,7 +92,7 @@ def coming(study: StudyDir, runs: Sequence[Run], seen: Situation, request: Reque
 
 
 def _packs(
-    runs: Sequence[Run], wanted: dict[str, State], cluster: Cluster
+    runs: Sequence[Run], wanted: dict[str, RunState], cluster: Cluster
 ) -> Iterator[tuple[float | None, list[Pack]]]:
     """The runs in packs, with the host memory in GB where a job needs other than the profile's.
 
@@ -103,7 +105,7 @@ def _packs(
         state = wanted[run.run_id]
         lanes, memory, before = most, None, ""
         if state.place is not None:
-            task = state.place.batch.tasks[state.place.task]
+            task = state.place.array.tasks[state.place.task]
             lanes = max(1, len(task) // 2) if state.cause == "gpu memory" else most
             memory = _more_memory(state, cluster) if state.cause == "host memory" else None
             before = state.place.job if state.status is Status.lost and len(task) <= most else ""
@@ -114,10 +116,10 @@ def _packs(
     yield from found.items()
 
 
-def _more_memory(state: State, cluster: Cluster) -> float | None:
+def _more_memory(state: RunState, cluster: Cluster) -> float | None:
     """Twice what the job had, as far as the profile allows; None where that is not known."""
     gpu = gpu_of(cluster)[1]
-    last = state.place.batch.last(state.place.task) if state.place else None
+    last = state.place.array.last(state.place.task) if state.place else None
     had = (last.memory_gb if last else None) or gpu.memory_gb
     if had is None:
         return gpu.most_memory_gb
@@ -128,9 +130,9 @@ def _training(
     study: StudyDir,
     packs: Sequence[Pack],
     memory: float | None,
-    request: Request,
+    request: SubmissionRequest,
     pace: cost_estimate.Throughput,
-) -> Iterator[Batch]:
+) -> Iterator[JobArray]:
     """Arrays of packs: one for each time limit, none longer than Slurm allows."""
     by_limit: dict[int, list[Pack]] = defaultdict(list)
     for each in packs:
@@ -148,16 +150,16 @@ def _preparations(
     study: StudyDir,
     runs: Sequence[Run],
     chosen: Sequence[Run],
-    seen: Situation,
-    request: Request,
+    seen: StudyState,
+    request: SubmissionRequest,
     pace: cost_estimate.Throughput,
-) -> Iterator[Batch]:
+) -> Iterator[JobArray]:
     """An array with a task for each culture whose cache is neither there nor being made."""
     by_id = {run.run_id: run for run in runs}
     being_made = {
         folder_of(by_id[task[0]].config, by_id[task[0]].config.data.digest)
-        for one, index, _ in seen.alive(PREPARE)
-        if (task := one.tasks[index])[0] in by_id
+        for array, index, _ in seen.live_tasks(PREPARE)
+        if (task := array.tasks[index])[0] in by_id
     }
     needed: dict[Path, Run] = {}
     for run in chosen:
@@ -182,11 +184,11 @@ def _batch(
     seconds: tuple[float, ...],
     minutes: int,
     memory: float | None,
-    request: Request,
-) -> Batch:
+    request: SubmissionRequest,
+) -> JobArray:
     cluster, (word, gpu) = request.cluster, gpu_of(request.cluster)
     name = job_array.new_name(stage)
-    return Batch(
+    return JobArray(
         name=name,
         stage=stage,
         created=time.time(),
@@ -196,10 +198,10 @@ def _batch(
         gpu=word,
         su_per_hour=gpu.su_per_hour,
         minutes=minutes,
-        parameters=sbatch.parameters(cluster, f"{study.name}.{name}", minutes, memory),
+        sbatch_options=sbatch.sbatch_options(cluster, f"{study.name}.{name}", minutes, memory),
         cluster=to_plain(cluster),
-        by_hand=request.by_hand,
-        limit=request.limit,
+        user_requested=request.user_requested,
+        budget_su=request.budget_su,
     )
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from scoft_hpc.errors import RunError
 from scoft_hpc.launch.tracking import slurm_reasons
-from scoft_hpc.launch.tracking.retry_policy import by_state
-from scoft_hpc.launch.tracking.run_state import State
-from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.tracking.retry_policy import cause_of_slurm_state
+from scoft_hpc.launch.tracking.run_state import RunState
+from scoft_hpc.launch.tracking.study_state import StudyState
 from scoft_hpc.launch.views.run_progress import logs
-from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.launch.views.selection import Selection
 from scoft_hpc.launch.views.study_summary import clock
 from scoft_hpc.study import run_status
-from scoft_hpc.study.job_array import Attempt, Batch
+from scoft_hpc.study.job_array import Attempt, JobArray
 from scoft_hpc.study.plan_file import display_path
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import duration
@@ -36,12 +36,12 @@ DATED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 """How a new message begins in a log."""
 
 
-def diagnoses(choice: Choice, seen: Situation, states: Sequence[State]) -> Iterator[str]:
+def diagnoses(selected: Selection, seen: StudyState, states: Sequence[RunState]) -> Iterator[str]:
     """Lines about each of the runs, with an empty one after each; of too many, the names of the rest."""
-    printed = logs(choice.study, seen)
+    printed = logs(selected.study, seen)
     groups = _alike(seen, states)
     for alike in groups[:SHOWN]:
-        yield from _about(choice, seen, alike, printed.get(alike[0].run_id))
+        yield from _about(selected, seen, alike, printed.get(alike[0].run_id))
         yield ""
     rest = [state.run_id for alike in groups[SHOWN:] for state in alike]
     if rest:
@@ -49,27 +49,29 @@ def diagnoses(choice: Choice, seen: Situation, states: Sequence[State]) -> Itera
         yield f"… and {len(rest)} more: {' '.join(rest[:NAMED])}{more}"
 
 
-def _alike(seen: Situation, states: Sequence[State]) -> list[list[State]]:
+def _alike(seen: StudyState, states: Sequence[RunState]) -> list[list[RunState]]:
     """The runs of one job that ended on the same are told of once."""
-    groups: dict[tuple[object, ...], list[State]] = {}
+    groups: dict[tuple[object, ...], list[RunState]] = {}
     for state in states:
         failure = seen.files[state.run_id].failure or {}
-        job = (state.place.batch.name, state.place.task) if state.place else state.run_id
+        job = (state.place.array.name, state.place.task) if state.place else state.run_id
         key = (job, state.status, state.cause, state.note, failure.get("message"))
         groups.setdefault(key, []).append(state)
     return list(groups.values())
 
 
-def _about(choice: Choice, seen: Situation, alike: Sequence[State], log: Path | None) -> Iterator[str]:
+def _about(
+    selected: Selection, seen: StudyState, alike: Sequence[RunState], log: Path | None
+) -> Iterator[str]:
     state, *others = alike
     cause = f", {state.cause}" if state.cause and state.cause != state.status.value else ""
     yield f"{state.run_id}: {state.status.value}{cause}"
     if others:
         yield f"  {'also':<9} {' '.join(other.run_id for other in others)}"
-    steps = next(run.steps for run in choice.entries if run.run_id == state.run_id)
-    for key, text in _facts(choice, seen, state, int(steps)):
+    steps = next(run.steps for run in selected.entries if run.run_id == state.run_id)
+    for key, text in _facts(selected, seen, state, int(steps)):
         yield f"  {key:<9} {text}"
-    for n, line in enumerate(_attempts(choice, seen, state), start=1):
+    for n, line in enumerate(_attempts(selected, seen, state), start=1):
         yield f"  {'attempts' if n == 1 else '':<9} {n}. {line}"
     if state.status in BROKEN:
         yield f"  {'next':<9} {slurm_reasons.next_step(state)}"
@@ -79,9 +81,9 @@ def _about(choice: Choice, seen: Situation, alike: Sequence[State], log: Path | 
             yield from (f"  {'':<9} | {line}" for line in _relevant(log, state.run_id))
 
 
-def _facts(choice: Choice, seen: Situation, state: State, steps: int) -> Iterator[tuple[str, str]]:
+def _facts(selected: Selection, seen: StudyState, state: RunState, steps: int) -> Iterator[tuple[str, str]]:
     """What there is to say of the state itself, as (key, text)."""
-    run, now = choice.study.run(state.run_id), time.time()
+    run, now = selected.study.run(state.run_id), time.time()
     failure = seen.files[state.run_id].failure
     if state.status is Status.failed and failure is not None:
         yield "what", str(failure["message"])
@@ -92,7 +94,7 @@ def _facts(choice: Choice, seen: Situation, state: State, steps: int) -> Iterato
         if steps:
             yield "when", f"at step {run_status.step(run)} of {steps}; what was saved last is kept"
     elif state.status is Status.queued:
-        yield "what", f"it waits: {slurm_reasons.waiting(state.note)}"
+        yield "what", f"it waits: {slurm_reasons.explain_wait(state.note)}"
     elif state.status is Status.running:
         yield (
             "what",
@@ -101,56 +103,58 @@ def _facts(choice: Choice, seen: Situation, state: State, steps: int) -> Iterato
     elif state.status is Status.done:
         yield "what", f"it is done; its results lie in {display_path(run.path)}"
     else:
-        yield "what", "it was not sent yet; the sweep command does that"
+        yield "what", "it was not submitted yet; the sweep command does that"
 
 
 def _at(step: int, steps: int) -> str:
     return f", at step {step} of {steps}" if steps else ""
 
 
-def _slurms_word(state: State) -> str:
-    verdict = state.place.batch.verdicts.get(state.place.task) if state.place else None
-    return f"Slurm ended its job: {verdict.state}" if verdict else ""
+def _slurms_word(state: RunState) -> str:
+    record = state.place.array.accounting.get(state.place.task) if state.place else None
+    return f"Slurm ended its job: {record.state}" if record else ""
 
 
-def _attempts(choice: Choice, seen: Situation, state: State) -> Iterator[str]:
+def _attempts(selected: Selection, seen: StudyState, state: RunState) -> Iterator[str]:
     """A line for each start of a job of the run, up to the one that published it: later ones were for its pack."""
-    published = _published(choice, state)
-    for sent in seen.batches:
-        for attempt in sent.attempts:
+    published = _published(selected, state)
+    for array in seen.arrays:
+        for attempt in array.attempts:
             if state.run_id in attempt.progress:
                 last = (attempt.job, attempt.restart) == published
-                yield _attempt(sent, attempt, state, last)
+                yield _attempt(array, attempt, state, last)
                 if last:
                     return
 
 
-def _published(choice: Choice, state: State) -> tuple[str, int] | None:
+def _published(selected: Selection, state: RunState) -> tuple[str, int] | None:
     """The job and the start of it that made the run's result; None if there is none, or none of Slurm's made it."""
     if state.status is not Status.done:
         return None
-    result = run_status.result(choice.study.run(state.run_id))
+    result = run_status.result(selected.study.run(state.run_id))
     return (result["job"], result["restart"]) if result.get("job") else None
 
 
-def _attempt(sent: Batch, attempt: Attempt, state: State, published: bool) -> str:
-    at_work = state.place is not None and state.alive and attempt == state.place.batch.last(state.place.task)
+def _attempt(array: JobArray, attempt: Attempt, state: RunState, published: bool) -> str:
+    at_work = (
+        state.place is not None and state.in_queue and attempt == state.place.array.last(state.place.task)
+    )
     if published:  # the job may go on, for its pack or with its own end
         ended, seconds = CAME_TO_ITS_END, attempt.seconds
     elif at_work and attempt.ended is None:
         ended, seconds = "at work", time.time() - attempt.started
     else:
-        ended, seconds = _ending(sent, attempt), attempt.seconds
+        ended, seconds = _ending(array, attempt), attempt.seconds
     started = f"{clock(attempt.started, time.time())} on {attempt.host}, job {attempt.job}"
     saved = attempt.progress[state.run_id]
     from_save = f", from what was saved ({saved})" if saved else ""
     return f"{started}, {duration(seconds)}{from_save}: {ended}"
 
 
-def _ending(sent: Batch, attempt: Attempt) -> str:
+def _ending(array: JobArray, attempt: Attempt) -> str:
     """How an attempt ended: by its own word, else by Slurm's of its last one."""
-    verdict = sent.verdicts.get(attempt.task) if attempt == sent.last(attempt.task) else None
-    told = f"{by_state(verdict.state)} ({verdict.state})" if verdict else ""
+    record = array.accounting.get(attempt.task) if attempt == array.last(attempt.task) else None
+    told = f"{cause_of_slurm_state(record.state)} ({record.state})" if record else ""
     if attempt.ended is None:
         return f"killed before it could write why{f', {told}' if told else ''}"
     if attempt.cause is not None:

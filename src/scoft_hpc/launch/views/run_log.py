@@ -9,10 +9,10 @@ from pathlib import Path
 
 from scoft_hpc.console import print_stderr
 from scoft_hpc.launch.tracking import slurm_reasons
-from scoft_hpc.launch.tracking.run_state import State
-from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.tracking.run_state import RunState
+from scoft_hpc.launch.tracking.study_state import StudyState
 from scoft_hpc.launch.views.run_progress import logs
-from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.launch.views.selection import Selection
 from scoft_hpc.study import lease
 from scoft_hpc.study.plan_file import display_path, launch_lease
 from scoft_hpc.study.run_status import Status
@@ -27,45 +27,45 @@ SHOWN = 4
 """So many of a pack's other runs are named."""
 
 
-def show(choice: Choice, seen: Situation, run: str, lines: int | None) -> Path | None:
+def show(selected: Selection, seen: StudyState, run: str, lines: int | None) -> Path | None:
     """Print the log of the run's last job, or its last `lines`; return where it is, None if there is none yet."""
-    path = logs(choice.study, seen).get(run)
+    path = logs(selected.study, seen).get(run)
     if path is None:
         print_stderr(f"{run} has printed nothing yet: {_how(seen.states[run])}.")
         return None
-    _introduce(choice, seen, run, path)
+    _introduce(selected, seen, run, path)
     sys.stdout.writelines(_tail(path, lines))
     sys.stdout.flush()
     return path
 
 
-def follow(choice: Choice, seen: Situation, run: str, path: Path | None) -> None:
+def follow(selected: Selection, seen: StudyState, run: str, path: Path | None) -> None:
     """Print what comes, of this log and of later jobs' ones, until the run has ended."""
     position = path.stat().st_size if path else 0
     looked, told = time.monotonic(), _how(seen.states[run])
     while True:
         position = _print_from(path, position) if path else 0
-        if _ended(choice, seen.states[run]):
+        if _ended(selected, seen.states[run]):
             print_stderr(f"{run}: {_how(seen.states[run])}.")
             return
         time.sleep(READ_SECONDS)
-        if time.monotonic() - looked < (QUEUE_SECONDS if seen.batches else LOCAL_SECONDS):
+        if time.monotonic() - looked < (QUEUE_SECONDS if seen.arrays else LOCAL_SECONDS):
             continue
-        seen, looked = choice.look(), time.monotonic()
-        newest = logs(choice.study, seen).get(run)
+        seen, looked = selected.read_state(), time.monotonic()
+        newest = logs(selected.study, seen).get(run)
         if newest is not None and newest != path:
             if path:
                 _print_from(path, position)
-            _introduce(choice, seen, run, newest)
+            _introduce(selected, seen, run, newest)
             path, position = newest, 0
         elif path is None and _how(seen.states[run]) != told:
             told = _how(seen.states[run])
             print_stderr(f"{run}: {told}.")
 
 
-def _introduce(choice: Choice, seen: Situation, run: str, path: Path) -> None:
+def _introduce(selected: Selection, seen: StudyState, run: str, path: Path) -> None:
     print_stderr(display_path(path))
-    others = [other for other, log in logs(choice.study, seen).items() if log == path and other != run]
+    others = [other for other, log in logs(selected.study, seen).items() if log == path and other != run]
     if others:
         print_stderr(f"(of a pack: {run} shares it with {listing(others, SHOWN)})")
 
@@ -86,18 +86,18 @@ def _print_from(path: Path, position: int) -> int:
     return position
 
 
-def _ended(choice: Choice, state: State) -> bool:
+def _ended(selected: Selection, state: RunState) -> bool:
     """Whether no job of the run comes any more; one that was not sent yet may still be, by its launcher."""
     if state.status is Status.planned:
-        return lease.live_owner(launch_lease(choice.study)) is None
+        return lease.live_owner(launch_lease(selected.study)) is None
     return state.status not in (Status.running, Status.queued)
 
 
-def _how(state: State) -> str:
+def _how(state: RunState) -> str:
     """The run's state in words."""
     if state.status is Status.queued:
-        return f"it waits in the queue: {slurm_reasons.waiting(state.note)}"
+        return f"it waits in the queue: {slurm_reasons.explain_wait(state.note)}"
     if state.status is Status.planned:
-        return "it was not sent yet; `scoft-hpc sweep` does that"
+        return "it was not submitted yet; `scoft-hpc sweep` does that"
     cause = f" ({state.cause})" if state.cause and state.cause != state.status.value else ""
     return f"{state.status.value}{cause}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scoft_hpc.launch.tracking import study_state
-from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.tracking.study_state import StudyState
 from scoft_hpc.study import metrics_log, run_status
 from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.study.plan_file import PlannedRun, log_number
@@ -17,7 +17,7 @@ from scoft_hpc.study.run_status import Status
 
 
 @dataclass(frozen=True)
-class Lane:
+class RunProgress:
     """A planned run as its files tell it: `step` of `steps` updates made, `samples` pictures drawn.
 
     Attributes:
@@ -38,15 +38,15 @@ class Lane:
     eta_seconds: float | None = None
 
 
-class Progress:
+class ProgressReader:
     """Reads the lanes of a study, again and again; what is done is not looked at twice."""
 
     def __init__(self, study: StudyDir, runs: Sequence[PlannedRun]) -> None:
         self._study = study
         self._entries = [(run, study.run(run.run_id)) for run in runs]
-        self._done: dict[str, Lane] = {}
+        self._done: dict[str, RunProgress] = {}
 
-    def read(self, queued: Set[str] = frozenset()) -> list[Lane]:
+    def read(self, queued: Set[str] = frozenset()) -> list[RunProgress]:
         """All lanes in the plan's order; those in `queued` wait for a job, which their files cannot tell."""
         lanes = []
         for run, folder in self._entries:
@@ -56,14 +56,16 @@ class Progress:
             lanes.append(lane)
         return lanes
 
-    def told(self, seen: Situation) -> list[Lane]:
+    def read_with_queue(self, seen: StudyState) -> list[RunProgress]:
         """All lanes in the plan's order, in the states that `seen` has found; steps, pictures and ends are of now."""
         with ThreadPoolExecutor(8) as pool:
-            lanes = list(pool.map(lambda entry: self._told(entry[0], entry[1], seen), self._entries))
+            lanes = list(
+                pool.map(lambda entry: self._read_run_with_queue(entry[0], entry[1], seen), self._entries)
+            )
         self._done.update({lane.run_id: lane for lane in lanes if lane.status is Status.done})
         return _with_etas(lanes, seen, self._study)
 
-    def _told(self, run: PlannedRun, folder: RunDir, seen: Situation) -> Lane:
+    def _read_run_with_queue(self, run: PlannedRun, folder: RunDir, seen: StudyState) -> RunProgress:
         if folder.run_id in self._done:
             return self._done[folder.run_id]
         found = seen.states[folder.run_id]
@@ -72,7 +74,7 @@ class Progress:
         return replace(_read(run, folder, found.status), cause=found.cause, note=found.note)
 
 
-def state(lane: Lane) -> str:
+def describe(lane: RunProgress) -> str:
     """What the lane does, in a word or two."""
     if lane.status is Status.planned and lane.step:
         return f"{lane.step}/{lane.steps} saved"
@@ -85,21 +87,21 @@ def state(lane: Lane) -> str:
     return "drawing" if lane.steps else "waiting"  # a base has to wait until its neighbours are trained
 
 
-def counts(lanes: Sequence[Lane]) -> str:
+def counts(lanes: Sequence[RunProgress]) -> str:
     """Such as `12 done, 1 failed, 12 running`; what was lost is counted by its cause, where that is known."""
-    found = Counter((lane.status, word(lane)) for lane in lanes)
+    found = Counter((lane.status, status_label(lane)) for lane in lanes)
     order = (Status.done, Status.failed, Status.lost, Status.running, Status.queued, Status.planned)
     return ", ".join(
         f"{count} {text}" for wanted in order for (status, text), count in found.items() if status is wanted
     )
 
 
-def word(lane: Lane) -> str:
+def status_label(lane: RunProgress) -> str:
     """The lane's state, or why it was lost."""
     return lane.cause or "lost" if lane.status is Status.lost else str(lane.status.value)
 
 
-def logs(study: StudyDir, seen: Situation) -> dict[str, Path]:
+def logs(study: StudyDir, seen: StudyState) -> dict[str, Path]:
     """What the last job of each run printed, by run id; runs of which no job has printed anything are left out."""
     found = {}
     for path in sorted(study.logs.glob("*.log"), key=log_number):
@@ -117,13 +119,13 @@ def _status(folder: RunDir, queued: Set[str]) -> Status:
     return Status.queued if waits else status
 
 
-def _read(run: PlannedRun, folder: RunDir, status: Status) -> Lane:
+def _read(run: PlannedRun, folder: RunDir, status: Status) -> RunProgress:
     step = run_status.step(folder) if run.steps else 0
     samples = run_status.images(folder.samples) if step >= run.steps else 0
-    return Lane(run.run_id, run.culture, run.variant, run.seed, status, step, run.steps, samples)
+    return RunProgress(run.run_id, run.culture, run.variant, run.seed, status, step, run.steps, samples)
 
 
-def _with_etas(lanes: Sequence[Lane], seen: Situation, study: StudyDir) -> list[Lane]:
+def _with_etas(lanes: Sequence[RunProgress], seen: StudyState, study: StudyDir) -> list[RunProgress]:
     """A step takes its lane's share of the time, as the journal counts it, for every lane that trains beside it."""
     training = {
         lane.run_id: seen.files[lane.run_id].owner

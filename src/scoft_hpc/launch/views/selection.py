@@ -11,8 +11,8 @@ from scoft_hpc.console import program
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.tracking import study_state
 from scoft_hpc.launch.tracking.retry_policy import CAUSES
-from scoft_hpc.launch.tracking.run_state import State
-from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.tracking.run_state import RunState
+from scoft_hpc.launch.tracking.study_state import StudyState
 from scoft_hpc.study.paths import StudyDir, studies
 from scoft_hpc.study.plan_file import PlannedRun, display_path, read
 from scoft_hpc.study.run_status import Status
@@ -31,7 +31,7 @@ SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """A study, and the runs of it that were asked for.
 
     Attributes:
@@ -49,24 +49,24 @@ class Choice:
     flags: argparse.Namespace
     settings: tuple[str, ...] = ()
 
-    def look(self) -> Situation:
+    def read_state(self) -> StudyState:
         """The whole study as it stands now."""
         return study_state.read(self.study, [run.run_id for run in self.entries])
 
-    def pick(self, seen: Situation) -> list[State]:
+    def filter(self, seen: StudyState) -> list[RunState]:
         """The chosen runs, in the plan's order."""
         found = [seen.states[run.run_id] for run in self.chosen]
         return [
             state for state in found if not self.states or {state.status.value, state.cause} & self.states
         ]
 
-    def one(self, seen: Situation) -> State:
+    def single(self, seen: StudyState) -> RunState:
         """The chosen run.
 
         Raises:
             LaunchError: if there is not exactly one; it lists them.
         """
-        found = self.pick(seen)
+        found = self.filter(seen)
         if len(found) == 1:
             return found[0]
         options = [f"{state.run_id} ({state.status.value})" for state in found]
@@ -88,7 +88,9 @@ def parser(verb: str, summary: str, words: str = WORDS) -> argparse.ArgumentPars
     return made
 
 
-def choose(made: argparse.ArgumentParser, argv: Sequence[str] | None, settings: bool = False) -> Choice:
+def parse_selection(
+    made: argparse.ArgumentParser, argv: Sequence[str] | None, settings: bool = False
+) -> Selection:
     """Read a command's words.
 
     Args:
@@ -109,14 +111,14 @@ def choose(made: argparse.ArgumentParser, argv: Sequence[str] | None, settings: 
         if key in KEYS:
             given.setdefault(key, []).extend([value] if key in ("study", "output") else _values(value))
         else:
-            faults.append(f"`{word}`: there is no `{key}` to choose by{_hint(key, KEYS)}")
+            faults.append(f"`{word}`: there is no `{key}` to select by{_hint(key, KEYS)}")
     if faults:
         raise ConfigError.from_messages(faults)
     output = Path(given["output"][-1] if "output" in given else flags.output).absolute()
     study, starts = _study(output, given.get("study", [None])[-1], plain)
     entries = read(study).runs
     chosen = _chosen(entries, given, starts, study)
-    return Choice(
+    return Selection(
         study=study,
         entries=entries,
         chosen=chosen,

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from rich.console import RenderableType
 from rich.text import Text
 
-from scoft_hpc.launch.tracking.study_state import Situation
+from scoft_hpc.launch.tracking.study_state import StudyState
 from scoft_hpc.launch.views import study_summary, tables
-from scoft_hpc.launch.views.run_progress import Lane, counts, logs, word
-from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.launch.views.run_progress import RunProgress, counts, logs, status_label
+from scoft_hpc.launch.views.selection import Selection
 from scoft_hpc.study import lease
 from scoft_hpc.study.plan_file import display_path, launch_lease
 from scoft_hpc.study.run_status import Status
@@ -28,26 +28,26 @@ LINE = 200
 """Letters of a reason; `why` shows the rest."""
 
 
-def chosen_lanes(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> list[Lane]:
+def chosen_lanes(selected: Selection, seen: StudyState, lanes: Sequence[RunProgress]) -> list[RunProgress]:
     """The lanes in the states that were asked for."""
-    names = {state.run_id for state in choice.pick(seen)}
+    names = {state.run_id for state in selected.filter(seen)}
     return [lane for lane in lanes if lane.run_id in names]
 
 
-def screen(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> list[RenderableType]:
+def screen(selected: Selection, seen: StudyState, lanes: Sequence[RunProgress]) -> list[RenderableType]:
     """The table of the runs, and lines below it that are not to be wrapped, so that paths can be copied."""
-    study = choice.study
+    study = selected.study
     parts: list[RenderableType] = [tables.status_table(lanes), ""] if lanes else []
-    told = [f"study {study.name}: {len(lanes)} runs{', ' * bool(lanes)}{counts(lanes)}{_by(choice, seen)}"]
+    told = [f"study {study.name}: {len(lanes)} runs{', ' * bool(lanes)}{counts(lanes)}{_by(selected, seen)}"]
     told += [line] if (line := _cost_and_time(seen, lanes)) else []
     broken = [lane for lane in lanes if lane.status in (Status.failed, Status.lost)]
     unasked = [lane for lane in broken if lane.cause != CANCELLED]
-    told += _reasons(choice, unasked)
+    told += _reasons(selected, unasked)
     if unasked:
         told.append(f"`scoft-hpc why {unasked[0].run_id}` tells what to do.")
     if len(unasked) < len(broken):
         told.append("`scoft-hpc retry` sends what was cancelled again.")
-    told += [f"note: {note}" for note in seen.notes]
+    told += [f"note: {note}" for note in seen.warnings]
     if lanes and all(lane.status is Status.done for lane in lanes):
         made = study.report.exists()
         told.append(
@@ -56,46 +56,46 @@ def screen(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> list[Rende
     return [*parts, *map(Text, told)]
 
 
-def _by(choice: Choice, seen: Situation) -> str:
+def _by(selected: Selection, seen: StudyState) -> str:
     """Who launches the study: for Slurm, that is only while jobs are being sent."""
-    launcher = lease.live_owner(launch_lease(choice.study))
+    launcher = lease.live_owner(launch_lease(selected.study))
     if launcher is None:
         return ""
-    return f", being sent by {launcher}" if seen.batches else f", run by {launcher}"
+    return f", being sent by {launcher}" if seen.arrays else f", run by {launcher}"
 
 
-def _cost_and_time(seen: Situation, lanes: Sequence[Lane]) -> str:
+def _cost_and_time(seen: StudyState, lanes: Sequence[RunProgress]) -> str:
     now = time.time()
     words = []
-    if seen.batches:
+    if seen.arrays:
         words.append(f"{seen.cost.su:.2f} SU so far of about {seen.cost.estimated_su:.2f} estimated")
         words.append(study_summary.jobs(seen, now))
-    left = study_summary.left(seen, lanes, now)
+    left = study_summary.time_remaining(seen, lanes, now)
     if left is not None:
         words.append(f"{'at least' if left.more else 'about'} {duration(left.seconds)} left")
     return ", ".join(filter(None, words))
 
 
-def _reasons(choice: Choice, lanes: Sequence[Lane]) -> list[str]:
+def _reasons(selected: Selection, lanes: Sequence[RunProgress]) -> list[str]:
     """A line for the runs that broke for one reason."""
     groups: dict[str, list[str]] = {}
     for lane in lanes:
-        groups.setdefault(_reason(choice, lane), []).append(lane.run_id)
+        groups.setdefault(_reason(selected, lane), []).append(lane.run_id)
     lines = [f"{listing(names, NAMED)}: {why}" for why, names in groups.items()]
     return shorten(lines, SHOWN, "more reasons")
 
 
-def _reason(choice: Choice, lane: Lane) -> str:
-    why = tables.reason(choice.study.run(lane.run_id), lane.note)
+def _reason(selected: Selection, lane: RunProgress) -> str:
+    why = tables.reason(selected.study.run(lane.run_id), lane.note)
     if lane.status is Status.lost and lane.cause != Status.lost.value:
         why = f" at step {lane.step}{f': {lane.note}' if lane.note else ''}"
-    return textwrap.shorten(f"{word(lane)}{why}", LINE, placeholder=" …")
+    return textwrap.shorten(f"{status_label(lane)}{why}", LINE, placeholder=" …")
 
 
-def as_json(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> str:
+def as_json(selected: Selection, seen: StudyState, lanes: Sequence[RunProgress]) -> str:
     """The same for programs."""
-    launcher = lease.live_owner(launch_lease(choice.study))
-    printed = logs(choice.study, seen)
+    launcher = lease.live_owner(launch_lease(selected.study))
+    printed = logs(selected.study, seen)
     runs = []
     for lane in lanes:
         state = seen.states[lane.run_id]
@@ -111,12 +111,12 @@ def as_json(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> str:
             }
         )
     content = {
-        "study": choice.study.name,
-        "folder": str(choice.study.path),
+        "study": selected.study.name,
+        "folder": str(selected.study.path),
         "launcher": str(launcher) if launcher else None,
         "spent_su": round(seen.cost.su, 4),
         "estimated_su": round(seen.cost.estimated_su, 4),
-        "notes": list(seen.notes),
+        "notes": list(seen.warnings),
         "runs": runs,
     }
     return json.dumps(content, indent=1)

@@ -7,42 +7,42 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scoft_hpc.launch.slurm.client import Entry
-from scoft_hpc.launch.tracking.study_state import Situation
-from scoft_hpc.launch.views.run_progress import Lane
+from scoft_hpc.launch.slurm.client import QueueEntry
+from scoft_hpc.launch.tracking.study_state import StudyState
+from scoft_hpc.launch.views.run_progress import RunProgress
 from scoft_hpc.study.job_array import TRAIN
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import plural
 
 
 @dataclass(frozen=True)
-class Left:
+class TimeRemaining:
     """Seconds until the study is over; `more`: at least so many, since of some jobs nobody knows when they start."""
 
     seconds: float
     more: bool
 
 
-def left(seen: Situation, lanes: Sequence[Lane], now: float) -> Left | None:
+def time_remaining(seen: StudyState, lanes: Sequence[RunProgress], now: float) -> TimeRemaining | None:
     """How long the study still takes; None where none of the lanes is at work or nothing is known."""
     if not any(lane.status in (Status.running, Status.queued) for lane in lanes):
         return None
     training = {lane.run_id: lane.eta_seconds or 0.0 for lane in lanes}
     parts = [eta for eta in training.values() if eta]
     more = any(lane.status in (Status.queued, Status.planned) for lane in lanes)
-    if seen.queue is not None and seen.batches:
+    if seen.queue is not None and seen.arrays:
         more = False
-        for one, index, entry in seen.alive():
-            start = now - entry.used if entry.state != "PENDING" else starts(entry)
+        for array, index, entry in seen.live_tasks():
+            start = now - entry.used if entry.state != "PENDING" else expected_start(entry)
             if start is None:
                 more = True
-            elif one.stage == TRAIN:
-                estimate = start + one.seconds[index] - now
-                parts.append(max([0.0, estimate, *(training.get(run, 0.0) for run in one.tasks[index])]))
-    return Left(max(parts), more) if parts and max(parts) > 0 else None
+            elif array.stage == TRAIN:
+                estimate = start + array.seconds[index] - now
+                parts.append(max([0.0, estimate, *(training.get(run, 0.0) for run in array.tasks[index])]))
+    return TimeRemaining(max(parts), more) if parts and max(parts) > 0 else None
 
 
-def starts(entry: Entry) -> float | None:
+def expected_start(entry: QueueEntry) -> float | None:
     """When Slurm expects a waiting job to start, in seconds since the epoch, if it says so."""
     try:
         return datetime.datetime.fromisoformat(entry.start).timestamp()
@@ -50,9 +50,9 @@ def starts(entry: Entry) -> float | None:
         return None
 
 
-def jobs(seen: Situation, now: float) -> str:
+def jobs(seen: StudyState, now: float) -> str:
     """Such as `3 jobs running, 2 waiting (Priority; expected to start 14:20)`; empty if none is in the queue."""
-    found = [entry for _, _, entry in seen.alive()]
+    found = [entry for _, _, entry in seen.live_tasks()]
     waiting = [entry for entry in found if entry.state == "PENDING"]
     at_work = len(found) - len(waiting)
     words = []
@@ -61,7 +61,9 @@ def jobs(seen: Situation, now: float) -> str:
     if waiting:
         reasons = [reason for reason, _ in Counter(entry.reason for entry in waiting).most_common(2)]
         reasons = [reason for reason in reasons if reason != "None"]
-        expected = [start for entry in waiting if (start := starts(entry)) is not None and start > now]
+        expected = [
+            start for entry in waiting if (start := expected_start(entry)) is not None and start > now
+        ]
         told = [", ".join(reasons)] if reasons else []
         told += [f"expected to start {clock(min(expected), now)}"] if expected else []
         words.append(f"{len(waiting)} waiting" + (f" ({'; '.join(told)})" if told else ""))

@@ -6,26 +6,26 @@ from collections import Counter
 from collections.abc import Iterable
 
 from scoft_hpc.config.cluster import Cluster, gpu_of
-from scoft_hpc.launch.tracking.run_state import State
-from scoft_hpc.launch.tracking.submission_plan import Coming
-from scoft_hpc.study.job_array import PREPARE, TRAIN, Batch
+from scoft_hpc.launch.tracking.run_state import RunState
+from scoft_hpc.launch.tracking.submission_plan import SubmissionPlan
+from scoft_hpc.study.job_array import PREPARE, TRAIN, JobArray
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import plural
 
 
-def coming_lines(coming: Coming, cluster: Cluster) -> list[str]:
+def submission_lines(coming: SubmissionPlan, cluster: Cluster) -> list[str]:
     """The jobs, where they go, and what they are expected to cost."""
     word, gpu = gpu_of(cluster)
-    packs = [one for one in coming.batches if one.stage == TRAIN]
-    limits = sorted({one.minutes for one in packs})
+    packs = [array for array in coming.arrays if array.stage == TRAIN]
+    limits = sorted({array.minutes for array in packs})
     where = gpu.partition or cluster.partition or "the default partition"
     payer = f", paid by {cluster.account}" if cluster.account else ""
-    tasks = sum(len(one.tasks) for one in packs)
+    tasks = sum(len(array.tasks) for array in packs)
     lines = [
         f"{plural(len(coming.runs), 'run')} in {plural(tasks, 'pack')}, each on one {word or 'GPU'} of {where}"
     ]
     lines[0] += f" ({cluster.name}{payer}), time limit {_range(limits)}"
-    cultures = sum(len(one.tasks) for one in coming.batches if one.stage == PREPARE)
+    cultures = sum(len(array.tasks) for array in coming.arrays if array.stage == PREPARE)
     if cultures:
         lines.append(f"{plural(cultures, 'culture')} to prepare before, each in a job of its own")
     lines.append(
@@ -35,19 +35,19 @@ def coming_lines(coming: Coming, cluster: Cluster) -> list[str]:
     return lines
 
 
-def sent_line(batches: Iterable[Batch]) -> str:
+def sent_line(arrays: Iterable[JobArray]) -> str:
     """Such as `sent: 5 prepare and 5 train tasks`."""
     tasks = Counter[str]()
-    for one in batches:
-        tasks[one.stage] += len(one.tasks)
+    for array in arrays:
+        tasks[array.stage] += len(array.tasks)
     return f"sent: {' and '.join(f'{count} {stage}' for stage, count in tasks.items())} tasks"
 
 
-def nothing_lines(states: Iterable[State]) -> list[str]:
+def nothing_lines(states: Iterable[RunState]) -> list[str]:
     """Why a sweep sends nothing: what is under way, and what waits for a person."""
     found = list(states)
-    under_way = [state for state in found if state.alive]
-    failed = [state for state in found if state.status is Status.failed and not state.alive]
+    under_way = [state for state in found if state.in_queue]
+    failed = [state for state in found if state.status is Status.failed and not state.in_queue]
     lines = []
     if under_way:
         lines.append(f"nothing to send: {plural(len(under_way), 'run')} still in the queue or at work")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
-from scoft_hpc.launch.views.run_progress import Lane, state, word
+from scoft_hpc.launch.views.run_progress import RunProgress, describe, status_label
 from scoft_hpc.study import run_status
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.study.run_status import Status
@@ -60,7 +60,7 @@ def pack_table(packs: Sequence[Pack]) -> Table:
     return table
 
 
-def status_table(lanes: Sequence[Lane]) -> Table:
+def status_table(lanes: Sequence[RunProgress]) -> Table:
     """Culture by variant: the state of the runs there, with the step where one trains."""
     variants = list(dict.fromkeys(lane.variant for lane in lanes))
     table = new_table("culture", *variants, left=1 + len(variants))
@@ -89,12 +89,12 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join("-".join(map(str, part)) for part in parts)
 
 
-def _cell(lanes: Sequence[Lane]) -> str:
+def _cell(lanes: Sequence[RunProgress]) -> str:
     """One run: its state. Several seeds or settings: how many are in each."""
     if len(lanes) == 1:
         (lane,) = lanes
         return f"[{STYLES[lane.status]}]{_word(lane)}[/]"
-    found = Counter((lane.status, word(lane)) for lane in lanes)
+    found = Counter((lane.status, status_label(lane)) for lane in lanes)
     return ", ".join(
         f"[{style}]{count} {text}[/]"
         for wanted, style in STYLES.items()
@@ -103,13 +103,13 @@ def _cell(lanes: Sequence[Lane]) -> str:
     )
 
 
-def _word(lane: Lane) -> str:
+def _word(lane: RunProgress) -> str:
     if lane.status is Status.failed:
         return f"failed {lane.cause or ''}".rstrip()
-    if state(lane) == "training":
+    if describe(lane) == "training":
         eta = "" if lane.eta_seconds is None else f" {short_duration(lane.eta_seconds)}"
         return f"{lane.step}/{lane.steps}{eta}"
-    return word(lane) if lane.status is Status.lost else state(lane)
+    return status_label(lane) if lane.status is Status.lost else describe(lane)
 
 
 def new_table(*columns: str, left: int) -> Table:

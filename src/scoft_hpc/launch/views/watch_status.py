@@ -9,10 +9,10 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from scoft_hpc.console import print_now
-from scoft_hpc.launch.tracking.study_state import Situation
-from scoft_hpc.launch.views.live import PlainView
-from scoft_hpc.launch.views.run_progress import Lane, Progress
-from scoft_hpc.launch.views.selection import Choice
+from scoft_hpc.launch.tracking.study_state import StudyState
+from scoft_hpc.launch.views.live_display import PlainView
+from scoft_hpc.launch.views.run_progress import ProgressReader, RunProgress
+from scoft_hpc.launch.views.selection import Selection
 from scoft_hpc.launch.views.study_status import chosen_lanes, screen
 from scoft_hpc.study import lease
 from scoft_hpc.study.plan_file import launch_lease
@@ -26,7 +26,7 @@ HEARTBEAT_SECONDS = 60.0
 """Between two lines of --watch where there is no terminal and nothing changes."""
 
 
-def watch(choice: Choice, progress: Progress) -> None:
+def watch(selected: Selection, progress: ProgressReader) -> None:
     """Show the study until all its runs have ended.
 
     The files are looked at every two seconds. Slurm is asked no oftener than every ten, and ever less often while it
@@ -35,25 +35,25 @@ def watch(choice: Choice, progress: Progress) -> None:
     console = Console()
     live = Live(console=console, auto_refresh=False) if console.is_terminal else None
     plain = PlainView(print_now, heartbeat=HEARTBEAT_SECONDS)
-    seen = choice.look()
+    seen = selected.read_state()
     asked, pause = time.monotonic(), QUEUE_SECONDS
     if live:
         live.start()
     try:
         while True:
-            lanes = chosen_lanes(choice, seen, progress.told(seen))
-            over = not _going_on(choice, seen, lanes)
+            lanes = chosen_lanes(selected, seen, progress.read_with_queue(seen))
+            over = not _going_on(selected, seen, lanes)
             if over:
-                seen = choice.look()
+                seen = selected.read_state()
             if live:
-                live.update(Group(*screen(choice, seen, lanes)), refresh=True)
+                live.update(Group(*screen(selected, seen, lanes)), refresh=True)
             else:
-                plain.show(lanes, seen.notes[0] if seen.notes else "")
+                plain.show(lanes, seen.warnings[0] if seen.warnings else "")
             if over:
                 return
             time.sleep(FILES_SECONDS)
-            if not seen.batches or time.monotonic() - asked >= pause:
-                before, seen, asked = seen, choice.look(), time.monotonic()
+            if not seen.arrays or time.monotonic() - asked >= pause:
+                before, seen, asked = seen, selected.read_state(), time.monotonic()
                 same = _words(before) == _words(seen)
                 pause = min(1.5 * pause, MOST_QUEUE_SECONDS) if same else QUEUE_SECONDS
     finally:
@@ -61,14 +61,14 @@ def watch(choice: Choice, progress: Progress) -> None:
             live.stop()
 
 
-def _going_on(choice: Choice, seen: Situation, lanes: Sequence[Lane]) -> bool:
+def _going_on(selected: Selection, seen: StudyState, lanes: Sequence[RunProgress]) -> bool:
     """Whether any of the lanes may still change by itself."""
     if all(lane.status is Status.done for lane in lanes):
         return False
     at_work = (Status.running, Status.queued)
-    alive = any(lane.status in at_work and seen.states[lane.run_id].alive for lane in lanes)
-    return alive or lease.live_owner(launch_lease(choice.study)) is not None
+    alive = any(lane.status in at_work and seen.states[lane.run_id].in_queue for lane in lanes)
+    return alive or lease.live_owner(launch_lease(selected.study)) is not None
 
 
-def _words(seen: Situation) -> list[tuple[Status, str]]:
+def _words(seen: StudyState) -> list[tuple[Status, str]]:
     return [(state.status, state.note) for state in seen.states.values()]

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scoft_hpc.console import print_line
-from scoft_hpc.launch.views.run_progress import Lane, counts, state
+from scoft_hpc.launch.views.run_progress import RunProgress, counts, describe
 from scoft_hpc.launch.views.tables import STYLES, status_table
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import duration
@@ -31,7 +31,7 @@ class View(Protocol):
 
     def __exit__(self, *error: object) -> None: ...
 
-    def show(self, lanes: Sequence[Lane], note: str) -> None: ...
+    def show(self, lanes: Sequence[RunProgress], note: str) -> None: ...
 
 
 def view(console: Console) -> View:
@@ -60,8 +60,8 @@ class PlainView:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def show(self, lanes: Sequence[Lane], note: str) -> None:
-        changed: dict[Status, list[Lane]] = {}
+    def show(self, lanes: Sequence[RunProgress], note: str) -> None:
+        changed: dict[Status, list[RunProgress]] = {}
         for lane in lanes:
             if self._states.get(lane.run_id, lane.status) is not lane.status:
                 changed.setdefault(lane.status, []).append(lane)
@@ -85,7 +85,7 @@ class LiveView:
         self._console, self._clock = console, clock
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._start = clock()
-        self._paces: dict[str, Pace] = {}
+        self._rates: dict[str, StepRate] = {}
 
     def __enter__(self) -> LiveView:
         self._live.start()
@@ -94,19 +94,21 @@ class LiveView:
     def __exit__(self, *error: object) -> None:
         self._live.stop()
 
-    def show(self, lanes: Sequence[Lane], note: str) -> None:
+    def show(self, lanes: Sequence[RunProgress], note: str) -> None:
         now = self._clock()
         for lane in lanes:
             if lane.status is Status.running:
-                self._paces.setdefault(lane.run_id, Pace()).add(now, lane.step)
+                self._rates.setdefault(lane.run_id, StepRate()).add(now, lane.step)
         etas = {
-            lane.run_id: self._paces[lane.run_id].left(lane.steps)
+            lane.run_id: self._rates[lane.run_id].left(lane.steps)
             for lane in lanes
-            if lane.run_id in self._paces
+            if lane.run_id in self._rates
         }
         self._live.update(self.render(lanes, note, etas), refresh=True)
 
-    def render(self, lanes: Sequence[Lane], note: str, etas: dict[str, float | None]) -> RenderableType:
+    def render(
+        self, lanes: Sequence[RunProgress], note: str, etas: dict[str, float | None]
+    ) -> RenderableType:
         room = self._console.height - 3
         shown, hidden = fold(lanes, room)
         left = max((eta for eta in etas.values() if eta), default=None)
@@ -119,7 +121,7 @@ class LiveView:
         return Group(_lane_table(shown, etas), *rest, foot)
 
 
-class Pace:
+class StepRate:
     """Steps a second over the last while."""
 
     def __init__(self) -> None:
@@ -138,7 +140,7 @@ class Pace:
         return (steps - s1) * (t1 - t0) / (s1 - s0)
 
 
-def _lane_table(lanes: Sequence[Lane], etas: dict[str, float | None]) -> Table:
+def _lane_table(lanes: Sequence[RunProgress], etas: dict[str, float | None]) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     for column in ("culture", "variant", "seed"):
         table.add_column(column, no_wrap=True, overflow="ellipsis", max_width=18)
@@ -147,20 +149,20 @@ def _lane_table(lanes: Sequence[Lane], etas: dict[str, float | None]) -> Table:
     table.add_column("state", no_wrap=True)
     table.add_column("left", justify="right", no_wrap=True)
     for lane in lanes:
-        eta = etas.get(lane.run_id) if state(lane) == "training" else None
+        eta = etas.get(lane.run_id) if describe(lane) == "training" else None
         table.add_row(
             lane.culture,
             lane.variant,
             str(lane.seed),
             ProgressBar(total=lane.steps, completed=lane.step, width=20) if lane.steps else "",
             f"{lane.step}/{lane.steps}" if lane.steps else "",
-            Text(state(lane), style=STYLES[lane.status]),
+            Text(describe(lane), style=STYLES[lane.status]),
             "" if eta is None else duration(eta),
         )
     return table
 
 
-def names(lanes: Sequence[Lane]) -> str:
+def names(lanes: Sequence[RunProgress]) -> str:
     """Such as `korea ldm m mpc, india base`."""
     several = len({lane.seed for lane in lanes}) > 1
     groups: dict[str, list[str]] = {}
@@ -171,7 +173,7 @@ def names(lanes: Sequence[Lane]) -> str:
     return ", ".join(f"{group} {' '.join(variants)}" for group, variants in groups.items())
 
 
-def fold(lanes: Sequence[Lane], room: int) -> tuple[list[Lane], list[Lane]]:
+def fold(lanes: Sequence[RunProgress], room: int) -> tuple[list[RunProgress], list[RunProgress]]:
     """The lanes to show, in order, and those that give way where the room is short: done and waiting ones.
 
     Those in other states stay, even if they are more than `room` lines.
@@ -188,6 +190,6 @@ def fold(lanes: Sequence[Lane], room: int) -> tuple[list[Lane], list[Lane]]:
     return shown, [lane for lane in lanes if lane.run_id not in ids]
 
 
-def _trained(lanes: Sequence[Lane]) -> str:
+def _trained(lanes: Sequence[RunProgress]) -> str:
     running = [lane for lane in lanes if lane.status is Status.running and lane.steps]
     return f"; step {min(n.step for n in running)} of {max(n.steps for n in running)}" if running else ""
