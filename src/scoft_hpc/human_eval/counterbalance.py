@@ -15,10 +15,10 @@ from scoft_hpc.human_eval.judgements import Kind
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import Survey
 
-APART = 3
-"""So many other pages stand between a page and its repeat, where the sequence is long enough."""
+MIN_PAGES_BEFORE_REPEAT = 3
+"""Pages between a page and its repeat, where the sequence is long enough."""
 
-ATTENTION = (Kind.repeat, Kind.reversed)
+ATTENTION_KINDS = (Kind.repeat, Kind.reversed)
 
 
 @dataclass(frozen=True)
@@ -52,22 +52,22 @@ def sequence(survey: Survey, pages: Sequence[Page], slot: int) -> tuple[Task, ..
     """The tasks of the rater in a slot; `pages` are those of their culture.
 
     Each page's images go through the Williams design from one rater of the page to the next, the questions and the
-    pages from one slot to the next. Attention pages come `APART` pages or more after the one that they repeat, with
-    the images in another order.
+    pages from one slot to the next. Attention pages come at least `MIN_PAGES_BEFORE_REPEAT` pages after the page that
+    they repeat, with the images in another order.
     """
-    asked = _dealt(survey, pages, slot)
-    chance = random.Random(f"{survey.seed}/{pages[0].culture}/attention/{slot}")
+    dealt = _pages_of_slot(survey, pages, slot)
+    rng = random.Random(f"{survey.seed}/{pages[0].culture}/attention/{slot}")
     layouts = williams(len(survey.systems))
-    rows = [(turn + pages.index(page)) % len(layouts) for page, turn in asked]
-    shown = [(page, Kind.asked, row) for (page, _), row in zip(asked, rows, strict=True)]
-    for kind, source, after in reversed(_attention(survey.attention, len(asked), slot, chance)):
-        other = (rows[source] + chance.randrange(1, len(layouts))) % len(layouts)
-        shown.insert(after + 1, (asked[source][0], kind, other))
+    rows = [(turn + pages.index(page)) % len(layouts) for page, turn in dealt]
+    sequence_rows = [(page, Kind.asked, row) for (page, _), row in zip(dealt, rows, strict=True)]
+    for kind, source, after in reversed(_attention(survey.attention, len(dealt), slot, rng)):
+        other = (rows[source] + rng.randrange(1, len(layouts))) % len(layouts)
+        sequence_rows.insert(after + 1, (dealt[source][0], kind, other))
     names = [question.name for question in survey.questions]
     questions = tuple(names[i] for i in _row(williams(len(names)), slot))
     return tuple(
         Task(position, page, kind, tuple(page.images[i].name for i in layouts[row]), questions)
-        for position, (page, kind, row) in enumerate(shown)
+        for position, (page, kind, row) in enumerate(sequence_rows)
     )
 
 
@@ -76,40 +76,42 @@ def _row(rows: Sequence[tuple[int, ...]], slot: int) -> tuple[int, ...]:
     return rows[(slot + slot // len(rows)) % len(rows)]
 
 
-def _dealt(survey: Survey, pages: Sequence[Page], slot: int) -> list[tuple[Page, int]]:
+def _pages_of_slot(survey: Survey, pages: Sequence[Page], slot: int) -> list[tuple[Page, int]]:
     """The pages of a slot in its order, each with the number of raters that were dealt it before."""
     size = min(survey.pages, len(pages))
     hand: list[tuple[Page, int]] = []
-    left: list[Page] = []
+    remaining: list[Page] = []
     turn = -1
     for _ in range(slot + 1):
         hand = []
         while len(hand) < size:
-            if not left:
+            if not remaining:
                 turn += 1
-                left = _deck(pages, random.Random(f"{survey.seed}/{pages[0].culture}/deck/{turn}"))
+                remaining = _shuffled_pages(
+                    pages, random.Random(f"{survey.seed}/{pages[0].culture}/deck/{turn}")
+                )
                 held = [page for page, _ in hand]
-                left.sort(key=held.__contains__)  # nobody is dealt a page twice
-            hand.append((left.pop(0), turn))
+                remaining.sort(key=held.__contains__)  # no rater gets a page twice
+            hand.append((remaining.pop(0), turn))
     hand.sort(key=lambda dealt: pages.index(dealt[0]))
     return [hand[i] for i in _row(williams(size), slot)]
 
 
-def _deck(pages: Sequence[Page], chance: random.Random) -> list[Page]:
+def _shuffled_pages(pages: Sequence[Page], rng: random.Random) -> list[Page]:
     """All pages at random, a page of each prompt before a second one of any."""
     by_prompt: dict[str, list[Page]] = {}
-    for page in chance.sample(pages, len(pages)):
+    for page in rng.sample(pages, len(pages)):
         by_prompt.setdefault(page.prompt, []).append(page)
     rounds = zip_longest(*by_prompt.values())
-    return [page for found in rounds for page in chance.sample(found, len(found)) if page is not None]
+    return [page for found in rounds for page in rng.sample(found, len(found)) if page is not None]
 
 
-def _attention(wanted: int, pages: int, slot: int, chance: random.Random) -> list[tuple[Kind, int, int]]:
+def _attention(wanted: int, pages: int, slot: int, rng: random.Random) -> list[tuple[Kind, int, int]]:
     """(kind, the place of the page that it repeats, the place after which it comes), in the order of the latter."""
-    early = max(1, pages - APART)
-    sources = [place for _ in range(-(-wanted // early)) for place in chance.sample(range(early), early)]
+    early = max(1, pages - MIN_PAGES_BEFORE_REPEAT)
+    sources = [place for _ in range(-(-wanted // early)) for place in rng.sample(range(early), early)]
     found = []
     for number, source in enumerate(sources[:wanted]):
-        after = chance.randrange(min(source + APART, pages - 1), pages)
-        found.append((ATTENTION[(slot + number) % 2], source, after))
+        after = rng.randrange(min(source + MIN_PAGES_BEFORE_REPEAT, pages - 1), pages)
+        found.append((ATTENTION_KINDS[(slot + number) % 2], source, after))
     return sorted(found, key=lambda one: one[2])

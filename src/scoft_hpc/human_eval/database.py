@@ -20,13 +20,13 @@ from scoft_hpc.study.filesystem import SHARED, mount_of, nearest_folder
 from scoft_hpc.study.paths import SurveyDir
 
 VARIABLE = "SCOFT_SURVEY_DATABASE"
-"""Names the database where the command's words do not."""
+"""Names the database unless the command line does."""
 
 MOUNTS = Path("/proc/self/mounts")
 BUSY_SECONDS = 30
 CONNECTIONS = 20
-LOCK = 5_101_051
-"""PostgreSQL's advisory lock under which tables are made; any number will do."""
+ADVISORY_LOCK_ID = 5_101_051
+"""PostgreSQL's advisory lock under which tables are statement; any number will do."""
 EXPECTED = "expected sqlite:////local/disk/answers.db or postgresql://USER:PASSWORD@HOST/NAME"
 DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 
@@ -91,7 +91,7 @@ class Database:
 def make_tables(connection: Connection) -> None:
     """Make the tables that are missing; two processes may do so at once."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK_ID})"))
     db_schema.metadata.create_all(connection)
 
 
@@ -104,17 +104,17 @@ def upsert(
 ) -> None:
     """Insert the row; where its key is taken, set its values, or those of `instead`, if there are any."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    made = dialect.insert(table).values(**key, **row)
+    statement = dialect.insert(table).values(**key, **row)
     values = row if instead is None else instead
     if values:
-        connection.execute(made.on_conflict_do_update(index_elements=list(key), set_=values))
+        connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
     else:
-        connection.execute(made.on_conflict_do_nothing(index_elements=list(key)))
+        connection.execute(statement.on_conflict_do_nothing(index_elements=list(key)))
 
 
-def url_of(folder: SurveyDir, word: str | None = None) -> str:
+def url_of(folder: SurveyDir, setting: str | None = None) -> str:
     """The URL that was asked for, else the environment's, else that of the survey's own SQLite file."""
-    return word or os.environ.get(VARIABLE) or f"sqlite:///{folder.database.absolute()}"
+    return setting or os.environ.get(VARIABLE) or f"sqlite:///{folder.database.absolute()}"
 
 
 def exists(url: str) -> bool:

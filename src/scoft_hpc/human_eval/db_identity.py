@@ -15,7 +15,7 @@ from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import Survey, digest
 
 
-def settle(base: Database, survey: Survey, pages: Sequence[Page], url: str) -> None:
+def claim_database(base: Database, survey: Survey, pages: Sequence[Page], url: str) -> None:
     """Make the missing tables, and the database this survey's.
 
     Raises:
@@ -24,14 +24,14 @@ def settle(base: Database, survey: Survey, pages: Sequence[Page], url: str) -> N
     try:
         with base.write() as connection:
             database.make_tables(connection)
-            ours = _claim(connection, survey, pages)
+            is_claimed = _claim(connection, survey, pages)
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
         raise ConfigError(
             f"the survey's database {database.shown(url)} cannot be used: {reason}. Start or repair it, or name "
             f"another with database=URL or ${database.VARIABLE}."
         ) from None
-    if not ours:
+    if not is_claimed:
         raise ConfigError(
             f"the database {database.shown(url)} holds answers to another survey, or to other pages or questions; "
             f"expected an empty one or this survey's. Name another with database=URL or ${database.VARIABLE}, or "
@@ -42,13 +42,13 @@ def settle(base: Database, survey: Survey, pages: Sequence[Page], url: str) -> N
 def _claim(connection: Connection, survey: Survey, pages: Sequence[Page]) -> bool:
     """Whether the database is this survey's; while there are no raters it becomes so."""
     names = sorted(image.name for page in pages for image in page.images)
-    words = "/".join([survey.study, *sorted(question.name for question in survey.questions), *names])
-    row = {"identity": hashlib.sha256(words.encode()).hexdigest(), "digest": digest(survey)}
-    found = connection.scalar(select(db_schema.survey.c.identity).with_for_update())
-    if found is None:
+    identity = "/".join([survey.study, *sorted(question.name for question in survey.questions), *names])
+    row = {"identity": hashlib.sha256(identity.encode()).hexdigest(), "digest": digest(survey)}
+    stored = connection.scalar(select(db_schema.survey.c.identity).with_for_update())
+    if stored is None:
         connection.execute(insert(db_schema.survey).values(id=1, last_number=0, **row))
     elif not connection.scalar(select(func.count()).select_from(db_schema.raters)):
         connection.execute(update(db_schema.survey).values(row))
     else:
-        return bool(found == row["identity"])
+        return bool(stored == row["identity"])
     return True

@@ -1,6 +1,6 @@
 """How a rater gets a place: a number in the survey, a slot of their culture, and with it a sequence of pages.
 
-Whoever enrols holds the lock of the survey's one row, so that no place is given twice.
+An enrolment holds the lock of the survey's one row, so that no place is given twice.
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ def enrol(connection: Connection, survey: Survey, pages: Iterable[Page], newcome
     if len(taken) >= survey.quotas[newcomer.culture]:
         raise QuotaFullError(f"{newcomer.culture}: there are as many raters as are wanted.")
     slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
-    made = replace(newcomer, number=number)
+    enrolled_rater = replace(newcomer, number=number)
     connection.execute(update(db_schema.survey).values(last_number=number))
-    connection.execute(insert(db_schema.raters).values(**vars(made), slot=slot, active=hour, paid=False))
-    own = [page for page in pages if page.culture == made.culture]
-    rows = [_row(made, task) for task in counterbalance.sequence(survey, own, slot)]
+    connection.execute(
+        insert(db_schema.raters).values(**vars(enrolled_rater), slot=slot, active=hour, paid=False)
+    )
+    culture_pages = [page for page in pages if page.culture == enrolled_rater.culture]
+    rows = [_row(enrolled_rater, task) for task in counterbalance.sequence(survey, culture_pages, slot)]
     connection.execute(insert(db_schema.tasks), rows)
-    return made
+    return enrolled_rater
 
 
 def rater(connection: Connection, rater_id: str) -> Rater | None:

@@ -105,19 +105,19 @@ def write(
     judgements: Sequence[Judgement],
 ) -> None:
     """Write the files into `SurveyDir.exports`: answers (twice), pages, raters and the codebook."""
-    kept = folder.secret.exists()  # or else raters have other numbers each time
-    numbers = _numbers(participants, folder.secret.read_bytes() if kept else secrets.token_bytes(32))
+    has_secret = folder.secret.exists()  # or else raters have other numbers each time
+    numbers = _numbers(participants, folder.secret.read_bytes() if has_secret else secrets.token_bytes(32))
     people = sorted((replace(one, rater=numbers[one.rater]) for one in participants), key=attrgetter("rater"))
     said = sorted((replace(one, rater=numbers[one.rater]) for one in judgements), key=attrgetter("rater"))
     answers = list(_answers(said, survey))
-    made = {
+    files = {
         "answers.csv": _csv(ANSWERS, answers),
         "answers.parquet": _parquet(ANSWERS, answers),
         "pages.csv": _csv(PAGES, _pages(pages)),
         "raters.csv": _csv(RATERS, _raters(people, survey.small)),
         "codebook.md": _codebook(survey).encode(),
     }
-    for name, content in made.items():
+    for name, content in files.items():
         atomic.write_bytes(folder.exports / name, content)
 
 

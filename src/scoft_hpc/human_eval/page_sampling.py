@@ -1,4 +1,4 @@
-"""Which samples of a study make a page, and which of these pages are asked about."""
+"""Sample the survey pages from a study's samples."""
 
 from __future__ import annotations
 
@@ -45,8 +45,10 @@ def sample_pages(study: Study, survey: Survey, secret: bytes) -> SampledPages:
         RatingError: if some culture has no complete page.
     """
     missing: Counter[str] = Counter()
-    found = {culture: list(_complete(study, survey, culture, secret, missing)) for culture in survey.quotas}
-    if empty := [culture for culture, pages in found.items() if not pages]:
+    candidates = {
+        culture: list(_complete(study, survey, culture, secret, missing)) for culture in survey.quotas
+    }
+    if empty := [culture for culture, pages in candidates.items() if not pages]:
         why = "".join(f"\n  {count} × {reason}" for reason, count in missing.items())
         raise RatingError(
             f"{', '.join(empty)}: no page has an image of each of {', '.join(survey.systems)}. Finish these runs "
@@ -56,29 +58,31 @@ def sample_pages(study: Study, survey: Survey, secret: bytes) -> SampledPages:
         page
         for culture, quota in survey.quotas.items()
         for page in balanced(
-            found[culture],
+            candidates[culture],
             max(survey.pages, quota * survey.pages // MIN_RATERS_PER_PAGE),
             random.Random(f"{survey.seed}/{culture}/pages"),
         )
     ]
     folders = {run.run_id: run.folder for run in study.runs}
     sources = {
-        one.name: thumbnails.sample(folders[one.run_id], one.file) for page in pages for one in page.images
+        image.name: thumbnails.sample(folders[image.run_id], image.file)
+        for page in pages
+        for image in page.images
     }
-    complete = {culture: len(some) for culture, some in found.items()}
+    complete = {culture: len(pages_of_culture) for culture, pages_of_culture in candidates.items()}
     return SampledPages(tuple(pages), sources, complete, missing)
 
 
-def balanced(pages: Sequence[Page], wanted: int, chance: random.Random) -> list[Page]:
+def balanced(pages: Sequence[Page], wanted: int, rng: random.Random) -> list[Page]:
     """At most `wanted` of the pages, prompts, seeds and samples as often as each other as far as they go."""
-    left = chance.sample(pages, len(pages))
+    remaining = rng.sample(pages, len(pages))
     chosen: list[Page] = []
     prompts: Counter[str] = Counter()
     seeds: Counter[int] = Counter()
     samples: Counter[int] = Counter()
-    while left and len(chosen) < wanted:
-        page = min(left, key=lambda one: (prompts[one.prompt], seeds[one.seed], samples[one.sample]))
-        left.remove(page)
+    while remaining and len(chosen) < wanted:
+        page = min(remaining, key=lambda item: (prompts[item.prompt], seeds[item.seed], samples[item.sample]))
+        remaining.remove(page)
         chosen.append(page)
         prompts[page.prompt] += 1
         seeds[page.seed] += 1
@@ -86,9 +90,9 @@ def balanced(pages: Sequence[Page], wanted: int, chance: random.Random) -> list[
     return sorted(chosen, key=lambda page: page.id)
 
 
-def opaque(secret: bytes, *words: str | int) -> str:
-    """A name that tells nothing of the words to whoever has not the secret, and is the same each time."""
-    return hmac.new(secret, "/".join(map(str, words)).encode(), hashlib.sha256).hexdigest()[:32]
+def opaque(secret: bytes, *parts: str | int) -> str:
+    """A reproducible name that reveals nothing about the parts without the secret."""
+    return hmac.new(secret, "/".join(map(str, parts)).encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def _complete(

@@ -31,10 +31,10 @@ def unfinished() -> ColumnElement[bool]:
 def participants(connection: Connection) -> list[Participant]:
     """Everybody who has not withdrawn, by number."""
     rater = db_schema.raters.c
-    found = select(
+    query = select(
         rater.number, rater.culture, rater.affiliation, rater.language, not_(unfinished())
     ).order_by(rater.number)
-    return [Participant(*row) for row in connection.execute(found)]
+    return [Participant(*row) for row in connection.execute(query)]
 
 
 def judgements(connection: Connection, pages: Mapping[str, Page]) -> list[Judgement]:
@@ -43,7 +43,7 @@ def judgements(connection: Connection, pages: Mapping[str, Page]) -> list[Judgem
     joined = answer.join(
         task, (task.c.rater == answer.c.rater) & (task.c.position == answer.c.position)
     ).join(rater, rater.c.id == task.c.rater)
-    found = (
+    query = (
         select(rater.c.number, rater.c.culture, task.c.page, task.c.kind, answer)
         .select_from(joined)
         .where(not_(answer.c.draft), not_(task.c.skipped))
@@ -51,7 +51,7 @@ def judgements(connection: Connection, pages: Mapping[str, Page]) -> list[Judgem
     )
     systems = {page.id: {image.name: image.system for image in page.images} for page in pages.values()}
     judged = []
-    for row in connection.execute(found).mappings():
+    for row in connection.execute(query).mappings():
         names = systems[row["page"]]
         ranks = None if row["cannot_judge"] else {names[name]: rank for name, rank in row["ranks"].items()}
         judged.append(
@@ -73,21 +73,21 @@ def judgements(connection: Connection, pages: Mapping[str, Page]) -> list[Judgem
 
 def progress(connection: Connection, survey: Survey) -> list[PanelProgress]:
     """How far each culture is, in the survey's order."""
-    everybody = participants(connection)
+    raters = participants(connection)
     rater, answer = db_schema.raters.c, db_schema.answers.c
     confirmed = select(rater.culture, answer.seconds).where(rater.id == answer.rater, not_(answer.draft))
     seconds: dict[str, list[float]] = {}
     for culture, spent in connection.execute(confirmed):
         seconds.setdefault(culture, []).append(spent)
-    gone: dict[str, int] = {row[0]: row[1] for row in connection.execute(select(db_schema.withdrawals))}
+    withdrawn: dict[str, int] = {row[0]: row[1] for row in connection.execute(select(db_schema.withdrawals))}
     return [
         PanelProgress(
             culture=culture,
             quota=quota,
-            enrolled=sum(one.culture == culture for one in everybody),
-            finished=sum(one.culture == culture and one.finished for one in everybody),
+            enrolled=sum(member.culture == culture for member in raters),
+            finished=sum(member.culture == culture and member.finished for member in raters),
             answers=len(seconds.get(culture, ())),
-            withdrawn=gone.get(culture, 0),
+            withdrawn=withdrawn.get(culture, 0),
             seconds=statistics.median([spent for spent in seconds.get(culture, ()) if spent] or [0.0]),
         )
         for culture, quota in survey.quotas.items()

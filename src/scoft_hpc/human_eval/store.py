@@ -31,8 +31,8 @@ from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import Survey, digest
 
-MOST_PAGES = 1 << 20
-"""No rater has so many; a greater number may be none that a database takes."""
+MAX_POSITION = 1 << 20
+"""Positions from here on cannot exist, and might not fit into a database integer."""
 ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -48,7 +48,7 @@ class Store:
         self._database = base
         self._clock = clock
         # In memory alone: no fine time is kept beside a rater.
-        self._sights: dict[tuple[str, int], float] = {}
+        self._answer_timers: dict[tuple[str, int], float] = {}
 
     @classmethod
     def open(cls, survey: Survey, pages: Sequence[Page], url: str) -> Store:
@@ -61,7 +61,7 @@ class Store:
         store = cls(survey, pages, Database.at(url))
         with ExitStack() as stack:
             stack.callback(store.close)
-            db_identity.settle(store._database, survey, pages, url)
+            db_identity.claim_database(store._database, survey, pages, url)
             stack.pop_all()
         return store
 
@@ -91,7 +91,7 @@ class Store:
 
         Raises:
             QuotaFullError: if the culture's quota is met.
-            ValueError: for words that the survey does not have.
+            ValueError: for a value that the survey does not have.
         """
         check_rater(self._survey, culture, affiliation, own_words, language, consent)
         newcomer = Rater(
@@ -136,19 +136,19 @@ class Store:
 
     def tasks(self, rater: Rater) -> tuple[Task, ...]:
         """The rater's sequence as it was dealt at enrolment; empty if they have withdrawn."""
-        found = (
+        query = (
             select(db_schema.tasks)
             .where(db_schema.tasks.c.rater == rater.id)
             .order_by(db_schema.tasks.c.position)
         )
         with self._database.read() as connection:
-            return tuple(map(self._task, connection.execute(found).mappings()))
+            return tuple(map(self._task, connection.execute(query).mappings()))
 
     def answers(self, rater: Rater) -> Mapping[tuple[int, str], RaterAnswer]:
         """(position, question) -> answer, drafts among them."""
-        found = select(db_schema.answers).where(db_schema.answers.c.rater == rater.id)
+        query = select(db_schema.answers).where(db_schema.answers.c.rater == rater.id)
         with self._database.read() as connection:
-            rows = connection.execute(found).mappings().all()
+            rows = connection.execute(query).mappings().all()
         names = RaterAnswer.__dataclass_fields__
         return {
             (row["position"], row["question"]): RaterAnswer(**{name: row[name] for name in names})
@@ -157,15 +157,15 @@ class Store:
 
     def skipped(self, rater: Rater) -> frozenset[int]:
         """The positions of the pages that the rater passed over."""
-        found = select(db_schema.tasks.c.position).where(
+        query = select(db_schema.tasks.c.position).where(
             db_schema.tasks.c.rater == rater.id, db_schema.tasks.c.skipped
         )
         with self._database.read() as connection:
-            return frozenset(connection.scalars(found))
+            return frozenset(connection.scalars(query))
 
     def seen(self, rater: Rater, position: int) -> None:
         """The rater sees the page: its first answer takes from here, each further one from the answer before."""
-        self._sights.setdefault((rater.id, position), time.monotonic())
+        self._answer_timers.setdefault((rater.id, position), time.monotonic())
 
     def save(self, rater: Rater, position: int, question: str, given: RaterAnswer) -> None:
         """Keep the answer, in place of an earlier one; on disk when this returns. A page that was skipped no longer is.
@@ -192,7 +192,7 @@ class Store:
             upsert(connection, table, key, row)
             self._skip(connection, rater, position, False)
         if not given.draft:
-            self._sights[rater.id, position] = time.monotonic()
+            self._answer_timers[rater.id, position] = time.monotonic()
 
     def skip(self, rater: Rater, position: int, undo: bool = False) -> None:
         """Pass over a page, or come back to it; its answers stay and are left out while it is skipped.
@@ -207,16 +207,16 @@ class Store:
     def withdraw(self, rater: Rater) -> None:
         """Delete all that is known of the rater, and count one withdrawal; a second time nothing happens."""
         with self._database.write() as connection:
-            gone = connection.execute(
+            n_deleted = connection.execute(
                 delete(db_schema.raters).where(db_schema.raters.c.id == rater.id)
             ).rowcount
-            if gone:
+            if n_deleted:
                 table = db_schema.withdrawals
                 row = {"count": table.c.count + 1}
                 upsert(connection, table, {"culture": rater.culture}, {"count": 1}, row)
         self._database.purge()
-        for key in [key for key in list(self._sights) if key[0] == rater.id]:
-            self._sights.pop(key, None)
+        for key in [key for key in list(self._answer_timers) if key[0] == rater.id]:
+            self._answer_timers.pop(key, None)
 
     def pay(self, rater: Rater, payment_id: str) -> bool:
         """Take an id to pay, with nothing that leads to the rater; False if one of theirs was taken before.
@@ -227,11 +227,11 @@ class Store:
         check_text("payment id", payment_id, LONGEST_WORD)
         if not payment_id.strip():
             raise ValueError("payment id: it is empty")
-        mine = db_schema.raters.c.id == rater.id
+        own_row = db_schema.raters.c.id == rater.id
         with self._writing(rater) as connection:
-            if connection.scalar(select(db_schema.raters.c.paid).where(mine)):
+            if connection.scalar(select(db_schema.raters.c.paid).where(own_row)):
                 return False
-            connection.execute(update(db_schema.raters).where(mine).values(paid=True))
+            connection.execute(update(db_schema.raters).where(own_row).values(paid=True))
             upsert(connection, db_schema.payments, {"id": payment_id.strip()}, {})
         return True
 
@@ -263,26 +263,26 @@ class Store:
             return queries.participants(connection)
 
     def judgements(self) -> list[Judgement]:
-        """All confirmed answers, systems put back for the pictures; those about skipped pages are left out."""
+        """All confirmed answers, with systems in place of image names; those about skipped pages are left out."""
         with self._database.read() as connection:
             return queries.judgements(connection, self._pages)
 
     @contextmanager
     def _writing(self, rater: Rater) -> Iterator[Connection]:
         """A transaction that owns the rater's row, who is active now."""
-        mine = db_schema.raters.c.id == rater.id
+        own_row = db_schema.raters.c.id == rater.id
         with self._database.write() as connection:
-            active = connection.scalar(select(db_schema.raters.c.active).where(mine).with_for_update())
+            active = connection.scalar(select(db_schema.raters.c.active).where(own_row).with_for_update())
             if active is None:
                 raise WithdrawnError("This rater has withdrawn.")
             if active != self._hour():
-                connection.execute(update(db_schema.raters).where(mine).values(active=self._hour()))
+                connection.execute(update(db_schema.raters).where(own_row).values(active=self._hour()))
             yield connection
 
     def _one_task(self, connection: Connection, rater: Rater, position: int) -> Task:
         table = db_schema.tasks
-        found = select(table).where(table.c.rater == rater.id, table.c.position == position)
-        row = connection.execute(found).mappings().first() if 0 <= position < MOST_PAGES else None
+        query = select(table).where(table.c.rater == rater.id, table.c.position == position)
+        row = connection.execute(query).mappings().first() if 0 <= position < MAX_POSITION else None
         if row is None:
             raise ValueError(f"there is no page {position}")
         return self._task(row)
@@ -298,8 +298,8 @@ class Store:
 
     def _since(self, rater: Rater, position: int) -> float:
         """Seconds since the page was seen or last answered; 0 where that is not known, after a restart."""
-        sight = self._sights.get((rater.id, position))
-        return 0.0 if sight is None else time.monotonic() - sight
+        started = self._answer_timers.get((rater.id, position))
+        return 0.0 if started is None else time.monotonic() - started
 
     def _hour(self) -> int:
         return int(self._clock() // 3600)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoft_hpc.human_eval.counterbalance import APART, Task, sequence, williams
+from scoft_hpc.human_eval.counterbalance import MIN_PAGES_BEFORE_REPEAT, Task, sequence, williams
 from scoft_hpc.human_eval.judgements import Kind
 from scoft_hpc.human_eval.survey import Survey
 from surveys import SYSTEMS, pages_of
@@ -120,10 +120,10 @@ def test_attention_pages_are_far_from_what_they_repeat_and_laid_out_otherwise(
     for task in again:
         source = first[task.page.id]
         between = [t for t in tasks[source.position + 1 : task.position] if t.kind is Kind.asked]
-        assert len(between) >= min(APART, shown - 1)
+        assert len(between) >= min(MIN_PAGES_BEFORE_REPEAT, shown - 1)
         assert task.order != source.order
         assert sorted(task.order) == sorted(source.order)
-    if survey.attention <= shown - APART:
+    if survey.attention <= shown - MIN_PAGES_BEFORE_REPEAT:
         assert len({task.page.id for task in again}) == len(again)
 
 

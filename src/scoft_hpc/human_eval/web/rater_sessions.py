@@ -1,4 +1,4 @@
-"""Who somebody is: signed links and cookies, the token of every form, and the researcher's token.
+"""Rater sessions and login tokens: signed links and cookies, the token of every form, and the researcher's token.
 
 There are no accounts: a rater's random id, signed, is all that leads to their answers. Each use has a salt of its own,
 so that what was signed for one cannot serve as another.
@@ -70,8 +70,8 @@ class SessionSigner:
         return self._visit.sign(f"{visit.id}:{visit.consent}").decode()
 
     def read_enrolment(self, cookie: str) -> EnrolmentSession | None:
-        found = _unsigned(self._visit, cookie, ENROLMENT_SECONDS)
-        return None if found is None else EnrolmentSession(*found.split(":", 1))
+        value = _unsigned(self._visit, cookie, ENROLMENT_SECONDS)
+        return None if value is None else EnrolmentSession(*value.split(":", 1))
 
     def form(self, form_owner: str) -> str:
         """The token of the forms that the form_owner of an id gets."""
@@ -101,26 +101,26 @@ def secret(path: Path) -> bytes:
         ConfigError: if it cannot be read, is too short, or others may read it.
     """
     try:
-        found, mode = path.read_bytes().strip(), path.stat().st_mode
+        content, mode = path.read_bytes().strip(), path.stat().st_mode
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror}. It holds what signs raters' links; `survey make` writes it."
         ) from None
     if mode & 0o077:
         raise ConfigError(f"{path} may be read by others (mode {mode & 0o777:o}): chmod 600 {path}")
-    if len(found) < MIN_SECRET_BYTES:
+    if len(content) < MIN_SECRET_BYTES:
         raise ConfigError(
-            f"{path} holds {len(found)} bytes; expected at least {MIN_SECRET_BYTES}, at random."
+            f"{path} holds {len(content)} bytes; expected at least {MIN_SECRET_BYTES}, at random."
         )
-    return found
+    return content
 
 
 def _unsigned(signer: Signer, token: str, age: int | None = None) -> str | None:
     """What was signed, if it is not older than so many seconds; a clock that was set back makes nothing old."""
     try:
         if isinstance(signer, TimestampSigner):
-            found, signed = signer.unsign(token, return_timestamp=True)
-            return None if age is not None and time.time() - signed.timestamp() > age else found.decode()
+            value, signed = signer.unsign(token, return_timestamp=True)
+            return None if age is not None and time.time() - signed.timestamp() > age else value.decode()
         return signer.unsign(token).decode()
     except (BadSignature, ValueError):
         return None
