@@ -17,7 +17,6 @@ from rich.console import Console
 
 from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.compose import command
-from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.console import CTRL_C, print_lines
 from scoft_hpc.errors import ConfigError
@@ -45,8 +44,7 @@ def sweep(config: SweepConfig, words: Sequence[str], job_module: str = JOB_MODUL
     _refuse_flags(words)
     console = Console()
     if any(entry is not None for entry in config.tune.space.values()):
-        measure = config.tune.measure or ("default_style" if config.data.name == "toy" else "kid")
-        return run_search(console, config, words, measure, _lower_is_better(measure), job_module)
+        return run_search(console, config, words, job_module)
     outcome = run_sweep(console, config, words, job_module)
     if outcome.state in (SweepState.planned, SweepState.submitted):
         return 0
@@ -65,17 +63,6 @@ def _gather(config: SweepConfig, outcome: SweepOutcome) -> Gathered:
         return gather(outcome.study, WandbMode.disabled)
     gathered = latest(outcome.study) if outcome.state is SweepState.complete else None
     return gathered or gather(outcome.study, config.wandb.mode, config.tensorboard)
-
-
-def _lower_is_better(measure: str) -> bool:
-    directions = {
-        name: one.direction for name, one in METRICS.items() if one.direction in ("lower", "higher")
-    }
-    if measure not in directions:
-        raise ConfigError(
-            f"tune.measure={measure}: expected one of which more or less is better: {', '.join(directions)}."
-        )
-    return directions[measure] == "lower"
 
 
 def _refuse_flags(words: Sequence[str]) -> None:

@@ -93,7 +93,7 @@ def test_mistakes_are_told_before_anything_is_made(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run([*words, "tune.measure=memorization"]) == 2
-    assert "tune.measure=memorization: expected one of which" in capsys.readouterr().err
+    assert "tune.measure=memorization: expected a metric with a direction" in capsys.readouterr().err
     assert run([*words, "tune.space={train.lrr: [1, 2], lora.rank: 3}"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 3
     monkeypatch.setattr(sampler, "find_spec", lambda name: None)

@@ -15,7 +15,7 @@ from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.errors import ConfigError, LaunchError, RunError
 from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.plan import Plan, build_plan
-from scoft_hpc.launch.search import report
+from scoft_hpc.launch.search import run_search
 from scoft_hpc.launch.search import search as tuning
 from scoft_hpc.launch.search.search import RoundOutcome, Search
 from scoft_hpc.launch.search.trials import Trial, rounds
@@ -46,7 +46,7 @@ def begin(root: Path, tmp_path: Path) -> Callable[..., Search]:
         keys = {word.partition("=")[0] for word in more}
         words = ["sweep=tune", "data=folder", f"data.root={root}", f"output={tmp_path}", *more]
         words += [word for word in usual if word.partition("=")[0] not in keys]
-        return tuning.load_search(compose.compose("sweep", words), words, "kid", lower=True)
+        return tuning.load_search(compose.compose("sweep", words), words)
 
     return begun
 
@@ -150,7 +150,7 @@ def test_a_failed_run_fails_its_trial_with_the_reason_and_is_sent_again(begin: C
     failed = [trial for trial in found if trial.value is None]
     assert [trial.reason for trial in failed] == [f"{broken}: the loss is not finite"]
     assert len(found) == 4 and any(broken in trial.runs for trial in failed)
-    text = "\n".join(report.ending_lines(search, found))
+    text = "\n".join(run_search.ending_lines(search, found))
     assert f"trial {failed[0].number} failed: {broken}: the loss is not finite" in text
     again = Sender()
     _, mended = run(begin(), again)
@@ -162,13 +162,19 @@ def test_a_failed_run_fails_its_trial_with_the_reason_and_is_sent_again(begin: C
 def test_a_round_without_any_value_ends_the_search(begin: Callable[..., Search]) -> None:
     outcome, found = run(begin(), Sender(fail="mu"))
     assert outcome is RoundOutcome.over and len(found) == 2
-    text = "\n".join(report.ending_lines(begin(), found))
+    text = "\n".join(run_search.ending_lines(begin(), found))
     assert "no trial has a value" in text and "the loss is not finite" in text
 
 
 def test_a_metric_that_a_run_does_not_have_is_a_reason(root: Path, tmp_path: Path) -> None:
-    words = ["sweep=tune", "data=folder", f"data.root={root}", f"output={tmp_path}"]
-    search = tuning.load_search(compose.compose("sweep", words), words, "clip_score", lower=False)
+    words = [
+        "sweep=tune",
+        "data=folder",
+        f"data.root={root}",
+        f"output={tmp_path}",
+        "tune.measure=clip_score",
+    ]
+    search = tuning.load_search(compose.compose("sweep", words), words)
     _, (trial, *_) = run(search, Sender())
     assert trial.reason is not None and "its scores.json has no clip_score" in trial.reason
 
@@ -231,7 +237,7 @@ def test_the_reporting_study_has_the_best_values_and_seeds_of_its_own(begin: Cal
     _, found = run(search, Sender())
     best = tuning.best(search, found)
     assert best is not None
-    python, flag, module, *words = shlex.split(tuning.reporting(search, best))
+    python, flag, module, *words = shlex.split(tuning.report_command(search, best))
     assert (python, flag, module) == ("python", "-m", "scoft_hpc.sweep")
     config = compose.compose("sweep", words)
     planned = build_plan(config, words)

@@ -33,7 +33,7 @@ def test_a_call_sends_one_round(cluster: Machine, tmp_path: Path, capsys: pytest
 
     text = call()
     assert "sent: 1 prepare and 1 train task" in text and "SU" in text
-    assert "round 1 is on its way; when it is over, the same command goes on" in text
+    assert "round 1 is submitted; when it has ended, the same command continues" in text
     sent = job_array.read_all(first)
     assert "nothing to send: 2 runs still in the queue" in call()
     assert [one.job for one in job_array.read_all(first)] == [
@@ -46,6 +46,6 @@ def test_a_call_sends_one_round(cluster: Machine, tmp_path: Path, capsys: pytest
     for one in sent:
         cluster.run("scancel", str(one.job))
     text = call()
-    assert "round 2 is on its way" in text and "0.25" in text
+    assert "round 2 is submitted" in text and "0.25" in text
     assert len(read(first).runs) == 2 and len(read(second).runs) == 1
     assert len(job_array.read_all(second)) == 2

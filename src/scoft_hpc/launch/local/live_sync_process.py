@@ -1,4 +1,4 @@
-"""The mirror beside the jobs: a process of its own, that may fail, hang or be killed and nobody else notices."""
+"""Live W&B and TensorBoard sync in a process of its own, whose failures leave the jobs alone."""
 
 from __future__ import annotations
 

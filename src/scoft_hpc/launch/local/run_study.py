@@ -1,4 +1,4 @@
-"""The loop of a sweep: sends, watches and, on Ctrl-C or SIGTERM, stops every job without loss."""
+"""Run a study on this machine: start its jobs, show them and, on Ctrl-C or SIGTERM, stop each without loss."""
 
 from __future__ import annotations
 

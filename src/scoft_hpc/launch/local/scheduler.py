@@ -1,4 +1,4 @@
-"""A study on its way: what is unfinished is packed and sent, a few jobs at a time, until nothing is left.
+"""The local scheduler: packs unfinished runs and starts a few jobs at a time, until nothing is left.
 
 The truth is on disk: a run is done when its result exists, and worked on while its lease lives. So after a
 launcher that was killed, with its jobs still at work, the next one waits for those jobs and sends the rest.

@@ -1,8 +1,8 @@
-"""What a search tries next: the one door to Optuna, which remembers nothing here.
+"""Suggest what a search tries next, with Optuna (imported here only), which keeps no state of its own.
 
-The rounds on disk are the search's memory. Each time, Optuna is told all of them anew and asked for the next, with a
-seed of the round's own: the same trials give the same proposals, so that whatever dies between a proposal and its
-sending loses nothing.
+The rounds on disk are the search's memory. Each time, Optuna receives all of them again and suggests the next, with a
+seed per round: the same trials give the same suggestions, so that a process that dies between a suggestion and its
+submission loses nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scoft_hpc.study import atomic
 if TYPE_CHECKING:
     import optuna
 
-DIGITS = 3
+SIGNIFICANT_DIGITS = 3
 """A proposed number has so many: a finer difference is lost in a trial's noise."""
 
 MAX_DUPLICATES = 50
@@ -48,21 +48,21 @@ def suggest(
     Args:
         trials: all so far, each with its value or as failed; `lower`: whether less of it is better.
     """
-    study = _study(space, trials, lower, sampler, _mixed(seed, len(trials)))
-    tried = {_word(space, trial.values): trial.value for trial in trials}
-    found: list[Values] = []
+    study = _study(space, trials, lower, sampler, _round_seed(seed, len(trials)))
+    tried = {_trial_key(space, trial.values): trial.value for trial in trials}
+    suggestions: list[Values] = []
     repeated = 0
-    while len(found) < count and repeated < MAX_DUPLICATES:
-        asked = study.ask(_distributions(space))
-        values = {name: _value(part, asked.params[name]) for name, part in space.items()}
-        word = _word(space, values)
-        repeated = repeated + 1 if word in tried else 0
+    while len(suggestions) < count and repeated < MAX_DUPLICATES:
+        optuna_trial = study.ask(_distributions(space))
+        values = {name: _value(part, optuna_trial.params[name]) for name, part in space.items()}
+        key = _trial_key(space, values)
+        repeated = repeated + 1 if key in tried else 0
         if not repeated:
-            found.append(values)
-            tried[word] = None
-        elif tried[word] is not None:
-            study.tell(asked, tried[word])
-    return found
+            suggestions.append(values)
+            tried[key] = None
+        elif tried[key] is not None:
+            study.tell(optuna_trial, tried[key])
+    return suggestions
 
 
 def write_journal(path: Path, name: str, space: Space, trials: Sequence[Trial], *, lower: bool) -> None:
@@ -70,56 +70,56 @@ def write_journal(path: Path, name: str, space: Space, trials: Sequence[Trial], 
     library = _optuna()
     with atomic.replace(path) as temporary:
         backend = library.storages.journal.JournalFileBackend(str(temporary))
-        kept = library.create_study(
+        study = library.create_study(
             study_name=name, storage=library.storages.JournalStorage(backend), direction=_direction(lower)
         )
-        kept.add_trials([_told(space, trial) for trial in trials])
+        study.add_trials([_frozen_trial(space, trial) for trial in trials])
 
 
 def _study(space: Space, trials: Sequence[Trial], lower: bool, sampler: Sampler, seed: int) -> optuna.Study:
     library = _optuna()
-    made = (
+    optuna_sampler = (
         library.samplers.RandomSampler(seed=seed)
         if sampler is Sampler.random
         else library.samplers.TPESampler(seed=seed, constant_liar=True)
     )
-    study: optuna.Study = library.create_study(direction=_direction(lower), sampler=made)
-    study.add_trials([_told(space, trial) for trial in trials])
+    study: optuna.Study = library.create_study(direction=_direction(lower), sampler=optuna_sampler)
+    study.add_trials([_frozen_trial(space, trial) for trial in trials])
     return study
 
 
-def _told(space: Space, trial: Trial) -> optuna.trial.FrozenTrial:
+def _frozen_trial(space: Space, trial: Trial) -> optuna.trial.FrozenTrial:
     """A trial as Optuna keeps it; a failed one with the reason."""
     library = _optuna()
     done = trial.value is not None
-    told: optuna.trial.FrozenTrial = library.trial.create_trial(
+    frozen: optuna.trial.FrozenTrial = library.trial.create_trial(
         state=library.trial.TrialState.COMPLETE if done else library.trial.TrialState.FAIL,
         value=trial.value,
         params={name: _param(part, trial.values[name]) for name, part in space.items()},
         distributions=_distributions(space),
         user_attrs={"runs": list(trial.runs), **({} if done else {"reason": trial.reason})},
     )
-    return told
+    return frozen
 
 
 def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:
-    kinds = _optuna().distributions
-    found: dict[str, optuna.distributions.BaseDistribution] = {}
+    library = _optuna().distributions
+    by_setting: dict[str, optuna.distributions.BaseDistribution] = {}
     for name, part in space.items():
         if isinstance(part, ChoiceSet):
-            found[name] = kinds.CategoricalDistribution([to_override(value) for value in part.values])
+            by_setting[name] = library.CategoricalDistribution([to_override(value) for value in part.values])
         elif part.integer:
-            found[name] = kinds.IntDistribution(int(part.low), int(part.high), log=part.log)
+            by_setting[name] = library.IntDistribution(int(part.low), int(part.high), log=part.log)
         else:
-            found[name] = kinds.FloatDistribution(part.low, part.high, log=part.log)
-    return found
+            by_setting[name] = library.FloatDistribution(part.low, part.high, log=part.log)
+    return by_setting
 
 
 def _value(part: Range | ChoiceSet, param: Any) -> Any:
     """The setting's value for what Optuna says."""
     if isinstance(part, ChoiceSet):
         return next(value for value in part.values if to_override(value) == param)
-    return param if part.integer else min(max(float(f"{param:.{DIGITS}g}"), part.low), part.high)
+    return param if part.integer else min(max(float(f"{param:.{SIGNIFICANT_DIGITS}g}"), part.low), part.high)
 
 
 def _param(part: Range | ChoiceSet, value: Any) -> Any:
@@ -131,13 +131,13 @@ def _param(part: Range | ChoiceSet, value: Any) -> Any:
     )
 
 
-def _word(space: Space, values: Values) -> str:
+def _trial_key(space: Space, values: Values) -> str:
     """Equal for equal values, whether proposed or read from a run's config."""
     return " ".join(f"{name}={to_override(_param(part, values[name]))}" for name, part in space.items())
 
 
-def _mixed(*numbers: int) -> int:
-    """A seed of its own for each round."""
+def _round_seed(*numbers: int) -> int:
+    """The seed of a round."""
     return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:4], "big")
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from scoft_hpc.config import compose
 from scoft_hpc.config import search_space as spaces
 from scoft_hpc.config.command_configs import Ablation, PlanMode, SweepConfig
+from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.nodes import settings
 from scoft_hpc.config.plain import flat, science_fields, to_override, to_plain
 from scoft_hpc.config.schema import RunConfig
@@ -25,8 +26,7 @@ from scoft_hpc.config.setting import lineage
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.planning import plan, plan_store
 from scoft_hpc.launch.planning.plan import Plan
-from scoft_hpc.launch.search import sampler as proposals
-from scoft_hpc.launch.search import trials
+from scoft_hpc.launch.search import sampler, trials
 from scoft_hpc.launch.search.trials import Trial
 from scoft_hpc.study import atomic
 from scoft_hpc.study.lease import Lease
@@ -34,15 +34,15 @@ from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.periodic import run_periodically
 from scoft_hpc.study.plan_file import launch_lease
 
-BEAT_SECONDS = 60.0
+RENEW_SECONDS = 60.0
 VERSION = 1
 """Of search.json."""
-FRESH = 3
+N_FRESH_SEEDS = 3
 """Seeds of that study."""
 
 
 class RoundOutcome(Enum):
-    """What came of sending a round: nothing is left to do, a person stopped it, it is on its way, or was only shown."""
+    """What became of a round: it is over, a person stopped it, it was submitted to Slurm, or it was planned only."""
 
     over = "over"
     stopped = "stopped"
@@ -50,7 +50,8 @@ class RoundOutcome(Enum):
     planned_only = "shown"
 
 
-Send = Callable[[SweepConfig, StudyDir, Plan], RoundOutcome]
+RunRound = Callable[[SweepConfig, StudyDir, Plan], RoundOutcome]
+ReportTrials = Callable[[Sequence[Trial]], None]
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Search:
         return trials.load_trials(self.output, self.name, self.space, self.measure)
 
 
-def load_search(config: SweepConfig, words: Sequence[str], measure: str, lower: bool) -> Search:
+def load_search(config: SweepConfig, words: Sequence[str]) -> Search:
     """The search that the settings ask for.
 
     Raises:
@@ -95,36 +96,51 @@ def load_search(config: SweepConfig, words: Sequence[str], measure: str, lower: 
             f"ablation={config.ablation.name} beside tune.space: a search varies what its space names and nothing "
             f"else. Leave one of them out; sweep=tune comes without an ablation."
         )
+    metric = config.tune.measure or ("default_style" if config.data.name == "toy" else "kid")
+    lower = _lower_is_better(metric)
     space = spaces.read(config.tune.space, words)
-    proposals.require()
+    sampler.require()
     output = Path(config.output).expanduser().absolute()
-    found = Search(config.study or "tune", output, space, measure, lower, config, tuple(words))
-    if found.folder.plan.exists():
-        raise LaunchError(f"{found.folder.path} is a study; give the search another name: study=NAME.")
-    _require_same(found)
-    return found
+    search = Search(config.study or "tune", output, space, metric, lower, config, tuple(words))
+    if search.folder.plan.exists():
+        raise LaunchError(f"{search.folder.path} is a study; give the search another name: study=NAME.")
+    _require_same(search)
+    return search
 
 
-def run(search: Search, send: Send, told: Callable[[Sequence[Trial]], None]) -> RoundOutcome:
+def _lower_is_better(metric: str) -> bool:
+    directions = {
+        name: row.direction for name, row in METRICS.items() if row.direction in ("lower", "higher")
+    }
+    if metric not in directions:
+        raise ConfigError(
+            f"tune.measure={metric}: expected a metric with a direction: {', '.join(directions)}."
+        )
+    return directions[metric] == "lower"
+
+
+def run(search: Search, run_round: RunRound, report_trials: ReportTrials) -> RoundOutcome:
     """Finish the rounds there are and go on to the last trial, or to the first round that is not over.
 
-    `told` is called with all trials after each round.
+    `report_trials` is called with all trials after each round.
 
     Raises:
-        RunError: if another process runs this search; it says who.
+        RunError: if another process runs this search; the message names it.
         LaunchError: if the folder cannot be written to, or a round on disk is of other settings.
     """
     if search.config.plan is PlanMode.only:
-        return _show(search, send)
-    hold = Lease.acquire(launch_lease(search.folder))
+        return _show(search, run_round)
+    search_lease = Lease.acquire(launch_lease(search.folder))
     try:
-        with run_periodically(hold.renew, BEAT_SECONDS):
-            return _rounds(search, send, lambda found: _keep(search, found, told))
+        with run_periodically(search_lease.renew, RENEW_SECONDS):
+            return _rounds(
+                search, run_round, lambda trials_so_far: _keep(search, trials_so_far, report_trials)
+            )
     except OSError as error:
         where = error.filename or search.folder.path
-        raise LaunchError(f"{where}: {error.strerror}. Mend this and start again.") from None
+        raise LaunchError(f"{where}: {error.strerror}. Fix this and start again.") from None
     finally:
-        hold.release()
+        search_lease.release()
 
 
 def plan_of(search: Search, number: int, values: Sequence[dict[str, Any]]) -> Plan:
@@ -142,38 +158,40 @@ def earlier(study: StudyDir) -> list[StudyDir]:
     return trials.rounds(study.path.parent, name)[: int(number) - 1]
 
 
-def best(search: Search, found: Sequence[Trial]) -> Trial | None:
+def best(search: Search, trials_so_far: Sequence[Trial]) -> Trial | None:
     """The trial with the best value; None where none has one."""
     sign = 1 if search.lower else -1
-    with_value = [trial for trial in found if trial.value is not None]
+    with_value = [trial for trial in trials_so_far if trial.value is not None]
     return min(with_value, key=lambda trial: sign * (trial.value or 0.0), default=None)
 
 
-def reporting(search: Search, trial: Trial) -> str:
+def report_command(search: Search, trial: Trial) -> str:
     """The command of the study that reports what the trial's settings are worth, on seeds that the search has not seen.
 
     It has the search's words, and as words what the named search itself set of a run's settings.
     """
     seeds = search.config.seed if isinstance(search.config.seed, (list, tuple)) else [search.config.seed]
-    fresh = [seed for seed in range(len(seeds) + FRESH) if seed not in seeds][:FRESH]
-    kept = [word for word in search.words if _is_reported(word.lstrip("+~").partition("=")[0])]
-    set_by_file = _difference(compose.compose("sweep", kept), search.config)
+    fresh = [seed for seed in range(len(seeds) + N_FRESH_SEEDS) if seed not in seeds][:N_FRESH_SEEDS]
+    overrides = [word for word in search.words if _is_reported(word.lstrip("+~").partition("=")[0])]
+    set_by_file = _difference(compose.compose("sweep", overrides), search.config)
     values = {**set_by_file, **trial.values, "seed": fresh, "study": f"{search.name}-reported"}
-    words = [*kept, *(f"{name}={to_override(value)}" for name, value in values.items())]
+    words = [*overrides, *(f"{name}={to_override(value)}" for name, value in values.items())]
     return shlex.join(["python", "-m", "scoft_hpc.sweep", *words])
 
 
-def _rounds(search: Search, send: Send, told: Callable[[Sequence[Trial]], None]) -> RoundOutcome:
+def _rounds(search: Search, run_round: RunRound, report_trials: ReportTrials) -> RoundOutcome:
     done = len(trials.rounds(search.output, search.name))
     for number in range(1, done + 1):
-        found = [trial for trial in search.trials() if trial.round == number]
-        if number == done or any(trial.value is None for trial in found):
-            outcome = _round(search, number, [trial.values for trial in found], send, told)
+        trials_so_far = [trial for trial in search.trials() if trial.round == number]
+        if number == done or any(trial.value is None for trial in trials_so_far):
+            outcome = _round(
+                search, number, [trial.values for trial in trials_so_far], run_round, report_trials
+            )
             if outcome is not RoundOutcome.over or _no_trial_succeeded(search, number):
                 return outcome
     while values := _next(search, search.trials()):
         done += 1
-        outcome = _round(search, done, values, send, told)
+        outcome = _round(search, done, values, run_round, report_trials)
         if outcome is not RoundOutcome.over or _no_trial_succeeded(search, done):
             return outcome
     return RoundOutcome.over
@@ -183,8 +201,8 @@ def _round(
     search: Search,
     number: int,
     values: Sequence[dict[str, Any]],
-    send: Send,
-    told: Callable[[Sequence[Trial]], None],
+    run_round: RunRound,
+    report_trials: ReportTrials,
 ) -> RoundOutcome:
     """Plan the round, or check that it is the one on disk, and have it sent."""
     planned = plan_of(search, number, values)
@@ -194,16 +212,16 @@ def _round(
         return RoundOutcome.over
     if not study.plan.exists():
         atomic.write_json(search.record, _settings(search))
-    outcome = send(search.config, study, planned)
+    outcome = run_round(search.config, study, planned)
     if outcome is RoundOutcome.over:
-        told(search.trials())
+        report_trials(search.trials())
     return outcome
 
 
-def _keep(search: Search, found: Sequence[Trial], told: Callable[[Sequence[Trial]], None]) -> None:
-    """A round is over: the journal has its trials before anyone is told."""
-    proposals.write_journal(search.journal, search.name, search.space, found, lower=search.lower)
-    told(found)
+def _keep(search: Search, trials_so_far: Sequence[Trial], report_trials: ReportTrials) -> None:
+    """A round is over: the journal has its trials before the trials are reported."""
+    sampler.write_journal(search.journal, search.name, search.space, trials_so_far, lower=search.lower)
+    report_trials(trials_so_far)
 
 
 def _no_trial_succeeded(search: Search, number: int) -> bool:
@@ -211,25 +229,27 @@ def _no_trial_succeeded(search: Search, number: int) -> bool:
     return all(trial.value is None for trial in search.trials() if trial.round == number)
 
 
-def _next(search: Search, found: Sequence[Trial]) -> list[dict[str, Any]]:
+def _next(search: Search, trials_so_far: Sequence[Trial]) -> list[dict[str, Any]]:
     """The next round's values; none if all trials are done, or the space has no more."""
     tune = search.config.tune
-    count = min(tune.parallel, tune.trials - len(found))
-    return proposals.suggest(
-        search.space, found, count, lower=search.lower, sampler=tune.sampler, seed=tune.seed
+    count = min(tune.parallel, tune.trials - len(trials_so_far))
+    return sampler.suggest(
+        search.space, trials_so_far, count, lower=search.lower, sampler=tune.sampler, seed=tune.seed
     )
 
 
-def _show(search: Search, send: Send) -> RoundOutcome:
+def _show(search: Search, run_round: RunRound) -> RoundOutcome:
     """The next round, or the one that is unfinished, planned only."""
-    found = search.trials()
-    unfinished = [trial for trial in found if trial.value is None]
+    trials_so_far = search.trials()
+    unfinished = [trial for trial in trials_so_far if trial.value is None]
     number = unfinished[0].round if unfinished else len(trials.rounds(search.output, search.name)) + 1
-    values = [trial.values for trial in found if trial.round == number] or _next(search, found)
+    values = [trial.values for trial in trials_so_far if trial.round == number] or _next(
+        search, trials_so_far
+    )
     if not values:
         return RoundOutcome.planned_only
     planned = plan_of(search, number, values)
-    return send(search.config, StudyDir(search.output / planned.study), planned)
+    return run_round(search.config, StudyDir(search.output / planned.study), planned)
 
 
 def _settings(search: Search) -> dict[str, Any]:
@@ -245,18 +265,18 @@ def _settings(search: Search) -> dict[str, Any]:
 
 
 def _require_same(search: Search) -> None:
-    """Raise LaunchError, telling what differs, if the rounds on disk were searched under other settings."""
+    """Raise LaunchError, naming what differs, if the rounds on disk were searched under other settings."""
     if not trials.rounds(search.output, search.name):
         return
     try:
-        there = json.loads(search.record.read_text())
+        stored = json.loads(search.record.read_text())
     except (OSError, ValueError) as error:
         raise LaunchError(f"{search.record} cannot be read ({error}); choose another study=NAME.") from None
     here = json.loads(json.dumps(_settings(search)))
     changes = [
-        f"  tune.{name}: {there.get(name)} there, {value} now"
+        f"  tune.{name}: {stored.get(name)} there, {value} now"
         for name, value in here.items()
-        if there.get(name) != value
+        if stored.get(name) != value
     ]
     if changes:
         raise LaunchError(
