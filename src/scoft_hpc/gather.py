@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from scoft_hpc.config.schema import RunConfig, WandbMode
 from scoft_hpc.console import program, run_command
@@ -17,11 +16,8 @@ from scoft_hpc.results import tensorboard, terminal
 from scoft_hpc.results.gather import gather
 from scoft_hpc.study.paths import STUDY, StudyDir, studies
 
-if TYPE_CHECKING:
-    pass
-
-WORDS = {"study": "study", "output": "output", "wandb.mode": "wandb", "tensorboard": "tensorboard"}
-"""Hydra's way of saying the same, which fingers know from `sweep`."""
+OVERRIDES = {"study": "study", "output": "output", "wandb.mode": "wandb", "tensorboard": "tensorboard"}
+"""The same options as Hydra overrides, as `sweep` takes them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,63 +25,65 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    asked = _parse(argv)
-    mode = None if asked.wandb is None else _mode(asked.wandb)
-    terminal.show(gather(_find(asked.study, Path(asked.output)), mode, _events(asked.tensorboard)))
+    args = _parse(argv)
+    mode = None if args.wandb is None else _mode(args.wandb)
+    terminal.show(gather(_find(args.study, Path(args.output)), mode, _events(args.tensorboard)))
     return 0
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program("gather"), description=__doc__)
     parser.add_argument(
-        "study", nargs="*", metavar="STUDY", help="name or folder; the one planned last by default"
+        "study", nargs="*", metavar="STUDY", help="name or directory; the latest study by default"
     )
-    parser.add_argument("--output", default=RunConfig().output, metavar="DIR", help="where studies lie")
+    parser.add_argument(
+        "--output", default=RunConfig().output, metavar="DIR", help="directory of the studies"
+    )
     parser.add_argument("--wandb", metavar="MODE", help="offline, online or disabled; as planned by default")
     parser.add_argument("--tensorboard", action="store_const", const="true", help="event files too")
-    asked = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     names = []
-    for word in asked.study:
-        key, equals, value = word.partition("=")
+    for arg in args.study:
+        key, equals, value = arg.partition("=")
         if not equals:
-            names.append(word)
-        elif key not in WORDS:
-            raise ConfigError(f"`{word}`: gather has no setting `{key}`; it has {', '.join(WORDS)}.")
+            names.append(arg)
+        elif key not in OVERRIDES:
+            raise ConfigError(f"`{arg}`: gather has no setting `{key}`; it has {', '.join(OVERRIDES)}.")
         elif key == "study":
             names.append(value)
         else:
-            setattr(asked, WORDS[key], value)
+            setattr(args, OVERRIDES[key], value)
     if len(names) > 1:
-        raise ConfigError(f"one study at a time, not {len(names)}: {', '.join(names)}.")
-    asked.study = names[0] if names else None
-    return asked
+        raise ConfigError(f"expected one study, not {len(names)}: {', '.join(names)}.")
+    args.study = names[0] if names else None
+    return args
 
 
-def _mode(word: str) -> WandbMode:
-    if word not in WandbMode.__members__:
-        raise ConfigError(f"`{word}` is no mode of W&B; there are {', '.join(WandbMode.__members__)}.")
-    return WandbMode[word]
+def _mode(mode: str) -> WandbMode:
+    if mode not in WandbMode.__members__:
+        raise ConfigError(f"`{mode}` is not a W&B mode; expected one of {', '.join(WandbMode.__members__)}.")
+    return WandbMode[mode]
 
 
-def _events(word: str | None) -> bool | None:
-    if word not in (None, "true", "false"):
-        raise ConfigError(f"tensorboard={word}: expected true or false.")
-    if word == "true":
+def _events(value: str | None) -> bool | None:
+    if value not in (None, "true", "false"):
+        raise ConfigError(f"tensorboard={value}: expected true or false.")
+    if value == "true":
         tensorboard.require()
-    return None if word is None else word == "true"
+    return None if value is None else value == "true"
 
 
 def _find(name: str | None, output: Path) -> StudyDir:
-    """The named study, or the one planned last."""
-    found = studies(output)
+    """The named study, or the latest."""
+    known = studies(output)
     if name is None:
-        if not found:
+        if not known:
             raise LaunchError(f"no study below {output.absolute()}; `scoft-hpc sweep` plans and runs one.")
-        return found[0]
+        return known[0]
     folder = Path(name) if (Path(name) / "plan.json").is_file() else output / name
     if not (folder / "plan.json").is_file() or not STUDY.fullmatch(folder.absolute().name):
-        there = ", ".join(study.name for study in found) or "none"
-        raise LaunchError(f"no study `{name}` below {output.absolute()}; there: {there}.")
+        names = ", ".join(study.name for study in known) or "none"
+        raise LaunchError(f"no study `{name}` below {output.absolute()}; studies there: {names}.")
     return StudyDir(folder)
 
 

@@ -87,7 +87,7 @@ def test_words(small: Maker, words: list[str], capsys: pytest.CaptureFixture[str
         (["nothing"], "there: loss_terms"),
         (["wandb=offline"], "study, output, wandb.mode"),
         (["wandb.mode=live"], "offline, online, disabled"),
-        (["one", "two"], "one study at a time"),
+        (["one", "two"], "expected one study"),
         (["../loss_terms/.."], "no study"),
     ],
 )

@@ -52,19 +52,16 @@ def interval(found: Interval, digits: int = 2) -> str:
     return f"{number(found.low, digits)} to {number(found.high, digits)}"
 
 
+def bracketed(found: Interval, digits: int = 2) -> str:
+    """`[.12, .34]`."""
+    return f"[{number(found.low, digits)}, {number(found.high, digits)}]"
+
+
 def p_value(p: float | None) -> str:
-    """Three decimals without the leading zero, and never none at all."""
+    """Three decimals without the leading zero, `< .001` for anything smaller."""
     if p is None:
         return NONE
     return "< .001" if p < 0.001 else number(p, 3)
-
-
-def duration(seconds: float | None) -> str:
-    if seconds is None:
-        return NONE
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def moment(iso: str) -> str:

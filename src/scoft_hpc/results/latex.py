@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results.findings import Findings, VariantResult
-from scoft_hpc.results.formats import number
+from scoft_hpc.results.formats import bracketed, number
 from scoft_hpc.study.atomic import write_text
 
 ESCAPED = {c: f"\\{c}" for c in "&%$#_{}"} | {
@@ -95,8 +95,7 @@ def _interval(finding: VariantResult, found: Findings, digits: int) -> str:
     level = finding.level
     if level is None or level.half is None:
         return ""
-    text = f"[{escape(number(level.low, digits))}, {escape(number(level.high, digits))}]"
-    return _grey(rf"\scriptsize {text}", finding, found)
+    return _grey(rf"\scriptsize {escape(bracketed(level, digits))}", finding, found)
 
 
 def _grey(text: str, finding: VariantResult, found: Findings) -> str:

@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scoft_hpc import text
 from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results import formats, grids, survey_labels, survey_results
 from scoft_hpc.results.findings import Findings
@@ -179,7 +180,7 @@ def _environment() -> Environment:
         formats.signed,
         formats.interval,
         formats.p_value,
-        formats.duration,
+        text.duration,
         formats.moment,
     )
     environment.filters.update({function.__name__: function for function in named}, amount=costs.amount)

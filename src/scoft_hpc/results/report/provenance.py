@@ -18,7 +18,7 @@ Entries = list[tuple[str, str]]
 def made(study: Study) -> list[tuple[str, Entries]]:
     """Headed lists of (name, value)."""
     records = [run.provenance for run in study.runs if run.provenance]
-    known = dict(_shared(records))
+    known = dict(shared_values(records))
     code = [(_named(name), known.pop(name)) for name in CODE if name in known]
     machines = [(_named(name), known.pop(name)) for name in MACHINES if name in known]
     others = [(_named(name), value) for name, value in known.items() if name not in ELSEWHERE]
@@ -53,7 +53,9 @@ def settings(study: Study) -> Iterator[tuple[str, str, bool]]:
 
     default = dict(flat(to_mapping(RunConfig())))
     named = ("culture", "variant", "seed", "data.digest")
-    for key, value in _shared({k: v for k, v in flat(run.config) if k not in named} for run in study.runs):
+    for key, value in shared_values(
+        {k: v for k, v in flat(run.config) if k not in named} for run in study.runs
+    ):
         yield key, value, value != str(default.get(key))
 
 
@@ -78,13 +80,13 @@ def _data_digest(study: Study, culture: str) -> str:
 
 
 def _models(records: Sequence[dict[str, Any]]) -> Entries:
-    found = dict(_shared({"": record.get("model_digest")} for record in records))
+    found = dict(shared_values({"": record.get("model_digest")} for record in records))
     return [("base model", value) for value in found.values()]
 
 
 def _networks(study: Study) -> Entries:
     """What the scores were taken with."""
-    found = _shared(
+    found = shared_values(
         {
             use: " ".join(str(network[key]) for key in ("name", "digest") if network.get(key))
             for use, network in run.scores.get("networks", {}).items()
@@ -95,7 +97,7 @@ def _networks(study: Study) -> Entries:
     return [(f"scores: {use}", value) for use, value in found]
 
 
-def _shared(records: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+def shared_values(records: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """Each key with its values over all records, most of which agree."""
     together: dict[str, dict[str, None]] = {}
     for record in records:

@@ -1,8 +1,8 @@
 """Weights & Biases, from disk: one W&B run a run of the study, and one that sums up.
 
 Jobs know nothing of W&B. `publish` may run at any time and any number of times: `published.json` says what has been
-published in which state, and only what is new or has changed since is looked at again. Online, a run is sent what it
-missing_parts and counts as published once W&B's API tells that all of it is there.
+published in which state, and only what is new or has changed since is looked at again. Online, a run is sent what W&B
+lacks and counts as published once W&B's API tells that all of it is there.
 """
 
 from __future__ import annotations
