@@ -105,7 +105,7 @@ def _cancel_launcher(selected: Selection) -> int:
         print("nothing was cancelled.")
         return 0
     os.kill(owner.pid, signal.SIGTERM)
-    print("told to stop: its jobs save, then it ends. The same sweep command continues.")
+    print("stop requested: its jobs save, then it ends. The same sweep command continues.")
     return 0
 
 

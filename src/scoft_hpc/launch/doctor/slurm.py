@@ -34,7 +34,7 @@ def commands() -> list[CheckResult]:
         advice = "Slurm: this machine cannot send jobs. Run this on the cluster's login node, or take cluster=local."
         return [CheckResult("Slurm", f"no {', '.join(missing)}", CheckStatus.fault, advice)]
     version = _run_slurm("scontrol", "--version").output.strip().removeprefix("slurm ")
-    return [CheckResult("Slurm", version or "its version is not told")]
+    return [CheckResult("Slurm", version or "unknown version")]
 
 
 def setup(cluster: Cluster) -> Iterator[CheckResult]:
@@ -55,7 +55,7 @@ def setup(cluster: Cluster) -> Iterator[CheckResult]:
         ),
     }
     for name, rule in rules.items():
-        found = settings.get(name, "not told")
+        found = settings.get(name, "not reported")
         status, advice = rule(found, cluster)
         yield CheckResult(name, found, status, f"{name}: {advice}" if advice else "")
     yield _accounting(settings)
@@ -153,7 +153,7 @@ def _arrays(found: str, cluster: Cluster) -> tuple[CheckStatus, str]:
 def _requeue(found: str, cluster: Cluster) -> tuple[CheckStatus, str]:
     if found == "0":
         return CheckStatus.note, (
-            "jobs are requeued only when they ask for it, as ours do; if the site refuses, the sweep sends them anew."
+            "jobs are requeued only on request, as ours are; if the site refuses, the sweep submits them again."
         )
     return CheckStatus.ok, ""
 
@@ -162,7 +162,7 @@ def _preemption(found: str, cluster: Cluster) -> tuple[CheckStatus, str]:
     if "CANCEL" in found:
         return (
             CheckStatus.note,
-            "preempted jobs are cancelled here, not requeued; the same sweep command sends them anew.",
+            "preempted jobs are cancelled here, not requeued; the same sweep command submits them again.",
         )
     return CheckStatus.ok, ""
 
@@ -175,7 +175,7 @@ def _wait(name: str, why: str, found: str, cluster: Cluster) -> tuple[CheckStatu
 
 
 def _accounting(settings: Settings) -> CheckResult:
-    kind = settings.get("AccountingStorageType", "not told").removeprefix("accounting_storage/")
+    kind = settings.get("AccountingStorageType", "not reported").removeprefix("accounting_storage/")
     if kind != "slurmdbd":
         advice = "accounting: off, so what ended jobs cost is known from the runs' files alone."
         return CheckResult("accounting", kind, CheckStatus.note, advice)

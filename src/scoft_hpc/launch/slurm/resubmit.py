@@ -36,7 +36,7 @@ def resubmit(
     request = _request(arrays, run_ids, overrides)
     sent = launcher.submit_missing(study, plan_store.runs(study), request)
     if not sent.runs:
-        return sent, ["nothing to send: another launch was faster."]
+        return sent, ["nothing to send: another process already submitted them."]
     lines = submission_messages.submission_lines(sent, request.cluster)
     return sent, [*lines, submission_messages.sent_line(sent.arrays)]
 

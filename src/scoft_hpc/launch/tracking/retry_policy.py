@@ -29,7 +29,7 @@ CAUSES: dict[str, RetryPolicy] = {
     ),
     "preempted": RetryPolicy(True, 10, f"Where it is preempted again and again, {RETRY} in another partition."),
     "node": RetryPolicy(True, 5, "If it is always the same node: cluster.sbatch.exclude=NODE."),
-    "lost": RetryPolicy(True, 3, "Nobody knows why; read the end of its log."),
+    "lost": RetryPolicy(True, 3, "The cause is unknown; read the end of its log."),
     # The job's own: to run the same again would end the same.
     "host memory": RetryPolicy(
         True, 2, "Twice the memory is asked for, as far as the profile allows (most_memory_gb of the GPU)."
@@ -42,9 +42,9 @@ CAUSES: dict[str, RetryPolicy] = {
         False, 1, "The loss or a gradient is not finite: lower train.lr, or look at the data. The same again "
         "would end the same, so plan it under another study=NAME with other settings.",
     ),
-    "settings": RetryPolicy(False, 1, f"Mend what the message names, then {RETRY}."),
-    "error": RetryPolicy(False, 1, f"The traceback is in the log. Mend the code, then {RETRY}."),
-    "no progress": RetryPolicy(False, 1, f"The causes before it say why; when that is mended, {RETRY}."),
+    "settings": RetryPolicy(False, 1, f"Fix what the message names, then {RETRY}."),
+    "error": RetryPolicy(False, 1, f"The traceback is in the log. Fix the code, then {RETRY}."),
+    "no progress": RetryPolicy(False, 1, f"The causes before it say why; when that is fixed, {RETRY}."),
     "cancelled": RetryPolicy(False, 1, f"It was cancelled on request; {RETRY}."),
 }  # fmt: skip
 """Every word that failure.json and an attempt may hold as their cause."""

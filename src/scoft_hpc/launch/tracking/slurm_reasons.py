@@ -7,7 +7,7 @@ from scoft_hpc.launch.tracking.run_state import RunState
 from scoft_hpc.study.run_status import Status
 
 WAITS = {
-    "starting": "its job has begun and comes to it",
+    "starting": "the job has started; this run is next in its pack",
     "None": "Slurm has not considered it yet",
     "Priority": "others are before it",
     "Resources": "no GPU of this kind is free",

@@ -90,7 +90,7 @@ def _facts(selected: Selection, seen: StudyState, state: RunState, steps: int) -
         ago = duration(max(0.0, now - failure["time"]))
         yield "when", f"{clock(failure['time'], now)} ({ago} ago){_at(failure['step'], steps)}"
     elif state.status is Status.lost:
-        yield "what", state.note or _slurms_word(state) or "its job ended without a word"
+        yield "what", state.note or _slurms_word(state) or "its job ended without recording a reason"
         if steps:
             yield "when", f"at step {run_status.step(run)} of {steps}; what was saved last is kept"
     elif state.status is Status.queued:

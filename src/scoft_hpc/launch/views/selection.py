@@ -83,8 +83,10 @@ def parser(verb: str, summary: str, words: str = WORDS) -> argparse.ArgumentPars
         description=summary,
         epilog="Lists are written culture=korea,china. States: " + ", ".join(_states()) + ".",
     )
-    made.add_argument("words", nargs="*", metavar="WORD", help=words)
-    made.add_argument("--output", default="outputs", metavar="DIR", help="where the studies lie (outputs)")
+    made.add_argument("words", nargs="*", metavar="ARG", help=words)
+    made.add_argument(
+        "--output", default="outputs", metavar="DIR", help="directory of the studies (default: outputs)"
+    )
     return made
 
 

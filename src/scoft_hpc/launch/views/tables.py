@@ -75,7 +75,7 @@ def reason(run: RunDir, told: str | None = None) -> str:
     failure = run_status.failure(run)
     if failure is not None:
         return f" at step {failure['step']} ({failure['cause']}): {failure['message']}"
-    return f" at step {run_status.step(run)}: {told or 'its job ended without a word'}"
+    return f" at step {run_status.step(run)}: {told or 'its job ended without recording a reason'}"
 
 
 def ranges(numbers: Sequence[int]) -> str:
