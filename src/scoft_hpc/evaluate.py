@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser = selection.parser("evaluate", "Score the samples of finished runs anew.")
+    parser = selection.parser("evaluate", "Score the samples of finished runs again.")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     choice = selection.parse_selection(parser, argv, settings=True)
     changes = _changes(choice.settings)
@@ -37,7 +37,9 @@ def _run(argv: Sequence[str] | None) -> int:
             f"none of the chosen runs of {choice.study.name} is done; there are no samples to score."
         )
     configs = {run: compose.load(run.config) for run in done}
-    configs = {run: replace(own, scoring=replace(own.scoring, **changes)) for run, own in configs.items()}
+    configs = {
+        run: replace(config, scoring=replace(config.scoring, **changes)) for run, config in configs.items()
+    }
     validation.require_valid(configs.values())
     from scoft_hpc.evaluation.rescore import rescore  # it loads torch
     from scoft_hpc.training.pack_builder import read_manifest
@@ -55,12 +57,12 @@ def _changes(words: Sequence[str]) -> dict[str, Any]:
     Raises:
         ConfigError: for all faults.
     """
-    foreign = [word for word in words if not word.startswith(GROUP)]
-    if foreign:
+    not_scoring = [word for word in words if not word.startswith(GROUP)]
+    if not_scoring:
         raise ConfigError.from_messages(
             [
                 f"`{word}`: evaluate takes settings of `scoring` alone; samples stay as they are."
-                for word in foreign
+                for word in not_scoring
             ]
         )
     scoring = compose.compose("train", words).scoring

@@ -17,9 +17,9 @@ from scoft_hpc.text import plural
 
 
 def require_capacity(runs: Sequence[Run], output: Path, cluster: Cluster) -> None:
-    """Raise ConfigError with all that the runs lack: memory or a precision of the cluster's GPU, room for caches."""
+    """Raise ConfigError with all that the runs lack: GPU memory, a precision of the GPU, or disk space for caches."""
     trained = [run for run in runs if run.config.variant is not Variant.base]
-    faults = dict.fromkeys(_room(trained, output))
+    faults = dict.fromkeys(_disk_faults(trained, output))
     if cluster.scheduler is Scheduler.slurm:
         faults |= dict.fromkeys(
             fault for run in trained for fault in memory_model.check_gpu(run.config, cluster)
@@ -28,7 +28,7 @@ def require_capacity(runs: Sequence[Run], output: Path, cluster: Cluster) -> Non
         raise ConfigError.from_messages(faults)
 
 
-def _room(runs: Sequence[Run], output: Path) -> list[str]:
+def _disk_faults(runs: Sequence[Run], output: Path) -> list[str]:
     """That the disk has no room for the caches that are still to be made, as a sentence."""
     missing = {folder_of(run.config, run.config.data.digest): run.config for run in runs}
     needs = [
