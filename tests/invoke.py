@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+Invoke = Callable[..., tuple[int, str, str]]
+"""Calls a command with its arguments, and returns what `invoke` does."""
+
 
 def invoke(
     main: Callable[[Sequence[str]], int], capture: pytest.CaptureFixture[str], *words: str

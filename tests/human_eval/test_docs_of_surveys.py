@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from results.conftest import Maker
+from results.study_maker import Maker
 from scoft_hpc import survey as command
 from scoft_hpc.human_eval import survey_yaml
 from scoft_hpc.human_eval.database import VARIABLE

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, Playwright, sync_playwright
 
 from browsers import ARGUMENTS, program
 from human_eval.serving import Served
-from results.conftest import Maker
+from results.study_maker import Maker
 from scoft_hpc.results import survey_results
 
 QUESTIONS = 4

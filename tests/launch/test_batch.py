@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.test_reconcile import NOW, RUN, array, attempt
+from launch.array_records import NOW, RUN, array, attempt
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.study import costs
 from scoft_hpc.study import job_array as arrays

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from launch.launcher import Launcher, alive, until
 from scoft_hpc.study import run_status
 from wandb_server import KEY, WandbServer, serving
-
-from .test_launch import Launcher, alive, until
 
 
 @pytest.fixture

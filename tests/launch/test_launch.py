@@ -4,86 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from launch.launcher import Launcher, alive, until
 from scoft_hpc.study import lease, run_status
-from scoft_hpc.study.paths import RunDir, StudyDir
-from scoft_hpc.study.plan_file import launch_lease, read
+from scoft_hpc.study.plan_file import launch_lease
 from scoft_hpc.study.run_status import Status
-
-HERE = Path(__file__).parent
-PATIENCE = 300.0
-
-
-class Launcher:
-    """A launcher's process of its own session, as a terminal gives it, and the study it works on."""
-
-    def __init__(
-        self, output: Path, jobs: int = 2, cultures: tuple[str, ...] = ("korea",), **job: str
-    ) -> None:
-        self.study = StudyDir(output / "study")
-        path = os.pathsep.join([str(HERE), *(entry for entry in sys.path if entry)])
-        self._said = output / f"said-{time.monotonic_ns()}.txt"
-        with self._said.open("w") as said:
-            self.process = subprocess.Popen(
-                [sys.executable, str(HERE / "launching.py"), str(output), str(jobs), *cultures],
-                env={**os.environ, "PYTHONPATH": path, **{f"JOB_{k}": v for k, v in job.items()}},
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                # A test runner in the background ignores SIGINT, and children inherit that.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
-            )
-
-    def end(self) -> tuple[int, str]:
-        return self.process.wait(PATIENCE), self.said()
-
-    def said(self) -> str:
-        return self._said.read_text()
-
-    def go(self) -> None:
-        """Let the runs that wait go on."""
-        (self.study.path / "go.txt").touch()
-
-    def runs(self) -> list[RunDir]:
-        return [self.study.run(run.run_id) for run in read(self.study).runs]
-
-    def workers(self) -> set[int]:
-        """The pids of the jobs that own runs now."""
-        owners = [lease.live_owner(run.lease) for run in self.runs()] if self.study.plan.exists() else []
-        return {owner.pid for owner in owners if owner is not None}
-
-    def states(self) -> Counter[str]:
-        return Counter(run_status.status(run).value for run in self.runs())
-
-    def starts(self) -> Counter[str]:
-        return Counter((self.study.path / "started.txt").read_text().split())
-
-    def stops(self) -> list[str]:
-        """The runs that heard that they are to stop."""
-        stopped = self.study.path / "stopped.txt"
-        return stopped.read_text().split() if stopped.exists() else []
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @pytest.mark.slow

@@ -5,37 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from scoft_hpc.config.cluster import Cluster, to_plain
+from launch.array_records import NOW, RUN, array, attempt
 from scoft_hpc.launch.slurm.client import Queue, QueueEntry
 from scoft_hpc.launch.tracking import run_state
 from scoft_hpc.launch.tracking.retry_policy import CAUSES
 from scoft_hpc.launch.tracking.run_state import RunFiles, RunState
-from scoft_hpc.study.job_array import AccountingRecord, Attempt, JobArray
-from scoft_hpc.study.lease import Owner, user
+from scoft_hpc.study.job_array import AccountingRecord, JobArray
+from scoft_hpc.study.lease import Owner
 from scoft_hpc.study.run_status import Status
 
-NOW = time.time()
-RUN = "korea-mpc-s0-00000000"
 NEW = RunFiles(Status.planned, None, None, 0)
-
-
-def array(**changes: Any) -> JobArray:
-    values: dict[str, Any] = {
-        "name": "train-00000001", "stage": "train", "created": NOW - 500, "user": user(), "tasks": ((RUN,),),
-        "seconds": (60.0,), "gpu": "v100-32", "su_per_hour": 1.0, "minutes": 10,
-        "sbatch_options": {"job_name": "study.train-00000001"}, "cluster": to_plain(Cluster()),
-        "user_requested": True, "job": 7,
-    }  # fmt: skip
-    return JobArray(**{**values, **changes})
-
-
-def attempt(restart: int = 0, **changes: Any) -> Attempt:
-    first = Attempt(0, restart, "7_0", "w001", NOW - 400 + restart, {RUN: 0}, last_heartbeat=NOW - 300)
-    return replace(first, **changes)
 
 
 def entry(state: str, reason: str = "None", index: int = 0) -> QueueEntry:

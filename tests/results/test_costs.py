@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
+from results.html_page import Page
+from results.job_arrays import HOUR, attempt, send
+from results.study_maker import Maker
 from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.results import study, terminal
 from scoft_hpc.results.findings import findings
@@ -15,43 +16,9 @@ from scoft_hpc.results.gather import gather as gather_study
 from scoft_hpc.results.report import page as report
 from scoft_hpc.study import atomic, costs, job_array
 from scoft_hpc.study.costs import Cost
-from scoft_hpc.study.job_array import AccountingRecord, Attempt, JobArray
+from scoft_hpc.study.job_array import AccountingRecord
 
-from .conftest import Maker
-from .test_report import Page
-
-HOUR = 3600.0
-START = 1_700_000_000.0
 TRAINING, PREPARING = "training, drawing and scoring", "preparing the cultures"
-
-
-def send(
-    maker: Maker,
-    name: str,
-    tasks: Sequence[Sequence[str]],
-    hours: Sequence[float],
-    stage: str = "train",
-    su_per_hour: float = 1.0,
-    job: int | None = 7,
-) -> Path:
-    """Write what is known of an array when it has been sent; return its folder."""
-    folder = job_array.folder_of(maker.folder, name)
-    array = JobArray(
-        name=name, stage=stage, created=START + len(list(maker.folder.jobs.glob("*"))), user="me",
-        tasks=tuple(map(tuple, tasks)), seconds=tuple(each * HOUR for each in hours), gpu="v100-32",
-        su_per_hour=su_per_hour, minutes=60, sbatch_options={}, cluster={}, user_requested=True,
-    )  # fmt: skip
-    job_array.write(maker.folder, array)
-    if job is not None:
-        job_array.record_job(folder, job)
-    return folder
-
-
-def attempt(folder: Path, task: int, restart: int, hours: float, ended: bool = True) -> None:
-    end = START + hours * HOUR
-    start = Attempt(task, restart, f"7_{task}", "w1", START, {}, ended=end if ended else None)
-    job_array.write_attempt(folder, start)
-    os.utime(job_array.attempt_file(folder, start), (end, end))
 
 
 def read(maker: Maker) -> dict[str, Cost]:

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from results.study_maker import Maker
 from scoft_hpc.results import latex, markdown, study
 from scoft_hpc.results.findings import Findings, findings
 from scoft_hpc.results.formats import number, p_value, signed
-
-from .conftest import Maker
 
 HOSTILE = r"a_b & 50% {x}\y $z$ #1 ~^|<b>*"
 COMMANDS = {

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from results.study_maker import Maker
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results import study
 from scoft_hpc.results.findings import Findings, findings
@@ -17,8 +18,6 @@ from scoft_hpc.results.power import components, cultures_needed, seeds_needed
 from scoft_hpc.results.statistics import level, mean, paired, values
 from scoft_hpc.results.table import columns
 from scoft_hpc.study import atomic
-
-from .conftest import Maker
 
 
 @pytest.fixture(scope="module")

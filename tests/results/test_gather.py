@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from results.study_maker import Maker
 from scoft_hpc import gather as command
 from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.results import terminal
 from scoft_hpc.results.gather import gather
 from scoft_hpc.study.paths import StudyDir
-
-from .conftest import Maker
 
 
 @pytest.fixture

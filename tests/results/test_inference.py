@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from results.study_maker import Maker
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results import study
 from scoft_hpc.results.inference import (
@@ -21,8 +22,6 @@ from scoft_hpc.results.inference import (
     t_test,
 )
 from scoft_hpc.results.statistics import Values, nest, units
-
-from .conftest import Maker
 
 SPREAD = (0.3, 0.2, 0.4)
 

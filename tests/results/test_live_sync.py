@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from results.event_files import read, series
+from results.study_maker import Maker
 from scoft_hpc.config.schema import RunConfig, Wandb, WandbMode
 from scoft_hpc.results import study, table
 from scoft_hpc.results.wandb_sync import live, publish, session
 from scoft_hpc.results.wandb_sync.live import LiveSync
 from scoft_hpc.study.lease import Lease
 from wandb_server import WandbServer, serving
-
-from .conftest import Maker
-from .test_tensorboard import read, series
 
 ONLINE, DISABLED = Wandb(mode=WandbMode.online), Wandb(mode=WandbMode.disabled)
 STEPS = list(range(1, 21))

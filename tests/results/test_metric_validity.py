@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from results.study_maker import Maker
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import Data
 from scoft_hpc.results import study
 from scoft_hpc.results.metric_validity import metric_validity, overall, spearman, within
-
-from .conftest import Maker
 
 
 def simulate(

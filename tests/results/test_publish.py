@@ -16,13 +16,12 @@ from typing import Any
 
 import pytest
 
+from results.study_maker import Maker
 from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.results import study, table
 from scoft_hpc.results.wandb_sync import publish
 from scoft_hpc.study import lease
 from scoft_hpc.study.paths import StudyDir
-
-from .conftest import Maker
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 OFFLINE, ONLINE = Wandb(), Wandb(mode=WandbMode.online)

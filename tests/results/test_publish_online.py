@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 
+from results.study_maker import Maker
 from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.results import study, table
 from scoft_hpc.results.wandb_sync import publish, session
 from scoft_hpc.study.lease import Lease
 from wandb_server import KEY, WandbServer, serving
-
-from .conftest import Maker
 
 ONLINE = Wandb(mode=WandbMode.online)
 STEPS = list(range(1, 21))

@@ -7,12 +7,13 @@ import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from results.html_page import Page
+from results.study_maker import Maker
 from scoft_hpc.config.schema import Data
 from scoft_hpc.inputs.cache_key import folder_of
 from scoft_hpc.inputs.toy import world
@@ -20,40 +21,7 @@ from scoft_hpc.results import grids, study
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page as report
 
-from .conftest import Maker
-
-VOID = {"meta", "img", "link", "br", "hr", "input"}
 HOSTILE = '<script>alert("x")</script>'
-
-
-class Page(HTMLParser):
-    """Tags with their attributes and the text; raises if a tag is closed that is not open."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text, self.open = "", []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")

@@ -14,15 +14,14 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from browsers import chromium
+from results.job_arrays import attempt, send
+from results.study_maker import Maker, ask
 from scoft_hpc.config.schema import Data, Gradient, RunConfig, Variant
 from scoft_hpc.inputs.cache_key import folder_of
 from scoft_hpc.inputs.toy import world
 from scoft_hpc.results import study
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page as report
-
-from .conftest import Maker, ask
-from .test_costs import attempt, send
 
 WIDTHS = (390, 768, 1280)
 SCHEMES = ("light", "dark")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from results.study_maker import Maker
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results import formats, study
 from scoft_hpc.results.findings import Findings, findings
@@ -16,8 +17,6 @@ from scoft_hpc.results.report import provenance, tables
 from scoft_hpc.results.report.forest import MARGIN, forest
 from scoft_hpc.results.report.heatmap import heatmaps
 from scoft_hpc.results.statistics import Estimate
-
-from .conftest import Maker
 
 
 @pytest.fixture(scope="module")

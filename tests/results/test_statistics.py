@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from results.study_maker import Maker
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results import study
 from scoft_hpc.results.statistics import (
@@ -21,8 +22,6 @@ from scoft_hpc.results.statistics import (
     values,
 )
 from scoft_hpc.study import atomic
-
-from .conftest import Maker
 
 
 def test_without_bounds_the_interval_is_students() -> None:

@@ -13,11 +13,10 @@ import pytest
 from pyarrow import parquet
 from rich.console import Console
 
+from results.study_maker import Maker
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results import formats, study, table
 from scoft_hpc.results.findings import findings
-
-from .conftest import Maker
 
 
 def printed(renderable: object) -> list[str]:

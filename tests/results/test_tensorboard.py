@@ -9,29 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-from tensorboard.util.tensor_util import make_ndarray
 
+from results.event_files import read, series
+from results.study_maker import Maker
 from scoft_hpc import gather as command
 from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.results import study, tensorboard
 from scoft_hpc.results.gather import gather
 from scoft_hpc.study.lease import Lease
-
-from .conftest import Maker
-
-
-def read(folder: Path) -> EventAccumulator:
-    accumulator = EventAccumulator(str(folder), size_guidance={"tensors": 0})
-    accumulator.Reload()
-    return accumulator
-
-
-def series(read: EventAccumulator, name: str) -> tuple[list[int], list[float]]:
-    """In the order of steps: files of one second and process are read in the order of their numbers' letters."""
-    events = sorted(read.Tensors(name), key=lambda event: event.step)
-    return [event.step for event in events], [float(make_ndarray(event.tensor_proto)) for event in events]
 
 
 def state(folder: Path) -> dict[str, bytes]:

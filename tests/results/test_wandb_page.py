@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from results.study_maker import Maker
 from scoft_hpc import sweep
 from wandb_server import serving
-
-from .conftest import Maker
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wandb.md").read_text()
 COMMANDS = list(

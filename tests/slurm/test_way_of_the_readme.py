@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from readme_commands import SHORT, on_a_cluster
 from slurm.machine import Machine
 from slurm.processes import wait_for
-from test_readme import SHORT, on_a_cluster
 
 MORE = {
     "doctor": ["device=cpu"],

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from human_eval.analysis.simulated_survey import Simulated, of_ranks
 from scoft_hpc.human_eval.analysis.agreement import agreement, consistency, tau
 from scoft_hpc.human_eval.analysis.exclusion import exclude
 from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
 from scoft_hpc.human_eval.survey import Exclusion, Question, Survey
-
-from .conftest import Simulated, of_ranks
 
 SYSTEMS = ("a", "b", "c", "d")
 GIVEN = {"a": 1, "b": 2, "c": 3, "d": 4}

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from human_eval.analysis.simulated_survey import Simulated
 from scoft_hpc.human_eval.analysis import command
 from scoft_hpc.human_eval.analysis.analyse import analyse
 from scoft_hpc.human_eval.judgements import Judgement, Kind
@@ -19,8 +20,7 @@ from scoft_hpc.human_eval.survey import Exclusion
 from scoft_hpc.results import survey_results
 from scoft_hpc.results.survey_results import SurveyResults
 from scoft_hpc.study.paths import SurveyDir
-
-from .conftest import SYSTEMS, Simulated
+from surveys import SYSTEMS
 
 
 def text(found: SurveyResults) -> str:

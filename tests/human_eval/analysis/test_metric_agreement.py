@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import kendalltau, spearmanr
 
 import simulated_surveys
-from results.conftest import Maker
+from results.study_maker import Maker
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.human_eval import database, pages, survey_yaml
 from scoft_hpc.human_eval.analysis import metric_agreement
@@ -28,9 +28,7 @@ from scoft_hpc.results import markdown, study
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page as report
 from scoft_hpc.results.study import Study
-from surveys import pages_from
-
-from .conftest import SYSTEMS
+from surveys import SYSTEMS, pages_from
 
 CULTURES = ("korea", "mexico", "china")
 

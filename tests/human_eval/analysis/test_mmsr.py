@@ -12,11 +12,11 @@ from crowdkit.aggregation import MMSR
 from scipy.stats import spearmanr
 
 import simulated_surveys
+from human_eval.analysis.simulated_survey import Simulated, of_ranks
 from scoft_hpc.human_eval.analysis import mmsr
 from scoft_hpc.human_eval.analysis.rankings import Rankings, select_rankings
 from scoft_hpc.human_eval.demo.simulation import SimulatedRater
-
-from .conftest import SYSTEMS, Simulated, of_ranks
+from surveys import SYSTEMS
 
 
 def labels_of(seed: int, raters: int = 10, tasks: int = 80, given: float = 1.0, foes: int = 0) -> np.ndarray:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 import simulated_surveys
+from human_eval.analysis.simulated_survey import CULTURES, QUOTAS, Simulated, of_ranks
 from scoft_hpc.human_eval.analysis import plackett_luce
 from scoft_hpc.human_eval.analysis.bootstrap import resample
 from scoft_hpc.human_eval.analysis.rankings import mean_ranks_of, select_rankings
 from scoft_hpc.human_eval.demo import simulation
-
-from .conftest import CULTURES, QUOTAS, SYSTEMS, Simulated, of_ranks
+from surveys import SYSTEMS
 
 RNG = np.random.default_rng(0)
 

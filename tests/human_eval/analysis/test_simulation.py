@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import simulated_surveys
+from human_eval.analysis.simulated_survey import CULTURES, QUOTAS
 from scoft_hpc.human_eval.demo import simulation
 from scoft_hpc.human_eval.demo.simulation import SimulatedRater
 from scoft_hpc.human_eval.judgements import Kind
-
-from .conftest import CULTURES, QUOTAS, SYSTEMS
+from surveys import SYSTEMS
 
 WORTHS = {"culture": {"a": 0.0, "b": 1.0, "c": -0.5}}
 PICTURES = {"x": "a", "y": "b", "z": "c"}

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from human_eval.analysis.simulated_survey import Simulated, of_ranks
 from scoft_hpc.human_eval.analysis import sign_flip, win_rates
 from scoft_hpc.human_eval.analysis.bootstrap import equal_strata_weights, resample
 from scoft_hpc.human_eval.analysis.win_rates import Tally
 from scoft_hpc.results.holm import holm
-
-from .conftest import Simulated, of_ranks
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "bench"))
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from invoke import invoke
-from results.conftest import Maker
+from invoke import Invoke, invoke
+from results.study_maker import Maker
 from scoft_hpc import survey as command
 from scoft_hpc.human_eval import survey_yaml
 from scoft_hpc.human_eval.database import VARIABLE
 from scoft_hpc.study.paths import StudyDir
-
-Told = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +41,7 @@ def speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def told(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Told:
+def told(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Invoke:
     """Types `scoft-hpc survey …` about the study: exit code, what it printed, its error."""
 
     def ask(*words: str) -> tuple[int, str, str]:

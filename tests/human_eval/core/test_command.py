@@ -12,12 +12,10 @@ from types import ModuleType
 
 import pytest
 
-from invoke import invoke
+from invoke import Invoke, invoke
 from scoft_hpc import __main__, survey
 from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.study.paths import StudyDir
-
-from .conftest import Told
 
 
 @pytest.fixture
@@ -60,7 +58,7 @@ sys.exit(code)
     assert "usage: scoft-hpc survey COMMAND [STUDY] [key=value ...]" in ended.stderr
 
 
-def test_help_tells_a_verbs_settings(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_tells_a_verbs_settings(told: Invoke, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         told("make", "--help")
     assert ended.value.code == 0
@@ -70,7 +68,7 @@ def test_help_tells_a_verbs_settings(told: Told, capsys: pytest.CaptureFixture[s
     )
 
 
-def test_a_mistyped_verb_or_word_is_told_with_what_was_meant(told: Told) -> None:
+def test_a_mistyped_verb_or_word_is_told_with_what_was_meant(told: Invoke) -> None:
     assert told("maek") == (
         2,
         "",
@@ -85,7 +83,7 @@ def test_a_mistyped_verb_or_word_is_told_with_what_was_meant(told: Told) -> None
     assert "did you mean korea?" in told("make", "culture=Korea")[2]
 
 
-def test_cultures_are_chosen_when_pages_are_drawn_and_runs_never(told: Told) -> None:
+def test_cultures_are_chosen_when_pages_are_drawn_and_runs_never(told: Invoke) -> None:
     for verb in ("serve", "results"):
         code, _, err = told(verb, "culture=korea")
         assert code == 2
@@ -97,7 +95,7 @@ def test_cultures_are_chosen_when_pages_are_drawn_and_runs_never(told: Told) -> 
 
 
 def test_each_room_gets_the_study_the_cultures_and_its_own_words(
-    told: Told, study: StudyDir, heard: list[tuple[str, CommandArgs]]
+    told: Invoke, study: StudyDir, heard: list[tuple[str, CommandArgs]]
 ) -> None:
     assert told("make", "a-study", "culture=mexico", "pages=3", "ethics=IRB=7")[0] == 0
     assert told("serve", "port=9", "database=sqlite:////x?a=b")[0] == 0
@@ -124,14 +122,14 @@ def test_each_room_gets_the_study_the_cultures_and_its_own_words(
 
 
 @pytest.mark.parametrize("words", [("a", "b"), ("../a",), ("study=",)])
-def test_a_demo_has_one_study(told: Told, words: tuple[str, ...]) -> None:
+def test_a_demo_has_one_study(told: Invoke, words: tuple[str, ...]) -> None:
     code, _, err = told("demo", *words)
     assert code == 2
     assert "expected one study's name" in err
 
 
 def test_what_is_not_installed_is_told_and_how_to_install_it(
-    told: Told, monkeypatch: pytest.MonkeyPatch
+    told: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = importlib.util.find_spec
     monkeypatch.setattr(

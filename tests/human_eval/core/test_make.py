@@ -12,13 +12,12 @@ import yaml
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from invoke import Invoke
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.human_eval import pages, survey_yaml
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.study.paths import StudyDir
-
-from .conftest import Told
 
 SMALL = ("culture=korea", "pages=2", "raters=5")
 
@@ -39,7 +38,7 @@ def enrol(study: StudyDir) -> None:
     store.close()
 
 
-def test_it_draws_pages_that_are_whole_and_tells_what_comes_next(told: Told, study: StudyDir) -> None:
+def test_it_draws_pages_that_are_whole_and_tells_what_comes_next(told: Invoke, study: StudyDir) -> None:
     code, out, _ = told("make", "study=a-study", "pages=4", "raters=20", "ethics=IRB 7")
     assert code == 0, out
     assert "korea: 12 of 12 pages, 20 raters × 4: 6.7 raters per page" in out
@@ -63,7 +62,7 @@ def test_it_draws_pages_that_are_whole_and_tells_what_comes_next(told: Told, stu
 
 
 def test_fewer_pages_than_there_are_are_balanced_over_prompts_seeds_and_samples(
-    told: Told, study: StudyDir
+    told: Invoke, study: StudyDir
 ) -> None:
     assert told("make", "pages=6", "raters=5", "culture=korea")[0] == 0
     _, drawn = survey_yaml.load(study.survey)
@@ -74,7 +73,7 @@ def test_fewer_pages_than_there_are_are_balanced_over_prompts_seeds_and_samples(
     assert set(Counter(page.sample for page in drawn).values()) == {3}
 
 
-def test_nothing_of_an_image_tells_its_system(told: Told, study: StudyDir) -> None:
+def test_nothing_of_an_image_tells_its_system(told: Invoke, study: StudyDir) -> None:
     metadata = PngInfo()
     metadata.add_text("parameters", "xyzzy variant=mpc")
     for file in study.path.glob("runs/*-mpc-*/samples/*.png"):
@@ -98,7 +97,7 @@ def test_nothing_of_an_image_tells_its_system(told: Told, study: StudyDir) -> No
     assert study.survey.secret.stat().st_mode & 0o777 == 0o600
 
 
-def test_names_follow_from_the_secret_alone(told: Told, study: StudyDir) -> None:
+def test_names_follow_from_the_secret_alone(told: Invoke, study: StudyDir) -> None:
     assert told("make", *SMALL)[0] == 0
     first, secret = pages.read(study.survey), study.survey.secret.read_bytes()
     assert told("make")[0] == 0
@@ -111,7 +110,7 @@ def test_names_follow_from_the_secret_alone(told: Told, study: StudyDir) -> None
     assert not names[0] & names[1]
 
 
-def test_incomplete_pages_are_left_out_and_told(told: Told, study: StudyDir) -> None:
+def test_incomplete_pages_are_left_out_and_told(told: Invoke, study: StudyDir) -> None:
     (lost,) = study.path.glob("runs/korea-m-s0-*")
     (lost / "samples" / "p00-s00.png").unlink()
     (torn,) = study.path.glob("runs/korea-mp-s0-*")
@@ -137,7 +136,7 @@ def test_incomplete_pages_are_left_out_and_told(told: Told, study: StudyDir) -> 
     assert len(pages.read(study.survey)) == 2
 
 
-def test_no_complete_page_is_refused_with_the_reasons(told: Told, study: StudyDir) -> None:
+def test_no_complete_page_is_refused_with_the_reasons(told: Invoke, study: StudyDir) -> None:
     for scores in study.path.glob("runs/mexico-mpc-*/scores.json"):
         scores.unlink()
     code, _, err = told("make")
@@ -149,7 +148,7 @@ def test_no_complete_page_is_refused_with_the_reasons(told: Told, study: StudyDi
     assert told("make", "systems=base,m")[0] == 0
 
 
-def test_a_study_file_of_a_person_is_followed_and_never_overwritten(told: Told, study: StudyDir) -> None:
+def test_a_study_file_of_a_person_is_followed_and_never_overwritten(told: Invoke, study: StudyDir) -> None:
     code, out, _ = told("make", *SMALL)
     assert code == 0
     assert "not stated: `survey serve` refuses" in out
@@ -165,7 +164,7 @@ def test_a_study_file_of_a_person_is_followed_and_never_overwritten(told: Told, 
     assert "has other values" in err
 
 
-def test_pages_that_raters_have_begun_with_stay(told: Told, study: StudyDir) -> None:
+def test_pages_that_raters_have_begun_with_stay(told: Invoke, study: StudyDir) -> None:
     assert told("make", "pages=3", "raters=5", "pilot=true")[0] == 0
     open_store(study).close()
     edit(study, seed=1, pages=4)
@@ -182,7 +181,7 @@ def test_pages_that_raters_have_begun_with_stay(told: Told, study: StudyDir) -> 
     assert before == (study.survey.pages.read_bytes(), sorted(study.survey.images.iterdir()))
 
 
-def test_all_faults_of_words_are_told_at_once(told: Told, study: StudyDir) -> None:
+def test_all_faults_of_words_are_told_at_once(told: Invoke, study: StudyDir) -> None:
     code, _, err = told("make", "pages=many", "pilot=perhaps", "raters=x")
     assert code == 2
     assert [line.partition(":")[0] for line in err.removeprefix("error:\n").splitlines()] == [
@@ -200,7 +199,7 @@ def test_all_faults_of_words_are_told_at_once(told: Told, study: StudyDir) -> No
     assert not study.survey.path.exists()
 
 
-def test_a_folder_that_cannot_be_written_is_told(told: Told, study: StudyDir) -> None:
+def test_a_folder_that_cannot_be_written_is_told(told: Invoke, study: StudyDir) -> None:
     study.survey.path.write_text("in the way")
     code, _, err = told("make", *SMALL)
     assert code == 5
@@ -208,7 +207,7 @@ def test_a_folder_that_cannot_be_written_is_told(told: Told, study: StudyDir) ->
     assert "Expected a readable and writable folder" in err
 
 
-def test_every_setting_of_the_file_is_one_of_a_survey(told: Told, study: StudyDir) -> None:
+def test_every_setting_of_the_file_is_one_of_a_survey(told: Invoke, study: StudyDir) -> None:
     assert told("make", *SMALL)[0] == 0
     written = yaml.safe_load(study.survey.file.read_text())
     assert set(written) == set(Survey.__dataclass_fields__)
@@ -216,7 +215,7 @@ def test_every_setting_of_the_file_is_one_of_a_survey(told: Told, study: StudyDi
     assert len(comments) > 15
 
 
-def test_a_file_that_disagrees_with_its_pages_is_refused(told: Told, study: StudyDir) -> None:
+def test_a_file_that_disagrees_with_its_pages_is_refused(told: Invoke, study: StudyDir) -> None:
     assert told("make", *SMALL)[0] == 0
     edit(study, systems=["base", "mpc"])
     with pytest.raises(ConfigError, match="draw them again"):

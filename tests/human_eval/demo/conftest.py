@@ -5,13 +5,18 @@ from __future__ import annotations
 import pytest
 
 import simulated_surveys
-from human_eval.analysis.conftest import SYSTEMS, Simulated
-from results.conftest import finished
+from human_eval.analysis.simulated_survey import Simulated
+from results.study_maker import Maker
 from scoft_hpc.human_eval.analysis.analyse import analyse
 from scoft_hpc.human_eval.demo import simulation
 from scoft_hpc.human_eval.survey import QUESTIONS, Exclusion, Survey
+from surveys import SYSTEMS
 
-__all__ = ["finished"]
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    """Two cultures, five variants, two seeds, all done. Read only."""
+    return Maker.of(tmp_path_factory.mktemp("finished")).finish()
 
 
 @pytest.fixture(scope="session")

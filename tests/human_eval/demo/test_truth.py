@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 import simulated_surveys
-from human_eval.analysis.conftest import Simulated
-from results.conftest import Maker
+from human_eval.analysis.simulated_survey import Simulated
+from results.study_maker import Maker
 from scoft_hpc.errors import RatingError
 from scoft_hpc.human_eval.analysis import mmsr
 from scoft_hpc.human_eval.analysis.rankings import select_rankings

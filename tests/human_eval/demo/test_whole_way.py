@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from invoke import invoke
-from results.conftest import Maker
+from invoke import Invoke, invoke
+from results.study_maker import Maker
 from scoft_hpc import survey as command
 from scoft_hpc.config.schema import Data
 from scoft_hpc.human_eval.database import VARIABLE
@@ -17,12 +16,11 @@ from scoft_hpc.human_eval.demo import truth
 from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import StudyDir
 
-Told = Callable[..., tuple[int, str, str]]
 WORDS = ("raters=12", "pages=4")
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
     """Types `scoft-hpc survey demo …`: exit code, what it printed, its error."""
 
     monkeypatch.delenv(VARIABLE, raising=False)
@@ -42,7 +40,7 @@ def finished(tmp_path: Path, **data: str) -> StudyDir:
 
 @pytest.mark.slow
 def test_simulated_raters_are_found_out_and_asked_once(
-    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    told: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = finished(tmp_path)
     atomic.write_private(
@@ -70,7 +68,7 @@ def test_simulated_raters_are_found_out_and_asked_once(
     assert code == 5  # a survey that does not agree with the truth is no success
 
 
-def test_a_survey_of_people_is_none_for_simulated_raters(told: Told, tmp_path: Path) -> None:
+def test_a_survey_of_people_is_none_for_simulated_raters(told: Invoke, tmp_path: Path) -> None:
     study = finished(tmp_path)
     study.survey.path.mkdir()
     study.survey.file.write_text(
@@ -81,7 +79,7 @@ def test_a_survey_of_people_is_none_for_simulated_raters(told: Told, tmp_path: P
     assert "is a survey of people" in err
 
 
-def test_words_that_cannot_be_are_told_before_anything_is_trained(told: Told, tmp_path: Path) -> None:
+def test_words_that_cannot_be_are_told_before_anything_is_trained(told: Invoke, tmp_path: Path) -> None:
     code, _, err = told("raters=0", "pages=many", "seed=-1")
     assert code == 2
     assert [line.partition(":")[0] for line in err.removeprefix("error:\n").splitlines()] == [
@@ -92,7 +90,7 @@ def test_words_that_cannot_be_are_told_before_anything_is_trained(told: Told, tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_there_is_a_rater_of_each_culture_and_the_world_is_the_toys(told: Told, tmp_path: Path) -> None:
+def test_there_is_a_rater_of_each_culture_and_the_world_is_the_toys(told: Invoke, tmp_path: Path) -> None:
     finished(tmp_path)
     code, _, err = told("raters=1")
     assert code == 2
@@ -100,7 +98,7 @@ def test_there_is_a_rater_of_each_culture_and_the_world_is_the_toys(told: Told, 
     assert not (tmp_path / command.DEMO_STUDY / "survey").exists()
 
 
-def test_of_another_world_nobody_knows_the_truth(told: Told, tmp_path: Path) -> None:
+def test_of_another_world_nobody_knows_the_truth(told: Invoke, tmp_path: Path) -> None:
     finished(tmp_path, name="ccub")
     code, _, err = told(*WORDS)
     assert code == 2

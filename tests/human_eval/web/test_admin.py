@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from .conftest import Person, World, enrolled
+from human_eval.web.survey_client import Person, World, enrolled
 
 
 def admin(world: World) -> Person:

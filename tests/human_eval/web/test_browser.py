@@ -15,10 +15,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from browsers import chromium
+from human_eval.web.survey_client import SECONDS, World, enrolled
 from scoft_hpc.human_eval.answers import Rater, RaterAnswer
 from scoft_hpc.human_eval.judgements import Kind
-
-from .conftest import SECONDS, World, enrolled
 
 expect.set_options(timeout=SECONDS * 1000)
 

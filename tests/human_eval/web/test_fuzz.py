@@ -14,10 +14,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
+from human_eval.web.survey_client import World, enrolled
 from scoft_hpc.human_eval.web.admin_views import ADMIN_FORM_OWNER
 from scoft_hpc.human_eval.web.rater_sessions import EnrolmentSession
-
-from .conftest import World, enrolled
 
 EXAMPLES = 2
 """Of each operation, allowed or not, from somebody and nobody."""

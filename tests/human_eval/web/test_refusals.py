@@ -15,14 +15,24 @@ import pytest
 from fastapi.testclient import TestClient
 from itsdangerous import TimestampSigner
 
+from human_eval.web.survey_client import (
+    CULTURES,
+    RANKS,
+    SECRET,
+    Person,
+    World,
+    enrolled,
+    kept,
+    make,
+    path_of,
+    tasks,
+)
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.human_eval.web import rater_sessions as signed
 from scoft_hpc.human_eval.web.app import create
 from scoft_hpc.human_eval.web.headers import POLICY
 from scoft_hpc.human_eval.web.rater_sessions import SESSION_SECONDS, EnrolmentSession, SessionSigner
-
-from .conftest import CULTURES, SECRET, SYSTEMS, Person, World, enrolled, make
-from .test_way import RANKS, kept, path_of, tasks
+from surveys import SYSTEMS
 
 TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
 

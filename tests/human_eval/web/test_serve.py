@@ -16,14 +16,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from human_eval.web.survey_client import CULTURES, SECONDS, SECRET
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.human_eval.survey import Ethics, Survey
 from scoft_hpc.human_eval.web import rater_sessions
 from scoft_hpc.human_eval.web.serve import ServerAddress, _ethics, open_socket, parse_address
 from scoft_hpc.study.paths import StudyDir
 from surveys import SYSTEMS, made, pages_of
-
-from .conftest import CULTURES, SECONDS, SECRET
 
 PILOT = Survey("Images", "a-study", SYSTEMS, dict.fromkeys(CULTURES, 3), ethics=Ethics(pilot=True), pages=2)
 

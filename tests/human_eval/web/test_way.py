@@ -8,29 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from human_eval.web.survey_client import (
+    PROMPTS,
+    RANKS,
+    SECONDS,
+    Person,
+    World,
+    enrolled,
+    kept,
+    path_of,
+    tasks,
+)
 from scoft_hpc.human_eval.answers import RaterAnswer
-from scoft_hpc.human_eval.counterbalance import Task
 from scoft_hpc.human_eval.judgements import Kind
-
-from .conftest import PROMPTS, SECONDS, SYSTEMS, Person, World, enrolled
-
-RANKS = {f"rank_{i}": str(i) for i in range(1, 5)}
-
-
-def tasks(world: World, person: Person) -> tuple[Task, ...]:
-    rater = world.store.rater(person.id(world))
-    assert rater is not None
-    return world.store.tasks(rater)
-
-
-def kept(world: World, person: Person, task: Task, question: str) -> RaterAnswer | None:
-    rater = world.store.rater(person.id(world))
-    assert rater is not None
-    return world.store.answers(rater).get((task.position, question))
-
-
-def path_of(task: Task, question: str) -> str:
-    return f"/pages/{task.position + 1}/{question}"
+from surveys import SYSTEMS
 
 
 def test_from_welcome_to_thanks(world: World, rater: Person) -> None:
