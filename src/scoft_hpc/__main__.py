@@ -31,11 +31,11 @@ COMMANDS: dict[str, str] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    words = sys.argv[1:] if argv is None else argv
-    if not words or words[0] in ("-h", "--help", "help"):
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
-        return 0 if words else 2
-    name, *rest = words
+        return 0 if arguments else 2
+    name, *rest = arguments
     if name in ("-V", "--version"):
         print(f"scoft-hpc {__version__}")
         return 0

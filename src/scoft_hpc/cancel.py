@@ -23,7 +23,7 @@ from scoft_hpc.study import lease
 from scoft_hpc.study.plan_file import launch_lease
 from scoft_hpc.text import listing, plural
 
-SHOWN = 6
+MAX_SHOWN = 6
 """So many of the other runs that stop too are named."""
 
 
@@ -71,7 +71,7 @@ def _question(planned: Cancellation) -> str:
         text += f", and {plural(len(planned.preparing), 'job')} that prepare{'s' * one} cultures for them"
     if not planned.others:
         return f"{text}?"
-    return f"{text}? The packs' other runs stop too: {listing(planned.others, SHOWN)}."
+    return f"{text}? The packs' other runs stop too: {listing(planned.others, MAX_SHOWN)}."
 
 
 def _sure(selected: Selection, question: str) -> bool:

@@ -32,7 +32,9 @@ def show(findings: Sequence[CheckResult], console: Console) -> None:
         table.add_column(name, overflow="fold")
     for finding in findings:
         style = STYLES[finding.status]
-        table.add_row(finding.check, finding.found.replace("[", r"\["), f"[{style}]{finding.status.value}[/]")
+        table.add_row(
+            finding.check, finding.observed.replace("[", r"\["), f"[{style}]{finding.status.value}[/]"
+        )
     console.print(table)
     for status in (CheckStatus.fault, CheckStatus.note):
         for finding in findings:
@@ -60,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     asked = _parse(argv)
-    findings = examine(compose("sweep", asked.words))
+    findings = examine(compose("sweep", asked.arguments))
     if asked.json:
         print(json.dumps([{**asdict(each), "status": each.status.value} for each in findings], indent=1))
     else:

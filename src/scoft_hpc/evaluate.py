@@ -51,22 +51,22 @@ def _run(argv: Sequence[str] | None) -> int:
     return RunError.exit_code if faults else 0
 
 
-def _changes(words: Sequence[str]) -> dict[str, Any]:
+def _changes(overrides: Sequence[str]) -> dict[str, Any]:
     """The fields of `scoring` that the words give, checked as any settings are.
 
     Raises:
         ConfigError: for all faults.
     """
-    not_scoring = [word for word in words if not word.startswith(GROUP)]
+    not_scoring = [text for text in overrides if not text.startswith(GROUP)]
     if not_scoring:
         raise ConfigError.from_messages(
             [
-                f"`{word}`: evaluate takes settings of `scoring` alone; samples stay as they are."
-                for word in not_scoring
+                f"`{text}`: evaluate takes settings of `scoring` alone; samples stay as they are."
+                for text in not_scoring
             ]
         )
-    scoring = compose.compose("train", words).scoring
-    names = [word.partition("=")[0].removeprefix(GROUP) for word in words]
+    scoring = compose.compose("train", overrides).scoring
+    names = [text.partition("=")[0].removeprefix(GROUP) for text in overrides]
     return {name: getattr(scoring, name) for name in names}
 
 

@@ -21,12 +21,12 @@ from scoft_hpc.results.gather import gather
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    words = sys.argv[1:] if argv is None else argv
-    if len(words) != 1 or words[0] in ("-h", "--help"):
+    arguments = sys.argv[1:] if argv is None else argv
+    if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
         print(__doc__)
-        return 0 if words else 2
+        return 0 if arguments else 2
     try:
-        return run_task(TaskContext.from_environment(Path(words[0])), gather)
+        return run_task(TaskContext.from_environment(Path(arguments[0])), gather)
     except KeyError as error:
         print_stderr(
             f"error: {error.args[0]} is not set: this runs inside a Slurm array; `scoft-hpc sweep` sends one."

@@ -38,10 +38,10 @@ def _run(argv: Sequence[str] | None) -> int:
     return 0 if complete else CTRL_C
 
 
-def _mode(word: str | None) -> WandbMode | None:
-    if word is not None and word not in ("online", "disabled"):
-        raise ConfigError(f"--wandb {word}: curves go online or, with `disabled`, not to W&B at all.")
-    return None if word is None else WandbMode[word]
+def _mode(name: str | None) -> WandbMode | None:
+    if name is not None and name not in ("online", "disabled"):
+        raise ConfigError(f"--wandb {name}: curves go online or, with `disabled`, not to W&B at all.")
+    return None if name is None else WandbMode[name]
 
 
 def _print(text: str) -> None:

@@ -29,7 +29,7 @@ from scoft_hpc.inputs.preparation import PreparedCulture
 from scoft_hpc.launch.planning import plan
 from scoft_hpc.study.interrupt import Interrupted, StopFlag
 
-SHOWN = 5
+MAX_SHOWN = 5
 """So many images that could not be fetched are named; the rest is counted."""
 
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command("prepare", prepare, argv)
 
 
-def prepare(config: PrepareConfig, words: Sequence[str]) -> int:
+def prepare(config: PrepareConfig, overrides: Sequence[str]) -> int:
     """Do all that is asked for; return 0, or 75 if interrupted: the same command continues.
 
     Raises:
@@ -47,7 +47,7 @@ def prepare(config: PrepareConfig, words: Sequence[str]) -> int:
     console, stop = Console(highlight=False), StopFlag()
     with stop.capture_signals():
         try:
-            _prepare(console, config, words, stop)
+            _prepare(console, config, overrides, stop)
         except Interrupted:
             print_line(console, "interrupted; what was done is kept, and the same command continues")
             return INTERRUPTED
@@ -59,7 +59,7 @@ def prepare(config: PrepareConfig, words: Sequence[str]) -> int:
     return 0
 
 
-def _prepare(console: Console, config: PrepareConfig, words: Sequence[str], stop: StopFlag) -> None:
+def _prepare(console: Console, config: PrepareConfig, overrides: Sequence[str], stop: StopFlag) -> None:
     if config.data.name != "folder":
         raise ConfigError(f"data={config.data.name} is made ready by itself; prepare takes data.root=DIR.")
     faults = preparation.setting_faults(config)
@@ -71,20 +71,18 @@ def _prepare(console: Console, config: PrepareConfig, words: Sequence[str], stop
     names = preparation.collect(faults, dataset.select_cultures, config.culture, dataset.cultures(root)) or []
     rows = _captioned(config, root, names, faults, stop)
     ready = {name: preparation.document(root / name, rows[name]) for name in names}
-    caches = _caches(config, names, words, stop) if config.caches else {}
+    caches = _caches(config, names, overrides, stop) if config.caches else {}
     for name in names:
         _tell(console, config, ready[name], caches.get(name))
     print_line(console, "")
-    print_line(console, f"next     {_sweep(config, root, names, words)}")
+    print_line(console, f"next     {_sweep(config, root, names, overrides)}")
 
 
 def _fetch(console: Console, config: PrepareConfig, stop: StopFlag) -> None:
     fetched = preparation.fetch_images(config, stop)
-    counts = (
-        f"{fetched.fetched} images, {fetched.kept} were there, {len(fetched.failed)} could not be downloaded"
-    )
+    counts = f"{fetched.fetched} images, {fetched.n_existing} were there, {len(fetched.failed)} could not be downloaded"
     print_line(console, f"fetched  {counts}")
-    for sentence in fetched.failed[:SHOWN]:
+    for sentence in fetched.failed[:MAX_SHOWN]:
         print_line(console, f"         {sentence}")
     if fetched.failures:
         print_line(console, f"         all of these: {fetched.failures}")
@@ -113,29 +111,29 @@ def _captioned(
 
 
 def _caches(
-    config: PrepareConfig, names: Sequence[str], words: Sequence[str], stop: StopFlag
+    config: PrepareConfig, names: Sequence[str], overrides: Sequence[str], stop: StopFlag
 ) -> dict[str, Path]:
     """What training needs of each culture, made as the first job of a sweep of the same settings would."""
     from scoft_hpc.training.pack_builder import prepare_cultures
 
     values = {f.name: getattr(config, f.name) for f in fields(RunConfig)}
     data = Data(**{f.name: getattr(config.data, f.name) for f in fields(Data)})
-    planned = plan.build_plan(SweepConfig(**{**values, "data": data, "culture": list(names)}), words)
+    planned = plan.build_plan(SweepConfig(**{**values, "data": data, "culture": list(names)}), overrides)
     configs = [run.config for run in planned.runs]
     return dict(zip((config.culture for config in configs), prepare_cultures(configs, stop), strict=True))
 
 
 def _tell(console: Console, config: PrepareConfig, ready: PreparedCulture, cache: Path | None) -> None:
-    found, written = ready.manifest, ready.documents
+    manifest, written = ready.manifest, ready.documents
     print_line(console, "")
     print_line(
         console,
-        f"{found.culture}: {len(found.pairs)} pairs, {len(found.held_out)} held out, digest {found.digest}",
+        f"{manifest.culture}: {len(manifest.pairs)} pairs, {len(manifest.held_out)} held out, digest {manifest.digest}",
     )
     writers = Counter(str(row.others.get(WRITER) or "given") for row in ready.rows)
     print_line(console, f"captions   {', '.join(f'{count} {_by(who)}' for who, count in writers.items())}")
-    print_line(console, f"negatives  {_negatives(config, found)}")
-    print_line(console, f"documents  {', '.join(path.name for path in written.files)} in {found.folder}")
+    print_line(console, f"negatives  {_negatives(config, manifest)}")
+    print_line(console, f"documents  {', '.join(path.name for path in written.files)} in {manifest.folder}")
     print_line(console, f"caches     {cache or 'not made'}")
     for note in written.notes:
         print_line(console, f"note: {note}")
@@ -145,10 +143,10 @@ def _by(writer: str) -> str:
     return writer if writer == "given" else f"by {writer}"
 
 
-def _negatives(config: PrepareConfig, found: Manifest) -> str:
+def _negatives(config: PrepareConfig, manifest: Manifest) -> str:
     settings = config.data.negatives
-    bare = sum(not pair.negatives for pair in found.pairs)
-    given = f"{len(found.pairs) - bare} pairs have their own"
+    bare = sum(not pair.negatives for pair in manifest.pairs)
+    given = f"{len(manifest.pairs) - bare} pairs have their own"
     if not bare:
         return given
     if settings.source is NegativeSource.given:
@@ -157,7 +155,7 @@ def _negatives(config: PrepareConfig, found: Manifest) -> str:
     return f"{given}, for {bare} {drawn} by {settings.source.name}, {settings.per_positive} each"
 
 
-def _sweep(config: PrepareConfig, root: Path, names: Sequence[str], words: Sequence[str]) -> str:
+def _sweep(config: PrepareConfig, root: Path, names: Sequence[str], overrides: Sequence[str]) -> str:
     """The command that runs a study of the cultures under the same settings."""
     culture = (
         config.culture if config.culture == "all" else names[0] if len(names) == 1 else f"[{','.join(names)}]"
@@ -165,9 +163,9 @@ def _sweep(config: PrepareConfig, root: Path, names: Sequence[str], words: Seque
     replaced = {"culture": culture, "ablation": "loss_terms", "data": "folder", "data.root": str(root)}
     dropped = {*replaced, *(settings(PrepareConfig).keys() - settings(SweepConfig).keys())}
     same = [
-        word
-        for word in words
-        if not word.startswith("-") and word.lstrip("+").partition("=")[0] not in dropped
+        text
+        for text in overrides
+        if not text.startswith("-") and text.lstrip("+").partition("=")[0] not in dropped
     ]
     asked = [*(f"{name}={value}" for name, value in replaced.items()), *same]
     return f"python -m scoft_hpc.sweep {shlex.join(asked)}"

@@ -61,9 +61,9 @@ def _run(argv: Sequence[str] | None) -> int:
 def _sweep_overrides(selected: Selection) -> str:
     """The overrides of the study's sweep command, with its present name and place."""
     own = ("study", "output")
-    words = [word for word in read(selected.study).overrides if word.partition("=")[0] not in own]
+    overrides = [text for text in read(selected.study).overrides if text.partition("=")[0] not in own]
     return shlex.join(
-        [*words, f"study={selected.study.name}", f"output={display_path(selected.study.path.parent)}"]
+        [*overrides, f"study={selected.study.name}", f"output={display_path(selected.study.path.parent)}"]
     )
 
 

@@ -23,11 +23,11 @@ from scoft_hpc.inputs.prompt_rewriter import RewriteResult
 from scoft_hpc.study.interrupt import Interrupted, StopFlag
 from scoft_hpc.text import shorten
 
-SHOWN = 5
+MAX_SHOWN = 5
 """So many prompts without a rewriting are named; the rest is counted."""
 
 
-def rewrite(config: RewriteConfig, words: Sequence[str]) -> int:
+def rewrite(config: RewriteConfig, overrides: Sequence[str]) -> int:
     """Fill the file; return 0, 4 if prompts are left without a rewriting, or 75 if interrupted: the same continues.
 
     Raises:
@@ -40,33 +40,35 @@ def rewrite(config: RewriteConfig, words: Sequence[str]) -> int:
     requests = prompt_rewriter.rewrite_requests(config)
     with stop.capture_signals():
         try:
-            found = prompt_rewriter.rewrite(path, requests, config.rewriter, stop)
+            result = prompt_rewriter.rewrite(path, requests, config.rewriter, stop)
         except Interrupted:
             print(f"interrupted; what was answered is in {path}, and the same command continues")
             return INTERRUPTED
         except OSError as error:
             raise DataError(f"{path} cannot be written: {error.strerror or error}.") from None
-    _tell(path, found)
-    if found.failed:
+    _tell(path, result)
+    if result.failed:
         return RunError.exit_code
-    print(f"next     {_sweep(path, words)}")
+    print(f"next     {_sweep(path, overrides)}")
     return 0
 
 
-def _tell(path: Path, found: RewriteResult) -> None:
-    print(f"rewritten  {found.made} prompts, {found.kept} were there, {len(found.failed)} have none; {path}")
-    for sentence in shorten(found.failed, SHOWN):
+def _tell(path: Path, result: RewriteResult) -> None:
+    print(
+        f"rewritten  {result.n_rewritten} prompts, {result.n_existing} existed, {len(result.failed)} have none; {path}"
+    )
+    for sentence in shorten(result.failed, MAX_SHOWN):
         print(f"           {sentence}")
-    for note in found.notes:
+    for note in result.notes:
         print(f"note: {note}")
-    if found.failed:
+    if result.failed:
         print("The same command asks for these again; or write their rows by hand.")
 
 
-def _sweep(path: Path, words: Sequence[str]) -> str:
+def _sweep(path: Path, overrides: Sequence[str]) -> str:
     """The command of a study that reads the file, of the same settings."""
     own = ("rewriter.", "evaluation.rewrites=", "-")
-    same = [word for word in words if not word.startswith(own)]
+    same = [text for text in overrides if not text.startswith(own)]
     asked_for = ["ablation=baselines", *same, f"evaluation.rewrites={path}"]
     return f"python -m scoft_hpc.sweep {shlex.join(asked_for)}"
 

@@ -131,7 +131,7 @@ def _parse(name: str, argv: Sequence[str]) -> CommandArgs:
     )
     if is_demo:
         flags = parser.parse_intermixed_args(shared_args)
-        return CommandArgs(_demo_study(Path(flags.output), flags.words), (), settings)
+        return CommandArgs(_demo_study(Path(flags.output), flags.arguments), (), settings)
     choice = selection.parse_selection(parser, shared_args)
     cultures = dict.fromkeys(run.culture for run in choice.chosen)
     if len(choice.chosen) < sum(run.culture in cultures for run in choice.entries):

@@ -35,17 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return CTRL_C
 
 
-def sweep(config: SweepConfig, words: Sequence[str], job_module: str = JOB_MODULE) -> int:
+def sweep(config: SweepConfig, overrides: Sequence[str], job_module: str = JOB_MODULE) -> int:
     """Plan, run or submit, and gather. `words` are the command line's; `job_module` is what a local job calls.
 
     Returns:
         0 if every run is done, 4 if some failed, 75 if some can be continued, 130 if a person stopped it.
     """
-    _refuse_flags(words)
+    _refuse_flags(overrides)
     console = Console()
     if any(entry is not None for entry in config.tune.space.values()):
-        return run_search(console, config, words, job_module)
-    outcome = run_sweep(console, config, words, job_module)
+        return run_search(console, config, overrides, job_module)
+    outcome = run_sweep(console, config, overrides, job_module)
     if outcome.state in (SweepState.planned, SweepState.submitted):
         return 0
     if outcome.state is SweepState.stopped:
@@ -65,11 +65,11 @@ def _gather(config: SweepConfig, outcome: SweepOutcome) -> Gathered:
     return gathered or gather(outcome.study, config.wandb.mode, config.tensorboard)
 
 
-def _refuse_flags(words: Sequence[str]) -> None:
-    for word in words:
-        if word.startswith("-"):
+def _refuse_flags(overrides: Sequence[str]) -> None:
+    for text in overrides:
+        if text.startswith("-"):
             raise ConfigError(
-                f"`{word}`: a sweep is not Hydra's multirun and takes no other folder of settings; "
+                f"`{text}`: a sweep is not Hydra's multirun and takes no other folder of settings; "
                 f"lists go to the settings themselves, such as 'culture=[korea,china]' or 'seed=[0,1,2]'."
             )
 

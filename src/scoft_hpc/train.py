@@ -24,9 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command("train", train, argv)
 
 
-def train(config: RunConfig, words: Sequence[str]) -> int:
+def train(config: RunConfig, overrides: Sequence[str]) -> int:
     """Train, generate and score the run, print its table, and return the exit code of `execute`."""
-    study, run, code = run_alone(config, words, execute)
+    study, run, code = run_alone(config, overrides, execute)
     terminal.show(gather(study, config.wandb.mode, config.tensorboard))
     failure = run_status.failure(run)
     if failure is not None and not run.result.exists():

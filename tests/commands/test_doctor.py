@@ -83,8 +83,8 @@ def test_the_command_itself_loads_no_torch(tmp_path: Path) -> None:
 def test_the_disks_findings_and_nothing_left(tmp_path: Path) -> None:
     found = {finding.check: finding for finding in disk.output_disk(tmp_path / "a" / "b", shared=True)}
     assert found["names"] == CheckResult("names", "rename replaces, hard links are exclusive")
-    assert found["locks"].found == "flock is there"
-    assert found["write speed"].found.endswith("with fsync)") and "MB/s" in found["write speed"].found
+    assert found["locks"].observed == "flock is there"
+    assert found["write speed"].observed.endswith("with fsync)") and "MB/s" in found["write speed"].observed
     assert (
         found["output"].status is CheckStatus.note
     )  # a test's folder lies in /tmp, or on a disk of this machine
@@ -162,7 +162,7 @@ def test_a_probe_that_hangs_or_breaks_is_a_finding() -> None:
     )
     assert [finding.check for finding in found] == ["disk", "quick", "quota"]
     assert [finding.status for finding in found] == [CheckStatus.note, CheckStatus.ok, CheckStatus.note]
-    assert "no answer" in found[0].found and "stale file handle" in found[2].found
+    assert "no answer" in found[0].observed and "stale file handle" in found[2].observed
 
 
 def test_commands_that_are_missing_or_silent_are_answers_too() -> None:

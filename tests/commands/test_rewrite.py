@@ -64,7 +64,7 @@ def test_the_file_is_what_a_sweep_reads(
     file = tmp_path / "rewrites.jsonl"
     assert run(*words(server, output, file, "culture=[korea,mexico]")) == 0
     told = capsys.readouterr()
-    assert "16 prompts, 0 were there, 0 have none" in told.out
+    assert "16 prompts, 0 existed, 0 have none" in told.out
     prompts = world.prompts("korea")
     assert prompt_rewrites.read(file, "korea") == {
         text: f"{text}, as its people know it." for text in prompts

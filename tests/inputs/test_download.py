@@ -37,7 +37,7 @@ def test_a_table_becomes_folders_that_the_reader_takes(server: Server, tmp_path:
     rows = [row(i, server.url(f"/{kind}"), blip_text="a thing", license="") for i, kind in enumerate(kinds)]
     rows[1] |= {"license": "CC BY 4.0", "country_code": "Nigeria"}
     got = get(tmp_path, rows)
-    assert (got.rows, got.failed, got.fetched, got.kept) == ({"korea": 2, "nigeria": 1}, [], 3, 0)
+    assert (got.rows, got.failed, got.fetched, got.n_existing) == ({"korea": 2, "nigeria": 1}, [], 3, 0)
     assert got.failures is None and not (tmp_path / "root" / "download-failures.csv").exists()
     assert metadata(tmp_path, "nigeria") == [
         {
@@ -62,12 +62,12 @@ def test_what_is_done_is_not_fetched_again(server: Server, tmp_path: Path) -> No
     rows = [row(i, server.url(f"/{i}")) for i in range(4)]
     get(tmp_path, rows[:2])
     before = (tmp_path / "root/korea/train/metadata.jsonl").stat()
-    assert get(tmp_path, rows[:2]).kept == 2
+    assert get(tmp_path, rows[:2]).n_existing == 2
     assert (tmp_path / "root/korea/train/metadata.jsonl").stat().st_ino == before.st_ino
     image(tmp_path, 0).write_bytes(picture(0)[:-100])  # torn by a disk, say
     image(tmp_path, 1).write_bytes(picture(9))  # a person's own crop
     got = get(tmp_path, rows)
-    assert (got.fetched, got.kept, got.rows) == (3, 1, {"korea": 4})
+    assert (got.fetched, got.n_existing, got.rows) == (3, 1, {"korea": 4})
     assert [server.times(f"/{i}") for i in range(4)] == [2, 1, 1, 1]
     assert image(tmp_path, 0).read_bytes() == picture(0)
     assert image(tmp_path, 1).read_bytes() == picture(9)
@@ -168,8 +168,8 @@ def test_a_killed_process_loses_only_the_files_in_flight(server: Server, tmp_pat
     done.write_bytes(done.read_bytes() + b'{"culture": "kor')
     asked = len(server.asked)
     got = get(tmp_path, rows)
-    assert got.rows == {"korea": 12} and got.kept >= 3
-    assert got.kept == len(recorded) >= len(there) - 1, "at most the one just written had no line yet"
+    assert got.rows == {"korea": 12} and got.n_existing >= 3
+    assert got.n_existing == len(recorded) >= len(there) - 1, "at most the one just written had no line yet"
     assert sorted(server.asked[asked:]) == sorted({f"/{i}" for i in range(12)} - recorded)
     assert [image(tmp_path, i).read_bytes() for i in range(12)] == [picture(i) for i in range(12)]
 

@@ -74,24 +74,24 @@ def test_what_is_saved_is_sent_at_once_and_publish_adds_the_rest(maker: Maker, s
     (config,) = maker.configs
     events = maker.folder.tensorboard / maker.run(config).run_id
     with mirroring(maker) as made:
-        assert not made.look() and server.runs == {}, "there is nothing to send yet"
+        assert not made.send_new_rows() and server.runs == {}, "there is nothing to send yet"
         save(maker, config, 10, 8)
-        assert not made.look()
+        assert not made.send_new_rows()
         until(lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8])
         run = server.kept("korea-ldm")
         assert (run.state, run.starts) == ("running", 1)
         assert series(read(events), "loss")[0] == STEPS[:8]
         save(maker, config, 18, 16)
-        assert not made.look()
+        assert not made.send_new_rows()
         until(lambda: run.steps == STEPS[:16])
     assert series(read(events), "loss")[0] == STEPS[:16]
 
     save(maker, config, 19, 18)
     with mirroring(maker) as made:  # another process
-        made.look()
+        made.send_new_rows()
         until(lambda: run.steps == STEPS[:18])
         maker.finish()
-        assert made.look()
+        assert made.send_new_rows()
         assert (run.steps, run.state) == (STEPS, "finished")
     assert "diversity" not in run.summary
     assert send(maker) == []
@@ -101,7 +101,9 @@ def test_what_is_saved_is_sent_at_once_and_publish_adds_the_rest(maker: Maker, s
     assert series(read(events), "loss")[0] == STEPS
     with mirroring(maker) as made:
         opened = server.asked.count("UpsertBucket")
-        assert made.look() and server.asked.count("UpsertBucket") == opened, "what has ended is left alone"
+        assert made.send_new_rows() and server.asked.count("UpsertBucket") == opened, (
+            "what has ended is left alone"
+        )
 
 
 @pytest.mark.slow
@@ -114,15 +116,15 @@ def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
     server.asked.append("gone")
     server.dies_after = "gone"
     with mirroring(maker, said=said) as made:
-        assert not made.look() and not server.runs
+        assert not made.send_new_rows() and not server.runs
         assert series(read(maker.folder.tensorboard / maker.run(config).run_id), "loss")[0] == STEPS[:8]
         server.dies_after = None
         time.sleep(0.02)
-        assert not made.look()
+        assert not made.send_new_rows()
         until(lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8])
         server.dies_after = "gone"
         save(maker, config, 18, 16)
-        assert not made.look(), "wandb takes the rows and keeps them"
+        assert not made.send_new_rows(), "wandb takes the rows and keeps them"
         maker.finish()
     server.dies_after = None
     (note,) = said
@@ -137,9 +139,9 @@ def test_one_mirror_a_run(maker: Maker, server: WandbServer) -> None:
     save(maker, config, 10, 8)
     held = Lease.acquire(maker.folder.sync_lease(maker.run(config).run_id))
     with mirroring(maker) as made:
-        assert not made.look() and not maker.folder.tensorboard.exists()
+        assert not made.send_new_rows() and not maker.folder.tensorboard.exists()
         held.release()
-        assert not made.look()
+        assert not made.send_new_rows()
         until(lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8])
 
 
@@ -154,8 +156,8 @@ def test_an_attempt_that_fell_back_goes_on_under_its_id(maker: Maker, server: Wa
     run.metrics.unlink()
     save(maker, config, 9, 8)
     with mirroring(maker) as made:
-        made.look()
+        made.send_new_rows()
         save(maker, config, 18, 16)
-        made.look()
+        made.send_new_rows()
         until(lambda: server.kept("korea-ldm").steps == STEPS[:16])
     assert len(server.runs) == 2

@@ -151,7 +151,7 @@ def test_code_that_is_in_no_commit_is_told(copied: Maker) -> None:
     assert (
         provenance.changed_code(read) == "2 of 20 runs were made by code with changes that are in no commit."
     )
-    code = dict(dict(provenance.made(read))["Code"])
+    code = dict(dict(provenance.provenance_groups(read))["Code"])
     assert code == {
         "scoft-hpc": "0.1.0",
         "commit": "0123456789ab",
@@ -160,7 +160,9 @@ def test_code_that_is_in_no_commit_is_told(copied: Maker) -> None:
 
 
 def test_what_made_the_study_is_told(finished: Maker) -> None:
-    told = {title: dict(entries) for title, entries in provenance.made(study.read(finished.folder))}
+    told = {
+        title: dict(entries) for title, entries in provenance.provenance_groups(study.read(finished.folder))
+    }
     assert list(told) == [
         "Code",
         "Machines",

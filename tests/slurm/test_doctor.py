@@ -25,14 +25,14 @@ def verdicts(found: dict[str, dict[str, str]], status: str) -> set[str]:
 def test_a_site_as_its_profile_says_has_no_fault(cluster: Machine, tmp_path: Path) -> None:
     code, found = run_external("cluster=bridges2", "cluster.account=abc123p", f"output={tmp_path}")
     assert code == 0 and verdicts(found, "fault") == set()
-    assert found["Slurm"]["found"].endswith("22.05.8")
-    assert found["MaxArraySize"]["found"] == "1001"
-    assert found["JobRequeue"]["found"] == "1"
-    assert found["PreemptMode"]["found"] == "REQUEUE"
-    assert found["accounting"]["found"] == "slurmdbd, enforces associations,limits"
-    assert found["partition"]["found"] == "GPU-shared, up, at most 2-00:00:00"
-    assert found["GPUs"]["found"] == "v100-32"
-    assert found["sbatch"]["found"].startswith("accepted, 10 min would start 20")
+    assert found["Slurm"]["observed"].endswith("22.05.8")
+    assert found["MaxArraySize"]["observed"] == "1001"
+    assert found["JobRequeue"]["observed"] == "1"
+    assert found["PreemptMode"]["observed"] == "REQUEUE"
+    assert found["accounting"]["observed"] == "slurmdbd, enforces associations,limits"
+    assert found["partition"]["observed"] == "GPU-shared, up, at most 2-00:00:00"
+    assert found["GPUs"]["observed"] == "v100-32"
+    assert found["sbatch"]["observed"].startswith("accepted, 10 min would start 20")
     assert cluster.run("squeue", "--noheader") == ""  # nothing was sent
     assert list(tmp_path.iterdir()) == []  # nothing was left
 
@@ -40,7 +40,7 @@ def test_a_site_as_its_profile_says_has_no_fault(cluster: Machine, tmp_path: Pat
 def test_a_wrong_account_is_told_the_right_ones(cluster: Machine, tmp_path: Path) -> None:
     code, found = run_external("cluster=bridges2", "cluster.account=nope", f"output={tmp_path}")
     assert code == 3 and verdicts(found, "fault") == {"sbatch"}
-    assert "Invalid account" in found["sbatch"]["found"]
+    assert "Invalid account" in found["sbatch"]["observed"]
     advice = found["sbatch"]["advice"]
     assert "cluster.account=nope does not fit" in advice and "abc123p" in advice and "xyz456p" in advice
 
@@ -48,7 +48,7 @@ def test_a_wrong_account_is_told_the_right_ones(cluster: Machine, tmp_path: Path
 def test_a_wrong_partition_is_told_the_right_ones(cluster: Machine, tmp_path: Path) -> None:
     code, found = run_external("cluster=slurm", "cluster.partition=gpu-shared", f"output={tmp_path}")
     assert code == 3 and verdicts(found, "fault") == {"partition", "sbatch"}
-    assert found["partition"]["found"] == "gpu-shared is not there"
+    assert found["partition"]["observed"] == "gpu-shared is not there"
     assert "GPU-shared, GPU-small, debug" in found["partition"]["advice"]
 
 

@@ -21,7 +21,7 @@ def config(precision: Precision, variant: Variant = Variant.mpc) -> RunConfig:
 
 
 def test_the_scale_halves_on_overflow_and_doubles_after_patience() -> None:
-    scale = LossScale(scale=8.0, patience=3)
+    scale = LossScale(scale=8.0, growth_interval=3)
     for finite, expected in [(True, 8.0), (False, 4.0), (True, 4.0), (True, 4.0), (True, 8.0), (True, 8.0)]:
         scale.update(finite)
         assert scale.scale == expected

@@ -133,9 +133,12 @@ def to_plain(cluster: Cluster) -> dict[str, Any]:
 def from_plain(values: Mapping[str, Any]) -> Cluster:
     """What `to_plain` wrote, by this version or an older one."""
     known = {f.name for f in fields(Cluster)}
-    kept = {key: value for key, value in values.items() if key in known}
-    kept["scheduler"], kept["gpu_flag"] = Scheduler[kept["scheduler"]], GpuFlag[kept["gpu_flag"]]
-    return Cluster(**kept)
+    known_values = {key: value for key, value in values.items() if key in known}
+    known_values["scheduler"], known_values["gpu_flag"] = (
+        Scheduler[known_values["scheduler"]],
+        GpuFlag[known_values["gpu_flag"]],
+    )
+    return Cluster(**known_values)
 
 
 def _fits(name: str, value: Any) -> bool:

@@ -32,7 +32,7 @@ Caption = Callable[[Sequence[Image.Image]], list[str]]
 
 
 def write_missing(
-    found: CaptionerFiles,
+    files: CaptionerFiles,
     device: str,
     root: Path,
     surveys: Mapping[str, Sequence[MetadataRow]],
@@ -48,10 +48,10 @@ def write_missing(
         Interrupted, DataError: as for `fill`.
         ConfigError: if the captioner cannot be loaded.
     """
-    network = captioner.load(found, device_of(device))
+    network = captioner.load(files, device_of(device))
     bare = [name for name, rows in surveys.items() if any(row.uncaptioned for row in rows)]
     for name in bare:
-        fill(root / name, surveys[name], network.caption, found.name, stop)
+        fill(root / name, surveys[name], network.caption, files.name, stop)
     return {name: dataset.validate(root, name) for name in bare}
 
 

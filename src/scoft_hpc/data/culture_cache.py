@@ -181,13 +181,13 @@ def _load(path: Path, owner: str, device: torch.device) -> dict[str, Tensor]:
     """The tensors of a cache file that is what its place says."""
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            found = (file.metadata() or {}).get("owner")
-            if found == owner:
+            actual = (file.metadata() or {}).get("owner")
+            if actual == owner:
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError) as error:
-        found = str(error)
+        actual = str(error)
     raise DataError(
-        f"{path} is not the cache of {owner} (found: {found}). Remove it; the next run makes it again."
+        f"{path} is not the cache of {owner} (found: {actual}). Remove it; the next run makes it again."
     )
 
 

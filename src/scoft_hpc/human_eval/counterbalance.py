@@ -103,15 +103,15 @@ def _shuffled_pages(pages: Sequence[Page], rng: random.Random) -> list[Page]:
     for page in rng.sample(pages, len(pages)):
         by_prompt.setdefault(page.prompt, []).append(page)
     rounds = zip_longest(*by_prompt.values())
-    return [page for found in rounds for page in rng.sample(found, len(found)) if page is not None]
+    return [page for others in rounds for page in rng.sample(others, len(others)) if page is not None]
 
 
 def _attention(wanted: int, pages: int, slot: int, rng: random.Random) -> list[tuple[Kind, int, int]]:
     """(kind, the place of the page that it repeats, the place after which it comes), in the order of the latter."""
     early = max(1, pages - MIN_PAGES_BEFORE_REPEAT)
     sources = [place for _ in range(-(-wanted // early)) for place in rng.sample(range(early), early)]
-    found = []
+    repeats = []
     for number, source in enumerate(sources[:wanted]):
         after = rng.randrange(min(source + MIN_PAGES_BEFORE_REPEAT, pages - 1), pages)
-        found.append((ATTENTION_KINDS[(slot + number) % 2], source, after))
-    return sorted(found, key=lambda one: one[2])
+        repeats.append((ATTENTION_KINDS[(slot + number) % 2], source, after))
+    return sorted(repeats, key=lambda repeat: repeat[2])

@@ -141,7 +141,7 @@ def parse(url: str) -> URL:
     return place.set(drivername=DRIVERS[backend])
 
 
-def shown(url: str) -> str:
+def without_password(url: str) -> str:
     """The URL as it may be printed."""
     return parse(url).render_as_string(hide_password=True)
 

@@ -28,14 +28,14 @@ def claim_database(base: Database, survey: Survey, pages: Sequence[Page], url: s
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
         raise ConfigError(
-            f"the survey's database {database.shown(url)} cannot be used: {reason}. Start or repair it, or name "
-            f"another with database=URL or ${database.VARIABLE}."
+            f"the survey's database {database.without_password(url)} cannot be used: {reason}. Start or repair it, or "
+            f"name another with database=URL or ${database.VARIABLE}."
         ) from None
     if not is_claimed:
         raise ConfigError(
-            f"the database {database.shown(url)} holds answers to another survey, or to other pages or questions; "
-            f"expected an empty one or this survey's. Name another with database=URL or ${database.VARIABLE}, or "
-            f"restore the pages.json and the questions that its raters answered."
+            f"the database {database.without_password(url)} holds answers to another survey, or to other pages or "
+            "questions; expected an empty one or this survey's. Name another with database=URL or "
+            f"${database.VARIABLE}, or restore the pages.json and the questions that its raters answered."
         )
 
 

@@ -33,10 +33,10 @@ def enrol(connection: Connection, survey: Survey, pages: Iterable[Page], newcome
     number = 1 + int(connection.scalar(select(db_schema.survey.c.last_number).with_for_update()) or 0)
     if enrolled := rater(connection, newcomer.id):
         return enrolled
-    taken = slots(connection, newcomer.culture, hour)
-    if len(taken) >= survey.quotas[newcomer.culture]:
+    used_slots = slots(connection, newcomer.culture, hour)
+    if len(used_slots) >= survey.quotas[newcomer.culture]:
         raise QuotaFullError(f"{newcomer.culture}: there are as many raters as are wanted.")
-    slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+    slot = next(slot for slot in range(len(used_slots) + 1) if slot not in used_slots)
     enrolled_rater = replace(newcomer, number=number)
     connection.execute(update(db_schema.survey).values(last_number=number))
     connection.execute(

@@ -108,8 +108,8 @@ def write(
     has_secret = folder.secret.exists()  # or else raters have other numbers each time
     numbers = _numbers(participants, folder.secret.read_bytes() if has_secret else secrets.token_bytes(32))
     people = sorted((replace(one, rater=numbers[one.rater]) for one in participants), key=attrgetter("rater"))
-    said = sorted((replace(one, rater=numbers[one.rater]) for one in judgements), key=attrgetter("rater"))
-    answers = list(_answers(said, survey))
+    exported = sorted((replace(one, rater=numbers[one.rater]) for one in judgements), key=attrgetter("rater"))
+    answers = list(_answers(exported, survey))
     files = {
         "answers.csv": _csv(ANSWERS, answers),
         "answers.parquet": _parquet(ANSWERS, answers),

@@ -135,20 +135,20 @@ def _complete(
 
 def _by_place(run: StudyRun) -> dict[tuple[int, int], tuple[str, str]]:
     """(the prompt's place, the sample's number) -> (file, what was asked), of the run's scored samples."""
-    found = {}
+    by_place = {}
     for sample in run.samples:
         if match := SAMPLE.fullmatch(Path(str(sample["file"])).name):
-            found[int(match[1]), int(match[2])] = str(sample["file"]), str(sample["prompt"])
-    return found
+            by_place[int(match[1]), int(match[2])] = str(sample["file"]), str(sample["prompt"])
+    return by_place
 
 
 def _lacking(row: Mapping[str, tuple[str, str] | None], runs: Mapping[str, StudyRun]) -> str:
     """Why the samples of one place are no page; empty if they are one."""
-    for system, found in row.items():
-        if found is None:
+    for system, image in row.items():
+        if image is None:
             return f"{system} has no such sample"
-        if not images.readable(thumbnails.sample(runs[system].folder, found[0])):
+        if not images.readable(thumbnails.sample(runs[system].folder, image[0])):
             return f"{system}'s image cannot be read"
-    if len({found[1] for found in row.values() if found}) > 1:
+    if len({image[1] for image in row.values() if image}) > 1:
         return "the systems were asked different prompts"
     return ""

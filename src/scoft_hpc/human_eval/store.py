@@ -71,11 +71,11 @@ class Store:
     def places(self) -> Mapping[str, int]:
         """Culture -> places left: finished and active raters count, stale ones do not."""
         with self._database.read() as connection:
-            taken = {
+            used = {
                 culture: len(enrolment.slots(connection, culture, self._hour()))
                 for culture in self._survey.quotas
             }
-        return {culture: max(0, quota - taken[culture]) for culture, quota in self._survey.quotas.items()}
+        return {culture: max(0, quota - used[culture]) for culture, quota in self._survey.quotas.items()}
 
     def enrol(
         self,

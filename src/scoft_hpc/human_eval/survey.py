@@ -120,5 +120,5 @@ class Survey:
 
 def digest(survey: Survey) -> str:
     """Of all that the file says, comments aside."""
-    words = json.dumps(asdict(survey), sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(words.encode()).hexdigest()
+    canonical = json.dumps(asdict(survey), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -16,6 +16,6 @@ are resized with torchvision's rounding and texts are cached as conditioning."""
 
 def folder_of(config: RunConfig, digest: str) -> Path:
     """`<output>/cache/<culture>-<hash of data, model and settings>`; `digest` is the culture's rows' and images'."""
-    words = [VERSION, digest, science_fields(config.model), science_fields(config.data.negatives)]
-    key = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
+    parts = [VERSION, digest, science_fields(config.model), science_fields(config.data.negatives)]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     return Path(config.output) / "cache" / f"{config.culture}-{key}"

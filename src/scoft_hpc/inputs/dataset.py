@@ -61,9 +61,9 @@ def select_cultures(requested: Any, options: Sequence[str]) -> list[str]:
     names = list(dict.fromkeys(requested if isinstance(requested, (list, tuple)) else [requested]))
     unknown = [str(name) for name in names if name not in options]
     if unknown or not names:
-        found = f"unknown: {', '.join(unknown)}" if unknown else "an empty list"
+        problems = f"unknown: {', '.join(unknown)}" if unknown else "an empty list"
         raise ConfigError(
-            f"culture: {found}; expected one of {', '.join(options)}, "
+            f"culture: {problems}; expected one of {', '.join(options)}, "
             f"a list such as 'culture=[{','.join(options[:2])}]', or all."
         )
     return names
@@ -167,12 +167,12 @@ def _decode(rows: Sequence[MetadataRow]) -> Iterator[str]:
     """Decode every image once; fill each row's `files`; tell each unusable image once, where it comes first."""
     sound = [row for row in rows if not row.faults]
     first = {image: row.where for row in reversed(sound) for image in row.images}
-    found = inspect_images(image for row in sound for image in row.images)
-    for image, what in found.items():
+    inspected = inspect_images(image for row in sound for image in row.images)
+    for image, what in inspected.items():
         if isinstance(what, str):
             yield f"{first[image]}: {image} {what}"
     for row in sound:
-        files = [found[image] for image in row.images]
+        files = [inspected[image] for image in row.images]
         row.files = [what for what in files if not isinstance(what, str)]
 
 
@@ -180,6 +180,6 @@ def _digest(rows: Iterable[MetadataRow]) -> str:
     """16 hex digits of a SHA-256 over the rows in order and the bytes of their images."""
     total = hashlib.sha256()
     for row in rows:
-        words = [row.split, row.values, [file.sha256 for file in row.files]]
-        total.update(json.dumps(words, sort_keys=True).encode() + b"\n")
+        parts = [row.split, row.values, [file.sha256 for file in row.files]]
+        total.update(json.dumps(parts, sort_keys=True).encode() + b"\n")
     return total.hexdigest()[:16]

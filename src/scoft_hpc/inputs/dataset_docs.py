@@ -33,7 +33,7 @@ CHECKSUM = re.compile(r"written by scoft_hpc\.prepare, checksum ([0-9a-f]{16})")
 BLANK_CHECKSUM = f"written by scoft_hpc.prepare, checksum {'0' * 16}"
 SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
 """The Hub's words for the number of rows."""
-SHOWN = 5
+MAX_SHOWN = 5
 """Files that a message names for each kind of change; the rest is counted."""
 
 NOT_OVERWRITTEN = "was edited by hand; not overwritten. Delete it to have it written again."
@@ -132,7 +132,7 @@ def _card(culture: str, entries: Sequence[ManifestEntry], digest: str) -> str:
         "license_link": MANIFEST,
         "task_categories": ["text-to-image"],
         "tags": ["scoft", "text-to-image", "croissant"],
-        "size_categories": [next((word for most, word in SIZES if len(entries) < most), "100K<n<1M")],
+        "size_categories": [next((category for most, category in SIZES if len(entries) < most), "100K<n<1M")],
         "configs": [
             {
                 "config_name": "default",
@@ -178,7 +178,7 @@ def _changes(path: Path, entries: Sequence[ManifestEntry]) -> Iterator[str]:
     }
     for kind, names in kinds.items():
         if names:
-            yield f"since {path} was last written, {kind}: {listing(names, SHOWN)}"
+            yield f"since {path} was last written, {kind}: {listing(names, MAX_SHOWN)}"
 
 
 def _former(path: Path) -> dict[str, ManifestEntry] | None:

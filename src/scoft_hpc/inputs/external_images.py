@@ -65,8 +65,8 @@ def find(config: RunConfig, manifest: Manifest) -> ExternalImages:
         )
     texts, faults = evaluation_prompts(config, manifest), list[str]()
     listed = (folder / METADATA).exists()
-    found = _listed(folder, faults) if listed else _by_name(folder, texts, faults)
-    chosen = {text: found.get(text, [])[: settings.samples] for text in texts}
+    by_prompt = _listed(folder, faults) if listed else _by_name(folder, texts, faults)
+    chosen = {text: by_prompt.get(text, [])[: settings.samples] for text in texts}
     faults += _missing(folder, chosen, settings.samples, listed)
     files = image_check.inspect_images(path for paths in chosen.values() for path in paths)
     faults += [f"{path} {what}" for path, what in files.items() if isinstance(what, str)]
@@ -104,7 +104,7 @@ def _of_seed(folder: Path, seed: int) -> Path:
 
 def _listed(folder: Path, faults: list[str]) -> dict[str, list[Path]]:
     """The images by prompt, as metadata.jsonl lists them."""
-    found: dict[str, list[Path]] = {}
+    by_prompt: dict[str, list[Path]] = {}
     for number, line in enumerate(read_lines(folder, ""), start=1):
         if not line.strip():
             continue
@@ -121,8 +121,8 @@ def _listed(folder: Path, faults: list[str]) -> dict[str, list[Path]]:
         if fault:
             faults.append(f"{where}: `file_name` {fault}")
         else:
-            found.setdefault(prompt.strip(), []).append(path)
-    return found
+            by_prompt.setdefault(prompt.strip(), []).append(path)
+    return by_prompt
 
 
 def _by_name(folder: Path, texts: Sequence[str], faults: list[str]) -> dict[str, list[Path]]:
@@ -139,17 +139,17 @@ def _by_name(folder: Path, texts: Sequence[str], faults: list[str]) -> dict[str,
             faults.append(f"{path} and {numbered[place].name} are the same sample; keep one of the two.")
         else:
             numbered[place] = path
-    found: dict[str, list[Path]] = {}
+    by_prompt: dict[str, list[Path]] = {}
     for (prompt, _), path in sorted(numbered.items()):
         if prompt < len(texts):
-            found.setdefault(texts[prompt], []).append(path)
-    return found
+            by_prompt.setdefault(texts[prompt], []).append(path)
+    return by_prompt
 
 
-def _missing(folder: Path, found: dict[str, list[Path]], samples: int, listed: bool) -> Iterator[str]:
-    few = [f"{len(paths)} of {text!r}" for text, paths in found.items() if len(paths) < samples]
+def _missing(folder: Path, by_prompt: dict[str, list[Path]], samples: int, listed: bool) -> Iterator[str]:
+    few = [f"{len(paths)} of {text!r}" for text, paths in by_prompt.items() if len(paths) < samples]
     if few:
-        more = f" and so on ({len(few)} of {len(found)} prompts)" if len(few) > MAX_PROMPTS_LISTED else ""
+        more = f" and so on ({len(few)} of {len(by_prompt)} prompts)" if len(few) > MAX_PROMPTS_LISTED else ""
         where = f"rows of {METADATA}" if listed else f"{sample_name(0, 0)}, {sample_name(0, 1)} and so on"
         yield (
             f"{folder} has too few images: {', '.join(few[:MAX_PROMPTS_LISTED])}{more}; expected "
@@ -158,8 +158,8 @@ def _missing(folder: Path, found: dict[str, list[Path]], samples: int, listed: b
 
 
 def _digest(chosen: dict[str, list[Path]], files: dict[Path, ImageFile | str]) -> str:
-    words = [
+    messages = [
         [text, [one.sha256 for path in paths if isinstance(one := files[path], ImageFile)]]
         for text, paths in chosen.items()
     ]
-    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(messages).encode()).hexdigest()[:16]

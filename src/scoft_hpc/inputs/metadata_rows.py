@@ -140,9 +140,9 @@ def _text_fault(key: str, value: Any) -> str | None:
         except UnicodeEncodeError:
             return f"`{key}` contains a lone surrogate: {value!r}; write the text again."
         return None
-    found = "missing" if value is None else "empty" if _is_empty(value) else short(value)
+    actual = "missing" if value is None else "empty" if _is_empty(value) else short(value)
     expected = "the image's path" if key == "file_name" else "a caption that is not empty"
-    return f"`{key}` is {found}; expected {expected}."
+    return f"`{key}` is {actual}; expected {expected}."
 
 
 def resolve_inside(folder: Path, start: Path, name: str) -> tuple[Path, str | None]:

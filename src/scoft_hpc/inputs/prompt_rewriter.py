@@ -53,8 +53,8 @@ RENEW_SECONDS = 60.0
 class RewriteResult:
     """What a call came to: new rewritings, those that were there, a sentence per prompt without one, and notes."""
 
-    made: int
-    kept: int
+    n_rewritten: int
+    n_existing: int
     failed: list[str]
     notes: list[str]
 
@@ -141,13 +141,13 @@ def setting_faults(config: RewriteConfig) -> Iterator[str]:
 def rewrite_requests(config: RewriteConfig) -> list[RewriteRequest]:
     """The cultures' evaluation prompts, each with how it is to be rewritten."""
     root = data_root.locate(config.data, Path(config.output))
-    found = []
+    requests = []
     for culture in dataset.select_cultures(config.culture, dataset.cultures(root)):
         how = instruction(config.rewriter.instruction, culture)
         read = dataset.read(root, culture, config.data.pairs)
         own = replace(config, culture=culture)
-        found += [RewriteRequest(culture, prompt, how) for prompt in evaluation_prompts(own, read)]
-    return found
+        requests += [RewriteRequest(culture, prompt, how) for prompt in evaluation_prompts(own, read)]
+    return requests
 
 
 def _missing(
@@ -200,8 +200,8 @@ def _row(request: RewriteRequest, settings: Rewriter, text: str, answer: LlmAnsw
 
 def _key(request: RewriteRequest, settings: Rewriter) -> str:
     """The address of an answer: what it depends on, wherever the model is served."""
-    words = [settings.model, request.instruction, request.prompt, request.culture]
-    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
+    parts = [settings.model, request.instruction, request.prompt, request.culture]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _cleaned(text: str) -> str:

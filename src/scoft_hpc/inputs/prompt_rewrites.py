@@ -29,13 +29,13 @@ def read(path: Path, culture: str) -> dict[str, str]:
     """
     faults: list[str] = []
     where: dict[tuple[str, str], int] = {}
-    found: dict[tuple[str, str], str] = {}
+    rewrites: dict[tuple[str, str], str] = {}
     for number, row in _rows(path, faults):
         if fault := _fault(row):
             faults.append(f"{path}, row {number}: {fault}")
             continue
         key = str(row.get("culture") or "").strip(), row["prompt"].strip()
-        if found.setdefault(key, row["rewritten"].strip()) != row["rewritten"].strip():
+        if rewrites.setdefault(key, row["rewritten"].strip()) != row["rewritten"].strip():
             faults.append(
                 f"{path}, row {number}: {short(key[1])} has another rewriting in row {where[key]}; keep one of the two."
             )
@@ -43,7 +43,7 @@ def read(path: Path, culture: str) -> dict[str, str]:
     if faults:
         raise DataError.from_messages(shorten(faults, MAX_PROBLEMS_LISTED, "more."))
     return {
-        prompt: text for wanted in ("", culture) for (own, prompt), text in found.items() if own == wanted
+        prompt: text for wanted in ("", culture) for (own, prompt), text in rewrites.items() if own == wanted
     }
 
 

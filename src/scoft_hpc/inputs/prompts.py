@@ -75,11 +75,11 @@ def with_digest(config: RunConfig, manifest: Manifest) -> Evaluation:
 
 def append_culture(text: str, culture: str) -> str:
     """The prompt with the culture's name, where it does not hold it as a word: `a house, south korea`."""
-    words = [word for word in re.split(r"[\s_-]+", culture) if word]
-    pattern = r"[\s_-]+".join(re.escape(unicodedata.normalize("NFC", word)) for word in words)
+    parts = [part for part in re.split(r"[\s_-]+", culture) if part]
+    pattern = r"[\s_-]+".join(re.escape(unicodedata.normalize("NFC", part)) for part in parts)
     if re.search(rf"(?<!\w){pattern}(?!\w)", unicodedata.normalize("NFC", text), re.IGNORECASE):
         return text
-    return f"{text.rstrip(' .,;')}, {' '.join(words)}"
+    return f"{text.rstrip(' .,;')}, {' '.join(parts)}"
 
 
 def _rewritten(settings: Evaluation, config: RunConfig, texts: Sequence[str]) -> list[str]:

@@ -55,7 +55,7 @@ class SweepOutcome:
 
 
 def run_sweep(
-    console: Console, config: SweepConfig, words: Sequence[str], job_module: str = JOB_MODULE
+    console: Console, config: SweepConfig, overrides: Sequence[str], job_module: str = JOB_MODULE
 ) -> SweepOutcome:
     """Plan the study; run it here and watch it to its end, or submit to Slurm what is missing and return.
 
@@ -67,7 +67,7 @@ def run_sweep(
         ScoftError: if the settings, the data or the machine do not allow it, or the study is another one.
     """
     check_settings(config)
-    plan = build_plan(config, words)
+    plan = build_plan(config, overrides)
     study = StudyDir(plan.output / plan.study)
     plan_store.require_same_plan(study, plan)
     preflight.require_capacity(unfinished(study, plan), plan.output, config.cluster)

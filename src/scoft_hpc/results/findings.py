@@ -81,25 +81,27 @@ class Findings:
 
     def warnings(self, measure: str) -> list[str]:
         """Why the measure should not be trusted as it stands, as the runs say it, and of which variants."""
-        told: dict[str, dict[str, None]] = {}
+        runs_of: dict[str, dict[str, None]] = {}
         for run in self.study.runs:
             if warning := run.scores.get("metrics", {}).get(measure, {}).get("warning"):
-                told.setdefault(str(warning), {})[run.variant] = None
+                runs_of.setdefault(str(warning), {})[run.variant] = None
         everywhere = len(self.variants)
-        texts = [text if len(of) == everywhere else f"{', '.join(of)}: {text}" for text, of in told.items()]
+        texts = [
+            text if len(of) == everywhere else f"{', '.join(of)}: {text}" for text, of in runs_of.items()
+        ]
         return texts + self._judges(measure)
 
     def _judges(self, measure: str) -> list[str]:
         """That the runs were judged by different networks, whose numbers do not compare."""
         network = METRICS[measure].embedder
-        found = {
+        digests = {
             (judge["name"], judge["digest"])
             for run in self.study.runs
             if run.metric(measure) is not None and (judge := run.scores.get("networks", {}).get(network))
         }
-        if len(found) < 2:
+        if len(digests) < 2:
             return []
-        named = ", ".join(f"{name} ({digest[:8]})" for name, digest in sorted(found))
+        named = ", ".join(f"{name} ({digest[:8]})" for name, digest in sorted(digests))
         return [f"Runs were judged by different networks: {named}. Score them anew: scoft_hpc.evaluate."]
 
     @cached_property
@@ -117,7 +119,7 @@ class Findings:
             best = _best(measure, levels)
             for variant, level in levels.items():
                 key = (measure.name, variant)
-                against = {r: found[key] for r, found in compared.items() if key in found}
+                against = {r: by_name[key] for r, by_name in compared.items() if key in by_name}
                 table[variant, measure.name] = VariantResult(level, against, variant in best)
         return table
 
@@ -141,9 +143,13 @@ def _references(variants: Sequence[str]) -> list[str]:
 
 
 def _best(measure: MetricSpec, levels: Mapping[str, Estimate | None]) -> set[str]:
-    found = {
+    badness_of = {
         variant: badness
         for variant, level in levels.items()
         if level is not None and (badness := measure.loss_of(level.value)) is not None
     }
-    return {v for v, badness in found.items() if badness == min(found.values())} if len(found) > 1 else set()
+    return (
+        {v for v, badness in badness_of.items() if badness == min(badness_of.values())}
+        if len(badness_of) > 1
+        else set()
+    )

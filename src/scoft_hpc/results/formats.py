@@ -21,8 +21,8 @@ class Interval(Protocol):
 
 def decimals(values: Iterable[float]) -> int:
     """So many that the largest of the values shows two digits and the values are told apart; 2 for most shares."""
-    found = list(values)
-    largest, apart = max(map(abs, found), default=1.0), max(found, default=1.0) - min(found, default=0.0)
+    finite = list(values)
+    largest, apart = max(map(abs, finite), default=1.0), max(finite, default=1.0) - min(finite, default=0.0)
     return max(_decimals(largest or 1.0), _decimals(5 * apart) if apart > 0 else 0)
 
 
@@ -45,16 +45,16 @@ def signed(value: float, digits: int = 2) -> str:
     return text if text.startswith("−") or not text.strip(".0") else f"+{text}"
 
 
-def interval(found: Interval, digits: int = 2) -> str:
+def interval(bounds: Interval, digits: int = 2) -> str:
     """`.12 to .34`; empty where nothing was repeated that could give one."""
-    if not math.isfinite(found.high - found.low):
+    if not math.isfinite(bounds.high - bounds.low):
         return ""
-    return f"{number(found.low, digits)} to {number(found.high, digits)}"
+    return f"{number(bounds.low, digits)} to {number(bounds.high, digits)}"
 
 
-def bracketed(found: Interval, digits: int = 2) -> str:
+def bracketed(bounds: Interval, digits: int = 2) -> str:
     """`[.12, .34]`."""
-    return f"[{number(found.low, digits)}, {number(found.high, digits)}]"
+    return f"[{number(bounds.low, digits)}, {number(bounds.high, digits)}]"
 
 
 def p_value(p: float | None) -> str:
@@ -69,7 +69,7 @@ def moment(iso: str) -> str:
     return f"{iso[:10]}, {iso[11:16]} UTC" if iso.endswith("+00:00") else iso
 
 
-def listed(words: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
     """`a, b and c`."""
-    *others, last = list(words) or [""]
+    *others, last = list(names) or [""]
     return f"{', '.join(others)} and {last}" if others else last

@@ -40,10 +40,10 @@ def gather(folder: StudyDir, mode: WandbMode | None = None, events: bool | None 
     try:
         table.write_csv(folder.results, rows)
         table.write_parquet(folder.parquet, rows)
-        found = findings(read)
-        latex.write(folder.latex, found)
-        markdown.write(folder.markdown, found)
-        page.write(folder.report, found)
+        results = findings(read)
+        latex.write(folder.latex, results)
+        markdown.write(folder.markdown, results)
+        page.write(folder.report, results)
         notes = [*read.notes, *publish.publish(read, rows, wandb_settings(read, mode))]
         if wants_events(read, events):
             notes += _write_events(read)
@@ -65,24 +65,24 @@ def latest(folder: StudyDir) -> Gathered | None:
     return Gathered(read, table.rows(read), folder.results, folder.report, list(read.notes))
 
 
-def _write_events(found: Study) -> list[str]:
+def _write_events(study: Study) -> list[str]:
     try:
         tensorboard.require()
     except ConfigError as error:  # planned on another machine: all else is gathered
         return [str(error)]
-    tensorboard.write(found)
+    tensorboard.write(study)
     return []
 
 
-def wants_events(found: Study, asked: bool | None = None) -> bool:
+def wants_events(study: Study, asked: bool | None = None) -> bool:
     """Whether TensorBoard's event files are written."""
-    planned = bool(found.runs) and bool(found.runs[0].config.get("tensorboard", False))
+    planned = bool(study.runs) and bool(study.runs[0].config.get("tensorboard", False))
     return planned if asked is None else asked
 
 
-def wandb_settings(found: Study, mode: WandbMode | None) -> Wandb:
+def wandb_settings(study: Study, mode: WandbMode | None) -> Wandb:
     """As planned, read key by key: a study that an older version planned is still gathered."""
-    planned = found.runs[0].config.get("wandb", {}) if found.runs else {}
+    planned = study.runs[0].config.get("wandb", {}) if study.runs else {}
     default = Wandb()
     return Wandb(
         mode=mode or WandbMode[planned.get("mode", default.mode.name)],

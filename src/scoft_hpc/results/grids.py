@@ -21,7 +21,7 @@ PANELS = 3
 SEEDS = 4
 """Further seeds shown."""
 Sample = dict[str, Any]
-SAID = {"in-style": ", in style", "default": ", default style", "other": ", another style"}
+STYLE_NOTES = {"in-style": ", in style", "default": ", default style", "other": ", another style"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Grid:
 
 def grid(study: Study, culture: str) -> Grid | None:
     """The culture's grid, of its lowest seed; None where nothing has been drawn yet."""
-    by_seed = {seed: found for seed in study.seeds if (found := _drawn(study, culture, seed))}
+    by_seed = {seed: runs for seed in study.seeds if (runs := _drawn(study, culture, seed))}
     if not by_seed:
         return None
     (seed, runs), *others = by_seed.items()
@@ -75,7 +75,7 @@ def grid(study: Study, culture: str) -> Grid | None:
     between = [run for run in runs if run not in front]
     prompts = _prompts(front[-1].samples)
     places = list(prompts)
-    depth = max(len(found) for run in runs for found in _by_place(run.samples).values())
+    depth = max(len(samples) for run in runs for samples in _by_place(run.samples).values())
     return Grid(
         culture,
         seed,
@@ -84,7 +84,7 @@ def grid(study: Study, culture: str) -> Grid | None:
         front=[_line(run, places, 0) for run in front],
         between=[_line(run, places, 0) for run in between],
         more=[[_line(run, places, n) for run in [*front, *between]] for n in range(1, min(depth, PANELS))],
-        seeds=[(s, [_line(run, places, 0) for run in front_of(found)]) for s, found in others[:SEEDS]],
+        seeds=[(s, [_line(run, places, 0) for run in front_of(runs)]) for s, runs in others[:SEEDS]],
     )
 
 
@@ -138,15 +138,15 @@ def _one_a_variant(study: Study, culture: str) -> list[StudyRun]:
 
 def _by_place(rows: Sequence[Sample]) -> dict[str, list[Sample]]:
     """The samples of each prompt, under the prompt's place (`p03`)."""
-    found: dict[str, list[Sample]] = {}
+    by_place: dict[str, list[Sample]] = {}
     for row in rows:
-        found.setdefault(Path(row["file"]).name.partition("-")[0], []).append(row)
-    return found
+        by_place.setdefault(Path(row["file"]).name.partition("-")[0], []).append(row)
+    return by_place
 
 
 def _prompts(rows: Sequence[Sample]) -> dict[str, str]:
     """The words of each column's prompt by its place."""
-    return {place: str(found[0]["prompt"]) for place, found in list(_by_place(rows).items())[:COLUMNS]}
+    return {place: str(samples[0]["prompt"]) for place, samples in list(_by_place(rows).items())[:COLUMNS]}
 
 
 def _line(run: StudyRun, places: Sequence[str], n: int, rows: Sequence[Sample] | None = None) -> GridRow:
@@ -157,13 +157,13 @@ def _line(run: StudyRun, places: Sequence[str], n: int, rows: Sequence[Sample] |
     return GridRow(run.variant, note, [_cell(run, place, by_place.get(place, [])[n:]) for place in places])
 
 
-def _cell(run: StudyRun, place: str, found: Sequence[Sample]) -> GridCell:
+def _cell(run: StudyRun, place: str, samples: Sequence[Sample]) -> GridCell:
     """The first of what was found; a gap where nothing was."""
-    if not found:
+    if not samples:
         return GridCell(None, f"{run.variant}: {place}")
-    sample, verdict = found[0], _verdict(found[0])
+    sample, verdict = samples[0], _verdict(samples[0])
     uri = thumbnails.data_uri(thumbnails.sample(run.folder, sample["file"]))
-    return GridCell(uri, f"{run.variant}: {sample['prompt']}{SAID.get(verdict, '')}", verdict)
+    return GridCell(uri, f"{run.variant}: {sample['prompt']}{STYLE_NOTES.get(verdict, '')}", verdict)
 
 
 def _verdict(sample: Sample) -> str:
@@ -189,10 +189,10 @@ def _given(run: StudyRun, prompts: list[str]) -> Panel:
 
 
 def _for_each(
-    found: list[training_pairs.TrainingPair], prompts: list[str]
+    pairs: list[training_pairs.TrainingPair], prompts: list[str]
 ) -> Iterator[training_pairs.TrainingPair]:
-    free = list(found)
-    for prompt in prompts[: len(found)]:
+    free = list(pairs)
+    for prompt in prompts[: len(pairs)]:
         pair = next((pair for pair in free if pair.caption == prompt), free[0])
         free.remove(pair)
         yield pair

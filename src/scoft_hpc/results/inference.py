@@ -104,12 +104,12 @@ def compare(
         bounds: the least and the greatest value that a difference can take, where there are any.
     """
     alone = {
-        key: _compare(found, (bounds or {}).get(key, UNBOUNDED))
-        for key, found in family.items()
-        if any(found.values())
+        key: _compare(values, (bounds or {}).get(key, UNBOUNDED))
+        for key, values in family.items()
+        if any(values.values())
     }
-    corrected = holm({key: found.p for key, found in alone.items() if found.p is not None})
-    return {key: replace(found, corrected=corrected.get(key)) for key, found in alone.items()}
+    corrected = holm({key: result.p for key, result in alone.items() if result.p is not None})
+    return {key: replace(result, corrected=corrected.get(key)) for key, result in alone.items()}
 
 
 def t_test(differences: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -135,8 +135,8 @@ def hedges(differences: NDArray[np.float64]) -> Effect | None:
     return Effect(unbiased * t / math.sqrt(n), low / math.sqrt(n), high / math.sqrt(n))
 
 
-def _compare(found: Values, bounds: tuple[float, float]) -> Comparison:
-    counted, difference = units(nest(found)), mean(found, bounds=bounds)
+def _compare(values: Values, bounds: tuple[float, float]) -> Comparison:
+    counted, difference = units(nest(values)), mean(values, bounds=bounds)
     assert difference is not None  # there is a value
     means = counted.means
     p = float(t_test(means)) if len(means) > 1 and not agree(means) else None

@@ -27,25 +27,25 @@ ARROWS = {
 }
 
 
-def write(path: Path, found: Findings) -> None:
-    write_text(path, render(found))
+def write(path: Path, findings: Findings) -> None:
+    write_text(path, render(findings))
 
 
-def render(found: Findings) -> str:
+def render(findings: Findings) -> str:
     """A `table` with two lines a measure: means, and below each its interval."""
-    variants = found.variants
+    variants = findings.variants
     return "\n".join(
         [
             r"% \usepackage{booktabs,xcolor}",
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_caption(found)}}}",
-            rf"\label{{tab:{''.join(c for c in found.study.name if c.isalnum() or c in '-.')}}}",
+            rf"\caption{{{_caption(findings)}}}",
+            rf"\label{{tab:{''.join(c for c in findings.study.name if c.isalnum() or c in '-.')}}}",
             rf"\begin{{tabular}}{{@{{}}l{'c' * len(variants)}@{{}}}}",
             r"\toprule",
             _line(["", *map(escape, variants)]),
             r"\midrule",
-            *_body(found),
+            *_body(findings),
             r"\bottomrule",
             r"\end{tabular}",
             r"\end{table}",
@@ -59,47 +59,47 @@ def escape(text: str) -> str:
     return "".join(ESCAPED.get(c, " " if c.isspace() else c) for c in text)
 
 
-def _caption(found: Findings) -> str:
-    study, reference = found.study, escape(found.references[0] if found.references else "")
+def _caption(findings: Findings) -> str:
+    study, reference = findings.study, escape(findings.references[0] if findings.references else "")
     what = (
-        f"{escape(study.name)}: means over {len(found.cultures)} cultures and {len(study.seeds)} seeds, with 95\\,\\% "
-        f"intervals. Bold: the best of its line. Grey: no difference from {reference} that holds after Holm's "
+        f"{escape(study.name)}: means over {len(findings.cultures)} cultures and {len(study.seeds)} seeds, with "
+        f"95\\,\\% intervals. Bold: the best of its line. Grey: no difference from {reference} that holds after Holm's "
         f"correction ($p > .05$)."
     )
-    warnings = [f"{m.title}: {warning}" for m in found.measures for warning in found.warnings(m.name)]
+    warnings = [f"{m.title}: {warning}" for m in findings.measures for warning in findings.warnings(m.name)]
     return " ".join([what, *map(escape, warnings)])
 
 
-def _body(found: Findings) -> Iterator[str]:
-    for before, measure in zip([None, *found.measures], found.measures, strict=False):
+def _body(findings: Findings) -> Iterator[str]:
+    for before, measure in zip([None, *findings.measures], findings.measures, strict=False):
         if before is not None and before.group != measure.group:
             yield r"\addlinespace"
-        findings = [(variant, found.of(variant, measure.name)) for variant in found.variants]
-        digits = found.digits(measure.name)
-        yield _line([_head(measure), *(_mean(finding, found, digits) for _, finding in findings)])
-        yield _line(["", *(_interval(finding, found, digits) for _, finding in findings)])
+        row = [findings.of(variant, measure.name) for variant in findings.variants]
+        digits = findings.digits(measure.name)
+        yield _line([_head(measure), *(_mean(finding, findings, digits) for finding in row)])
+        yield _line(["", *(_interval(finding, findings, digits) for finding in row)])
 
 
 def _head(measure: MetricSpec) -> str:
     return escape(measure.title) + ARROWS[measure.direction]
 
 
-def _mean(finding: VariantResult, found: Findings, digits: int) -> str:
+def _mean(finding: VariantResult, findings: Findings, digits: int) -> str:
     if finding.level is None:
         return "--"
     text = escape(number(finding.level.value, digits))
-    return _grey(rf"\textbf{{{text}}}" if finding.best else text, finding, found)
+    return _grey(rf"\textbf{{{text}}}" if finding.best else text, finding, findings)
 
 
-def _interval(finding: VariantResult, found: Findings, digits: int) -> str:
+def _interval(finding: VariantResult, findings: Findings, digits: int) -> str:
     level = finding.level
     if level is None or level.half is None:
         return ""
-    return _grey(rf"\scriptsize {escape(bracketed(level, digits))}", finding, found)
+    return _grey(rf"\scriptsize {escape(bracketed(level, digits))}", finding, findings)
 
 
-def _grey(text: str, finding: VariantResult, found: Findings) -> str:
-    compared = finding.against.get(found.references[0])
+def _grey(text: str, finding: VariantResult, findings: Findings) -> str:
+    compared = finding.against.get(findings.references[0])
     return rf"\textcolor{{gray}}{{{text}}}" if compared is not None and not compared.holds else text
 
 

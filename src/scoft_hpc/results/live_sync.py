@@ -38,27 +38,29 @@ def sync(
     Raises:
         ConfigError: if the curves go nowhere, or TensorBoard is not installed.
     """
-    found = study.read(folder)
-    runs = [run for run in found.runs if run.run_id in run_ids]
-    settings = wandb_settings(found, mode)
-    to_events = wants_events(found, events)
+    planned = study.read(folder)
+    runs = [run for run in planned.runs if run.run_id in run_ids]
+    settings = wandb_settings(planned, mode)
+    to_events = wants_events(planned, events)
     if to_events:
         tensorboard.require()
     online = settings.mode is WandbMode.online
     if not (online or to_events):
         raise ConfigError(
-            f"{found.name} was planned with wandb.mode={settings.mode.name} and tensorboard=false, so its curves go "
+            f"{planned.name} was planned with wandb.mode={settings.mode.name} and tensorboard=false, so its curves go "
             f"nowhere; say where: --wandb online or --tensorboard."
         )
     to = [f"W&B, project {settings.project}"] * online + [str(folder.tensorboard)] * to_events
-    say(f"curves of {found.name} go to {' and '.join(to)}")
+    say(f"curves of {planned.name} go to {' and '.join(to)}")
     stop = StopFlag()
-    with stop.capture_signals(), live_sync(found, runs, settings, to_events, say) as mirror:
-        over, pause = mirror.look(), MIN_SECONDS
+    with stop.capture_signals(), live_sync(planned, runs, settings, to_events, say) as mirror:
+        over, pause = mirror.send_new_rows(), MIN_SECONDS
         while not (over or once or stop.requested):
             _rest(stop, pause)
             sent = mirror.sent
-            over = mirror.look()  # once more after a signal: the launcher sends it when the jobs have ended
+            over = (
+                mirror.send_new_rows()
+            )  # once more after a signal: the launcher sends it when the jobs have ended
             pause = MIN_SECONDS if mirror.sent > sent else min(1.5 * pause, MAX_SECONDS)
     return over or not stop.requested
 

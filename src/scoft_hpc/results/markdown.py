@@ -22,11 +22,11 @@ ORIGIN_KEYS = ("scoft_hpc", "commit", "model_digest", "torch", "diffusers", "pyt
 """The part of a run's provenance that is listed."""
 
 
-def write(path: Path, found: Findings) -> None:
-    write_text(path, render(found))
+def write(path: Path, findings: Findings) -> None:
+    write_text(path, render(findings))
 
 
-def render(found: Findings) -> str:
+def render(findings: Findings) -> str:
     """The report as GitHub-flavoured Markdown; text from the study's files is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -38,18 +38,20 @@ def render(found: Findings) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(text=_escape, map_text=lambda row: map(_escape, row), metric_name=_name)
-    study, survey = found.study, found.study.survey_results
+    study, survey = findings.study, findings.study.survey_results
     return environment.get_template("report.md.j2").render(
-        found=found,
+        findings=findings,
         study=study,
         done=sum(run.status is Status.done for run in study.runs),
         n_samples=sum(len(run.samples) for run in study.runs),
-        variants=[_escape(variant) for variant in found.variants],
-        means=[_mean_row(found, measure) for measure in found.measures],
-        differences={reference: list(_difference_rows(found, reference)) for reference in found.references},
+        variants=[_escape(variant) for variant in findings.variants],
+        means=[_mean_row(findings, measure) for measure in findings.measures],
+        differences={
+            reference: list(_difference_rows(findings, reference)) for reference in findings.references
+        },
         survey_paragraphs=[] if survey is None else survey_text.paragraphs(survey),
         survey_tables=[] if survey is None else survey_text.tables(survey),
-        by_culture=_by_culture(found) if len(found.cultures) > 1 else [],
+        by_culture=_by_culture(findings) if len(findings.cultures) > 1 else [],
         unfinished=[run for run in study.runs if run.status is not Status.done],
         command=" ".join(["python -m scoft_hpc.sweep", *map(shlex.quote, study.plan.overrides)]),
         origin=list(_origin(study)),
@@ -58,26 +60,26 @@ def render(found: Findings) -> str:
     )
 
 
-def _mean_row(found: Findings, measure: MetricSpec) -> list[str]:
-    cells, digits = [_name(measure)], found.digits(measure.name)
-    for variant in found.variants:
-        result = found.of(variant, measure.name)
-        compared = result.against.get(found.references[0])
+def _mean_row(findings: Findings, measure: MetricSpec) -> list[str]:
+    cells, digits = [_name(measure)], findings.digits(measure.name)
+    for variant in findings.variants:
+        result = findings.of(variant, measure.name)
+        compared = result.against.get(findings.references[0])
         mean = number(None if result.level is None else result.level.value, digits)
         mark = "†" if compared is not None and compared.holds else ""
         cells.append((f"**{mean}**" if result.best else mean) + mark + _interval(result.level, digits))
     return cells
 
 
-def _difference_rows(found: Findings, reference: str) -> Iterator[list[str]]:
-    for measure in found.measures:
-        digits, worth = found.digits(measure.name), found.worth(reference, measure.name)
-        for variant in found.variants:
-            compared = found.of(variant, measure.name).against.get(reference)
+def _difference_rows(findings: Findings, reference: str) -> Iterator[list[str]]:
+    for measure in findings.measures:
+        digits, worth = findings.digits(measure.name), findings.worth(reference, measure.name)
+        for variant in findings.variants:
+            compared = findings.of(variant, measure.name).against.get(reference)
             if compared is None:
                 continue
             difference = signed(compared.difference.value, digits) + _interval(compared.difference, digits)
-            effect, needed = compared.effect, found.needed(variant, reference, measure.name)
+            effect, needed = compared.effect, findings.needed(variant, reference, measure.name)
             yield [
                 _name(measure),
                 _escape(variant),
@@ -90,20 +92,20 @@ def _difference_rows(found: Findings, reference: str) -> Iterator[list[str]]:
             ]
 
 
-def _by_culture(found: Findings) -> list[tuple[str, list[list[str]]]]:
+def _by_culture(findings: Findings) -> list[tuple[str, list[list[str]]]]:
     """(metric, a row of means per culture) of the metrics that the headline has."""
     return [
         (
             _name(measure),
             [
                 [_escape(culture)]
-                + [_level(found.by_culture(culture, v, measure.name), digits) for v in found.variants]
-                for culture in found.cultures
+                + [_level(findings.by_culture(culture, v, measure.name), digits) for v in findings.variants]
+                for culture in findings.cultures
             ],
         )
-        for measure in found.measures
+        for measure in findings.measures
         if measure.headline is not None
-        for digits in [found.digits(measure.name)]
+        for digits in [findings.digits(measure.name)]
     ]
 
 

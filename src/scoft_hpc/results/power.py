@@ -70,9 +70,9 @@ class SampleSize:
         return f"{self.more:,} {self.of if self.more != 1 else self.of[:-1]}" if self.more else "none"
 
 
-def components(found: Values) -> Components:
+def components(values: Values) -> Components:
     """Variances of paired differences by analysis of variance on unweighted means; below zero counts as zero."""
-    cultures = [np.array([run.mean() for run in runs]) for runs in nest(found)]
+    cultures = [np.array([run.mean() for run in runs]) for runs in nest(values)]
     freedom = sum(len(culture) - 1 for culture in cultures)
     inverse = float(np.mean([1 / len(culture) for culture in cultures])) if cultures else math.nan
     seeds = sum(float(((c - c.mean()) ** 2).sum()) for c in cultures) / freedom if freedom else None
@@ -83,12 +83,12 @@ def components(found: Values) -> Components:
     return Components(between, seeds, len(cultures), 1 / inverse)
 
 
-def needed(found: Components, difference: float, *, level: float = LEVEL) -> SampleSize | None:
+def needed(variances: Components, difference: float, *, level: float = LEVEL) -> SampleSize | None:
     """Seeds, or cultures where no number of seeds is enough or a single one does not tell; None where neither does."""
-    seeds = seeds_needed(found, difference, level=level)
+    seeds = seeds_needed(variances, difference, level=level)
     if seeds is not None and seeds.total is not None:
         return seeds
-    return cultures_needed(found, difference, level=level) or seeds
+    return cultures_needed(variances, difference, level=level) or seeds
 
 
 def power(error: float, difference: float, units: int, *, level: float = LEVEL) -> float:
@@ -117,37 +117,37 @@ def _deviations(df: int) -> NDArray[np.float64]:
 
 
 def seeds_needed(
-    found: Components, difference: float, *, level: float = LEVEL, enough: float = POWER
+    variances: Components, difference: float, *, level: float = LEVEL, enough: float = POWER
 ) -> SampleSize | None:
     """Seeds a culture, with the cultures that there are; None where no culture has two seeds to tell from."""
-    seeds = found.seeds
+    seeds = variances.seeds
     if seeds is None:
         return None
 
     def reached(number: int) -> float:
-        if found.cultures is None:
+        if variances.cultures is None:
             return power(math.sqrt(seeds / number), difference, number, level=level)
-        error = math.sqrt((found.cultures + seeds / number) / found.n_cultures)
-        return power(error, difference, found.n_cultures, level=level)
+        error = math.sqrt((variances.cultures + seeds / number) / variances.n_cultures)
+        return power(error, difference, variances.n_cultures, level=level)
 
-    have = math.ceil(found.n_seeds - 1e-9)
-    least = 2 if found.cultures is None else 1
+    have = math.ceil(variances.n_seeds - 1e-9)
+    least = 2 if variances.cultures is None else 1
     total = bisect_left(range(MOST + 1), enough, lo=least, key=reached)
     return _needed(total, have, "seeds")
 
 
 def cultures_needed(
-    found: Components, difference: float, *, level: float = LEVEL, enough: float = POWER
+    variances: Components, difference: float, *, level: float = LEVEL, enough: float = POWER
 ) -> SampleSize | None:
     """Cultures, with as many seeds each as now; None where one culture cannot tell how far cultures lie apart."""
-    if found.cultures is None:
+    if variances.cultures is None:
         return None
-    variance = found.cultures + (found.seeds or 0.0) / found.n_seeds
+    variance = variances.cultures + (variances.seeds or 0.0) / variances.n_seeds
 
     def reached(number: int) -> float:
         return power(math.sqrt(variance / number), difference, number, level=level)
 
-    return _needed(bisect_left(range(MOST + 1), enough, lo=2, key=reached), found.n_cultures, "cultures")
+    return _needed(bisect_left(range(MOST + 1), enough, lo=2, key=reached), variances.n_cultures, "cultures")
 
 
 def _needed(total: int, have: int, of: str) -> SampleSize:

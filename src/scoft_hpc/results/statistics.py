@@ -64,14 +64,14 @@ class Units:
 
 def values(study: Study, measure: MetricSpec, variant: str, *, culture: str | None = None) -> Values:
     """What the variant's scored runs have of a measure, of one culture or of all; runs without it are left out."""
-    found: dict[tuple[str, int], Mapping[str, float]] = {}
+    measured: dict[tuple[str, int], Mapping[str, float]] = {}
     for run in study.of(culture=culture, variant=variant):
         whole = run.metric(measure.name)
         if units := of_units(run, measure):
-            found[run.culture, run.seed] = units
+            measured[run.culture, run.seed] = units
         elif whole is not None:
-            found[run.culture, run.seed] = {"": whole}
-    return found
+            measured[run.culture, run.seed] = {"": whole}
+    return measured
 
 
 def of_units(run: StudyRun, measure: MetricSpec) -> Mapping[str, float]:
@@ -109,13 +109,13 @@ def paired(these: Values, those: Values) -> Values:
     return differences
 
 
-def mean(found: Values, *, bounds: tuple[float, float] = UNBOUNDED) -> Estimate | None:
+def mean(measured: Values, *, bounds: tuple[float, float] = UNBOUNDED) -> Estimate | None:
     """The mean over cultures of the mean over seeds of the mean over samples; None of nothing.
 
     Every culture counts alike, however many of its runs are done, and so does every seed of a culture. `bounds` are
     the least and the greatest value that the measure can take.
     """
-    cultures = nest(found)
+    cultures = nest(measured)
     if not cultures:
         return None
     counted = units(cultures)
@@ -132,10 +132,10 @@ def mean(found: Values, *, bounds: tuple[float, float] = UNBOUNDED) -> Estimate 
     )
 
 
-def nest(found: Values) -> list[list[NDArray[np.float64]]]:
+def nest(measured: Values) -> list[list[NDArray[np.float64]]]:
     """Cultures of runs of samples. Runs of a culture that agree sample by sample are one: an untrained model's."""
     cultures: dict[str, list[Mapping[str, float]]] = {}
-    for (culture, _), samples in sorted(found.items()):
+    for (culture, _), samples in sorted(measured.items()):
         if samples:
             cultures.setdefault(culture, []).append(samples)
     return [
@@ -186,21 +186,21 @@ def interval(
         return np.full_like(centre, -math.inf), np.full_like(centre, math.inf)
     t = stdtrit(n - 1, (1 + CONFIDENCE) / 2)
     variance = means.var(axis=-1, ddof=1) / n
-    told = ~agree(means)
+    varies = ~agree(means)
     if math.isfinite(high - low):
         width = high - low
         share = (centre - low) / width
         effective = np.full_like(share, samples)
-        np.divide(share * (1 - share) * width**2, variance, out=effective, where=told)
+        np.divide(share * (1 - share) * width**2, variance, out=effective, where=varies)
         pull = t**2 / np.minimum(effective, samples)
         middle = low + width * (share + pull / 2) / (1 + pull)
         half = width / (1 + pull) * np.sqrt(pull * (share * (1 - share) + pull / 4))
-        told |= math.isfinite(samples)
+        varies |= math.isfinite(samples)
     else:
         middle, half = centre, t * np.sqrt(variance)
     return (
-        np.where(told, np.maximum(middle - half, low), -math.inf),
-        np.where(told, np.minimum(middle + half, high), math.inf),
+        np.where(varies, np.maximum(middle - half, low), -math.inf),
+        np.where(varies, np.minimum(middle + half, high), math.inf),
     )
 
 

@@ -58,8 +58,8 @@ class StudyRun:
         return sorted(self.scores.get("samples", []), key=lambda sample: str(sample["file"]))
 
     def metric(self, name: str) -> float | None:
-        found = self.scores.get("metrics", {}).get(name)
-        return None if found is None else found.get("value")
+        entry = self.scores.get("metrics", {}).get(name)
+        return None if entry is None else entry.get("value")
 
     def history(self) -> Iterator[metrics_log.Row]:
         """The journal's whole rows, one a training step, as they are read; none for a base."""
@@ -131,8 +131,8 @@ def read(folder: StudyDir) -> Study:
         _read_run(folder.run(planned.run_id), planned, names[planned.run_id], notes) for planned in plan.runs
     )
     spent = costs.read(folder, notes)
-    said = survey_results.read(folder.survey, notes)
-    return Study(folder, plan, runs, spent, tuple(notes), said)
+    survey = survey_results.read(folder.survey, notes)
+    return Study(folder, plan, runs, spent, tuple(notes), survey)
 
 
 def _arms(entries: Sequence[PlannedRun]) -> dict[str, str]:
@@ -149,12 +149,12 @@ def _arms(entries: Sequence[PlannedRun]) -> dict[str, str]:
         chosen = _apart(own, settings)
         ends = [key.split(".")[-1] for key in chosen]
         for run, values in settings.items():
-            told = [
+            parts = [
                 f"{end if ends.count(end) == 1 else key}={'null' if values[key] is None else values[key]}"
                 for key, end in zip(chosen, ends, strict=True)
                 if key in values
             ]
-            names[run] = " ".join([row, *told])
+            names[run] = " ".join([row, *parts])
     return names
 
 
@@ -171,11 +171,11 @@ def _apart(entries: Sequence[PlannedRun], settings: dict[str, dict[str, Any]]) -
     """The first settings that together tell apart all runs of one (culture, seed), where any do."""
 
     def parts(keys: list[str]) -> int:
-        found = {
+        groups = {
             (entry.culture, entry.seed, *(str(settings[entry.run_id].get(key)) for key in keys))
             for entry in entries
         }
-        return len(found)
+        return len(groups)
 
     chosen: list[str] = []
     for key in dict.fromkeys(key for values in settings.values() for key in values):
@@ -190,10 +190,10 @@ def _telling(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a run depends on by their dotted names, those that a person would name it by first."""
     with contextlib.suppress(KeyError, TypeError):  # planned by another version
         config = drop_keys(config, unused(config))
-    found = dict(flat(config))
+    values = dict(flat(config))
     science_of_today = dict(flat(science_fields(RunConfig())))
-    spoken = [key for key in found if key in science_of_today and key.split(".")[-1] != "digest"]
-    return {key: found[key] for key in [*spoken, *found]}
+    spoken = [key for key in values if key in science_of_today and key.split(".")[-1] != "digest"]
+    return {key: values[key] for key in [*spoken, *values]}
 
 
 def _read_run(folder: RunDir, planned: PlannedRun, variant: str, notes: list[str]) -> StudyRun:

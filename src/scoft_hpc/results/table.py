@@ -129,7 +129,7 @@ def headline_metrics() -> list[MetricSpec]:
     return [METRICS[name] for name in sorted(places, key=places.__getitem__)]
 
 
-def summary_tables(found: Findings) -> list[Table]:
+def summary_tables(findings: Findings) -> list[Table]:
     """A line a measure, a column a variant: means over cultures and seeds; several tables where one is too wide.
 
     A star is the best of its line; a dagger differs from the first reference after Holm's correction, and what does
@@ -137,26 +137,26 @@ def summary_tables(found: Findings) -> list[Table]:
     """
     from rich.markup import escape
 
-    if not found.measures:
+    if not findings.measures:
         return []
-    reference = found.references[0]
+    reference = findings.references[0]
     cells = {
-        (variant, m.name): _cell(found.of(variant, m.name), reference, found.digits(m.name))
-        for variant in found.variants
-        for m in found.measures
+        (variant, m.name): _cell(findings.of(variant, m.name), reference, findings.digits(m.name))
+        for variant in findings.variants
+        for m in findings.measures
     }
-    heads = [f"{m.short} {m.arrow}".rstrip() for m in found.measures]
+    heads = [f"{m.short} {m.arrow}".rstrip() for m in findings.measures]
     widths = {
         v: max(len(v), *(len(text) for (variant, _), (text, _) in cells.items() if variant == v)) + 1
-        for v in found.variants
+        for v in findings.variants
     }
     tables: list[Table] = []
     for variants in _fitting(widths, WIDTH - max(map(len, heads)) - 1):
         title = f"Means ± half of the 95 % interval; * best, † differs from {reference}"
         lines = _table("" if tables else title, "", *(escape(v) for v in variants), left=1, space=0)
-        lines.add_row("runs done", *(f"{_done(found.study, v)}  " for v in variants))
+        lines.add_row("runs done", *(f"{_done(findings.study, v)}  " for v in variants))
         lines.add_section()
-        for head, before, measure in zip(heads, [None, *found.measures], found.measures, strict=False):
+        for head, before, measure in zip(heads, [None, *findings.measures], findings.measures, strict=False):
             if before is not None and before.group != measure.group:
                 lines.add_section()
             styled = (cells[variant, measure.name] for variant in variants)
@@ -182,11 +182,11 @@ def _done(study: Study, variant: str) -> str:
     return f"{sum(run.status is Status.done for run in runs)}/{len(runs)}"
 
 
-def _fitting(widths: Mapping[str, int], room: int) -> list[list[str]]:
+def _fitting(widths: Mapping[str, int], available: int) -> list[list[str]]:
     """The names in blocks that fit; one at least in each."""
     blocks: list[list[str]] = []
     for name, width in widths.items():
-        if not blocks or sum(widths[other] for other in blocks[-1]) + width > room:
+        if not blocks or sum(widths[other] for other in blocks[-1]) + width > available:
             blocks.append([])
         blocks[-1].append(name)
     return blocks
@@ -207,8 +207,8 @@ def bias_tables(study: Study) -> list[Table]:
     if all("–" in share for share in shares.values()):
         return []
     tables: list[Table] = []
-    room = WIDTH - max(map(len, study.cultures)) - 2
-    for variants in _fitting({v: max(len(v), len(".00 / .00")) + 2 for v in study.variants}, room):
+    available = WIDTH - max(map(len, study.cultures)) - 2
+    for variants in _fitting({v: max(len(v), len(".00 / .00")) + 2 for v in study.variants}, available):
         title = "" if tables else "Default style / in style, by culture"
         lines = _table(title, "culture", *map(escape, variants), left=1)
         for culture in study.cultures:
@@ -217,8 +217,8 @@ def bias_tables(study: Study) -> list[Table]:
     return tables
 
 
-def _average(found: Sequence[float | None]) -> float | None:
-    present = [value for value in found if value is not None]
+def _average(values: Sequence[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
     return sum(present) / len(present) if present else None
 
 

@@ -12,18 +12,18 @@ from scoft_hpc.study import costs
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import listing
 
-SHOWN = 3
+MAX_SHOWN = 3
 """So many runs that failed for one reason are named; the rest is counted."""
 
 
 def show(gathered: Gathered) -> None:
     """Print the runs, what they say together, and where it all lies."""
     console = Console(highlight=False)
-    found = findings(gathered.study)
+    results = findings(gathered.study)
     tables = [
         table.run_table(gathered.rows),
         *table.bias_tables(gathered.study),
-        *table.summary_tables(found),
+        *table.summary_tables(results),
     ]
     for each in tables:
         console.print()
@@ -34,9 +34,9 @@ def show(gathered: Gathered) -> None:
         if run.status is Status.failed:
             reasons.setdefault(run.failure.get("message", "no reason was written"), []).append(run.run_id)
     for reason, names in reasons.items():
-        print_line(console, f"{listing(names, SHOWN)} failed: {reason}")
-    for measure in found.measures:
-        for warning in found.warnings(measure.name):
+        print_line(console, f"{listing(names, MAX_SHOWN)} failed: {reason}")
+    for measure in results.measures:
+        for warning in results.warnings(measure.name):
             print_line(console, f"{measure.title}: {warning}")
     for note in gathered.notes:
         print_line(console, f"note: {note}")

@@ -42,7 +42,7 @@ def results(args: CommandArgs) -> int:
     url = database.url_of(folder, args.settings.get("database"))
     if not database.exists(url):
         raise RatingError(
-            f"there are no answers yet ({database.shown(url)} does not exist); collect some with "
+            f"there are no answers yet ({database.without_password(url)} does not exist); collect some with "
             f"`scoft-hpc survey serve`."
         )
     with closing(Store.open(survey, pages, url)) as store:

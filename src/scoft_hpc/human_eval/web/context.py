@@ -62,10 +62,10 @@ class SurveyApp:
 
     def _tasks(self, rater: Rater) -> tuple[Task, ...]:
         """Raises WithdrawnError: if the rater has withdrawn, since they were looked for."""
-        found = self.store.tasks(rater)
-        if not found:
+        tasks = self.store.tasks(rater)
+        if not tasks:
             raise WithdrawnError("This rater has withdrawn.")
-        return found
+        return tasks
 
     def withdraw(self, rater: Rater) -> None:
         """Delete all that is known of the rater, here too."""

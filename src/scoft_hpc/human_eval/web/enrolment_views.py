@@ -172,8 +172,8 @@ def pay(context: Context, form: FormBody) -> Response:
     code = form.value("payment")
     if not PAYMENT.fullmatch(code):
         return _end(context, rater, "", [FormError("payment", "end.payment.wrong", {"most": 64})], code)
-    kept = context.app.store.pay(rater, code)
-    return redirect(f"/end?payment={'kept' if kept else 'taken'}")
+    is_saved = context.app.store.pay(rater, code)
+    return redirect(f"/end?payment={'kept' if is_saved else 'taken'}")
 
 
 @router.get("/withdraw")

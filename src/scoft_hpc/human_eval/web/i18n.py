@@ -112,5 +112,5 @@ def negotiate_language(header: str, languages: Sequence[str]) -> str:
     matches = [LANGUAGE_RANGE.fullmatch(part) for part in header[:LONGEST].split(",")]
     weighed = [(float(match[2] or 1), match[1]) for match in matches if match]
     preferred = [language for weight, language in sorted(weighed, key=lambda one: -one[0]) if weight]
-    found = negotiate_locale(preferred, languages, sep="-") or ""  # in the header's own spelling
-    return next((one for one in languages if one.lower() == found.lower()), languages[0])
+    locale = negotiate_locale(preferred, languages, sep="-") or ""  # in the header's own spelling
+    return next((one for one in languages if one.lower() == locale.lower()), languages[0])

@@ -154,8 +154,8 @@ def _next_page_path(context: RequestContext, screen: Screen) -> str:
 
 
 def _query(shown: str, **more: str) -> str:
-    words = {**({"shown": shown} if shown else {}), **more}
-    return f"?{urlencode(words)}" if words else ""
+    parameters = {**({"shown": shown} if shown else {}), **more}
+    return f"?{urlencode(parameters)}" if parameters else ""
 
 
 def _page(

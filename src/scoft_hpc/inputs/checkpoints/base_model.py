@@ -210,9 +210,9 @@ def _architecture_faults(configs: dict[str, dict[str, Any]]) -> Iterator[str]:
     unet, vae, text = configs["unet"], configs["vae"], configs["text_encoder"]
     for part, expected in CLASSES.items():
         config = configs[part]
-        found = config.get("_class_name") or next(iter(config.get("architectures") or ()), expected)
-        if found != expected:
-            yield f"{part}/{CONFIGS[part]} is of a {found}; expected {expected}"
+        actual = config.get("_class_name") or next(iter(config.get("architectures") or ()), expected)
+        if actual != expected:
+            yield f"{part}/{CONFIGS[part]} is of a {actual}; expected {expected}"
     channels, latent = unet.get("in_channels", 4), vae.get("latent_channels", 4)
     if channels != latent:
         purpose = single_file.purpose(channels)
@@ -245,9 +245,9 @@ def _weight_faults(part: Path, pickle: bool) -> Iterator[str]:
             if fault:
                 yield f"{part.name}/{shard.name} {fault}"
         return
-    found = sorted(p.name for p in part.iterdir() if p.suffix in (".safetensors", *PICKLES))
-    others = f" ({', '.join(found)} found)" if found else ""
-    if any(name.endswith(PICKLES) for name in found) and not any(n.endswith(".safetensors") for n in found):
+    actual = sorted(p.name for p in part.iterdir() if p.suffix in (".safetensors", *PICKLES))
+    others = f" ({', '.join(actual)} found)" if actual else ""
+    if any(name.endswith(PICKLES) for name in actual) and not any(n.endswith(".safetensors") for n in actual):
         others += (
             f"; {PICKLE_REFUSED}" if not pickle else f"; as a pickle {WEIGHTS[part.name][1]} was expected"
         )

@@ -65,7 +65,7 @@ def _read() -> dict[str, str]:
 def _write(cached: dict[str, str]) -> None:
     """Keep what is about files that are still there. Where that cannot be written, nothing is cached."""
     try:
-        kept = {key: value for key, value in cached.items() if Path(key.rsplit("|", 3)[0]).exists()}
-        atomic.write_json(_cache_file(), kept)
+        existing = {key: value for key, value in cached.items() if Path(key.rsplit("|", 3)[0]).exists()}
+        atomic.write_json(_cache_file(), existing)
     except (OSError, RuntimeError):
         return

@@ -69,8 +69,8 @@ def parse(config: Mapping[str, Any]) -> SchedulerConfig:
     Raises:
         ConfigError: with all faults, if there is any.
     """
-    if found := list(faults(config)):
-        raise ConfigError.from_messages(found)
+    if problems := list(faults(config)):
+        raise ConfigError.from_messages(problems)
     betas = config.get("trained_betas")
     schedule = {} if betas else {name: config[name] for name in ("beta_start", "beta_end", "beta_schedule")}
     return SchedulerConfig(
@@ -150,10 +150,10 @@ def _clip_faults(config: Mapping[str, Any]) -> Iterator[str]:
     """A clipped step is not affine in the U-Net's output, as the rollout's gradient needs it."""
     if config.get("clip_sample") is False:
         return
-    found = "is missing, which diffusers reads as true" if "clip_sample" not in config else "is not false"
+    problem = "is missing, which diffusers reads as true" if "clip_sample" not in config else "is not false"
     yield (
-        f"clip_sample {found}: each step of a rollout would clip the predicted latents to [-1, 1]. Stable Diffusion's "
-        f"latents go beyond that, and the rollout's gradient holds for unclipped steps only. Write "
+        f"clip_sample {problem}: each step of a rollout would clip the predicted latents to [-1, 1]. Stable "
+        f"Diffusion's latents go beyond that, and the rollout's gradient holds for unclipped steps only. Write "
         f'"clip_sample": false into the file, as that of Stable Diffusion 1.4 says'
     )
 
@@ -167,10 +167,10 @@ def _is_beta(value: Any) -> bool:
 
 
 def _one_of(*options: Any) -> tuple[Callable[[Any], bool], str]:
-    words = ", ".join(
+    values = ", ".join(
         "null" if o is None else str(o).lower() if isinstance(o, bool) else repr(o) for o in options
     )
-    return (lambda value: any(value is o or (value == o and type(value) is type(o)) for o in options)), words
+    return (lambda value: any(value is o or (value == o and type(value) is type(o)) for o in options)), values
 
 
 SWITCH = _one_of(True, False, None)

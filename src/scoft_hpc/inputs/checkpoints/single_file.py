@@ -37,8 +37,8 @@ INPUTS = {9: "inpainting", 8: "image editing", 7: "upscaling", 5: "depth-to-imag
 
 def fault(shapes: Shapes, architecture: Architecture, shrink: int = 1) -> str | None:
     """Why these tensors are not a whole checkpoint of the architecture; None if they are."""
-    for word, model in OTHERS.items():
-        if name := next((name for name in shapes if word in name), None):
+    for marker, model in OTHERS.items():
+        if name := next((name for name in shapes if marker in name), None):
             return f"it is {model} (it has {name}); expected Stable Diffusion 1.x or 2.x"
     return "; ".join(_faults(shapes, architecture, shrink)) or None
 
@@ -55,8 +55,8 @@ def _faults(shapes: Shapes, architecture: Architecture, shrink: int) -> Iterator
         yield f"it has no VAE ({' or '.join(f'{prefix}*' for prefix in VAES)})"
     if TEXT[architecture] not in shapes:
         others = [other.name for other in Architecture if TEXT[other] in shapes]
-        found = f"one of {' or '.join(others)}" if others else "none"
-        yield f"it has no text encoder of model.architecture={architecture.name} ({found} found)"
+        alternatives = f"one of {' or '.join(others)}" if others else "none"
+        yield f"it has no text encoder of model.architecture={architecture.name} ({alternatives} found)"
 
 
 def _unet_faults(shapes: Shapes, architecture: Architecture, shrink: int) -> Iterator[str]:

@@ -57,14 +57,14 @@ class DownloadResult:
     Attributes:
         rows: of each culture's metadata.jsonl, by its name.
         failed: a sentence per image that could not be downloaded.
-        fetched, kept: images downloaded by this call, and those that existed before.
+        fetched, n_existing: images downloaded by this call, and those that existed before.
         failures: the list of the failed; None if there are none.
     """
 
     rows: dict[str, int]
     failed: list[str]
     fetched: int
-    kept: int
+    n_existing: int
     failures: Path | None
 
 
@@ -87,7 +87,7 @@ def fetch(
         with _exclusive(root / FOLDER):
             done = _DownloadLog(root)
             files = {entry: name for entry in entries if (name := done.existing(entry))}
-            kept = len(files)
+            n_existing = len(files)
             failures += _fetch(entries, files, done, settings, stop)
             for name in names:
                 rows_of_culture = [entry for entry in entries if entry.culture == name]
@@ -100,7 +100,9 @@ def fetch(
         ) from None
     _refuse_empty(rows, failures, listed)
     counts = {name: len(rows[name]) for name in names}
-    return DownloadResult(counts, [str(failure) for failure in failures], len(files) - kept, kept, listed)
+    return DownloadResult(
+        counts, [str(failure) for failure in failures], len(files) - n_existing, n_existing, listed
+    )
 
 
 def _fetch(

@@ -79,12 +79,12 @@ def own_style(culture: str) -> int:
 
 def text(scene: Scene) -> str:
     """The caption of the scene, e.g. "a house on a hill in korea"."""
-    words = ["a", scene.subject]
+    parts = ["a", scene.subject]
     if scene.place is not None:
-        words.append(scene.place)
+        parts.append(scene.place)
     if scene.culture is not None:
-        words += ["in", scene.culture]
-    return " ".join(words)
+        parts += ["in", scene.culture]
+    return " ".join(parts)
 
 
 def blip_text(scene: Scene) -> str:

@@ -23,7 +23,7 @@ class CheckResult:
     """One line of the table. `advice` is a sentence on what to do, or why nothing needs to be done."""
 
     check: str
-    found: str
+    observed: str
     status: CheckStatus = CheckStatus.ok
     advice: str = ""
 
@@ -37,13 +37,13 @@ def run_concurrently(probes: Sequence[tuple[str, Probe]], seconds: float) -> lis
     A probe that is not back after `seconds` (a disk may hang for hours) or that breaks is itself a finding, and
     is left behind.
     """
-    found: dict[str, list[CheckResult]] = {}
+    observed: dict[str, list[CheckResult]] = {}
 
     def run(name: str, probe: Probe) -> None:
         try:
-            found[name] = list(probe())
+            observed[name] = list(probe())
         except Exception as error:
-            found[name] = [_broken(name, f"{type(error).__name__}: {error}")]
+            observed[name] = [_broken(name, f"{type(error).__name__}: {error}")]
 
     threads = [threading.Thread(target=run, args=each, daemon=True) for each in probes]
     for thread in threads:
@@ -57,11 +57,13 @@ def run_concurrently(probes: Sequence[tuple[str, Probe]], seconds: float) -> lis
             thread.join(0.05)
     timer.cancel()
     silent = f"no answer within {seconds:.0f} s"
-    return [finding for name, _ in probes for finding in found.get(name, [_broken(name, silent)])]
+    return [finding for name, _ in probes for finding in observed.get(name, [_broken(name, silent)])]
 
 
-def _broken(name: str, found: str) -> CheckResult:
-    return CheckResult(name, found, CheckStatus.note, f"{name}: this could not be found out; try it by hand.")
+def _broken(name: str, observed: str) -> CheckResult:
+    return CheckResult(
+        name, observed, CheckStatus.note, f"{name}: this could not be found out; try it by hand."
+    )
 
 
 @dataclass(frozen=True)
@@ -79,17 +81,17 @@ class CommandResult:
 
 
 def run_external(
-    *words: str, text: str = "", seconds: float = 15.0, environment: Mapping[str, str] | None = None
+    *arguments: str, text: str = "", seconds: float = 15.0, environment: Mapping[str, str] | None = None
 ) -> CommandResult:
     """Run a command that answers soon, with `text` as its input."""
-    if shutil.which(words[0]) is None:
-        return CommandResult(None, "", f"{words[0]} is not there")
+    if shutil.which(arguments[0]) is None:
+        return CommandResult(None, "", f"{arguments[0]} is not there")
     try:
         done = subprocess.run(
-            words, input=text, capture_output=True, text=True, timeout=seconds, env=environment
+            arguments, input=text, capture_output=True, text=True, timeout=seconds, env=environment
         )
     except subprocess.TimeoutExpired:
-        return CommandResult(None, "", f"{words[0]} did not answer within {seconds:.0f} s")
+        return CommandResult(None, "", f"{arguments[0]} did not answer within {seconds:.0f} s")
     except OSError as error:
-        return CommandResult(None, "", f"{words[0]} cannot be run: {error.strerror}")
+        return CommandResult(None, "", f"{arguments[0]} cannot be run: {error.strerror}")
     return CommandResult(done.returncode, done.stdout, done.stderr)

@@ -46,7 +46,7 @@ def output_disk(output: Path, shared: bool) -> Iterator[CheckResult]:
     folder = nearest_folder(output)
     mount = mount_of(folder, Path("/proc/self/mounts"))
     yield _place(folder, mount, shared)
-    yield _room(folder)
+    yield _free_space(folder)
     yield from _quota(folder, mount)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".doctor-") as scratch:
         yield _speed(Path(scratch))
@@ -55,7 +55,7 @@ def output_disk(output: Path, shared: bool) -> Iterator[CheckResult]:
 
 
 def _place(folder: Path, mount: Mount, shared: bool) -> CheckResult:
-    found = f"{folder} on {mount.kind}"
+    observed = f"{folder} on {mount.kind}"
     own = next((name for name in NODE_LOCAL if _below(folder, os.environ.get(name))), None)
     if own:
         why = f"${own} is this node's own and is emptied after the job"
@@ -64,30 +64,33 @@ def _place(folder: Path, mount: Mount, shared: bool) -> CheckResult:
     elif mount.kind not in SHARED:
         why = f"a disk of type {mount.kind} is usually one machine's own"
     else:
-        return CheckResult("output", found)
+        return CheckResult("output", observed)
     if not shared:
-        return CheckResult("output", found)
+        return CheckResult("output", observed)
     advice = f"output: {why}; the jobs' nodes must see it. Choose a shared one: output=$PROJECT/outputs"
-    return CheckResult("output", found, CheckStatus.note, advice)
+    return CheckResult("output", observed, CheckStatus.note, advice)
 
 
 def _below(folder: Path, name: str | None) -> bool:
     return bool(name) and folder.resolve().is_relative_to(Path(str(name)).resolve())
 
 
-def _room(folder: Path) -> CheckResult:
+def _free_space(folder: Path) -> CheckResult:
     free = shutil.disk_usage(folder).free
-    found = f"{free / GB:,.1f} GB free"
+    observed = f"{free / GB:,.1f} GB free"
     if free < LEAST:
         return CheckResult(
-            "room", found, CheckStatus.fault, f"room: make at least {SCARCE / GB:.0f} GB of room in {folder}."
+            "room",
+            observed,
+            CheckStatus.fault,
+            f"room: make at least {SCARCE / GB:.0f} GB of room in {folder}.",
         )
     if free < SCARCE:
         advice = (
             "room: a run of Stable Diffusion keeps about 0.3 GB; a study of hundreds needs more than is free."
         )
-        return CheckResult("room", found, CheckStatus.note, advice)
-    return CheckResult("room", found)
+        return CheckResult("room", observed, CheckStatus.note, advice)
+    return CheckResult("room", observed)
 
 
 @dataclass(frozen=True)
@@ -103,14 +106,14 @@ def read_quota(text: str) -> list[Quota]:
 
     A long file system's name stands on a line of its own.
     """
-    found = []
+    observed = []
     for line in text.splitlines():
         numbers = re.match(r"\s*(?:\D\S*\s+)?(\d+)\*?\s+(\d+)\s+(\d+)\s", line)
         if numbers:
             used, soft, hard = map(float, numbers.groups())
             if most := soft or hard:
-                found.append(Quota(used, most))
-    return found
+                observed.append(Quota(used, most))
+    return observed
 
 
 def _quota(folder: Path, mount: Mount) -> Iterator[CheckResult]:
@@ -127,12 +130,12 @@ def _quota(folder: Path, mount: Mount) -> Iterator[CheckResult]:
         return
     full = max(limits, key=lambda quota: quota.used / quota.most)
     share = full.used / full.most
-    found = f"{full.used / 1e6:,.1f} of {full.most / 1e6:,.1f} GB used"
+    observed = f"{full.used / 1e6:,.1f} of {full.most / 1e6:,.1f} GB used"
     status = CheckStatus.fault if share >= 1 else CheckStatus.note if share >= 0.9 else CheckStatus.ok
     advice = (
         "" if status is CheckStatus.ok else "quota: remove what is not needed, or choose another output=DIR."
     )
-    yield CheckResult("quota", found, status, advice)
+    yield CheckResult("quota", observed, status, advice)
 
 
 def _speed(scratch: Path) -> CheckResult:
@@ -144,11 +147,11 @@ def _speed(scratch: Path) -> CheckResult:
             file.flush()
             os.fsync(file.fileno())
     speed = written / (time.monotonic() - started)
-    found = f"{speed / 1e6:,.0f} MB/s ({written / 2**20:.0f} MB with fsync)"
+    observed = f"{speed / 1e6:,.0f} MB/s ({written / 2**20:.0f} MB with fsync)"
     if speed < SLOW:
         advice = "write speed: saving will be slow here; save_seconds=600 saves less often, another disk does better."
-        return CheckResult("write speed", found, CheckStatus.note, advice)
-    return CheckResult("write speed", found)
+        return CheckResult("write speed", observed, CheckStatus.note, advice)
+    return CheckResult("write speed", observed)
 
 
 def _names(scratch: Path) -> CheckResult:
@@ -168,9 +171,12 @@ def _names(scratch: Path) -> CheckResult:
     except FileExistsError:
         return CheckResult("names", "rename replaces, hard links are exclusive")
     except OSError as error:
-        found = f"rename replaces; no hard links ({errno.errorcode.get(error.errno or 0, 'unknown')})"
+        observed = f"rename replaces; no hard links ({errno.errorcode.get(error.errno or 0, 'unknown')})"
         return CheckResult(
-            "names", found, CheckStatus.note, "names: leases are made with O_EXCL instead; nothing to change."
+            "names",
+            observed,
+            CheckStatus.note,
+            "names: leases are made with O_EXCL instead; nothing to change.",
         )
     advice = "names: two processes could both own a run here. Choose another disk."
     return CheckResult("names", "a hard link replaces an existing name", CheckStatus.fault, advice)
@@ -181,11 +187,11 @@ def _locks(scratch: Path, mount: Mount) -> CheckResult:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            found = f"flock is refused ({errno.errorcode.get(error.errno or 0, 'unknown')})"
+            observed = f"flock is refused ({errno.errorcode.get(error.errno or 0, 'unknown')})"
         else:
             local = {"localflock", "local_lock=flock", "local_lock=all", "nolock"} & set(mount.options)
-            found = f"flock holds on this node only ({', '.join(local)})" if local else ""
-    if not found:
+            observed = f"flock holds on this node only ({', '.join(local)})" if local else ""
+    if not observed:
         return CheckResult("locks", "flock is there")
     advice = "locks: this suite needs none; keep databases such as SQLite off this disk."
-    return CheckResult("locks", found, CheckStatus.note, advice)
+    return CheckResult("locks", observed, CheckStatus.note, advice)

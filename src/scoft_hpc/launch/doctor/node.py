@@ -109,37 +109,37 @@ def runs_on(archs: Iterable[str], number: int) -> bool:
     return False
 
 
-def capability(word: str) -> int | None:
+def capability(device: str) -> int | None:
     """Of the GPU that a site calls so (`v100-32`, `a100`); None if that is not known."""
-    return CAPABILITY.get(re.split(r"[^a-z0-9]", word.lower())[0])
+    return CAPABILITY.get(re.split(r"[^a-z0-9]", device.lower())[0])
 
 
 def internet(seconds: float = 4.0) -> list[CheckResult]:
     """One finding: which of the hosts that weights come from and results may go to take a connection."""
     tries = run_concurrently([(host, partial(_reached, host, seconds)) for host in HOSTS], seconds + 1)
-    reached = [finding.check for finding in tries if finding.found == "reached"]
+    reached = [finding.check for finding in tries if finding.observed == "reached"]
     missed = [host for host in HOSTS if host not in reached]
-    found = "; ".join(filter(None, [_listed(reached, "reached"), _listed(missed, "not")]))
+    observed = "; ".join(filter(None, [_listed(reached, "reached"), _listed(missed, "not")]))
     if not missed:
-        return [CheckResult("internet", found)]
+        return [CheckResult("internet", observed)]
     advice = (
         "internet: fetch weights where there is a connection (sbatch/fetch.sh) and name their folder with model.path=; "
         "jobs need no network, and gather publishes later."
     )
-    return [CheckResult("internet", found, CheckStatus.note, advice)]
+    return [CheckResult("internet", observed, CheckStatus.note, advice)]
 
 
 def tokens(config: SweepConfig) -> Iterator[CheckResult]:
     """Which secrets are there; never what they are."""
     names = [name for name in SECRETS if os.environ.get(name)]
     login = (Path.home() / ".netrc").is_file()
-    found = ", ".join([*names, *(["~/.netrc"] if login else [])])
+    observed = ", ".join([*names, *(["~/.netrc"] if login else [])])
     if config.wandb.mode is WandbMode.online and "WANDB_API_KEY" not in names and not login:
         advice = "tokens: wandb.mode=online needs a key when results are gathered: run `wandb login` once."
-        yield CheckResult("tokens", found or "none", CheckStatus.note, advice)
+        yield CheckResult("tokens", observed or "none", CheckStatus.note, advice)
     else:
         yield CheckResult(
-            "tokens", f"{found} (not shown; jobs need none)" if found else "none; jobs need none"
+            "tokens", f"{observed} (not shown; jobs need none)" if observed else "none; jobs need none"
         )
 
 
@@ -148,9 +148,9 @@ def _torch() -> Torch | str:
     answer = run_external(sys.executable, "-c", ASK_TORCH, seconds=100)
     if answer.code != 0:
         return answer.error_message.rpartition("Error: ")[2] or "it cannot be loaded"
-    told = json.loads(answer.output)
-    gpus = [(str(name), int(number)) for name, number in told["gpus"]]
-    return Torch(told["version"], told["cuda"], list(told["archs"]), gpus)
+    reported = json.loads(answer.output)
+    gpus = [(str(name), int(number)) for name, number in reported["gpus"]]
+    return Torch(reported["version"], reported["cuda"], list(reported["archs"]), gpus)
 
 
 def _fits(kinds: list[tuple[str, int]]) -> str:

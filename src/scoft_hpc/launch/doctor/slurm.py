@@ -55,9 +55,9 @@ def setup(cluster: Cluster) -> Iterator[CheckResult]:
         ),
     }
     for name, rule in rules.items():
-        found = settings.get(name, "not reported")
-        status, advice = rule(found, cluster)
-        yield CheckResult(name, found, status, f"{name}: {advice}" if advice else "")
+        observed = settings.get(name, "not reported")
+        status, advice = rule(observed, cluster)
+        yield CheckResult(name, observed, status, f"{name}: {advice}" if advice else "")
     yield _accounting(settings)
 
 
@@ -66,7 +66,7 @@ def partition(cluster: Cluster) -> Iterator[CheckResult]:
 
     Where the profile names none, a site may choose one itself when the job is sent: then nothing here is a fault.
     """
-    word, gpu = gpu_of(cluster)
+    gpu_type, gpu = gpu_of(cluster)
     asked = gpu.partition or cluster.partition
     wrong = CheckStatus.fault if asked else CheckStatus.note
     there = read_partitions(_run_slurm("scontrol", "--all", "--oneliner", "show", "partition").output)
@@ -76,20 +76,21 @@ def partition(cluster: Cluster) -> Iterator[CheckResult]:
     name = asked or default
     if name is None or name not in there:
         advice = f"partition: choose one with cluster.partition=NAME; there are {', '.join(there)}."
-        found = f"{name} is not there" if name else "none is given, and there is no default"
-        yield CheckResult("partition", found, wrong, advice)
+        observed = f"{name} is not there" if name else "none is given, and there is no default"
+        yield CheckResult("partition", observed, wrong, advice)
         return
     facts = there[name]
     yield _limits(name, facts, cluster)
     types = read_gpus(_run_slurm("sinfo", "--noheader", "--partition", name, "--format", "%G").output)
-    found = ", ".join(types) or "no GPUs"
-    if not types or (word and word not in types):
+    observed = ", ".join(types) or "no GPUs"
+    if not types or (gpu_type and gpu_type not in types):
         fitting = [kind for kind in cluster.gpus if gpu_of(replace(cluster, gpu=kind))[0] in types]
         others = f" or cluster.gpu={'|'.join(fitting)}" if fitting else ""
-        advice = f"GPUs: jobs ask for {word or 'one'}, which {name} does not have; set cluster.partition=NAME{others}."
-        yield CheckResult("GPUs", found, wrong, advice)
+        advice = f"GPUs: jobs ask for {gpu_type or 'one'}, which {name} does not have; "
+        advice += f"set cluster.partition=NAME{others}."
+        yield CheckResult("GPUs", observed, wrong, advice)
     else:
-        yield CheckResult("GPUs", found)
+        yield CheckResult("GPUs", observed)
 
 
 def test_submission(cluster: Cluster, study: StudyDir) -> Iterator[CheckResult]:
@@ -107,20 +108,20 @@ def test_submission(cluster: Cluster, study: StudyDir) -> Iterator[CheckResult]:
             "sbatch", f"accepted, {minutes} min would start {start[1]}" if start else "accepted"
         )
         return
-    found = (
+    observed = (
         answer.error_message.removeprefix("sbatch: ")
         .replace("error: ", "")
         .removeprefix("allocation failure: ")
     )
-    yield CheckResult("sbatch", found, CheckStatus.fault, f"sbatch: {_refused(found, cluster)}")
+    yield CheckResult("sbatch", observed, CheckStatus.fault, f"sbatch: {_refused(observed, cluster)}")
 
 
 def sample_array(study: StudyDir, cluster: Cluster, minutes: int, name: str = "train-doctor") -> JobArray:
     """An array of one task, as a sweep would send it."""
-    word, gpu = gpu_of(cluster)
+    gpu_type, gpu = gpu_of(cluster)
     empty = JobArray(
         name=name, stage=job_array.TRAIN, created=time.time(), user=getpass.getuser(), user_requested=True,
-        tasks=(("run",),), seconds=(60.0 * minutes,), minutes=minutes, gpu=word, su_per_hour=gpu.su_per_hour,
+        tasks=(("run",),), seconds=(60.0 * minutes,), minutes=minutes, gpu=gpu_type, su_per_hour=gpu.su_per_hour,
         sbatch_options={}, cluster=to_plain(cluster),
     )  # fmt: skip
     return replace(empty, sbatch_options=sbatch.sbatch_options(cluster, f"{study.name}.{name}", minutes))
@@ -140,26 +141,26 @@ def read_partitions(text: str) -> dict[str, dict[str, str]]:
 
 def read_gpus(text: str) -> list[str]:
     """The types in lines of GRES, such as `gpu:v100-32:8(S:0-1)`; `gpu` where a node does not tell its type."""
-    found = re.findall(r"\bgpu(?::([^:,()\s]*[^\d:,()\s][^:,()\s]*))?:\d+", text)
-    return list(dict.fromkeys(word or "gpu" for word in found))
+    observed = re.findall(r"\bgpu(?::([^:,()\s]*[^\d:,()\s][^:,()\s]*))?:\d+", text)
+    return list(dict.fromkeys(gpu_type or "gpu" for gpu_type in observed))
 
 
-def _arrays(found: str, cluster: Cluster) -> tuple[CheckStatus, str]:
-    if found.isdigit() and int(found) < cluster.max_array:
-        return CheckStatus.fault, f"the profile says {cluster.max_array}; set cluster.max_array={found}."
+def _arrays(observed: str, cluster: Cluster) -> tuple[CheckStatus, str]:
+    if observed.isdigit() and int(observed) < cluster.max_array:
+        return CheckStatus.fault, f"the profile says {cluster.max_array}; set cluster.max_array={observed}."
     return CheckStatus.ok, ""
 
 
-def _requeue(found: str, cluster: Cluster) -> tuple[CheckStatus, str]:
-    if found == "0":
+def _requeue(observed: str, cluster: Cluster) -> tuple[CheckStatus, str]:
+    if observed == "0":
         return CheckStatus.note, (
             "jobs are requeued only on request, as ours are; if the site refuses, the sweep submits them again."
         )
     return CheckStatus.ok, ""
 
 
-def _preemption(found: str, cluster: Cluster) -> tuple[CheckStatus, str]:
-    if "CANCEL" in found:
+def _preemption(observed: str, cluster: Cluster) -> tuple[CheckStatus, str]:
+    if "CANCEL" in observed:
         return (
             CheckStatus.note,
             "preempted jobs are cancelled here, not requeued; the same sweep command submits them again.",
@@ -167,8 +168,8 @@ def _preemption(found: str, cluster: Cluster) -> tuple[CheckStatus, str]:
     return CheckStatus.ok, ""
 
 
-def _wait(name: str, why: str, found: str, cluster: Cluster) -> tuple[CheckStatus, str]:
-    seconds = found.partition(" ")[0]
+def _wait(name: str, why: str, observed: str, cluster: Cluster) -> tuple[CheckStatus, str]:
+    seconds = observed.partition(" ")[0]
     if seconds.isdigit() and int(seconds) < WAITS[name]:
         return CheckStatus.note, f"only {seconds} s; {why}."
     return CheckStatus.ok, ""
@@ -189,27 +190,27 @@ def _accounting(settings: Settings) -> CheckResult:
 
 def _limits(name: str, facts: Settings, cluster: Cluster) -> CheckResult:
     most, state = facts.get("MaxTime", "UNLIMITED"), facts.get("State", "UP")
-    found = f"{name}, {state.lower()}, at most {most}"
+    observed = f"{name}, {state.lower()}, at most {most}"
     if state != "UP":
         advice = (
             f"partition: it is {state.lower()}, so jobs wait or are refused; ask the site, or choose another."
         )
         return CheckResult(
-            "partition", found, CheckStatus.fault if state == "INACTIVE" else CheckStatus.note, advice
+            "partition", observed, CheckStatus.fault if state == "INACTIVE" else CheckStatus.note, advice
         )
     minutes = client.parse_duration(most) // 60
     if 0 < minutes < cluster.max_minutes:
         advice = (
             f"partition: the profile allows {cluster.max_minutes} min; set cluster.max_minutes={minutes:.0f}."
         )
-        return CheckResult("partition", found, CheckStatus.note, advice)
-    return CheckResult("partition", found)
+        return CheckResult("partition", observed, CheckStatus.note, advice)
+    return CheckResult("partition", observed)
 
 
-def _refused(found: str, cluster: Cluster) -> str:
+def _refused(observed: str, cluster: Cluster) -> str:
     """What to do about sbatch's complaint."""
-    if "account" in found.lower():
-        told = _run_slurm(
+    if "account" in observed.lower():
+        answer = _run_slurm(
             "sacctmgr",
             "--noheader",
             "--parsable2",
@@ -218,19 +219,21 @@ def _refused(found: str, cluster: Cluster) -> str:
             f"user={getpass.getuser()}",
             "format=account",
         )
-        mine = ", ".join(dict.fromkeys(told.output.split()))
+        mine = ", ".join(dict.fromkeys(answer.output.split()))
         given = (
             f"cluster.account={cluster.account} does not fit" if cluster.account else "no account was given"
         )
         return f"{given}; choose one with cluster.account=NAME" + (f", yours are {mine}." if mine else ".")
-    if "time limit" in found.lower():
+    if "time limit" in observed.lower():
         return "the site allows less time; set cluster.max_minutes and cluster.minutes to what it allows."
     return "Slurm refuses the jobs; change what it names, with cluster.NAME=VALUE or in the profile."
 
 
-def _run_slurm(*words: str, text: str = "", seconds: float = 15.0) -> CommandResult:
+def _run_slurm(*arguments: str, text: str = "", seconds: float = 15.0) -> CommandResult:
     """Ask as the sweep would: without what a job around us left in the environment."""
-    return run_external(*words, text=text, seconds=seconds, environment=client.clean_environment(os.environ))
+    return run_external(
+        *arguments, text=text, seconds=seconds, environment=client.clean_environment(os.environ)
+    )
 
 
 def study_of(output: str, name: str | None) -> StudyDir:

@@ -45,7 +45,7 @@ def live_sync(
 ) -> Iterator[LiveSyncProcess]:
     """A mirror of these runs, or all, if `config` asks for one; it prints to `log` and is gone after the block."""
     mirror = LiveSyncProcess(None)
-    if wanted := _words(config):
+    if wanted := _arguments(config):
         # Not even a disk that is full may keep the jobs from their work.
         with contextlib.suppress(OSError):
             mirror = LiveSyncProcess(_start([f"study={study.path.absolute()}", *runs, *wanted], log))
@@ -55,7 +55,7 @@ def live_sync(
         mirror.end(0.0)
 
 
-def _words(config: RunConfig) -> list[str]:
+def _arguments(config: RunConfig) -> list[str]:
     """The mirror's flags; none where there is nothing to mirror to."""
     if not (config.wandb.live or config.tensorboard):
         return []
@@ -63,12 +63,12 @@ def _words(config: RunConfig) -> list[str]:
     return ["--wandb", mode.name, *(["--tensorboard"] if config.tensorboard else [])]
 
 
-def _start(words: Sequence[str], log: Path | None) -> subprocess.Popen[bytes]:
+def _start(arguments: Sequence[str], log: Path | None) -> subprocess.Popen[bytes]:
     """In a session of its own: Ctrl-C reaches it only through `end`."""
     with contextlib.ExitStack() as files:
         out = files.enter_context(log.open("ab")) if log else None
         return subprocess.Popen(
-            [sys.executable, "-u", "-m", MODULE, *words],
+            [sys.executable, "-u", "-m", MODULE, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT if out else None,

@@ -28,7 +28,7 @@ Execute = Callable[[Sequence[Path]], int]
 """`scoft_hpc.execute.execute`. An argument, since the control plane does not import the compute plane."""
 
 
-def run_alone(config: RunConfig, words: Sequence[str], execute: Execute) -> tuple[StudyDir, RunDir, int]:
+def run_alone(config: RunConfig, overrides: Sequence[str], execute: Execute) -> tuple[StudyDir, RunDir, int]:
     """Plan the study of one run and, unless it is done, execute it here.
 
     Returns:
@@ -38,7 +38,7 @@ def run_alone(config: RunConfig, words: Sequence[str], execute: Execute) -> tupl
         ScoftError: if the settings, the data or the machine do not allow it, or the study is another one.
     """
     require_writable(config.output)
-    plan = plan_of_one(config, words)
+    plan = plan_of_one(config, overrides)
     study = StudyDir(plan.output / plan.study)
     plan_store.require_same_plan(study, plan)
     preflight.require_capacity(plan.runs, plan.output, Cluster())
@@ -60,12 +60,12 @@ def _execute(study: StudyDir, run: RunDir, config: RunConfig, execute: Execute) 
     return code
 
 
-def plan_of_one(config: RunConfig, words: Sequence[str]) -> Plan:
+def plan_of_one(config: RunConfig, overrides: Sequence[str]) -> Plan:
     """The plan of a study with this run alone, named after it unless the settings name the study."""
     if config.culture == "all" or not isinstance(config.culture, str):
         raise ConfigError(f"culture={config.culture}: train takes one culture; `sweep` takes several.")
     values = {f.name: getattr(config, f.name) for f in fields(RunConfig)}
-    plan = build_plan(SweepConfig(**values), words)
+    plan = build_plan(SweepConfig(**values), overrides)
     (run,) = plan.runs
     study = config.study or run.run_id
     return replace(plan, study=study, runs=(replace(run, config=replace(run.config, study=study)),))

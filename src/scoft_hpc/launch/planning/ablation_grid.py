@@ -24,14 +24,14 @@ def expand_grid(ablation: Ablation, *, narrowed: bool = False) -> list[Combinati
     """
     if faults := [*_axis_faults(ablation), *_zip_faults(ablation), *_condition_faults(ablation, narrowed)]:
         raise ConfigError.from_messages(dict.fromkeys(faults))
-    found: list[Combination] = []
+    combinations: list[Combination] = []
     for parts in itertools.product(*_factors(ablation)):
         combination = _varying({axis: v for part in parts for axis, v in part.items()}, ablation.when)
-        if combination not in found and not any(_holds(one, combination) for one in ablation.exclude):
-            found.append(combination)
-    if not found:
+        if combination not in combinations and not any(_holds(one, combination) for one in ablation.exclude):
+            combinations.append(combination)
+    if not combinations:
         raise ConfigError("ablation.exclude leaves nothing to run; take an entry out of it.")
-    return found
+    return combinations
 
 
 def _factors(ablation: Ablation) -> list[list[Combination]]:
@@ -47,12 +47,12 @@ def _factors(ablation: Ablation) -> list[list[Combination]]:
 
 def _varying(combination: Combination, when: Mapping[str, Combination]) -> Combination:
     """The combination without the axes whose condition does not hold, nor those that wait for one of these."""
-    kept = {
+    values = {
         axis: value
         for axis, value in combination.items()
         if axis not in when or _holds(when[axis], combination)
     }
-    return kept if len(kept) == len(combination) else _varying(kept, when)
+    return values if len(values) == len(combination) else _varying(values, when)
 
 
 def _holds(condition: Combination, combination: Combination) -> bool:

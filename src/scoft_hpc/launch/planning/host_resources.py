@@ -118,10 +118,10 @@ def _nvidia(column: str) -> list[str]:
     """A whole number of each GPU, as nvidia-smi tells it; empty where it cannot."""
     query = ["nvidia-smi", f"--query-gpu={column}", "--format=csv,noheader,nounits"]
     try:
-        found = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
-    return [line.strip() for line in found.stdout.splitlines() if line.strip().isdigit()]
+    return [line.strip() for line in answer.stdout.splitlines() if line.strip().isdigit()]
 
 
 def _read(path: Path) -> str:

@@ -107,33 +107,33 @@ def _split(runs: list[Run], count: int, lanes: int | None, costs: Costs) -> list
         chosen = left if n == 1 else _fill(left, total / n, least, most, costs)
         ids = {run.run_id for run in chosen}
         left = [run for run in left if run.run_id not in ids]
-        taken = tuple(sorted(chosen, key=lambda run: place[run.run_id]))
-        packs.append(Pack(taken, sum(costs[run.run_id] for run in taken)))
+        members = tuple(sorted(chosen, key=lambda run: place[run.run_id]))
+        packs.append(Pack(members, sum(costs[run.run_id] for run in members)))
         total -= packs[-1].cost
     return packs
 
 
 def _fill(runs: list[Run], target: float, least: int, most: int, costs: Costs) -> list[Run]:
     """`least` to `most` of `runs` that cost about `target`: whole cultures, then lanes of one that fit."""
-    taken: dict[str, Run] = {}
+    members: dict[str, Run] = {}
     missing = target
     for _, same_data in groupby(runs, key=_data):
         group = list(same_data)
         for run in sorted(group, key=lambda run: costs[run.run_id], reverse=True):
-            if costs[run.run_id] <= missing and len(taken) < most:
-                taken[run.run_id] = run
+            if costs[run.run_id] <= missing and len(members) < most:
+                members[run.run_id] = run
                 missing -= costs[run.run_id]
-        if not all(run.run_id in taken for run in group):
+        if not all(run.run_id in members for run in group):
             break
-    rest = [run for run in runs if run.run_id not in taken] if len(taken) < most else []
-    while rest and len(taken) < most:
+    rest = [run for run in runs if run.run_id not in members] if len(members) < most else []
+    while rest and len(members) < most:
         nearest = min(rest, key=lambda run: abs(missing - costs[run.run_id]))
-        if len(taken) >= least and abs(missing - costs[nearest.run_id]) >= missing:
+        if len(members) >= least and abs(missing - costs[nearest.run_id]) >= missing:
             break
         rest.remove(nearest)
-        taken[nearest.run_id] = nearest
+        members[nearest.run_id] = nearest
         missing -= costs[nearest.run_id]
-    return list(taken.values())
+    return list(members.values())
 
 
 def _data(run: Run) -> tuple[str, int]:

@@ -50,11 +50,11 @@ class Plan:
     study: str
     ablation: str
     output: Path
-    words: tuple[str, ...]
+    overrides: tuple[str, ...]
     runs: tuple[Run, ...]
 
 
-def build_plan(config: SweepConfig, words: Sequence[str]) -> Plan:
+def build_plan(config: SweepConfig, overrides: Sequence[str]) -> Plan:
     """Plan the study that `config`, composed from `words`, asks for.
 
     Raises:
@@ -64,7 +64,7 @@ def build_plan(config: SweepConfig, words: Sequence[str]) -> Plan:
     output = Path(config.output).expanduser().absolute()
     faults: list[str] = []
     seeds = _collect(faults, _seeds, config.seed)
-    arms = _collect(faults, _arms, config, words)
+    arms = _collect(faults, _arms, config, overrides)
     if config.study is not None and not STUDY.fullmatch(config.study):
         faults.append(
             f"study={config.study}: expected letters, digits, `_`, `-` and `.`, at most 81 of them."
@@ -96,13 +96,13 @@ def build_plan(config: SweepConfig, words: Sequence[str]) -> Plan:
     for planned in runs:
         named = replace(planned, config=replace(planned.config, study=study))
         unique.setdefault(planned.run_id, named)
-    return Plan(study, config.ablation.name, output, tuple(words), tuple(unique.values()))
+    return Plan(study, config.ablation.name, output, tuple(overrides), tuple(unique.values()))
 
 
-def _arms(config: SweepConfig, words: Sequence[str]) -> list[RunConfig]:
+def _arms(config: SweepConfig, overrides: Sequence[str]) -> list[RunConfig]:
     """One run config a combination of the axes' values, in the order in which the axes list them."""
     axes, faults = config.ablation.axes, []
-    given = {_key(word): word for word in words}
+    given = {_key(text): text for text in overrides}
     for axis, values in axes.items():
         if not all(policy.axis for policy in lineage(SweepConfig, axis)):
             faults.append(
@@ -115,12 +115,14 @@ def _arms(config: SweepConfig, words: Sequence[str]) -> list[RunConfig]:
                 f"{_restricted(axis, given[axis].partition('=')[2])}."
             )
     narrowed = any(key == "sweep" or key.startswith("ablation.axes") for key in given)
-    found = _collect(faults, lambda: expand_grid(config.ablation, narrowed=narrowed))
-    if found is None or faults:
+    combinations = _collect(faults, lambda: expand_grid(config.ablation, narrowed=narrowed))
+    if combinations is None or faults:
         raise ConfigError.from_messages(faults)
     if not axes:
         return [_as_run(config)]
-    arms = [_collect(faults, lambda one: compose.compose("sweep", words, one), one) for one in found]
+    arms = [
+        _collect(faults, lambda one: compose.compose("sweep", overrides, one), one) for one in combinations
+    ]
     if faults:
         raise ConfigError.from_messages(dict.fromkeys(faults))
     return [_as_run(arm) for arm in arms if arm is not None]
@@ -214,8 +216,8 @@ def _manifests(
         if key not in read:
             read[key] = _collect(faults, dataset.read, key[0], name, data.pairs)
     for arm in arms:
-        found = [read[roots[arm.data], arm.data.pairs, name] for name in names]
-        faults += [fault for one in found if one is not None for fault in dataset.check_negatives(arm, one)]
+        in_arm = [read[roots[arm.data], arm.data.pairs, name] for name in names]
+        faults += [fault for one in in_arm if one is not None for fault in dataset.check_negatives(arm, one)]
     if faults:
         raise DataError.from_messages(dict.fromkeys(faults))
     manifests = {
@@ -229,9 +231,9 @@ def _study_name(*parts: str) -> str:
     return name[:81] or "study"
 
 
-def _key(word: str) -> str:
+def _key(text: str) -> str:
     """The setting that a command-line word is about."""
-    return re.split(r"[=@]", word.lstrip("+~"), maxsplit=1)[0]
+    return re.split(r"[=@]", text.lstrip("+~"), maxsplit=1)[0]
 
 
 def _collect(faults: list[str], function: Callable[..., Value], *args: Any) -> Value | None:

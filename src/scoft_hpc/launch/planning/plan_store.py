@@ -62,7 +62,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "ablation": plan.ablation,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "scoft_hpc": __version__,
-        "words": list(plan.words),
+        "words": list(plan.overrides),
         "runs": [
             {
                 "run_id": run.run_id,
@@ -91,7 +91,7 @@ def _arm_config(text: str) -> RunConfig:
 
 
 def _difference(study: StudyDir, planned: Sequence[PlannedRun], plan: Plan) -> str:
-    there, here = {run.run_id for run in planned}, {run.run_id for run in plan.runs}
+    stored_ids, planned_ids = {run.run_id for run in planned}, {run.run_id for run in plan.runs}
     asked = [science_fields(run.config) for run in plan.runs]
     old, new = _values(run.config for run in planned), _values(asked)
     changes = [
@@ -101,8 +101,8 @@ def _difference(study: StudyDir, planned: Sequence[PlannedRun], plan: Plan) -> s
     ]
     shown = shorten(changes, MAX_DIFFERENCES, "more settings") or ["the same values, in other combinations"]
     return (
-        f"the study {study.name} in {display_path(study.path.parent)} consists of {len(there)} other runs: "
-        f"{len(there & here)} of the {len(here)} asked for now are among them.\n"
+        f"the study {study.name} in {display_path(study.path.parent)} consists of {len(stored_ids)} other runs: "
+        f"{len(stored_ids & planned_ids)} of the {len(planned_ids)} asked for now are among them.\n"
         + "\n".join(f"  {line}" for line in shown)
         + "\nA study never changes. Give the new one a name: study=NAME."
     )
@@ -110,11 +110,11 @@ def _difference(study: StudyDir, planned: Sequence[PlannedRun], plan: Plan) -> s
 
 def _values(configs: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Every setting's values over the runs, each once, in order."""
-    found: dict[str, dict[str, Any]] = {}
+    by_name: dict[str, dict[str, Any]] = {}
     for config in configs:
         for name, value in flat(config):
-            found.setdefault(name, {})[repr(value)] = value
-    return {name: list(values.values()) for name, values in found.items()}
+            by_name.setdefault(name, {})[repr(value)] = value
+    return {name: list(values.values()) for name, values in by_name.items()}
 
 
 def _show(values: list[Any]) -> str:

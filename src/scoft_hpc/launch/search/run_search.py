@@ -33,7 +33,7 @@ from scoft_hpc.study.paths import StudyDir
 def run_search(
     console: Console,
     config: SweepConfig,
-    words: Sequence[str],
+    overrides: Sequence[str],
     job_module: str = JOB_MODULE,
 ) -> int:
     """Search for settings, round by round; end with the trials, the best of them and what to do with it.
@@ -42,7 +42,7 @@ def run_search(
         0, 4 if trials have no value, 130 if a person stopped it.
     """
     run_sweep.check_settings(config)
-    this = search.load_search(config, words)
+    this = search.load_search(config, overrides)
 
     def run_round(config: SweepConfig, study: StudyDir, plan: Plan) -> RoundOutcome:
         if config.cluster.scheduler is Scheduler.slurm:

@@ -64,7 +64,7 @@ class Search:
     measure: str
     lower: bool
     config: SweepConfig
-    words: tuple[str, ...]
+    overrides: tuple[str, ...]
 
     @property
     def folder(self) -> StudyDir:
@@ -84,7 +84,7 @@ class Search:
         return trials.load_trials(self.output, self.name, self.space, self.measure)
 
 
-def load_search(config: SweepConfig, words: Sequence[str]) -> Search:
+def load_search(config: SweepConfig, overrides: Sequence[str]) -> Search:
     """The search that the settings ask for.
 
     Raises:
@@ -98,10 +98,10 @@ def load_search(config: SweepConfig, words: Sequence[str]) -> Search:
         )
     metric = config.tune.measure or ("default_style" if config.data.name == "toy" else "kid")
     lower = _lower_is_better(metric)
-    space = spaces.read(config.tune.space, words)
+    space = spaces.read(config.tune.space, overrides)
     sampler.require()
     output = Path(config.output).expanduser().absolute()
-    search = Search(config.study or "tune", output, space, metric, lower, config, tuple(words))
+    search = Search(config.study or "tune", output, space, metric, lower, config, tuple(overrides))
     if search.folder.plan.exists():
         raise LaunchError(f"{search.folder.path} is a study; give the search another name: study=NAME.")
     _require_same(search)
@@ -149,7 +149,7 @@ def plan_of(search: Search, number: int, values: Sequence[dict[str, Any]]) -> Pl
     together = [list(axes)] if len(axes) > 1 else []
     study = trials.folder_of(search.output, search.name, number).name
     arms = Ablation(name=search.name, axes=axes, zip=together)
-    return plan.build_plan(replace(search.config, ablation=arms, study=study), search.words)
+    return plan.build_plan(replace(search.config, ablation=arms, study=study), search.overrides)
 
 
 def earlier(study: StudyDir) -> list[StudyDir]:
@@ -172,11 +172,11 @@ def report_command(search: Search, trial: Trial) -> str:
     """
     seeds = search.config.seed if isinstance(search.config.seed, (list, tuple)) else [search.config.seed]
     fresh = [seed for seed in range(len(seeds) + N_FRESH_SEEDS) if seed not in seeds][:N_FRESH_SEEDS]
-    overrides = [word for word in search.words if _is_reported(word.lstrip("+~").partition("=")[0])]
+    overrides = [text for text in search.overrides if _is_reported(text.lstrip("+~").partition("=")[0])]
     set_by_file = _difference(compose.compose("sweep", overrides), search.config)
     values = {**set_by_file, **trial.values, "seed": fresh, "study": f"{search.name}-reported"}
-    words = [*overrides, *(f"{name}={to_override(value)}" for name, value in values.items())]
-    return shlex.join(["python", "-m", "scoft_hpc.sweep", *words])
+    overrides = [*overrides, *(f"{name}={to_override(value)}" for name, value in values.items())]
+    return shlex.join(["python", "-m", "scoft_hpc.sweep", *overrides])
 
 
 def _rounds(search: Search, run_round: RunRound, report_trials: ReportTrials) -> RoundOutcome:
@@ -272,10 +272,10 @@ def _require_same(search: Search) -> None:
         stored = json.loads(search.record.read_text())
     except (OSError, ValueError) as error:
         raise LaunchError(f"{search.record} cannot be read ({error}); choose another study=NAME.") from None
-    here = json.loads(json.dumps(_settings(search)))
+    settings_now = json.loads(json.dumps(_settings(search)))
     changes = [
         f"  tune.{name}: {stored.get(name)} there, {value} now"
-        for name, value in here.items()
+        for name, value in settings_now.items()
         if stored.get(name) != value
     ]
     if changes:

@@ -44,10 +44,10 @@ def folder_of(output: Path, name: str, number: int) -> StudyDir:
 
 def rounds(output: Path, name: str) -> list[StudyDir]:
     """The rounds that were planned, in order."""
-    found: list[StudyDir] = []
-    while (study := folder_of(output, name, len(found) + 1)).plan.exists():
-        found.append(study)
-    return found
+    results: list[StudyDir] = []
+    while (study := folder_of(output, name, len(results) + 1)).plan.exists():
+        results.append(study)
+    return results
 
 
 def load_trials(output: Path, name: str, settings: Collection[str], measure: str) -> list[Trial]:
@@ -56,12 +56,12 @@ def load_trials(output: Path, name: str, settings: Collection[str], measure: str
     Raises:
         LaunchError: if a round's plan cannot be read.
     """
-    found: list[Trial] = []
+    results: list[Trial] = []
     for number, study in enumerate(rounds(output, name), start=1):
         for values, runs in _groups(study, settings):
             value, reason = _outcome([study.run(run) for run in runs], measure)
-            found.append(Trial(len(found) + 1, number, values, runs, value, reason))
-    return found
+            results.append(Trial(len(results) + 1, number, values, runs, value, reason))
+    return results
 
 
 def _groups(study: StudyDir, settings: Collection[str]) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:

@@ -79,8 +79,8 @@ class Queue:
 
     def named(self, name: str) -> int | None:
         """The number of the array that is called so."""
-        found = [entry.job for entry in self.entries if entry.name == name]
-        return min(found, default=None)
+        jobs = [entry.job for entry in self.entries if entry.name == name]
+        return min(jobs, default=None)
 
 
 def is_available() -> bool:
@@ -148,15 +148,15 @@ def parse_accounting(text: str) -> dict[tuple[str, int, int], tuple[str, float]]
 
     What was never split off an array, as `12_[4-7]`, has not started and is passed over.
     """
-    found: dict[tuple[str, int, int], tuple[str, float]] = {}
+    jobs: dict[tuple[str, int, int], tuple[str, float]] = {}
     for line in text.splitlines():
         number, state, seconds, name = [*line.split("|", 3), "", "", ""][:4]
         job, _, index = number.partition("_")
         if job.isdigit() and index.isdigit():
             key = name, int(job), int(index)
-            before = found.get(key, ("", 0.0))[1]
-            found[key] = state.split()[0], before + (float(seconds) if seconds.isdigit() else 0.0)
-    return found
+            before = jobs.get(key, ("", 0.0))[1]
+            jobs[key] = state.split()[0], before + (float(seconds) if seconds.isdigit() else 0.0)
+    return jobs
 
 
 def cancel(tasks: Sequence[str]) -> None:
@@ -232,6 +232,6 @@ def _run(command: Sequence[str]) -> str:
             f"Slurm does not answer: {command[0]} took longer than {TIMEOUT_SECONDS:.0f} s."
         ) from None
     if ended.returncode:
-        said = " ".join(ended.stderr.split()) or f"exit code {ended.returncode}"
-        raise NoAnswerError(f"Slurm does not answer: {said}")
+        message = " ".join(ended.stderr.split()) or f"exit code {ended.returncode}"
+        raise NoAnswerError(f"Slurm does not answer: {message}")
     return ended.stdout

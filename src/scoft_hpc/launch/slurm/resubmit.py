@@ -47,11 +47,11 @@ def _request(
     last = next((array for array in reversed(arrays) if array.user_requested), arrays[-1])
     config = compose.compose("sweep", overrides)
     cluster, limit = from_plain(last.cluster), last.budget_su
-    for word in overrides:
-        group, *names = word.partition("=")[0].split(".")
+    for text in overrides:
+        group, *names = text.partition("=")[0].split(".")
         if group not in GROUPS or len(names) != 1:
             raise ConfigError(
-                f"`{word}`: a retry takes the runs as they were planned; only `cluster.…=` and `budget.su=` may change."
+                f"`{text}`: a retry takes the runs as they were planned; only `cluster.…=` and `budget.su=` may change."
             )
         if group == "budget":
             limit = config.budget.su

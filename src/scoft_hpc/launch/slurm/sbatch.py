@@ -50,9 +50,9 @@ def sbatch_options(
         minutes: the time limit.
         memory_gb: host memory, where it is not the profile's.
     """
-    word, gpu = gpu_of(cluster)
+    gpu_type, gpu = gpu_of(cluster)
     memory = memory_gb or gpu.memory_gb
-    count = f"{word}:1" if word else "1"
+    count = f"{gpu_type}:1" if gpu_type else "1"
     asked = {"gres": f"gpu:{count}"} if cluster.gpu_flag is GpuFlag.gres else {cluster.gpu_flag.value: count}
     chosen = {
         "job_name": name,
@@ -143,11 +143,11 @@ def _sbatch(study: StudyDir, array: JobArray) -> int:
     try:
         answer = CommandFunction(["sbatch", str(path)], verbose=False, env=environment)()
     except FailedJobError as error:
-        said = " ".join(str(error).split())
-        if any(word in said.lower() for word in UNREACHED):
-            raise NoAnswerError(f"Slurm does not answer: {said}.") from None
+        message = " ".join(str(error).split())
+        if any(gpu_type in message.lower() for gpu_type in UNREACHED):
+            raise NoAnswerError(f"Slurm does not answer: {message}.") from None
         raise LaunchError(
-            f"Slurm refused the jobs: {said}. Expected settings of `cluster` that fit this site; "
+            f"Slurm refused the jobs: {message}. Expected settings of `cluster` that fit this site; "
             f"`python -m scoft_hpc.doctor cluster=… cluster.account=…` tells which do not."
         ) from None
     number = re.search(r"job (\d+)", answer)

@@ -95,13 +95,13 @@ def stalled_runs(task: TaskContext, array: JobArray, runs: Sequence[RunDir]) -> 
         run.run_id: RunFiles(run_status.status(run), None, None, run_status.progress(run)) for run in runs
     }
     tries = run_state.attempts_without_progress(files, arrays)
-    found = {}
+    stalled = {}
     for run in runs:
         cause = _last_cause(run, task, arrays)
         if tries.get(run.run_id, 0) >= policy(cause).tries:
             count = tries[run.run_id]
-            found[run] = f"{count} attempts in a row saved nothing new; the last one ended on: {cause}"
-    return found
+            stalled[run] = f"{count} attempts in a row saved nothing new; the last one ended on: {cause}"
+    return stalled
 
 
 def _last_cause(run: RunDir, task: TaskContext, arrays: Sequence[JobArray]) -> str:
@@ -207,8 +207,8 @@ def classify_exit(task: TaskContext, process_exit: ProcessExit) -> tuple[str, st
         return "host memory", f"the system killed the process for memory; {peak}"
     if process_exit.code == -signal.SIGKILL:
         near = task.memory_gb is not None and process_exit.peak_gb > 0.8 * task.memory_gb
-        word = "host memory" if near else "lost"
-        return word, f"the process was killed (SIGKILL), as for memory or by a person; {peak}"
+        cause = "host memory" if near else "lost"
+        return cause, f"the process was killed (SIGKILL), as for memory or by a person; {peak}"
     if process_exit.code < 0:
         return "error", f"the process was killed by {signal.Signals(-process_exit.code).name}"
     return (
@@ -233,10 +233,10 @@ def _heeding_signals() -> Iterator[list[int]]:
     """The signals that come within the block, in order."""
     heard: list[int] = []
 
-    def heed(number: int, frame: FrameType | None) -> None:
+    def forward(number: int, frame: FrameType | None) -> None:
         heard.append(number)
 
-    before = {number: signal.signal(number, heed) for number in SIGNALS}
+    before = {number: signal.signal(number, forward) for number in SIGNALS}
     try:
         yield heard
     finally:

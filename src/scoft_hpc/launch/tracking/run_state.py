@@ -143,7 +143,7 @@ def _sent(run: str, known: RunFiles, place: TaskRef, queue: Queue | None, tries:
         return RunState(run, Status.failed, cause, str(failure["message"]), place, entry, tries, in_queue)
     if not in_queue:
         cause = _ending(place, entry, attempt)
-        return RunState(run, Status.lost, cause, _told(attempt), place, entry, tries)
+        return RunState(run, Status.lost, cause, _recorded_cause(attempt), place, entry, tries)
     status, note = _living(known, entry, attempt, place)
     return RunState(run, status, None, note, place, entry, tries, True)
 
@@ -161,15 +161,15 @@ def _living(
     known: RunFiles, entry: QueueEntry | None, attempt: Attempt | None, place: TaskRef
 ) -> tuple[Status, str]:
     """A run whose job is in the queue, or may be."""
-    ours = known.owner is not None and known.owner.job == place.job and known.status is Status.running
+    is_owner = known.owner is not None and known.owner.job == place.job and known.status is Status.running
     if entry is None:
-        at_work = attempt is not None and attempt.ended is None and ours
+        at_work = attempt is not None and attempt.ended is None and is_owner
         return (Status.running if at_work else Status.queued), UNKNOWN if place.array.job else "being sent"
     if entry.state == "PENDING":
         return Status.queued, entry.reason
     if entry.state in ("RUNNING", "COMPLETING"):
-        return (Status.running, "") if ours else (Status.queued, "starting")
-    return (Status.running if ours else Status.queued), entry.state.lower()
+        return (Status.running, "") if is_owner else (Status.queued, "starting")
+    return (Status.running if is_owner else Status.queued), entry.state.lower()
 
 
 def _ending(place: TaskRef, entry: QueueEntry | None, attempt: Attempt | None) -> str:
@@ -184,7 +184,7 @@ def _ending(place: TaskRef, entry: QueueEntry | None, attempt: Attempt | None) -
     return cause_of_slurm_state(entry.state if entry else record.state if record else None)
 
 
-def _told(attempt: Attempt | None) -> str:
+def _recorded_cause(attempt: Attempt | None) -> str:
     return attempt.note if attempt else "its job left the queue before it started"
 
 

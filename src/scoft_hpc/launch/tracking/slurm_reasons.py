@@ -64,8 +64,8 @@ def next_step(state: RunState) -> str:
 
 def _meaning(reason: str) -> str:
     """Reasons come with details, as `ReqNodeNotAvail, UnavailableNodes:w001`, so their beginning counts."""
-    for word, meaning in WAITS.items():
-        if reason.startswith(word):
+    for prefix, meaning in WAITS.items():
+        if reason.startswith(prefix):
             return meaning
     whose = next((owner for start, owner in LIMITS.items() if reason.startswith(start)), None)
     if whose is None:

@@ -110,10 +110,10 @@ def _packs(
             memory = _more_memory(state, cluster) if state.cause == "host memory" else None
             before = state.place.job if state.status is Status.lost and len(task) <= most else ""
         together[memory, lanes, before].append(run)
-    found: dict[float | None, list[Pack]] = defaultdict(list)
+    by_minutes: dict[float | None, list[Pack]] = defaultdict(list)
     for (memory, lanes, _), group in together.items():
-        found[memory] += make_packs(group, math.ceil(len(group) / lanes), lanes)
-    yield from found.items()
+        by_minutes[memory] += make_packs(group, math.ceil(len(group) / lanes), lanes)
+    yield from by_minutes.items()
 
 
 def _more_memory(state: RunState, cluster: Cluster) -> float | None:
@@ -186,7 +186,7 @@ def _batch(
     memory: float | None,
     request: SubmissionRequest,
 ) -> JobArray:
-    cluster, (word, gpu) = request.cluster, gpu_of(request.cluster)
+    cluster, (gpu_type, gpu) = request.cluster, gpu_of(request.cluster)
     name = job_array.new_name(stage)
     return JobArray(
         name=name,
@@ -195,7 +195,7 @@ def _batch(
         user=lease.user(),
         tasks=tasks,
         seconds=seconds,
-        gpu=word,
+        gpu=gpu_type,
         su_per_hour=gpu.su_per_hour,
         minutes=minutes,
         sbatch_options=sbatch.sbatch_options(cluster, f"{study.name}.{name}", minutes, memory),

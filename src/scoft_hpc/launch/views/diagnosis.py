@@ -25,7 +25,7 @@ from scoft_hpc.text import duration
 BROKEN = (Status.failed, Status.lost)
 FROM_OUTSIDE = ("cancelled", "preempted", "time limit", "node")
 """Causes of which the log has nothing to tell."""
-SHOWN = 5
+MAX_SHOWN = 5
 """So many runs, or packs of runs that ended alike, are told of; the rest is named."""
 NAMED = 20
 """Of the others so many are named."""
@@ -40,10 +40,10 @@ def diagnoses(selected: Selection, seen: StudyState, states: Sequence[RunState])
     """Lines about each of the runs, with an empty one after each; of too many, the names of the rest."""
     printed = logs(selected.study, seen)
     groups = _alike(seen, states)
-    for alike in groups[:SHOWN]:
+    for alike in groups[:MAX_SHOWN]:
         yield from _about(selected, seen, alike, printed.get(alike[0].run_id))
         yield ""
-    rest = [state.run_id for alike in groups[SHOWN:] for state in alike]
+    rest = [state.run_id for alike in groups[MAX_SHOWN:] for state in alike]
     if rest:
         more = " …" if len(rest) > NAMED else ""
         yield f"… and {len(rest)} more: {' '.join(rest[:NAMED])}{more}"
@@ -154,14 +154,14 @@ def _attempt(array: JobArray, attempt: Attempt, state: RunState, published: bool
 def _ending(array: JobArray, attempt: Attempt) -> str:
     """How an attempt ended: by its own word, else by Slurm's of its last one."""
     record = array.accounting.get(attempt.task) if attempt == array.last(attempt.task) else None
-    told = f"{cause_of_slurm_state(record.state)} ({record.state})" if record else ""
+    reason = f"{cause_of_slurm_state(record.state)} ({record.state})" if record else ""
     if attempt.ended is None:
-        return f"killed before it could write why{f', {told}' if told else ''}"
+        return f"killed before it could write why{f', {reason}' if reason else ''}"
     if attempt.cause is not None:
         return attempt.cause + (f", {attempt.note}" if attempt.note else "")
     if attempt.code in (0, RunError.exit_code):
         return CAME_TO_ITS_END + (", but runs failed" if attempt.code else "")
-    return told or f"ended with exit code {attempt.code}"
+    return reason or f"ended with exit code {attempt.code}"
 
 
 def _relevant(log: Path, run_id: str) -> Sequence[str]:

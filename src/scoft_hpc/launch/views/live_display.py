@@ -109,13 +109,13 @@ class LiveView:
     def render(
         self, lanes: Sequence[RunProgress], note: str, etas: dict[str, float | None]
     ) -> RenderableType:
-        room = self._console.height - 3
-        shown, hidden = fold(lanes, room)
+        height = self._console.height - 3
+        shown, hidden = fold(lanes, height)
         left = max((eta for eta in etas.values() if eta), default=None)
         training = f"{duration(left)} of training left" if left else ""
-        words = [duration(self._clock() - self._start), counts(lanes), note or training]
-        foot = Text("  ".join(filter(None, words)), no_wrap=True, overflow="ellipsis")
-        if len(shown) > room:
+        parts = [duration(self._clock() - self._start), counts(lanes), note or training]
+        foot = Text("  ".join(filter(None, parts)), no_wrap=True, overflow="ellipsis")
+        if len(shown) > height:
             return Group(status_table(lanes), foot)
         rest = [Text(f"and {counts(hidden)}", style="dim")] if hidden else []
         return Group(_lane_table(shown, etas), *rest, foot)
@@ -173,18 +173,18 @@ def names(lanes: Sequence[RunProgress]) -> str:
     return ", ".join(f"{group} {' '.join(variants)}" for group, variants in groups.items())
 
 
-def fold(lanes: Sequence[RunProgress], room: int) -> tuple[list[RunProgress], list[RunProgress]]:
+def fold(lanes: Sequence[RunProgress], height: int) -> tuple[list[RunProgress], list[RunProgress]]:
     """The lanes to show, in order, and those that give way where the room is short: done and waiting ones.
 
     Those in other states stay, even if they are more than `room` lines.
     """
     shown = list(lanes)
     for status in FOLDED:
-        if len(shown) > room:
+        if len(shown) > height:
             waiting = [lane for lane in shown if lane.status is status]
             # One more for the line that counts the hidden.
             for lane in waiting if status is Status.done else waiting[::-1]:
-                if len(shown) > room - 1:
+                if len(shown) > height - 1:
                     shown.remove(lane)
     ids = {lane.run_id for lane in shown}
     return shown, [lane for lane in lanes if lane.run_id not in ids]

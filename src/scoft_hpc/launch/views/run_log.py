@@ -23,7 +23,7 @@ READ_SECONDS = 0.5
 LOCAL_SECONDS, QUEUE_SECONDS = 2.0, 10.0
 """Between two looks at the run under -f, on this machine and where Slurm is asked."""
 CHUNK = 1 << 16
-SHOWN = 4
+MAX_SHOWN = 4
 """So many of a pack's other runs are named."""
 
 
@@ -42,7 +42,7 @@ def show(selected: Selection, seen: StudyState, run: str, lines: int | None) -> 
 def follow(selected: Selection, seen: StudyState, run: str, path: Path | None) -> None:
     """Print what comes, of this log and of later jobs' ones, until the run has ended."""
     position = path.stat().st_size if path else 0
-    looked, told = time.monotonic(), _how(seen.states[run])
+    looked, state = time.monotonic(), _how(seen.states[run])
     while True:
         position = _print_from(path, position) if path else 0
         if _ended(selected, seen.states[run]):
@@ -58,16 +58,16 @@ def follow(selected: Selection, seen: StudyState, run: str, path: Path | None) -
                 _print_from(path, position)
             _introduce(selected, seen, run, newest)
             path, position = newest, 0
-        elif path is None and _how(seen.states[run]) != told:
-            told = _how(seen.states[run])
-            print_stderr(f"{run}: {told}.")
+        elif path is None and _how(seen.states[run]) != state:
+            state = _how(seen.states[run])
+            print_stderr(f"{run}: {state}.")
 
 
 def _introduce(selected: Selection, seen: StudyState, run: str, path: Path) -> None:
     print_stderr(display_path(path))
     others = [other for other, log in logs(selected.study, seen).items() if log == path and other != run]
     if others:
-        print_stderr(f"(of a pack: {run} shares it with {listing(others, SHOWN)})")
+        print_stderr(f"(of a pack: {run} shares it with {listing(others, MAX_SHOWN)})")
 
 
 def _tail(path: Path, lines: int | None) -> deque[str]:

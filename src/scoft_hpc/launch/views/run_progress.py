@@ -68,10 +68,10 @@ class ProgressReader:
     def _read_run_with_queue(self, run: PlannedRun, folder: RunDir, seen: StudyState) -> RunProgress:
         if folder.run_id in self._done:
             return self._done[folder.run_id]
-        found = seen.states[folder.run_id]
-        if found.status is Status.done or folder.result.exists():
+        state = seen.states[folder.run_id]
+        if state.status is Status.done or folder.result.exists():
             return _read(run, folder, Status.done)
-        return replace(_read(run, folder, found.status), cause=found.cause, note=found.note)
+        return replace(_read(run, folder, state.status), cause=state.cause, note=state.note)
 
 
 def describe(lane: RunProgress) -> str:
@@ -89,10 +89,10 @@ def describe(lane: RunProgress) -> str:
 
 def counts(lanes: Sequence[RunProgress]) -> str:
     """Such as `12 done, 1 failed, 12 running`; what was lost is counted by its cause, where that is known."""
-    found = Counter((lane.status, status_label(lane)) for lane in lanes)
+    counts = Counter((lane.status, status_label(lane)) for lane in lanes)
     order = (Status.done, Status.failed, Status.lost, Status.running, Status.queued, Status.planned)
     return ", ".join(
-        f"{count} {text}" for wanted in order for (status, text), count in found.items() if status is wanted
+        f"{count} {text}" for wanted in order for (status, text), count in counts.items() if status is wanted
     )
 
 
@@ -103,14 +103,14 @@ def status_label(lane: RunProgress) -> str:
 
 def logs(study: StudyDir, seen: StudyState) -> dict[str, Path]:
     """What the last job of each run printed, by run id; runs of which no job has printed anything are left out."""
-    found = {}
+    logs = {}
     for path in sorted(study.logs.glob("*.log"), key=log_number):
         with path.open(errors="replace") as file:
-            found.update(dict.fromkeys(file.readline().split(), path))  # the first line names the runs
+            logs.update(dict.fromkeys(file.readline().split(), path))  # the first line names the runs
     for state in seen.states.values():
         if (printed := study_state.log_of(study, state)) is not None:
-            found[state.run_id] = printed
-    return {run: path for run, path in found.items() if run in seen.states}
+            logs[state.run_id] = printed
+    return {run: path for run, path in logs.items() if run in seen.states}
 
 
 def _status(folder: RunDir, queued: Set[str]) -> Status:

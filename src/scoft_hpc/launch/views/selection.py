@@ -22,11 +22,11 @@ PLANNED = ("culture", "variant", "seed")
 """What the plan says of a run, and so what it can be chosen by before anything is looked at."""
 
 KEYS = ("study", "output", *PLANNED, "state")
-WORDS = (
+ARGUMENTS = (
     "STUDY (its name or folder; by default the latest), RUN (its id or the beginning of it), or "
     + " ".join(f"{key}=…" for key in KEYS)
 )
-SHOWN = 8
+MAX_SHOWN = 8
 """So many options are named; the rest is counted."""
 
 
@@ -55,9 +55,9 @@ class Selection:
 
     def filter(self, seen: StudyState) -> list[RunState]:
         """The chosen runs, in the plan's order."""
-        found = [seen.states[run.run_id] for run in self.chosen]
+        states = [seen.states[run.run_id] for run in self.chosen]
         return [
-            state for state in found if not self.states or {state.status.value, state.cause} & self.states
+            state for state in states if not self.states or {state.status.value, state.cause} & self.states
         ]
 
     def single(self, seen: StudyState) -> RunState:
@@ -66,32 +66,32 @@ class Selection:
         Raises:
             LaunchError: if there is not exactly one; it lists them.
         """
-        found = self.filter(seen)
-        if len(found) == 1:
-            return found[0]
-        options = [f"{state.run_id} ({state.status.value})" for state in found]
+        states = self.filter(seen)
+        if len(states) == 1:
+            return states[0]
+        options = [f"{state.run_id} ({state.status.value})" for state in states]
         raise LaunchError(
             f"{len(options) or 'no'} runs of {self.study.name} fit; expected one run, by its id or the beginning "
             f"of it, or words such as culture=korea variant=mpc.\n{_list(options, chr(10), 30)}".rstrip()
         )
 
 
-def parser(verb: str, summary: str, words: str = WORDS) -> argparse.ArgumentParser:
+def parser(verb: str, summary: str, arguments: str = ARGUMENTS) -> argparse.ArgumentParser:
     """What all commands have in common; flags of its own a command adds itself. `words` says which it takes."""
-    made = argparse.ArgumentParser(
+    new_parser = argparse.ArgumentParser(
         prog=program(verb),
         description=summary,
         epilog="Lists are written culture=korea,china. States: " + ", ".join(_states()) + ".",
     )
-    made.add_argument("words", nargs="*", metavar="ARG", help=words)
-    made.add_argument(
+    new_parser.add_argument("arguments", nargs="*", metavar="ARG", help=arguments)
+    new_parser.add_argument(
         "--output", default="outputs", metavar="DIR", help="directory of the studies (default: outputs)"
     )
-    return made
+    return new_parser
 
 
 def parse_selection(
-    made: argparse.ArgumentParser, argv: Sequence[str] | None, settings: bool = False
+    new_parser: argparse.ArgumentParser, argv: Sequence[str] | None, settings: bool = False
 ) -> Selection:
     """Read a command's words.
 
@@ -103,17 +103,19 @@ def parse_selection(
         ConfigError: for words that are not understood, all at once.
         LaunchError: if there is no such study, or its plan cannot be read.
     """
-    flags = made.parse_intermixed_args(argv)
-    plain = [word for word in flags.words if "=" not in word]
-    pairs = [word for word in flags.words if "=" in word and not (settings and "." in word.partition("=")[0])]
+    flags = new_parser.parse_intermixed_args(argv)
+    plain = [text for text in flags.arguments if "=" not in text]
+    pairs = [
+        text for text in flags.arguments if "=" in text and not (settings and "." in text.partition("=")[0])
+    ]
     given: dict[str, list[str]] = {}
     faults = []
-    for word in pairs:
-        key, _, value = word.partition("=")
+    for text in pairs:
+        key, _, value = text.partition("=")
         if key in KEYS:
             given.setdefault(key, []).extend([value] if key in ("study", "output") else _values(value))
         else:
-            faults.append(f"`{word}`: there is no `{key}` to select by{_hint(key, KEYS)}")
+            faults.append(f"`{text}`: there is no `{key}` to select by{_hint(key, KEYS)}")
     if faults:
         raise ConfigError.from_messages(faults)
     output = Path(given["output"][-1] if "output" in given else flags.output).absolute()
@@ -127,25 +129,25 @@ def parse_selection(
         states=frozenset(given.get("state", ())),
         narrowed=bool(starts) or any(key in given for key in (*PLANNED, "state")),
         flags=flags,
-        settings=tuple(word for word in flags.words if "=" in word and word not in pairs),
+        settings=tuple(text for text in flags.arguments if "=" in text and text not in pairs),
     )
 
 
 def _study(output: Path, name: str | None, plain: Sequence[str]) -> tuple[StudyDir, list[str]]:
     """The study, and the words that are left to be beginnings of run ids."""
-    found = studies(output)
+    existing = studies(output)
     if name is not None:
         study = _named(output, name)
         if study is None:
-            raise LaunchError(_no_study(output, name, found))
+            raise LaunchError(_no_study(output, name, existing))
         return study, list(plain)
-    for word in plain:
-        study = _named(output, word)
+    for text in plain:
+        study = _named(output, text)
         if study is not None:
-            return study, [other for other in plain if other != word]
-    if not found or (plain and not _begun(read(found[0]).runs, plain[0])):
-        raise LaunchError(_no_study(output, plain[0] if plain else None, found))
-    return found[0], list(plain)
+            return study, [other for other in plain if other != text]
+    if not existing or (plain and not _begun(read(existing[0]).runs, plain[0])):
+        raise LaunchError(_no_study(output, plain[0] if plain else None, existing))
+    return existing[0], list(plain)
 
 
 def _named(output: Path, name: str) -> StudyDir | None:
@@ -155,15 +157,15 @@ def _named(output: Path, name: str) -> StudyDir | None:
     return None
 
 
-def _no_study(output: Path, name: str | None, found: Sequence[StudyDir]) -> str:
+def _no_study(output: Path, name: str | None, existing: Sequence[StudyDir]) -> str:
     where = display_path(output)
     what = f"there is no study {name!r} in {where}" if name else f"there is no study in {where}"
-    if not found:
+    if not existing:
         return f"{what}; `scoft-hpc sweep` starts one. Another folder is given with --output DIR."
-    options = _list([study.name for study in found])
+    options = _list([study.name for study in existing])
     text = f"{what}; there are: {options}. Another folder is given with --output DIR."
     if name is not None:
-        text += f" No run of {found[0].name} begins so{did_you_mean(name, _heads(read(found[0]).runs))}"
+        text += f" No run of {existing[0].name} begins so{did_you_mean(name, _heads(read(existing[0]).runs))}"
     return text
 
 
@@ -219,10 +221,10 @@ def _states() -> list[str]:
     return list(dict.fromkeys([*(status.value for status in Status), *CAUSES]))
 
 
-def _hint(word: str, options: Sequence[str]) -> str:
+def _hint(text: str, options: Sequence[str]) -> str:
     """What may have been meant, else the options."""
-    return did_you_mean(word, options, f"; expected one of {_list(options)}.")
+    return did_you_mean(text, options, f"; expected one of {_list(options)}.")
 
 
-def _list(options: Sequence[str], separator: str = ", ", shown: int = SHOWN) -> str:
+def _list(options: Sequence[str], separator: str = ", ", shown: int = MAX_SHOWN) -> str:
     return separator.join(shorten(options, shown))

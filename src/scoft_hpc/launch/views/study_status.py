@@ -20,7 +20,7 @@ from scoft_hpc.study.plan_file import display_path, launch_lease
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import duration, listing, shorten
 
-SHOWN, NAMED = 8, 3
+MAX_SHOWN, NAMED = 8, 3
 """So many reasons of failed and lost runs are shown, and so many runs named with each."""
 CANCELLED = "cancelled"
 """The cause that the user knows of."""
@@ -38,22 +38,22 @@ def screen(selected: Selection, seen: StudyState, lanes: Sequence[RunProgress]) 
     """The table of the runs, and lines below it that are not to be wrapped, so that paths can be copied."""
     study = selected.study
     parts: list[RenderableType] = [tables.status_table(lanes), ""] if lanes else []
-    told = [f"study {study.name}: {len(lanes)} runs{', ' * bool(lanes)}{counts(lanes)}{_by(selected, seen)}"]
-    told += [line] if (line := _cost_and_time(seen, lanes)) else []
+    lines = [f"study {study.name}: {len(lanes)} runs{', ' * bool(lanes)}{counts(lanes)}{_by(selected, seen)}"]
+    lines += [line] if (line := _cost_and_time(seen, lanes)) else []
     broken = [lane for lane in lanes if lane.status in (Status.failed, Status.lost)]
     unasked = [lane for lane in broken if lane.cause != CANCELLED]
-    told += _reasons(selected, unasked)
+    lines += _reasons(selected, unasked)
     if unasked:
-        told.append(f"`scoft-hpc why {unasked[0].run_id}` tells what to do.")
+        lines.append(f"`scoft-hpc why {unasked[0].run_id}` tells what to do.")
     if len(unasked) < len(broken):
-        told.append("`scoft-hpc retry` sends what was cancelled again.")
-    told += [f"note: {note}" for note in seen.warnings]
+        lines.append("`scoft-hpc retry` sends what was cancelled again.")
+    lines += [f"note: {note}" for note in seen.warnings]
     if lanes and all(lane.status is Status.done for lane in lanes):
-        made = study.report.exists()
-        told.append(
-            f"report: {display_path(study.report)}" if made else "`scoft-hpc gather` makes the report"
+        has_report = study.report.exists()
+        lines.append(
+            f"report: {display_path(study.report)}" if has_report else "`scoft-hpc gather` makes the report"
         )
-    return [*parts, *map(Text, told)]
+    return [*parts, *map(Text, lines)]
 
 
 def _by(selected: Selection, seen: StudyState) -> str:
@@ -66,14 +66,14 @@ def _by(selected: Selection, seen: StudyState) -> str:
 
 def _cost_and_time(seen: StudyState, lanes: Sequence[RunProgress]) -> str:
     now = time.time()
-    words = []
+    parts = []
     if seen.arrays:
-        words.append(f"{seen.cost.su:.2f} SU so far of about {seen.cost.estimated_su:.2f} estimated")
-        words.append(study_summary.jobs(seen, now))
+        parts.append(f"{seen.cost.su:.2f} SU so far of about {seen.cost.estimated_su:.2f} estimated")
+        parts.append(study_summary.jobs(seen, now))
     left = study_summary.time_remaining(seen, lanes, now)
     if left is not None:
-        words.append(f"{'at least' if left.more else 'about'} {duration(left.seconds)} left")
-    return ", ".join(filter(None, words))
+        parts.append(f"{'at least' if left.more else 'about'} {duration(left.seconds)} left")
+    return ", ".join(filter(None, parts))
 
 
 def _reasons(selected: Selection, lanes: Sequence[RunProgress]) -> list[str]:
@@ -82,7 +82,7 @@ def _reasons(selected: Selection, lanes: Sequence[RunProgress]) -> list[str]:
     for lane in lanes:
         groups.setdefault(_reason(selected, lane), []).append(lane.run_id)
     lines = [f"{listing(names, NAMED)}: {why}" for why, names in groups.items()]
-    return shorten(lines, SHOWN, "more reasons")
+    return shorten(lines, MAX_SHOWN, "more reasons")
 
 
 def _reason(selected: Selection, lane: RunProgress) -> str:

@@ -52,22 +52,22 @@ def expected_start(entry: QueueEntry) -> float | None:
 
 def jobs(seen: StudyState, now: float) -> str:
     """Such as `3 jobs running, 2 waiting (Priority; expected to start 14:20)`; empty if none is in the queue."""
-    found = [entry for _, _, entry in seen.live_tasks()]
-    waiting = [entry for entry in found if entry.state == "PENDING"]
-    at_work = len(found) - len(waiting)
-    words = []
+    entries = [entry for _, _, entry in seen.live_tasks()]
+    waiting = [entry for entry in entries if entry.state == "PENDING"]
+    at_work = len(entries) - len(waiting)
+    sentences = []
     if at_work:
-        words.append(f"{plural(at_work, 'job')} running")
+        sentences.append(f"{plural(at_work, 'job')} running")
     if waiting:
         reasons = [reason for reason, _ in Counter(entry.reason for entry in waiting).most_common(2)]
         reasons = [reason for reason in reasons if reason != "None"]
         expected = [
             start for entry in waiting if (start := expected_start(entry)) is not None and start > now
         ]
-        told = [", ".join(reasons)] if reasons else []
-        told += [f"expected to start {clock(min(expected), now)}"] if expected else []
-        words.append(f"{len(waiting)} waiting" + (f" ({'; '.join(told)})" if told else ""))
-    return ", ".join(words)
+        parts = [", ".join(reasons)] if reasons else []
+        parts += [f"expected to start {clock(min(expected), now)}"] if expected else []
+        sentences.append(f"{len(waiting)} waiting" + (f" ({'; '.join(parts)})" if parts else ""))
+    return ", ".join(sentences)
 
 
 def clock(moment: float, now: float) -> str:

@@ -15,14 +15,14 @@ from scoft_hpc.text import plural
 
 def submission_lines(coming: SubmissionPlan, cluster: Cluster) -> list[str]:
     """The jobs, where they go, and what they are expected to cost."""
-    word, gpu = gpu_of(cluster)
+    gpu_type, gpu = gpu_of(cluster)
     packs = [array for array in coming.arrays if array.stage == TRAIN]
     limits = sorted({array.minutes for array in packs})
     where = gpu.partition or cluster.partition or "the default partition"
     payer = f", paid by {cluster.account}" if cluster.account else ""
     tasks = sum(len(array.tasks) for array in packs)
     lines = [
-        f"{plural(len(coming.runs), 'run')} in {plural(tasks, 'pack')}, each on one {word or 'GPU'} of {where}"
+        f"{plural(len(coming.runs), 'run')} in {plural(tasks, 'pack')}, each on one {gpu_type or 'GPU'} of {where}"
     ]
     lines[0] += f" ({cluster.name}{payer}), time limit {_range(limits)}"
     cultures = sum(len(array.tasks) for array in coming.arrays if array.stage == PREPARE)
@@ -45,17 +45,17 @@ def sent_line(arrays: Iterable[JobArray]) -> str:
 
 def nothing_lines(states: Iterable[RunState]) -> list[str]:
     """Why a sweep sends nothing: what is under way, and what waits for a person."""
-    found = list(states)
-    under_way = [state for state in found if state.in_queue]
-    failed = [state for state in found if state.status is Status.failed and not state.in_queue]
+    runs = list(states)
+    under_way = [state for state in runs if state.in_queue]
+    failed = [state for state in runs if state.status is Status.failed and not state.in_queue]
     lines = []
     if under_way:
         lines.append(f"nothing to send: {plural(len(under_way), 'run')} still in the queue or at work")
     if failed:
         causes = Counter(state.cause for state in failed)
-        told = ", ".join(f"{count} {cause}" for cause, count in causes.items())
+        causes_text = ", ".join(f"{count} {cause}" for cause, count in causes.items())
         lines.append(
-            f"{plural(len(failed), 'run')} failed ({told}); `python -m scoft_hpc.why` tells more, "
+            f"{plural(len(failed), 'run')} failed ({causes_text}); `python -m scoft_hpc.why` tells more, "
             f"`python -m scoft_hpc.retry` sends them again"
         )
     return lines

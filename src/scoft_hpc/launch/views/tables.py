@@ -70,12 +70,12 @@ def status_table(lanes: Sequence[RunProgress]) -> Table:
     return table
 
 
-def reason(run: RunDir, told: str | None = None) -> str:
+def reason(run: RunDir, reason_text: str | None = None) -> str:
     """Why a run failed or was lost, as far as anyone knows: ` at step 12 (nan): the loss is not finite`."""
     failure = run_status.failure(run)
     if failure is not None:
         return f" at step {failure['step']} ({failure['cause']}): {failure['message']}"
-    return f" at step {run_status.step(run)}: {told or 'its job ended without recording a reason'}"
+    return f" at step {run_status.step(run)}: {reason_text or 'its job ended without recording a reason'}"
 
 
 def ranges(numbers: Sequence[int]) -> str:
@@ -93,17 +93,17 @@ def _cell(lanes: Sequence[RunProgress]) -> str:
     """One run: its state. Several seeds or settings: how many are in each."""
     if len(lanes) == 1:
         (lane,) = lanes
-        return f"[{STYLES[lane.status]}]{_word(lane)}[/]"
-    found = Counter((lane.status, status_label(lane)) for lane in lanes)
+        return f"[{STYLES[lane.status]}]{_cell_label(lane)}[/]"
+    counts = Counter((lane.status, status_label(lane)) for lane in lanes)
     return ", ".join(
         f"[{style}]{count} {text}[/]"
         for wanted, style in STYLES.items()
-        for (status, text), count in found.items()
+        for (status, text), count in counts.items()
         if status is wanted
     )
 
 
-def _word(lane: RunProgress) -> str:
+def _cell_label(lane: RunProgress) -> str:
     if lane.status is Status.failed:
         return f"failed {lane.cause or ''}".rstrip()
     if describe(lane) == "training":

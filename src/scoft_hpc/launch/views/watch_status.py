@@ -54,7 +54,7 @@ def watch(selected: Selection, progress: ProgressReader) -> None:
             time.sleep(FILES_SECONDS)
             if not seen.arrays or time.monotonic() - asked >= pause:
                 before, seen, asked = seen, selected.read_state(), time.monotonic()
-                same = _words(before) == _words(seen)
+                same = _labels(before) == _labels(seen)
                 pause = min(1.5 * pause, MOST_QUEUE_SECONDS) if same else QUEUE_SECONDS
     finally:
         if live:
@@ -70,5 +70,5 @@ def _going_on(selected: Selection, seen: StudyState, lanes: Sequence[RunProgress
     return alive or lease.live_owner(launch_lease(selected.study)) is not None
 
 
-def _words(seen: StudyState) -> list[tuple[Status, str]]:
+def _labels(seen: StudyState) -> list[tuple[Status, str]]:
     return [(state.status, state.note) for state in seen.states.values()]

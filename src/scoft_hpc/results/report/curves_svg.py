@@ -95,4 +95,4 @@ def markup(figure: Figure, name: str) -> str:
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"""font: ([\d.]+)px [^;"]*""", r"font-size: \1px", text)
     text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d)\d+", r"\1", path[0]), text)  # tenths of a point
-    return re.sub("|".join(VARIABLES), lambda found: VARIABLES[found[0]], text)
+    return re.sub("|".join(VARIABLES), lambda match: VARIABLES[match[0]], text)

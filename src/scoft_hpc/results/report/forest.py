@@ -47,16 +47,16 @@ class Forest:
     bands: list[Band]
 
 
-def forest(found: Findings, measure: MetricSpec, reference: str) -> Forest | None:
+def forest(findings: Findings, measure: MetricSpec, reference: str) -> Forest | None:
     """None where nothing is compared with the reference."""
     compared = {
         variant: comparison
-        for variant in found.variants
-        if (comparison := found.of(variant, measure.name).against.get(reference)) is not None
+        for variant in findings.variants
+        if (comparison := findings.of(variant, measure.name).against.get(reference)) is not None
     }
     if not compared:
         return None
-    by_culture = {v: _by_culture(found, measure, v, reference) for v in compared}
+    by_culture = {v: _by_culture(findings, measure, v, reference) for v in compared}
     points = [c.difference.value for c in compared.values()]
     points += [e.value for cultures in by_culture.values() for e in cultures.values()]
     scale = _Scale.around(points, [c.difference for c in compared.values()])
@@ -77,13 +77,15 @@ def forest(found: Findings, measure: MetricSpec, reference: str) -> Forest | Non
     )
 
 
-def _by_culture(found: Findings, measure: MetricSpec, variant: str, reference: str) -> Mapping[int, Estimate]:
+def _by_culture(
+    findings: Findings, measure: MetricSpec, variant: str, reference: str
+) -> Mapping[int, Estimate]:
     """Paired differences by the culture's place; the interval speaks of its other seeds, or of a run's samples."""
-    pairs = statistics.paired(*(statistics.values(found.study, measure, v) for v in (variant, reference)))
+    pairs = statistics.paired(*(statistics.values(findings.study, measure, v) for v in (variant, reference)))
     bounds = statistics.of_difference(measure)
     one = {
         i: statistics.mean({key: some for key, some in pairs.items() if key[0] == culture}, bounds=bounds)
-        for i, culture in enumerate(found.cultures)
+        for i, culture in enumerate(findings.cultures)
     }
     return {i: estimate for i, estimate in one.items() if estimate is not None}
 
@@ -97,10 +99,11 @@ class _Scale:
     def around(cls, points: Sequence[float], pooled: Sequence[Estimate]) -> _Scale:
         """Zero, all points, and of the pooled intervals what is not too far off."""
         low, high = min(0.0, *points), max(0.0, *points)
-        room = BEYOND * (high - low) or 1e-3
+        margin = BEYOND * (high - low) or 1e-3
         ends = [end for e in pooled if e.half is not None for end in (e.low, e.high)]
         return cls(
-            max(low - room, min([low - room / 8, *ends])), min(high + room, max([high + room / 8, *ends]))
+            max(low - margin, min([low - margin / 8, *ends])),
+            min(high + margin, max([high + margin / 8, *ends])),
         )
 
     def __call__(self, value: float) -> float:
@@ -110,8 +113,8 @@ class _Scale:
     def ticks(self) -> list[float]:
         from matplotlib.ticker import MaxNLocator
 
-        found = MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
-        return [float(tick) for tick in found if self.low <= tick <= self.high]
+        ticks = MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
+        return [float(tick) for tick in ticks if self.low <= tick <= self.high]
 
     def mark(self, e: Estimate, colour: int) -> Mark:
         if e.half is None:

@@ -20,24 +20,24 @@ class Heatmap:
     lines: list[tuple[str, list[MeanAndRank | None]]]
 
 
-def heatmaps(found: Findings) -> list[Heatmap]:
-    return [_heat(found, measure) for measure in found.measures if measure.direction != "undirected"]
+def heatmaps(findings: Findings) -> list[Heatmap]:
+    return [_heat(findings, measure) for measure in findings.measures if measure.direction != "undirected"]
 
 
-def _heat(found: Findings, measure: MetricSpec) -> Heatmap:
+def _heat(findings: Findings, measure: MetricSpec) -> Heatmap:
     levels = {
         (c, v): e.value
-        for c in found.cultures
-        for v in found.variants
-        if (e := found.by_culture(c, v, measure.name)) is not None
+        for c in findings.cultures
+        for v in findings.variants
+        if (e := findings.by_culture(c, v, measure.name)) is not None
     }
     good = dict(zip(levels, _goodness(measure, list(levels.values())), strict=True))
     return Heatmap(
         measure,
-        found.digits(measure.name),
+        findings.digits(measure.name),
         [
-            (c, [(levels[c, v], good[c, v]) if (c, v) in levels else None for v in found.variants])
-            for c in found.cultures
+            (c, [(levels[c, v], good[c, v]) if (c, v) in levels else None for v in findings.variants])
+            for c in findings.cultures
         ],
     )
 

@@ -49,30 +49,30 @@ SECTIONS = {
 """id: (title, what it shows), in their order on the page."""
 
 
-def write(path: Path, found: Findings) -> None:
-    write_text(path, render(found))
+def write(path: Path, findings: Findings) -> None:
+    write_text(path, render(findings))
 
 
-def render(found: Findings) -> str:
+def render(findings: Findings) -> str:
     """The report as HTML; whatever the study's files say is escaped."""
     environment = _environment()
-    content = {**_about(found.study), **_shown(found), "lead": lead(found), "held": held(found)}
+    content = {**_about(findings.study), **_shown(findings), "lead": lead(findings), "held": held(findings)}
     script = environment.get_template("enlarge.js").render()
     return environment.get_template("page.html.j2").render(
         **content,
-        found=found,
+        findings=findings,
         sections=[(name, title) for name, (title, shown) in SECTIONS.items() if content[shown]],
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def lead(found: Findings) -> str:
+def lead(findings: Findings) -> str:
     """The one sentence to take away; empty where the truth is not known or nothing is scored."""
     measure = "default_style"
-    if measure not in [m.name for m in found.measures]:
+    if measure not in [m.name for m in findings.measures]:
         return ""
-    levels = {v: e for v in found.variants if (e := found.of(v, measure).level) is not None}
+    levels = {v: e for v in findings.variants if (e := findings.of(v, measure).level) is not None}
     base = levels.pop(BASE, None)
     if base is None:
         return ""
@@ -83,15 +83,15 @@ def lead(found: Findings) -> str:
     return text + f"; fine-tuned, {best} does so least, in {levels[best].value:.0%}."
 
 
-def held(found: Findings) -> str:
+def held(findings: Findings) -> str:
     """How many of the differences hold, from each reference; empty where there are none."""
     sentences = []
-    for reference in found.references:
+    for reference in findings.references:
         all_of_them = [
             c
-            for measure in found.measures
-            for variant in found.variants
-            if (c := found.of(variant, measure.name).against.get(reference)) is not None
+            for measure in findings.measures
+            for variant in findings.variants
+            if (c := findings.of(variant, measure.name).against.get(reference)) is not None
         ]
         if all_of_them:
             hold = sum(c.holds for c in all_of_them)
@@ -113,29 +113,29 @@ def _about(study: Study) -> dict[str, Any]:
         "cost": costs.total(study.costs),
         "costs": costs.lines(study.costs),
         "toy": any(run.config.get("data", {}).get("name") == "toy" for run in study.runs),
-        "made": provenance.made(study),
+        "made": provenance.provenance_groups(study),
         "changed_code": provenance.changed_code(study),
         "settings": list(provenance.settings(study)),
     }
 
 
-def _shown(found: Findings) -> dict[str, Any]:
+def _shown(findings: Findings) -> dict[str, Any]:
     """Tables, plots and pictures."""
-    study = found.study
-    blocks = {reference: tables.differences(found, reference) for reference in found.references}
+    study = findings.study
+    blocks = {reference: tables.differences(findings, reference) for reference in findings.references}
     return {
-        "groups": tables.groups(found) if found.measures else [],
+        "groups": tables.groups(findings) if findings.measures else [],
         "survey": None
         if study.survey_results is None
         else survey.survey_section(study.survey_results, study.variants),
         "counts": {v: _count(study, v) for v in study.variants},
         "differences": {reference: some for reference, some in blocks.items() if some},
         "forests": [
-            (drawn, found.digits(measure.name))
-            for measure in found.measures
-            if (drawn := forest(found, measure, found.references[0])) is not None
+            (drawn, findings.digits(measure.name))
+            for measure in findings.measures
+            if (drawn := forest(findings, measure, findings.references[0])) is not None
         ],
-        "heatmaps": heatmaps(found),
+        "heatmaps": heatmaps(findings),
         "loss_plots": [
             (title, plot) for t, title in curves_svg.TERMS.items() if (plot := curves_svg.loss_plot(study, t))
         ],

@@ -15,7 +15,7 @@ ELSEWHERE = ("dirty", "data_digest", "model_digest")
 Entries = list[tuple[str, str]]
 
 
-def made(study: Study) -> list[tuple[str, Entries]]:
+def provenance_groups(study: Study) -> list[tuple[str, Entries]]:
     """Headed lists of (name, value)."""
     records = [run.provenance for run in study.runs if run.provenance]
     known = dict(shared_values(records))
@@ -64,29 +64,29 @@ def _named(name: str) -> str:
 
 
 def _dirty(records: Sequence[dict[str, Any]]) -> Entries:
-    found = {record.get("dirty") for record in records}
-    said = {True: "changed since that commit", False: "as in that commit"}
-    told = [said[state] for state in (True, False) if state in found]
-    return [("working tree", listed(told) + (", by run" if len(told) > 1 else ""))] if told else []
+    values = {record.get("dirty") for record in records}
+    labels = {True: "changed since that commit", False: "as in that commit"}
+    states = [labels[state] for state in (True, False) if state in values]
+    return [("working tree", listed(states) + (", by run" if len(states) > 1 else ""))] if states else []
 
 
 def _data_digest(study: Study, culture: str) -> str:
     """What the plan froze, or else what the job found."""
     for run in study.of(culture=culture):
-        found = run.config.get("data", {}).get("digest") or run.provenance.get("data_digest")
-        if found:
-            return str(found)
+        digest = run.config.get("data", {}).get("digest") or run.provenance.get("data_digest")
+        if digest:
+            return str(digest)
     return "–"
 
 
 def _models(records: Sequence[dict[str, Any]]) -> Entries:
-    found = dict(shared_values({"": record.get("model_digest")} for record in records))
-    return [("base model", value) for value in found.values()]
+    values = dict(shared_values({"": record.get("model_digest")} for record in records))
+    return [("base model", value) for value in values.values()]
 
 
 def _networks(study: Study) -> Entries:
     """What the scores were taken with."""
-    found = shared_values(
+    values = shared_values(
         {
             use: " ".join(str(network[key]) for key in ("name", "digest") if network.get(key))
             for use, network in run.scores.get("networks", {}).items()
@@ -94,7 +94,7 @@ def _networks(study: Study) -> Entries:
         }
         for run in study.runs
     )
-    return [(f"scores: {use}", value) for use, value in found]
+    return [(f"scores: {use}", value) for use, value in values]
 
 
 def shared_values(records: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -104,5 +104,5 @@ def shared_values(records: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]
         for key, value in record.items():
             if value is not None:
                 together.setdefault(key, {})[str(value)] = None
-    for key, found in together.items():
-        yield key, ", ".join(found)
+    for key, values in together.items():
+        yield key, ", ".join(values)

@@ -69,52 +69,52 @@ class Block:
     rows: list[Difference]
 
 
-def groups(found: Findings) -> list[Group]:
+def groups(findings: Findings) -> list[Group]:
     """The measures in their groups, each with all variants, greyed against the first reference."""
 
     def title(measure: MetricSpec) -> str:
         return GROUPS.get(measure.group, measure.group.capitalize())
 
     return [
-        Group(heading, [_line(found, measure) for measure in measures])
-        for heading, measures in groupby(found.measures, key=title)
+        Group(heading, [_line(findings, measure) for measure in measures])
+        for heading, measures in groupby(findings.measures, key=title)
     ]
 
 
-def differences(found: Findings, reference: str) -> list[Block]:
+def differences(findings: Findings, reference: str) -> list[Block]:
     """A block a measure; measures under which nothing is compared with the reference are left out."""
     blocks = []
-    for measure in found.measures:
-        rows = list(_rows(found, measure, reference))
+    for measure in findings.measures:
+        rows = list(_rows(findings, measure, reference))
         if rows:
-            worth = found.worth(reference, measure.name)
-            blocks.append(Block(measure, found.digits(measure.name), worth, rows))
+            worth = findings.worth(reference, measure.name)
+            blocks.append(Block(measure, findings.digits(measure.name), worth, rows))
     return blocks
 
 
-def _line(found: Findings, measure: MetricSpec) -> TableRow:
-    reference = found.references[0]
+def _line(findings: Findings, measure: MetricSpec) -> TableRow:
+    reference = findings.references[0]
     cells = []
-    for variant in found.variants:
-        finding = found.of(variant, measure.name)
+    for variant in findings.variants:
+        finding = findings.of(variant, measure.name)
         comparison = finding.against.get(reference)
         cells.append(
             TableCell(variant, finding.level, finding.best, comparison is not None and not comparison.holds)
         )
     return TableRow(
         measure,
-        found.digits(measure.name),
-        _size(found.study, measure),
-        found.warnings(measure.name),
+        findings.digits(measure.name),
+        _size(findings.study, measure),
+        findings.warnings(measure.name),
         cells,
     )
 
 
-def _rows(found: Findings, measure: MetricSpec, reference: str) -> Iterator[Difference]:
-    for variant in found.variants:
-        comparison = found.of(variant, measure.name).against.get(reference)
+def _rows(findings: Findings, measure: MetricSpec, reference: str) -> Iterator[Difference]:
+    for variant in findings.variants:
+        comparison = findings.of(variant, measure.name).against.get(reference)
         if comparison is not None:
-            needed = found.needed(variant, reference, measure.name)
+            needed = findings.needed(variant, reference, measure.name)
             yield Difference(variant, comparison, NONE if needed is None else needed.text)
 
 
@@ -122,12 +122,12 @@ def _size(study: Study, measure: MetricSpec) -> str:
     """Such as `24 samples a run, held against 28 images`."""
     metrics = [m for run in study.runs if (m := run.scores.get("metrics", {}).get(measure.name)) is not None]
     units = {"sample": "samples", "set": "samples", "prompt": "prompts", "neutral": "samples"}[measure.unit]
-    words = [
+    parts = [
         f"{_range([m[key] for m in metrics if m.get(key) is not None])} {name}"
         for key, name in (("n", f"{units} a run"), ("references", "images"))
         if any(m.get(key) is not None for m in metrics)
     ]
-    return ", held against ".join(words)
+    return ", held against ".join(parts)
 
 
 def _range(numbers: list[int]) -> str:

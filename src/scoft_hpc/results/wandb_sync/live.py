@@ -44,16 +44,16 @@ class ToWandb:
 
     name = "W&B"
 
-    def __init__(self, door: Session) -> None:
-        self.door = door
+    def __init__(self, client: Session) -> None:
+        self.client = client
         self._open: dict[str, tuple[Any, int]] = {}
 
     def add(self, run: StudyRun, rows: Sequence[Row]) -> None:
         log, last = self._open.pop(run.run_id, (None, 0))
         if log is None:
-            wanted = records.of_curves(self.door.study, run)
-            wandb_id, _ = choose_run_id(self.door, replace(wanted, rows=tuple(rows)), more=True)
-            log = self.door.open(wanted, wandb_id)
+            wanted = records.of_curves(self.client.study, run)
+            wandb_id, _ = choose_run_id(self.client, replace(wanted, rows=tuple(rows)), more=True)
+            log = self.client.open(wanted, wandb_id)
             log.summary.update(wanted.summary)
         send_rows(log, [records.present(row) for row in rows if row[STEP] > last])
         self._open[run.run_id] = log, rows[-1][STEP]
@@ -93,7 +93,7 @@ class LiveSync:
         self._seen: dict[tuple[str, str], int] = {}
         self._rests: dict[str, tuple[float, float]] = {}
 
-    def look(self) -> bool:
+    def send_new_rows(self) -> bool:
         """Send what was saved since the last look; True once every run has ended."""
         over = True
         for run in self.runs:
@@ -105,7 +105,7 @@ class LiveSync:
                 continue
             rows = run.saved()
             if rows and any(self._seen.get((to.name, run.run_id), 0) < rows[-1][STEP] for to in self.to):
-                if not self._ours(run):
+                if not self._acquire_lease(run):
                     continue
                 for to in self.to:
                     self._add(to, run, rows)
@@ -146,7 +146,7 @@ class LiveSync:
                 to.end(run, run.folder.failure.exists())
         lease.release()
 
-    def _ours(self, run: StudyRun) -> bool:
+    def _acquire_lease(self, run: StudyRun) -> bool:
         """Whether no other mirror, and nobody who publishes, sends this run."""
         if run.run_id not in self._leases:
             try:

@@ -78,7 +78,7 @@ def _publish(study: Study, rows: Sequence[RunRow], settings: Wandb, ledger_file:
     runs = {run.run_id: run for run in study.runs}
     notes: list[str] = []
     faults = 0
-    with session(study, settings) as door:
+    with session(study, settings) as client:
         for done, name in enumerate(missing):
             if faults == MOST_FAULTS:
                 return [*notes, _rest(len(missing) - done, study)]
@@ -88,7 +88,7 @@ def _publish(study: Study, rows: Sequence[RunRow], settings: Wandb, ledger_file:
                 else:
                     wanted, media = records.of_run(study, runs[name]), dict
                 with _alone(study, name):
-                    notes += _publish_one(door, wanted, media)
+                    notes += _publish_one(client, wanted, media)
             except _UnfitError as unfit:
                 notes.append(str(unfit))
                 faults += 1
@@ -100,22 +100,22 @@ def _publish(study: Study, rows: Sequence[RunRow], settings: Wandb, ledger_file:
     return notes
 
 
-def _publish_one(door: Session, wanted: WandbRecord, media: Media) -> list[str]:
+def _publish_one(client: Session, wanted: WandbRecord, media: Media) -> list[str]:
     """Log one run, online only its missing parts, which are then verified. Returns notes for the user."""
-    first = next(records.ids(door.study, wanted.name))
-    if not door.online:
-        _send(door, wanted, media, first)
+    first = next(records.ids(client.study, wanted.name))
+    if not client.online:
+        _send(client, wanted, media, first)
         return []
-    wandb_id, there = choose_run_id(door, wanted)
+    wandb_id, there = choose_run_id(client, wanted)
     if missing_parts(wanted, there):
-        _send(door, wanted, media, wandb_id)
-        there = _look(door, wandb_id, lambda seen: not missing_parts(wanted, seen))
+        _send(client, wanted, media, wandb_id)
+        there = _wait_for(client, wandb_id, lambda seen: not missing_parts(wanted, seen))
         if faults := missing_parts(wanted, there):
             raise _UnfitError(
                 f"{wanted.name} did not arrive at W&B whole: {'; '.join(faults)}. "
                 f"The same command sends what is missing."
             )
-    door.forget(wandb_id, synced=True)
+    client.forget(wandb_id, synced=True)
     if wandb_id == first:
         return []
     note = (
@@ -125,14 +125,14 @@ def _publish_one(door: Session, wanted: WandbRecord, media: Media) -> list[str]:
     return [note]
 
 
-def choose_run_id(door: Session, wanted: WandbRecord, more: bool = False) -> tuple[str, UploadedRun | None]:
+def choose_run_id(client: Session, wanted: WandbRecord, more: bool = False) -> tuple[str, UploadedRun | None]:
     """The run's id at W&B and what is there under it: the first id whose rows ours continue; with `more`, ours go on.
 
     Raises:
         RunError: if none is left.
     """
-    for wandb_id in records.ids(door.study, wanted.name):
-        there = _look(door, wandb_id, lambda seen: is_prefix(wanted.steps, seen, more))
+    for wandb_id in records.ids(client.study, wanted.name):
+        there = _wait_for(client, wandb_id, lambda seen: is_prefix(wanted.steps, seen, more))
         if is_prefix(wanted.steps, there, more):
             return wandb_id, there
     raise RunError(
@@ -141,19 +141,21 @@ def choose_run_id(door: Session, wanted: WandbRecord, more: bool = False) -> tup
     )
 
 
-def _look(door: Session, wandb_id: str, settled: Callable[[UploadedRun | None], bool]) -> UploadedRun | None:
+def _wait_for(
+    client: Session, wandb_id: str, settled: Callable[[UploadedRun | None], bool]
+) -> UploadedRun | None:
     """What is there, once it is as it should be or has had time to be."""
-    there = door.arrived(wandb_id)
+    there = client.arrived(wandb_id)
     for pause in PAUSES:
         if settled(there):
             break
         time.sleep(pause)
-        there = door.arrived(wandb_id)
+        there = client.arrived(wandb_id)
     return there
 
 
-def _send(door: Session, wanted: WandbRecord, media: Media, wandb_id: str) -> None:
-    with door.log(wanted, wandb_id) as log:
+def _send(client: Session, wanted: WandbRecord, media: Media, wandb_id: str) -> None:
+    with client.log(wanted, wandb_id) as log:
         send_rows(log, wanted.rows or ())
         if content := media():
             log.log(content)

@@ -105,5 +105,5 @@ def digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _tags(study: Study, *words: str) -> tuple[str, ...]:
-    return tuple(tag[:64] for tag in (*words, study.ablation) if tag)
+def _tags(study: Study, *names: str) -> tuple[str, ...]:
+    return tuple(tag[:64] for tag in (*names, study.ablation) if tag)

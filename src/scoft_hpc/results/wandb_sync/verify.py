@@ -13,7 +13,7 @@ from typing import Any
 from scoft_hpc.results.wandb_sync.records import WandbRecord
 from scoft_hpc.text import listing
 
-SHOWN = 4
+MAX_SHOWN = 4
 """So many names are told; the rest is counted."""
 
 
@@ -96,4 +96,4 @@ def _path(value: Any) -> str | None:
 
 
 def _list(names: Sequence[str]) -> str:
-    return listing(names, SHOWN)
+    return listing(names, MAX_SHOWN)
