@@ -50,7 +50,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog=program("doctor"), description="What would keep a sweep from running here."
     )
     parser.add_argument(
-        "words", nargs="*", metavar="SETTING", help="as for sweep: cluster=bridges2 output=DIR …"
+        "arguments", nargs="*", metavar="SETTING", help="as for sweep: cluster=bridges2 output=DIR …"
     )
     parser.add_argument("--json", action="store_true", help="for programs")
     return parser.parse_args(argv)
