@@ -5,14 +5,14 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 CLUSTER ?= /tmp/scoft-cluster
 LOWEST := .venv-lowest
-WORKERS ?= 2
+WORKERS ?= 4
 
 .PHONY: sweep test test-quick test-lowest lowest check install wheel cluster cluster-down clean
 
 sweep: install
 	$(BIN)/python -m scoft_hpc.sweep culture=all ablation=loss_terms
 
-# Two at a time: half of the tests wait for Slurm, and several Slurms run side by side. In the order of
+# More workers than cores: half of the tests wait for Slurm, and several Slurms run side by side. In the order of
 # tests/conftest.py: by itself pytest-xdist would keep the files with a single test, which are the longest ones, for the end.
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 

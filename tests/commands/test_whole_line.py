@@ -94,7 +94,7 @@ def test_from_photographs_to_the_report_and_again_from_caches(folder: Path) -> N
         assert len(list((result.parent / "samples").glob("*.png"))) == 4
         scores = json.loads((result.parent / "scores.json").read_text())
         assert {"clip_score", "base_distance", "diversity", "neutral_kid"} <= set(scores["metrics"])
-        assert "trained towards" in scores["metrics"]["diversity"]["warning"], (
+        assert "that the run was trained with" in scores["metrics"]["diversity"]["warning"], (
             "distance and judge are one network"
         )
         card = (result.parent / "README.md").read_text()

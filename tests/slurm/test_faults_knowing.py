@@ -95,7 +95,7 @@ def test_a_purged_record_is_read_from_accounting_once_a_minute_and_kept(
     study.wait(lambda: cluster.run(*record) == "PREEMPTED", "its record")
     cluster.purge_records()
     assert (study.state().status, study.state().cause) == (Status.lost, "preempted")
-    asked = study.study.jobs / "accounting.asked"
+    asked = study.study.jobs / "accounting.queried"
     first = asked.stat().st_mtime_ns
     study.states()
     assert asked.stat().st_mtime_ns == first and ACCOUNTING_SECONDS >= 60

@@ -63,31 +63,31 @@ class Chaos:
         ]  # fmt: skip
 
     def strike(self) -> None:
-        mishap = self.rng.selected(self.mishaps)
+        mishap = self.rng.choice(self.mishaps)
         self.happened[mishap.__name__] += 1
         mishap()
 
     def a_process(self) -> None:
         """Any process of any job: the batch script, srun, the task, or the training itself."""
         if found := sorted(chosen(self._of_a_job)):
-            kill(self.rng.selected(found))
+            kill(self.rng.choice(found))
 
     def a_whole_job(self) -> None:
         jobs = sorted({job for pid in chosen(self._of_a_job) if (job := job_of(pid))})
         if jobs:
-            job = self.rng.selected(jobs)
+            job = self.rng.choice(jobs)
             for pid in chosen(lambda env: self._of_a_job(env) and env["SLURM_JOB_ID"] == job):
                 kill(pid)
 
     def a_node(self) -> None:
-        node = self.rng.selected(NODES)
+        node = self.rng.choice(NODES)
         self.machine.node_fail(node)
         self._pause()
         self.machine.node_back(node)
 
     def a_node_with_zombies(self) -> None:
         """Slurm gives the node up, while the processes there go on."""
-        node = self.rng.selected(NODES)
+        node = self.rng.choice(NODES)
         self.machine.node_fail(node, zombies=True)
         self._pause()
         self.machine.node_back(node)

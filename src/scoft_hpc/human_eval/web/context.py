@@ -123,7 +123,7 @@ class RequestContext:
         return rater
 
     def check(self, form: SubmittedForm, form_owner: str) -> None:
-        """Raises HTTPException, 403, unless the form was given to the form_owner of this id."""
+        """Raises HTTPException, 403, unless the form was issued to this id."""
         if not self.app.signer.owns_form(form_owner, form.value("csrf")):
             raise HTTPException(403)
 

@@ -83,7 +83,7 @@ class Catalogue:
 
 @lru_cache(1024)
 def _written(value: float, locale: Locale) -> str:
-    """Babel's way form_schema as long as the rest of a sentence."""
+    """The number as Babel writes it in the locale."""
     return format_decimal(value, locale=locale, numbering_system="default")
 
 

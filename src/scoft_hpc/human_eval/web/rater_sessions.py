@@ -74,7 +74,7 @@ class SessionSigner:
         return None if value is None else EnrolmentSession(*value.split(":", 1))
 
     def form(self, form_owner: str) -> str:
-        """The token of the forms that the form_owner of an id gets."""
+        """The token of the forms that are issued to this id."""
         return self._form.get_signature(form_owner).decode()
 
     def owns_form(self, form_owner: str, token: str) -> bool:

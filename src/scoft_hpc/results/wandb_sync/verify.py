@@ -35,7 +35,7 @@ def missing_parts(wanted: WandbRecord, there: UploadedRun | None) -> list[str]:
     faults = _history(wanted.steps, there)
     missing = [name for name in wanted.summary if name not in there.summary]
     if missing:
-        faults.append(f"the summary missing_parts {_list(missing)}")
+        faults.append(f"the summary lacks {_list(missing)}")
     other = [
         name
         for name, value in wanted.summary.items()
