@@ -52,7 +52,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _changes(overrides: Sequence[str]) -> dict[str, Any]:
-    """The fields of `scoring` that the words give, checked as any settings are.
+    """The fields of `scoring` that the overrides set, validated like all settings.
 
     Raises:
         ConfigError: for all faults.

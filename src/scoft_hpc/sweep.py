@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def sweep(config: SweepConfig, overrides: Sequence[str], job_module: str = JOB_MODULE) -> int:
-    """Plan, run or submit, and gather. `words` are the command line's; `job_module` is what a local job calls.
+    """Plan, run or submit, and gather. `job_module` is the module that a local job runs.
 
     Returns:
         0 if every run is done, 4 if some failed, 75 if some can be continued, 130 if a person stopped it.

@@ -41,7 +41,7 @@ def write_missing(
     """Caption the rows that lack a generic caption; return the rows, read again, of the cultures that had such.
 
     Args:
-        found: the captioner on disk, as `captioner.find` returns it.
+        files: the captioner on disk, as `captioner.find` returns it.
         device: where it runs: auto, cpu, cuda or cuda:N.
 
     Raises:

@@ -103,7 +103,12 @@ def _shuffled_pages(pages: Sequence[Page], rng: random.Random) -> list[Page]:
     for page in rng.sample(pages, len(pages)):
         by_prompt.setdefault(page.prompt, []).append(page)
     rounds = zip_longest(*by_prompt.values())
-    return [page for others in rounds for page in rng.sample(others, len(others)) if page is not None]
+    return [
+        page
+        for round_pages in rounds
+        for page in rng.sample(round_pages, len(round_pages))
+        if page is not None
+    ]
 
 
 def _attention(wanted: int, pages: int, slot: int, rng: random.Random) -> list[tuple[Kind, int, int]]:

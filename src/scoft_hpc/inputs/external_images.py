@@ -158,8 +158,8 @@ def _missing(folder: Path, by_prompt: dict[str, list[Path]], samples: int, liste
 
 
 def _digest(chosen: dict[str, list[Path]], files: dict[Path, ImageFile | str]) -> str:
-    messages = [
+    parts = [
         [text, [one.sha256 for path in paths if isinstance(one := files[path], ImageFile)]]
         for text, paths in chosen.items()
     ]
-    return hashlib.sha256(json.dumps(messages).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

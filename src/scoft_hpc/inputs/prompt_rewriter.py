@@ -51,7 +51,7 @@ RENEW_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class RewriteResult:
-    """What a call came to: new rewritings, those that were there, a sentence per prompt without one, and notes."""
+    """The result of a call: counts of new and existing rewrites, a sentence per prompt without one, and notes."""
 
     n_rewritten: int
     n_existing: int

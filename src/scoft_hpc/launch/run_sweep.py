@@ -60,7 +60,7 @@ def run_sweep(
     """Plan the study; run it here and watch it to its end, or submit to Slurm what is missing and return.
 
     Args:
-        words: of the command line; the plan keeps them.
+        overrides: of the command line; the plan stores them.
         job_module: what a local job calls.
 
     Raises:

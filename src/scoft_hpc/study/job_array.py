@@ -126,7 +126,7 @@ class JobArray:
 
 
 DERIVED = ("job", "attempts", "accounting")
-"""The fields of a array that files of their own hold."""
+"""The fields of an array that are stored in separate files."""
 
 
 def folder_of(study: StudyDir, name: str) -> Path:

@@ -245,9 +245,9 @@ def _weight_faults(part: Path, pickle: bool) -> Iterator[str]:
             if fault:
                 yield f"{part.name}/{shard.name} {fault}"
         return
-    actual = sorted(p.name for p in part.iterdir() if p.suffix in (".safetensors", *PICKLES))
-    others = f" ({', '.join(actual)} found)" if actual else ""
-    if any(name.endswith(PICKLES) for name in actual) and not any(n.endswith(".safetensors") for n in actual):
+    names = sorted(p.name for p in part.iterdir() if p.suffix in (".safetensors", *PICKLES))
+    others = f" ({', '.join(names)} found)" if names else ""
+    if any(name.endswith(PICKLES) for name in names) and not any(n.endswith(".safetensors") for n in names):
         others += (
             f"; {PICKLE_REFUSED}" if not pickle else f"; as a pickle {WEIGHTS[part.name][1]} was expected"
         )

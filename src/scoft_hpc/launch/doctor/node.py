@@ -109,9 +109,9 @@ def runs_on(archs: Iterable[str], number: int) -> bool:
     return False
 
 
-def capability(device: str) -> int | None:
+def capability(gpu_name: str) -> int | None:
     """Of the GPU that a site calls so (`v100-32`, `a100`); None if that is not known."""
-    return CAPABILITY.get(re.split(r"[^a-z0-9]", device.lower())[0])
+    return CAPABILITY.get(re.split(r"[^a-z0-9]", gpu_name.lower())[0])
 
 
 def internet(seconds: float = 4.0) -> list[CheckResult]:

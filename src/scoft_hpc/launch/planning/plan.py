@@ -55,7 +55,7 @@ class Plan:
 
 
 def build_plan(config: SweepConfig, overrides: Sequence[str]) -> Plan:
-    """Plan the study that `config`, composed from `words`, asks for.
+    """Plan the study that `config`, composed from `overrides`, describes.
 
     Raises:
         ConfigError: for settings and axes that do not fit, all at once.

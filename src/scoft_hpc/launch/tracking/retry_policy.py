@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """What follows a cause.
+    """What happens after a failure of one cause.
 
     Attributes:
-        again: whether the run is sent again without a person's word.
-        tries: attempts in a row that may end so without anything newly saved.
-        advice: what a person can do.
+        auto_retry: whether the run is submitted again without a user's request.
+        tries: attempts in a row that may end this way with nothing newly saved.
+        advice: what the user can do.
     """
 
     auto_retry: bool

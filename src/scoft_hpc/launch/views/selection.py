@@ -38,7 +38,7 @@ class Selection:
         entries: every run of the plan, in its order; `chosen` those of the right culture, variant, seed and id.
         states: the states or causes asked for; empty: any.
         narrowed: some runs were asked for rather than all.
-        flags: the command's own flags; `settings`, its further words such as `cluster.minutes=60`.
+        flags: the command's own flags; `settings`, the settings among its arguments, such as `cluster.minutes=60`.
     """
 
     study: StudyDir
@@ -77,33 +77,33 @@ class Selection:
 
 
 def parser(verb: str, summary: str, arguments: str = ARGUMENTS) -> argparse.ArgumentParser:
-    """What all commands have in common; flags of its own a command adds itself. `words` says which it takes."""
-    new_parser = argparse.ArgumentParser(
+    """The arguments that all commands share; `arguments` is the help text of the positional ones."""
+    command_parser = argparse.ArgumentParser(
         prog=program(verb),
         description=summary,
         epilog="Lists are written culture=korea,china. States: " + ", ".join(_states()) + ".",
     )
-    new_parser.add_argument("arguments", nargs="*", metavar="ARG", help=arguments)
-    new_parser.add_argument(
+    command_parser.add_argument("arguments", nargs="*", metavar="ARG", help=arguments)
+    command_parser.add_argument(
         "--output", default="outputs", metavar="DIR", help="directory of the studies (default: outputs)"
     )
-    return new_parser
+    return command_parser
 
 
 def parse_selection(
-    new_parser: argparse.ArgumentParser, argv: Sequence[str] | None, settings: bool = False
+    command_parser: argparse.ArgumentParser, argv: Sequence[str] | None, settings: bool = False
 ) -> Selection:
-    """Read a command's words.
+    """Parse a command's arguments.
 
     Args:
-        argv: None stands for the words of this process.
-        settings: words such as `cluster.minutes=60` are kept for the command.
+        argv: None: those of this process.
+        settings: whether settings such as `cluster.minutes=60` are accepted; they are left to the command.
 
     Raises:
-        ConfigError: for words that are not understood, all at once.
+        ConfigError: listing all arguments that are not understood.
         LaunchError: if there is no such study, or its plan cannot be read.
     """
-    flags = new_parser.parse_intermixed_args(argv)
+    flags = command_parser.parse_intermixed_args(argv)
     plain = [text for text in flags.arguments if "=" not in text]
     pairs = [
         text for text in flags.arguments if "=" in text and not (settings and "." in text.partition("=")[0])
@@ -134,7 +134,7 @@ def parse_selection(
 
 
 def _study(output: Path, name: str | None, plain: Sequence[str]) -> tuple[StudyDir, list[str]]:
-    """The study, and the words that are left to be beginnings of run ids."""
+    """The study, and the other arguments, which are beginnings of run ids."""
     existing = studies(output)
     if name is not None:
         study = _named(output, name)
@@ -172,7 +172,7 @@ def _no_study(output: Path, name: str | None, existing: Sequence[StudyDir]) -> s
 def _chosen(
     entries: Sequence[PlannedRun], given: dict[str, list[str]], starts: Sequence[str], study: StudyDir
 ) -> tuple[PlannedRun, ...]:
-    """The entries that fit all words; a value or a beginning that fits none is a fault."""
+    """The entries that match all arguments; a value or a beginning that fits none is a fault."""
     faults = []
     for key in (*PLANNED, "state"):
         planned = [str(getattr(run, key)) for run in entries] if key in PLANNED else _states()
@@ -217,7 +217,7 @@ def _values(text: str) -> list[str]:
 
 
 def _states() -> list[str]:
-    """The words of a table: states, and the causes of those that broke."""
+    """The options of `state=`: states, and the causes of failures."""
     return list(dict.fromkeys([*(status.value for status in Status), *CAUSES]))
 
 
