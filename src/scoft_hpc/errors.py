@@ -14,8 +14,10 @@ A message has three parts: what was found, what was expected (with the options),
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Self
+from collections.abc import Callable, Iterable
+from typing import Any, Self, TypeVar
+
+Value = TypeVar("Value")
 
 
 class ScoftError(Exception):
@@ -28,6 +30,15 @@ class ScoftError(Exception):
         """One error that lists all `faults`, one per line."""
         lines = list(faults)
         return cls(lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines))
+
+
+def collect(faults: list[str], function: Callable[..., Value], *args: Any, **more: Any) -> Value | None:
+    """What `function` returns; or None, with what it found wrong added to `faults`."""
+    try:
+        return function(*args, **more)
+    except ScoftError as error:
+        faults += [line.removeprefix("- ") for line in str(error).splitlines()]
+        return None
 
 
 class ConfigError(ScoftError):

@@ -21,7 +21,7 @@ from scoft_hpc.config.compose import command
 from scoft_hpc.config.nodes import settings
 from scoft_hpc.config.schema import Data, NegativeSource, RunConfig
 from scoft_hpc.console import log_to_stderr, print_line
-from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError
+from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError, collect
 from scoft_hpc.inputs import data_root, dataset, preparation
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.inputs.metadata_rows import WRITER, MetadataRow
@@ -68,7 +68,7 @@ def _prepare(console: Console, config: PrepareConfig, overrides: Sequence[str], 
             raise ConfigError.from_messages(faults)
         _fetch(console, config, stop)
     root = data_root.locate(config.data, Path(config.output))
-    names = preparation.collect(faults, dataset.select_cultures, config.culture, dataset.cultures(root)) or []
+    names = collect(faults, dataset.select_cultures, config.culture, dataset.cultures(root)) or []
     rows = _captioned(config, root, names, faults, stop)
     ready = {name: preparation.document(root / name, rows[name]) for name in names}
     caches = _caches(config, names, overrides, stop) if config.caches else {}
@@ -100,7 +100,7 @@ def _captioned(
     if preparation.needs_captioner(config, surveys):
         from scoft_hpc.models.captioner import find
 
-        captioner = preparation.collect(faults, find, config.data.captions)
+        captioner = collect(faults, find, config.data.captions)
     if faults:
         raise DataError.from_messages(faults)
     if captioner is None:

@@ -14,7 +14,7 @@ from scoft_hpc.inputs.checkpoints.embedders import resolve
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.models.device import device_of
 from scoft_hpc.study.json_files import read_json
-from scoft_hpc.study.lease import Lease
+from scoft_hpc.study.lease import hold
 from scoft_hpc.study.paths import RunDir
 
 
@@ -36,13 +36,10 @@ def rescore(
     for number, (run, config) in enumerate(configs.items(), 1):
         print_stderr(f"[{number}/{len(configs)}] {run.run_id}")
         try:
-            lease = Lease.acquire(run.lease)
-            try:
+            with hold(run.lease):
                 known = read_json(run.scores).get("metrics", {})
                 evaluated = EvaluatedRun(run, config, read_manifest(config), lane=0)
                 score(evaluated, models[config.scoring], keep=known)
-            finally:
-                lease.release()
         except (ScoftError, OSError) as error:
             faults.append(f"{run.run_id}: {error}")
     return faults

@@ -5,14 +5,13 @@ No torch here: captions are written by `data.captions`, and latents by `training
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from scoft_hpc.config import validation
 from scoft_hpc.config.command_configs import CaptionSource, PrepareConfig
-from scoft_hpc.errors import ConfigError, ScoftError
+from scoft_hpc.errors import ConfigError, collect
 from scoft_hpc.inputs import dataset, dataset_docs
 from scoft_hpc.inputs.checkpoints import families
 from scoft_hpc.inputs.checkpoints.distances import resolve as resolve_networks
@@ -22,8 +21,6 @@ from scoft_hpc.inputs.dataset_docs import WrittenDocuments
 from scoft_hpc.inputs.download.culture_folders import DownloadResult, fetch
 from scoft_hpc.inputs.metadata_rows import MetadataRow
 from scoft_hpc.study.interrupt import StopFlag
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -87,12 +84,3 @@ def document(folder: Path, rows: list[MetadataRow]) -> PreparedCulture:
     """Write the culture's documents beside its images."""
     manifest = dataset.from_rows(folder.name, folder, rows)
     return PreparedCulture(rows, manifest, dataset_docs.write(folder, rows, manifest.digest))
-
-
-def collect(faults: list[str], function: Callable[..., Value], *args: Any, **more: Any) -> Value | None:
-    """What `function` returns; or None, with what it found wrong added to `faults`."""
-    try:
-        return function(*args, **more)
-    except ScoftError as error:
-        faults += [line.removeprefix("- ") for line in str(error).splitlines()]
-        return None

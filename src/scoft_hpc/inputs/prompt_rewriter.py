@@ -26,8 +26,7 @@ from scoft_hpc.inputs.llm_client import ChatClient, LlmAnswer, RewriteRequest
 from scoft_hpc.inputs.prompts import evaluation_prompts
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import StopFlag
-from scoft_hpc.study.lease import Lease
-from scoft_hpc.study.periodic import run_periodically
+from scoft_hpc.study.lease import hold
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +44,6 @@ DECLINED = re.compile(
     r"(i['’]?m (very )?sorry|sorry,|i (can['’]?t|cannot|can not|am unable|won['’]?t)|as an ai\b)",
     re.IGNORECASE,
 )
-RENEW_SECONDS = 60.0
-"""Seconds between the renewals of the lease on the file."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +83,10 @@ def rewrite(
         Interrupted: if `stop` was requested; what was answered is in the file.
     """
     try:
-        lease = Lease.acquire(path.with_name(f".{path.name}.lease"))
+        with hold(path.with_name(f".{path.name}.lease")):
+            return _rewrite(path, requests, settings, stop)
     except RunError as error:
         raise DataError(f"{path} cannot be written now: {error}") from None
-    try:
-        with run_periodically(lease.renew, RENEW_SECONDS):
-            return _rewrite(path, requests, settings, stop)
-    finally:
-        lease.release()
 
 
 def _rewrite(

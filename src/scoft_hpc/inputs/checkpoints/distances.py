@@ -10,9 +10,9 @@ from pathlib import Path
 from scoft_hpc.config import schema
 from scoft_hpc.config.schema import Objective, Variant
 from scoft_hpc.config.terms import needs_rollout
-from scoft_hpc.errors import ConfigError
+from scoft_hpc.errors import ConfigError, collect
 from scoft_hpc.inputs.checkpoints.catalogue import DISTANCES
-from scoft_hpc.inputs.checkpoints.spec import checkpoint_digest, try_locate
+from scoft_hpc.inputs.checkpoints.spec import checkpoint_digest
 from scoft_hpc.inputs.checkpoints.spec import locate as locate_checkpoint
 
 REVISIONS = {"vgg": 2}
@@ -34,7 +34,7 @@ def resolve(objective: Objective, variant: Variant) -> Objective:
     problems = list(_setting_problems(objective))
     paths: dict[str, Path] = {}
     for name in dict.fromkeys([objective.distance, *(["vgg"] if objective.w_vgg else [])]):
-        if name in DISTANCES and (path := try_locate(DISTANCES[name], path_of(name, objective), problems)):
+        if name in DISTANCES and (path := collect(problems, locate, name, objective)):
             paths[name] = path
     if problems:
         raise ConfigError.from_messages(problems)

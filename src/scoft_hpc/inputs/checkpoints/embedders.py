@@ -8,9 +8,9 @@ from pathlib import Path
 
 from scoft_hpc.config.metrics import METRICS, Embedder
 from scoft_hpc.config.schema import Scoring
-from scoft_hpc.errors import ConfigError
+from scoft_hpc.errors import ConfigError, collect
 from scoft_hpc.inputs.checkpoints.catalogue import EMBEDDERS
-from scoft_hpc.inputs.checkpoints.spec import checkpoint_digest, locate, try_locate
+from scoft_hpc.inputs.checkpoints.spec import checkpoint_digest, locate
 from scoft_hpc.inputs.toy.world import ASSETS
 
 TOY = "toy"
@@ -39,11 +39,9 @@ def resolve(scoring: Scoring) -> Scoring:
             f"scoring.features_path={scoring.features_path} is not used by scoring.features=toy; leave it out."
         )
     elif "features" in needed and scoring.features != TOY:
-        path = try_locate(EMBEDDERS["features"], scoring.features_path, problems, _alternative("features"))
-        scoring = replace(scoring, features_path=str(path))
+        scoring = replace(scoring, features_path=_locate("features", scoring.features_path, problems))
     if "clip" in needed and scoring.clip != TOY:
-        path = try_locate(EMBEDDERS["clip"], scoring.clip, problems, _alternative("clip"))
-        scoring = replace(scoring, clip=str(path))
+        scoring = replace(scoring, clip=_locate("clip", scoring.clip, problems))
     if problems:
         raise ConfigError.from_messages(problems)
     return scoring
@@ -74,7 +72,12 @@ def embedder_records(scoring: Scoring) -> dict[str, EmbedderRecord]:
     return records
 
 
-def _alternative(network: Embedder) -> str:
-    """A sentence that says how to score without a network."""
+def _locate(network: Embedder, value: str | None, problems: list[str]) -> str:
+    """The folder of a network; where it cannot be used, the problem says how to score without it."""
+    path = collect(problems, locate, EMBEDDERS[network], value)
     names = [spec.name for spec in METRICS.values() if spec.by_default and spec.embedder == network]
-    return f"Or leave out the metrics that use it ({', '.join(names)}) with scoring.metrics=[…]."
+    if path is None:
+        problems[-1] += (
+            f" Or leave out the metrics that use it ({', '.join(names)}) with scoring.metrics=[…]."
+        )
+    return str(path)

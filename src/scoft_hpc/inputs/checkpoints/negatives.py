@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config.schema import Negatives, NegativeSource
-from scoft_hpc.errors import ConfigError
+from scoft_hpc.errors import ConfigError, collect
 from scoft_hpc.inputs.checkpoints.catalogue import CONTROLNET, DEPTH
-from scoft_hpc.inputs.checkpoints.spec import checkpoint_digest, try_locate
+from scoft_hpc.inputs.checkpoints.spec import checkpoint_digest, locate
 from scoft_hpc.study.json_files import read_json
 
 SHAPE = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim")
@@ -27,8 +27,8 @@ def resolve(settings: Negatives) -> Negatives:
     if settings.source is not NegativeSource.depth:
         return replace(settings, digest="")
     problems: list[str] = []
-    depth = try_locate(DEPTH, settings.depth_path, problems)
-    controlnet = try_locate(CONTROLNET, settings.controlnet_path, problems)
+    depth = collect(problems, locate, DEPTH, settings.depth_path)
+    controlnet = collect(problems, locate, CONTROLNET, settings.controlnet_path)
     if depth is None or controlnet is None:
         raise ConfigError.from_messages(problems)
     digests = f"{checkpoint_digest(DEPTH, depth)}\n{checkpoint_digest(CONTROLNET, controlnet)}"

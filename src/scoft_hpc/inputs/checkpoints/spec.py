@@ -88,15 +88,6 @@ def locate(spec: CheckpointSpec, value: str | None) -> Path:
     return path
 
 
-def try_locate(spec: CheckpointSpec, value: str | None, problems: list[str], hint: str = "") -> Path | None:
-    """What `locate` returns; or None, with the reason and the hint added to `problems`."""
-    try:
-        return locate(spec, value)
-    except ConfigError as error:
-        problems.append(f"{error} {hint}".rstrip())
-        return None
-
-
 def checkpoint_digest(spec: CheckpointSpec, path: Path) -> str:
     """16 hex digits over the content of a located checkpoint."""
     if path.is_file():

@@ -17,7 +17,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,7 @@ from scoft_hpc.inputs.metadata_rows import METADATA, read_lines
 from scoft_hpc.inputs.request_queue import Redirect, Rejected, Retry, send_all
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import StopFlag
-from scoft_hpc.study.lease import Lease
-from scoft_hpc.study.periodic import run_periodically
+from scoft_hpc.study.lease import hold
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +43,6 @@ PER_HOST = 2
 """Requests to one host at a time."""
 LOG_EVERY = 25
 """Images between two lines of progress in the log."""
-RENEW_SECONDS = 60.0
-"""Seconds between the renewals of the lease on the folder."""
 UNKNOWN = "unknown; see the page that the url belongs to"
 """The licence of an image whose table names none."""
 
@@ -84,7 +81,7 @@ def fetch(
     failures = [failure for failure in failures if failure.culture in names or not failure.culture]
     rows = {name: _read(root / name) for name in names}
     try:
-        with _exclusive(root / FOLDER):
+        with hold(root / FOLDER / "lease.json"):
             done = _DownloadLog(root)
             files = {entry: name for entry in entries if (name := done.existing(entry))}
             n_existing = len(files)
@@ -93,6 +90,8 @@ def fetch(
                 rows_of_culture = [entry for entry in entries if entry.culture == name]
                 rows[name] = _write(root / name, rows_of_culture, files, rows[name])
             listed = _list(root / "download-failures.csv", failures)
+    except RunError as error:
+        raise DataError(f"images cannot be fetched into {root} now: {error}") from None
     except OSError as error:
         raise DataError(
             f"{error.filename or root} cannot be written or read: {error.strerror or error}. Free some space or choose "
@@ -259,17 +258,3 @@ def _names(
             f"it has {', '.join(known) or 'none that can be used'}. Its `country_code` names the culture."
         )
     return known if requested is None else sorted(set(requested))
-
-
-@contextlib.contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
-    """Within the block, no other process fetches into the same root."""
-    try:
-        lease = Lease.acquire(folder / "lease.json")
-    except RunError as error:
-        raise DataError(f"images cannot be fetched into {folder.parent} now: {error}") from None
-    try:
-        with run_periodically(lease.renew, RENEW_SECONDS):
-            yield
-    finally:
-        lease.release()

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from scoft_hpc.config import ablation_product, compose, validation
 from scoft_hpc.config.command_configs import SweepConfig
@@ -20,7 +20,7 @@ from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.plain import to_override
 from scoft_hpc.config.schema import Data, Evaluation, NegativeSource, RunConfig, Variant
 from scoft_hpc.config.setting import lineage
-from scoft_hpc.errors import ConfigError, DataError
+from scoft_hpc.errors import ConfigError, DataError, collect
 from scoft_hpc.inputs import data_root, dataset, external_images, prompts
 from scoft_hpc.inputs.checkpoints import families
 from scoft_hpc.inputs.checkpoints.distances import resolve as resolve_networks
@@ -30,8 +30,6 @@ from scoft_hpc.inputs.checkpoints.negatives import resolve as resolve_negatives
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.launch.planning.ablation_grid import expand_grid
 from scoft_hpc.study.paths import STUDY
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ def build_plan(config: SweepConfig, overrides: Sequence[str]) -> Plan:
     """
     output = Path(config.output).expanduser().absolute()
     faults: list[str] = []
-    seeds = _collect(faults, _seeds, config.seed)
-    arms = _collect(faults, _arms, config, overrides)
+    seeds = collect(faults, _seeds, config.seed)
+    arms = collect(faults, _arms, config, overrides)
     if config.study is not None and not STUDY.fullmatch(config.study):
         faults.append(
             f"study={config.study}: expected letters, digits, `_`, `-` and `.`, at most 81 of them."
@@ -83,7 +81,7 @@ def build_plan(config: SweepConfig, overrides: Sequence[str]) -> Plan:
         steps = 0 if arm.variant is Variant.base else arm.train.updates(len(read.pairs))
         for seed in external_images.seeds(arm, culture, seeds):
             run = replace(arm, culture=culture, seed=seed, data=data)
-            evaluation = _collect(faults, _evaluation, run, read)
+            evaluation = collect(faults, _evaluation, run, read)
             if evaluation is not None:
                 run = replace(run, evaluation=evaluation)
                 runs.append(Run(run_id(run), run, steps))
@@ -115,13 +113,13 @@ def _arms(config: SweepConfig, overrides: Sequence[str]) -> list[RunConfig]:
                 f"{_restricted(axis, given[axis].partition('=')[2])}."
             )
     narrowed = any(key == "sweep" or key.startswith("ablation.axes") for key in given)
-    combinations = _collect(faults, lambda: expand_grid(config.ablation, narrowed=narrowed))
+    combinations = collect(faults, lambda: expand_grid(config.ablation, narrowed=narrowed))
     if combinations is None or faults:
         raise ConfigError.from_messages(faults)
     if not axes:
         return [_as_run(config)]
     arms = [
-        _collect(faults, lambda one: compose.compose("sweep", overrides, one), one) for one in combinations
+        collect(faults, lambda one: compose.compose("sweep", overrides, one), one) for one in combinations
     ]
     if faults:
         raise ConfigError.from_messages(dict.fromkeys(faults))
@@ -146,15 +144,15 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
         ConfigError: for all weights that are not there or cannot be used, at once.
     """
     faults: list[str] = []
-    models = {model: _collect(faults, families.resolve, model) for model in {arm.model for arm in arms}}
-    judges = {one: _collect(faults, resolve_judges, one) for one in {arm.scoring for arm in arms}}
+    models = {model: collect(faults, families.resolve, model) for model in {arm.model for arm in arms}}
+    judges = {one: collect(faults, resolve_judges, one) for one in {arm.scoring for arm in arms}}
     done = []
     for arm in arms:
         model = models[arm.model]
         negatives = (
-            _collect(faults, resolve_negatives, arm.data.negatives) if _draws(arm) else arm.data.negatives
+            collect(faults, resolve_negatives, arm.data.negatives) if _draws(arm) else arm.data.negatives
         )
-        objective = _collect(faults, resolve_networks, arm.objective, arm.variant)
+        objective = collect(faults, resolve_networks, arm.objective, arm.variant)
         scoring = judges[arm.scoring]
         if model and negatives and objective and scoring:
             data = replace(arm.data, negatives=negatives)
@@ -214,7 +212,7 @@ def _manifests(
     for data, name in itertools.product(roots, names):
         key = (roots[data], data.pairs, name)
         if key not in read:
-            read[key] = _collect(faults, dataset.read, key[0], name, data.pairs)
+            read[key] = collect(faults, dataset.read, key[0], name, data.pairs)
     for arm in arms:
         in_arm = [read[roots[arm.data], arm.data.pairs, name] for name in names]
         faults += [fault for one in in_arm if one is not None for fault in dataset.check_negatives(arm, one)]
@@ -234,12 +232,3 @@ def _study_name(*parts: str) -> str:
 def _key(text: str) -> str:
     """The setting that a command-line word is about."""
     return re.split(r"[=@]", text.lstrip("+~"), maxsplit=1)[0]
-
-
-def _collect(faults: list[str], function: Callable[..., Value], *args: Any) -> Value | None:
-    """`function(*args)`, or None and its fault among `faults`."""
-    try:
-        return function(*args)
-    except (ConfigError, DataError) as error:
-        faults += [line.removeprefix("- ") for line in str(error).splitlines()]
-        return None
