@@ -10,7 +10,6 @@ file a network.
 from __future__ import annotations
 
 import logging
-import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -99,20 +98,11 @@ def prepare(config: RunConfig, manifest: Manifest, base: DiffusionModel, stop: S
         return folder
     log.info("preparing %s (%d pairs) in %s", manifest.culture, len(manifest.pairs), folder)
     _require_space(folder, memory_model.cache_gb(config, len(manifest.pairs)))
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
-        temporary.mkdir(parents=True)
-        _save(temporary / TENSORS, _tensors(config, manifest, base, temporary, stop), folder.name)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was first, with the same content
-                raise
-        atomic.fsync_folder(folder.parent)
+        with atomic.create_folder(folder) as temporary:
+            _save(temporary / TENSORS, _tensors(config, manifest, base, temporary, stop), folder.name)
     except OSError as error:
         raise DataError(_disk_full(folder, error)) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 

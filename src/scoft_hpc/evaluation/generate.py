@@ -6,8 +6,6 @@ with them, and they are the samples of a base run.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.inputs.prompts import evaluation_prompts, model_prompts, sample_name
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.study import atomic
+from scoft_hpc.study.digests import json_digest, text_digest
 from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.paths import RunDir
 
@@ -121,7 +120,7 @@ def _samples(
     config = evaluated.config
     references = None if config.evaluation.images else references_of(config)
     for p, (prompt, model_prompt) in enumerate(zip(prompts, model_prompts, strict=True)):
-        name = hashlib.sha256(prompt.encode()).hexdigest()[:16]
+        name = text_digest(prompt)
         for s in range(config.evaluation.samples):
             reference = references and references / f"{name}-{kind}-{sample_name(p, s)}"
             yield Sample(folder / sample_name(p, s), reference, prompt, model_prompt, (kind, p, s))
@@ -131,5 +130,5 @@ def references_of(config: RunConfig) -> Path:
     """The folder of the base's own images of these settings, whatever the culture, the variant and the prompts."""
     settings = science_fields(config.evaluation)
     drawing = {key: value for key, value in settings.items() if key in ("steps", "guidance", "seed")}
-    content = json.dumps([VERSION, science_fields(config.model), drawing, config.seed], sort_keys=True)
-    return Path(config.output) / "cache" / f"base-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    key = json_digest([VERSION, science_fields(config.model), drawing, config.seed])
+    return Path(config.output) / "cache" / f"base-{key}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 from scoft_hpc.config.plain import science_fields
 from scoft_hpc.config.schema import RunConfig
+from scoft_hpc.study.digests import json_digest
 
 VERSION = 5
 """Increased when the same data, model and settings make other tensors, or under other names. Since 4, images
@@ -17,5 +16,4 @@ are resized with torchvision's rounding and texts are cached as conditioning."""
 def folder_of(config: RunConfig, digest: str) -> Path:
     """`<output>/cache/<culture>-<hash of data, model and settings>`; `digest` is the culture's rows' and images'."""
     parts = [VERSION, digest, science_fields(config.model), science_fields(config.data.negatives)]
-    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    return Path(config.output) / "cache" / f"{config.culture}-{key}"
+    return Path(config.output) / "cache" / f"{config.culture}-{json_digest(parts)}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 from pathlib import Path
 
 from scoft_hpc.config.schema import Data
@@ -52,22 +50,13 @@ def _toy(output: Path) -> Path:
     root = output / "data" / RECIPE
     if root.is_dir():
         return root
-    temporary = root.with_name(f".{root.name}.{secrets.token_hex(6)}.tmp")
     try:
-        temporary.mkdir(parents=True)
-        for culture in CULTURES:
-            write_culture(temporary, culture)
-        try:
-            temporary.rename(root)
-        except OSError:
-            if not root.is_dir():  # else another process was first, with the same files
-                raise
-        atomic.fsync_folder(root.parent)
+        with atomic.create_folder(root) as temporary:
+            for culture in CULTURES:
+                write_culture(temporary, culture)
     except OSError as error:
         raise DataError(
             f"the toy world cannot be written to {root.parent}: {error.strerror}. "
             f"Free some space there (about 10 MB), or choose another folder with output=DIR."
         ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return root

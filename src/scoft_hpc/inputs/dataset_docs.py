@@ -8,7 +8,6 @@ whose stamp matches, which nobody has edited, is ever replaced.
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import os
 import re
@@ -24,6 +23,7 @@ from jinja2 import Environment, StrictUndefined
 from scoft_hpc.inputs.croissant import croissant
 from scoft_hpc.inputs.metadata_rows import WRITER, MetadataRow
 from scoft_hpc.study import atomic
+from scoft_hpc.study.digests import text_digest
 from scoft_hpc.text import listing
 
 SCHEMA = 1
@@ -83,8 +83,7 @@ def write(folder: Path, rows: Sequence[MetadataRow], digest: str) -> WrittenDocu
 
 def with_checksum(text: str) -> str:
     """The text with its own hash in place of its blank checksum stamp."""
-    value = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return text.replace(BLANK_CHECKSUM, BLANK_CHECKSUM.replace("0" * 16, value), 1)
+    return text.replace(BLANK_CHECKSUM, BLANK_CHECKSUM.replace("0" * 16, text_digest(text)), 1)
 
 
 def is_unmodified(text: str) -> bool:

@@ -9,7 +9,6 @@ No torch: plans read it too.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.inputs.image_check import FORMATS, ImageFile
 from scoft_hpc.inputs.metadata_rows import METADATA, read_lines, resolve_inside, short
 from scoft_hpc.inputs.prompts import evaluation_prompts, sample_name
+from scoft_hpc.study.digests import json_digest, require_planned
 from scoft_hpc.text import shorten
 
 ENDINGS = ("png", "jpg", "jpeg", "webp")
@@ -73,11 +73,7 @@ def find(config: RunConfig, manifest: Manifest) -> ExternalImages:
     if faults:
         raise DataError.from_messages(shorten(faults, MAX_PROBLEMS_LISTED, "more."))
     digest = _digest(chosen, files)
-    if settings.digest not in ("", digest):
-        raise DataError(
-            f"{folder} has changed since the run was planned (digest {digest[:8]}, planned with "
-            f"{settings.digest[:8]}). Restore it, or plan a new study with study=NAME."
-        )
+    require_planned(DataError, folder, digest, settings.digest)
     return ExternalImages(tuple(tuple(chosen[text]) for text in texts), digest)
 
 
@@ -162,4 +158,4 @@ def _digest(chosen: dict[str, list[Path]], files: dict[Path, ImageFile | str]) -
         [text, [one.sha256 for path in paths if isinstance(one := files[path], ImageFile)]]
         for text, paths in chosen.items()
     ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return json_digest(parts)

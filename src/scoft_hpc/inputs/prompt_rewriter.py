@@ -8,7 +8,6 @@ without a key is a person's and stays.
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import logging
 import re
@@ -25,6 +24,7 @@ from scoft_hpc.inputs import data_root, dataset, prompt_rewrites
 from scoft_hpc.inputs.llm_client import ChatClient, LlmAnswer, RewriteRequest
 from scoft_hpc.inputs.prompts import evaluation_prompts
 from scoft_hpc.study import atomic
+from scoft_hpc.study.digests import json_digest
 from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.lease import hold
 
@@ -193,8 +193,7 @@ def _row(request: RewriteRequest, settings: Rewriter, text: str, answer: LlmAnsw
 
 def _key(request: RewriteRequest, settings: Rewriter) -> str:
     """The address of an answer: what it depends on, wherever the model is served."""
-    parts = [settings.model, request.instruction, request.prompt, request.culture]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return json_digest([settings.model, request.instruction, request.prompt, request.culture])
 
 
 def _cleaned(text: str) -> str:

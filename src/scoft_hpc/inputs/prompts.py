@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -15,6 +13,7 @@ from scoft_hpc.errors import DataError
 from scoft_hpc.inputs import prompt_rewrites
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.inputs.toy import world
+from scoft_hpc.study.digests import json_digest
 from scoft_hpc.text import listing
 
 MAX_PROMPTS_LISTED = 3
@@ -47,7 +46,7 @@ def model_prompts(config: RunConfig, texts: Sequence[str]) -> list[str]:
         model_texts = [append_culture(text, culture) for text in texts]
     else:
         model_texts = _rewritten(settings, config, texts)
-    if settings.digest not in ("", _digest(model_texts)):
+    if settings.digest not in ("", json_digest(model_texts)):
         raise DataError(
             f"{culture}: the {settings.prompting.name} prompts have changed since the run was planned"
             f"{f' with {settings.rewrites}' if settings.rewrites else ''}. Restore them, or plan a new study with "
@@ -70,7 +69,7 @@ def with_digest(config: RunConfig, manifest: Manifest) -> Evaluation:
         return plain
     if settings.rewrites:
         settings = replace(settings, rewrites=str(Path(settings.rewrites).expanduser().absolute()))
-    return replace(settings, digest=_digest(model_texts))
+    return replace(settings, digest=json_digest(model_texts))
 
 
 def append_culture(text: str, culture: str) -> str:
@@ -96,7 +95,3 @@ def _rewritten(settings: Evaluation, config: RunConfig, texts: Sequence[str]) ->
             f"them there, or have a language model do it: `python -m scoft_hpc.rewrite` with the same settings."
         )
     return [pairs[text] for text in texts]
-
-
-def _digest(texts: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +37,26 @@ def replace(path: Path, mode: int | None = None) -> Iterator[Path]:
         fsync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def create_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder` that becomes it in one step, complete or not at all.
+
+    If another process has made the same folder meanwhile, that one stays.
+    """
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+        fsync_folder(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def retry_stale_handle(work: Callable[[], T]) -> T:

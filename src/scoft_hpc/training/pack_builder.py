@@ -25,6 +25,7 @@ from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.families.registry import load_model
 from scoft_hpc.models.oom_backoff import MicrobatchSize
 from scoft_hpc.perceptual.registry import key, load_distance
+from scoft_hpc.study.digests import require_planned
 from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training.lane import Lane
@@ -58,11 +59,7 @@ def read_manifest(config: RunConfig) -> Manifest:
     """
     root = data_root.locate(config.data, Path(config.output))
     manifest = dataset.read(root, config.culture, config.data.pairs)
-    if config.data.digest and manifest.digest != config.data.digest:
-        raise DataError(
-            f"{manifest.folder} has changed since the run was planned (digest {manifest.digest[:8]}, planned with "
-            f"{config.data.digest[:8]}). Restore it, or plan a new study with study=NAME."
-        )
+    require_planned(DataError, manifest.folder, manifest.digest, config.data.digest)
     return manifest
 
 
@@ -190,11 +187,7 @@ def _load(config: RunConfig) -> DiffusionModel:
     if device.type == "cpu" and config.model.precision is not Precision.fp32:
         log.warning("%s on a CPU is slow; model.precision=fp32 is faster", config.model.precision.name)
     model = families.resolve(config.model)
-    if config.model.digest not in ("", model.digest):
-        raise ConfigError(
-            f"{model.path} has changed since the run was planned (digest {model.digest[:8]}, planned with "
-            f"{config.model.digest[:8]}). Restore it, or plan a new study with study=NAME."
-        )
+    require_planned(ConfigError, model.path, model.digest, config.model.digest)
     return load_model(model, device)
 
 

@@ -8,7 +8,6 @@ a new pair changes no other pair's negatives.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ from scoft_hpc.inputs.dataset import Pair
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.oom_backoff import MicrobatchSize
+from scoft_hpc.study.digests import json_digest, text_digest
 from scoft_hpc.study.interrupt import StopFlag
 
 VERSION = 3
@@ -80,8 +80,7 @@ def draw(
 def folder_of(settings: Negatives, model: Model, cache: Path) -> Path:
     """The folder of the negatives of these settings; its name does not depend on how many a pair has."""
     named = {key: value for key, value in science_fields(settings).items() if key != "per_positive"}
-    content = json.dumps([VERSION, science_fields(model), named], sort_keys=True)
-    return cache / f"negatives-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    return cache / f"negatives-{json_digest([VERSION, science_fields(model), named])}"
 
 
 def _draw(
@@ -121,7 +120,7 @@ def _draw_first(
 def _name(pair: Pair) -> str:
     """16 hex digits of a SHA-256 over the image's bytes and the caption."""
     image = hashlib.sha256(pair.image.read_bytes()).hexdigest()
-    return hashlib.sha256(f"{image}\0{pair.text}".encode()).hexdigest()[:16]
+    return text_digest(f"{image}\0{pair.text}")
 
 
 def _noise(base: DiffusionModel, negative: Negative, seed: int, resolution: int) -> Tensor:

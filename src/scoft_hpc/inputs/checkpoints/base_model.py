@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -24,6 +22,7 @@ from scoft_hpc.inputs.checkpoints.safetensors_header import shards
 from scoft_hpc.inputs.checkpoints.scheduler_config import SchedulerConfig
 from scoft_hpc.inputs.checkpoints.spec import CheckpointSpec, checkpoint_digest, locate
 from scoft_hpc.inputs.toy.world import ASSETS
+from scoft_hpc.study.digests import json_digest
 from scoft_hpc.study.json_files import read_json
 
 TOY = "toy"
@@ -72,7 +71,8 @@ def resolve(model: Model) -> Model:
             `model.pickle` does not allow.
     """
     if model.path == RANDOM:
-        return replace(model, digest=_digest_of_random(model))
+        recipe = [architecture.RECIPE, architecture.configs(model.architecture, model.shrink)]
+        return replace(model, digest=json_digest(recipe))
     if model.path == TOY:
         path = ASSETS / "base"
         if not path.is_dir():
@@ -127,11 +127,6 @@ def weight_files(part: Path) -> list[Path]:
     return []
 
 
-def _digest_of_random(model: Model) -> str:
-    recipe = [architecture.RECIPE, architecture.configs(model.architecture, model.shrink)]
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def _single_file(model: Model, path: Path) -> Model:
     if path.suffix == ".safetensors":
         fault = safetensors_header.problem(path)
@@ -155,8 +150,7 @@ def _single_file(model: Model, path: Path) -> Model:
         checkpoint_digest(TOKENIZER, tokenizer),
         architecture.configs(model.architecture, model.shrink),
     ]
-    model_digest = hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()[:16]
-    return replace(model, path=str(path), tokenizer=str(tokenizer), digest=model_digest)
+    return replace(model, path=str(path), tokenizer=str(tokenizer), digest=json_digest(contents))
 
 
 def _read_by_a_run(folder: Path) -> Iterator[str]:

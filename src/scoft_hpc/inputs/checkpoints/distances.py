@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from scoft_hpc.errors import ConfigError, collect
 from scoft_hpc.inputs.checkpoints.catalogue import DISTANCES
 from scoft_hpc.inputs.checkpoints.spec import checkpoint_digest
 from scoft_hpc.inputs.checkpoints.spec import locate as locate_checkpoint
+from scoft_hpc.study.digests import text_digest
 
 REVISIONS = {"vgg": 2}
 """Raised when the same weights come to give another distance, so that runs get other ids and cached targets other
@@ -75,4 +75,4 @@ def _digest(paths: Mapping[str, Path]) -> str:
     for name, path in sorted(paths.items()):
         revision = f":{REVISIONS[name]}" if name in REVISIONS else ""
         parts.append(f"{name}:{checkpoint_digest(DISTANCES[name], path)}{revision}")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16] if parts else ""
+    return text_digest("\n".join(parts)) if parts else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from scoft_hpc.config.schema import Negatives, NegativeSource
 from scoft_hpc.errors import ConfigError, collect
 from scoft_hpc.inputs.checkpoints.catalogue import CONTROLNET, DEPTH
 from scoft_hpc.inputs.checkpoints.spec import checkpoint_digest, locate
+from scoft_hpc.study.digests import text_digest
 from scoft_hpc.study.json_files import read_json
 
 SHAPE = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim")
@@ -36,7 +36,7 @@ def resolve(settings: Negatives) -> Negatives:
         settings,
         depth_path=str(depth),
         controlnet_path=str(controlnet),
-        digest=hashlib.sha256(digests.encode()).hexdigest()[:16],
+        digest=text_digest(digests),
     )
 
 
