@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from scoft_hpc.console import run_command
+from scoft_hpc.console import console_command
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.slurm.cancellation import Cancellation, cancel, plan_cancellation
 from scoft_hpc.launch.views import selection
@@ -27,11 +27,8 @@ MAX_SHOWN = 6
 """So many of the other runs that stop too are named."""
 
 
+@console_command
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(lambda: _run(argv))
-
-
-def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("cancel", "Stop runs; their jobs save first.")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     selected = selection.parse_selection(parser, argv)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 from scoft_hpc.errors import ScoftError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+P = ParamSpec("P")
 
 CTRL_C = 130
 """Exit code of a command that a person stopped."""
@@ -26,12 +29,17 @@ def program(command: str) -> str:
     return f"python -m scoft_hpc.{command}" if as_module else f"scoft-hpc {command}"
 
 
-def run_command(work: Callable[[], int]) -> int:
-    """Return the exit code of `work`. A user error, Ctrl-C and a closed pipe end without a traceback."""
-    try:
-        return report_errors(work)
-    except KeyboardInterrupt:
-        return CTRL_C
+def console_command(main: Callable[P, int]) -> Callable[P, int]:
+    """Make of `main` a command that a user error, Ctrl-C and a closed pipe end with an exit code, not a traceback."""
+
+    @functools.wraps(main)
+    def command(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return report_errors(lambda: main(*args, **kwargs))
+        except KeyboardInterrupt:
+            return CTRL_C
+
+    return command
 
 
 def report_errors(work: Callable[[], int]) -> int:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scoft_hpc.config.compose import compose
-from scoft_hpc.console import print_line, program, run_command
+from scoft_hpc.console import console_command, print_line, program
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.doctor.checks import CheckResult, CheckStatus
 from scoft_hpc.launch.doctor.examine import examine
@@ -56,11 +56,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@console_command
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(lambda: _run(argv))
-
-
-def _run(argv: Sequence[str] | None) -> int:
     asked = _parse(argv)
     findings = examine(compose("sweep", asked.arguments))
     if asked.json:

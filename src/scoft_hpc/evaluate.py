@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from scoft_hpc.config import compose, validation
-from scoft_hpc.console import print_stderr, run_command
+from scoft_hpc.console import console_command, print_stderr
 from scoft_hpc.errors import ConfigError, RunError
 from scoft_hpc.launch.views import selection
 from scoft_hpc.results import terminal
@@ -21,11 +21,8 @@ from scoft_hpc.results.gather import gather
 GROUP = "scoring."
 
 
+@console_command
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(lambda: _run(argv))
-
-
-def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("evaluate", "Score the samples of finished runs again.")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     choice = selection.parse_selection(parser, argv, settings=True)

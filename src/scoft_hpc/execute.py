@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoft_hpc.config import compose
-from scoft_hpc.console import program, run_command
+from scoft_hpc.console import console_command, program
 from scoft_hpc.errors import INTERRUPTED, ConfigError, RunError, ScoftError
 from scoft_hpc.study import provenance, run_status
 from scoft_hpc.study.interrupt import Interrupted, StopFlag
@@ -228,6 +228,7 @@ def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
 
 
+@console_command
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=program("execute"), description="Run a pack of run directories.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="a folder with a config.yaml")
@@ -235,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--prepare", action="store_true", help="only make what the cultures need before training"
     )
     args = parser.parse_args(argv)
-    return run_command(lambda: prepare(args.runs) if args.prepare else execute(args.runs))
+    return prepare(args.runs) if args.prepare else execute(args.runs)
 
 
 if __name__ == "__main__":

@@ -10,24 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scoft_hpc.config.schema import RunConfig, WandbMode
-from scoft_hpc.console import program, run_command
-from scoft_hpc.errors import ConfigError, LaunchError
+from scoft_hpc.console import console_command, program
+from scoft_hpc.errors import ConfigError
+from scoft_hpc.launch.views.selection import find_study
 from scoft_hpc.results import tensorboard, terminal
 from scoft_hpc.results.gather import gather
-from scoft_hpc.study.paths import STUDY, StudyDir, studies
 
 OVERRIDES = {"study": "study", "output": "output", "wandb.mode": "wandb", "tensorboard": "tensorboard"}
 """The same options as Hydra overrides, as `sweep` takes them."""
 
 
+@console_command
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(lambda: _run(argv))
-
-
-def _run(argv: Sequence[str] | None) -> int:
     args = _parse(argv)
     mode = None if args.wandb is None else _mode(args.wandb)
-    terminal.show(gather(_find(args.study, Path(args.output)), mode, _events(args.tensorboard)))
+    terminal.show(gather(find_study(Path(args.output), args.study), mode, _events(args.tensorboard)))
     return 0
 
 
@@ -71,20 +68,6 @@ def _events(value: str | None) -> bool | None:
     if value == "true":
         tensorboard.require()
     return None if value is None else value == "true"
-
-
-def _find(name: str | None, output: Path) -> StudyDir:
-    """The named study, or the latest."""
-    known = studies(output)
-    if name is None:
-        if not known:
-            raise LaunchError(f"no study below {output.absolute()}; `scoft-hpc sweep` plans and runs one.")
-        return known[0]
-    folder = Path(name) if (Path(name) / "plan.json").is_file() else output / name
-    if not (folder / "plan.json").is_file() or not STUDY.fullmatch(folder.absolute().name):
-        names = ", ".join(study.name for study in known) or "none"
-        raise LaunchError(f"no study `{name}` below {output.absolute()}; studies there: {names}.")
-    return StudyDir(folder)
 
 
 if __name__ == "__main__":

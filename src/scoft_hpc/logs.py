@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scoft_hpc.console import run_command
+from scoft_hpc.console import console_command
 from scoft_hpc.launch.views import run_log, selection
 
 
+@console_command
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(lambda: _run(argv))
-
-
-def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("logs", "Print the log of a run's last job.")
     parser.add_argument("-f", "--follow", action="store_true", help="stay until the run has ended")
     parser.add_argument("-n", "--lines", type=int, metavar="LINES", help="only the last so many lines")

@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 
 from scoft_hpc.config.schema import WandbMode
-from scoft_hpc.console import CTRL_C, run_command
+from scoft_hpc.console import CTRL_C, console_command
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.views import selection
 from scoft_hpc.results.live_sync import sync
@@ -22,11 +22,8 @@ NICENESS = 10
 """It gives way to the jobs on its machine, and to others on a login node."""
 
 
+@console_command
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(lambda: _run(argv))
-
-
-def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("mirror", "Send a running study's curves to W&B or TensorBoard.")
     parser.add_argument("--wandb", metavar="MODE", help="online or disabled; as planned by default")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's event files")

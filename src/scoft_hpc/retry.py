@@ -11,21 +11,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from scoft_hpc.console import run_command
+from scoft_hpc.console import console_command
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.views import selection
 from scoft_hpc.launch.views.selection import Selection
 from scoft_hpc.study.plan_file import display_path, read
-from scoft_hpc.study.run_status import Status
-
-BROKEN = (Status.failed, Status.lost)
+from scoft_hpc.study.run_status import BROKEN
 
 
+@console_command
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(lambda: _run(argv))
-
-
-def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("retry", "Send failed and lost runs again.")
     selected = selection.parse_selection(parser, argv, settings=True)
     seen = selected.read_state()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from scoft_hpc.console import run_command
+from scoft_hpc.console import console_command
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.views import selection
 from scoft_hpc.launch.views.run_progress import ProgressReader
@@ -20,11 +20,8 @@ from scoft_hpc.launch.views.study_status import as_json, chosen_lanes, screen
 from scoft_hpc.launch.views.watch_status import watch
 
 
+@console_command
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(lambda: _run(argv))
-
-
-def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("status", "How far a study is.")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--watch", action="store_true", help="stay, and show how it goes")

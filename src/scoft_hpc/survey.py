@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoft_hpc.console import program, run_command
+from scoft_hpc.console import console_command, program
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.launch.views import selection
@@ -93,11 +93,9 @@ SUBCOMMANDS = {
 }
 
 
+@console_command
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(lambda: _run(sys.argv[1:] if argv is None else argv))
-
-
-def _run(argv: Sequence[str]) -> int:
+    argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_usage(), file=sys.stdout if argv else sys.stderr)
         return 0 if argv else 2

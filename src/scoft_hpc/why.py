@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scoft_hpc.console import run_command
+from scoft_hpc.console import console_command
 from scoft_hpc.launch.views import selection
-from scoft_hpc.launch.views.diagnosis import BROKEN, diagnoses
+from scoft_hpc.launch.views.diagnosis import diagnoses
+from scoft_hpc.study.run_status import BROKEN
 
 
+@console_command
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command(lambda: _run(argv))
-
-
-def _run(argv: Sequence[str] | None) -> int:
     parser = selection.parser("why", "Why runs are as they are, and what to do.")
     selected = selection.parse_selection(parser, argv)
     seen = selected.read_state()
@@ -26,9 +24,8 @@ def _run(argv: Sequence[str] | None) -> int:
     for note in seen.warnings:
         print(f"note: {note}")
     if not states:
-        print(
-            f"nothing of {selected.study.name} {'fits these words' if selected.narrowed else 'has broken'}."
-        )
+        what = "matches the selection" if selected.narrowed else "has failed or was lost"
+        print(f"no run of {selected.study.name} {what}.")
     for line in diagnoses(selected, seen, states):
         print(line)
     return 0

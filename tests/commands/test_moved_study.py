@@ -96,7 +96,7 @@ def test_the_commands_that_read_read_it(moved: Moved, told: Told) -> None:
     code, text = told(status.main, name)
     assert code == 0 and "study renamed: 1 runs, 1 done" in text
     code, text = told(why.main, name)
-    assert code == 0 and "nothing of renamed has broken" in text
+    assert code == 0 and "no run of renamed has failed or was lost" in text
     code, text = told(logs.main, name, moved.run.run_id)
     assert code == 0 and moved.run.run_id in text
     code, text = told(gather.main, name)

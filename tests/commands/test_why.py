@@ -180,7 +180,7 @@ def test_a_wait_is_put_in_plain_words(
     queue.holds(line("7_0", "PENDING", reason))
     text = told("korea-mpc")
     assert f"it waits: {reason} (" in text and meaning in text
-    assert told() == "nothing of a-study has broken.\n"
+    assert told() == "no run of a-study has failed or was lost.\n"
 
 
 def test_an_unknown_reason_is_given_as_it_is() -> None:
@@ -191,7 +191,7 @@ def test_one_that_needs_nothing_says_so(study: StudyDir, told: Ask) -> None:
     finish(run_of(study, "korea-base"))
     assert "it is done; its results lie in" in told("korea-base")
     assert "it was not submitted yet" in told("korea-mpc")
-    assert "nothing of a-study fits these words" in told("state=lost")
+    assert "no run of a-study matches the selection" in told("state=lost")
 
 
 def test_on_this_machine_the_sweep_is_what_tries_again(study: StudyDir, told: Ask) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scoft_hpc.console import run_command
+from scoft_hpc.console import console_command
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.views import selection
 from scoft_hpc.launch.views.selection import Selection
@@ -127,13 +127,13 @@ def test_mistakes_interruptions_and_readers_that_leave_are_no_tracebacks(
     def fail(error: BaseException) -> int:
         raise error
 
-    assert run_command(lambda: 7) == 7
-    assert run_command(lambda: fail(LaunchError("so it is"))) == 3
+    assert console_command(lambda: 7)() == 7
+    assert console_command(lambda: fail(LaunchError("so it is")))() == 3
     assert capsys.readouterr().err == "error: so it is\n"
-    assert run_command(lambda: fail(KeyboardInterrupt())) == 130
+    assert console_command(lambda: fail(KeyboardInterrupt()))() == 130
     with (tmp_path / "gone").open("w") as gone:
         monkeypatch.setattr(sys, "stdout", gone)
-        assert run_command(lambda: fail(BrokenPipeError())) == 141
+        assert console_command(lambda: fail(BrokenPipeError()))() == 141
     assert isinstance(sys.stderr, io.TextIOBase) and capsys.readouterr().err == ""
 
 

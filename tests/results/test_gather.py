@@ -83,11 +83,11 @@ def test_words(small: Maker, words: list[str], capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nothing"], "there: loss_terms"),
+        (["nothing"], "there are: loss_terms"),
         (["wandb=offline"], "study, output, wandb.mode"),
         (["wandb.mode=live"], "offline, online, disabled"),
         (["one", "two"], "expected one study"),
-        (["../loss_terms/.."], "no study"),
+        (["../loss_terms/.."], "there is no study"),
     ],
 )
 def test_mistakes_are_explained(

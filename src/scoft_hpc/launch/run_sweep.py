@@ -28,10 +28,8 @@ from scoft_hpc.launch.views import submission_messages, tables
 from scoft_hpc.study import lease
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import display_path, launch_lease, log_of
-from scoft_hpc.study.run_status import Status
+from scoft_hpc.study.run_status import BROKEN, Status
 from scoft_hpc.text import plural
-
-BROKEN = (Status.failed, Status.lost)
 
 
 class SweepState(Enum):

@@ -27,6 +27,10 @@ class Status(Enum):
     lost = "lost"
 
 
+BROKEN = (Status.failed, Status.lost)
+"""The states of runs that ended without a result."""
+
+
 def status(run: RunDir) -> Status:
     """Files first: a result outranks everything, a living owner outranks an old failure."""
     if run.result.exists():

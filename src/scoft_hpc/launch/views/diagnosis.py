@@ -19,10 +19,9 @@ from scoft_hpc.launch.views.study_summary import clock
 from scoft_hpc.study import run_status
 from scoft_hpc.study.job_array import Attempt, JobArray
 from scoft_hpc.study.plan_file import display_path
-from scoft_hpc.study.run_status import Status
+from scoft_hpc.study.run_status import BROKEN, Status
 from scoft_hpc.text import duration
 
-BROKEN = (Status.failed, Status.lost)
 FROM_OUTSIDE = ("cancelled", "preempted", "time limit", "node")
 """Causes of which the log has nothing to tell."""
 MAX_SHOWN = 5

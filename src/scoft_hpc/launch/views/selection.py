@@ -133,18 +133,28 @@ def parse_selection(
     )
 
 
+def find_study(output: Path, name: str | None) -> StudyDir:
+    """The study of this name below `output`, or in this folder; without a name the one that was planned last.
+
+    Raises:
+        LaunchError: if there is none; it lists those that there are.
+    """
+    existing = studies(output)
+    study = next(iter(existing), None) if name is None else _named(output, name)
+    if study is None:
+        raise LaunchError(_no_study(output, name, existing))
+    return study
+
+
 def _study(output: Path, name: str | None, plain: Sequence[str]) -> tuple[StudyDir, list[str]]:
     """The study, and the other arguments, which are beginnings of run ids."""
-    existing = studies(output)
     if name is not None:
-        study = _named(output, name)
-        if study is None:
-            raise LaunchError(_no_study(output, name, existing))
-        return study, list(plain)
+        return find_study(output, name), list(plain)
     for text in plain:
         study = _named(output, text)
         if study is not None:
             return study, [other for other in plain if other != text]
+    existing = studies(output)
     if not existing or (plain and not _begun(read(existing[0]).runs, plain[0])):
         raise LaunchError(_no_study(output, plain[0] if plain else None, existing))
     return existing[0], list(plain)

@@ -17,7 +17,7 @@ from scoft_hpc.launch.views.run_progress import RunProgress, counts, logs, statu
 from scoft_hpc.launch.views.selection import Selection
 from scoft_hpc.study import lease
 from scoft_hpc.study.plan_file import display_path, launch_lease
-from scoft_hpc.study.run_status import Status
+from scoft_hpc.study.run_status import BROKEN, Status
 from scoft_hpc.text import duration, listing, shorten
 
 MAX_SHOWN, NAMED = 8, 3
@@ -40,7 +40,7 @@ def screen(selected: Selection, seen: StudyState, lanes: Sequence[RunProgress]) 
     parts: list[RenderableType] = [tables.status_table(lanes), ""] if lanes else []
     lines = [f"study {study.name}: {len(lanes)} runs{', ' * bool(lanes)}{counts(lanes)}{_by(selected, seen)}"]
     lines += [line] if (line := _cost_and_time(seen, lanes)) else []
-    broken = [lane for lane in lanes if lane.status in (Status.failed, Status.lost)]
+    broken = [lane for lane in lanes if lane.status in BROKEN]
     unasked = [lane for lane in broken if lane.cause != CANCELLED]
     lines += _reasons(selected, unasked)
     if unasked:
