@@ -78,10 +78,16 @@ class Owner:
 
 
 class Lease:
-    """Ownership of one run, from `acquire` to `release`."""
+    """Ownership of one run, from `acquire` to `release`, or to the end of a `with` block."""
 
     def __init__(self, path: Path, owner: Owner) -> None:
         self.path, self.owner = path, owner
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
 
     @classmethod
     def acquire(cls, path: Path) -> Self:

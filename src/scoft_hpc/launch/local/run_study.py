@@ -51,16 +51,13 @@ def run_study(
         LaunchError: if the study's folder cannot be written to.
     """
     try:
-        study_lease = Lease.acquire(launch_lease(study))
-        try:
+        with Lease.acquire(launch_lease(study)) as study_lease:
             plan_store.write(study, plan)
             scheduler = LocalScheduler(study, plan, slots, Executor(study.logs, job_module), lanes)
             with live_sync(study, plan.runs[0].config, log=study.logs / "mirror.log") as sync:
                 stopped = not _run_to_end(study, scheduler, study_lease, console)
                 sync.end(STOPPED_SECONDS if stopped else LAST_SECONDS)
             return RunOutcome(stopped, scheduler.lost_reasons)
-        finally:
-            study_lease.release()
     except OSError as error:
         where = error.filename or study.path
         raise LaunchError(

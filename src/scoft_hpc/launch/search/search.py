@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -46,8 +46,8 @@ class RoundOutcome(Enum):
 
     over = "over"
     stopped = "stopped"
-    submitted = "away"
-    planned_only = "shown"
+    submitted = "submitted"
+    planned_only = "planned only"
 
 
 RunRound = Callable[[SweepConfig, StudyDir, Plan], RoundOutcome]
@@ -122,7 +122,7 @@ def _lower_is_better(metric: str) -> bool:
 def run(search: Search, run_round: RunRound, report_trials: ReportTrials) -> RoundOutcome:
     """Finish the rounds there are and go on to the last trial, or to the first round that is not over.
 
-    `report_trials` is called with all trials after each round.
+    `report_trials` is called with all trials after each round; the journal has them by then.
 
     Raises:
         RunError: if another process runs this search; the message names it.
@@ -130,17 +130,21 @@ def run(search: Search, run_round: RunRound, report_trials: ReportTrials) -> Rou
     """
     if search.config.plan is PlanMode.only:
         return _show(search, run_round)
-    search_lease = Lease.acquire(launch_lease(search.folder))
     try:
-        with run_periodically(search_lease.renew, RENEW_SECONDS):
-            return _rounds(
-                search, run_round, lambda trials_so_far: _keep(search, trials_so_far, report_trials)
-            )
+        with (
+            Lease.acquire(launch_lease(search.folder)) as lease,
+            run_periodically(lease.renew, RENEW_SECONDS),
+        ):
+            for number, values in _rounds(search):
+                outcome = _run_round(search, plan_of(search, number, values), run_round, report_trials)
+                of_round = [trial for trial in search.trials() if trial.round == number]
+                # Whatever the reason, further trials would hardly do better than a round without any value.
+                if outcome is not RoundOutcome.over or all(trial.value is None for trial in of_round):
+                    return outcome
+            return RoundOutcome.over
     except OSError as error:
         where = error.filename or search.folder.path
         raise LaunchError(f"{where}: {error.strerror}. Fix this and start again.") from None
-    finally:
-        search_lease.release()
 
 
 def plan_of(search: Search, number: int, values: Sequence[dict[str, Any]]) -> Plan:
@@ -179,54 +183,37 @@ def report_command(search: Search, trial: Trial) -> str:
     return shlex.join(["python", "-m", "scoft_hpc.sweep", *overrides])
 
 
-def _rounds(search: Search, run_round: RunRound, report_trials: ReportTrials) -> RoundOutcome:
+def _rounds(search: Search) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """The rounds to run, by number and values: those on disk that have open trials, the last one, and new ones.
+
+    Each is worked out when the one before is over.
+    """
     done = len(trials.rounds(search.output, search.name))
     for number in range(1, done + 1):
-        trials_so_far = [trial for trial in search.trials() if trial.round == number]
-        if number == done or any(trial.value is None for trial in trials_so_far):
-            outcome = _round(
-                search, number, [trial.values for trial in trials_so_far], run_round, report_trials
-            )
-            if outcome is not RoundOutcome.over or _no_trial_succeeded(search, number):
-                return outcome
+        of_round = [trial for trial in search.trials() if trial.round == number]
+        if number == done or any(trial.value is None for trial in of_round):
+            yield number, [trial.values for trial in of_round]
     while values := _next(search, search.trials()):
         done += 1
-        outcome = _round(search, done, values, run_round, report_trials)
-        if outcome is not RoundOutcome.over or _no_trial_succeeded(search, done):
-            return outcome
-    return RoundOutcome.over
+        yield done, values
 
 
-def _round(
-    search: Search,
-    number: int,
-    values: Sequence[dict[str, Any]],
-    run_round: RunRound,
-    report_trials: ReportTrials,
+def _run_round(
+    search: Search, planned: Plan, run_round: RunRound, report_trials: ReportTrials
 ) -> RoundOutcome:
-    """Plan the round, or check that it is the one on disk, and have it sent."""
-    planned = plan_of(search, number, values)
+    """Have the round run, unless it is done, and report the trials; one on disk must consist of the same runs."""
     study = StudyDir(search.output / planned.study)
     plan_store.require_same_plan(study, planned)
-    if all(study.run(run.run_id).result.exists() for run in planned.runs) and study.plan.exists():
+    if _is_done(study, planned):
         return RoundOutcome.over
     if not study.plan.exists():
         atomic.write_json(search.record, _settings(search))
     outcome = run_round(search.config, study, planned)
     if outcome is RoundOutcome.over:
-        report_trials(search.trials())
+        so_far = search.trials()
+        sampler.write_journal(search.journal, search.name, search.space, so_far, lower=search.lower)
+        report_trials(so_far)
     return outcome
-
-
-def _keep(search: Search, trials_so_far: Sequence[Trial], report_trials: ReportTrials) -> None:
-    """A round is over: the journal has its trials before the trials are reported."""
-    sampler.write_journal(search.journal, search.name, search.space, trials_so_far, lower=search.lower)
-    report_trials(trials_so_far)
-
-
-def _no_trial_succeeded(search: Search, number: int) -> bool:
-    """Whether no trial of the round has a value: whatever the reason, the next ones would hardly do better."""
-    return all(trial.value is None for trial in search.trials() if trial.round == number)
 
 
 def _next(search: Search, trials_so_far: Sequence[Trial]) -> list[dict[str, Any]]:
@@ -240,16 +227,16 @@ def _next(search: Search, trials_so_far: Sequence[Trial]) -> list[dict[str, Any]
 
 def _show(search: Search, run_round: RunRound) -> RoundOutcome:
     """The next round, or the one that is unfinished, planned only."""
-    trials_so_far = search.trials()
-    unfinished = [trial for trial in trials_so_far if trial.value is None]
-    number = unfinished[0].round if unfinished else len(trials.rounds(search.output, search.name)) + 1
-    values = [trial.values for trial in trials_so_far if trial.round == number] or _next(
-        search, trials_so_far
-    )
-    if not values:
-        return RoundOutcome.planned_only
-    planned = plan_of(search, number, values)
-    return run_round(search.config, StudyDir(search.output / planned.study), planned)
+    for number, values in _rounds(search):
+        planned = plan_of(search, number, values)
+        study = StudyDir(search.output / planned.study)
+        if not _is_done(study, planned):
+            return run_round(search.config, study, planned)
+    return RoundOutcome.planned_only
+
+
+def _is_done(study: StudyDir, planned: Plan) -> bool:
+    return study.plan.exists() and all(study.run(run.run_id).result.exists() for run in planned.runs)
 
 
 def _settings(search: Search) -> dict[str, Any]:

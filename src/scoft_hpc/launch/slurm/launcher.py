@@ -51,8 +51,7 @@ def submit_missing(
     """
     client.require()
     study.path.mkdir(parents=True, exist_ok=True)
-    hold = Lease.acquire(launch_lease(study))
-    try:
+    with Lease.acquire(launch_lease(study)):
         ready()
         seen = _resolve_pending_arrays(study, runs, request)
         sent = plan_submission(study, runs, seen, request)
@@ -60,8 +59,6 @@ def submit_missing(
         _make_ready(study, sent.runs, seen)
         _send(study, sent.arrays, _preparing(seen))
         return sent
-    finally:
-        hold.release()
 
 
 def _resolve_pending_arrays(study: StudyDir, runs: Sequence[Run], request: SubmissionRequest) -> StudyState:

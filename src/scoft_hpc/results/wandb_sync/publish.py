@@ -59,10 +59,8 @@ def publish(study: Study, rows: Sequence[RunRow], settings: Wandb) -> list[str]:
         lease = Lease.acquire(folder / "lease.json")
     except RunError as error:
         return [f"Nothing was sent to W&B, somebody else is publishing this study: {error}"]
-    try:
+    with lease:
         return _publish(study, rows, settings, folder / "published.json")
-    finally:
-        lease.release()
 
 
 def _publish(study: Study, rows: Sequence[RunRow], settings: Wandb, ledger_file: Path) -> list[str]:
@@ -203,10 +201,8 @@ def _alone(study: Study, name: str) -> Iterator[None]:
         lease = Lease.acquire(study.folder.sync_lease(name))
     except RunError as error:
         raise _UnfitError(f"{name} was left alone, its curves are being sent just now: {error}") from None
-    try:
+    with lease:
         yield
-    finally:
-        lease.release()
 
 
 def _is_published(entry: Mapping[str, str] | None, digest: str, mode: str) -> bool:
