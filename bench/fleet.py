@@ -127,7 +127,7 @@ class Fleet:
 
     def _cancel(self) -> None:
         self._machine.run("scancel", "--user=root")
-        launchers.wait_for(lambda: self._machine.run("squeue", "-h") == "")
+        launchers.wait_until(lambda: self._machine.run("squeue", "-h") == "", "the end of all jobs")
 
     def _finish(self, study: Path) -> None:
         """Give every run the files of the run of its culture and variant in a study of 25 that really ran."""

@@ -14,7 +14,8 @@ from pathlib import Path
 from measure import Prompt, Started, Taken
 
 from slurm.machine import Machine
-from slurm.processes import Env, kill_all, wait_for
+from slurm.processes import Env, kill_all
+from waiting import wait_until
 
 JOBS, VICTIM = 24, 7
 SCRIPTS = Path(__file__).resolve().parent / "jobs"
@@ -70,10 +71,10 @@ class Launcher:
         folder, env = self._round()
         started = self.start(folder, env)
         taken = started.finish()
-        if not wait_for(lambda: slept(folder) == JOBS):
-            raise RuntimeError(
-                f"{self.name}: {slept(folder)} of {JOBS} jobs came to their end\n{taken.output}"
-            )
+        wait_until(
+            lambda: slept(folder) == JOBS,
+            lambda: f"{JOBS} jobs of {self.name}; {slept(folder)} came to their end\n{taken.output}",
+        )
         last = max(mark.stat().st_mtime for mark in folder.glob("done-*"))
         self._empty()
         return Undisturbed(taken.sent or 0.0, taken.wall, last - started.began, taken.cpu)
@@ -81,10 +82,8 @@ class Launcher:
     def killed(self) -> Killed:
         folder, env = self._round()
         started = self.start(folder, {**env, "NAP_VICTIM": str(VICTIM)})
-        if not wait_for((folder / f"started-{VICTIM}").exists):
-            raise RuntimeError(f"{self.name}: job {VICTIM} does not start")
-        if kill_all(self._is_victim):
-            raise RuntimeError(f"{self.name}: job {VICTIM} does not die")
+        wait_until((folder / f"started-{VICTIM}").exists, f"job {VICTIM} of {self.name} to start")
+        kill_all(self._is_victim)
         taken = started.finish()
         self._empty()
         return self.outcome(folder, taken, env)
@@ -101,8 +100,10 @@ class Launcher:
         return ours and env.get("SLURM_ARRAY_TASK_ID") == str(VICTIM)
 
     def _empty(self) -> None:
-        if not wait_for(lambda: self._machine.run("squeue", "-h") == ""):
-            raise RuntimeError(f"{self.name}: jobs do not end:\n{self._machine.run('squeue')}")
+        wait_until(
+            lambda: self._machine.run("squeue", "-h") == "",
+            lambda: f"jobs of {self.name} to end:\n{self._machine.run('squeue')}",
+        )
 
 
 class Scoft(Launcher):

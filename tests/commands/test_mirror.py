@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from scoft_hpc import mirror
 from scoft_hpc.study.metrics_log import STEP, MetricsLog
 from studies import finish, plan_study, run_of
+from waiting import wait_until
 from wandb_server import KEY, WandbServer, serving
 
 SHORT = [
@@ -47,8 +47,9 @@ def dying(server: WandbServer, rows: int) -> threading.Thread:
     """The server answers nothing any more once it has so many rows of the run."""
 
     def watch() -> None:
-        while not any(len(run.steps) >= rows for run in list(server.runs.values())):
-            time.sleep(0.01)
+        wait_until(
+            lambda: any(len(run.steps) >= rows for run in list(server.runs.values())), f"{rows} rows of a run"
+        )
         server.asked.append("dead")
         server.dies_after = "dead"
 

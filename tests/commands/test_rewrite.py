@@ -9,7 +9,6 @@ import shlex
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from scoft_hpc.inputs import prompt_rewrites, request_queue
 from scoft_hpc.inputs.llm_client import KEY
 from scoft_hpc.inputs.toy import world
 from scoft_hpc.launch.planning import plan
+from waiting import wait_until
 
 DOCS = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text()
 SECRET = "sk-not-to-be-seen-anywhere"
@@ -155,9 +155,8 @@ def test_killed_in_the_middle_nothing_is_asked_twice(server: Server, output: Pat
     server.pages[PATH] = first(3, model(), lambda handler: over.wait() and None)
     line = [sys.executable, "-m", "scoft_hpc.rewrite", *words(server, output, file, "culture=korea")]
     process = subprocess.Popen([*line, "rewriter.jobs=1"], stderr=subprocess.PIPE, text=True)
-    while not file.exists() or len(rows(file)) < 3:  # whole at any moment
-        assert process.poll() is None
-        time.sleep(0.02)
+    # The file is whole at any moment.
+    wait_until(lambda: file.exists() and len(rows(file)) >= 3, "three rewrites", process=process)
     process.kill()
     _, told = process.communicate()
     over.set()

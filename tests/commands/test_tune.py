@@ -9,7 +9,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from scoft_hpc.config import compose
 from scoft_hpc.launch.search import sampler
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import read
+from waiting import wait_until
 
 DOORS = Path(__file__).parents[1] / "launch"
 
@@ -114,10 +114,7 @@ def test_a_search_that_was_killed_goes_on_with_the_same_trials(words: list[str],
     process = subprocess.Popen(
         [sys.executable, "-c", program, *words], env=slow, stdout=subprocess.DEVNULL, start_new_session=True
     )
-    deadline = time.monotonic() + 300
-    while not started.exists() and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.05)
+    wait_until(started.exists, "a trial to start", process=process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     planned = {entry.run_id for entry in read(first).runs}

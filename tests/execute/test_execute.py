@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from scoft_hpc.inputs.toy.world import prompts
 from scoft_hpc.study import lease, metrics_log, run_status
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.study.run_status import Status
+from waiting import wait_until
 
 WORDS = (
     "culture=korea",
@@ -66,9 +66,7 @@ def start(runs: Sequence[RunDir]) -> subprocess.Popen[bytes]:
 
 
 def wait_for_step(run: RunDir, step: int, process: subprocess.Popen[bytes]) -> None:
-    while run_status.step(run) < step:
-        assert process.poll() is None, "the job ended before it came to this step"
-        time.sleep(0.02)
+    wait_until(lambda: run_status.step(run) >= step, f"step {step}", process=process)
 
 
 def weights(run: RunDir) -> dict[str, Any]:

@@ -7,12 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 
 import httpx
 
 from scoft_hpc.study.paths import StudyDir
+from waiting import wait_until
 
 SECONDS = 120
 """That a server may take to answer at first."""
@@ -44,11 +44,7 @@ class Served:
         self.process = subprocess.Popen(
             [*command, f"host={self.host}", f"port={self.port}"], stdout=subprocess.DEVNULL
         )
-        end = time.monotonic() + SECONDS
-        while not self._answers():
-            assert self.process.poll() is None, "the server ended"
-            assert time.monotonic() < end, "the server does not answer"
-            time.sleep(0.05)
+        wait_until(self._answers, "the server to answer", SECONDS, process=self.process)
 
     def kill(self) -> None:
         """As the kernel does it: nothing is said, nothing is finished."""

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from scoft_hpc.errors import DataError
 from scoft_hpc.inputs import dataset, request_queue
 from scoft_hpc.inputs.download.culture_folders import PER_HOST, UNKNOWN, fetch
 from scoft_hpc.study.interrupt import Interrupted, StopFlag
+from waiting import wait_until
 
 
 @pytest.fixture
@@ -154,9 +154,11 @@ def test_a_killed_process_loses_only_the_files_in_flight(server: Server, tmp_pat
     child = subprocess.Popen([sys.executable, "-c", program, *words])
     try:
         done = tmp_path / "root" / ".download" / "done.jsonl"
-        while not (done.exists() and len(done.read_bytes().splitlines()) >= 3 and server.now):
-            assert child.poll() is None
-            time.sleep(0.01)
+        wait_until(
+            lambda: done.exists() and len(done.read_bytes().splitlines()) >= 3 and server.now,
+            "three images, and others in flight",
+            process=child,
+        )
     finally:
         os.kill(child.pid, signal.SIGKILL)
         child.wait()

@@ -8,17 +8,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 from scoft_hpc.study import lease, run_status
 from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.study.plan_file import read
+from waiting import PATIENCE
 
 HERE = Path(__file__).parent
-
-
-PATIENCE = 300.0
 
 
 class Launcher:
@@ -62,6 +59,10 @@ class Launcher:
     def states(self) -> Counter[str]:
         return Counter(run_status.status(run).value for run in self.runs())
 
+    def has_passed(self, step: int) -> bool:
+        """Whether a run is further than this step."""
+        return any(run_status.step(run) > step for run in self.runs())
+
     def starts(self) -> Counter[str]:
         return Counter((self.study.path / "started.txt").read_text().split())
 
@@ -69,13 +70,6 @@ class Launcher:
         """The runs that heard that they are to stop."""
         stopped = self.study.path / "stopped.txt"
         return stopped.read_text().split() if stopped.exists() else []
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:

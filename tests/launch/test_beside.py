@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.launcher import Launcher, alive, until
-from scoft_hpc.study import run_status
+from launch.launcher import Launcher, alive
+from waiting import wait_until
 from wandb_server import KEY, WandbServer, serving
 
 
@@ -48,7 +48,10 @@ def mirrors(launcher: Launcher) -> set[int]:
 @pytest.mark.slow
 def test_curves_arrive_while_the_jobs_run(tmp_path: Path, server: WandbServer) -> None:
     launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", HOLD="20")
-    until(lambda: any(run.steps and run.state == "running" for run in list(server.runs.values())))
+    wait_until(
+        lambda: any(run.steps and run.state == "running" for run in list(server.runs.values())),
+        "rows of a running run",
+    )
     assert any(not run.ended for run in launcher.runs())
     watching = mirrors(launcher)
     assert len(watching) == 2
@@ -69,20 +72,20 @@ def test_curves_arrive_while_the_jobs_run(tmp_path: Path, server: WandbServer) -
 def test_ctrl_c_ends_the_mirror_too(tmp_path: Path, server: WandbServer, fault: str) -> None:
     server.pause = 60.0 if fault == "hangs" else 0.0
     launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", HOLD="20")
-    until(lambda: len(launcher.workers()) == 2 and any(run_status.step(run) > 2 for run in launcher.runs()))
-    until(lambda: len(mirrors(launcher)) == 2)
+    wait_until(lambda: len(launcher.workers()) == 2 and launcher.has_passed(2), "two jobs and step 3")
+    wait_until(lambda: len(mirrors(launcher)) == 2, "the mirror and its service")
     watching, workers = mirrors(launcher), launcher.workers()
     os.killpg(launcher.process.pid, signal.SIGINT)
     code, output = launcher.end()
     assert code == 130, output
-    until(lambda: not any(map(alive, watching | workers | mirrors(launcher))))
+    wait_until(lambda: not any(map(alive, watching | workers | mirrors(launcher))), "the end of all")
     assert set(launcher.states()) == {"planned"}
 
 
 @pytest.mark.slow
 def test_a_killed_mirror_changes_nothing(tmp_path: Path, server: WandbServer) -> None:
     launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", HOLD="20")
-    until(lambda: mirrors(launcher))
+    wait_until(lambda: mirrors(launcher), "the mirror")
     for pid in mirrors(launcher):
         with contextlib.suppress(ProcessLookupError):  # wandb's service ends by itself
             os.kill(pid, signal.SIGKILL)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from launch.launcher import Launcher, alive, until
+from launch.launcher import Launcher, alive
 from scoft_hpc.study import lease, run_status
 from scoft_hpc.study.plan_file import launch_lease
 from scoft_hpc.study.run_status import Status
+from waiting import wait_until
 
 
 @pytest.mark.slow
@@ -31,7 +32,7 @@ def test_every_run_is_done_once_and_a_second_launch_sends_nothing(tmp_path: Path
 @pytest.mark.slow
 def test_ctrl_c_lets_the_jobs_save_and_the_same_command_continues(tmp_path: Path) -> None:
     first = Launcher(tmp_path, HOLD="4", SAVE="0.5")
-    until(lambda: len(first.workers()) == 2 and any(run_status.step(run) > 2 for run in first.runs()))
+    wait_until(lambda: len(first.workers()) == 2 and first.has_passed(2), "two jobs and step 3")
     workers = first.workers()
     os.killpg(first.process.pid, signal.SIGINT)  # as a terminal does: to the whole foreground group
     code, output = first.end()
@@ -47,11 +48,14 @@ def test_ctrl_c_lets_the_jobs_save_and_the_same_command_continues(tmp_path: Path
 @pytest.mark.slow
 def test_a_killed_job_leaves_lost_runs_that_are_started_again(tmp_path: Path) -> None:
     first = Launcher(tmp_path, HOLD="4")
-    until(lambda: len(first.workers()) == 2 and all(lease.live_owner(run.lease) for run in first.runs()))
+    wait_until(
+        lambda: len(first.workers()) == 2 and all(lease.live_owner(run.lease) for run in first.runs()),
+        "two jobs with a lease of every run",
+    )
     victim = min(first.workers())
     mine = {run.run_id for run in first.runs() if getattr(lease.live_owner(run.lease), "pid", 0) == victim}
     os.kill(victim, signal.SIGKILL)
-    until(lambda: not alive(victim))
+    wait_until(lambda: not alive(victim), "the death of the job")
     first.go()
     _, output = first.end()
     lost = {run.run_id for run in first.runs() if run_status.status(run) is Status.lost}
@@ -92,7 +96,7 @@ def test_a_job_that_breaks_off_before_its_runs_is_told_with_its_log(tmp_path: Pa
 @pytest.mark.slow
 def test_of_two_launchers_one_sends_and_the_other_follows(tmp_path: Path) -> None:
     both = [Launcher(tmp_path, HOLD="4") for _ in range(2)]
-    until(lambda: any("following: " in launcher.said() for launcher in both))
+    wait_until(lambda: any("following: " in launcher.said() for launcher in both), "one to follow")
     both[0].go()
     ends = [launcher.end() for launcher in both]
     assert [code for code, _ in ends] == [0, 0]
@@ -104,12 +108,12 @@ def test_of_two_launchers_one_sends_and_the_other_follows(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_after_a_killed_launcher_the_next_waits_for_its_jobs_and_sends_the_rest(tmp_path: Path) -> None:
     first = Launcher(tmp_path, jobs=1, HOLD="4")
-    until(first.workers)
+    wait_until(first.workers, "a job")
     first.process.kill()
     assert first.process.wait() == -signal.SIGKILL
     assert first.workers(), "the job goes on without its launcher"
     again = Launcher(tmp_path, jobs=1)
-    until(lambda: lease.live_owner(launch_lease(first.study)) is not None)
+    wait_until(lambda: lease.live_owner(launch_lease(first.study)), "the next launcher to hold the study")
     first.go()
     assert again.end()[0] == 0
     assert again.states() == {"done": 4}
@@ -120,11 +124,11 @@ def test_after_a_killed_launcher_the_next_waits_for_its_jobs_and_sends_the_rest(
 @pytest.mark.parametrize("again", [False, True])
 def test_sigterm_stops_too_and_a_second_signal_ends_the_jobs_at_once(tmp_path: Path, again: bool) -> None:
     first = Launcher(tmp_path, HOLD="4", SAVE="600" if again else "0.1")
-    until(lambda: len(first.workers()) == 2)
+    wait_until(lambda: len(first.workers()) == 2, "two jobs")
     workers = first.workers()
     first.process.send_signal(signal.SIGTERM)
     if again:
-        until(lambda: len(first.stops()) == 2)
+        wait_until(lambda: len(first.stops()) == 2, "both jobs to hear the signal")
         first.process.send_signal(signal.SIGTERM)
     assert first.end()[0] == 130
     assert not any(map(alive, workers))

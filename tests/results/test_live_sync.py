@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from scoft_hpc.results import study, table
 from scoft_hpc.results.wandb_sync import live, publish, session
 from scoft_hpc.results.wandb_sync.live import LiveSync
 from scoft_hpc.study.lease import Lease
+from waiting import wait_until
 from wandb_server import WandbServer, serving
 
 ONLINE, DISABLED = Wandb(mode=WandbMode.online), Wandb(mode=WandbMode.disabled)
@@ -62,13 +63,6 @@ def send(maker: Maker) -> list[str]:
     return publish.publish(found, table.rows(found), ONLINE)
 
 
-def until(fact: Callable[[], bool]) -> None:
-    end = time.monotonic() + 300
-    while not fact():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
 def test_what_is_saved_is_sent_at_once_and_publish_adds_the_rest(maker: Maker, server: WandbServer) -> None:
     (config,) = maker.configs
@@ -77,19 +71,21 @@ def test_what_is_saved_is_sent_at_once_and_publish_adds_the_rest(maker: Maker, s
         assert not made.send_new_rows() and server.runs == {}, "there is nothing to send yet"
         save(maker, config, 10, 8)
         assert not made.send_new_rows()
-        until(lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8])
+        wait_until(
+            lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8], "8 steps at the server"
+        )
         run = server.kept("korea-ldm")
         assert (run.state, run.starts) == ("running", 1)
         assert series(read(events), "loss")[0] == STEPS[:8]
         save(maker, config, 18, 16)
         assert not made.send_new_rows()
-        until(lambda: run.steps == STEPS[:16])
+        wait_until(lambda: run.steps == STEPS[:16], "16 steps at the server")
     assert series(read(events), "loss")[0] == STEPS[:16]
 
     save(maker, config, 19, 18)
     with mirroring(maker) as made:  # another process
         made.send_new_rows()
-        until(lambda: run.steps == STEPS[:18])
+        wait_until(lambda: run.steps == STEPS[:18], "18 steps at the server")
         maker.finish()
         assert made.send_new_rows()
         assert (run.steps, run.state) == (STEPS, "finished")
@@ -121,7 +117,9 @@ def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
         server.dies_after = None
         time.sleep(0.02)
         assert not made.send_new_rows()
-        until(lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8])
+        wait_until(
+            lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8], "8 steps at the server"
+        )
         server.dies_after = "gone"
         save(maker, config, 18, 16)
         assert not made.send_new_rows(), "wandb takes the rows and keeps them"
@@ -142,7 +140,9 @@ def test_one_mirror_a_run(maker: Maker, server: WandbServer) -> None:
         assert not made.send_new_rows() and not maker.folder.tensorboard.exists()
         held.release()
         assert not made.send_new_rows()
-        until(lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8])
+        wait_until(
+            lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8], "8 steps at the server"
+        )
 
 
 @pytest.mark.slow
@@ -159,5 +159,5 @@ def test_an_attempt_that_fell_back_goes_on_under_its_id(maker: Maker, server: Wa
         made.send_new_rows()
         save(maker, config, 18, 16)
         made.send_new_rows()
-        until(lambda: server.kept("korea-ldm").steps == STEPS[:16])
+        wait_until(lambda: server.kept("korea-ldm").steps == STEPS[:16], "16 steps at the server")
     assert len(server.runs) == 2

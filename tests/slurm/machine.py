@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, it is of 
 
 from slurm import layout
 from slurm.layout import DAEMONS, MARK, NODES, SEARCH_PATH, is_machine
-from slurm.processes import PATIENCE, Env, alive, environ, kill_all, spawn, wait_for
+from slurm.processes import Env, alive, environ, kill_all, spawn
+from waiting import PATIENCE, wait_until
 
 PACKAGES = "slurm-wlm slurmdbd munge mariadb-server"
 PROGRAMS = (
@@ -101,10 +102,11 @@ class Machine:
                 layout.command(folder, daemon), layout.environment(folder, daemon), layout.log(folder, daemon)
             )
             (folder / "pids" / daemon).write_text(str(pid))
-        if (
-            not wait_for(lambda: self.pid(daemon) is None or self._answers(daemon))
-            or self.pid(daemon) is None
-        ):
+        _wait(
+            lambda: self.pid(daemon) is None or self._answers(daemon),
+            lambda: f"{daemon} to answer. {layout.log_tail(folder, daemon)}",
+        )
+        if self.pid(daemon) is None:
             raise MachineError(f"{daemon} does not start. {layout.log_tail(folder, daemon)}")
 
     def stop(self, daemon: str) -> None:
@@ -128,8 +130,7 @@ class Machine:
         if pid is None:
             return
         os.kill(pid, number)
-        if not wait_for(lambda: not alive(pid)):
-            raise MachineError(f"{daemon} (process {pid}) does not end on {number.name}")
+        _wait(lambda: not alive(pid), lambda: f"{daemon} (process {pid}) to end on {number.name}")
 
     def _answers(self, daemon: str) -> bool:
         if daemon == "slurmctld":  # jobs that start before their node has registered again may fail at srun
@@ -174,8 +175,7 @@ class Machine:
 
     def wait_ready(self, *nodes: str) -> None:
         """Wait until slurmctld may send jobs to these nodes."""
-        if not wait_for(lambda: not self._unready(nodes)):
-            raise MachineError(f"nodes do not become ready: {self.node_states()}")
+        _wait(lambda: not self._unready(nodes), lambda: f"nodes to become ready: {self.node_states()}")
 
     def _unready(self, nodes: Iterable[str]) -> list[str]:
         states = self.node_states()
@@ -193,8 +193,10 @@ class Machine:
         kept = self.conf.read_text()
         self._restart_slurmctld(re.sub(r"MinJobAge=\d+", "MinJobAge=2", kept))
         try:
-            if not wait_for(lambda: not self.run("squeue", "-h", "-t", ENDED)):
-                raise MachineError(f"jobs that slurmctld does not forget:\n{self.run('squeue', '-t', 'all')}")
+            _wait(
+                lambda: not self.run("squeue", "-h", "-t", ENDED),
+                lambda: f"slurmctld to forget ended jobs:\n{self.run('squeue', '-t', 'all')}",
+            )
         finally:
             self._restart_slurmctld(kept)
 
@@ -242,8 +244,7 @@ class Machine:
             self._kill(self._is_job)
             return self.run("squeue", "-h", check=False) == ""
 
-        if not wait_for(none_left):
-            raise MachineError(f"jobs that do not end:\n{self.run('squeue')}")
+        _wait(none_left, lambda: f"jobs to end:\n{self.run('squeue')}")
         for node in self._unready(NODES):
             self.node_back(node)
 
@@ -252,13 +253,17 @@ class Machine:
         daemons = [pid for daemon in DAEMONS if (pid := self.pid(daemon))]
         self._kill(self._is_daemon)
         self._kill(self._is_job)
-        wait_for(lambda: not any(alive(pid) for pid in daemons))  # lays this process's children to rest
+        _wait(  # reaps this process's children
+            lambda: not any(alive(pid) for pid in daemons), lambda: f"the end of daemons {daemons}"
+        )
         if is_machine(self.folder):
             shutil.rmtree(self.folder)
 
     def _kill(self, selected: Callable[[Env], bool]) -> None:
-        if stubborn := kill_all(selected):
-            raise MachineError(f"processes that do not die: {stubborn}")
+        try:
+            kill_all(selected)
+        except TimeoutError as error:
+            raise MachineError(str(error)) from error
 
     def _is_daemon(self, env: Env) -> bool:
         """A daemon or a slurmstepd, which has its environment from slurmd."""
@@ -266,6 +271,14 @@ class Machine:
 
     def _is_job(self, env: Env) -> bool:
         return env.get("SLURM_CONF") == str(self.conf) and "SLURM_JOB_ID" in env
+
+
+def _wait(condition: Callable[[], bool], what: Callable[[], str]) -> None:
+    """MachineError, with what was waited for, if it does not become so."""
+    try:
+        wait_until(condition, what)
+    except TimeoutError as error:
+        raise MachineError(str(error)) from error
 
 
 def up(

@@ -8,13 +8,12 @@ import random
 import shutil
 import signal
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from waiting import wait_until
+
 Env = dict[str, str]
-PATIENCE = 300.0
-"""Seconds for what comes within one or two on a machine at rest: a loaded one may take its time."""
 
 
 def spawn(command: list[str], env: Env, log: Path, stdin: int | None = None) -> int:
@@ -32,7 +31,8 @@ def spawn(command: list[str], env: Env, log: Path, stdin: int | None = None) -> 
     finally:
         os.close(source)
         os.close(output)
-    wait_for(lambda: bool(environ(pid)) or not alive(pid))  # the kernel shows its environment a moment later
+    # The kernel shows its environment a moment later.
+    wait_until(lambda: environ(pid) or not alive(pid), f"the environment of process {pid}")
     return pid
 
 
@@ -61,27 +61,17 @@ def chosen(selected: Callable[[Env], bool]) -> list[int]:
     return [pid for pid in pids if pid != os.getpid() and selected(environ(pid)) and alive(pid)]
 
 
-def kill_all(selected: Callable[[Env], bool]) -> list[int]:
-    """SIGKILL the chosen processes, and those that they start meanwhile; returns the ones that do not die."""
+def kill_all(selected: Callable[[Env], bool]) -> None:
+    """SIGKILL the chosen processes, and those that they start meanwhile; TimeoutError if some do not die."""
 
     def none_left() -> bool:
-        found = chosen(selected)
-        for pid in found:
+        pids = chosen(selected)
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        return not found
+        return not pids
 
-    return [] if wait_for(none_left) else chosen(selected)
-
-
-def wait_for(fact: Callable[[], bool], seconds: float = PATIENCE) -> bool:
-    """Whether it became so in time."""
-    end = time.monotonic() + seconds
-    while not fact():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
+    wait_until(none_left, lambda: f"the end of processes {chosen(selected)}")
 
 
 def connects(address: str | tuple[str, int]) -> bool:

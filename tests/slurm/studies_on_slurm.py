@@ -8,14 +8,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import pytest
 
 from scoft_hpc import sweep
 from scoft_hpc.launch.slurm import client
@@ -27,7 +24,7 @@ from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.study.plan_file import read
 from scoft_hpc.study.run_status import Status
 from slurm.machine import Machine
-from slurm.processes import PATIENCE
+from waiting import wait_until
 
 PACED = Path(__file__).with_name("paced.py")
 
@@ -140,12 +137,11 @@ class OnSlurm:
     # Waiting.
 
     def wait(self, fact: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + PATIENCE
-        while not fact():
-            if time.monotonic() > end:
-                queue = self.cluster.run("squeue", "--array", "--states=all", check=False)
-                pytest.fail(f"in vain waited for {what}.\n{queue}\n{self.logs()[-3000:]}")
-            time.sleep(0.1)
+        def details() -> str:
+            queue = self.cluster.run("squeue", "--array", "--states=all", check=False)
+            return f"{what}.\n{queue}\n{self.logs()[-3000:]}"
+
+        wait_until(fact, details)
 
     def wait_done(self) -> None:
         self.wait(lambda: all(run.result.exists() for run in self.runs), "every run's result")

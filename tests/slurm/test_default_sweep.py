@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from scoft_hpc.study import job_array, run_status
 from scoft_hpc.study.job_array import PREPARE, TRAIN, JobArray
 from scoft_hpc.study.paths import StudyDir
 from slurm.machine import Machine
+from waiting import wait_until
 
 WORDS = ("culture=all", "ablation=loss_terms", "study=s", "threads=1", "cluster.lanes=13")
 """The same packs and threads here and there: then the same arithmetic, to the last bit."""
@@ -39,13 +38,6 @@ def training(study: StudyDir) -> JobArray:
     return found
 
 
-def until(true: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + SECONDS
-    while not true():
-        assert time.monotonic() < end, f"waited {SECONDS} s for {what}"
-        time.sleep(1)
-
-
 def test_the_default_study_survives_a_time_limit_and_ends_in_the_same_table(
     cluster: Machine, tmp_path: Path
 ) -> None:
@@ -54,19 +46,25 @@ def test_the_default_study_survives_a_time_limit_and_ends_in_the_same_table(
     assert prepare.stage == PREPARE and len(prepare.tasks) == 5
     assert sorted(map(len, train.tasks)) == [12, 13]
     trained = [there.run(run) for run in train.tasks[0] if "base" not in run]
-    until(lambda: any(run_status.step(run) > 3 for run in trained), "the first steps")
+    wait_until(lambda: any(run_status.step(run) > 3 for run in trained), "the first steps", SECONDS)
     caches = [path.name for path in (tmp_path / "there" / "cache").iterdir()]
     assert (
         sum(not name.startswith("negatives-") for name in caches) == 5
     )  # each culture was prepared, once, before
     # Slurm rounds up to whole minutes: in 120 to 180 s, so that it warns at once, and there is time to save.
     cluster.expire(f"{train.job}_0", 120)
-    until(lambda: any(a.task == 0 and a.code == 75 for a in training(there).attempts), "the end of its time")
+    wait_until(
+        lambda: any(a.task == 0 and a.code == 75 for a in training(there).attempts), "the time limit", SECONDS
+    )
     cluster.run(
         "scontrol", "update", f"jobid={train.job}_0", "TimeLimit=30"
     )  # its next start keeps the limit else
-    until(lambda: all(there.run(run).ended for task in train.tasks for run in task), "every run")
-    until(lambda: not cluster.run("squeue", "--noheader"), "the end of its jobs")  # after their runs'
+    wait_until(
+        lambda: all(there.run(run).ended for task in train.tasks for run in task), "every run", SECONDS
+    )
+    wait_until(
+        lambda: not cluster.run("squeue", "--noheader"), "the end of its jobs", SECONDS
+    )  # after their runs'
     assert there.results.exists() and there.report.exists()  # the last job made them
     attempts = [attempt for attempt in training(there).attempts if attempt.task == 0]
     *cut_short, last = attempts

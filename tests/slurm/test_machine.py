@@ -19,7 +19,8 @@ import pytest
 from slurm import machine as module
 from slurm.layout import DAEMONS, MARK, NODES
 from slurm.machine import Machine, MachineError, up
-from slurm.processes import chosen, wait_for
+from slurm.processes import chosen
+from waiting import wait_until
 
 STUBBORN = "trap 'echo told' TERM; for i in $(seq 36000); do sleep 0.1; done"
 
@@ -40,7 +41,9 @@ def state(cluster: Machine, job: str) -> str:
 
 
 def becomes(cluster: Machine, job: str, wanted: str) -> bool:
-    return wait_for(lambda: state(cluster, job) == wanted)
+    return wait_until(
+        lambda: state(cluster, job) == wanted, lambda: f"job {job} to be {wanted}, not {state(cluster, job)}"
+    )
 
 
 def recorded(cluster: Machine, job: str) -> list[str]:
@@ -55,7 +58,7 @@ def test_forty_tasks_run_on_all_gpus_at_a_time(cluster: Machine, tmp_path: Path)
     def places() -> list[str]:
         return sorted(path.read_text().strip() for path in tmp_path.iterdir())
 
-    assert wait_for(lambda: len(places()) == 24 and all(places()))
+    wait_until(lambda: len(places()) == 24 and all(places()), "24 tasks to begin")
     states = cluster.run("squeue", "-h", "-r", "-o", "%T").split()
     assert Counter(states) == {"RUNNING": 24, "PENDING": 16}
     assert places() == [f"{node} {gpu}" for node in NODES for gpu in range(8)]
@@ -97,7 +100,7 @@ def test_a_requeued_job_starts_again_soon(cluster: Machine) -> None:
     def told() -> str:
         return cluster.run("scontrol", "show", "job", job)
 
-    assert wait_for(lambda: re.search(r"(?s)JobState=RUNNING .*Restarts=1 ", told()) is not None), told()
+    wait_until(lambda: re.search(r"(?s)JobState=RUNNING .*Restarts=1 ", told()), told)
 
 
 def test_a_job_that_waits_for_its_begin_is_released(cluster: Machine) -> None:
@@ -115,7 +118,7 @@ def test_an_urgent_job_preempts(cluster: Machine, partition: str, states: list[s
     assert becomes(cluster, job, "RUNNING")
     urgent = submit(cluster, "sleep 3600", "--partition=urgent", "--gpus=v100-32:8", "--nodelist=w001")
     assert becomes(cluster, urgent, "RUNNING")
-    assert wait_for(lambda: recorded(cluster, job) == states)
+    wait_until(lambda: recorded(cluster, job) == states, f"accounting to have {states}")
 
 
 def test_a_time_limit_can_be_hurried(cluster: Machine) -> None:
@@ -138,7 +141,8 @@ def test_the_queue_outlives_slurmctld(cluster: Machine) -> None:
     saved = cluster.folder / "state" / "job_state"
     begun = time.time()
     held = submit(cluster, "true", "--hold")
-    assert wait_for(lambda: saved.exists() and saved.stat().st_mtime > begun)  # within 5 s of a change
+    # Within 5 s of a change.
+    wait_until(lambda: saved.exists() and saved.stat().st_mtime > begun, "slurmctld to save its state")
     cluster.kill("slurmctld")
     with pytest.raises(MachineError, match="Unable to contact slurm controller"):
         cluster.run("squeue")
@@ -171,7 +175,7 @@ def test_jobs_of_a_failed_node_are_requeued(cluster: Machine, zombies: bool) -> 
             lambda env: env.get("SLURM_JOB_ID") == job and env.get("SLURM_CONF") == str(cluster.conf)
         )
 
-    assert wait_for(lambda: bool(processes()))
+    wait_until(processes, f"the processes of job {job}")
     cluster.node_fail("w002", zombies=zombies)
     assert bool(processes()) is zombies
     assert "DOWN" in cluster.node_state("w002")
@@ -185,7 +189,7 @@ def test_records_of_ended_jobs_are_purged(cluster: Machine) -> None:
     assert becomes(cluster, ended, "COMPLETED")
     cluster.purge_records()
     assert cluster.run("squeue", "-h", "-t", "all", "-o", "%i") == held
-    assert wait_for(lambda: recorded(cluster, ended) == ["COMPLETED"])
+    wait_until(lambda: recorded(cluster, ended) == ["COMPLETED"], "accounting to have the end")
 
 
 def test_a_machine_dies_with_the_process_that_watches_it(folder: Path) -> None:
@@ -201,7 +205,10 @@ def test_a_machine_dies_with_the_process_that_watches_it(folder: Path) -> None:
         assert owner.stdout is not None and owner.stdout.readline() == b"up\n"
         assert all(Machine(folder).pid(daemon) for daemon in DAEMONS)
         owner.send_signal(signal.SIGKILL)
-    assert wait_for(lambda: not folder.exists() and jobs_and_daemons(Machine(folder)) == ([], []))
+    wait_until(
+        lambda: not folder.exists() and jobs_and_daemons(Machine(folder)) == ([], []),
+        "the machine to be gone",
+    )
 
 
 def test_a_shell_has_a_machine_for_as_long_as_it_lives_and_nothing_is_left(

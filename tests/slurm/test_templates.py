@@ -6,8 +6,6 @@ import json
 import os
 import re
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +16,11 @@ from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.plan import build_plan
 from scoft_hpc.study.paths import StudyDir
 from slurm.machine import Machine
+from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
+SECONDS = 900
+"""That a job may take to its end."""
 TEMPLATES = ROOT / "sbatch"
 BASE = ROOT / "src/scoft_hpc/inputs/toy/assets/base"
 TINY = [
@@ -41,20 +42,17 @@ def submit(cluster: Machine, *words: str) -> str:
     return cluster.run("sbatch", "--parsable", *words)
 
 
-def wait(fact: Callable[[], bool], what: Callable[[], str], seconds: float = 900) -> None:
-    deadline = time.monotonic() + seconds
-    while not fact():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.3)
-
-
 def outcome(cluster: Machine, job: str, folder: Path) -> str:
     """Wait for the job's end; its state and exit code, with several for an array, as `COMPLETED 0:0`."""
 
     def log() -> str:
         return "\n".join(path.read_text() for path in sorted(folder.glob("*.out")))
 
-    wait(lambda: not cluster.run("squeue", "--noheader", "--jobs", job, check=False).strip(), log)
+    wait_until(
+        lambda: not cluster.run("squeue", "--noheader", "--jobs", job, check=False).strip(),
+        lambda: f"the end of job {job}. {log()}",
+        SECONDS,
+    )
     state = "scontrol", "--oneliner", "show", "job", job
     lines = [
         dict(word.split("=", 1) for word in line.split() if "=" in word)
@@ -97,13 +95,17 @@ def test_run_saves_when_warned_starts_again_and_obeys_scancel(cluster: Machine, 
     def state() -> str:
         return cluster.run("squeue", "--noheader", "--jobs", job, "--format", "%T", check=False)
 
-    wait(lambda: len(steps()) > 3, log)
+    wait_until(lambda: len(steps()) > 3, lambda: f"step 4. {log()}", SECONDS)
     cluster.run("scancel", "--signal=USR2", job)  # as Slurm does before the time limit, by --signal
-    wait(lambda: "saved before the time limit; starting again" in log(), log)
+    wait_until(
+        lambda: "saved before the time limit; starting again" in log(), lambda: f"the save. {log()}", SECONDS
+    )
     saved = len(steps())
     assert list(folder.glob("outputs/long/runs/*/checkpoints/*"))
     with cluster.hurrying():
-        wait(lambda: state() == "RUNNING" and len(steps()) > saved, log)
+        wait_until(
+            lambda: state() == "RUNNING" and len(steps()) > saved, lambda: f"the next start. {log()}", SECONDS
+        )
     assert "Restarts=1 " in cluster.run("scontrol", "show", "job", job)
     told = steps()  # once: it trains on
     assert told == sorted(set(told))  # it went on from where it was

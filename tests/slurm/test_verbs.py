@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -18,8 +17,8 @@ from scoft_hpc.study import job_array, run_status
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.sweep import sweep
 from slurm.machine import Machine
-from slurm.processes import PATIENCE
 from slurm.studies_on_slurm import paced
+from waiting import wait_until
 
 WORDS = ("culture=[korea,mexico]", "ablation.axes.variant=[base,ldm]", "cluster=slurm", "cluster.lanes=2")
 WAITING = "cluster.sbatch.begin=now+1hour"
@@ -56,13 +55,6 @@ def runs(told: Told, *words: str) -> dict[str, dict[str, Any]]:
     return {f"{run['culture']} {run['variant']}": run for run in found}
 
 
-def until(look: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not look():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(1.0)
-
-
 def test_waiting_jobs_are_told_cancelled_and_sent_again(
     cluster: Machine, study: StudyDir, told: Told
 ) -> None:
@@ -97,12 +89,12 @@ def test_a_cancelled_job_has_saved_and_a_retried_one_is_followed_to_its_end(
 ) -> None:
     sent = paced(cluster, tmp_path, variants="ldm,mpc", hold=[0], pace=0.3, saves=0)
     assert sent.sweep().code == 0
-    until(lambda: runs(told)["korea ldm"]["step"] >= 5)
+    wait_until(lambda: runs(told)["korea ldm"]["step"] >= 5, "step 5")
     text = told(status)
     assert "running" in text and "1 job running" in text and "left" in text
     assert runs(told)["korea ldm"]["eta_seconds"] > 0
     told(cancel, "--yes")
-    until(lambda: runs(told)["korea ldm"]["cause"] == "cancelled")
+    wait_until(lambda: runs(told)["korea ldm"]["cause"] == "cancelled", "the cancellation in status")
     ldm, mpc = sent.runs
     saved = run_status.progress(ldm)
     assert saved >= 5, "the job did not save before it ended"

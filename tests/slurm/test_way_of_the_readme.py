@@ -8,7 +8,7 @@ from pathlib import Path
 
 from readme_commands import SHORT, on_a_cluster
 from slurm.machine import Machine
-from slurm.processes import wait_for
+from waiting import wait_until
 
 MORE = {
     "doctor": ["device=cpu"],
@@ -30,4 +30,4 @@ def test_from_the_doctor_to_the_table(cluster: Machine, tmp_path: Path) -> None:
     assert "done:" in typed["status"]  # it watched to the end
     study = tmp_path / "outputs/loss_terms-all-toy"
     assert len(list(study.glob("runs/*/result.json"))) == 25
-    assert wait_for(study.joinpath("report.html").exists)  # the last job gathers after its runs are done
+    wait_until(study.joinpath("report.html").exists, "the last job to gather the results")
