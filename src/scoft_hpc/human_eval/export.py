@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import secrets
@@ -10,26 +9,29 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jinja2 import Environment, StrictUndefined
 
+from scoft_hpc.human_eval import spreadsheets
 from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
 from scoft_hpc.human_eval.pages import Page
-from scoft_hpc.human_eval.spreadsheets import Cell, neutral
 from scoft_hpc.human_eval.survey import AFFILIATIONS, Survey
 from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import SurveyDir
 
 SUPPRESSED = "suppressed"
 
-Row = dict[str, Cell]
+Row = dict[str, Any]
+"""Column -> value; other keys are not exported."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """`levels`: the values that there can be, where they can be counted."""
+    """`levels`: the possible values, if they are countable and the same in every survey."""
 
     name: str
     type: pa.DataType
@@ -46,7 +48,7 @@ ANSWERS = (
     ),
     Column("position", pa.int32(), "place of the page in the rater's sequence, from 0"),
     Column("kind", pa.string(), "why the page was shown; on a reversed one rank 1 is the worst", KINDS),
-    Column("question", pa.string(), "what was asked; rank 1 is the better end"),
+    Column("question", pa.string(), "the question; rank 1 is the better end"),
     Column("system", pa.string(), "variant that drew the image"),
     Column(
         "rank",
@@ -64,7 +66,7 @@ ANSWERS = (
 PAGES = (
     Column("page", pa.string(), "the page's id"),
     Column("culture", pa.string(), "community that the prompt is about"),
-    Column("prompt", pa.string(), "what raters read beside the images"),
+    Column("prompt", pa.string(), "the description that raters read beside the images"),
     Column("seed", pa.int32(), "of the runs that drew the images"),
     Column("sample", pa.int32(), "number of the sample of this prompt, from 0"),
     Column("system", pa.string(), "variant that drew the image"),
@@ -85,16 +87,7 @@ RATERS = (
     Column("finished", pa.bool_(), "every page is answered or skipped", "true, false"),
 )
 
-HEAD = """\
-# Codebook: {title}
-
-Study {study}. Unconfirmed answers, skipped pages and raters who have withdrawn are not in these files, nor any words of
-a rater's own.
-
-In raters.csv, affiliation and language read `{suppressed}` where fewer than {small} raters of a culture share both;
-others of the culture are hidden with them, so that its total does not tell the number.
-
-A CSV cell that a spreadsheet would take for a formula has an apostrophe before it."""
+CODEBOOK = Path(__file__).with_name("codebook.md.j2")
 
 
 def write(
@@ -105,16 +98,16 @@ def write(
     judgements: Sequence[Judgement],
 ) -> None:
     """Write the files into `SurveyDir.exports`: answers (twice), pages, raters and the codebook."""
-    has_secret = folder.secret.exists()  # or else raters have other numbers each time
+    has_secret = folder.secret.exists()  # without it, raters have other numbers in every export
     numbers = _numbers(participants, folder.secret.read_bytes() if has_secret else secrets.token_bytes(32))
-    people = sorted((replace(one, rater=numbers[one.rater]) for one in participants), key=attrgetter("rater"))
-    exported = sorted((replace(one, rater=numbers[one.rater]) for one in judgements), key=attrgetter("rater"))
-    answers = list(_answers(exported, survey))
+    raters = sorted((replace(one, rater=numbers[one.rater]) for one in participants), key=attrgetter("rater"))
+    judged = sorted((replace(one, rater=numbers[one.rater]) for one in judgements), key=attrgetter("rater"))
+    answers = list(_answers(judged, survey))
     files = {
         "answers.csv": _csv(ANSWERS, answers),
         "answers.parquet": _parquet(ANSWERS, answers),
         "pages.csv": _csv(PAGES, _pages(pages)),
-        "raters.csv": _csv(RATERS, _raters(people, survey.small)),
+        "raters.csv": _csv(RATERS, _raters(raters, survey.small)),
         "codebook.md": _codebook(survey).encode(),
     }
     for name, content in files.items():
@@ -122,10 +115,10 @@ def write(
 
 
 def suppressed(participants: Iterable[Participant], small: int) -> set[tuple[str, str, str]]:
-    """The cells (culture, affiliation, language) whose raters are exported without the latter two.
+    """The cells (culture, affiliation, language) whose raters are exported without affiliation and language.
 
-    Those of fewer than `small` raters, and the next smallest ones of the culture until `small` raters or all are hidden
-    together: these are two cells or more, so that what is left of the culture's total tells no cell's number.
+    These are the cells of fewer than `small` raters, and the next smallest of the culture until `small` raters, or all,
+    are hidden together: two cells or more, so that the culture's total does not reveal the size of one.
     """
     sizes = Counter((one.culture, one.affiliation, one.language) for one in participants)
     hidden: set[tuple[str, str, str]] = set()
@@ -143,70 +136,45 @@ def suppressed(participants: Iterable[Participant], small: int) -> set[tuple[str
 
 
 def _numbers(participants: Iterable[Participant], secret: bytes) -> dict[int, int]:
-    """Numbers in an order that only the secret gives: the survey's own would tell who came first."""
-    drawn = sorted(
-        (one.rater for one in participants),
+    """Random numbers, the same for the same secret: those of the survey reveal the order of enrolment."""
+    shuffled = sorted(
+        (participant.rater for participant in participants),
         key=lambda number: hashlib.sha256(secret + b"%d" % number).digest(),
     )
-    return {number: place for place, number in enumerate(drawn, 1)}
+    return {number: place for place, number in enumerate(shuffled, 1)}
 
 
 def _answers(judgements: Iterable[Judgement], survey: Survey) -> Iterator[Row]:
-    for one in judgements:
+    for judgement in judgements:
         for system in survey.systems:
             yield {
-                "rater": one.rater,
-                "culture": one.culture,
-                "page": one.page,
-                "position": one.position,
-                "kind": one.kind.value,
-                "question": one.question,
+                **vars(judgement),
+                "kind": judgement.kind.value,
                 "system": system,
-                "rank": None if one.ranks is None else one.ranks[system],
-                "rating": one.ratings.get(system),
-                "offended": system in one.offended,
-                "cannot_judge": one.ranks is None,
-                "seconds": round(one.seconds, 1),
+                "rank": None if judgement.ranks is None else judgement.ranks[system],
+                "rating": judgement.ratings.get(system),
+                "offended": system in judgement.offended,
+                "cannot_judge": judgement.ranks is None,
+                "seconds": round(judgement.seconds, 1),
             }
 
 
 def _pages(pages: Iterable[Page]) -> Iterator[Row]:
     for page in pages:
         for image in page.images:
-            yield {
-                "page": page.id,
-                "culture": page.culture,
-                "prompt": page.prompt,
-                "seed": page.seed,
-                "sample": page.sample,
-                "system": image.system,
-                "run_id": image.run_id,
-                "file": image.file,
-                "image": image.name,
-            }
+            yield {**vars(page), **vars(image), "page": page.id, "image": image.name}
 
 
 def _raters(participants: Sequence[Participant], small: int) -> Iterator[Row]:
-    hidden = suppressed(participants, small)
-    for one in participants:
-        hide = (one.culture, one.affiliation, one.language) in hidden
-        yield {
-            "rater": one.rater,
-            "culture": one.culture,
-            "affiliation": SUPPRESSED if hide else one.affiliation,
-            "language": SUPPRESSED if hide else one.language,
-            "finished": one.finished,
-        }
+    hidden_cells = suppressed(participants, small)
+    for participant in participants:
+        is_hidden = (participant.culture, participant.affiliation, participant.language) in hidden_cells
+        hidden = dict.fromkeys(("affiliation", "language"), SUPPRESSED) if is_hidden else {}
+        yield {**vars(participant), **hidden}
 
 
 def _csv(columns: Sequence[Column], rows: Iterable[Row]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(column.name for column in columns)
-    for row in rows:
-        cells = (neutral(row[column.name]) for column in columns)
-        writer.writerow(str(cell).lower() if isinstance(cell, bool) else cell for cell in cells)
-    return text.getvalue().encode()
+    return spreadsheets.csv_text([column.name for column in columns], rows).encode()
 
 
 def _parquet(columns: Sequence[Column], rows: list[Row]) -> bytes:
@@ -217,36 +185,7 @@ def _parquet(columns: Sequence[Column], rows: list[Row]) -> bytes:
 
 
 def _codebook(survey: Survey) -> str:
-    head = HEAD.format(
-        title=_plain(survey.title), study=survey.study, small=survey.small, suppressed=SUPPRESSED
-    )
-    lines = [head]
-    files = {
-        "answers.csv and answers.parquet: a row an image of an answer": ANSWERS,
-        "pages.csv": PAGES,
-        "raters.csv": RATERS,
-    }
-    for title, columns in files.items():
-        lines.append(f"## {title}")
-        table = ["| column | type | meaning | levels |", "| --- | --- | --- | --- |"]
-        for one in columns:
-            levels = one.levels or _levels(one.name, survey)
-            table.append(f"| {one.name} | {one.type} | {one.meaning} | {levels} |")
-        lines.append("\n".join(table))
-    return "\n\n".join(lines) + "\n"
-
-
-def _levels(column: str, survey: Survey) -> str:
-    """The levels that the survey decides."""
-    known: dict[str, Iterable[Any]] = {
-        "culture": survey.quotas,
-        "question": [question.name for question in survey.questions],
-        "system": survey.systems,
-        "language": survey.languages,
-    }
-    return _plain(", ".join(known.get(column, ())))
-
-
-def _plain(text: str) -> str:
-    """Without what Markdown's tables would stumble on."""
-    return " ".join(text.split()).replace("|", "\\|")
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    environment.filters["cell"] = lambda text: " ".join(text.split()).replace("|", "\\|")
+    template = environment.from_string(CODEBOOK.read_text(encoding="utf-8"))
+    return template.render(survey=survey, answers=ANSWERS, pages=PAGES, raters=RATERS, suppressed=SUPPRESSED)

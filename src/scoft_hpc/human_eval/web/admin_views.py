@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 from fastapi import APIRouter, HTTPException
 from starlette.responses import Response
 
-from scoft_hpc.human_eval.spreadsheets import neutral
+from scoft_hpc.human_eval.spreadsheets import csv_text
 from scoft_hpc.human_eval.web.context import Context, RequestContext, redirect
 from scoft_hpc.human_eval.web.forms import FormBody, form_schema
 from scoft_hpc.human_eval.web.rater_sessions import ADMIN_SECONDS
@@ -54,13 +51,9 @@ def logout(context: Context, form: FormBody) -> Response:
 @router.get("/payments.csv")
 def payments(context: Context) -> Response:
     _check(context)
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["payment_id"])
-    for code in context.app.store.payments():
-        writer.writerow([neutral(code)])
+    text = csv_text(["payment_id"], ({"payment_id": code} for code in context.app.store.payments()))
     headers = {"Content-Disposition": 'attachment; filename="payments.csv"'}
-    return Response(text.getvalue(), media_type="text/csv", headers=headers)
+    return Response(text, media_type="text/csv", headers=headers)
 
 
 @router.post("/payments/forget", openapi_extra=form_schema("csrf", "sure"))
