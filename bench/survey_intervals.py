@@ -111,7 +111,7 @@ def truth(of: Population) -> Truth:
     found = plackett_luce.estimate_worths(crowd, once)
     win = win_rates.estimate_rate(win_rates.count_wins(crowd, "base"), crowd.strata, once).value
     few = [agreement.agreement(draw(of, np.random.default_rng(k), (60,))) for k in range(20)]
-    return Truth(found.worth, found.first, win, float(np.mean([one.alpha for one in few if one is not None])))
+    return Truth(found.worth, found.first, win, float(np.mean([one.value for one in few if one is not None])))
 
 
 def covered(of: Population, sizes: Sequence[int], surveys: int) -> dict[str, float]:
@@ -133,7 +133,7 @@ def covered(of: Population, sizes: Sequence[int], surveys: int) -> dict[str, flo
         count("worth, t alone", *alone(found, resamples), true.worth)
         count("worth, percentiles", *percentiles(found, rng), true.worth)
         alike = agreement.agreement(found) if survey % SELDOM == 0 else None
-        if alike is not None and np.isfinite(alike.low):
+        if alike is not None and alike.has_interval:
             count("alpha", *map(np.array, (alike.low, alike.high, true.alpha)))
     return {name: float(np.mean(found)) for name, found in hits.items()}
 

@@ -18,7 +18,6 @@ from results.study_maker import Maker
 from scoft_hpc import survey as command
 from scoft_hpc.human_eval import survey_yaml
 from scoft_hpc.human_eval.database import VARIABLE
-from scoft_hpc.human_eval.web import i18n
 from scoft_hpc.study.paths import StudyDir
 
 pytestmark = pytest.mark.slow  # each command needs what the ones before it made
@@ -135,5 +134,5 @@ def test_the_question_of_ones_own_is_one(study: StudyDir, tmp_path: Path) -> Non
 
 
 def test_catalogues_lie_where_the_page_says() -> None:
-    assert str(i18n.FOLDER / "en.yaml").endswith("scoft_hpc/human_eval/web/catalogues/en.yaml")
+    assert str(survey_yaml.CATALOGUES / "en.yaml").endswith("scoft_hpc/human_eval/web/catalogues/en.yaml")
     assert "src/scoft_hpc/human_eval/web/catalogues/en.yaml" in PAGE

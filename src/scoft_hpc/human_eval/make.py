@@ -49,7 +49,7 @@ def make(args: CommandArgs) -> int:
         else _new_survey(args, settings, study)
     )
     name = survey.study if is_called(args.study, survey.study) else study.name
-    if faults := survey_yaml.check(survey, name, study.variants, study.cultures):
+    if faults := list(survey_yaml.check(survey, name, study.variants, study.cultures)):
         raise ConfigError.from_messages(faults)
     try:
         sampled = sample_pages(study, survey, _secret(folder))

@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jinja2 import Environment, StrictUndefined
 from pydantic import TypeAdapter, ValidationError
 
 from scoft_hpc.errors import ConfigError
@@ -30,7 +32,7 @@ from scoft_hpc.study.plan_file import is_called
 from scoft_hpc.text import did_you_mean
 
 CATALOGUES = Path(__file__).parent / "web" / "catalogues"
-TEMPLATE = Path(__file__).with_name("survey_template.yaml")
+TEMPLATE = Path(__file__).with_name("survey_template.yaml.j2")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 SYSTEMS_PER_PAGE = (2, 8)
 """Minimum and maximum of images on a page."""
@@ -90,29 +92,10 @@ def write(file: Path, survey: Survey) -> None:
 def text(survey: Survey) -> str:
     """The file's text; values are written as JSON, which YAML reads."""
     assert all(question.name in QUESTIONS for question in survey.questions)
-    values = {
-        "title": survey.title,
-        "contact": survey.contact,
-        "consent": dict(survey.consent),
-        "reference": survey.ethics.reference,
-        "pilot": survey.ethics.pilot,
-        "study": survey.study,
-        "systems": survey.systems,
-        "quotas": dict(survey.quotas),
-        "pages": survey.pages,
-        "attention": survey.attention,
-        "questions": [question.name for question in survey.questions],
-        "rate": survey.rate,
-        "blur": survey.blur,
-        **vars(survey.primary),
-        **{name: value for name, value in vars(survey.exclusion).items() if name != "affiliations"},
-        "only": survey.exclusion.affiliations,
-        "languages": survey.languages,
-        "seed": survey.seed,
-        "small": survey.small,
-    }
-    written = {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
-    return TEMPLATE.read_text(encoding="utf-8").format(**written, affiliations=", ".join(AFFILIATIONS))
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
+    environment.filters["json"] = partial(json.dumps, ensure_ascii=False)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(survey=survey, affiliations=AFFILIATIONS)
 
 
 def load(folder: SurveyDir, languages: Collection[str] | None = None) -> tuple[Survey, tuple[Page, ...]]:
@@ -126,7 +109,7 @@ def load(folder: SurveyDir, languages: Collection[str] | None = None) -> tuple[S
     cultures = list(dict.fromkeys(page.culture for page in drawn))
     study = StudyDir(folder.path.parent)
     name = survey.study if is_called(study, survey.study) else study.name
-    faults = check(survey, name, systems, cultures, languages)
+    faults = list(check(survey, name, systems, cultures, languages))
     if not faults and set(survey.systems) != set(systems):
         faults.append(
             f"systems: the pages show {', '.join(systems)}; draw them again with `scoft-hpc survey make`."
@@ -147,14 +130,9 @@ def check(
     systems: Sequence[str],
     cultures: Sequence[str],
     languages: Collection[str] | None = None,
-) -> list[str]:
-    """Every fault of the survey for a study with these systems and cultures."""
-    return list(_faults(survey, study, systems, cultures, catalogues() if languages is None else languages))
-
-
-def _faults(
-    survey: Survey, study: str, systems: Sequence[str], cultures: Sequence[str], languages: Collection[str]
 ) -> Iterator[str]:
+    """Every fault of the survey for a study with these systems and cultures; `languages`: those of the catalogues."""
+    languages = catalogues() if languages is None else languages
     if not survey.title.strip():
         yield "title: it is empty; expected what raters read at the top."
     if survey.study != study:

@@ -10,7 +10,6 @@ import pytest
 from invoke import Invoke, invoke
 from results.study_maker import Maker
 from scoft_hpc import survey as command
-from scoft_hpc.human_eval import survey_yaml
 from scoft_hpc.human_eval.database import VARIABLE
 from scoft_hpc.study.paths import StudyDir
 
@@ -30,13 +29,8 @@ def study(scored: Maker, tmp_path: Path) -> StudyDir:
 
 
 @pytest.fixture(autouse=True)
-def speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The web application's languages are English, Arabic and French; no database is named from outside."""
-    folder = tmp_path / "catalogues"
-    folder.mkdir()
-    for language in ("ar", "en", "fr"):
-        (folder / f"{language}.yaml").touch()
-    monkeypatch.setattr(survey_yaml, "CATALOGUES", folder)
+def no_database_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No database is named by the environment."""
     monkeypatch.delenv(VARIABLE, raising=False)
 
 

@@ -47,7 +47,7 @@ def test_it_draws_pages_that_are_whole_and_tells_what_comes_next(told: Invoke, s
     survey, drawn = survey_yaml.load(study.survey)
     assert survey.systems == ("base", "m", "mp", "mpc")
     assert survey.quotas == {"korea": 20, "mexico": 20}
-    assert survey.languages == ("en", "ar", "fr")
+    assert survey.languages == ("en", "ar")
     assert (survey.ethics.reference, survey.ethics.stated) == ("IRB 7", True)
     assert (survey.primary.system, survey.primary.against) == ("mpc", "base")
     assert survey.pages == 4

@@ -16,7 +16,8 @@ LANGUAGES = ("ar", "en", "fr")
 
 
 def faults(survey: Survey) -> list[str]:
-    return survey_yaml.check(survey, "a-study", ["base", "m", "mp", "mpc"], ["china", "korea"], LANGUAGES)
+    systems = ["base", "m", "mp", "mpc"]
+    return list(survey_yaml.check(survey, "a-study", systems, ["china", "korea"], LANGUAGES))
 
 
 def test_what_is_written_is_read_again(survey: Survey, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.human_eval.survey import AFFILIATIONS, QUESTIONS, Question, Survey
+from scoft_hpc.human_eval.survey_yaml import CATALOGUES, catalogues
 from scoft_hpc.human_eval.web import i18n
 from scoft_hpc.human_eval.web.consent import consent
 from scoft_hpc.inputs.toy.scenes import CULTURES
@@ -26,18 +27,18 @@ def gaps(sentence: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}
 
 
-@pytest.mark.parametrize("language", i18n.available())
+@pytest.mark.parametrize("language", catalogues())
 def test_every_catalogue_has_the_same_sentences(language: str) -> None:
     own = i18n.load([language])[language].messages
     assert list(own) == list(ENGLISH.messages)
     assert {key: gaps(text) for key, text in own.items()} == {k: gaps(t) for k, t in ENGLISH.messages.items()}
     assert all(isinstance(text, str) and text.strip() for text in own.values())
-    lines = (i18n.FOLDER / f"{language}.yaml").read_text().splitlines()
+    lines = (CATALOGUES / f"{language}.yaml").read_text().splitlines()
     assert len([line for line in lines if re.match(r"[a-z]", line)]) == len(own), "a key stands there twice"
 
 
 def test_a_catalogue_is_in_its_own_language() -> None:
-    arabic = yaml.safe_load((i18n.FOLDER / "ar.yaml").read_text())
+    arabic = yaml.safe_load((CATALOGUES / "ar.yaml").read_text())
     latin = {key: text for key, text in arabic.items() if re.search("[A-Za-z]", re.sub(r"{\w+}", "", text))}
     assert latin == {}
     assert [key for key, text in arabic.items() if not re.search("[\u0600-\u06ff]", text)] == ["task.end"]

@@ -14,7 +14,6 @@ is reversed is near −1. Where both rankings tie everything τ is 1; where only
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import krippendorff
 import numpy as np
@@ -23,19 +22,14 @@ from scipy.special import stdtrit
 from scoft_hpc.human_eval.analysis.rankings import Array, Rankings, mean_ranks
 from scoft_hpc.human_eval.judgements import Judgement, Kind
 from scoft_hpc.results.statistics import CONFIDENCE
+from scoft_hpc.results.survey_results import IntervalEstimate
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """`alpha` with its 95 % interval, infinite where it is unknown: fewer than three raters, or all agree."""
+def agreement(rankings: Rankings) -> IntervalEstimate | None:
+    """α, without an interval for fewer than three raters and where all agree.
 
-    alpha: float
-    low: float
-    high: float
-
-
-def agreement(rankings: Rankings) -> Agreement | None:
-    """None where α is not defined: no image was ranked by two raters, or all have the same rank."""
+    None where α is not defined: no image was ranked by two raters, or all have the same rank.
+    """
     counts = _rank_counts(rankings)
     total = counts.sum(axis=0)
     alpha = _alpha(total)
@@ -52,9 +46,9 @@ def agreement(rankings: Rankings) -> Agreement | None:
             variance += (len(alphas) - 1) / len(alphas) * float(np.sum((np.array(alphas) - center) ** 2))
             dof += len(alphas) - 1
     if dof < 2 or variance < 1e-18:
-        return Agreement(alpha, -np.inf, np.inf)
+        return IntervalEstimate(alpha)
     half = float(stdtrit(dof, (1 + CONFIDENCE) / 2)) * variance**0.5
-    return Agreement(alpha, alpha - half, min(alpha + half, 1.0))
+    return IntervalEstimate(alpha, alpha - half, min(alpha + half, 1.0))
 
 
 def _rank_counts(rankings: Rankings) -> Array:

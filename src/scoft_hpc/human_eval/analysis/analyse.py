@@ -93,37 +93,25 @@ def _panels(
 
 def _tables(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Table]:
     for question in survey.questions:
-        rankings = select_rankings(judgements, survey.systems, question.name)
+        pooled = select_rankings(judgements, survey.systems, question.name)
         regular = [j for j in judgements if j.question == question.name and j.kind is Kind.asked]
-        yield _table(survey, question.name, POOLED, rankings, regular, min_raters=1)
-        for culture in survey.quotas:
-            panel = [j for j in regular if j.culture == culture]
-            min_raters = max(survey.small, 1)
-            yield _table(
-                survey, question.name, culture, rankings.for_culture(culture), panel, min_raters=min_raters
+        for culture in (POOLED, *survey.quotas):
+            rankings = pooled if culture == POOLED else pooled.for_culture(culture)
+            answers = [j for j in regular if culture in (POOLED, j.culture)]
+            n_raters = len(rankings.raters)
+            is_reported = n_raters >= max(1 if culture == POOLED else survey.small, 1)
+            results = (
+                _system_results(survey, question.name, culture, rankings, answers) if is_reported else ()
             )
-
-
-def _table(
-    survey: Survey,
-    question: str,
-    culture: str,
-    rankings: Rankings,
-    judgements: Sequence[Judgement],
-    *,
-    min_raters: int,
-) -> Table:
-    reported = len(rankings.raters) >= min_raters
-    alpha = agreement(rankings) if reported else None
-    return Table(
-        question=question,
-        culture=culture,
-        raters=len(rankings.raters),
-        rankings=len(rankings.ranks),
-        n_cannot_judge=sum(j.ranks is None for j in judgements),
-        agreement=None if alpha is None else finite(alpha.alpha, alpha.low, alpha.high),
-        results=tuple(_system_results(survey, question, culture, rankings, judgements)) if reported else (),
-    )
+            yield Table(
+                question=question.name,
+                culture=culture,
+                raters=n_raters,
+                rankings=len(rankings.ranks),
+                n_cannot_judge=sum(j.ranks is None for j in answers),
+                agreement=agreement(rankings) if is_reported else None,
+                results=tuple(results),
+            )
 
 
 def _system_results(

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scoft_hpc.human_eval.answers import RaterAnswer
 from scoft_hpc.human_eval.judgements import Kind
 
 Worths = Mapping[str, Mapping[str, float]]
@@ -26,17 +27,6 @@ SKILL_RANGE = (0.4, 1.8)
 """Skills are uniform in this range."""
 REPEAT_NOISE_SD = 0.3
 """Standard deviation of the additional noise when a rater sees a page again."""
-
-
-@dataclass(frozen=True)
-class SimulatedAnswer:
-    """`ranks` by image, with 1 for the worst on a reversed page; {} with `cannot_judge`."""
-
-    ranks: Mapping[str, int]
-    ratings: Mapping[str, int]
-    offended: Mapping[str, str]
-    cannot_judge: bool
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -67,14 +57,14 @@ class SimulatedRater:
     image_sd: float = 0.0
     seed: int = 0
 
-    def answer(self, systems: Mapping[str, str], question: str, kind: Kind, page: str) -> SimulatedAnswer:
+    def answer(self, systems: Mapping[str, str], question: str, kind: Kind, page: str) -> RaterAnswer:
         """Their answer about `systems` (image -> system) on `page`.
 
         It depends on the page and the systems, not on the images' names.
         """
         rng = self._rng(question, page, kind.value)
         if rng.random() < self.abstain_rate:
-            return SimulatedAnswer({}, {}, {}, True, 5.0)
+            return RaterAnswer({}, {}, {}, cannot_judge=True, seconds=5.0)
         images = sorted(systems, key=lambda name: systems[name])
         worth = np.array([self.worths[question][systems[name]] for name in images])
         worth += self.image_sd * _rng(self.seed, 0, question, page).normal(size=len(images))
@@ -83,12 +73,11 @@ class SimulatedRater:
         ranks = rank_utilities(-utility if inverted else utility, self.tie_margin)
         badness = np.exp(-worth) / np.exp(-worth).max()
         offends = rng.random(len(images)) < self.offence_rate * badness
-        return SimulatedAnswer(
+        return RaterAnswer(
             dict(zip(images, ranks, strict=True)),
             dict(zip(images, _ratings(utility), strict=True)),
             {name: "it is not how we are" for name, hurt in zip(images, offends, strict=True) if hurt},
-            False,
-            round(float(rng.uniform(0.8, 1.6) if self.spams else rng.uniform(8, 40)), 1),
+            seconds=round(float(rng.uniform(0.8, 1.6) if self.spams else rng.uniform(8, 40)), 1),
         )
 
     def _utility(

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
-from pathlib import Path
+from functools import cached_property, lru_cache
 
 import yaml
 from babel import Locale, negotiate_locale
@@ -18,8 +17,8 @@ from babel.numbers import format_decimal
 
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.human_eval.survey import Question
+from scoft_hpc.human_eval.survey_yaml import CATALOGUES, catalogues
 
-FOLDER = Path(__file__).with_name("catalogues")
 LANGUAGE_RANGE = re.compile(r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*q=([01](?:\.\d{1,3})?)\s*)?")
 LONGEST = 1000
 """Characters of an Accept-Language header that are looked at."""
@@ -87,24 +86,22 @@ def _written(value: float, locale: Locale) -> str:
     return format_decimal(value, locale=locale, numbering_system="default")
 
 
-@cache
-def available() -> tuple[str, ...]:
-    """The languages that have a catalogue."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
-
-
 def load(languages: Sequence[str]) -> dict[str, Catalogue]:
     """The catalogues of `languages`, in their order.
 
     Raises:
         ConfigError: for a language without a catalogue.
     """
-    if unknown := [language for language in languages if language not in available()]:
+    existing = catalogues()
+    if unknown := [language for language in languages if language not in existing]:
         raise ConfigError(
-            f"no catalogue for the language {', '.join(unknown)}; there are: {', '.join(available())}. "
-            f"Change `languages` in the survey file, or write {FOLDER / 'LANGUAGE.yaml'} after en.yaml."
+            f"no catalogue for the language {', '.join(unknown)}; there are: {', '.join(existing)}. "
+            f"Change `languages` in the survey file, or write {CATALOGUES / 'LANGUAGE.yaml'} after en.yaml."
         )
-    return {one: Catalogue(one, yaml.safe_load((FOLDER / f"{one}.yaml").read_text())) for one in languages}
+    files = {language: CATALOGUES / f"{language}.yaml" for language in languages}
+    return {
+        language: Catalogue(language, yaml.safe_load(file.read_text())) for language, file in files.items()
+    }
 
 
 def negotiate_language(header: str, languages: Sequence[str]) -> str:
