@@ -102,23 +102,21 @@ def check(given: RaterAnswer, task: Task, question: str, survey: Survey) -> None
         raise ValueError(f"an answer takes no {given.seconds} seconds")
 
 
-def check_rater(
-    survey: Survey, culture: str, affiliation: str, own_words: str, language: str, consent: str
-) -> None:
+def check_rater(rater: Rater, survey: Survey) -> None:
     """Refuse a rater whom the survey does not ask for.
 
     Raises:
         ValueError: for a culture, an affiliation or a language that it does not have, or a text that cannot be kept.
     """
     for what, value, options in (
-        ("culture", culture, survey.quotas),
-        ("affiliation", affiliation, AFFILIATIONS),
-        ("language", language, survey.languages),
+        ("culture", rater.culture, survey.quotas),
+        ("affiliation", rater.affiliation, AFFILIATIONS),
+        ("language", rater.language, survey.languages),
     ):
         if value not in options:
             raise ValueError(f"the survey has no {what} {value!r}")
-    check_text("own words", own_words, LONGEST)
-    check_text("consent", consent, LONGEST_WORD)
+    check_text("own words", rater.own_words, LONGEST)
+    check_text("consent", rater.consent, LONGEST_WORD)
 
 
 def check_text(what: str, text: str, longest: int) -> None:

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.human_eval import db_schema
+from scoft_hpc.human_eval.pages import Page
+from scoft_hpc.human_eval.survey import Survey, digest
 from scoft_hpc.study.filesystem import SHARED, mount_of, nearest_folder
 from scoft_hpc.study.paths import SurveyDir
 
@@ -26,7 +41,7 @@ MOUNTS = Path("/proc/self/mounts")
 BUSY_SECONDS = 30
 CONNECTIONS = 20
 ADVISORY_LOCK_ID = 5_101_051
-"""PostgreSQL's advisory lock under which tables are statement; any number will do."""
+"""PostgreSQL's advisory lock under which tables are created; any number will do."""
 EXPECTED = "expected sqlite:////local/disk/answers.db or postgresql://USER:PASSWORD@HOST/NAME"
 DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 
@@ -41,15 +56,15 @@ class Database:
         self._queue = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
 
     @classmethod
-    def at(cls, url: str) -> Database:
-        """Nothing is connected yet.
+    def at(cls, url: str, mounts: Path = MOUNTS) -> Database:
+        """The database at a URL, not connected yet; `mounts` lists the mounted file systems.
 
         Raises:
             ConfigError: for a URL of another kind, or SQLite in memory or on a network file system.
         """
         place = parse(url)
         if place.get_backend_name() == "sqlite":
-            _check_disk(Path(str(place.database)))
+            _check_disk(Path(str(place.database)), mounts)
             engine = create_engine(
                 place, pool_size=CONNECTIONS, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True
             )
@@ -88,8 +103,47 @@ class Database:
         self._engine.dispose()
 
 
-def make_tables(connection: Connection) -> None:
-    """Make the tables that are missing; two processes may do so at once."""
+def claim(database: Database, survey: Survey, pages: Sequence[Page], url: str) -> None:
+    """Create the missing tables and make the database this survey's: from its first rater on it belongs to its pages.
+
+    Raises:
+        ConfigError: if it cannot be reached or written, or another survey's raters are in it.
+    """
+    try:
+        with database.write() as connection:
+            _create_tables(connection)
+            is_claimed = _claim(connection, survey, pages)
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise ConfigError(
+            f"the survey's database {without_password(url)} cannot be used: {reason}. Start or repair it, or "
+            f"name another with database=URL or ${VARIABLE}."
+        ) from None
+    if not is_claimed:
+        raise ConfigError(
+            f"the database {without_password(url)} holds answers to another survey, or to other pages or "
+            "questions; expected an empty one or this survey's. Name another with database=URL or "
+            f"${VARIABLE}, or restore the pages.json and the questions that its raters answered."
+        )
+
+
+def _claim(connection: Connection, survey: Survey, pages: Sequence[Page]) -> bool:
+    """Whether the database is this survey's; it becomes so while there are no raters."""
+    names = sorted(image.name for page in pages for image in page.images)
+    identity = "/".join([survey.study, *sorted(question.name for question in survey.questions), *names])
+    row = {"identity": hashlib.sha256(identity.encode()).hexdigest(), "digest": digest(survey)}
+    stored = connection.scalar(select(db_schema.survey.c.identity).with_for_update())
+    if stored is None:
+        connection.execute(insert(db_schema.survey).values(id=1, last_number=0, **row))
+    elif not connection.scalar(select(func.count()).select_from(db_schema.raters)):
+        connection.execute(update(db_schema.survey).values(row))
+    else:
+        return bool(stored == row["identity"])
+    return True
+
+
+def _create_tables(connection: Connection) -> None:
+    """Create the tables that are missing; two processes may do so at once."""
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK_ID})"))
     db_schema.metadata.create_all(connection)
@@ -146,14 +200,14 @@ def without_password(url: str) -> str:
     return parse(url).render_as_string(hide_password=True)
 
 
-def _check_disk(file: Path) -> None:
+def _check_disk(file: Path, mounts: Path) -> None:
     """Make sure that there is a file on a local disk that its owner alone may read.
 
     Raises:
         ConfigError: if it would lie on a network file system, or cannot be written.
     """
     folder = nearest_folder(file.resolve().parent)
-    mount = mount_of(folder, MOUNTS)
+    mount = mount_of(folder, mounts)
     if mount.kind in SHARED:
         raise ConfigError(
             f"the survey's database {file} would lie on {mount.kind}, a network file system ({mount.point}), where "

@@ -11,11 +11,12 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from sqlalchemy import Connection, RowMapping, delete, select, update
 
 from scoft_hpc.errors import WithdrawnError
-from scoft_hpc.human_eval import db_identity, db_schema, enrolment, queries
+from scoft_hpc.human_eval import database, db_schema, enrolment, queries
 from scoft_hpc.human_eval.answers import (
     LONGEST_WORD,
     PanelProgress,
@@ -40,14 +41,19 @@ class Store:
     """A survey's answers. Threads may share it; every process opens its own."""
 
     def __init__(
-        self, survey: Survey, pages: Sequence[Page], base: Database, clock: Callable[[], float] = time.time
+        self,
+        survey: Survey,
+        pages: Sequence[Page],
+        base: Database,
+        clock: Callable[[], float] = time.time,
+        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Of a database whose tables are there; `open` makes both."""
+        """The store of a database whose tables exist; `open` creates both. `clock` and `stopwatch` give seconds."""
         self._survey = survey
         self._pages = {page.id: page for page in pages}
         self._database = base
-        self._clock = clock
-        # In memory alone: no fine time is kept beside a rater.
+        self._clock, self._stopwatch = clock, stopwatch
+        # In memory only: the database holds no time finer than an hour.
         self._answer_timers: dict[tuple[str, int], float] = {}
 
     @classmethod
@@ -61,7 +67,7 @@ class Store:
         store = cls(survey, pages, Database.at(url))
         with ExitStack() as stack:
             stack.callback(store.close)
-            db_identity.claim_database(store._database, survey, pages, url)
+            database.claim(store._database, survey, pages, url)
             stack.pop_all()
         return store
 
@@ -93,17 +99,11 @@ class Store:
             QuotaFullError: if the culture's quota is met.
             ValueError: for a value that the survey does not have.
         """
-        check_rater(self._survey, culture, affiliation, own_words, language, consent)
-        newcomer = Rater(
-            id=rater_id or secrets.token_hex(16),
-            number=0,
-            culture=culture,
-            affiliation=affiliation,
-            own_words=own_words if affiliation == "described" else "",
-            language=language,
-            consent=consent,
-            blur=bool(blur),
-        )
+        new_id = rater_id or secrets.token_hex(16)
+        newcomer = Rater(new_id, 0, culture, affiliation, own_words, language, consent, blur)
+        check_rater(newcomer, self._survey)
+        if affiliation != "described":
+            newcomer = replace(newcomer, own_words="")
         with self._database.write() as connection:
             return enrolment.enrol(connection, self._survey, self._pages.values(), newcomer, self._hour())
 
@@ -114,25 +114,20 @@ class Store:
         with self._database.read() as connection:
             return enrolment.rater(connection, rater_id)
 
-    def change(self, rater: Rater, *, language: str | None = None, blur: bool | None = None) -> Rater:
-        """The rater with another language or blur.
+    def change(self, rater: Rater, *, language: str, blur: bool) -> Rater:
+        """The rater with another language and blur.
 
         Raises:
             ValueError: for a language that the survey does not have. WithdrawnError: if they have withdrawn.
         """
-        if language is not None and language not in self._survey.languages:
+        if language not in self._survey.languages:
             raise ValueError(f"the survey has no language {language!r}")
-        values = {"language": language, "blur": blur}
-        values = {name: value for name, value in values.items() if value is not None}
+        table = db_schema.raters
         with self._writing(rater) as connection:
-            if values:
-                connection.execute(
-                    update(db_schema.raters).where(db_schema.raters.c.id == rater.id).values(values)
-                )
-        changed = self.rater(rater.id)
-        if changed is None:
-            raise WithdrawnError("This rater has withdrawn.")
-        return changed
+            connection.execute(
+                update(table).where(table.c.id == rater.id).values(language=language, blur=blur)
+            )
+        return replace(rater, language=language, blur=blur)
 
     def tasks(self, rater: Rater) -> tuple[Task, ...]:
         """The rater's sequence as it was dealt at enrolment; empty if they have withdrawn."""
@@ -165,7 +160,7 @@ class Store:
 
     def seen(self, rater: Rater, position: int) -> None:
         """The rater sees the page: its first answer takes from here, each further one from the answer before."""
-        self._answer_timers.setdefault((rater.id, position), time.monotonic())
+        self._answer_timers.setdefault((rater.id, position), self._stopwatch())
 
     def save(self, rater: Rater, position: int, question: str, given: RaterAnswer) -> None:
         """Keep the answer, in place of an earlier one; on disk when this returns. A page that was skipped no longer is.
@@ -192,7 +187,7 @@ class Store:
             upsert(connection, table, key, row)
             self._skip(connection, rater, position, False)
         if not given.draft:
-            self._answer_timers[rater.id, position] = time.monotonic()
+            self._answer_timers[rater.id, position] = self._stopwatch()
 
     def skip(self, rater: Rater, position: int, undo: bool = False) -> None:
         """Pass over a page, or come back to it; its answers stay and are left out while it is skipped.
@@ -299,7 +294,7 @@ class Store:
     def _since(self, rater: Rater, position: int) -> float:
         """Seconds since the page was seen or last answered; 0 where that is not known, after a restart."""
         started = self._answer_timers.get((rater.id, position))
-        return 0.0 if started is None else time.monotonic() - started
+        return 0.0 if started is None else self._stopwatch() - started
 
     def _hour(self) -> int:
         return int(self._clock() // 3600)

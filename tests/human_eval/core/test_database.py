@@ -8,6 +8,7 @@ import pytest
 
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.human_eval import database
+from scoft_hpc.human_eval.database import Database
 from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Survey
@@ -19,24 +20,21 @@ KINDS = (
 )
 
 
-def mounts(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that the kernel's table says to lie on that file system."""
+def mounted(tmp_path: Path, kind: str) -> tuple[Path, Path]:
+    """A folder, and a table of mounts in which it lies on that file system."""
     folder = tmp_path / "shared disk"
     folder.mkdir()
     table = tmp_path / "mounts"
     point = str(folder).replace(" ", "\\040")
     table.write_text(f"/dev/vda / ext4 rw 0 0\nserver:/x {point} {kind} rw,relatime 0 0\n")
-    monkeypatch.setattr(database, "MOUNTS", table)
-    return folder
+    return folder, table
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_sqlite_on_a_network_file_system_is_refused(
-    survey: Survey, pages: tuple[Page, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    folder = mounts(tmp_path, kind, monkeypatch)
+def test_sqlite_on_a_network_file_system_is_refused(tmp_path: Path, kind: str) -> None:
+    folder, mounts = mounted(tmp_path, kind)
     with pytest.raises(ConfigError) as caught:
-        Store.open(survey, pages, f"sqlite:///{folder}/survey/answers.db")
+        Database.at(f"sqlite:///{folder}/survey/answers.db", mounts)
     for said in (
         kind,
         "network file system",
@@ -48,21 +46,17 @@ def test_sqlite_on_a_network_file_system_is_refused(
     assert list(folder.iterdir()) == []
 
 
-def test_a_link_to_a_shared_disk_is_one(
-    survey: Survey, pages: tuple[Page, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = mounts(tmp_path, "lustre", monkeypatch)
+def test_a_link_to_a_shared_disk_is_one(tmp_path: Path) -> None:
+    folder, mounts = mounted(tmp_path, "lustre")
     (tmp_path / "answers.db").symlink_to(folder / "answers.db")
     with pytest.raises(ConfigError, match="lustre"):
-        Store.open(survey, pages, f"sqlite:///{tmp_path}/answers.db")
+        Database.at(f"sqlite:///{tmp_path}/answers.db", mounts)
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "apfs"])
-def test_sqlite_on_a_local_disk_is_not(
-    survey: Survey, pages: tuple[Page, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    folder = mounts(tmp_path, kind, monkeypatch)
-    Store.open(survey, pages, f"sqlite:///{folder}/survey/answers.db").close()
+def test_sqlite_on_a_local_disk_is_not(tmp_path: Path, kind: str) -> None:
+    folder, mounts = mounted(tmp_path, kind)
+    Database.at(f"sqlite:///{folder}/survey/answers.db", mounts).close()
 
 
 @pytest.mark.parametrize(
