@@ -107,11 +107,11 @@ class RequestContext:
         rater_id = self.app.signer.rater(self.cookie("session"))
         return self.app.store.rater(rater_id) if rater_id else None
 
-    def rater(self) -> Rater:
-        """Whose session it is.
+    def rater(self, form: SubmittedForm | None = None) -> Rater:
+        """The rater of the session, who must be the one to whom the form was issued.
 
         Raises:
-            HTTPException: 401 where it is nobody's, 410 where its rater has withdrawn.
+            HTTPException: 401 without a session, 410 if its rater has withdrawn, 403 for another's form.
         """
         cookie = self.cookie("session")
         rater_id = self.app.signer.rater(cookie)
@@ -120,6 +120,8 @@ class RequestContext:
         rater = self.app.store.rater(rater_id)
         if rater is None:
             raise HTTPException(410)
+        if form is not None:
+            self.check(form, rater.id)
         return rater
 
     def check(self, form: SubmittedForm, form_owner: str) -> None:
@@ -132,6 +134,7 @@ class RequestContext:
         text = self.app.templates.get_template(template).render(
             translate=self.catalogue.translate,
             catalogue=self.catalogue,
+            languages=list(self.app.catalogues.values()),
             survey=self.app.survey,
             style_version=self.app.style_version,
             csrf=self.app.signer.form(form_owner),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from fastapi import APIRouter, HTTPException
 from starlette.responses import Response
@@ -24,9 +24,7 @@ def welcome(context: Context) -> Response:
     rater = context.rater_if_any()
     places = rater is not None or any(context.app.store.places().values())
     form_owner = rater.id if rater else ""
-    return context.page(
-        "welcome.html.j2", form_owner=form_owner, rater=rater, places=places, **_languages(context, "/")
-    )
+    return context.page("welcome.html.j2", form_owner=form_owner, rater=rater, places=places, back="/")
 
 
 @router.post("/language", openapi_extra=form_schema("language", "back"))
@@ -109,31 +107,26 @@ def resume(context: Context, token: str) -> Response:
 
 @router.post("/resume/{token}", openapi_extra=form_schema("csrf"))
 def resume_in_place_of_another(context: Context, token: str, form: FormBody) -> Response:
-    present = context.rater()
-    context.check(form, present.id)
-    rater = _of_link(context, token)
-    return _resumed(context, rater)
+    context.rater(form)
+    return _resumed(context, _of_link(context, token))
 
 
 @router.get("/link")
 def own_link(context: Context, saved: str = "") -> Response:
     rater = context.rater()
-    begun = bool(context.app.store.answers(rater))
     return context.page(
         "link.html.j2",
         form_owner=rater.id,
         rater=rater,
         link=context.app.signer.resume_link(rater.id),
         saved=saved == "yes",
-        begun=begun,
-        languages=list(context.app.catalogues.values()),
+        begun=bool(context.app.store.answers(rater)),
     )
 
 
 @router.post("/settings", openapi_extra=form_schema("csrf", "language", "blur"))
 def settings(context: Context, form: FormBody) -> Response:
-    rater = context.rater()
-    context.check(form, rater.id)
+    rater = context.rater(form)
     language = form.value("language") or rater.language
     if language not in context.app.catalogues:
         raise HTTPException(422)
@@ -165,8 +158,7 @@ def end(context: Context, payment: str = "") -> Response:
 
 @router.post("/payment", openapi_extra=form_schema("csrf", "payment"))
 def pay(context: Context, form: FormBody) -> Response:
-    rater = context.rater()
-    context.check(form, rater.id)
+    rater = context.rater(form)
     if context.app.first_open_question(rater) is not None:
         return redirect("/pages")
     code = form.value("payment")
@@ -185,12 +177,11 @@ def ask_to_withdraw(context: Context) -> Response:
 def withdraw(context: Context, form: FormBody) -> Response:
     response = redirect("/withdrawn")
     try:
-        rater = context.rater()
+        rater = context.rater(form)
     except HTTPException as refusal:
         if refusal.status_code == 410:  # the second of a double click
             return response
         raise
-    context.check(form, rater.id)
     context.app.withdraw(rater)
     context.set_cookie(response, "session", WITHDRAWN, SESSION_SECONDS)
     return response
@@ -231,20 +222,14 @@ def _consented(app: SurveyApp, visit: EnrolmentSession) -> bool:
     return visit.consent in [one.version for one in app.consents.values()]
 
 
-def _languages(context: RequestContext, back: str) -> dict[str, Any]:
-    return {"languages": list(context.app.catalogues.values()), "back": back}
-
-
-def _consent(
-    context: RequestContext, visit: EnrolmentSession, faults: list[FormError] | None = None
-) -> Response:
+def _consent(context: RequestContext, visit: EnrolmentSession, faults: Sequence[FormError] = ()) -> Response:
     response = context.page(
         "consent.html.j2",
         422 if faults else 200,
         form_owner=visit.id,
         consent=context.app.consents[context.catalogue.language],
-        faults=faults or [],
-        **_languages(context, "/consent"),
+        faults=faults,
+        back="/consent",
     )
     context.set_enrolment_cookie(response, visit)
     return response
@@ -254,7 +239,7 @@ def _join(
     context: RequestContext,
     visit: EnrolmentSession,
     form: SubmittedForm,
-    faults: list[FormError] | None = None,
+    faults: Sequence[FormError] = (),
     status: int = 422,
 ) -> Response:
     return context.page(
@@ -265,12 +250,12 @@ def _join(
         affiliations=AFFILIATIONS,
         form=form,
         most=LONGEST,
-        faults=faults or [],
+        faults=faults,
     )
 
 
 def _end(
-    context: RequestContext, rater: Rater, payment: str, faults: list[FormError] | None = None, code: str = ""
+    context: RequestContext, rater: Rater, payment: str, faults: Sequence[FormError] = (), code: str = ""
 ) -> Response:
     tasks = {task.position: task for task in context.app.tasks(rater)}
     skipped = [(p + 1, path_of(p, tasks[p].questions[0])) for p in sorted(context.app.store.skipped(rater))]
@@ -283,5 +268,5 @@ def _end(
         first=path_of(0, tasks[0].questions[0]),
         payment=payment if payment in ("kept", "taken") else "",
         code=code,
-        faults=faults or [],
+        faults=faults,
     )
