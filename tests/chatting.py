@@ -6,67 +6,60 @@ import json
 import time
 from typing import Any
 
-from loopback import Handler, Page, Server
+from http_server import Request, Route, Server
 
 PATH = "/v1/chat/completions"
 USAGE = {"prompt_tokens": 90, "completion_tokens": 20, "total_tokens": 110}
 
 
-def completion(text: str | None, **choice: Any) -> bytes:
+def completion(text: str | None, **choice: Any) -> dict[str, Any]:
     message = {"role": "assistant", "content": text, **choice.pop("message", {})}
-    found = {
+    return {
         "object": "chat.completion",
         "choices": [{"index": 0, "message": message, **choice}],
         "usage": USAGE,
     }
-    return json.dumps(found).encode()
 
 
-def asked(handler: Handler) -> dict[str, Any]:
+def question(request: Request) -> dict[str, Any]:
     """The request's body."""
-    found: dict[str, Any] = json.loads(handler.body)
-    return found
+    content: dict[str, Any] = json.loads(request.body)
+    return content
 
 
-def prompt(handler: Handler) -> str:
-    return str(asked(handler)["messages"][-1]["content"])
+def prompt(request: Request) -> str:
+    return str(question(request)["messages"][-1]["content"])
 
 
-def send(handler: Handler, content: bytes, code: int = 200, **headers: str | int) -> None:
-    handler.head(code, Content_Type="application/json", Content_Length=len(content), **headers)
-    handler.wfile.write(content)
-
-
-def model(pause: float = 0.0) -> Page:
+def model(pause: float = 0.0) -> Route:
     """Rewrites whatever it is asked, after so many seconds."""
 
-    def page(handler: Handler) -> None:
+    def page(request: Request) -> None:
         time.sleep(pause)
-        send(handler, completion(f'"{prompt(handler)}, as its people know it."', finish_reason="stop"))
+        request.send_json(completion(f'"{prompt(request)}, as its people know it."', finish_reason="stop"))
 
     return page
 
 
-def says(text: str | None, **choice: Any) -> Page:
-    return lambda handler: send(handler, completion(text, **choice))
+def says(text: str | None, **choice: Any) -> Route:
+    return lambda request: request.send_json(completion(text, **choice))
 
 
-def fails(code: int, message: str, **headers: str | int) -> Page:
-    content = json.dumps({"error": {"message": message}}).encode()
-    return lambda handler: send(handler, content, code, **headers)
+def fails(code: int, message: str, **headers: str | int) -> Route:
+    return lambda request: request.send_json({"error": {"message": message}}, code, **headers)
 
 
-def hangs_up(handler: Handler) -> None:
+def hangs_up(request: Request) -> None:
     """Half an answer, then nothing."""
-    handler.head(200, Content_Type="application/json", Content_Length=1000)
-    handler.wfile.write(b'{"choices": [')
-    handler.close_connection = True
+    request.head(200, Content_Type="application/json", Content_Length=1000)
+    request.wfile.write(b'{"choices": [')
+    request.hang_up()
 
 
-def by_prompt(pages: dict[str, Page], other: Page) -> Page:
+def by_prompt(pages: dict[str, Route], other: Route) -> Route:
     """A page for the prompts that hold a word, another for all else."""
-    return lambda handler: next((page for word, page in pages.items() if word in prompt(handler)), other)(
-        handler
+    return lambda request: next((page for word, page in pages.items() if word in prompt(request)), other)(
+        request
     )
 
 

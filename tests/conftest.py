@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import wandb_server as wandb
 from groups import GROUPS
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors: more threads only wait for each other
@@ -24,6 +26,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def wandb_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[wandb.WandbServer]:
+    """A W&B server of this test, and wandb's client pointed at it; it knows every operation that it is asked for."""
+    with wandb.serving() as server:
+        for name, value in server.environment(tmp_path / "config").items():
+            monkeypatch.setenv(name, value)
+        yield server
+        assert server.unknown_operations == []
 
 
 def pytest_configure(config: pytest.Config) -> None:

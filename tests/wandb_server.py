@@ -1,4 +1,4 @@
-"""A W&B server on this machine, real enough for wandb's own client: it keeps runs, and misbehaves where told to.
+"""A W&B server on this machine, real enough for wandb's own client: it keeps runs, and misbehaves as a test asks.
 
 It speaks GraphQL operations by their names, takes history, summary and uploads, and answers what `wandb.Api` asks.
 A history line is kept as it arrives: a row that is sent twice lies there twice, as at W&B.
@@ -12,19 +12,21 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
-from loopback import running
+import http_server
+from http_server import Request
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 ENTITY = "somebody"
+STREAM = re.compile(r"/files/([^/]+)/([^/]+)/([^/]+)/file_stream")
 
 
 @dataclass
-class Kept:
+class WandbRun:
     """What the server has of a run; `starts` counts how often a client has opened it."""
 
     entity: str
@@ -48,181 +50,169 @@ class Kept:
         return {name: entry["value"] for name, entry in content.items() if name != "_wandb"}
 
 
-class WandbServer(ThreadingHTTPServer):
-    """The server. Its faults:
+class WandbServer:
+    """Its runs by id, the GraphQL operations that it was asked for, and its faults.
 
     Attributes:
+        unknown_operations: those that it could not answer.
         stream_status, upload_status: the answer to history and to uploads, instead of taking them.
         drops: the steps of history lines that are acknowledged and lost.
-        takes: so many history lines of a run are kept, and nothing that comes after them.
+        max_lines: so many history lines of a run are kept, and nothing that comes after them.
         pause: seconds before each answer.
         dies_after: the operation after which nothing is answered any more: connections are cut.
     """
 
-    daemon_threads = True
-    block_on_close = False
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.runs: dict[str, Kept] = {}
-        self.asked: list[str] = []
-        self.strangers: list[str] = []
-        self.lock = threading.Lock()
+        self.url = ""
+        self.runs: dict[str, WandbRun] = {}
+        self.operations: list[str] = []
+        self.unknown_operations: list[str] = []
         self.stream_status = self.upload_status = 200
         self.drops: Callable[[int], bool] = lambda step: False
-        self.takes: int | None = None
+        self.max_lines: int | None = None
         self.pause = 0.0
         self.dies_after: str | None = None
+        self._lock = threading.Lock()
 
     @property
     def dead(self) -> bool:
-        return self.dies_after in self.asked
+        return self.dies_after in self.operations
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+    def environment(self, config: Path) -> dict[str, str]:
+        """What makes wandb's client talk to this server; it sends rows every second rather than every fifteen.
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """What makes wandb's client talk to this server; it sends rows every second rather than every fifteen."""
+        `config`: a folder for the client's own settings.
+        """
         often = {"WANDB__FILE_STREAM_TRANSMIT_INTERVAL": "1"}
-        return {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": KEY, **often}
+        return {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": KEY, "WANDB_CONFIG_DIR": str(config), **often}
 
-    def kept(self, start: str) -> Kept:
+    def run(self, start: str) -> WandbRun:
         """The run whose id begins so."""
         (run,) = (run for name, run in self.runs.items() if name.startswith(start))
         return run
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has gone is no error here."""
+    def answer(self, request: Request) -> None:
+        time.sleep(self.pause)
+        if self.dead:
+            return request.hang_up()
+        match request.command:
+            case "POST":
+                return self._post(request, json.loads(request.body or b"{}"))
+            case "PUT":
+                return self._upload(request)
+        return request.send_json({}, 404)
 
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: WandbServer
-
-    def do_POST(self) -> None:
-        content = json.loads(self._body() or b"{}")
-        if self.server.dead:
-            return self._cut()
-        if not self._known():
-            return self._answer(401, {"errors": [{"message": "no such key"}]})
-        if self.path == "/graphql":
-            return self._graphql(content)
-        stream = re.fullmatch(r"/files/([^/]+)/([^/]+)/([^/]+)/file_stream", self.path)
+    def _post(self, request: Request, content: dict[str, Any]) -> None:
+        if not _has_key(request):
+            return request.send_json({"errors": [{"message": "no such key"}]}, 401)
+        if request.path == "/graphql":
+            return self._graphql(request, content)
+        stream = STREAM.fullmatch(request.path)
         if stream is None:
-            return self._answer(404, {})
-        if self.server.stream_status != 200:
-            return self._answer(self.server.stream_status, {"error": "told to"})
-        with self.server.lock:
-            self._stream(self.server.runs[stream[3]], content)
-        return self._answer(200, {})
+            return request.send_json({}, 404)
+        if self.stream_status != 200:
+            return request.send_json({"error": "refused"}, self.stream_status)
+        with self._lock:
+            self._stream(self.runs[stream[3]], content)
+        return request.send_json({})
 
-    def do_PUT(self) -> None:
-        content, (name, _, file) = self._body(), self.path.removeprefix("/put/").partition("/")
-        if self.server.dead:
-            return self._cut()
-        if self.server.upload_status != 200:
-            return self._answer(self.server.upload_status, {"error": "told to"})
-        self.server.runs[name].files[file] = content
-        return self._answer(200, {})
+    def _upload(self, request: Request) -> None:
+        if self.upload_status != 200:
+            return request.send_json({"error": "refused"}, self.upload_status)
+        name, _, file = request.path.removeprefix("/put/").partition("/")
+        self.runs[name].files[file] = request.body
+        return request.send_json({})
 
-    def do_GET(self) -> None:
-        self._answer(404, {})
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing is printed."""
-
-    def _stream(self, run: Kept, content: dict[str, Any]) -> None:
+    def _stream(self, run: WandbRun, content: dict[str, Any]) -> None:
         files = content.get("files") or {}
         for line in files.get("wandb-history.jsonl", {}).get("content", []):
             row = json.loads(line)
-            if len(run.history) == self.server.takes:
+            if len(run.history) == self.max_lines:
                 return
-            if not self.server.drops(row["_step"]):
+            if not self.drops(row["_step"]):
                 run.history.append(row)
         for line in files.get("wandb-summary.json", {}).get("content", []):
             run.summary = json.loads(line)
         if content.get("complete"):
             run.state = "failed" if content.get("exitcode") else "finished"
 
-    def _graphql(self, content: dict[str, Any]) -> None:
-        found = re.search(r"(?:query|mutation)\s+(\w+)", content["query"])
-        operation, given = found[1] if found else "", content.get("variables") or {}
-        with self.server.lock:
-            self.server.asked.append(operation)
-            work = getattr(self, f"_on_{operation}", None)
-            if work is None:
-                self.server.strangers.append(operation)
-                return self._answer(400, {"errors": [{"message": f"unknown operation {operation}"}]})
-            answer = work(given)
-        return self._answer(200, {"data": answer})
+    def _graphql(self, request: Request, content: dict[str, Any]) -> None:
+        match = re.search(r"(?:query|mutation)\s+(\w+)", content["query"])
+        operation = match[1] if match else ""
+        with self._lock:
+            self.operations.append(operation)
+            resolve = getattr(self, f"_on_{operation}", None)
+            if resolve is None:
+                self.unknown_operations.append(operation)
+                return request.send_json({"errors": [{"message": f"unknown operation {operation}"}]}, 400)
+            data = resolve(content.get("variables") or {})
+        return request.send_json({"data": data})
 
     # What the client asks while it logs.
 
-    def _on_Viewer(self, given: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_Viewer(self, variables: dict[str, Any]) -> Any:  # noqa: N802
         teams = {"edges": []}
         who = {"id": "1", "entity": ENTITY, "username": ENTITY, "email": "s@example.org", "flags": "{}"}
         return {"viewer": {**who, "teams": teams}}
 
-    def _on_ServerFeaturesQuery(self, given: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_ServerFeaturesQuery(self, variables: dict[str, Any]) -> Any:  # noqa: N802
         return {"serverInfo": {"features": []}}
 
-    def _on_OrganizationCoreWeaveOrganizationID(self, given: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_OrganizationCoreWeaveOrganizationID(self, variables: dict[str, Any]) -> Any:  # noqa: N802
         return {"entity": {"organization": {"coreWeaveOrganizationId": None}}}
 
-    def _on_RunResumeStatus(self, given: dict[str, Any]) -> Any:  # noqa: N802
-        run = self.server.runs.get(given["name"])
-        return {"model": {**self._project(given), "bucket": self._bucket(run) if run else None}}
+    def _on_RunResumeStatus(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+        run = self.runs.get(variables["name"])
+        return {"model": {**self._project(variables), "bucket": self._bucket(run) if run else None}}
 
-    def _on_UpsertBucket(self, given: dict[str, Any]) -> Any:  # noqa: N802
-        by_id = next((run for run in self.server.runs.values() if run.name == given.get("id")), None)
-        name = by_id.name if by_id else given["name"]
-        inserted = name not in self.server.runs
-        entity, project = given.get("entity") or ENTITY, given.get("project") or "uncategorized"
-        run = self.server.runs.setdefault(name, Kept(entity, project, name))
-        run.starts += "jobType" in given
-        run.state = given.get("state") or "running"
-        run.fields |= {key: value for key, value in given.items() if value is not None}
+    def _on_UpsertBucket(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+        by_id = next((run for run in self.runs.values() if run.name == variables.get("id")), None)
+        name = by_id.name if by_id else variables["name"]
+        inserted = name not in self.runs
+        entity, project = variables.get("entity") or ENTITY, variables.get("project") or "uncategorized"
+        run = self.runs.setdefault(name, WandbRun(entity, project, name))
+        run.starts += "jobType" in variables
+        run.state = variables.get("state") or "running"
+        run.fields |= {key: value for key, value in variables.items() if value is not None}
         return {"upsertBucket": {"bucket": self._bucket(run), "inserted": inserted}}
 
-    def _on_CreateRunFiles(self, given: dict[str, Any]) -> Any:  # noqa: N802
-        run = self.server.runs[given["run"]]
+    def _on_CreateRunFiles(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+        run = self.runs[variables["run"]]
         files = [
-            {"name": name, "uploadUrl": f"{self.server.url}/put/{run.name}/{name}"} for name in given["files"]
+            {"name": name, "uploadUrl": f"{self.url}/put/{run.name}/{name}"} for name in variables["files"]
         ]
         return {"createRunFiles": {"runID": run.name, "uploadHeaders": [], "files": files}}
 
-    def _on_CreateArtifact(self, given: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_CreateArtifact(self, variables: dict[str, Any]) -> Any:  # noqa: N802
         sequence = {"id": "1", "name": "1", "latestArtifact": None}
-        artifact = {"id": "1", "digest": given["input"]["digest"], "state": "COMMITTED", "aliases": []}
+        artifact = {"id": "1", "digest": variables["input"]["digest"], "state": "COMMITTED", "aliases": []}
         return {"createArtifact": {"artifact": {**artifact, "artifactSequence": sequence}}}
 
-    def _on_ArtifactType(self, given: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_ArtifactType(self, variables: dict[str, Any]) -> Any:  # noqa: N802
         return {"project": None}
 
-    def _on_FetchArtifactDigestAlgorithm(self, given: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_FetchArtifactDigestAlgorithm(self, variables: dict[str, Any]) -> Any:  # noqa: N802
         return {"project": None}
 
-    def _on_XXHashDigestsEnabled(self, given: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_XXHashDigestsEnabled(self, variables: dict[str, Any]) -> Any:  # noqa: N802
         return {"entity": {"xxhashDigestsEnabled": False}}
 
     # What the Api asks to read it back.
 
-    def _on_GetDefaultEntity(self, given: dict[str, Any]) -> Any:  # noqa: N802
-        return self._on_Viewer(given)
+    def _on_GetDefaultEntity(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+        return self._on_Viewer(variables)
 
-    def _on_Run(self, given: dict[str, Any]) -> Any:  # noqa: N802
-        run = self.server.runs.get(given["name"])
+    def _on_Run(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+        run = self.runs.get(variables["name"])
         return {"project": {"run": self._whole(run) if run else None}}
 
-    def _on_RunHistoryKeys(self, given: dict[str, Any]) -> Any:  # noqa: N802
-        steps = self.server.runs[given["name"]].steps
+    def _on_RunHistoryKeys(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+        steps = self.runs[variables["name"]].steps
         keys = {"lastStep": max(steps), "keys": {}, "sets": []} if steps else None
         return {"project": {"run": {"historyKeys": keys}}}
 
-    def _on_RunFiles(self, given: dict[str, Any]) -> Any:  # noqa: N802
-        run = self.server.runs[given["name"]]
+    def _on_RunFiles(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+        run = self.runs[variables["name"]]
         nodes = [
             {"id": name, "name": name, "url": "", "directUrl": "", "sizeBytes": len(content)}
             | {"mimetype": "", "updatedAt": "2026-01-01T00:00:00", "md5": ""}
@@ -234,11 +224,11 @@ class Handler(BaseHTTPRequestHandler):
 
     # Pieces of answers.
 
-    def _project(self, given: dict[str, Any]) -> dict[str, Any]:
-        entity = given.get("entity") or ENTITY
-        return {"id": "1", "name": given.get("project"), "entity": {"id": "1", "name": entity}}
+    def _project(self, variables: dict[str, Any]) -> dict[str, Any]:
+        entity = variables.get("entity") or ENTITY
+        return {"id": "1", "name": variables.get("project"), "entity": {"id": "1", "name": entity}}
 
-    def _bucket(self, run: Kept) -> dict[str, Any]:
+    def _bucket(self, run: WandbRun) -> dict[str, Any]:
         tail = json.dumps([json.dumps(row) for row in run.history[-1:]])
         lines = {"historyLineCount": len(run.history), "eventsLineCount": 0, "logLineCount": 0}
         texts = {"historyTail": tail, "eventsTail": "[]", "summaryMetrics": json.dumps(run.summary)}
@@ -248,7 +238,7 @@ class Handler(BaseHTTPRequestHandler):
         rest = {"description": "", "notes": "", "sweepName": None, "wandbConfig": '{"t": {}}'}
         return {**names, **lines, **texts, **own, **rest, "project": project}
 
-    def _whole(self, run: Kept) -> dict[str, Any]:
+    def _whole(self, run: WandbRun) -> dict[str, Any]:
         steps = run.steps
         keys = {"lastStep": max(steps), "keys": {}, "sets": []} if steps else None
         more = {"projectId": "1", "state": run.state, "historyKeys": keys, "systemMetrics": "{}"}
@@ -257,32 +247,17 @@ class Handler(BaseHTTPRequestHandler):
         group = {"group": run.fields.get("groupName"), "jobType": run.fields.get("jobType")}
         return {**self._bucket(run), **more, **who, **times, **group}
 
-    # The protocol.
 
-    def _known(self) -> bool:
-        """Whether the request carries the key."""
-        kind, _, given = self.headers.get("Authorization", "").partition(" ")
-        with contextlib.suppress(ValueError):
-            return kind == "Basic" and base64.b64decode(given).decode().partition(":")[2] == KEY
-        return False
-
-    def _body(self) -> bytes:
-        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        time.sleep(self.server.pause)
-        return content
-
-    def _cut(self) -> None:
-        self.close_connection = True
-
-    def _answer(self, status: int, content: Any) -> None:
-        text = json.dumps(content).encode()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+def _has_key(request: Request) -> bool:
+    kind, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    with contextlib.suppress(ValueError):
+        return kind == "Basic" and base64.b64decode(credentials).decode().partition(":")[2] == KEY
+    return False
 
 
-def serving() -> contextlib.AbstractContextManager[WandbServer]:
-    return running(WandbServer())
+@contextlib.contextmanager
+def serving() -> Iterator[WandbServer]:
+    wandb = WandbServer()
+    with http_server.serving(wandb.answer) as server:
+        wandb.url = server.url("")
+        yield wandb

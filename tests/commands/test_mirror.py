@@ -50,7 +50,7 @@ def dying(server: WandbServer, rows: int) -> threading.Thread:
         wait_until(
             lambda: any(len(run.steps) >= rows for run in list(server.runs.values())), f"{rows} rows of a run"
         )
-        server.asked.append("dead")
+        server.operations.append("dead")
         server.dies_after = "dead"
 
     thread = threading.Thread(target=watch, daemon=True)
@@ -63,7 +63,7 @@ def test_a_network_that_dies_in_mid_run_changes_no_bit_of_the_training(tmp_path:
     alone, _ = train(tmp_path, "alone", "wandb.mode=disabled")
     with serving() as server:
         died = dying(server, 1)
-        mirrored, said = train(tmp_path, "live", *LIVE, WANDB_CONFIG_DIR=str(tmp_path), **server.environment)
+        mirrored, said = train(tmp_path, "live", *LIVE, **server.environment(tmp_path))
         died.join(1)
         assert server.dead, "the run was mirrored, and then the server was gone"
         (run,) = server.runs.values()

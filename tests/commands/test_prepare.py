@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import captioners
-import loopback
+import http_server
 from cultures import read, row, write
 from scoft_hpc import prepare
 from scoft_hpc.config import compose
@@ -239,8 +239,8 @@ def test_from_a_table_to_documents(
     """The images of a table fetched from a real server, captioned and documented; one of them cannot be downloaded."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     pictures = [(root / "makers" / "train" / "images" / f"{i}.png").read_bytes() for i in range(3)]
-    with loopback.serving() as server:
-        server.pages |= {f"/{i}.png": loopback.file(content) for i, content in enumerate(pictures)}
+    with http_server.serving() as server:
+        server.pages |= {f"/{i}.png": http_server.file(content) for i, content in enumerate(pictures)}
         lines = [f'{i},"a hanok, {i}",ARCH,KR,2023,{server.url(f"/{i}.png")},CC-BY-4.0' for i in range(4)]
         header = "__id__,caption,category_code,country_code,created_at,url,license"
         Path("ccub.csv").write_text("\n".join([header, *lines]) + "\n")

@@ -17,7 +17,7 @@ import pytest
 
 import chatting
 from chatting import PATH, model, says
-from loopback import Server, first, serving, status
+from http_server import Server, first, serving, status
 from scoft_hpc import rewrite, sweep
 from scoft_hpc.config import compose
 from scoft_hpc.inputs import prompt_rewrites, request_queue
@@ -78,9 +78,9 @@ def test_the_file_is_what_a_sweep_reads(
     again = [*shlex.split(next_line[1]), "plan=only"]
     planned = plan.build_plan(compose.compose("sweep", again), again)
     assert {run.config.evaluation.rewrites for run in planned.runs} == {None, str(file)}
-    asked, before = len(server.asked), file.read_bytes()
+    asked, before = len(server.requests), file.read_bytes()
     assert run(*words(server, output, file, "culture=all", "evaluation.prompts=1")) == 0
-    assert len(server.asked) == asked + 3, "the two cultures that were there are not asked for again"
+    assert len(server.requests) == asked + 3, "the two cultures that were there are not asked for again"
     assert file.read_bytes().startswith(before)
 
 
@@ -96,9 +96,9 @@ def test_what_was_declined_is_told_and_asked_again(
     assert "'a boat in korea' got an empty answer" in told and "'a tree in korea' answered 400" in told
     assert "note: korea, 'a cup in korea' became 61 words" in told
     assert len(rows(file)) == 5
-    server.pages[PATH], asked = model(), len(server.asked)
+    server.pages[PATH], asked = model(), len(server.requests)
     assert run(*words(server, output, file, "culture=korea")) == 0
-    assert len(server.asked) == asked + 3 and len(rows(file)) == 8
+    assert len(server.requests) == asked + 3 and len(rows(file)) == 8
 
 
 def test_a_persons_own_row_stays_and_another_models_are_not_mixed_in(
@@ -107,14 +107,14 @@ def test_a_persons_own_row_stays_and_another_models_are_not_mixed_in(
     file = tmp_path / "rewrites.jsonl"
     file.write_text(json.dumps({"prompt": "a house in korea", "rewritten": "a hanok"}) + "\n")
     assert run(*words(server, output, file, "culture=korea")) == 0
-    assert prompt_rewrites.read(file, "korea")["a house in korea"] == "a hanok" and len(server.asked) == 7
+    assert prompt_rewrites.read(file, "korea")["a house in korea"] == "a hanok" and len(server.requests) == 7
     before = file.read_bytes()
     assert run(*words(server, output, file, "culture=korea"), "rewriter.tries=1") == 0
     other = tmp_path / "how.txt"
     other.write_text("say {culture}")
     assert run(*words(server, output, file, "culture=korea", f"rewriter.instruction={other}")) == 2
     assert "by m, under another instruction" in capsys.readouterr().err
-    assert file.read_bytes() == before and len(server.asked) == 7
+    assert file.read_bytes() == before and len(server.requests) == 7
 
 
 def test_all_faults_of_the_settings_at_once(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,14 +145,14 @@ def test_without_the_package_nothing_starts(
     file = tmp_path / "rewrites.jsonl"
     assert run(*words(server, output, file, "culture=korea")) == 2
     assert "needs the openai package: pip install 'scoft-hpc[rewrite]'" in capsys.readouterr().err
-    assert not server.asked and not file.exists()
+    assert not server.requests and not file.exists()
 
 
 @pytest.mark.slow
 def test_killed_in_the_middle_nothing_is_asked_twice(server: Server, output: Path, tmp_path: Path) -> None:
     file = tmp_path / "rewrites.jsonl"
     over = threading.Event()
-    server.pages[PATH] = first(3, model(), lambda handler: over.wait() and None)
+    server.pages[PATH] = first(3, model(), lambda request: over.wait() and None)
     line = [sys.executable, "-m", "scoft_hpc.rewrite", *words(server, output, file, "culture=korea")]
     process = subprocess.Popen([*line, "rewriter.jobs=1"], stderr=subprocess.PIPE, text=True)
     # The file is whole at any moment.
@@ -162,9 +162,9 @@ def test_killed_in_the_middle_nothing_is_asked_twice(server: Server, output: Pat
     over.set()
     done = len(rows(file))
     assert done == 3
-    server.pages[PATH], asked = model(), len(server.asked)
+    server.pages[PATH], asked = model(), len(server.requests)
     assert run(*words(server, output, file, "culture=korea")) == 0
-    assert len(server.asked) == asked + 8 - done and len(rows(file)) == 8
+    assert len(server.requests) == asked + 8 - done and len(rows(file)) == 8
     assert SECRET not in told and os.environ[KEY] == SECRET
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import chatting
 from chatting import PATH, fails, model, says
-from loopback import Handler, Server, body, first, moved, serving, status
+from http_server import Request, Route, Server, body, first, moved, serving, status
 from scoft_hpc.config.command_configs import Rewriter
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs import llm_client, request_queue
@@ -44,10 +44,10 @@ def ask(
 def test_a_question_is_asked_in_the_form_and_answered(server: Server) -> None:
     bodies, keys = [], []
 
-    def page(handler: Handler) -> None:
-        bodies.append(chatting.asked(handler))
-        keys.append(handler.headers["Authorization"])
-        model()(handler)
+    def page(request: Request) -> None:
+        bodies.append(chatting.question(request))
+        keys.append(request.headers["Authorization"])
+        model()(request)
 
     server.pages[PATH] = page
     assert ask(server) == [
@@ -56,7 +56,7 @@ def test_a_question_is_asked_in_the_form_and_answered(server: Server) -> None:
     messages = [{"role": "system", "content": "say it"}, {"role": "user", "content": "a house"}]
     assert bodies == [{"model": "m", "messages": messages, "temperature": 0, "seed": 0}]
     assert keys == [f"Bearer {SECRET}"]
-    assert all(agent.startswith("scoft-hpc/") for agent in server.agents)
+    assert all(agent.startswith("scoft-hpc/") for agent in server.user_agents)
 
 
 @pytest.mark.slow
@@ -87,7 +87,7 @@ def test_a_question_is_asked_in_the_form_and_answered(server: Server) -> None:
         "slow",
     ],
 )
-def test_what_may_pass_is_asked_again(server: Server, trouble: chatting.Page) -> None:
+def test_what_may_pass_is_asked_again(server: Server, trouble: Route) -> None:
     server.pages[PATH] = first(1, trouble, model())
     (found,) = ask(server)
     assert isinstance(found, LlmAnswer) and server.times(PATH) >= 2
@@ -123,9 +123,9 @@ def test_a_server_that_wants_long_peace_is_left_alone(server: Server) -> None:
 def test_when_one_is_told_to_wait_all_wait(server: Server) -> None:
     times: list[float] = []
 
-    def page(handler: Handler) -> None:
+    def page(request: Request) -> None:
         times.append(time.monotonic())
-        first(1, status(429, Retry_After=1), model())(handler)
+        first(1, status(429, Retry_After=1), model())(request)
 
     server.pages[PATH] = page
     found = ask(server, *(f"a house {i}" for i in range(4)), jobs=1)
@@ -142,16 +142,16 @@ def test_when_one_is_told_to_wait_all_wait(server: Server) -> None:
         (fails(400, "too long a text"), "answered 400 (too long a text)"),
     ],
 )
-def test_a_question_alone_is_refused(server: Server, page: chatting.Page, told: str) -> None:
+def test_a_question_alone_is_refused(server: Server, page: Route, told: str) -> None:
     server.pages[PATH] = chatting.by_prompt({"boat": page}, model())
     house, boat = ask(server, "a house", "a boat")
     assert isinstance(house, LlmAnswer) and isinstance(boat, Rejected) and told in boat.reason
 
 
 def test_what_a_model_does_not_take_is_left_out(server: Server) -> None:
-    def page(handler: Handler) -> None:
-        unknown = {"temperature", "seed"} & set(chatting.asked(handler))
-        (fails(400, f"Unsupported value: '{min(unknown)}'") if unknown else model())(handler)
+    def page(request: Request) -> None:
+        unknown = {"temperature", "seed"} & set(chatting.question(request))
+        (fails(400, f"Unsupported value: '{min(unknown)}'") if unknown else model())(request)
 
     server.pages[PATH] = page
     found = ask(server, "a house", "a boat", jobs=1)
@@ -170,7 +170,7 @@ def test_what_a_model_does_not_take_is_left_out(server: Server) -> None:
         (moved("https://elsewhere.example/v1"), "leads to https://elsewhere.example/v1; set rewriter.url"),
     ],
 )
-def test_what_any_question_would_meet_ends_it_all(server: Server, page: chatting.Page, told: str) -> None:
+def test_what_any_question_would_meet_ends_it_all(server: Server, page: Route, told: str) -> None:
     server.pages[PATH] = page
     with pytest.raises(ConfigError, match=told) as caught:
         ask(server, *(f"a house {i}" for i in range(9)))
@@ -192,9 +192,9 @@ def test_a_key_does_not_go_over_plain_http(
     monkeypatch.delenv("NO_PROXY", raising=False)
     headers: list[str] = []
 
-    def page(handler: Handler) -> None:
-        headers.append(str(handler.headers))
-        model()(handler)
+    def page(request: Request) -> None:
+        headers.append(str(request.headers))
+        model()(request)
 
     server.pages["http://gpu-node:8000/v1/chat/completions"] = page
     question = RewriteRequest("korea", "a house", "say it")
@@ -211,9 +211,9 @@ def test_answers_under_way_are_waited_for(server: Server) -> None:
     """What was asked may be paid for: an interruption keeps its answer, and asks nothing more."""
     stop, found = StopFlag(), []
 
-    def page(handler: Handler) -> None:
+    def page(request: Request) -> None:
         stop.requested = True
-        model(pause=0.1)(handler)
+        model(pause=0.1)(request)
 
     server.pages[PATH] = page
     settings = Rewriter(url=chatting.url(server), model="m", jobs=1)

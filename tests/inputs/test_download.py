@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from fetching import SETTINGS, get, image, metadata, picture, row, write_table
-from loopback import Server, file, serving, status
+from http_server import Server, file, serving, status
 from scoft_hpc.errors import DataError
 from scoft_hpc.inputs import dataset, request_queue
 from scoft_hpc.inputs.download.culture_folders import PER_HOST, UNKNOWN, fetch
@@ -54,7 +54,7 @@ def test_a_table_becomes_folders_that_the_reader_takes(server: Server, tmp_path:
     read = dataset.read(tmp_path / "root", "korea")
     assert [pair.image.read_bytes() for pair in read.pairs] == [picture(0), picture(2, "WEBP")]
     assert dataset.cultures(tmp_path / "root") == ["korea", "nigeria"]
-    assert all(agent.startswith("scoft-hpc/") for agent in server.agents)
+    assert all(agent.startswith("scoft-hpc/") for agent in server.user_agents)
 
 
 def test_what_is_done_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_persons_words_stay(server: Server, tmp_path: Path) -> None:
 def test_few_at_a_time_from_a_host(server: Server, tmp_path: Path) -> None:
     server.pages = {f"/{i}": file(picture(i), pause=0.005) for i in range(8)}
     get(tmp_path, [row(i, server.url(f"/{i}")) for i in range(8)], replace(SETTINGS, jobs=8))
-    assert server.most == PER_HOST == 2
+    assert server.max_active == PER_HOST == 2
 
 
 def test_duplicates(server: Server, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_server_that_wants_long_peace_is_not_asked_again(server: Server, tmp_p
         match=r"korea has no image: 9 rows failed.*rate-limited: the server asked to wait 86\d\d\d s",
     ):
         get(tmp_path, [row(i, server.url(f"/{i}")) for i in range(9)])
-    assert len(server.asked) <= PER_HOST
+    assert len(server.requests) <= PER_HOST
 
 
 def test_nobody_listens(tmp_path: Path, server: Server) -> None:
@@ -127,9 +127,9 @@ def test_nobody_listens(tmp_path: Path, server: Server) -> None:
 def test_a_stop_keeps_what_came(server: Server, tmp_path: Path) -> None:
     stop = StopFlag()
 
-    def page(handler: Any) -> None:
+    def page(request: Any) -> None:
         stop.requested = True
-        file(picture(1), pause=0.01)(handler)
+        file(picture(1), pause=0.01)(request)
 
     server.pages = {"/0": file(picture(0)), "/1": page}
     rows = [row(i, server.url(f"/{i}")) for i in range(2)]
@@ -155,7 +155,7 @@ def test_a_killed_process_loses_only_the_files_in_flight(server: Server, tmp_pat
     try:
         done = tmp_path / "root" / ".download" / "done.jsonl"
         wait_until(
-            lambda: done.exists() and len(done.read_bytes().splitlines()) >= 3 and server.now,
+            lambda: done.exists() and len(done.read_bytes().splitlines()) >= 3 and server.active,
             "three images, and others in flight",
             process=child,
         )
@@ -168,22 +168,22 @@ def test_a_killed_process_loses_only_the_files_in_flight(server: Server, tmp_pat
         assert path.read_bytes() == picture(int(path.stem.rpartition("-")[2]))
     recorded = {f"/{json.loads(line)['id']}" for line in done.read_text().splitlines() if line.endswith("}")}
     done.write_bytes(done.read_bytes() + b'{"culture": "kor')
-    asked = len(server.asked)
+    asked = len(server.requests)
     got = get(tmp_path, rows)
     assert got.rows == {"korea": 12} and got.n_existing >= 3
     assert got.n_existing == len(recorded) >= len(there) - 1, "at most the one just written had no line yet"
-    assert sorted(server.asked[asked:]) == sorted({f"/{i}" for i in range(12)} - recorded)
+    assert sorted(server.requests[asked:]) == sorted({f"/{i}" for i in range(12)} - recorded)
     assert [image(tmp_path, i).read_bytes() for i in range(12)] == [picture(i) for i in range(12)]
 
 
 def test_two_at_once_are_refused(server: Server, tmp_path: Path) -> None:
     errors: list[str] = []
 
-    def page(handler: Any) -> None:
+    def page(request: Any) -> None:
         with pytest.raises(DataError) as caught:
             get(tmp_path, [row(0, server.url("/0"))])
         errors.append(str(caught.value))
-        file(picture(0))(handler)
+        file(picture(0))(request)
 
     server.pages = {"/0": page}
     assert get(tmp_path, [row(0, server.url("/0"))], replace(SETTINGS, seconds=5)).rows == {"korea": 1}
@@ -204,7 +204,7 @@ def test_a_metadata_that_is_none_is_told_before_anything_is_fetched(server: Serv
     path.write_text('{"id": "1"}\nnot json\n')
     with pytest.raises(DataError, match=r"metadata\.jsonl, row 2: not a JSON object"):
         get(tmp_path, [row(0, server.url("/0"))])
-    assert not server.asked
+    assert not server.requests
 
 
 def test_only_the_cultures_asked_for(server: Server, tmp_path: Path) -> None:
@@ -212,6 +212,6 @@ def test_only_the_cultures_asked_for(server: Server, tmp_path: Path) -> None:
     rows = [row(0, server.url("/0")), row(1, server.url("/1"), "MX"), row(2, "ftp://x/y", "MX")]
     path = write_table(tmp_path / "ccub.csv", rows)
     got = fetch(path, tmp_path / "root", SETTINGS, ["korea"], StopFlag())
-    assert got.rows == {"korea": 1} and not got.failed and len(server.asked) == 1
+    assert got.rows == {"korea": 1} and not got.failed and len(server.requests) == 1
     with pytest.raises(DataError, match=r"no row of atlantis; it has korea, mexico"):
         fetch(path, tmp_path / "root", SETTINGS, ["korea", "atlantis"], StopFlag())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fetching import SETTINGS, get, image, metadata, picture, row
-from loopback import Page, Server, body, file, first, moved, serving, status
+from http_server import Route, Server, body, file, first, moved, serving, status
 from scoft_hpc.config.command_configs import Download
 from scoft_hpc.inputs import request_queue
 
@@ -25,7 +25,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield server
 
 
-def page_of(server: Server, tmp_path: Path, page: Page, settings: Download = SETTINGS) -> tuple[str, bytes]:
+def page_of(server: Server, tmp_path: Path, page: Route, settings: Download = SETTINGS) -> tuple[str, bytes]:
     """What became of one image on this page, beside another that is well: (its reason or "", its bytes)."""
     server.pages |= {"/well": file(picture(0)), "/it": page}
     tmp_path.mkdir(exist_ok=True)
@@ -109,7 +109,7 @@ def test_a_large_file_is_refused_at_its_word_or_in_mid_stream(server: Server, tm
     ids=["html", "svg", "tiny", "torn", "404", "410", "loop", "file", "gzip"],
 )
 def test_what_no_further_try_would_mend_is_told_at_once(
-    server: Server, tmp_path: Path, page: Page, reason: str
+    server: Server, tmp_path: Path, page: Route, reason: str
 ) -> None:
     found, _ = page_of(server, tmp_path, page)
     assert reason in found

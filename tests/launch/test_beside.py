@@ -5,23 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from launch.launcher import Launcher, alive
 from waiting import wait_until
-from wandb_server import KEY, WandbServer, serving
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
-    with serving() as made:
-        for name, value in made.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
-        yield made
+from wandb_server import KEY, WandbServer
 
 
 def mirrors(launcher: Launcher) -> set[int]:
@@ -46,10 +36,10 @@ def mirrors(launcher: Launcher) -> set[int]:
 
 
 @pytest.mark.slow
-def test_curves_arrive_while_the_jobs_run(tmp_path: Path, server: WandbServer) -> None:
+def test_curves_arrive_while_the_jobs_run(tmp_path: Path, wandb_server: WandbServer) -> None:
     launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", HOLD="20")
     wait_until(
-        lambda: any(run.steps and run.state == "running" for run in list(server.runs.values())),
+        lambda: any(run.steps and run.state == "running" for run in list(wandb_server.runs.values())),
         "rows of a running run",
     )
     assert any(not run.ended for run in launcher.runs())
@@ -59,7 +49,7 @@ def test_curves_arrive_while_the_jobs_run(tmp_path: Path, server: WandbServer) -
     code, output = launcher.end()
     assert code == 0 and launcher.states() == {"done": 4}, output
     assert not any(map(alive, watching))
-    assert all(run.steps == list(range(1, len(run.steps) + 1)) for run in server.runs.values()), (
+    assert all(run.steps == list(range(1, len(run.steps) + 1)) for run in wandb_server.runs.values()), (
         "each row once"
     )
     assert list(launcher.study.tensorboard.glob("*/*tfevents*"))
@@ -69,8 +59,8 @@ def test_curves_arrive_while_the_jobs_run(tmp_path: Path, server: WandbServer) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["none", "hangs"])
-def test_ctrl_c_ends_the_mirror_too(tmp_path: Path, server: WandbServer, fault: str) -> None:
-    server.pause = 60.0 if fault == "hangs" else 0.0
+def test_ctrl_c_ends_the_mirror_too(tmp_path: Path, wandb_server: WandbServer, fault: str) -> None:
+    wandb_server.pause = 60.0 if fault == "hangs" else 0.0
     launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", HOLD="20")
     wait_until(lambda: len(launcher.workers()) == 2 and launcher.has_passed(2), "two jobs and step 3")
     wait_until(lambda: len(mirrors(launcher)) == 2, "the mirror and its service")
@@ -83,7 +73,7 @@ def test_ctrl_c_ends_the_mirror_too(tmp_path: Path, server: WandbServer, fault: 
 
 
 @pytest.mark.slow
-def test_a_killed_mirror_changes_nothing(tmp_path: Path, server: WandbServer) -> None:
+def test_a_killed_mirror_changes_nothing(tmp_path: Path, wandb_server: WandbServer) -> None:
     launcher = Launcher(tmp_path, LIVE="yes", CHECKPOINTS="yes", HOLD="20")
     wait_until(lambda: mirrors(launcher), "the mirror")
     for pid in mirrors(launcher):

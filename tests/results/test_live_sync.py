@@ -17,23 +17,18 @@ from scoft_hpc.results.wandb_sync import live, publish, session
 from scoft_hpc.results.wandb_sync.live import LiveSync
 from scoft_hpc.study.lease import Lease
 from waiting import wait_until
-from wandb_server import WandbServer, serving
+from wandb_server import WandbServer
 
 ONLINE, DISABLED = Wandb(mode=WandbMode.online), Wandb(mode=WandbMode.disabled)
 STEPS = list(range(1, 21))
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
-    with serving() as made:
-        for name, value in made.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
-        monkeypatch.setattr(publish, "PAUSES", ())
-        monkeypatch.setattr(session, "API_SECONDS", 2)
-        monkeypatch.setattr(session, "FINISH_SECONDS", 2.0)
-        yield made
-        assert made.strangers == []
+def server(wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> WandbServer:
+    monkeypatch.setattr(publish, "PAUSES", ())
+    monkeypatch.setattr(session, "API_SECONDS", 2)
+    monkeypatch.setattr(session, "FINISH_SECONDS", 2.0)
+    return wandb_server
 
 
 @pytest.fixture
@@ -72,9 +67,9 @@ def test_what_is_saved_is_sent_at_once_and_publish_adds_the_rest(maker: Maker, s
         save(maker, config, 10, 8)
         assert not made.send_new_rows()
         wait_until(
-            lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8], "8 steps at the server"
+            lambda: bool(server.runs) and server.run("korea-ldm").steps == STEPS[:8], "8 steps at the server"
         )
-        run = server.kept("korea-ldm")
+        run = server.run("korea-ldm")
         assert (run.state, run.starts) == ("running", 1)
         assert series(read(events), "loss")[0] == STEPS[:8]
         save(maker, config, 18, 16)
@@ -96,8 +91,8 @@ def test_what_is_saved_is_sent_at_once_and_publish_adds_the_rest(maker: Maker, s
     assert len(server.runs) == 2
     assert series(read(events), "loss")[0] == STEPS
     with mirroring(maker) as made:
-        opened = server.asked.count("UpsertBucket")
-        assert made.send_new_rows() and server.asked.count("UpsertBucket") == opened, (
+        opened = server.operations.count("UpsertBucket")
+        assert made.send_new_rows() and server.operations.count("UpsertBucket") == opened, (
             "what has ended is left alone"
         )
 
@@ -109,7 +104,7 @@ def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
     (config,), said = maker.configs, []
     monkeypatch.setattr(live, "LEAST_REST", 0.01)
     save(maker, config, 10, 8)
-    server.asked.append("gone")
+    server.operations.append("gone")
     server.dies_after = "gone"
     with mirroring(maker, said=said) as made:
         assert not made.send_new_rows() and not server.runs
@@ -118,7 +113,7 @@ def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
         time.sleep(0.02)
         assert not made.send_new_rows()
         wait_until(
-            lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8], "8 steps at the server"
+            lambda: bool(server.runs) and server.run("korea-ldm").steps == STEPS[:8], "8 steps at the server"
         )
         server.dies_after = "gone"
         save(maker, config, 18, 16)
@@ -128,7 +123,7 @@ def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
     (note,) = said
     assert note.startswith("W&B does not take korea-ldm") and "`gather` sends what is missing" in note
     assert send(maker) == []
-    assert server.kept("korea-ldm").steps == STEPS
+    assert server.run("korea-ldm").steps == STEPS
 
 
 @pytest.mark.slow
@@ -141,7 +136,7 @@ def test_one_mirror_a_run(maker: Maker, server: WandbServer) -> None:
         held.release()
         assert not made.send_new_rows()
         wait_until(
-            lambda: bool(server.runs) and server.kept("korea-ldm").steps == STEPS[:8], "8 steps at the server"
+            lambda: bool(server.runs) and server.run("korea-ldm").steps == STEPS[:8], "8 steps at the server"
         )
 
 
@@ -159,5 +154,5 @@ def test_an_attempt_that_fell_back_goes_on_under_its_id(maker: Maker, server: Wa
         made.send_new_rows()
         save(maker, config, 18, 16)
         made.send_new_rows()
-        wait_until(lambda: server.kept("korea-ldm").steps == STEPS[:16], "16 steps at the server")
+        wait_until(lambda: server.run("korea-ldm").steps == STEPS[:16], "16 steps at the server")
     assert len(server.runs) == 2

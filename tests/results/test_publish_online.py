@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.results import study, table
 from scoft_hpc.results.wandb_sync import publish, session
 from scoft_hpc.study.lease import Lease
-from wandb_server import KEY, WandbServer, serving
+from wandb_server import KEY, WandbServer
 
 ONLINE = Wandb(mode=WandbMode.online)
 STEPS = list(range(1, 21))
@@ -33,20 +32,15 @@ def ledger(maker: Maker) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def kept(server: WandbServer) -> dict[str, Any]:
+def contents(server: WandbServer) -> dict[str, Any]:
     """All that lies there, and how often each run was opened."""
     return {run.name: (run.steps, run.summary, run.state, sorted(run.files)) for run in server.runs.values()}
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
-    with serving() as made:
-        for name, value in made.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
-        monkeypatch.setattr(publish, "PAUSES", ())
-        yield made
-        assert made.strangers == []
+def server(wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> WandbServer:
+    monkeypatch.setattr(publish, "PAUSES", ())
+    return wandb_server
 
 
 @pytest.fixture
@@ -62,7 +56,7 @@ def test_all_arrives_once_however_often_it_is_sent(
 ) -> None:
     server.pause = 0.02
     assert send(maker) == []
-    run = server.kept("korea-ldm")
+    run = server.run("korea-ldm")
     assert (run.entity, run.project, run.state) == ("somebody", "scoft-hpc", "finished")
     assert (run.fields["displayName"], run.fields["groupName"]) == (
         maker.run(maker.configs[1]).run_id,
@@ -72,18 +66,18 @@ def test_all_arrives_once_however_often_it_is_sent(
     assert run.config["train"]["lr"] == 1e-4
     scores = json.loads(maker.run(maker.configs[1]).scores.read_text())["metrics"]
     assert all(run.summary[name] == pytest.approx(metric["value"]) for name, metric in scores.items())
-    assert server.kept("korea-base").steps == []
-    summary = server.kept("loss_terms-summary")
+    assert server.run("korea-base").steps == []
+    summary = server.run("loss_terms-summary")
     assert summary.summary["results"]["nrows"] == 2
     assert {name.split("/")[1] for name in summary.files if name.startswith("media/")} == {"images", "table"}
     assert set(ledger(maker)) == {run.fields["displayName"] for run in server.runs.values()}
 
-    before, opened = kept(server), server.asked.count("UpsertBucket")
+    before, opened = contents(server), server.operations.count("UpsertBucket")
     assert send(maker) == []
-    assert server.asked.count("UpsertBucket") == opened
+    assert server.operations.count("UpsertBucket") == opened
     (maker.folder.wandb / "published.json").unlink()
     assert send(maker) == [], "what is there is found there"
-    assert (kept(server), server.asked.count("UpsertBucket")) == (before, opened)
+    assert (contents(server), server.operations.count("UpsertBucket")) == (before, opened)
     assert len(ledger(maker)) == 3
 
     for path in tmp_path.rglob("*"):
@@ -116,17 +110,17 @@ def test_what_did_not_arrive_is_said_and_sent_later(
     elif fault == "no uploads":
         server.upload_status = 403
     else:
-        server.takes = 12
+        server.max_lines = 12
     notes = send(maker)
     assert said in "\n".join(notes)
     assert "The same command sends what is missing" in notes[0]
     missing = {note.split()[0] for note in notes}
     assert set(ledger(maker)).isdisjoint(missing) and len(missing) + len(ledger(maker)) == 3
 
-    server.stream_status, server.upload_status, server.takes = 200, 200, None
+    server.stream_status, server.upload_status, server.max_lines = 200, 200, None
     assert send(maker) == []
     assert len(ledger(maker)) == len(server.runs) == 3
-    assert server.kept("korea-ldm").steps == STEPS
+    assert server.run("korea-ldm").steps == STEPS
 
 
 @pytest.mark.slow
@@ -163,7 +157,7 @@ def test_a_server_that_dies_is_told_and_the_rest_follows(
     assert len(ledger(maker)) < 3
     server.dies_after = None
     assert send(maker) == []
-    assert server.kept("korea-ldm").steps == STEPS
+    assert server.run("korea-ldm").steps == STEPS
 
 
 @pytest.mark.slow
@@ -171,10 +165,10 @@ def test_what_was_synced_by_hand_is_found_and_completed(maker: Maker, server: Wa
     assert send(maker, Wandb()) == []
     for folder in maker.folder.wandb.glob("offline-run-*ldm*"):
         subprocess.run([sys.executable, "-m", "wandb", "sync", str(folder)], check=True, capture_output=True)
-    assert server.kept("korea-ldm").steps == STEPS
+    assert server.run("korea-ldm").steps == STEPS
     assert send(maker) == []
     assert len(server.runs) == len(ledger(maker)) == 3
-    assert server.kept("korea-ldm").steps == STEPS
+    assert server.run("korea-ldm").steps == STEPS
 
 
 @pytest.mark.slow
@@ -182,7 +176,7 @@ def test_a_retried_run_goes_on_where_its_failure_was_published(tmp_path: Path, s
     maker = Maker.of(tmp_path / "outputs", cultures=("korea",), variants=("ldm",), seeds=(0,))
     maker.fail(maker.configs[0])
     assert send(maker) == []
-    run = server.kept("korea-ldm")
+    run = server.run("korea-ldm")
     assert (run.state, run.steps[-1], run.summary["failure"]) == ("failed", 7, "the loss became NaN")
     maker.run(maker.configs[0]).failure.unlink()
     maker.finish()
@@ -203,4 +197,4 @@ def test_a_run_that_is_being_mirrored_is_left_alone(maker: Maker, server: WandbS
     held.release()
     assert note.startswith(f"{run_id} was left alone") and len(server.runs) == len(ledger(maker)) == 2
     assert send(maker) == []
-    assert server.kept("korea-ldm").steps == STEPS
+    assert server.run("korea-ldm").steps == STEPS

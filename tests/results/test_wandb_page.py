@@ -38,11 +38,11 @@ def test_command(words: str, folder: Path) -> None:
         assert sweep.main(asked) == 0
         return
     with serving() as server:
-        own = {"WANDB_CONFIG_DIR": str(folder), "OMP_NUM_THREADS": "1", **server.environment}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **server.environment(folder)}
         ended = subprocess.run(
             [sys.executable, "-m", module, *rest],
             cwd=folder,
-            env={**os.environ, **own},
+            env=environment,
             capture_output=True,
             text=True,
             timeout=600,

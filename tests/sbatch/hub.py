@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import http_server
+from http_server import Request
 
 COMMIT = "0" * 40
 
@@ -18,46 +19,24 @@ def serving(folder: Path, name: str) -> Iterator[str]:
     """Serve `folder` as the model `name`; yields the address that HF_ENDPOINT takes."""
     files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
-    class Hub(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self._answer(body=False)
+    def answer(request: Request) -> None:
+        path = request.path.partition("?")[0]
+        file = files.get(path.removeprefix(f"/{name}/resolve/{COMMIT}/"))
+        if path.startswith(f"/api/models/{name}/tree/"):
+            _send(request, json.dumps([_entry(name, path) for name, path in files.items()]).encode())
+        elif path.startswith(f"/api/models/{name}"):
+            _send(request, json.dumps(_model(name, list(files))).encode())
+        elif file is not None:
+            _send(request, file.read_bytes())
+        else:
+            request.send_error(404)
 
-        def do_GET(self) -> None:
-            self._answer(body=True)
+    with http_server.serving(answer) as server:
+        yield server.url("")
 
-        def log_message(self, *words: object) -> None:
-            pass
 
-        def _answer(self, body: bool) -> None:
-            path = self.path.partition("?")[0]
-            file = files.get(path.removeprefix(f"/{name}/resolve/{COMMIT}/"))
-            if path.startswith(f"/api/models/{name}/tree/"):
-                self._send(json.dumps([_entry(name, path) for name, path in files.items()]).encode(), body)
-            elif path.startswith(f"/api/models/{name}"):
-                self._send(json.dumps(_model(name, list(files))).encode(), body)
-            elif file is not None:
-                self._send(file.read_bytes(), body)
-            else:
-                self.send_error(404)
-
-        def _send(self, content: bytes, body: bool) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.end_headers()
-            if body:
-                self.wfile.write(content)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def _send(request: Request, content: bytes) -> None:
+    request.send(content, ETag=f'"{hashlib.sha1(content).hexdigest()}"', X_Repo_Commit=COMMIT)
 
 
 def _model(name: str, files: list[str]) -> dict[str, object]:

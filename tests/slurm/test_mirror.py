@@ -19,12 +19,11 @@ def test_a_jobs_curves_are_sent_from_its_node(
     login = tmp_path / "netrc"
     output = tmp_path / "outputs"
     with serving() as server:
-        login.write_text(f"machine 127.0.0.1:{server.server_port}\n  login user\n  password {KEY}\n")
+        login.write_text(f"machine {server.url.removeprefix('http://')}\n  login user\n  password {KEY}\n")
         login.chmod(0o600)
         server.pause = 120.0 if fault == "hangs" else 0.0
-        for name, value in {**server.environment, "NETRC": str(login)}.items():
+        for name, value in {**server.environment(tmp_path / "config"), "NETRC": str(login)}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
         study = paced(cluster, output, "wandb.mode=online", "wandb.live=true", steps=20, hold=[0])
         words = [word for word in study.command() if word != "wandb.mode=disabled"]
         sent = subprocess.run(words, capture_output=True, text=True)
