@@ -10,11 +10,9 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scoft_hpc.results import survey_labels
 from scoft_hpc.results.formats import number
-from scoft_hpc.study.atomic import write_text
+from scoft_hpc.study.atomic import write_json
 from scoft_hpc.study.paths import SurveyDir
-from scoft_hpc.text import plural
 
 VERSION = 1
 POOLED = ""
@@ -109,35 +107,6 @@ class PrimaryResult:
     def min_raters(self) -> int:
         """The number of raters from which a sign-flip test can reach p ≤ alpha."""
         return 1 + math.ceil(-math.log2(self.alpha))
-
-    @property
-    def sentence(self) -> str:
-        return self._sentence(self.test)
-
-    @property
-    def sentence_without_exclusions(self) -> str:
-        return self._sentence(self.without_exclusions)
-
-    def _sentence(self, test: PairwiseTest) -> str:
-        question = survey_labels.question_title(test.question).lower()
-        raters = plural(test.raters, "rater")
-        if test.wins is None or test.p is None or test.raters < self.min_raters:
-            few = f"{raters}, at least {self.min_raters} are needed" if test.raters else "no answers"
-            reason = few if test.raters < self.min_raters else "every comparison was a tie"
-            return (
-                f"Whether people prefer {test.system} to {test.against} ({question}) is undecided: {reason}."
-            )
-        share = f"{100 * test.wins.value:.0f} % of comparisons"
-        if test.wins.has_interval:
-            share += f" (95 % interval {100 * (test.wins.low or 0):.0f} to {100 * (test.wins.high or 0):.0f})"
-        pair = (test.system, test.against)
-        better, worse = pair if test.wins.value > 0.5 else reversed(pair)
-        verdict = (
-            f"People prefer {better} to {worse} ({question})"
-            if test.p <= self.alpha
-            else f"There is no evidence that people prefer {test.system} to {test.against} or the reverse ({question})"
-        )
-        return f"{verdict}: {test.system} won {share}, {raters}, p {survey_labels.p_value_phrase(test.p)}."
 
 
 @dataclass(frozen=True)
@@ -246,7 +215,7 @@ def finite(value: float, low: float = -math.inf, high: float = math.inf) -> Inte
 
 
 def write(path: Path, results: SurveyResults) -> None:
-    write_text(path, json.dumps({"version": VERSION, **asdict(results)}, indent=1, allow_nan=False) + "\n")
+    write_json(path, {"version": VERSION, **asdict(results)})
 
 
 def read(folder: SurveyDir, notes: list[str]) -> SurveyResults | None:

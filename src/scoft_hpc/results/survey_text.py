@@ -1,4 +1,4 @@
-"""Survey results as paragraphs and tables of text, which the terminal and report.md show."""
+"""Survey results as phrases, sentences and tables of text, for the terminal, report.html and report.md."""
 
 from __future__ import annotations
 
@@ -7,10 +7,30 @@ from dataclasses import dataclass
 
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.results.formats import NONE, listed, number, p_value, signed
-from scoft_hpc.results.survey_labels import EXCLUSION_RULES, question_title, too_few
-from scoft_hpc.results.survey_results import IntervalEstimate, SurveyResults, Table, interval
+from scoft_hpc.results.survey_results import (
+    IntervalEstimate,
+    PairwiseTest,
+    PrimaryResult,
+    SurveyResults,
+    Table,
+    interval,
+)
 from scoft_hpc.text import plural
 
+QUESTION_TITLES = {
+    "match": "Match to the description",
+    "culture": "Representation of the culture",
+    "stereotype": "Least stereotypical",
+    "offence": "Least offensive",
+}
+EXCLUSION_RULES = {
+    "silent": "gave no answer",
+    "affiliation": "have another tie to the culture than the survey asks for",
+    "answered": "answered too few of their pages",
+    "seconds": "answered faster than anyone can look",
+    "consistency": "answered differently when a page was repeated",
+}
+"""Rule of the survey file -> what the raters did whom it excludes."""
 FILE_CHANGED = (
     "The survey file has changed since the first rater came: what follows from it was not fixed beforehand."
 )
@@ -25,11 +45,43 @@ class TextTable:
     rows: list[list[str]]
 
 
+def question_title(question: str) -> str:
+    """A question's title; for one that is not the paper's, its name."""
+    return QUESTION_TITLES.get(question, question.replace("_", " ").capitalize())
+
+
+def too_few(raters: int) -> str:
+    """What a table says in place of numbers."""
+    return "no answers" if raters == 0 else f"too few raters ({raters})"
+
+
+def primary_sentence(primary: PrimaryResult, test: PairwiseTest | None = None) -> str:
+    """The outcome of the primary comparison, or of its `test` without exclusions."""
+    test = test or primary.test
+    question, raters = question_title(test.question).lower(), plural(test.raters, "rater")
+    if test.wins is None or test.p is None or test.raters < primary.min_raters:
+        few = f"{raters}, at least {primary.min_raters} are needed" if test.raters else "no answers"
+        reason = few if test.raters < primary.min_raters else "every comparison was a tie"
+        return f"Whether people prefer {test.system} to {test.against} ({question}) is undecided: {reason}."
+    share = f"{100 * test.wins.value:.0f} % of comparisons"
+    if test.wins.has_interval:
+        share += f" (95 % interval {100 * (test.wins.low or 0):.0f} to {100 * (test.wins.high or 0):.0f})"
+    pair = (test.system, test.against)
+    better, worse = pair if test.wins.value > 0.5 else reversed(pair)
+    verdict = (
+        f"People prefer {better} to {worse} ({question})"
+        if test.p <= primary.alpha
+        else f"There is no evidence that people prefer {test.system} to {test.against} or the reverse ({question})"
+    )
+    p = p_value(test.p)
+    return f"{verdict}: {test.system} won {share}, {raters}, p {p if p.startswith('<') else f'= {p}'}."
+
+
 def paragraphs(results: SurveyResults) -> Iterator[str]:
     """The primary comparison first, then who answered."""
-    yield results.primary.sentence
+    yield primary_sentence(results.primary)
     if results.n_excluded:
-        yield f"Without exclusions: {results.primary.sentence_without_exclusions}"
+        yield f"Without exclusions: {primary_sentence(results.primary, results.primary.without_exclusions)}"
     if not results.preregistered:
         yield FILE_CHANGED
     yield f"{panel_summary(results)} {consistency_summary(results)}".strip()

@@ -19,6 +19,7 @@ from scoft_hpc.human_eval.judgements import Judgement, Kind
 from scoft_hpc.human_eval.survey import Exclusion
 from scoft_hpc.results import survey_results
 from scoft_hpc.results.survey_results import SurveyResults
+from scoft_hpc.results.survey_text import primary_sentence
 from scoft_hpc.study.paths import SurveyDir
 from surveys import SYSTEMS
 
@@ -77,8 +78,8 @@ def test_a_broken_or_newer_file_is_a_note(tmp_path: Path, content: str) -> None:
 )
 def test_few_raters_are_told_of_in_words(simulated: Simulated, raters: set[int], words: str) -> None:
     found = some(simulated, raters)
-    assert "is undecided" in found.primary.sentence
-    assert words in found.primary.sentence
+    assert "is undecided" in primary_sentence(found.primary)
+    assert words in primary_sentence(found.primary)
     assert words.split(",")[0] in text(found)
     assert not any(table.results for table in found.by_culture("culture")), (
         "a culture of so few is not told of alone"
@@ -126,20 +127,20 @@ def test_votes_are_weighted_from_three_raters_on(simulated: Simulated) -> None:
 def test_people_who_prefer_the_reference_are_said_to(simulated: Simulated) -> None:
     down = {system: 1 + k for k, system in enumerate(SYSTEMS)}
     found = some(simulated, set(range(1, 9)), ranks=down)
-    assert found.primary.sentence.startswith(
+    assert primary_sentence(found.primary).startswith(
         "People prefer base to mpc (representation of the culture): mpc won 0 %"
     )
 
 
 def test_one_culture_is_enough(simulated: Simulated) -> None:
     found = some(simulated, set(range(1, 12)))
-    assert "People prefer mpc to base" in found.primary.sentence
+    assert "People prefer mpc to base" in primary_sentence(found.primary)
     assert [table.culture for table in found.by_culture("culture") if table.results] == ["china"]
 
 
 def test_nobody_can_judge(simulated: Simulated) -> None:
     found = some(simulated, set(range(1, 52)), ranks=None, ratings={})
-    assert "no answers" in found.primary.sentence
+    assert "no answers" in primary_sentence(found.primary)
     assert found.table("match").n_cannot_judge > 0
     assert found.skills == () and found.votes == ()
     text(found)
@@ -159,7 +160,7 @@ def test_everybody_is_unanimous(simulated: Simulated) -> None:
 
 def test_all_of_it_is_ties(simulated: Simulated) -> None:
     found = some(simulated, set(range(1, 16)), ranks=dict.fromkeys(SYSTEMS, 1))
-    assert "every comparison was a tie" in found.primary.sentence
+    assert "every comparison was a tie" in primary_sentence(found.primary)
     assert found.table("culture").agreement is None
     assert {one.mean_rank for one in found.table("culture").results} == {2.5}
     text(found)
@@ -175,7 +176,7 @@ def test_a_system_that_no_page_shows_has_no_line(simulated: Simulated) -> None:
     found = analyse(simulated.survey, simulated.people[:7], said)
     assert [one.system for one in found.table("culture").results] == ["m", "mp", "mpc"]
     assert all(one.p is None for one in found.tests)
-    assert "is undecided" in found.primary.sentence
+    assert "is undecided" in primary_sentence(found.primary)
     text(found)
 
 

@@ -28,6 +28,7 @@ from scoft_hpc.results import markdown, study
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page as report
 from scoft_hpc.results.study import Study
+from scoft_hpc.results.survey_text import primary_sentence
 from surveys import SYSTEMS, pages_from
 
 CULTURES = ("korea", "mexico", "china")
@@ -102,7 +103,7 @@ def test_the_results_are_read_with_the_study(asked: Study, survey: Survey) -> No
     found = asked.survey_results
     assert found is not None and asked.notes == ()
     assert found.raters == 16
-    assert "prefer mpc to base" in found.primary.sentence
+    assert "prefer mpc to base" in primary_sentence(found.primary)
     assert [len(found.table("culture", culture).results) for culture in CULTURES] == [4, 4, 0]
     assert (asked.folder.survey.exports / "answers.csv").exists()
 

@@ -10,7 +10,7 @@ import numpy as np
 from scoft_hpc.human_eval.analysis.agreement import consistency
 from scoft_hpc.human_eval.judgements import Judgement, Kind, Participant
 from scoft_hpc.human_eval.survey import Survey
-from scoft_hpc.results.survey_labels import EXCLUSION_RULES
+from scoft_hpc.results.survey_text import EXCLUSION_RULES
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from scoft_hpc.human_eval.demo.simulation import SimulatedRater, Worths
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.results.formats import number
 from scoft_hpc.results.study import Study
-from scoft_hpc.results.survey_labels import question_title
 from scoft_hpc.results.survey_results import POOLED, IntervalEstimate, SurveyResults, interval
+from scoft_hpc.results.survey_text import question_title
 
 TRUTHS = {
     "match": ("subject", 3.0),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from scoft_hpc import text
 from scoft_hpc.config.metrics import MetricSpec
-from scoft_hpc.results import formats, grids, survey_labels, survey_results
+from scoft_hpc.results import formats, grids, survey_results, survey_text
 from scoft_hpc.results.findings import Findings
 from scoft_hpc.results.metric_validity import MetricValidity, metric_validity
 from scoft_hpc.results.report import curves_svg, provenance, survey, tables
@@ -185,9 +185,12 @@ def _environment() -> Environment:
     )
     environment.filters.update({function.__name__: function for function in named}, amount=costs.amount)
     environment.filters.update(
-        too_few=survey_labels.too_few,
+        too_few=survey_text.too_few,
         of_raters=survey_results.interval,
-        title_of=survey_labels.question_title,
+        title_of=survey_text.question_title,
+        primary_sentence=survey_text.primary_sentence,
+        panel_summary=survey_text.panel_summary,
+        consistency_summary=survey_text.consistency_summary,
     )
     environment.globals.update(colours=curves_svg.COLOURS, lanes=curves_svg.LANES)
     return environment

@@ -10,7 +10,6 @@ import numpy as np
 from scoft_hpc.config.metrics import METRICS, MetricSpec
 from scoft_hpc.results import formats
 from scoft_hpc.results.report import curves_svg
-from scoft_hpc.results.survey_labels import question_title
 from scoft_hpc.results.survey_results import (
     IntervalEstimate,
     MetricAgreement,
@@ -19,7 +18,7 @@ from scoft_hpc.results.survey_results import (
     Table,
     interval,
 )
-from scoft_hpc.results.survey_text import consistency_summary, panel_summary, table_summary
+from scoft_hpc.results.survey_text import question_title, table_summary
 
 MAX_HALF_WIDTH = 0.42
 """Half of the widest violin; systems are 1 apart."""
@@ -53,8 +52,6 @@ class SurveySection:
     """`key`: colour index and name of each system; `metrics`: one `MetricAgreement` or None per question."""
 
     results: SurveyResults
-    panel_summary: str
-    consistency_summary: str
     questions: list[QuestionSection]
     key: list[tuple[int, str]]
     metrics: list[tuple[MetricSpec, list[MetricAgreement | None]]]
@@ -66,8 +63,6 @@ def survey_section(results: SurveyResults, variants: Sequence[str]) -> SurveySec
     by_metric = {(m.metric, m.question): m for m in results.metric_agreement if m.pairs or m.within}
     return SurveySection(
         results,
-        panel_summary(results),
-        consistency_summary(results),
         [_question(results, question, colours) for question in results.questions],
         [(colours[system], system) for system in results.systems],
         [
