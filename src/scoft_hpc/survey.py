@@ -111,16 +111,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(name: str, argv: Sequence[str]) -> CommandArgs:
-    """Split the subcommand's own settings from the arguments that all commands have."""
+    """Separate the subcommand's settings from the arguments that all commands have.
+
+    Raises:
+        ConfigError: listing every setting that the subcommand does not have.
+    """
     subcommand = SUBCOMMANDS[name]
-    _check_keys(name, argv)
-    settings, shared_args = {}, []
+    settings, shared_args, faults = {}, [], []
+    known = [*subcommand.settings, "study", "output"]
     for arg in argv:
         key, equals, value = arg.partition("=")
-        if equals and key in subcommand.settings and key != CULTURE:
-            settings[key] = value
-        else:
+        if not equals or arg.startswith("-") or key in ("study", "output"):
             shared_args.append(arg)
+        elif key not in known:
+            hint = did_you_mean(key, known, f"; expected one of {', '.join(known)}.")
+            faults.append(f"`{arg}`: survey {name} has no setting `{key}`{hint}")
+        elif key == CULTURE:
+            shared_args.append(arg)
+        else:
+            settings[key] = value
+    if faults:
+        raise ConfigError.from_messages(faults)
     is_demo = name == "demo"
     parser = selection.parser(f"survey {name}", subcommand.summary, DEMO_HELP if is_demo else STUDY_HELP)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -138,19 +149,6 @@ def _parse(name: str, argv: Sequence[str]) -> CommandArgs:
             f"{choice.study.name}."
         )
     return CommandArgs(choice.study, tuple(cultures), settings)
-
-
-def _check_keys(name: str, argv: Sequence[str]) -> None:
-    """Report every setting that the subcommand does not have."""
-    known = [*SUBCOMMANDS[name].settings, "study", "output"]
-    faults = []
-    for arg in argv:
-        key, equals, _ = arg.partition("=")
-        if equals and not arg.startswith("-") and key not in known:
-            hint = did_you_mean(key, known, f"; expected one of {', '.join(known)}.")
-            faults.append(f"`{arg}`: survey {name} has no setting `{key}`{hint}")
-    if faults:
-        raise ConfigError.from_messages(faults)
 
 
 def _demo_study(output: Path, args: Sequence[str]) -> StudyDir:

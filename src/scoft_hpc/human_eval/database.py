@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,20 +64,15 @@ class Database:
             ConfigError: for a URL of another kind, or SQLite in memory or on a network file system.
         """
         place = parse(url)
-        if place.get_backend_name() == "sqlite":
-            _check_disk(Path(str(place.database)), mounts)
-            engine = create_engine(
-                place, pool_size=CONNECTIONS, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True
-            )
-            event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_sqlite)
-            return cls(engine)
-        options = {"options": "-c synchronous_commit=on", "connect_timeout": 10}
-        return cls(
-            create_engine(
-                place, pool_size=CONNECTIONS, pool_pre_ping=True, connect_args=options, hide_parameters=True
-            )
-        )
+        create = partial(create_engine, place, pool_size=CONNECTIONS, hide_parameters=True)
+        if place.get_backend_name() != "sqlite":
+            options = {"options": "-c synchronous_commit=on", "connect_timeout": 10}
+            return cls(create(pool_pre_ping=True, connect_args=options))
+        _check_disk(Path(str(place.database)), mounts)
+        engine = create(connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return cls(engine)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -227,14 +223,10 @@ def _check_disk(file: Path, mounts: Path) -> None:
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # the driver begins no transactions of its own
     cursor = connection.cursor()
-    for line in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        f"busy_timeout={BUSY_SECONDS}000",
-    ):
-        cursor.execute(f"PRAGMA {line}")
-    cursor.execute("PRAGMA secure_delete=ON")  # a withdrawn rater's answers leave no trace in free pages
+    # secure_delete: a withdrawn rater's answers leave no trace in free pages.
+    pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+    for pragma in (*pragmas, f"busy_timeout={BUSY_SECONDS}000"):
+        cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 

@@ -32,11 +32,6 @@ def readable(file: Path) -> bool:
     return True
 
 
-def side_of(files: Iterable[Path]) -> int:
-    """The side, in pixels, that all images of a survey get."""
-    return common_side(_size(file) for file in files)
-
-
 def common_side(sizes: Iterable[tuple[int, int]]) -> int:
     """The longest side that every image of these sizes reaches, within `LARGEST`; small ones are multiplied."""
     side = min(LARGEST, min(max(size) for size in sizes))
@@ -49,7 +44,7 @@ def write_all(folder: Path, sources: Mapping[str, Path]) -> int:
     Raises:
         RatingError: if an image cannot be read any more. OSError: if the folder cannot be written to.
     """
-    side = side_of(sources.values())
+    side = common_side(map(_size, sources.values()))
     for name in sorted(sources):  # in the names' order: a folder's own order would tell the systems'
         try:
             image = even(_open(sources[name]), side)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
 from rich.console import Console
 
-from scoft_hpc.console import print_line
+from scoft_hpc.console import print_lines
 from scoft_hpc.errors import ConfigError, RatingError
 from scoft_hpc.human_eval import database, images, pages, survey_yaml
 from scoft_hpc.human_eval.command_args import CommandArgs
@@ -38,7 +38,6 @@ def make(args: CommandArgs) -> int:
         ConfigError: listing every invalid setting.
         RatingError: if there are no complete pages, or raters have begun with other ones.
     """
-    console = Console(highlight=False, soft_wrap=True)
     study, folder = studies.read(args.study), args.study.survey
     url = database.url_of(folder, args.settings.get("database"))
     database.parse(url)
@@ -63,7 +62,8 @@ def make(args: CommandArgs) -> int:
             f"{error.filename or folder.path}: {error.strerror or error}. Expected a readable and writable folder "
             f"with free space."
         ) from None
-    _print_summary(console, folder, survey, sampled, side, begun)
+    console = Console(highlight=False, soft_wrap=True)
+    print_lines(console, _summary(folder, survey, sampled, side, begun))
     return 0
 
 
@@ -188,37 +188,29 @@ def _raters_have_begun(folder: SurveyDir, survey: Survey, url: str, new: Sequenc
     return raters > 0
 
 
-def _print_summary(
-    console: Console, folder: SurveyDir, survey: Survey, sampled: SampledPages, side: int, begun: bool
-) -> None:
-    def show(text: str) -> None:
-        print_line(console, text)
-
+def _summary(
+    folder: SurveyDir, survey: Survey, sampled: SampledPages, side: int, begun: bool
+) -> Iterator[str]:
     for culture, quota in survey.quotas.items():
         number = sum(page.culture == culture for page in sampled.pages)
-        pages_per_rater = min(survey.pages, number)
-        show(
-            f"{culture}: {number} of {sampled.complete[culture]} pages, {quota} raters × {pages_per_rater}: "
-            f"{quota * pages_per_rater / number:.1f} raters per page"
+        per_rater = min(survey.pages, number)
+        yield (
+            f"{culture}: {number} of {sampled.complete[culture]} pages, {quota} raters × {per_rater}: "
+            f"{quota * per_rater / number:.1f} raters per page"
         )
-    for reason, count in list(sampled.missing.items())[:MAX_REASONS]:
-        show(f"note: {count} incomplete: {reason}")
-    if len(sampled.missing) > MAX_REASONS:
-        show(
-            f"note: {sum(list(sampled.missing.values())[MAX_REASONS:])} more are incomplete for other reasons"
-        )
+    counts = list(sampled.missing.values())
+    for reason in list(sampled.missing)[:MAX_REASONS]:
+        yield f"note: {sampled.missing[reason]} incomplete: {reason}"
+    if len(counts) > MAX_REASONS:
+        yield f"note: {sum(counts[MAX_REASONS:])} more are incomplete for other reasons"
     if begun:
-        show("note: raters have begun; their pages were not changed")
-    show(
-        f"images   {len(sampled.sources)} of {side} × {side} pixels, {', '.join(survey.systems)} side by side"
-    )
-    show(f"survey   {folder.file}")
+        yield "note: raters have begun; their pages were not changed"
+    yield f"images   {len(sampled.sources)} of {side} × {side} pixels, {', '.join(survey.systems)} side by side"
+    yield f"survey   {folder.file}"
     if not survey.ethics.stated:
-        show(
+        yield (
             "ethics   not stated: `survey serve` refuses until survey.yaml has the approval's reference, or pilot: "
             "true for a trial on this machine"
         )
-    show(
-        "next     read and fill in survey.yaml, then: "
-        f"python -m scoft_hpc.survey serve {display_path(folder.path.parent)}"
-    )
+    command = f"python -m scoft_hpc.survey serve {display_path(folder.path.parent)}"
+    yield f"next     read and fill in survey.yaml, then: {command}"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from scoft_hpc.errors import RatingError
 from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import SurveyDir
@@ -57,10 +59,7 @@ def read(folder: SurveyDir) -> tuple[Page, ...]:
                 f"{folder.pages} is of version {content['version']}; this scoft-hpc reads version {VERSION}: read it "
                 f"with the one that wrote it."
             )
-        pages = tuple(
-            Page(**{**page, "images": tuple(PageImage(**one) for one in page["images"])})
-            for page in content["pages"]
-        )
+        pages = TypeAdapter(tuple[Page, ...]).validate_python(content["pages"])
     except FileNotFoundError:
         raise RatingError(f"there are no pages in {folder.path}; {remedy}.") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -225,24 +225,18 @@ def read(folder: SurveyDir, notes: list[str]) -> SurveyResults | None:
     remedy = "write it again with `scoft-hpc survey results`"
     try:
         content = json.loads(folder.results.read_text(encoding="utf-8"))
-        version = content.pop("version")
+        if (version := content.pop("version")) == VERSION:
+            return TypeAdapter(SurveyResults).validate_python(content)
+        reason = f"has version {version!r}, expected {VERSION},"
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        notes.append(f"{folder.results} cannot be read and is ignored ({error!r}); {remedy}.")
-        return None
-    if version != VERSION:
-        notes.append(
-            f"{folder.results} has version {version!r}, expected {VERSION}, and is ignored; {remedy}."
-        )
-        return None
-    try:
-        return TypeAdapter(SurveyResults).validate_python(content)
     except ValidationError as error:
         fault = error.errors()[0]
-        key = ".".join(map(str, fault["loc"]))
-        notes.append(f"{folder.results} is invalid and is ignored ({key}: {fault['msg']}); {remedy}.")
-        return None
+        reason = f"is invalid ({'.'.join(map(str, fault['loc']))}: {fault['msg']})"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"cannot be read ({error!r})"
+    notes.append(f"{folder.results} {reason} and is ignored; {remedy}.")
+    return None
 
 
 def interval(estimate: IntervalEstimate, digits: int = 2) -> str:

@@ -197,25 +197,33 @@ def _separated_orders(results: SurveyResults, raters: Sequence[SimulatedRater]) 
                 yield _mean_win_rate(raters, question, better.system, worse.system) > 0.5
 
 
-def _skills(results: SurveyResults, raters: Sequence[SimulatedRater]) -> Iterator[Recovery]:
-    """A rater's number in the survey is the simulation's, because raters enrol in that order."""
+def _panels(
+    results: SurveyResults, raters: Sequence[SimulatedRater]
+) -> Iterator[list[tuple[SimulatedRater, IntervalEstimate]]]:
+    """Each culture's raters with their estimated accuracies, if there are any.
+
+    A rater's number in the survey is the simulation's, because raters enrol in that order.
+    """
     by_number = {rater.number: rater for rater in raters}
     for culture in dict.fromkeys(skill.culture for skill in results.skills):
         skills = [s for s in results.skills if s.culture == culture and s.rater in by_number]
         if skills:
-            accuracies = limit_accuracies([by_number[skill.rater] for skill in skills])
-            for true, skill in zip(accuracies, skills, strict=True):
-                yield Recovery(float(true), skill.accuracy, culture=culture)
+            yield [(by_number[skill.rater], skill.accuracy) for skill in skills]
+
+
+def _skills(results: SurveyResults, raters: Sequence[SimulatedRater]) -> Iterator[Recovery]:
+    for panel in _panels(results, raters):
+        accuracies = limit_accuracies([rater for rater, _ in panel])
+        for true, (rater, estimate) in zip(accuracies, panel, strict=True):
+            yield Recovery(float(true), estimate, culture=rater.culture)
 
 
 def _skill_correlation(results: SurveyResults, raters: Sequence[SimulatedRater]) -> float:
-    true = {rater.number: 0.0 if rater.spams else rater.skill for rater in raters}
     correlations = []
-    for culture in dict.fromkeys(skill.culture for skill in results.skills):
-        skills = [s for s in results.skills if s.culture == culture and s.rater in true]
-        if len(skills) > 2:
-            estimates = [skill.accuracy.value for skill in skills]
-            correlations.append(spearmanr([true[skill.rater] for skill in skills], estimates)[0])
+    for panel in _panels(results, raters):
+        if len(panel) > 2:
+            true = [0.0 if rater.spams else rater.skill for rater, _ in panel]
+            correlations.append(spearmanr(true, [estimate.value for _, estimate in panel])[0])
     return float(np.mean(correlations)) if correlations else math.nan
 
 

@@ -24,6 +24,13 @@ from scoft_hpc.human_eval.web.headers import CACHE_FOREVER, HEADERS, SecurityHea
 from scoft_hpc.human_eval.web.rater_sessions import SessionSigner
 
 LOG = logging.getLogger(__name__)
+ERROR_STATUS = {
+    RequestValidationError: 422,
+    WithdrawnError: 410,
+    exc.OperationalError: 503,
+    exc.TimeoutError: 503,
+}
+"""Errors that have a page of their own -> HTTP status."""
 
 
 def create(store: Store, survey: Survey, images: Path, secret: bytes, address: str) -> FastAPI:
@@ -51,12 +58,8 @@ def create(store: Store, survey: Survey, images: Path, secret: bytes, address: s
     app.get("/style.css")(style)
     app.get("/icon.svg")(icon)
     app.add_middleware(SecurityHeaders, secure=app.state.survey_app.signer.secure)
-    app.add_exception_handler(HTTPException, refuse)
-    app.add_exception_handler(RequestValidationError, refuse)
-    app.add_exception_handler(WithdrawnError, refuse)
-    app.add_exception_handler(exc.OperationalError, refuse)
-    app.add_exception_handler(exc.TimeoutError, refuse)
-    app.add_exception_handler(Exception, refuse)
+    for error in (HTTPException, *ERROR_STATUS, Exception):
+        app.add_exception_handler(error, refuse)
     return app
 
 
@@ -90,6 +93,4 @@ def refuse(request: Request, error: Exception) -> Response:
 def _status(error: Exception) -> int:
     if isinstance(error, HTTPException):
         return error.status_code
-    if isinstance(error, exc.OperationalError | exc.TimeoutError):
-        return 503
-    return {RequestValidationError: 422, WithdrawnError: 410}.get(type(error), 500)
+    return next((status for kind, status in ERROR_STATUS.items() if isinstance(error, kind)), 500)

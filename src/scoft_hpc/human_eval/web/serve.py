@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ import uvicorn
 from rich.console import Console
 from starlette.types import ASGIApp
 
-from scoft_hpc.console import print_line
+from scoft_hpc.console import print_lines
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.human_eval import database, survey_yaml
 from scoft_hpc.human_eval.command_args import CommandArgs
@@ -69,7 +70,7 @@ def serve(args: CommandArgs) -> int:
     with closing(store), closing(open_socket(address.host, address.port)) as listener:
         address = _bound(address, listener)
         app = create(store, survey, folder.images, secret, address.url)
-        _tell(survey, address, app.state.survey_app.signer.admin_token)
+        print_lines(Console(), _summary(survey, address, app.state.survey_app.signer.admin_token))
         with StopFlag().capture_signals():  # uvicorn hears them first, ends, and passes them on to here
             uvicorn.Server(uvicorn_config(app)).run(sockets=[listener])
     return 0
@@ -97,11 +98,8 @@ def parse_address(settings: Mapping[str, str]) -> ServerAddress:
     Raises:
         ConfigError: for a port or a URL that cannot be, or a host that raters reach from elsewhere without a `url`.
     """
-    host, port, url = (
-        settings.get("host") or HOST,
-        settings.get("port") or PORT,
-        settings.get("url", "").rstrip("/"),
-    )
+    host, port = settings.get("host") or HOST, settings.get("port") or PORT
+    url = settings.get("url", "").rstrip("/")
     faults = []
     if not (port.isascii() and port.isdecimal() and int(port[:6]) < 65536):
         faults.append(f"port={port}: expected a number from 0 (any free one) to 65535, such as port={PORT}.")
@@ -124,23 +122,19 @@ def open_socket(host: str, port: int) -> socket.socket:
         LaunchError: if the address is taken, unknown or not this machine's.
     """
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
+        family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
     except OSError as error:
         raise LaunchError(f"host={host}: {error.strerror}. Expected an address of this machine.") from None
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(place)
-        listener.listen(BACKLOG)
+        dualstack = family == socket.AF_INET6
+        return socket.create_server(place, family=family, backlog=BACKLOG, dualstack_ipv6=dualstack)
     except OSError as error:
-        listener.close()
         raise LaunchError(
-            f"nothing can listen at {host}:{port}: {error.strerror}. If another program is there, choose another "
-            f"port, as port={port + 1 if port < 65535 else PORT}, or port=0 for any free one."
+            f"nothing can listen at {host}:{port}: {os.strerror(error.errno or 0)}. If another program is there, "
+            f"choose another port, such as port={port + 1 if port < 65535 else PORT}, or port=0 for any free one."
         ) from None
-    return listener
 
 
 def _bound(address: ServerAddress, listener: socket.socket) -> ServerAddress:
@@ -194,15 +188,10 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _tell(survey: Survey, address: ServerAddress, token: str) -> None:
-    console = Console()
-    proxy = {} if address.url == address.listens else {"proxy": f"passes that on to {address.listens}"}
-    lines = {
-        "survey": survey.title,
-        "raters": f"{address.url}/",
-        **proxy,
-        "progress": f"{address.url}/admin   token {token}",
-        "ends": "with Ctrl-C; every answer is kept as it is given",
-    }
-    for name, text in lines.items():
-        print_line(console, f"{name:<10}{text}")
+def _summary(survey: Survey, address: ServerAddress, token: str) -> Iterator[str]:
+    yield f"survey    {survey.title}"
+    yield f"raters    {address.url}/"
+    if address.url != address.listens:
+        yield f"proxy     passes that on to {address.listens}"
+    yield f"progress  {address.url}/admin   token {token}"
+    yield "ends      with Ctrl-C; every answer is stored when it is given"
