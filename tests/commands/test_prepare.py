@@ -214,7 +214,8 @@ def test_a_signal_keeps_what_was_done_and_the_same_command_continues(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A real signal between two batches of captions."""
-    monkeypatch.setattr(captions, "BATCH", 1)
+    folder, more = root / "makers", range(captions.BATCH + 1)
+    write(folder, [row(folder, 0), *(row(folder, 1 + i, blip_text=None) for i in more)])
     write_one = captions.atomic.write_bytes
 
     def write_and_signal(path: Path, content: bytes) -> None:
@@ -227,10 +228,10 @@ def test_a_signal_keeps_what_was_done_and_the_same_command_continues(
     words = ("culture=makers", f"data.root={root}", "data.captions.source=blip", "caches=false")
     assert run(*words) == 75
     assert "the same command continues" in capsys.readouterr().out
-    assert [WRITER in values for values in read(root / "makers")] == [False, True, False]
+    assert [WRITER in values for values in read(folder)] == [False, *[True] * captions.BATCH, False]
     monkeypatch.setattr(captions.atomic, "write_bytes", write_one)
     assert run(*words) == 0
-    assert [WRITER in values for values in read(root / "makers")] == [False, True, True]
+    assert [WRITER in values for values in read(folder)] == [False, *[True for _ in more]]
 
 
 def test_from_a_table_to_documents(

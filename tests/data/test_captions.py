@@ -169,7 +169,6 @@ def test_a_kill_at_any_write_loses_nothing_and_the_next_run_ends_the_same(
     text = (culture / "train" / "metadata.jsonl").read_bytes()
     captions.fill(culture, survey(culture), counted, "me", StopFlag())
     wanted = (culture / "train" / "metadata.jsonl").read_bytes()
-    monkeypatch.setattr(captions, "BATCH", 2)
     real: Callable[[Path], None] = atomic.fsync_folder
     for kill_at in range(1, 7):
         (culture / "train" / "metadata.jsonl").write_bytes(text)
@@ -183,7 +182,7 @@ def test_a_kill_at_any_write_loses_nothing_and_the_next_run_ends_the_same(
 
         monkeypatch.setattr(atomic, "fsync_folder", write)
         with pytest.raises(Killed):
-            captions.fill(culture, survey(culture), counted, "me", StopFlag())
+            captions.fill(culture, survey(culture), counted, "me", StopFlag(), batch_size=2)
         monkeypatch.setattr(atomic, "fsync_folder", real)
         done = sum(WRITER in values for values in read(culture))
         assert done == min(9, 2 * (kill_at - 1)), "a batch is whole or not there"

@@ -19,7 +19,6 @@ from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessorPil,
 from scoft_hpc.config import compose
 from scoft_hpc.config.schema import Lora, Model, Negatives, NegativeSource, Precision
 from scoft_hpc.data import images
-from scoft_hpc.data.negatives import draw as drawing
 from scoft_hpc.data.negatives.depth import Depth
 from scoft_hpc.data.negatives.draw import draw, folder_of
 from scoft_hpc.errors import ConfigError
@@ -96,9 +95,13 @@ Draw = Callable[..., list[list[Path]]]
 @pytest.fixture
 def drawn(base: StableDiffusion, model: Model, tmp_path: Path) -> Draw:
     def run(
-        pairs: list[Pair], settings: Negatives, cache: str = "cache", stop: StopFlag | None = None
+        pairs: list[Pair],
+        settings: Negatives,
+        cache: str = "cache",
+        stop: StopFlag | None = None,
+        **more: int,
     ) -> list[list[Path]]:
-        return draw(base, pairs, settings, model, tmp_path / cache, stop or StopFlag())
+        return draw(base, pairs, settings, model, tmp_path / cache, stop or StopFlag(), **more)
 
     return run
 
@@ -267,9 +270,7 @@ def test_only_what_is_missing_is_drawn(drawn: Draw, depth: Negatives, pairs: lis
     assert len(list(first[0][0].parent.iterdir())) == 4 * 2
 
 
-def test_an_interruption_keeps_what_was_drawn(
-    drawn: Draw, depth: Negatives, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interruption_keeps_what_was_drawn(drawn: Draw, depth: Negatives, pairs: list[Pair]) -> None:
     class AfterTwo(StopFlag):
         """Requested once two batches were begun: it is looked at before the networks are loaded and at each batch."""
 
@@ -280,9 +281,8 @@ def test_an_interruption_keeps_what_was_drawn(
             self.requested = self.looks > 3
             super().raise_if_set()
 
-    monkeypatch.setattr(drawing, "MAX_BATCH", 1)
     with pytest.raises(Interrupted):
-        drawn(pairs, depth, stop=AfterTwo())
+        drawn(pairs, depth, stop=AfterTwo(), max_batch=1)
     kept = [path for one in drawn(pairs[:2], depth) for path in one]
     before = written([kept])
     assert sorted(kept[0].parent.iterdir()) == sorted(kept)

@@ -55,7 +55,14 @@ def write_missing(
     return {name: dataset.validate(root, name) for name in bare}
 
 
-def fill(folder: Path, rows: Sequence[MetadataRow], caption: Caption, writer: str, stop: StopFlag) -> int:
+def fill(
+    folder: Path,
+    rows: Sequence[MetadataRow],
+    caption: Caption,
+    writer: str,
+    stop: StopFlag,
+    batch_size: int = BATCH,
+) -> int:
     """Caption the images of the rows that lack a generic caption; return how many were written.
 
     Raises:
@@ -66,9 +73,9 @@ def fill(folder: Path, rows: Sequence[MetadataRow], caption: Caption, writer: st
     for split in ("train", "test"):
         bare = [row for row in rows if row.split == split and row.uncaptioned]
         lines = read_lines(folder, split) if bare else []
-        for at in range(0, len(bare), BATCH):
+        for at in range(0, len(bare), batch_size):
             stop.raise_if_set()
-            batch = bare[at : at + BATCH]
+            batch = bare[at : at + batch_size]
             texts = list(
                 zip(batch, caption([images.open_image(row.images[0]) for row in batch]), strict=True)
             )
@@ -76,7 +83,7 @@ def fill(folder: Path, rows: Sequence[MetadataRow], caption: Caption, writer: st
             captions = {row.index: text for row, text in texts if text}
             lines = _rewrite(folder, split, lines, captions, writer)
             written += len(captions)
-            log.info("%s: %d of %d captions", folder.name, min(at + BATCH, len(bare)), len(bare))
+            log.info("%s: %d of %d captions", folder.name, min(at + batch_size, len(bare)), len(bare))
     if silent:
         raise DataError(
             f"{writer} wrote nothing for {', '.join(silent)}; expected a caption of each image. "

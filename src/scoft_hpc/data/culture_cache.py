@@ -31,7 +31,7 @@ from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.losses.perceptual import Distance
 from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.diffusion_model import DiffusionModel
-from scoft_hpc.models.oom_backoff import MicrobatchSize
+from scoft_hpc.models.oom_backoff import in_microbatches
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import StopFlag
 
@@ -142,21 +142,13 @@ def cache_targets(
 def _both_flips(
     of: Callable[[Tensor], Tensor], pixels: Tensor, device: torch.device, stop: StopFlag
 ) -> Tensor:
-    """`of` images [N, 3, H, W] and of their mirror images, on the host: [N, 2, *F].
+    """`of` images [N, 3, H, W] and of their mirror images, on the host: [N, 2, *F]."""
 
-    They are processed in microbatches, which are halved where the memory is too small.
-    """
-
-    def process_next(rows: int | None) -> Tensor:
-        x = images.from_pixels(pixels[done:][:rows].to(device))
+    def both(part: slice) -> Tensor:
+        x = images.from_pixels(pixels[part].to(device))
         return torch.stack([of(x), of(x.flip(-1))], 1).cpu()
 
-    microbatch, parts, done = MicrobatchSize(BATCH), list[Tensor](), 0
-    while done < len(pixels):
-        stop.raise_if_set()
-        parts.append(microbatch.run(process_next, BATCH))
-        done += len(parts[-1])
-    return torch.cat(parts)
+    return torch.cat(in_microbatches(both, len(pixels), BATCH, stop))
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor], owner: str) -> None:

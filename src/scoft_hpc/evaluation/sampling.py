@@ -13,7 +13,7 @@ from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.data import images
 from scoft_hpc.data.rng import generator_for
 from scoft_hpc.models.diffusion_model import DiffusionModel
-from scoft_hpc.models.oom_backoff import MicrobatchSize
+from scoft_hpc.models.oom_backoff import in_microbatches
 from scoft_hpc.models.sampler import sample
 from scoft_hpc.study.interrupt import StopFlag
 
@@ -52,16 +52,12 @@ def draw(base: DiffusionModel, requests: Iterable[ImageRequest], stop: StopFlag)
     for of_base in (True, False):
         batch = [request for request in missing if (request.lane is None) is of_base]
         if batch:
-            resolution = batch[0].config.model.resolution
-            microbatch = MicrobatchSize(max(1, min(MAX_BATCH, MAX_PIXELS // resolution**2)))
-        while batch:
-            stop.raise_if_set()
-            batch = batch[microbatch.run(partial(_draw_first, base, batch), MAX_BATCH) :]
+            rows = max(1, min(MAX_BATCH, MAX_PIXELS // batch[0].config.model.resolution ** 2))
+            in_microbatches(partial(_draw_slice, base, batch), len(batch), rows, stop)
 
 
-def _draw_first(base: DiffusionModel, requests: Sequence[ImageRequest], rows: int | None) -> int:
-    """Draw the first `rows` of the images; return how many that are."""
-    batch = requests[:rows]
+def _draw_slice(base: DiffusionModel, requests: Sequence[ImageRequest], part: slice) -> None:
+    batch = requests[part]
     settings = batch[0].config.evaluation
     shape = base.latent_shape(batch[0].config.model.resolution)
     rngs = (generator_for(settings.seed, request.config.seed, *request.noise) for request in batch)
@@ -79,4 +75,3 @@ def _draw_first(base: DiffusionModel, requests: Sequence[ImageRequest], rows: in
     )
     for request, image in zip(batch, drawn, strict=True):
         images.write_png(request.file, image)
-    return len(batch)

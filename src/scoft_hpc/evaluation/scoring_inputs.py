@@ -16,7 +16,7 @@ from scoft_hpc.data import images
 from scoft_hpc.evaluation.embedders import ClipEmbedder, ImageEmbedder, load_clip, load_embedder
 from scoft_hpc.evaluation.generate import EvaluatedRun, Sample, neutral_samples, samples
 from scoft_hpc.inputs.checkpoints.embedders import EmbedderRecord, embedder_records
-from scoft_hpc.models.oom_backoff import MicrobatchSize
+from scoft_hpc.models.oom_backoff import in_microbatches
 from scoft_hpc.models.toy_networks import Scorer, load_scorer
 
 BATCH = 32
@@ -104,15 +104,10 @@ class ScoringModels:
         return self._features_of_files[key]
 
     def _in_batches(self, network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        microbatch, parts, done = MicrobatchSize(BATCH), [], 0
+        def embed(part: slice) -> Tensor:
+            return network(x[part].to(self.device)).float().cpu()
 
-        def embed_next(rows: int | None) -> Tensor:
-            return network(x[done : done + (rows or BATCH)].to(self.device)).float().cpu()
-
-        while done < len(x):
-            parts.append(microbatch.run(embed_next, BATCH))
-            done += len(parts[-1])
-        return torch.cat(parts)
+        return torch.cat(in_microbatches(embed, len(x), BATCH))
 
 
 class SampleSet:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from scoft_hpc.models.device import empty_cache, out_of_memory
+from scoft_hpc.study.interrupt import StopFlag
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -38,3 +39,20 @@ class MicrobatchSize:
             log.warning(
                 "out of memory with %d rows at a time, continuing with %d (%s)", rows, self.rows, reason
             )
+
+
+def in_microbatches(
+    work: Callable[[slice], T], count: int, rows: int, stop: StopFlag | None = None
+) -> list[T]:
+    """What `work` returns for one slice of `count` items after another, of at most `rows` items, fewer where need be.
+
+    Raises:
+        Interrupted: if `stop` was requested; asked before each slice.
+    """
+    microbatch, results, done = MicrobatchSize(rows), list[T](), 0
+    while done < count:
+        if stop:
+            stop.raise_if_set()
+        results.append(microbatch.run(lambda size: work(slice(done, done + (size or rows))), count - done))  # noqa: B023
+        done += microbatch.rows or rows
+    return results

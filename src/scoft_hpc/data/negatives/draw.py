@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,12 +18,11 @@ from torch import Tensor
 from scoft_hpc.config.plain import science_fields
 from scoft_hpc.config.schema import Model, Negatives
 from scoft_hpc.data import images
-from scoft_hpc.data.negatives.registry import SAMPLERS, NegativeSampler
+from scoft_hpc.data.negatives.registry import SAMPLERS
 from scoft_hpc.data.rng import generator_for
 from scoft_hpc.inputs.dataset import Pair
-from scoft_hpc.models.conditioning import Conditioning
 from scoft_hpc.models.diffusion_model import DiffusionModel
-from scoft_hpc.models.oom_backoff import MicrobatchSize
+from scoft_hpc.models.oom_backoff import in_microbatches
 from scoft_hpc.study.digests import json_digest, text_digest
 from scoft_hpc.study.interrupt import StopFlag
 
@@ -57,6 +55,7 @@ def draw(
     model: Model,
     cache: Path,
     stop: StopFlag,
+    max_batch: int = MAX_BATCH,
 ) -> list[list[Path]]:
     """Draw the missing ones of the `per_positive` negatives of each pair; return all their files, pair by pair.
 
@@ -73,7 +72,7 @@ def draw(
     ]
     missing = {n.file: n for of_pair in negatives for n in of_pair if not n.file.exists()}
     if missing:
-        _draw(base, list(missing.values()), settings, model.resolution, stop)
+        _draw(base, list(missing.values()), settings, model.resolution, stop, max_batch)
     return [[negative.file for negative in of_pair] for of_pair in negatives]
 
 
@@ -84,37 +83,29 @@ def folder_of(settings: Negatives, model: Model, cache: Path) -> Path:
 
 
 def _draw(
-    base: DiffusionModel, missing: list[Negative], settings: Negatives, resolution: int, stop: StopFlag
+    base: DiffusionModel,
+    missing: list[Negative],
+    settings: Negatives,
+    resolution: int,
+    stop: StopFlag,
+    max_batch: int,
 ) -> None:
     stop.raise_if_set()
     sampler, null = SAMPLERS[settings.source](base, settings), base.encode_text([""])
-    microbatch = MicrobatchSize(max(1, min(MAX_BATCH, MAX_PIXELS // resolution**2)))
-    while missing:
-        stop.raise_if_set()
-        draw_first = partial(_draw_first, base, sampler, null, missing, settings.seed, resolution)
-        missing = missing[microbatch.run(draw_first, len(missing)) :]
 
+    def draw_batch(part: slice) -> None:
+        batch = missing[part]
+        noise = [_noise(base, negative, settings.seed, resolution) for negative in batch]
+        drawn = sampler(
+            images.read_images([negative.pair.image for negative in batch], resolution).to(base.device),
+            base.encode_text([negative.pair.text for negative in batch]),
+            null,
+            torch.stack(noise).to(base.device),
+        )
+        for negative, image in zip(batch, drawn, strict=True):
+            images.write_png(negative.file, image)
 
-def _draw_first(
-    base: DiffusionModel,
-    sampler: NegativeSampler,
-    null: Conditioning,
-    negatives: Sequence[Negative],
-    seed: int,
-    resolution: int,
-    rows: int | None,
-) -> int:
-    """Draw the first `rows` of the negatives; return how many that are."""
-    batch = negatives[:rows]
-    drawn = sampler(
-        images.read_images([negative.pair.image for negative in batch], resolution).to(base.device),
-        base.encode_text([negative.pair.text for negative in batch]),
-        null,
-        torch.stack([_noise(base, negative, seed, resolution) for negative in batch]).to(base.device),
-    )
-    for negative, image in zip(batch, drawn, strict=True):
-        images.write_png(negative.file, image)
-    return len(batch)
+    in_microbatches(draw_batch, len(missing), max(1, min(max_batch, MAX_PIXELS // resolution**2)), stop)
 
 
 def _name(pair: Pair) -> str:
