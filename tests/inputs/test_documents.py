@@ -15,10 +15,20 @@ from huggingface_hub import DatasetCard
 
 from cultures import Row, picture, read, row, write
 from scoft_hpc.inputs import dataset, dataset_docs
-from scoft_hpc.inputs.croissant import FIELDS
 from scoft_hpc.inputs.dataset_docs import CARD, CROISSANT, MANIFEST, WrittenDocuments
 from scoft_hpc.inputs.metadata_rows import WRITER
 
+FIELDS = [
+    "file",
+    "split",
+    "sha256",
+    "caption",
+    "generic_caption",
+    "generic_caption_by",
+    "category",
+    "license",
+    "url",
+]
 READER = Path(__file__).parents[1] / "reads_croissant.py"
 
 

@@ -8,6 +8,7 @@ whose stamp matches, which nobody has edited, is ever replaced.
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import os
 import re
@@ -18,9 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from scoft_hpc.inputs.croissant import croissant
 from scoft_hpc.inputs.metadata_rows import WRITER, MetadataRow
 from scoft_hpc.study import atomic
 from scoft_hpc.study.digests import text_digest
@@ -28,7 +28,6 @@ from scoft_hpc.text import listing
 
 SCHEMA = 1
 MANIFEST, CARD, CROISSANT = "manifest.json", "README.md", "croissant.json"
-TEMPLATE = Path(__file__).with_name("dataset_card.md.j2")
 CHECKSUM = re.compile(r"written by scoft_hpc\.prepare, checksum ([0-9a-f]{16})")
 BLANK_CHECKSUM = f"written by scoft_hpc.prepare, checksum {'0' * 16}"
 SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
@@ -67,7 +66,7 @@ def write(folder: Path, rows: Sequence[MetadataRow], digest: str) -> WrittenDocu
     texts = {
         MANIFEST: manifest,
         CARD: with_checksum(_card(culture, entries, digest)),
-        CROISSANT: with_checksum(_json(croissant(culture, BLANK_CHECKSUM, manifest, files))),
+        CROISSANT: with_checksum(_croissant(culture, manifest, files)),
     }
     notes = list(_changes(folder / MANIFEST, entries))
     edited = [name for name, text in texts.items() if _was_edited(folder / name, text)]
@@ -139,13 +138,9 @@ def _card(culture: str, entries: Sequence[ManifestEntry], digest: str) -> str:
             }
         ],
     }
-    environment = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
-    )
-    environment.filters["cell"] = _cell
-    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        blank=BLANK_CHECKSUM,
-        culture=culture,
+    text = _render(
+        "dataset_card.md.j2",
+        culture,
         digest=digest,
         splits=splits,
         licences=Counter(str(entry["license"] or "not stated") for entry in entries).most_common(),
@@ -154,6 +149,29 @@ def _card(culture: str, entries: Sequence[ManifestEntry], digest: str) -> str:
         negatives=sum(len(entry["negatives"]) for entry in entries),
     )
     return _whole(f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n{text}\n")
+
+
+def _croissant(culture: str, manifest: str, images: Sequence[str]) -> str:
+    """The Croissant description, whose records stand in manifest.json with the text `manifest`.
+
+    Args:
+        images: glob patterns of the image files, relative to the culture's folder.
+    """
+    manifest_sha256 = hashlib.sha256(manifest.encode()).hexdigest()
+    return _json(
+        json.loads(_render("croissant.json.j2", culture, manifest_sha256=manifest_sha256, images=images))
+    )
+
+
+def _render(template: str, culture: str, **values: Any) -> str:
+    environment = Environment(
+        loader=PackageLoader("scoft_hpc.inputs", ""),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = _cell
+    return environment.get_template(template).render(blank=BLANK_CHECKSUM, culture=culture, **values)
 
 
 def _cell(value: str) -> str:
