@@ -48,7 +48,12 @@ def get(
     tmp_path: Path, rows: list[dict[str, str]], settings: Download = SETTINGS, stop: StopFlag | None = None
 ) -> DownloadResult:
     return fetch(
-        write_table(tmp_path / "ccub.csv", rows), tmp_path / "root", settings, None, stop or StopFlag()
+        write_table(tmp_path / "ccub.csv", rows),
+        tmp_path / "root",
+        settings,
+        None,
+        stop or StopFlag(),
+        backoff_seconds=0.01,
     )
 
 

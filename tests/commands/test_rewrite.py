@@ -20,7 +20,7 @@ from chatting import PATH, model, says
 from http_server import Server, first, serving, status
 from scoft_hpc import rewrite, sweep
 from scoft_hpc.config import compose
-from scoft_hpc.inputs import prompt_rewrites, request_queue
+from scoft_hpc.inputs import prompt_rewrites
 from scoft_hpc.inputs.llm_client import KEY
 from scoft_hpc.inputs.toy import world
 from scoft_hpc.launch.planning import plan
@@ -37,7 +37,6 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(request_queue, "BACKOFF_SECONDS", 0.01)
     monkeypatch.setenv(KEY, SECRET)
     with serving() as server:
         server.pages[PATH] = model()

@@ -14,8 +14,7 @@ from chatting import PATH, fails, model, says
 from http_server import Request, Route, Server, body, first, moved, serving, status
 from scoft_hpc.config.command_configs import Rewriter
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.inputs import llm_client, request_queue
-from scoft_hpc.inputs.llm_client import KEY, ChatClient, LlmAnswer, RewriteRequest
+from scoft_hpc.inputs.llm_client import KEY, MAX_RESPONSE_BYTES, ChatClient, LlmAnswer, RewriteRequest
 from scoft_hpc.inputs.request_queue import Rejected
 from scoft_hpc.study.interrupt import Interrupted, StopFlag
 
@@ -24,7 +23,6 @@ SECRET = "sk-not-to-be-seen-anywhere"
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(request_queue, "BACKOFF_SECONDS", 0.01)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # what is on this machine goes through none
     monkeypatch.setenv(KEY, SECRET)
     with serving() as server:
@@ -32,12 +30,17 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def ask(
-    server: Server, *prompts: str, stop: StopFlag | None = None, **settings: float
+    server: Server,
+    *prompts: str,
+    stop: StopFlag | None = None,
+    max_response_bytes: int = MAX_RESPONSE_BYTES,
+    **settings: float,
 ) -> list[LlmAnswer | Rejected]:
     """What comes of the prompts, in their order."""
     rewriter = replace(Rewriter(url=chatting.url(server), model="m", tries=3, seconds=0.5), **settings)
     questions = [RewriteRequest("korea", prompt, "say it") for prompt in prompts or ("a house",)]
-    found = dict(ChatClient(rewriter).answers(questions, stop or StopFlag()))
+    client = ChatClient(rewriter, backoff_seconds=0.01, max_response_bytes=max_response_bytes)
+    found = dict(client.answers(questions, stop or StopFlag()))
     return [found[question] for question in questions if question in found]
 
 
@@ -105,10 +108,9 @@ def test_a_slow_drip_is_given_up(server: Server) -> None:
     assert ask(server, tries=1) == [Rejected("got no answer within 0.5 s (the last of 1 tries)")]
 
 
-def test_an_endless_answer_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llm_client, "MAX_RESPONSE_BYTES", 1000)
+def test_an_endless_answer_is_given_up(server: Server) -> None:
     server.pages[PATH] = body(b" " * 2000)
-    (found,) = ask(server, tries=1)
+    (found,) = ask(server, tries=1, max_response_bytes=1000)
     assert isinstance(found, Rejected) and "more than 1000 bytes" in found.reason
 
 

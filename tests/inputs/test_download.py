@@ -17,7 +17,7 @@ import pytest
 from fetching import SETTINGS, get, image, metadata, picture, row, write_table
 from http_server import Server, file, serving, status
 from scoft_hpc.errors import DataError
-from scoft_hpc.inputs import dataset, request_queue
+from scoft_hpc.inputs import dataset
 from scoft_hpc.inputs.download.culture_folders import PER_HOST, UNKNOWN, fetch
 from scoft_hpc.study.interrupt import Interrupted, StopFlag
 from waiting import wait_until
@@ -25,7 +25,6 @@ from waiting import wait_until
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(request_queue, "BACKOFF_SECONDS", 0.01)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serving() as server:
         yield server

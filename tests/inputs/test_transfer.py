@@ -14,12 +14,11 @@ import pytest
 from fetching import SETTINGS, get, image, metadata, picture, row
 from http_server import Route, Server, body, file, first, moved, serving, status
 from scoft_hpc.config.command_configs import Download
-from scoft_hpc.inputs import request_queue
+from scoft_hpc.inputs.download import http
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(request_queue, "BACKOFF_SECONDS", 0.01)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serving() as server:
         yield server
@@ -113,7 +112,7 @@ def test_what_no_further_try_would_mend_is_told_at_once(
 ) -> None:
     found, _ = page_of(server, tmp_path, page)
     assert reason in found
-    assert server.times("/it") == (request_queue.MAX_REDIRECTS + 1 if "redirected" in reason else 1)
+    assert server.times("/it") == (http.MAX_REDIRECTS + 1 if "redirected" in reason else 1)
     with (tmp_path / "root" / "download-failures.csv").open() as opened:
         (listed,) = csv.DictReader(opened)
     assert (listed["id"], listed["culture"]) == ("1", "korea") and reason in listed["reason"]

@@ -21,7 +21,7 @@ import httpx
 from scoft_hpc import __version__
 from scoft_hpc.config.command_configs import Rewriter
 from scoft_hpc.errors import ConfigError
-from scoft_hpc.inputs.request_queue import Rejected, Retry, retry_for, send_all
+from scoft_hpc.inputs.request_queue import BACKOFF_SECONDS, Rejected, Retry, retry_for, send_all
 from scoft_hpc.study.interrupt import StopFlag
 
 log = logging.getLogger(__name__)
@@ -58,20 +58,26 @@ class LlmAnswer:
 class ChatClient:
     """One endpoint. `parameters`: those of PARAMETERS that its model takes, as far as is known."""
 
-    def __init__(self, settings: Rewriter) -> None:
+    def __init__(
+        self,
+        settings: Rewriter,
+        *,
+        backoff_seconds: float = BACKOFF_SECONDS,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> None:
         import openai
 
-        self.settings, self.url = settings, httpx.URL(settings.url)
+        self.settings, self.url, self.backoff_seconds = settings, httpx.URL(settings.url), backoff_seconds
         self.parameters: dict[str, Any] = dict(PARAMETERS)
         self.key = os.environ.get(KEY, "").strip()
         if self.key and self.url.scheme != "https" and self.url.host not in LOOPBACK:
             log.warning("%s is not sent to %s: it goes over https only", KEY, self.url.host)
             self.key = ""
+        bound = functools.partial(_bound, max_seconds=settings.seconds, max_bytes=max_response_bytes)
         self.http = httpx.Client(
             timeout=settings.seconds,
-            trust_env=self.url.host
-            not in LOOPBACK,  # a proxy that the environment names is not for this machine
-            event_hooks={"response": [functools.partial(_bound, max_seconds=settings.seconds)]},
+            trust_env=self.url.host not in LOOPBACK,  # which no proxy that the environment names is for
+            event_hooks={"response": [bound]},
         )
         self.client = openai.OpenAI(
             base_url=settings.url,
@@ -91,9 +97,16 @@ class ChatClient:
             Interrupted: if `stop` was requested, once the answers that are under way have come.
         """
         urls, jobs = dict.fromkeys(requests, self.settings.url), self.settings.jobs
-        limits = {"jobs": jobs, "per_host": jobs, "max_attempts": self.settings.tries}
         with self.http:
-            yield from send_all(urls, lambda request, _: self.ask(request), stop, **limits)
+            yield from send_all(
+                urls,
+                self.ask,
+                stop,
+                jobs=jobs,
+                per_host=jobs,
+                max_attempts=self.settings.tries,
+                backoff_seconds=self.backoff_seconds,
+            )
 
     def ask(self, request: RewriteRequest) -> LlmAnswer | Retry | Rejected:
         """One attempt.
@@ -171,7 +184,7 @@ class ChatClient:
         return text.replace(self.key, "…") if self.key else text
 
 
-def _bound(response: httpx.Response, max_seconds: float) -> None:
+def _bound(response: httpx.Response, max_seconds: float, max_bytes: int) -> None:
     """Limit the size of a body and the time that all of it may take: httpx limits the time of each read alone."""
 
     class Bounded(httpx.SyncByteStream):
@@ -179,8 +192,8 @@ def _bound(response: httpx.Response, max_seconds: float) -> None:
             started, size = time.monotonic(), 0
             for chunk in source:
                 size += len(chunk)
-                if size > MAX_RESPONSE_BYTES:
-                    raise httpx.ReadError(f"more than {MAX_RESPONSE_BYTES} bytes", request=response.request)
+                if size > max_bytes:
+                    raise httpx.ReadError(f"more than {max_bytes} bytes", request=response.request)
                 if time.monotonic() - started > max_seconds:
                     raise httpx.ReadTimeout("slow", request=response.request)
                 yield chunk

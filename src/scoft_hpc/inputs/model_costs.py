@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scoft_hpc.config.schema import Architecture, Model
 
@@ -64,68 +64,49 @@ class ModelCosts:
         return gflop / self.denoiser
 
 
-COSTS: dict[Architecture, ModelCosts] = {
-    Architecture.sd1: ModelCosts(
-        resolution=512,
-        denoiser=803.0,
-        attention=122.5,
-        denoiser_lora=822.0,
-        denoiser_backward=944.0,  # 943.5
-        encode=1117.0,
-        decode=2515.0,
-        decode_backward=2549.0,
-        text=13.0,
-        controlnet=283.0,
-        parameters=1066.2e6,
-        adapter={"to_q": 49_920, "to_k": 49_728, "to_v": 49_728, "to_out.0": 49_920},
-        row=100_500,
-        row_per_rank=34,
-        image=372_500,
-        latent_channels=4,
-        downscale=8,
-        text_elements=77 * 768,
-    ),
-    Architecture.sd2_base: ModelCosts(
-        resolution=512,
-        denoiser=804.0,
-        attention=122.5,
-        denoiser_lora=823.0,
-        denoiser_backward=944.0,
-        encode=1117.0,
-        decode=2515.0,
-        decode_backward=2549.0,
-        text=45.0,
-        controlnet=284.0,
-        parameters=1289.9e6,
-        adapter={"to_q": 49_920, "to_k": 53_824, "to_v": 53_824, "to_out.0": 49_920},
-        row=100_500,
-        row_per_rank=34,
-        image=372_500,
-        latent_channels=4,
-        downscale=8,
-        text_elements=77 * 1024,
-    ),
-    Architecture.sd2: ModelCosts(
-        resolution=768,
-        denoiser=2149.0,
-        attention=620.0,
-        denoiser_lora=2190.0,
-        denoiser_backward=2811.0,
-        encode=2609.0,
-        decode=5754.0,
-        decode_backward=5928.0,
-        text=45.0,
-        controlnet=774.0,
-        parameters=1289.9e6,
-        adapter={"to_q": 49_920, "to_k": 53_824, "to_v": 53_824, "to_out.0": 49_920},
-        row=100_500,
-        row_per_rank=34,
-        image=372_500,
-        latent_channels=4,
-        downscale=8,
-        text_elements=77 * 1024,
-    ),
-}
+_SD1 = ModelCosts(
+    resolution=512,
+    denoiser=803.0,
+    attention=122.5,
+    denoiser_lora=822.0,
+    denoiser_backward=944.0,  # 943.5
+    encode=1117.0,
+    decode=2515.0,
+    decode_backward=2549.0,
+    text=13.0,
+    controlnet=283.0,
+    parameters=1066.2e6,
+    adapter={"to_q": 49_920, "to_k": 49_728, "to_v": 49_728, "to_out.0": 49_920},
+    row=100_500,
+    row_per_rank=34,
+    image=372_500,
+    latent_channels=4,
+    downscale=8,
+    text_elements=77 * 768,
+)
+_SD2_BASE = replace(
+    _SD1,
+    denoiser=804.0,
+    denoiser_lora=823.0,
+    text=45.0,
+    controlnet=284.0,
+    parameters=1289.9e6,
+    adapter={"to_q": 49_920, "to_k": 53_824, "to_v": 53_824, "to_out.0": 49_920},
+    text_elements=77 * 1024,
+)
+_SD2 = replace(
+    _SD2_BASE,
+    resolution=768,
+    denoiser=2149.0,
+    attention=620.0,
+    denoiser_lora=2190.0,
+    denoiser_backward=2811.0,
+    encode=2609.0,
+    decode=5754.0,
+    decode_backward=5928.0,
+    controlnet=774.0,
+)
+COSTS = {Architecture.sd1: _SD1, Architecture.sd2_base: _SD2_BASE, Architecture.sd2: _SD2}
 """The toy model has no row: it counts as `sd1` scaled to the `model.gflop` that `conf/model/toy.yaml` gives it."""
 
 DEPTH_GFLOP = 516.0

@@ -24,9 +24,7 @@ RATE_LIMITED = (429, 503)
 """Statuses that hold for the whole host: none of its requests is sent before the wait is over."""
 TRANSIENT = (408, 425)
 """Statuses below 500 that another attempt may change."""
-MAX_REDIRECTS = 5
 BACKOFF_SECONDS = 1.0
-"""Mean wait before the second attempt; doubled before each further one."""
 MAX_WAIT_SECONDS = 300.0
 """A request that would have to wait for longer is rejected."""
 POLL_SECONDS = 0.05
@@ -45,13 +43,6 @@ class Retry:
 
 
 @dataclass(frozen=True)
-class Redirect:
-    """The same request is to be sent to another URL."""
-
-    url: str
-
-
-@dataclass(frozen=True)
 class Rejected:
     """No further attempt would help."""
 
@@ -60,42 +51,38 @@ class Rejected:
 
 @dataclass(eq=False)
 class _Request(Generic[Key]):
-    """`url` is where redirects have led; not to be sent before `ready_at` (monotonic clock, in seconds)."""
+    """Not to be sent before `ready_at` (monotonic clock, in seconds)."""
 
     key: Key
-    first_url: str
-    url: str
-    redirects: int = 0
+    host: str
     attempts: int = 0
     ready_at: float = 0.0
-
-    @property
-    def host(self) -> str:
-        return urlsplit(self.url).hostname or ""
 
 
 def send_all(
     urls: Mapping[Key, str],
-    send: Callable[[Key, str], Result | Retry | Redirect | Rejected],
+    send: Callable[[Key], Result | Retry | Rejected],
     stop: StopFlag,
     *,
     jobs: int,
     per_host: int,
     max_attempts: int,
+    backoff_seconds: float = BACKOFF_SECONDS,
 ) -> Iterator[tuple[Key, Result | Rejected]]:
     """Send one request per key; yield each key with its final result, as they arrive.
 
     Args:
-        urls: where each key's request goes first.
-        send: makes one attempt, in a thread; called with the key and the URL.
+        urls: where each key's request goes.
+        send: makes one attempt, in a thread.
         jobs, per_host: requests in flight, altogether and to one host.
+        backoff_seconds: mean wait before the second attempt; doubled before each further one.
 
     Raises:
         Interrupted: if `stop` was requested; no request is sent any more, and those in flight are yielded first.
         Whatever `send` raises, which ends all.
     """
-    waiting = [_Request(key, url, url) for key, url in urls.items()]
-    in_flight: dict[Future[Result | Retry | Redirect | Rejected], _Request[Key]] = {}
+    waiting = [_Request(key, urlsplit(url).hostname or "") for key, url in urls.items()]
+    in_flight: dict[Future[Result | Retry | Rejected], _Request[Key]] = {}
     backoff_until: dict[str, float] = {}  # by host
     with ThreadPoolExecutor(jobs) as pool:
         while waiting or in_flight:
@@ -110,48 +97,24 @@ def send_all(
                 elif pause <= 0 and len(in_flight) < jobs and busy[request.host] < per_host:
                     waiting.remove(request)
                     busy[request.host] += 1
-                    in_flight[pool.submit(send, request.key, request.url)] = request
+                    in_flight[pool.submit(send, request.key)] = request
             if not in_flight:
                 stop.raise_if_set()
                 time.sleep(POLL_SECONDS)
             for future in wait(in_flight, POLL_SECONDS, FIRST_COMPLETED).done:
                 request, outcome = in_flight.pop(future), future.result()
-                if isinstance(outcome, Redirect):
-                    rejected = _redirect(request, outcome)
-                elif isinstance(outcome, Retry):
-                    rejected = _retry(request, outcome, max_attempts, backoff_until)
-                else:
+                if not isinstance(outcome, Retry):
                     yield request.key, outcome
                     continue
-                if rejected is None:
-                    waiting.insert(0, request)
-                else:
-                    yield request.key, rejected
-
-
-def _redirect(request: _Request[Key], redirect: Redirect) -> Rejected | None:
-    """None if the request is to be sent to its new URL."""
-    request.url, request.redirects = redirect.url, request.redirects + 1
-    return (
-        Rejected(f"is redirected more than {MAX_REDIRECTS} times")
-        if request.redirects > MAX_REDIRECTS
-        else None
-    )
-
-
-def _retry(
-    request: _Request[Key], retry: Retry, max_attempts: int, backoff_until: dict[str, float]
-) -> Rejected | None:
-    """None if the request is to be sent again, at `ready_at` and to the URL that it had first."""
-    request.attempts += 1
-    if request.attempts >= max_attempts:
-        return Rejected(f"{retry.reason} (the last of {request.attempts} tries)")
-    backoff = BACKOFF_SECONDS * 2 ** (request.attempts - 1) * random.uniform(0.5, 1.5)
-    request.ready_at = time.monotonic() + max(backoff, retry.after_seconds or 0.0)
-    if retry.rate_limited:
-        backoff_until[request.host] = max(backoff_until.get(request.host, 0.0), request.ready_at)
-    request.url, request.redirects = request.first_url, 0
-    return None
+                request.attempts += 1
+                if request.attempts >= max_attempts:
+                    yield request.key, Rejected(f"{outcome.reason} (the last of {request.attempts} tries)")
+                    continue
+                backoff = backoff_seconds * 2 ** (request.attempts - 1) * random.uniform(0.5, 1.5)
+                request.ready_at = time.monotonic() + max(backoff, outcome.after_seconds or 0.0)
+                if outcome.rate_limited:
+                    backoff_until[request.host] = max(backoff_until.get(request.host, 0.0), request.ready_at)
+                waiting.insert(0, request)
 
 
 def retry_for(status: int, retry_after: str | None, reason: str) -> Retry | None:

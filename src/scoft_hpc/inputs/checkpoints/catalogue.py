@@ -34,7 +34,18 @@ DREAMSIM_FILES = (
 """What the dreamsim package downloads into its `cache_dir`, beside the ensemble's adapter in one of two forms."""
 DREAMSIM_ADAPTERS = ("ensemble_lora/adapter_model.safetensors", "ensemble_lora/adapter_model.bin")
 
-CONFIG_AND_INDEX = ("config.json", "model.safetensors.index.json")
+
+def _feature_network(repository: str, weights: str, *kinds: str) -> CheckpointSpec:
+    return CheckpointSpec(
+        setting="objective.distance_path",
+        repository=repository,
+        include=("config.json", weights),
+        kinds=kinds,
+        pickle="pytorch_model.bin",
+        digested=("config.json", "model.safetensors.index.json"),
+    )
+
+
 DISTANCES = {
     "dreamsim": CheckpointSpec(
         setting="objective.distance_path",
@@ -47,30 +58,11 @@ DISTANCES = {
         extra="perceptual",
         fill="python -c \"from dreamsim import dreamsim; dreamsim(device='cpu', cache_dir='{folder}')\"",
     ),
-    "dino": CheckpointSpec(
-        setting="objective.distance_path",
-        repository="facebook/dinov2-large",
-        include=("config.json", "model.safetensors"),
-        kinds=("dinov2",),
-        pickle="pytorch_model.bin",
-        digested=CONFIG_AND_INDEX,
+    "dino": _feature_network("facebook/dinov2-large", "model.safetensors", "dinov2"),
+    "clip": _feature_network(
+        "openai/clip-vit-base-patch32", "pytorch_model.bin", "clip", "clip_vision_model"
     ),
-    "clip": CheckpointSpec(
-        setting="objective.distance_path",
-        repository="openai/clip-vit-base-patch32",
-        include=("config.json", "pytorch_model.bin"),
-        kinds=("clip", "clip_vision_model"),
-        pickle="pytorch_model.bin",
-        digested=CONFIG_AND_INDEX,
-    ),
-    "blip2": CheckpointSpec(
-        setting="objective.distance_path",
-        repository="Salesforce/blip2-itm-vit-g",
-        include=("config.json", "model.safetensors"),
-        kinds=("blip-2",),
-        pickle="pytorch_model.bin",
-        digested=CONFIG_AND_INDEX,
-    ),
+    "blip2": _feature_network("Salesforce/blip2-itm-vit-g", "model.safetensors", "blip-2"),
     "vgg": CheckpointSpec(
         setting="objective.vgg_path",
         repository="timm/vgg16.tv_in1k",

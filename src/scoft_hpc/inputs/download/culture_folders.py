@@ -31,7 +31,7 @@ from scoft_hpc.inputs.download import ccub_csv
 from scoft_hpc.inputs.download.ccub_csv import Failure, ImageRow
 from scoft_hpc.inputs.download.http import HEADERS, FetchedImage, fetch_image
 from scoft_hpc.inputs.metadata_rows import METADATA, read_lines
-from scoft_hpc.inputs.request_queue import Redirect, Rejected, Retry, send_all
+from scoft_hpc.inputs.request_queue import BACKOFF_SECONDS, send_all
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.lease import hold
@@ -66,7 +66,12 @@ class DownloadResult:
 
 
 def fetch(
-    csv: Path, root: Path, settings: Download, cultures: Sequence[str] | None, stop: StopFlag
+    csv: Path,
+    root: Path,
+    settings: Download,
+    cultures: Sequence[str] | None,
+    stop: StopFlag,
+    backoff_seconds: float = BACKOFF_SECONDS,
 ) -> DownloadResult:
     """Build the folders below `root` of the table's cultures, or of the named ones, as far as they are missing.
 
@@ -85,7 +90,7 @@ def fetch(
             done = _DownloadLog(root)
             files = {entry: name for entry in entries if (name := done.existing(entry))}
             n_existing = len(files)
-            failures += _fetch(entries, files, done, settings, stop)
+            failures += _fetch(entries, files, done, settings, stop, backoff_seconds)
             for name in names:
                 rows_of_culture = [entry for entry in entries if entry.culture == name]
                 rows[name] = _write(root / name, rows_of_culture, files, rows[name])
@@ -110,6 +115,7 @@ def _fetch(
     done: _DownloadLog,
     settings: Download,
     stop: StopFlag,
+    backoff_seconds: float,
 ) -> list[Failure]:
     """Download what `files` lacks, each URL once; add each image's name to it as it arrives, return the failures."""
     missing = [entry for entry in entries if entry not in files]
@@ -119,13 +125,14 @@ def _fetch(
     log.info("%d images to fetch, %d are there", len(by_url), len(files))
     reasons: dict[ImageRow, str] = {}
     with httpx.Client(headers=HEADERS, timeout=settings.seconds) as client:
-
-        def send(_: str, url: str) -> FetchedImage | Redirect | Retry | Rejected:
-            return fetch_image(client, url, settings, stop)
-
-        urls = {url: url for url in by_url}
         results = send_all(
-            urls, send, stop, jobs=settings.jobs, per_host=PER_HOST, max_attempts=settings.tries
+            {url: url for url in by_url},
+            lambda url: fetch_image(client, url, settings, stop),
+            stop,
+            jobs=settings.jobs,
+            per_host=PER_HOST,
+            max_attempts=settings.tries,
+            backoff_seconds=backoff_seconds,
         )
         for number, (url, result) in enumerate(results, start=1):
             if isinstance(result, FetchedImage):

@@ -12,7 +12,7 @@ from PIL import Image
 from scoft_hpc import __version__
 from scoft_hpc.config.command_configs import Download
 from scoft_hpc.inputs import image_check
-from scoft_hpc.inputs.request_queue import Redirect, Rejected, Retry, retry_for
+from scoft_hpc.inputs.request_queue import Rejected, Retry, retry_for
 from scoft_hpc.study.interrupt import StopFlag
 
 HEADERS = {
@@ -20,6 +20,7 @@ HEADERS = {
     "Accept": "image/jpeg, image/png, image/webp, image/*;q=0.5",
     "Accept-Encoding": "identity",  # image formats are compressed already
 }
+MAX_REDIRECTS = 5
 EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
 MIN_BYTES_PER_SECOND = 1000
 """What a server has to send on average over `Download.seconds`."""
@@ -36,19 +37,26 @@ class FetchedImage:
 
 def fetch_image(
     client: httpx.Client, url: str, settings: Download, stop: StopFlag
-) -> FetchedImage | Redirect | Retry | Rejected:
-    """Request the image once.
+) -> FetchedImage | Retry | Rejected:
+    """Request the image once, from where redirects lead.
 
     Raises:
         Interrupted: if `stop` was requested while the body was coming.
     """
     try:
-        if httpx.URL(url).scheme not in ("http", "https"):
-            return Rejected(f"leads to {url[:80]!r}, which is neither http nor https")
-        with client.stream("GET", url) as response:
-            if outcome := _check_head(response, settings):
-                return outcome
-            content = _receive(response, settings, stop)
+        for _ in range(MAX_REDIRECTS + 1):
+            if httpx.URL(url).scheme not in ("http", "https"):
+                return Rejected(f"leads to {url[:80]!r}, which is neither http nor https")
+            with client.stream("GET", url) as response:
+                if response.next_request is not None:  # not followed by httpx, which reads all of its body
+                    url = str(response.next_request.url)
+                    continue
+                if outcome := _check_head(response, settings):
+                    return outcome
+                content = _receive(response, settings, stop)
+                break
+        else:
+            return Rejected(f"is redirected more than {MAX_REDIRECTS} times")
     except httpx.TimeoutException:
         return Retry(f"silent for {settings.seconds:g} s")
     except httpx.TransportError as error:
@@ -64,11 +72,9 @@ def fetch_image(
         return FetchedImage(content, image.sha256, EXTENSIONS[opened.format or "JPEG"])
 
 
-def _check_head(response: httpx.Response, settings: Download) -> Redirect | Retry | Rejected | None:
+def _check_head(response: httpx.Response, settings: Download) -> Retry | Rejected | None:
     """What the status and the headers decide; None if the body is to be received."""
     status, headers = response.status_code, response.headers
-    if response.next_request is not None:
-        return Redirect(str(response.next_request.url))
     if retry := retry_for(status, headers.get("Retry-After"), f"answered {status}"):
         return retry
     if status != 200:
