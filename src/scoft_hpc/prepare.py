@@ -16,16 +16,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scoft_hpc.config.command_configs import PrepareConfig, SweepConfig
+from scoft_hpc.config.command_configs import CaptionSource, PrepareConfig, SweepConfig
 from scoft_hpc.config.compose import command
 from scoft_hpc.config.nodes import settings
 from scoft_hpc.config.schema import Data, NegativeSource, RunConfig
 from scoft_hpc.console import log_to_stderr, print_line
 from scoft_hpc.errors import INTERRUPTED, ConfigError, DataError, collect
-from scoft_hpc.inputs import data_root, dataset, preparation
+from scoft_hpc.inputs import data_root, dataset, dataset_docs, preparation
 from scoft_hpc.inputs.dataset import Manifest
+from scoft_hpc.inputs.dataset_docs import WrittenDocuments
 from scoft_hpc.inputs.metadata_rows import WRITER, MetadataRow
-from scoft_hpc.inputs.preparation import PreparedCulture
 from scoft_hpc.launch.planning import plan
 from scoft_hpc.study.interrupt import Interrupted, StopFlag
 
@@ -70,10 +70,12 @@ def _prepare(console: Console, config: PrepareConfig, overrides: Sequence[str], 
     root = data_root.locate(config.data, Path(config.output))
     names = collect(faults, dataset.select_cultures, config.culture, dataset.cultures(root)) or []
     rows = _captioned(config, root, names, faults, stop)
-    ready = {name: preparation.document(root / name, rows[name]) for name in names}
+    manifests = [dataset.from_rows(name, root / name, rows[name]) for name in names]
+    documents = {m.culture: dataset_docs.write(m.folder, rows[m.culture], m.digest) for m in manifests}
     caches = _caches(config, names, overrides, stop) if config.caches else {}
-    for name in names:
-        _tell(console, config, ready[name], caches.get(name))
+    for manifest in manifests:
+        name = manifest.culture
+        _tell(console, config, rows[name], manifest, documents[name], caches.get(name))
     print_line(console, "")
     print_line(console, f"next     {_sweep(config, root, names, overrides)}")
 
@@ -96,18 +98,20 @@ def _captioned(
     Raises:
         DataError: for `faults` and all that is wrong with the rows, the images and the captioner.
     """
-    surveys, captioner = preparation.validate_cultures(config, root, names, faults), None
-    if preparation.needs_captioner(config, surveys):
+    given = config.data.captions.source is CaptionSource.given
+    checked = {name: collect(faults, dataset.validate, root, name, captioned=given) for name in names}
+    rows_of, captioner = {name: rows for name, rows in checked.items() if rows is not None}, None
+    if not given and any(row.uncaptioned for rows in rows_of.values() for row in rows):
         from scoft_hpc.models.captioner import find
 
         captioner = collect(faults, find, config.data.captions)
     if faults:
         raise DataError.from_messages(faults)
     if captioner is None:
-        return surveys
+        return rows_of
     from scoft_hpc.data import captions  # it loads torch
 
-    return surveys | captions.write_missing(captioner, config.device, root, surveys, stop)
+    return rows_of | captions.write_missing(captioner, config.device, root, rows_of, stop)
 
 
 def _caches(
@@ -123,19 +127,25 @@ def _caches(
     return dict(zip((config.culture for config in configs), prepare_cultures(configs, stop), strict=True))
 
 
-def _tell(console: Console, config: PrepareConfig, ready: PreparedCulture, cache: Path | None) -> None:
-    manifest, written = ready.manifest, ready.documents
+def _tell(
+    console: Console,
+    config: PrepareConfig,
+    rows: Sequence[MetadataRow],
+    manifest: Manifest,
+    documents: WrittenDocuments,
+    cache: Path | None,
+) -> None:
     print_line(console, "")
     print_line(
         console,
         f"{manifest.culture}: {len(manifest.pairs)} pairs, {len(manifest.held_out)} held out, digest {manifest.digest}",
     )
-    writers = Counter(str(row.others.get(WRITER) or "given") for row in ready.rows)
+    writers = Counter(str(row.others.get(WRITER) or "given") for row in rows)
     print_line(console, f"captions   {', '.join(f'{count} {_by(who)}' for who, count in writers.items())}")
     print_line(console, f"negatives  {_negatives(config, manifest)}")
-    print_line(console, f"documents  {', '.join(path.name for path in written.files)} in {manifest.folder}")
+    print_line(console, f"documents  {', '.join(path.name for path in documents.files)} in {manifest.folder}")
     print_line(console, f"caches     {cache or 'not made'}")
-    for note in written.notes:
+    for note in documents.notes:
         print_line(console, f"note: {note}")
 
 

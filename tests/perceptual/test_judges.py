@@ -18,7 +18,7 @@ from scoft_hpc.errors import ConfigError
 from scoft_hpc.evaluation.embedders import dino_embedder, load_clip, load_embedder
 from scoft_hpc.evaluation.scoring_inputs import ScoringModels
 from scoft_hpc.inputs.checkpoints import embedders
-from scoft_hpc.models.toy_networks import BASE
+from scoft_hpc.inputs.toy.world import ASSETS
 
 CPU = torch.device("cpu")
 TEXTS = ["a house", "a house in korea", "a striped tower " * 20]
@@ -27,7 +27,10 @@ TEXTS = ["a house", "a house in korea", "a striped tower " * 20]
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random CLIP of 32 pixels with the toy world's tokenizer."""
-    folder, tokenizer = tmp_path_factory.mktemp("clip"), CLIPTokenizer.from_pretrained(BASE / "tokenizer")
+    folder, tokenizer = (
+        tmp_path_factory.mktemp("clip"),
+        CLIPTokenizer.from_pretrained(ASSETS / "base" / "tokenizer"),
+    )
     torch.manual_seed(0)
     tower = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
     tokens = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from scoft_hpc.config import compose
 from scoft_hpc.inputs.toy.scenes import CULTURES
 from scoft_hpc.inputs.toy.world import ASSETS, RECIPE, any_scene
-from scoft_hpc.models.toy_networks import BASE, load_scorer
+from scoft_hpc.models.toy_networks import load_scorer
 from toy_pretraining.autoencoder import reconstructions
 from toy_pretraining.captions import MAX_LENGTH, token_ids, words
 from toy_pretraining.measure import base_rates, load_base, psnr_by_style, scorer_accuracy
@@ -23,7 +23,7 @@ from toy_pretraining.web_dataset import ImageDataset, pictures_of
 
 @pytest.fixture(scope="module")
 def base() -> Any:
-    return load_base(BASE)
+    return load_base(ASSETS / "base")
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,10 @@ from PIL import Image
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
 from scoft_hpc.evaluation.scoring_inputs import CLIP_SCORE_PREFIX
+from scoft_hpc.inputs.checkpoints.embedders import TOY_CLIP
 from scoft_hpc.inputs.toy.scenes import SUBJECTS, Scene, render
-from scoft_hpc.models.toy_networks import BASE, CLIP, load_scorer
+from scoft_hpc.inputs.toy.world import ASSETS
+from scoft_hpc.models.toy_networks import load_scorer
 from toy_pretraining.autoencoder import load_autoencoder, reconstructions
 from toy_pretraining.captions import words
 from toy_pretraining.clip import PREFIX, pixel_values, save_clip, train_clip
@@ -27,13 +29,13 @@ from toy_pretraining.web_dataset import any_pictures, web_pictures
 
 @pytest.fixture(scope="module")
 def clip() -> Clip:
-    return Clip(CLIP)
+    return Clip(TOY_CLIP)
 
 
 def test_transformers_loads_it_as_any_clip() -> None:
-    network = CLIPModel.from_pretrained(CLIP, local_files_only=True)
-    tokenizer = AutoTokenizer.from_pretrained(CLIP, local_files_only=True)
-    processor = CLIPImageProcessorPil.from_pretrained(CLIP, local_files_only=True)
+    network = CLIPModel.from_pretrained(TOY_CLIP, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(TOY_CLIP, local_files_only=True)
+    processor = CLIPImageProcessorPil.from_pretrained(TOY_CLIP, local_files_only=True)
     assert {weight.dtype for weight in network.parameters()} == {torch.float16}
     assert 600_000 <= sum(weight.numel() for weight in network.parameters()) <= 800_000
     pictures = [Image.fromarray(render(Scene(subject, 0))) for subject in SUBJECTS]
@@ -47,7 +49,7 @@ def test_transformers_loads_it_as_any_clip() -> None:
 
 def test_its_image_processor_does_what_it_was_trained_with() -> None:
     picture = render(Scene("kite", 3))
-    processor = CLIPImageProcessorPil.from_pretrained(CLIP, local_files_only=True)
+    processor = CLIPImageProcessorPil.from_pretrained(TOY_CLIP, local_files_only=True)
     x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
     processed = processor(Image.fromarray(picture), return_tensors="pt").pixel_values
     assert torch.allclose(processed, pixel_values(x), atol=1e-5)
@@ -63,7 +65,7 @@ def test_it_knows_the_worlds_words_and_clip_scores_prefix(clip: Clip) -> None:
 @pytest.mark.slow
 def test_it_reads_subjects_on_renders_and_on_redrawn_pictures(clip: Clip) -> None:
     held_out = any_pictures(384, seed=99)
-    redrawn = reconstructions(load_autoencoder(BASE / "vae"), held_out)
+    redrawn = reconstructions(load_autoencoder(ASSETS / "base" / "vae"), held_out)
     for x in (held_out.x(slice(None)), redrawn):
         found = subjects_read(clip, x, held_out)
         assert found["accuracy"] >= 0.7, found
@@ -87,7 +89,7 @@ def test_its_clip_score_knows_the_web_and_no_more(clip: Clip) -> None:
 
 @pytest.mark.slow
 def test_its_pooled_feature_knows_redrawn_pictures_again(clip: Clip) -> None:
-    found = recognition(load_autoencoder(BASE / "vae"), features_of(clip, load_scorer()))
+    found = recognition(load_autoencoder(ASSETS / "base" / "vae"), features_of(clip, load_scorer()))
     assert found["pooled"]["redrawn"]["top1"] >= 0.9, found
 
 
@@ -98,6 +100,6 @@ def test_the_same_seed_trains_the_same_network(tmp_path: Path) -> None:
     for name in ("first", "second"):
         save_clip(train_clip(web, redrawn, steps=2, seed=3), tmp_path / name)
     names = {path.name for path in (tmp_path / "first").iterdir()}
-    assert names == {path.name for path in CLIP.iterdir()}
+    assert names == {path.name for path in TOY_CLIP.iterdir()}
     for name in names:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()

@@ -9,7 +9,6 @@ No torch: plans read it too.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from scoft_hpc.inputs.image_check import FORMATS, ImageFile
 from scoft_hpc.inputs.metadata_rows import METADATA, read_lines, resolve_inside, short
 from scoft_hpc.inputs.prompts import evaluation_prompts, sample_name
 from scoft_hpc.study.digests import json_digest, require_planned
+from scoft_hpc.study.json_files import read_json_lines
 from scoft_hpc.text import shorten
 
 ENDINGS = ("png", "jpg", "jpeg", "webp")
@@ -101,17 +101,11 @@ def _of_seed(folder: Path, seed: int) -> Path:
 def _listed(folder: Path, faults: list[str]) -> dict[str, list[Path]]:
     """The images by prompt, as metadata.jsonl lists them."""
     by_prompt: dict[str, list[Path]] = {}
-    for number, line in enumerate(read_lines(folder, ""), start=1):
-        if not line.strip():
-            continue
+    for number, line, row in read_json_lines(read_lines(folder, "")):
         where = f"{folder / METADATA}, row {number}"
-        try:
-            row = json.loads(line.decode())
-            name, prompt = row["file_name"], row["prompt"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            name = prompt = None
+        name, prompt = (row or {}).get("file_name"), (row or {}).get("prompt")
         if not isinstance(name, str) or not isinstance(prompt, str):
-            faults.append(f"{where}: {short(line.decode(errors='replace'))}; expected {ROW}.")
+            faults.append(f"{where}: {short(line)}; expected {ROW}.")
             continue
         path, fault = resolve_inside(folder, folder, name)
         if fault:

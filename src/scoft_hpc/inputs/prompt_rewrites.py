@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from scoft_hpc.errors import DataError
 from scoft_hpc.inputs.metadata_rows import short
+from scoft_hpc.study.json_files import read_json_lines
 from scoft_hpc.text import shorten
 
 MAX_PROBLEMS_LISTED = 20
@@ -62,14 +62,8 @@ def _rows(path: Path, faults: list[str]) -> Iterator[tuple[int, dict[str, Any]]]
         except csv.Error as error:
             faults.append(f"{path} cannot be read as CSV ({error}).")
         return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if isinstance(row, dict):
+    for number, line, row in read_json_lines(text.encode().split(b"\n")):
+        if row is not None:
             yield number, row
         else:
             faults.append(f"{path}, row {number}: {short(line)} is no JSON object; expected {EXPECTED}.")

@@ -14,6 +14,7 @@ from accelerate.utils import set_module_tensor_to_device
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from scoft_hpc.config.schema import Architecture
 from scoft_hpc.inputs.checkpoints.architecture import configs
@@ -70,19 +71,8 @@ def _draw(name: str, shape: torch.Size, bound: float | None) -> Tensor:
 
 def tokenizer(pad: str) -> Any:
     """A CLIP tokenizer that reads bytes: without CLIP's vocabulary, a text is its letters, cut at 77."""
-    letters = _byte_letters()
+    letters = list(bytes_to_unicode().values())
     vocabulary = {letter: index for index, letter in enumerate([*letters, *(f"{c}</w>" for c in letters)])}
     for special in ("<|startoftext|>", "<|endoftext|>"):
         vocabulary[special] = len(vocabulary)
     return CLIPTokenizer(vocab=vocabulary, merges=[], pad_token=pad, model_max_length=TOKENS)
-
-
-def _byte_letters() -> list[str]:
-    """The letter that stands for each byte in byte-level BPE: the printable ones for themselves, and first."""
-    printable = [
-        *range(ord("!"), ord("~") + 1),
-        *range(ord("¡"), ord("¬") + 1),
-        *range(ord("®"), ord("ÿ") + 1),
-    ]
-    others = len(set(range(256)) - set(printable))
-    return [chr(b) for b in printable] + [chr(256 + n) for n in range(others)]

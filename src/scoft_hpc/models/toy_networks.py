@@ -16,11 +16,6 @@ from scoft_hpc.errors import DataError
 from scoft_hpc.inputs.toy.scenes import PLACES, STYLES, SUBJECTS
 from scoft_hpc.inputs.toy.world import ASSETS
 
-BASE = ASSETS / "base"
-"""The pre-trained base, in the layout that `diffusers.StableDiffusionPipeline.from_pretrained` reads."""
-CLIP = ASSETS / "clip"
-"""The world's own CLIP, in the layout that `transformers.CLIPModel.from_pretrained` reads; no run trains towards it."""
-
 
 class FeatureNet(nn.Module):
     """A small smooth convolutional network, about 0.1 M parameters.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +26,14 @@ def read_json(path: Path, notes: list[str] | None = None) -> dict[str, Any]:
     if notes is not None:
         notes.append(f"{path} cannot be read and is left out ({fault}).")
     return {}
+
+
+def read_json_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, str, dict[str, Any] | None]]:
+    """Each line that is not blank: its number from 1, its text, and its JSON object; None if it is none in UTF-8."""
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                row = json.loads(line.decode())
+            except (ValueError, RecursionError):
+                row = None
+            yield number, line.decode(errors="replace"), row if isinstance(row, dict) else None

@@ -18,7 +18,7 @@ from torch import Tensor
 from scoft_hpc.config.plain import science_fields
 from scoft_hpc.config.schema import Model, Negatives
 from scoft_hpc.data import images
-from scoft_hpc.data.negatives.registry import SAMPLERS
+from scoft_hpc.data.negatives.samplers import SAMPLERS
 from scoft_hpc.data.rng import generator_for
 from scoft_hpc.inputs.dataset import Pair
 from scoft_hpc.models.diffusion_model import DiffusionModel

@@ -10,7 +10,6 @@ A kill at any moment costs the images in flight: the same command continues with
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
@@ -34,6 +33,7 @@ from scoft_hpc.inputs.metadata_rows import METADATA, read_lines
 from scoft_hpc.inputs.request_queue import BACKOFF_SECONDS, send_all
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import StopFlag
+from scoft_hpc.study.json_files import read_json_lines
 from scoft_hpc.study.lease import hold
 
 log = logging.getLogger(__name__)
@@ -153,9 +153,9 @@ class _DownloadLog:
     def __init__(self, root: Path) -> None:
         self.root, self.path = root, root / FOLDER / "done.jsonl"
         self.known: dict[tuple[str, str], dict[str, str]] = {}
-        for line in self.path.read_text().splitlines() if self.path.exists() else []:
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # a kill tore it
-                row = {key: str(json.loads(line)[key]) for key in self.KEYS}
+        lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
+        for _, _, row in read_json_lines(lines):
+            if row and row.keys() >= set(self.KEYS):  # else a kill tore the line
                 self.known[row["culture"], row["id"]] = row
         atomic.write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.known.values()))
 
@@ -189,14 +189,12 @@ def _read(folder: Path) -> list[dict[str, Any]]:
     """The rows that the culture has."""
     path = folder / "train" / METADATA
     rows = []
-    for number, line in enumerate(read_lines(folder, "train") if path.exists() else [], start=1):
-        if line.strip():
-            try:
-                rows.append(dict(json.loads(line)))
-            except (ValueError, TypeError, RecursionError):
-                raise DataError(
-                    f"{path}, row {number}: not a JSON object; fix the row, or move the file away to start again."
-                ) from None
+    for number, _, row in read_json_lines(read_lines(folder, "train") if path.exists() else []):
+        if row is None:
+            raise DataError(
+                f"{path}, row {number}: not a JSON object; fix the row, or move the file away to start again."
+            )
+        rows.append(row)
     return rows
 
 
