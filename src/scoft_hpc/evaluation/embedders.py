@@ -90,7 +90,7 @@ def load_embedder(scoring: Scoring, device: torch.device) -> ImageEmbedder:
         ConfigError: if it is missing or incomplete.
     """
     load = {"dino": dino_embedder, "toy": toy_embedder}[scoring.features]
-    return load(embedders.features(scoring)).to(device)
+    return load(embedders.folder_of("features", scoring)).to(device)
 
 
 def load_clip(scoring: Scoring, device: torch.device) -> ClipEmbedder:
@@ -99,4 +99,4 @@ def load_clip(scoring: Scoring, device: torch.device) -> ClipEmbedder:
     Raises:
         ConfigError: if it is missing or incomplete.
     """
-    return ClipEmbedder(embedders.clip(scoring)).to(device)
+    return ClipEmbedder(embedders.folder_of("clip", scoring)).to(device)

@@ -145,12 +145,8 @@ def hold(path: Path) -> Iterator[Lease]:
     Raises:
         RunError: as `Lease.acquire`.
     """
-    lease = Lease.acquire(path)
-    try:
-        with run_periodically(lease.renew, RENEWAL_SECONDS):
-            yield lease
-    finally:
-        lease.release()
+    with Lease.acquire(path) as lease, run_periodically(lease.renew, RENEWAL_SECONDS):
+        yield lease
 
 
 def revoke(path: Path, expected: Owner) -> bool:

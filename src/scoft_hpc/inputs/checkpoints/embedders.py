@@ -52,23 +52,21 @@ def networks(metrics: Iterable[str]) -> set[Embedder]:
     return {embedder for name in metrics if (embedder := METRICS[name].embedder) is not None}
 
 
-def features(scoring: Scoring) -> Path:
-    """The folder of the network of `scoring.features`. Raises ConfigError as `resolve` does."""
-    return TOY_CLIP if scoring.features == TOY else locate(EMBEDDERS["features"], scoring.features_path)
-
-
-def clip(scoring: Scoring) -> Path:
-    """The folder of the network of `scoring.clip`. Raises ConfigError as `resolve` does."""
-    return TOY_CLIP if scoring.clip == TOY else locate(EMBEDDERS["clip"], scoring.clip)
+def folder_of(network: Embedder, scoring: Scoring) -> Path:
+    """The folder of the network of `scoring.features` or `scoring.clip`. Raises ConfigError as `resolve` does."""
+    is_features = network == "features"
+    if (scoring.features if is_features else scoring.clip) == TOY:
+        return TOY_CLIP
+    return locate(EMBEDDERS[network], scoring.features_path if is_features else scoring.clip)
 
 
 def embedder_records(scoring: Scoring) -> dict[str, EmbedderRecord]:
     """The networks that its metrics use, as scores.json stores them: name and digest of the weights."""
     records: dict[str, EmbedderRecord] = {}
     for network in sorted(networks(scoring.metrics)):
-        folder = features(scoring) if network == "features" else clip(scoring)
         name = scoring.features if network == "features" else Path(scoring.clip).name
-        records[network] = EmbedderRecord(name, checkpoint_digest(EMBEDDERS[network], folder))
+        digest = checkpoint_digest(EMBEDDERS[network], folder_of(network, scoring))
+        records[network] = EmbedderRecord(name, digest)
     return records
 
 

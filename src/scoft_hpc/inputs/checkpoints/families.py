@@ -68,17 +68,8 @@ def resolve(model: Model) -> Model:
     return family_of(model).resolve(model)
 
 
-def sampling_faults(model: Model, steps: Mapping[str, int]) -> list[str]:
-    """The settings (name: number of sampler steps) that the resolved model has too few timesteps for, as sentences."""
-    return list(family_of(model).sampling_faults(model, steps))
-
-
-def faults(config: RunConfig) -> list[str]:
+def faults(config: RunConfig) -> Iterator[str]:
     """What the run asks for that its model's family does not have, as sentences."""
-    return list(_faults(config))
-
-
-def _faults(config: RunConfig) -> Iterator[str]:
     if config.model.family not in FAMILIES:
         return  # `resolve` says so
     family, source = FAMILIES[config.model.family], config.data.negatives.source

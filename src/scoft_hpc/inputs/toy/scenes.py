@@ -147,36 +147,28 @@ BODY_AND_DETAIL: dict[str, tuple[tuple[Shape, ...], tuple[Shape, ...]]] = {
 """What is drawn with the motif, and what is drawn over it in the plain detail colour."""
 
 
-def _motif(name: str) -> Image.Image:
-    """The motif as a mask over the whole canvas: 255 where the second colour shows. It stays put as subjects move."""
+def _motifs() -> dict[str, Image.Image]:
+    """Masks over the whole canvas: 255 where the second colour shows. They stay put as subjects move."""
     y, x = np.mgrid[0:CANVAS, 0:CANVAS] / SUPERSAMPLING
-    if name == "none":
-        on = np.zeros_like(x, dtype=bool)
-    elif name == "rings":
-        on = np.hypot(x - 32, y - 36) % 14 < 6
-    elif name == "dots":
-        on = np.hypot(x % 10 - 5, y % 10 - 5) < 2.6
-    elif name == "stripes":
-        on = x % 10 < 5
-    elif name == "checks":
-        on = (x % 16 < 8) ^ (y % 16 < 8)
-    else:
-        on = (x + y) % 13 < 6
-    return Image.fromarray((on * 255).astype(np.uint8))
+    patterns = {
+        "none": np.zeros_like(x, dtype=bool),
+        "rings": np.hypot(x - 32, y - 36) % 14 < 6,
+        "dots": np.hypot(x % 10 - 5, y % 10 - 5) < 2.6,
+        "stripes": x % 10 < 5,
+        "checks": (x % 16 < 8) ^ (y % 16 < 8),
+        "bands": (x + y) % 13 < 6,
+    }
+    return {name: Image.fromarray((on * 255).astype(np.uint8)) for name, on in patterns.items()}
 
 
-MOTIFS = {style.motif: _motif(style.motif) for style in STYLES}
+MOTIFS = _motifs()
 
-
-def _place_shapes(place: str | None) -> tuple[Shape, ...]:
-    """What the place adds to the picture, in pictures."""
-    if place == "on a hill":
-        return (_ellipse(-0.1, 0.60, 1.1, 1.5),)
-    if place == "by a lake":
-        return (_ellipse(0.05, 0.84, 0.95, 0.98),)
-    if place == "under the sun":
-        return (_ellipse(0.06, 0.05, 0.26, 0.25),)
-    return ()
+PLACE_SHAPES = {
+    "on a hill": _ellipse(-0.1, 0.60, 1.1, 1.5),
+    "by a lake": _ellipse(0.05, 0.84, 0.95, 0.98),
+    "under the sun": _ellipse(0.06, 0.05, 0.26, 0.25),
+}
+"""What a place adds to the picture, in pictures."""
 
 
 def _mask(shapes: tuple[Shape, ...], to_canvas: Callable[[Point], Point]) -> Image.Image:
@@ -236,7 +228,8 @@ def render(scene: Scene) -> NDArray[np.uint8]:
     draw.rectangle((0, 0.72 * CANVAS, CANVAS, CANVAS), fill=style.ground)
     if scene.place is not None:
         colours = dict(zip(PLACES, (style.ground, style.sky, style.detail), strict=True))
-        place = _mask(_place_shapes(scene.place), lambda point: (CANVAS * point[0], CANVAS * point[1]))
+        shapes = (PLACE_SHAPES[scene.place],)
+        place = _mask(shapes, lambda point: (CANVAS * point[0], CANVAS * point[1]))
         picture.paste(colours[scene.place], mask=place)
 
     body_shapes, detail_shapes = BODY_AND_DETAIL[scene.subject]

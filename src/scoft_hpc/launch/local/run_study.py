@@ -18,12 +18,10 @@ from scoft_hpc.launch.views.live_display import view
 from scoft_hpc.launch.views.run_progress import ProgressReader
 from scoft_hpc.study import lease
 from scoft_hpc.study.interrupt import StopFlag
-from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import launch_lease, read
 
 POLL_SECONDS = 0.2
-RENEW_SECONDS = 60.0
 PLAN_TIMEOUT_SECONDS = 10.0
 """How long a new owner may take from its lease to its plan."""
 
@@ -51,11 +49,11 @@ def run_study(
         LaunchError: if the study's folder cannot be written to.
     """
     try:
-        with Lease.acquire(launch_lease(study)) as study_lease:
+        with lease.hold(launch_lease(study)):
             plan_store.write(study, plan)
             scheduler = LocalScheduler(study, plan, slots, Executor(study.logs, job_module), lanes)
             with live_sync(study, plan.runs[0].config, log=study.logs / "mirror.log") as sync:
-                stopped = not _run_to_end(study, scheduler, study_lease, console)
+                stopped = not _run_to_end(study, scheduler, console)
                 sync.end(STOPPED_SECONDS if stopped else LAST_SECONDS)
             return RunOutcome(stopped, scheduler.lost_reasons)
     except OSError as error:
@@ -80,21 +78,17 @@ def watch_study(study: StudyDir, console: Console) -> bool:
     return not stop.requested
 
 
-def _run_to_end(study: StudyDir, scheduler: LocalScheduler, study_lease: Lease, console: Console) -> bool:
+def _run_to_end(study: StudyDir, scheduler: LocalScheduler, console: Console) -> bool:
     """Run the scheduler until nothing is left to do; False if a signal stopped it.
 
     The first signal asks the jobs to save and stop, a second one ends them at once.
     """
     stop, kill_flag = StopFlag(), StopFlag()
     progress = ProgressReader(study, read(study).runs)
-    renewed = time.monotonic()
     with stop.capture_signals(), view(console) as display:
         while scheduler.active and not stop.requested:
             scheduler.step()
             display.show(progress.read(scheduler.queued), scheduler.note)
-            if time.monotonic() - renewed > RENEW_SECONDS:
-                study_lease.renew()
-                renewed = time.monotonic()
             time.sleep(POLL_SECONDS)
         if not stop.requested:
             return True

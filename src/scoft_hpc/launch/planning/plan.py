@@ -162,7 +162,7 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
             )
             done.append(replace(arm, output=str(output)))
             faults += families.faults(arm)
-            faults += families.sampling_faults(model, _sampling_steps(arm))
+            faults += families.family_of(model).sampling_faults(model, _sampling_steps(arm))
             if negatives.digest:
                 faults += foreign(negatives, Path(model.path))
     if faults:
