@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scoft_hpc.text import did_you_mean, duration, listing, plural, short_duration, shorten
+from scoft_hpc.text import did_you_mean, duration, first_line, listing, plural, short_duration, shorten
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,8 @@ def test_durations() -> None:
         "36.0h",
         "2.1d",
     ]
+
+
+def test_the_first_line_of_an_error_is_its_type_if_it_has_no_message() -> None:
+    assert first_line(ValueError("\n one \ntwo")) == "one "
+    assert first_line(MemoryError()) == "MemoryError"

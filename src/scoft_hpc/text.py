@@ -23,6 +23,11 @@ def listing(items: Sequence[str], limit: int) -> str:
     return ", ".join(items[:limit]) + (f" and {n_hidden} more" if n_hidden > 0 else "")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; its type if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def did_you_mean(name: str, options: Iterable[str], otherwise: str = ".") -> str:
     """The end of a sentence about an unknown name: `; did you mean sweep?`, or `otherwise` if no option is similar."""
     similar = difflib.get_close_matches(name, list(options), n=1)

@@ -33,6 +33,7 @@ from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.console import print_error, report_errors
 from scoft_hpc.errors import ConfigError, ScoftError
 from scoft_hpc.study.stored_config import located, output_of, stored
+from scoft_hpc.text import first_line
 
 Config = TypeVar("Config", bound=RunConfig)
 PLAIN = re.compile(r"(?!(?i:y|n|yes|no|on|off|true|false|null|nan|inf)$)[A-Za-z_/][\w./-]*")
@@ -111,7 +112,7 @@ def compose(name: str, overrides: Sequence[str], settings: Mapping[str, Any] = M
             OmegaConf.update(node, key, value, merge=True, force_add=given[key].startswith("++"))
         return to_config(node, schema)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"{' '.join((*overrides, *given.values()))}: {_first_line(error)}") from None
+        raise ConfigError(f"{' '.join((*overrides, *given.values()))}: {first_line(error)}") from None
 
 
 @functools.lru_cache(maxsize=16)
@@ -140,7 +141,7 @@ def to_config(node: DictConfig, schema: type[Config]) -> Config:
         values = OmegaConf.to_container(node, enum_to_str=True)
         config = OmegaConf.to_object(OmegaConf.merge(_empty(cast(Hashable, schema)), values))
     except (OmegaConfBaseException, ValueError, TypeError) as error:
-        raise ConfigError(f"not a config of this version: {_first_line(error)}") from None
+        raise ConfigError(f"not a config of this version: {first_line(error)}") from None
     return cast(Config, nodes.with_tuples(config))
 
 
@@ -167,7 +168,7 @@ def load(path: Path) -> RunConfig:
             f"{path} cannot be read ({error.strerror}); a run folder has a config.yaml."
         ) from None
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise ConfigError(f"{path} is not YAML text: {_first_line(error)}") from None
+        raise ConfigError(f"{path} is not YAML text: {first_line(error)}") from None
     if not isinstance(node, DictConfig):
         raise ConfigError(f"{path} holds no settings; a run's config.yaml has one a line, as `key: value`.")
     if (output := output_of(path)) is not None:
@@ -249,7 +250,3 @@ def _register() -> None:
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():
         store.store(name=f"{name}_schema", node=nodes.structured(schema))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

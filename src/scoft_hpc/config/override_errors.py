@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.nodes import accepts, settings
 from scoft_hpc.config.schema import RunConfig
-from scoft_hpc.text import did_you_mean
+from scoft_hpc.text import did_you_mean, first_line
 
 Groups = Mapping[str, Sequence[str]]
 """The config groups of a command, each with the names of its options."""
@@ -45,9 +45,8 @@ def faults(schema: type[RunConfig], groups: Groups, overrides: Sequence[str]) ->
             override = OverridesParser.create().parse_override(text)
         except HydraException as error:
             key, _, value = text.partition("=")
-            reason = str(error).strip().splitlines()[0]
             messages.append(
-                f"`{text}` cannot be read ({reason}); a value with signs or spaces needs quotes in quotes: "
+                f"`{text}` cannot be read ({first_line(error)}); a value with signs or spaces needs quotes in quotes: "
                 f"'{key}=\"{value}\"'."
             )
             continue

@@ -83,10 +83,7 @@ def load(files: CaptionerFiles, device: torch.device) -> Captioner:
     """
     import torch
     import transformers
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     half = device.type == "cuda" and files.source is CaptionSource.blip2
     kind = getattr(transformers, NETWORKS[files.source])
     network = load_network(kind, files.folder, dtype=torch.float16 if half else torch.float32)

@@ -11,6 +11,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from scoft_hpc.config.schema import Precision
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.text import first_line
 
 BF16_SINCE = (8, 0)
 """The compute capability (Ampere's) from which on a GPU has bf16; torch itself emulates it on older ones."""
@@ -34,8 +35,9 @@ def device_of(device: str) -> torch.device:
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device={device} cannot be used ({reason}); try auto, cpu or cuda.") from None
+        raise ConfigError(
+            f"device={device} cannot be used ({first_line(error)}); try auto, cpu or cuda."
+        ) from None
 
 
 def check_precision(precision: Precision, device: torch.device) -> None:

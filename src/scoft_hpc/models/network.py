@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
-from transformers.utils import logging
+from transformers.utils import logging as transformers_logging
 
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.text import first_line
 
 UNREADABLE = (OSError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError, EOFError)
+
+
+def quiet_libraries() -> None:
+    """No progress bars, and no lists of weights that are not used: a job's log is for what concerns the run."""
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
 
 
 def load_network(
@@ -38,18 +46,17 @@ def load_network(
         ConfigError: if the folder holds another network, or not all of this one.
     """
     try:
-        with _quiet():
-            network, report = kind.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=use_safetensors,
-                output_loading_info=True,
-                **settings,
-            )
+        quiet_libraries()
+        network, report = kind.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=use_safetensors,
+            output_loading_info=True,
+            **settings,
+        )
     except UNREADABLE as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"{folder} cannot be loaded as a {kind.__name__} ({reason}). Download it again."
+            f"{folder} cannot be loaded as a {kind.__name__} ({first_line(error)}). Download it again."
         ) from error
     absent = {name for name in report["missing_keys"] if not name.startswith(tuple(unread))}
     absent |= {str(key) for key in report["mismatched_keys"]}
@@ -59,17 +66,3 @@ def load_network(
             f"as {min(absent)}. Download it again."
         )
     return network.requires_grad_(False).eval()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' progress bar, and without its list of the weights that are not used."""
-    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bar:
-            logging.enable_progress_bar()

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from scoft_hpc.models.device import empty_cache, out_of_memory
 from scoft_hpc.study.interrupt import StopFlag
+from scoft_hpc.text import first_line
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -32,7 +33,7 @@ class MicrobatchSize:
                 rows = min(self.rows or most, most)
                 if not out_of_memory(error) or rows == 1:
                     raise
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
             # Past the except clause, which holds the failed pass's tensors by its traceback.
             empty_cache()
             self.rows = rows // 2

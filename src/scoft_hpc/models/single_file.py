@@ -13,6 +13,7 @@ from scoft_hpc.config.schema import Model
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import architecture
 from scoft_hpc.models.components import PAD_TOKENS, ModelComponents
+from scoft_hpc.text import first_line
 
 
 def load(model: Model, dtype: torch.dtype) -> ModelComponents:
@@ -47,11 +48,7 @@ def load(model: Model, dtype: torch.dtype) -> ModelComponents:
         except Exception as error:  # whatever the conversion trips over
             raise ConfigError(
                 f"model.path={model.path} cannot be read as model.architecture={model.architecture.name} "
-                f"({type(error).__name__}: {_first_line(error)}). Check the architecture, or convert the file "
+                f"({type(error).__name__}: {first_line(error)}). Check the architecture, or convert the file "
                 f"to a folder with diffusers' scripts/convert_original_stable_diffusion_to_diffusers.py."
             ) from error
     return ModelComponents(pipeline.vae, pipeline.unet, pipeline.text_encoder, tokenizer, scheduler)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0]

@@ -14,6 +14,7 @@ from torch import Tensor
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.perceptual import images
 from scoft_hpc.perceptual.distance import FeatureDistance
+from scoft_hpc.text import first_line
 
 
 class DreamSimDistance(FeatureDistance):
@@ -51,9 +52,9 @@ def _load(folder: Path, device: torch.device) -> Any:
     try:
         from dreamsim import dreamsim
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision made for another torch
-        reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"objective.distance=dreamsim cannot be loaded ({reason}): `pip install 'scoft-hpc[perceptual]'`."
+            f"objective.distance=dreamsim cannot be loaded ({first_line(error)}): "
+            f"`pip install 'scoft-hpc[perceptual]'`."
         ) from None
     hub = torch.hub.get_dir()
     try:
@@ -68,10 +69,9 @@ def _load(folder: Path, device: torch.device) -> Any:
         EOFError,
         pickle.UnpicklingError,
     ) as error:
-        reason = str(error).strip().splitlines()[0]
         raise ConfigError(
-            f"objective.distance_path={folder} does not give DreamSim's ensemble ({reason}); remove it and let "
-            f"the dreamsim package fill it again where there is a network."
+            f"objective.distance_path={folder} does not give DreamSim's ensemble ({first_line(error)}); remove it and "
+            f"let the dreamsim package fill it again where there is a network."
         ) from None
     finally:
         torch.hub.set_dir(hub)

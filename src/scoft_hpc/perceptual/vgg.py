@@ -13,6 +13,7 @@ from scoft_hpc.inputs.checkpoints.catalogue import VGG16_BLOCKS
 from scoft_hpc.perceptual import images
 from scoft_hpc.perceptual.distance import ImageDistance, as_parameters
 from scoft_hpc.perceptual.feature_maps import map_distance
+from scoft_hpc.text import first_line
 
 AFTER_RELU = (3, 8, 15, 22)
 """The layers of VGG16's `features` (all ReLUs) whose output is a map; the fifth map is the last convolution's."""
@@ -57,9 +58,8 @@ class VggDistance(ImageDistance):
             }
             self.layers.load_state_dict(state)
         except (OSError, SafetensorError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
             raise ConfigError(
-                f"objective.vgg_path={file} does not give VGG16's features ({reason}); expected a "
+                f"objective.vgg_path={file} does not give VGG16's features ({first_line(error)}); expected a "
                 "safetensors file of torchvision's vgg16 weights."
             ) from None
         self.normalize = images.imagenet()

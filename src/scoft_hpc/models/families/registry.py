@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from diffusers.utils import logging as diffusers_logging
-from transformers.utils import logging as transformers_logging
 
 from scoft_hpc.config.schema import Model
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.families import stable_diffusion
+from scoft_hpc.models.network import quiet_libraries
 
 FAMILIES: dict[str, Callable[[Model, torch.device], DiffusionModel]] = {
     "stable_diffusion": stable_diffusion.load,
@@ -24,7 +23,5 @@ def load_model(model: Model, device: torch.device) -> DiffusionModel:
     Raises:
         ConfigError: if the files lack tensors, or have others than the architecture.
     """
-    for library in (diffusers_logging, transformers_logging):  # a job's log is for what concerns the run
-        library.set_verbosity_error()
-        library.disable_progress_bar()
+    quiet_libraries()
     return FAMILIES[model.family](model, device)
