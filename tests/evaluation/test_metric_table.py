@@ -20,7 +20,7 @@ from scoft_hpc.config import compose, identity, validation
 from scoft_hpc.config.metrics import METRICS, MetricSpec
 from scoft_hpc.config.schema import RunConfig, Variant, WandbMode
 from scoft_hpc.evaluation import metrics
-from scoft_hpc.evaluation.metrics.registry import compute_function
+from scoft_hpc.evaluation.scores import compute_function
 from scoft_hpc.execute import execute
 from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.plan import Plan, Run

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from scoft_hpc.config.schema import DISTANCES as NAMES
 from scoft_hpc.config.schema import Objective
 from scoft_hpc.errors import ConfigError
+from scoft_hpc.inputs.checkpoints.distances import path_of
 from scoft_hpc.perceptual.feature_maps import map_distance
-from scoft_hpc.perceptual.registry import DISTANCES, key, load_distance
+from scoft_hpc.perceptual.registry import DISTANCES, load_distance
 
 CPU = torch.device("cpu")
 HERE = ["toy", "dino", "clip", "blip2", "vgg"]
@@ -131,11 +132,12 @@ def test_only_clip_draws_and_only_from_the_seeds(distances: dict[str, nn.Module]
         assert torch.equal(one, other) == (name != "clip")
 
 
-def test_equal_keys_mean_one_network(folders: dict[str, Path]) -> None:
+def test_a_network_is_known_by_its_name_and_path(folders: dict[str, Path]) -> None:
     objective = Objective(distance="dino", distance_path="a", vgg_path="b")
-    assert key("dino", objective) != key("vgg", objective)
-    assert key("dino", objective) != key("dino", Objective(distance="dino", distance_path="c"))
-    assert key("vgg", objective) == key("vgg", Objective(distance="vgg", vgg_path="b", w_vgg=0.5))
+    assert path_of("dino", objective) == "a"
+    assert path_of("dino", Objective(distance="dino", distance_path="c")) == "c"
+    assert path_of("vgg", objective) == "b"
+    assert path_of("vgg", Objective(distance="vgg", vgg_path="b", w_vgg=0.5)) == "b"
 
 
 def test_a_dark_map_gives_no_nan() -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from scoft_hpc.config.metrics import METRICS
+from scoft_hpc.config.metrics import METRICS, MetricSpec
 from scoft_hpc.config.terms import needs_rollout
 from scoft_hpc.errors import RunError
 from scoft_hpc.evaluation.generate import EvaluatedRun, references_of
 from scoft_hpc.evaluation.metrics.metric_value import MetricValue
-from scoft_hpc.evaluation.metrics.registry import compute_function
 from scoft_hpc.evaluation.scoring_inputs import SampleSet, ScoringInputs, ScoringModels
 from scoft_hpc.study import atomic
 
@@ -20,6 +20,16 @@ VERSION = 2
 """Of the format of scores.json."""
 
 Row = dict[str, Any]
+Compute = Callable[[ScoringInputs], MetricValue | None]
+"""A metric of a run's samples; None, not zero, where there is nothing to compute it from."""
+
+
+def compute_function(spec: MetricSpec) -> Compute:
+    """`compute_<name>` of the module that the metric's row names."""
+    function: Compute = getattr(
+        import_module(f"scoft_hpc.evaluation.metrics.{spec.module}"), f"compute_{spec.name}"
+    )
+    return function
 
 
 def score(evaluated: EvaluatedRun, models: ScoringModels, keep: Collection[str] = ()) -> None:

@@ -39,8 +39,3 @@ def load_distance(name: str, objective: Objective, device: torch.device) -> Dist
     else:
         network = kind(distances.locate(name, objective))
     return cast(Distance, network.to(device))
-
-
-def key(name: str, objective: Objective) -> tuple[str, str | None]:
-    """Equal for equal networks: VGG is the same network as S and as the VGG term."""
-    return name, distances.path_of(name, objective)

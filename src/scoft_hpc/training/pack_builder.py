@@ -24,7 +24,7 @@ from scoft_hpc.models.device import check_precision, device_of
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.families.registry import load_model
 from scoft_hpc.models.oom_backoff import MicrobatchSize
-from scoft_hpc.perceptual.registry import key, load_distance
+from scoft_hpc.perceptual.registry import load_distance
 from scoft_hpc.study.digests import require_planned
 from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.paths import RunDir
@@ -236,7 +236,7 @@ class DistanceLoader:
         self._verified.add((files, planned))
 
     def _get(self, name: str, objective: Objective) -> NamedDistance:
-        cache_key = key(name, objective)
-        if cache_key not in self._loaded:
-            self._loaded[cache_key] = load_distance(name, objective, self.device)
-        return NamedDistance("-".join(filter(None, (name, objective.digest))), self._loaded[cache_key])
+        key = (name, distances.path_of(name, objective))  # VGG is one network as S and as the VGG term
+        if key not in self._loaded:
+            self._loaded[key] = load_distance(name, objective, self.device)
+        return NamedDistance("-".join(filter(None, (name, objective.digest))), self._loaded[key])
