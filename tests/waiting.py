@@ -11,8 +11,6 @@ Value = TypeVar("Value")
 
 PATIENCE = 300.0
 """Seconds for what comes within one or two on a machine at rest: a loaded one may take its time."""
-PAUSE = 0.05
-"""Seconds between two looks; longer after one that took longer, so that looking takes half a core at most."""
 
 
 def wait_until(
@@ -20,6 +18,7 @@ def wait_until(
     what: str | Callable[[], str],
     timeout: float = PATIENCE,
     *,
+    pause: float = 0.05,
     process: subprocess.Popen[Any] | None = None,
 ) -> Value:
     """The condition's value as soon as it is true.
@@ -28,6 +27,7 @@ def wait_until(
         condition: asked again and again; what it raises is raised.
         what: is waited for, for the error's message; a function is called only for that.
         timeout: seconds.
+        pause: seconds between two looks; more after one that took longer, so that looking takes half a core at most.
         process: the one that brings the condition about: its end is an error too.
 
     Raises:
@@ -46,4 +46,4 @@ def wait_until(
             raise ChildProcessError(f"the process ended before {text} (last value: {value!r})")
         if begun > end:
             raise TimeoutError(f"waited {timeout:g} s for {text} (last value: {value!r})")
-        time.sleep(max(PAUSE, time.monotonic() - begun))
+        time.sleep(max(pause, time.monotonic() - begun))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,7 +101,7 @@ def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
     maker: Maker, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (config,), said = maker.configs, []
-    monkeypatch.setattr(live, "LEAST_REST", 0.01)
+    monkeypatch.setattr(live, "LEAST_REST", 0.0)
     save(maker, config, 10, 8)
     server.operations.append("gone")
     server.dies_after = "gone"
@@ -110,7 +109,6 @@ def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
         assert not made.send_new_rows() and not server.runs
         assert series(read(maker.folder.tensorboard / maker.run(config).run_id), "loss")[0] == STEPS[:8]
         server.dies_after = None
-        time.sleep(0.02)
         assert not made.send_new_rows()
         wait_until(
             lambda: bool(server.runs) and server.run("korea-ldm").steps == STEPS[:8], "8 steps at the server"

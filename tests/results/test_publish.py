@@ -22,6 +22,7 @@ from scoft_hpc.results import study, table
 from scoft_hpc.results.wandb_sync import publish
 from scoft_hpc.study import lease
 from scoft_hpc.study.paths import StudyDir
+from waiting import wait_until
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 OFFLINE, ONLINE = Wandb(), Wandb(mode=WandbMode.online)
@@ -148,7 +149,8 @@ def test_only_what_changed_is_published_again(tmp_path: Path) -> None:
 
     maker.run(last).failure.unlink()
     maker.finish(last)
-    time.sleep(1.1)  # wandb names its folders by the second
+    second = int(time.time())
+    wait_until(lambda: int(time.time()) > second, "the next second, by which wandb names its folders")
     assert send(maker) == []
     after = logs(maker)
     assert {name for name in after if after[name] != before.get(name)} == {run_id, "loss_terms-summary"}

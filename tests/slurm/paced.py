@@ -12,6 +12,7 @@ for the door, which is this file. What the door does stands in `orders.json` bes
     tries    by cause: attempts without progress after which a run is given up, in place of the policy's
 
 Every start and every publication is a line in `started.txt` or `published.txt` beside the orders: run, job, restart.
+A task that cannot read its array's file adds a line to `unread.txt`.
 """
 
 from __future__ import annotations
@@ -29,16 +30,18 @@ from typing import Any
 
 from scoft_hpc import job
 from scoft_hpc.config import compose
-from scoft_hpc.errors import INTERRUPTED, RunError
+from scoft_hpc.errors import INTERRUPTED, LaunchError, RunError
 from scoft_hpc.launch.slurm import task_runner
 from scoft_hpc.launch.tracking.retry_policy import CAUSES
-from scoft_hpc.study import atomic, run_status
+from scoft_hpc.study import atomic, job_array, run_status
 from scoft_hpc.study.interrupt import SIGNALS, StopFlag
+from scoft_hpc.study.job_array import JobArray
 from scoft_hpc.study.lease import JOB, RESTART, Lease
 from scoft_hpc.study.metrics_log import STEP, MetricsLog
 from scoft_hpc.study.paths import RunDir
 
 RESTARTS = int(os.environ.get(RESTART, "0"))
+read_array = job_array.read
 
 
 def execute(paths: Sequence[Path]) -> int:
@@ -132,9 +135,20 @@ def _note(run: RunDir, name: str) -> None:
         file.write(f"{run.run_id} {os.environ[JOB]} {RESTARTS}\n")
 
 
+def _read_array(folder: Path) -> JobArray:
+    """The array's file; a note where it cannot be read."""
+    try:
+        return read_array(folder)
+    except LaunchError as error:
+        with (folder.parents[2] / "unread.txt").open("a") as file:
+            file.write(f"{error}\n")
+        raise
+
+
 if __name__ == "__main__":
     if "scoft_hpc.job" in sys.argv:
         task_runner.JOB_MODULE = Path(__file__).stem
+        job_array.read = _read_array
         paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         folder = sys.argv[-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,17 +132,16 @@ def test_a_task_waits_for_files_that_appear_late_on_its_node(cluster: Machine, t
         assert study.sweep().code == 0
         (unseen,) = study.study.jobs.glob("*/array.json")
         (entry,) = study.living()
-        kept = unseen.rename(tmp_path / "kept.json")
+        elsewhere = unseen.rename(tmp_path / "elsewhere.json")
     finally:
         cluster.run("scontrol", "update", "partition=GPU-shared", "state=up")
 
-    def begun() -> bool:
+    def running() -> bool:
         return client.queue().find(entry.name, entry.job, entry.index).state == "RUNNING"
 
-    study.wait(begun, "the job to begin")
-    time.sleep(2.0)
-    assert begun() and not study.lines("started.txt")
-    kept.rename(unseen)
+    study.wait(lambda: len(study.lines("unread.txt")) >= 2, "the task to look twice")
+    assert running() and not study.lines("started.txt")
+    elsewhere.rename(unseen)
     study.wait_done()
     study.wait_idle()
     assert len(study.attempts()) == 1

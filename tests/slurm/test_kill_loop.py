@@ -30,6 +30,7 @@ from scoft_hpc.study.plan_file import read
 from slurm.layout import NODES
 from slurm.machine import Machine
 from slurm.processes import chosen
+from waiting import wait_until
 
 WORDS = (
     "culture=all",
@@ -208,12 +209,15 @@ def test_everything_is_killed_and_every_run_is_done_once(
 
 
 def wait_in_peace(study: StudyDir) -> None:
-    end = time.monotonic() + PEACE_SECONDS
-    while len(results(study)) < 25:
-        assert time.monotonic() < end, subprocess.run(
-            [sys.executable, "-m", "scoft_hpc.why", "s", f"output={study.path.parent}"],
-            capture_output=True,
-            text=True,
-        ).stdout
-        sweep(study)
-        time.sleep(5)
+    """The command is typed every five seconds until all runs are done."""
+
+    def sweep_until_done() -> bool:
+        if len(results(study)) < 25:
+            sweep(study)
+        return len(results(study)) == 25
+
+    def reasons() -> str:
+        words = [sys.executable, "-m", "scoft_hpc.why", "s", f"output={study.path.parent}"]
+        return f"25 results. {subprocess.run(words, capture_output=True, text=True).stdout}"
+
+    wait_until(sweep_until_done, reasons, PEACE_SECONDS, pause=5.0)
