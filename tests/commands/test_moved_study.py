@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from invoke import invoke
 from scoft_hpc import cancel, evaluate, gather, logs, mirror, retry, status, survey, why
 from scoft_hpc.config import compose
 from scoft_hpc.config.schema import RunConfig, Train, Variant
@@ -67,20 +67,18 @@ def moved(finished: Path, tmp_path: Path) -> Moved:
     return Moved(StudyDir(new), old)
 
 
+Call = Callable[..., tuple[int, str]]
+
+
 @pytest.fixture
-def told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str]]:
-    def ask(main: Callable[[], int], *words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["scoft-hpc", *words])
-        code = main()
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    """Calls a command: its exit code, and what it printed to either stream."""
 
-    return ask
+    def call_main(main: Callable[[Sequence[str]], int], *words: str) -> tuple[int, str]:
+        code, out, err = invoke(main, capsys, *words)
+        return code, out + err
 
-
-Told = Callable[..., tuple[int, str]]
+    return call_main
 
 
 @pytest.mark.slow
@@ -91,40 +89,40 @@ def test_no_file_of_a_new_study_names_the_place_of_its_output(moved: Moved, fini
     assert not any(FOLDERS in text for text in texts) and str(finished) not in "".join(texts)
 
 
-def test_the_commands_that_read_read_it(moved: Moved, told: Told) -> None:
+def test_the_commands_that_read_read_it(moved: Moved, call: Call) -> None:
     name = str(moved.study.path)
-    code, text = told(status.main, name)
+    code, text = call(status.main, name)
     assert code == 0 and "study renamed: 1 runs, 1 done" in text
-    code, text = told(why.main, name)
+    code, text = call(why.main, name)
     assert code == 0 and "no run of renamed has failed or was lost" in text
-    code, text = told(logs.main, name, moved.run.run_id)
+    code, text = call(logs.main, name, moved.run.run_id)
     assert code == 0 and moved.run.run_id in text
-    code, text = told(gather.main, name)
+    code, text = call(gather.main, name)
     assert code == 0 and "korea" in text and str(moved.study.report) in text
-    code, text = told(cancel.main, name)
+    code, text = call(cancel.main, name)
     assert code == 0 and "nobody runs renamed" in text
-    code, text = told(retry.main, name)
+    code, text = call(retry.main, name)
     assert code == 2 and f"study=renamed output={moved.study.path.parent}" in text
     assert str(moved.old) not in text, "what to type says where the study lies now"
-    code, text = told(mirror.main, name, "--tensorboard", "--once")
+    code, text = call(mirror.main, name, "--tensorboard", "--once")
     assert code == 0 and str(moved.study.tensorboard) in text
-    code, text = told(survey.main, "make", name)
+    code, text = call(survey.main, "make", name)
     assert code == 2 and "a page shows two to eight" in text
     assert not moved.old.exists()
 
 
 @pytest.mark.slow
 def test_scores_that_need_what_is_gone_are_kept_and_the_others_can_be_taken_anew(
-    moved: Moved, told: Told
+    moved: Moved, call: Call
 ) -> None:
     name = str(moved.study.path)
     before = read_json(moved.run.scores)
     assert "base_distance" in before["metrics"]
-    code, text = told(evaluate.main, name, "--device", "cpu")
+    code, text = call(evaluate.main, name, "--device", "cpu")
     assert code == 4 and "base_distance" in text and "can no longer be computed" in text
     assert str(moved.study.path.parent / "cache") in text and "Traceback" not in text
     assert read_json(moved.run.scores) == before
-    code, text = told(evaluate.main, name, "--device", "cpu", "scoring.metrics=[kid,clip_score]")
+    code, text = call(evaluate.main, name, "--device", "cpu", "scoring.metrics=[kid,clip_score]")
     assert code == 0, text
     after = read_json(moved.run.scores)["metrics"]
     assert after == {metric: before["metrics"][metric] for metric in after} and set(after) == {
@@ -136,16 +134,16 @@ def test_scores_that_need_what_is_gone_are_kept_and_the_others_can_be_taken_anew
 
 @pytest.mark.slow
 def test_with_its_caches_beside_it_everything_is_scored_again(
-    moved: Moved, finished: Path, told: Told
+    moved: Moved, finished: Path, call: Call
 ) -> None:
     shutil.copytree(finished / "cache", moved.study.path.parent / "cache")
     before = read_json(moved.run.scores)
-    code, text = told(evaluate.main, str(moved.study.path), "--device", "cpu")
+    code, text = call(evaluate.main, str(moved.study.path), "--device", "cpu")
     assert code == 0, text
     assert read_json(moved.run.scores) == before
 
 
-def test_data_that_is_gone_is_a_sentence(moved: Moved, told: Told) -> None:
+def test_data_that_is_gone_is_a_sentence(moved: Moved, call: Call) -> None:
     def elsewhere(config: dict[str, Any]) -> None:
         config["data"] |= {"name": "folder", "root": "/no/such/folder"}
 
@@ -156,28 +154,28 @@ def test_data_that_is_gone_is_a_sentence(moved: Moved, told: Told) -> None:
     config = replace(config, data=replace(config.data, name="folder", root="/no/such/folder"))
     moved.run.config.write_text(compose.dump(config))
     before = moved.run.scores.read_bytes()
-    code, text = told(evaluate.main, str(moved.study.path), "--device", "cpu")
+    code, text = call(evaluate.main, str(moved.study.path), "--device", "cpu")
     assert code == 4 and "data.root=/no/such/folder does not exist" in text and "Traceback" not in text
     assert moved.run.scores.read_bytes() == before
-    assert told(gather.main, str(moved.study.path))[0] == 0
+    assert call(gather.main, str(moved.study.path))[0] == 0
 
 
 @pytest.mark.slow
-def test_a_study_with_absolute_paths_is_read_too(moved: Moved, finished: Path, told: Told) -> None:
+def test_a_study_with_absolute_paths_is_read_too(moved: Moved, finished: Path, call: Call) -> None:
     """As studies were written before: the old output, in full, in plan.json and config.yaml."""
     for path in (moved.study.plan, moved.run.config):
         path.write_text(path.read_text().replace("{output}", str(moved.old)))
         assert str(moved.old) in path.read_text()
     shutil.copytree(finished / "cache", moved.study.path.parent / "cache")
     before = read_json(moved.run.scores)
-    code, text = told(evaluate.main, str(moved.study.path), "--device", "cpu")
+    code, text = call(evaluate.main, str(moved.study.path), "--device", "cpu")
     assert code == 0, text
     assert read_json(moved.run.scores) == before and not moved.old.exists()
     assert compose.load(moved.run.config).output == str(moved.study.path.parent)
 
 
 def test_what_was_sent_to_slurm_is_known_after_the_move(
-    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = Slurm(monkeypatch)
     output = tmp_path / "old"
@@ -190,14 +188,14 @@ def test_what_was_sent_to_slurm_is_known_after_the_move(
     new.path.parent.mkdir()
     study.path.rename(new.path)
     shutil.rmtree(output)
-    code, text = told(status.main, str(new.path))
+    code, text = call(status.main, str(new.path))
     assert code == 0 and "of about 2.00 estimated" in text and "1 failed" in text
-    code, text = told(why.main, str(new.path))
+    code, text = call(why.main, str(new.path))
     assert code == 0 and "the loss is not finite" in text
-    code, text = told(cancel.main, str(new.path), "--yes")
+    code, text = call(cancel.main, str(new.path), "--yes")
     assert code == 0 and "nothing to cancel" in text and not queue.cancelled
     monkeypatch.setenv("PATH", str(tmp_path))
-    code, text = told(retry.main, str(new.path))
+    code, text = call(retry.main, str(new.path))
     assert code != 0 and "Slurm" in text and "Traceback" not in text
     (planned,) = plan_store.runs(new)
     assert planned.config.output == str(new.path.parent) and not output.exists()
