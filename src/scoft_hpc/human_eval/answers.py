@@ -1,4 +1,4 @@
-"""A rater, and what they give: checked here before any of it is kept."""
+"""Raters and their answers, and the checks before any of them is stored."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from scoft_hpc.human_eval.counterbalance import Task
 from scoft_hpc.human_eval.survey import AFFILIATIONS, Survey
 
 RATINGS = (1, 5)
-LONGEST = 2000
-"""Characters of a text of the rater's own."""
-LONGEST_WORD = 100
+MAX_TEXT_LENGTH = 2000
+"""Characters of a text that a rater writes."""
+MAX_ID_LENGTH = 100
 """Characters of a version or an id."""
 
 
 @dataclass(frozen=True)
 class Rater:
-    """Somebody who gave consent.
+    """A person who gave consent.
 
     Attributes:
-        id: 32 random hex digits, the only handle; whoever has it is the rater.
-        number: within the survey, from 1; never given twice.
-        affiliation: one of `AFFILIATIONS`; own_words: theirs, of `described` alone; never exported.
-        consent: the version of the page that they agreed to.
+        id: 32 random hex digits: whoever has it can answer as this rater.
+        number: within the survey, from 1; never assigned twice.
+        affiliation: one of `AFFILIATIONS`; own_words: the description, if it is `described`; never exported.
+        consent: the version of the consent page that they agreed to.
     """
 
     id: str
@@ -39,15 +39,14 @@ class Rater:
 
 @dataclass(frozen=True)
 class RaterAnswer:
-    """An answer to one question about one page, its images by their opaque names.
+    """An answer to one question about one page; images have their opaque names.
 
     Attributes:
-        ranks: image -> rank from 1, equal ranks are ties; all images, unless it is a draft; none with
-            `cannot_judge`.
-        ratings: image -> 1 (worst) to 5 (best), of as many images as the rater likes.
-        offended: image -> the reason, "" where none is given.
-        draft: begun and not confirmed yet; no analysis reads it.
-        seconds: that the answer took; 0: the store measures it.
+        ranks: image -> rank from 1, equal ranks are ties; every image unless it is a draft, none with `cannot_judge`.
+        ratings: image -> 1 (worst) to 5 (best), of any number of images.
+        offended: image -> the reason, or "".
+        draft: not confirmed yet; no analysis reads it.
+        seconds: how long the answer took; 0: the store measures it.
     """
 
     ranks: Mapping[str, int]
@@ -60,11 +59,11 @@ class RaterAnswer:
 
 @dataclass(frozen=True)
 class PanelProgress:
-    """A culture's raters, for whoever leads the survey.
+    """The progress of a culture's raters.
 
     Attributes:
-        enrolled: raters who have not withdrawn; finished: of these, who answered or skipped every page.
-        answers: confirmed ones; seconds: the median of an answer, 0 where there is none.
+        enrolled: raters who have not withdrawn; finished: those who answered or skipped every page.
+        answers: confirmed answers; seconds: their median duration, 0 without answers.
     """
 
     culture: str
@@ -76,37 +75,37 @@ class PanelProgress:
     seconds: float
 
 
-def check(given: RaterAnswer, task: Task, question: str, survey: Survey) -> None:
-    """Refuse what no form of ours sends.
+def check(answer: RaterAnswer, task: Task, question: str, survey: Survey) -> None:
+    """Check an answer to a question about a page.
 
     Raises:
-        ValueError: for another page's image, a rank or rating out of its range, a confirmed answer with pictures
-            unranked, or a text that cannot be kept.
+        ValueError: for another page's image, a rank or rating out of range, a confirmed answer with unranked images,
+            or a text that cannot be stored.
     """
     if question not in task.questions:
-        raise ValueError(f"page {task.position} is not asked {question!r}")
+        raise ValueError(f"page {task.position} has no question {question!r}")
     images = set(task.order)
-    if not given.ranks.keys() | given.ratings.keys() | given.offended.keys() <= images:
+    if not answer.ranks.keys() | answer.ratings.keys() | answer.offended.keys() <= images:
         raise ValueError(f"page {task.position} has no such image")
-    _check_numbers("rank", given.ranks, 1, len(images))
-    _check_numbers("rating", given.ratings, *RATINGS)
-    if given.ratings and not survey.rate:
+    _check_numbers("rank", answer.ranks, 1, len(images))
+    _check_numbers("rating", answer.ratings, *RATINGS)
+    if answer.ratings and not survey.rate:
         raise ValueError("this survey asks for no ratings")
-    if given.cannot_judge and given.ranks:
+    if answer.cannot_judge and answer.ranks:
         raise ValueError("ranks and `cannot judge` exclude each other")
-    if not (given.draft or given.cannot_judge or given.ranks.keys() == images):
+    if not (answer.draft or answer.cannot_judge or answer.ranks.keys() == images):
         raise ValueError("a confirmed answer ranks every image")
-    for reason in given.offended.values():
-        check_text("reason", reason, LONGEST)
-    if not (math.isfinite(given.seconds) and given.seconds >= 0):
-        raise ValueError(f"an answer takes no {given.seconds} seconds")
+    for reason in answer.offended.values():
+        check_text("reason", reason, MAX_TEXT_LENGTH)
+    if not (math.isfinite(answer.seconds) and answer.seconds >= 0):
+        raise ValueError(f"an answer cannot take {answer.seconds} seconds")
 
 
 def check_rater(rater: Rater, survey: Survey) -> None:
-    """Refuse a rater whom the survey does not ask for.
+    """Check that a rater fits the survey.
 
     Raises:
-        ValueError: for a culture, an affiliation or a language that it does not have, or a text that cannot be kept.
+        ValueError: for a culture, affiliation or language that it does not have, or a text that cannot be stored.
     """
     for what, value, options in (
         ("culture", rater.culture, survey.quotas),
@@ -115,23 +114,23 @@ def check_rater(rater: Rater, survey: Survey) -> None:
     ):
         if value not in options:
             raise ValueError(f"the survey has no {what} {value!r}")
-    check_text("own words", rater.own_words, LONGEST)
-    check_text("consent", rater.consent, LONGEST_WORD)
+    check_text("own words", rater.own_words, MAX_TEXT_LENGTH)
+    check_text("consent", rater.consent, MAX_ID_LENGTH)
 
 
-def check_text(what: str, text: str, longest: int) -> None:
-    """Refuse a text that is too long or that no database takes: with NUL or half a character.
+def check_text(what: str, text: str, max_length: int) -> None:
+    """Check that a text is not too long and that databases can store it: without NUL and lone surrogates.
 
     Raises:
-        ValueError: saying `what` it is.
+        ValueError: naming the text as `what`.
     """
-    if len(text) > longest:
-        raise ValueError(f"{what}: at most {longest} characters")
+    if len(text) > max_length:
+        raise ValueError(f"{what}: at most {max_length} characters")
     if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text):
         raise ValueError(f"{what}: letters only")
 
 
-def _check_numbers(what: str, numbers: Mapping[str, int], least: int, most: int) -> None:
+def _check_numbers(what: str, numbers: Mapping[str, int], low: int, high: int) -> None:
     for number in numbers.values():
-        if type(number) is not int or not least <= number <= most:
-            raise ValueError(f"a {what} is a whole number from {least} to {most}, not {number!r}")
+        if type(number) is not int or not low <= number <= high:
+            raise ValueError(f"a {what} is a whole number from {low} to {high}, not {number!r}")

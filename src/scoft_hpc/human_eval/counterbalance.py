@@ -1,7 +1,7 @@
-"""Who sees what in which order: every order is balanced over raters and follows from the survey's seed.
+"""Counterbalanced sequences of pages, images and questions, which follow from the survey's seed.
 
 Raters of a culture have a *slot*, from 0. Pages are dealt to the slots from one deck after another, each holding every
-page of the culture once, so that no page is ever ahead of another by more than one rater.
+page of the culture once, so that the numbers of raters of two pages never differ by more than one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import Survey
 
 MIN_PAGES_BEFORE_REPEAT = 3
-"""Pages between a page and its repeat, where the sequence is long enough."""
+"""Pages between a page and its repeat if the sequence is long enough."""
 
 ATTENTION_KINDS = (Kind.repeat, Kind.reversed)
 
@@ -27,8 +27,8 @@ class Task:
 
     Attributes:
         position: in the sequence, from 0.
-        order: the pictures' names as they are laid out.
-        questions: their names as they are asked.
+        order: the images' names in the order of the layout.
+        questions: the questions' names in their order.
     """
 
     position: int
@@ -39,9 +39,9 @@ class Task:
 
 
 def williams(k: int) -> list[tuple[int, ...]]:
-    """Orders of 0…k-1 in which each stands in each place, and right after each other one, equally often.
+    """Orders of 0…k-1 in which each number is in each place, and directly follows each other number, equally often.
 
-    There are k for an even k, 2k for an odd one (E. J. Williams, Aust. J. Sci. Res. A 2, 1949).
+    There are k for an even k and 2k for an odd k (E. J. Williams, Aust. J. Sci. Res. A 2, 1949).
     """
     zigzag = [(step + 1) // 2 if step % 2 else -step // 2 for step in range(k)]
     rows = [tuple((place + start) % k for place in zigzag) for start in range(k)]
@@ -51,9 +51,9 @@ def williams(k: int) -> list[tuple[int, ...]]:
 def sequence(survey: Survey, pages: Sequence[Page], slot: int) -> tuple[Task, ...]:
     """The tasks of the rater in a slot; `pages` are those of their culture.
 
-    Each page's images go through the Williams design from one rater of the page to the next, the questions and the
-    pages from one slot to the next. Attention pages come at least `MIN_PAGES_BEFORE_REPEAT` pages after the page that
-    they repeat, with the images in another order.
+    A page's images go through the Williams design over the raters of the page, questions and pages over the slots.
+    Attention pages come at least `MIN_PAGES_BEFORE_REPEAT` pages after the page that they repeat, with the images in
+    another order.
     """
     dealt = _pages_of_slot(survey, pages, slot)
     rng = random.Random(f"{survey.seed}/{pages[0].culture}/attention/{slot}")
@@ -61,8 +61,8 @@ def sequence(survey: Survey, pages: Sequence[Page], slot: int) -> tuple[Task, ..
     rows = [(turn + pages.index(page)) % len(layouts) for page, turn in dealt]
     sequence_rows = [(page, Kind.asked, row) for (page, _), row in zip(dealt, rows, strict=True)]
     for kind, source, after in reversed(_attention(survey.attention, len(dealt), slot, rng)):
-        other = (rows[source] + rng.randrange(1, len(layouts))) % len(layouts)
-        sequence_rows.insert(after + 1, (dealt[source][0], kind, other))
+        row = (rows[source] + rng.randrange(1, len(layouts))) % len(layouts)
+        sequence_rows.insert(after + 1, (dealt[source][0], kind, row))
     names = [question.name for question in survey.questions]
     questions = tuple(names[i] for i in _row(williams(len(names)), slot))
     return tuple(
@@ -72,12 +72,12 @@ def sequence(survey: Survey, pages: Sequence[Page], slot: int) -> tuple[Task, ..
 
 
 def _row(rows: Sequence[tuple[int, ...]], slot: int) -> tuple[int, ...]:
-    """Each row once in so many slots, from another one on each time: else it would always meet the same layouts."""
+    """Each row once per `len(rows)` slots, starting elsewhere each time, so that it is not tied to certain layouts."""
     return rows[(slot + slot // len(rows)) % len(rows)]
 
 
 def _pages_of_slot(survey: Survey, pages: Sequence[Page], slot: int) -> list[tuple[Page, int]]:
-    """The pages of a slot in its order, each with the number of raters that were dealt it before."""
+    """The pages of a slot in their order, each with the number of raters to whom it was dealt before."""
     size = min(survey.pages, len(pages))
     hand: list[tuple[Page, int]] = []
     remaining: list[Page] = []
@@ -90,15 +90,15 @@ def _pages_of_slot(survey: Survey, pages: Sequence[Page], slot: int) -> list[tup
                 remaining = _shuffled_pages(
                     pages, random.Random(f"{survey.seed}/{pages[0].culture}/deck/{turn}")
                 )
-                held = [page for page, _ in hand]
-                remaining.sort(key=held.__contains__)  # no rater gets a page twice
+                dealt = [page for page, _ in hand]
+                remaining.sort(key=dealt.__contains__)  # no rater gets a page twice
             hand.append((remaining.pop(0), turn))
-    hand.sort(key=lambda dealt: pages.index(dealt[0]))
+    hand.sort(key=lambda item: pages.index(item[0]))
     return [hand[i] for i in _row(williams(size), slot)]
 
 
 def _shuffled_pages(pages: Sequence[Page], rng: random.Random) -> list[Page]:
-    """All pages at random, a page of each prompt before a second one of any."""
+    """All pages in random order, a page of every prompt before a second page of any."""
     by_prompt: dict[str, list[Page]] = {}
     for page in rng.sample(pages, len(pages)):
         by_prompt.setdefault(page.prompt, []).append(page)
@@ -112,7 +112,7 @@ def _shuffled_pages(pages: Sequence[Page], rng: random.Random) -> list[Page]:
 
 
 def _attention(wanted: int, pages: int, slot: int, rng: random.Random) -> list[tuple[Kind, int, int]]:
-    """(kind, the place of the page that it repeats, the place after which it comes), in the order of the latter."""
+    """(kind, place of the repeated page, place after which it is inserted), sorted by the last."""
     early = max(1, pages - MIN_PAGES_BEFORE_REPEAT)
     sources = [place for _ in range(-(-wanted // early)) for place in rng.sample(range(early), early)]
     repeats = []

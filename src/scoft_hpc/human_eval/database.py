@@ -1,4 +1,4 @@
-"""Where answers are kept: a SQLite file on a local disk, or PostgreSQL by URL. A URL's password is never shown."""
+"""The database of the answers: a SQLite file on a local disk, or PostgreSQL. A URL's password is never printed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from scoft_hpc.study.filesystem import SHARED, mount_of, nearest_folder
 from scoft_hpc.study.paths import SurveyDir
 
 VARIABLE = "SCOFT_SURVEY_DATABASE"
-"""Names the database unless the command line does."""
+"""Environment variable with the database's URL; the command line has precedence."""
 
 MOUNTS = Path("/proc/self/mounts")
 BUSY_SECONDS = 30
@@ -48,12 +48,12 @@ DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg",
 
 
 class Database:
-    """A database's connections; what `write` commits is on disk when the block has ended."""
+    """A database's connections; a `write` block's changes are on disk when it has ended."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(write=True)
-        # SQLite has one writer at a time and lets those who wait sleep for longer than it takes: threads queue here.
+        # SQLite has one writer at a time, and its busy wait sleeps for longer than a write takes: threads queue here.
         self._queue = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
 
     @classmethod
@@ -81,12 +81,12 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that holds SQLite's write lock before it reads; in PostgreSQL rows are to be locked."""
+        """A transaction that takes SQLite's write lock before it reads; in PostgreSQL, lock the rows that it reads."""
         with self._queue, self._writer.begin() as connection:
             yield connection
 
     def purge(self) -> None:
-        """Leave nothing that was deleted in SQLite's log, as far as nobody reads there at this moment."""
+        """Truncate SQLite's log, so that deleted rows are gone; while another connection reads, as far as possible."""
         if self._engine.dialect.name == "sqlite":
             with self._queue:
                 connection = self._engine.raw_connection()
@@ -152,7 +152,7 @@ def upsert(
     row: dict[str, Any],
     instead: dict[str, Any] | None = None,
 ) -> None:
-    """Insert the row; where its key is taken, set its values, or those of `instead`, if there are any."""
+    """Insert the row; if its key exists, update it with the row's values, or with `instead`, if there are any."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(table).values(**key, **row)
     values = row if instead is None else instead
@@ -163,21 +163,21 @@ def upsert(
 
 
 def url_of(folder: SurveyDir, setting: str | None = None) -> str:
-    """The URL that was asked for, else the environment's, else that of the survey's own SQLite file."""
+    """The URL of the setting, else of the environment, else of the survey's SQLite file."""
     return setting or os.environ.get(VARIABLE) or f"sqlite:///{folder.database.absolute()}"
 
 
 def exists(url: str) -> bool:
-    """False where opening it would make a new SQLite file."""
+    """Whether the database exists; False if opening it would create a SQLite file."""
     place = parse(url)
     return place.get_backend_name() != "sqlite" or Path(str(place.database)).exists()
 
 
 def parse(url: str) -> URL:
-    """The URL with the driver that is used here.
+    """The URL with SQLAlchemy's name of our driver.
 
     Raises:
-        ConfigError: if it is not one of SQLite's or PostgreSQL's.
+        ConfigError: if it is not a URL of SQLite or PostgreSQL.
     """
     try:
         place = make_url(url)
@@ -192,12 +192,12 @@ def parse(url: str) -> URL:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be printed."""
+    """The URL, safe to print."""
     return parse(url).render_as_string(hide_password=True)
 
 
 def _check_disk(file: Path, mounts: Path) -> None:
-    """Make sure that there is a file on a local disk that its owner alone may read.
+    """Create the file if it is missing, on a local disk and readable by its owner only.
 
     Raises:
         ConfigError: if it would lie on a network file system, or cannot be written.
@@ -212,7 +212,7 @@ def _check_disk(file: Path, mounts: Path) -> None:
         )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))  # its owner's alone
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         raise ConfigError(
             f"the survey's database {file} cannot be written: {error.strerror}. Expected a writable folder with free "

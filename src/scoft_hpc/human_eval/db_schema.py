@@ -1,7 +1,7 @@
 """The tables of a survey's database, the same in SQLite and PostgreSQL.
 
-Nothing here tells who a rater is or when they answered: of the clock, whole hours are kept, so that places left
-behind are found. Payment ids stand in a table that no other refers to, in the order of the ids.
+Nothing here reveals who a rater is or when they answered: the only times are whole hours, by which abandoned places are
+found. Payment ids are in a table that no other table refers to, sorted by id.
 """
 
 from __future__ import annotations
@@ -88,5 +88,5 @@ payments = Table(
     "payments",
     metadata,
     Column("id", String(200), primary_key=True),
-    sqlite_with_rowid=False,  # a row's number would tell the order, and so the rater
+    sqlite_with_rowid=False,  # row ids would reveal the order, and so the rater
 )

@@ -1,6 +1,6 @@
-"""How a rater gets a place: a number in the survey, a slot of their culture, and with it a sequence of pages.
+"""Enrolment: a rater gets a number in the survey and a slot of their culture, which decides their sequence of pages.
 
-An enrolment holds the lock of the survey's one row, so that no place is given twice.
+An enrolment locks the survey's only row, so that no place is assigned twice.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import Survey
 
 STALE_HOURS = 48
-"""A rater who has not finished and gave no answer for so long leaves the place to another; they may still come back."""
+"""An unfinished rater who gave no answer for so long frees the place for another; they may still return."""
 
 
 def enrol(connection: Connection, survey: Survey, pages: Iterable[Page], newcomer: Rater, hour: int) -> Rater:
-    """Give the newcomer, whose number is not known yet, a place; who is enrolled already stays as they are.
+    """Assign a number and a slot to the newcomer; a rater who is enrolled already is returned unchanged.
 
     Args:
-        hour: the present one, since 1970.
+        hour: the current hour since 1970.
 
     Raises:
         QuotaFullError: if the culture's quota is met.
@@ -35,7 +35,7 @@ def enrol(connection: Connection, survey: Survey, pages: Iterable[Page], newcome
         return enrolled
     used_slots = slots(connection, newcomer.culture, hour)
     if len(used_slots) >= survey.quotas[newcomer.culture]:
-        raise QuotaFullError(f"{newcomer.culture}: there are as many raters as are wanted.")
+        raise QuotaFullError(f"{newcomer.culture}: the quota of raters is met.")
     slot = next(slot for slot in range(len(used_slots) + 1) if slot not in used_slots)
     enrolled_rater = replace(newcomer, number=number)
     connection.execute(update(db_schema.survey).values(last_number=number))
@@ -49,23 +49,23 @@ def enrol(connection: Connection, survey: Survey, pages: Iterable[Page], newcome
 
 
 def rater(connection: Connection, rater_id: str) -> Rater | None:
-    """None: there is none, or they have withdrawn."""
+    """The rater, or None if there is none or they have withdrawn."""
     columns = [db_schema.raters.c[name] for name in Rater.__dataclass_fields__]
     row = connection.execute(select(*columns).where(db_schema.raters.c.id == rater_id)).mappings().first()
     return None if row is None else Rater(**row)
 
 
 def slots(connection: Connection, culture: str, hour: int) -> set[int]:
-    """The slots of the culture's raters who count: finished ones, and those who answered lately."""
+    """The slots of the culture's finished and active raters."""
     table = db_schema.raters
-    late = table.c.active < hour - STALE_HOURS
-    counts = or_(not_(late), not_(queries.unfinished()))
+    is_active = table.c.active >= hour - STALE_HOURS
+    counts = or_(is_active, not_(queries.unfinished()))
     return set(connection.scalars(select(table.c.slot).where(table.c.culture == culture, counts)))
 
 
-def _row(of: Rater, task: Task) -> dict[str, object]:
+def _row(rater: Rater, task: Task) -> dict[str, object]:
     return {
-        "rater": of.id,
+        "rater": rater.id,
         "position": task.position,
         "page": task.page.id,
         "kind": task.kind.value,

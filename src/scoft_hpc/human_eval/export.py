@@ -1,4 +1,4 @@
-"""A survey's answers for other programs: CSV, Parquet and a codebook. No words of a rater's own leave the database."""
+"""Export a survey's answers as CSV, Parquet and a codebook, without any text that a rater wrote."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ANSWERS = (
         "page", pa.string(), "the page's id, in pages.csv; a repeat has the id of the page that it repeats"
     ),
     Column("position", pa.int32(), "place of the page in the rater's sequence, from 0"),
-    Column("kind", pa.string(), "why the page was shown; on a reversed one rank 1 is the worst", KINDS),
+    Column("kind", pa.string(), "why the page was shown; on a reversed page rank 1 is the worst", KINDS),
     Column("question", pa.string(), "the question; rank 1 is the better end"),
     Column("system", pa.string(), "variant that drew the image"),
     Column(
@@ -56,12 +56,12 @@ ANSWERS = (
         "from 1; equal ranks are ties; empty if the rater cannot judge",
         "1 to the number of systems",
     ),
-    Column("rating", pa.int32(), "absolute rating, 1 the worst; empty where none was given", "1, 2, 3, 4, 5"),
+    Column("rating", pa.int32(), "absolute rating, 1 is the worst; empty without a rating", "1, 2, 3, 4, 5"),
     Column(
         "offended", pa.bool_(), "the image offends the rater; their reasons are not exported", "true, false"
     ),
-    Column("cannot_judge", pa.bool_(), "the rater cannot judge this page by this question", "true, false"),
-    Column("seconds", pa.float64(), "time of the answer, to a tenth; 0 where it is not known"),
+    Column("cannot_judge", pa.bool_(), "the rater cannot judge this page under this question", "true, false"),
+    Column("seconds", pa.float64(), "duration of the answer to a tenth; 0 if unknown"),
 )
 PAGES = (
     Column("page", pa.string(), "the page's id"),
@@ -72,7 +72,7 @@ PAGES = (
     Column("system", pa.string(), "variant that drew the image"),
     Column("run_id", pa.string(), "run that drew the image"),
     Column("file", pa.string(), "the sample in the run's folder"),
-    Column("image", pa.string(), "the image as raters got it, in images/"),
+    Column("image", pa.string(), "the image that raters saw, in images/"),
 )
 RATERS = (
     Column("rater", pa.int32(), "number of the rater in these files, drawn at random"),

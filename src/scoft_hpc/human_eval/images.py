@@ -1,7 +1,7 @@
-"""Images as raters get them: nothing but pixels, all of one size and format, under names that tell nothing.
+"""Images for raters: pixels without metadata, all of one size and format, under opaque names.
 
-The side is the longest that every image reaches, at most `LARGEST`; images of a toy world, smaller than `LEGIBLE`,
-are enlarged to it or just above, by a whole factor and without new colours. What is not square lies on grey.
+The side is the longest that every image reaches, at most `MAX_SIDE`; images of the toy world, smaller than `MIN_SIDE`,
+are enlarged to it or just above, by a whole factor and without new colours. Images that are not square get grey bars.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from scoft_hpc.errors import RatingError
 from scoft_hpc.results.thumbnails import FORMATS
 from scoft_hpc.study import atomic
 
-LARGEST, LEGIBLE = 768, 256
+MAX_SIDE, MIN_SIDE = 768, 256
 GREY = (127, 127, 127)
-MOMENT = 1_577_836_800
-"""The time that every file bears, so that none tells when its image was drawn: 1 January 2020."""
+FILE_TIME = 1_577_836_800
+"""The modification time of every file, 1 January 2020, so that it does not reveal when an image was drawn."""
 BROKEN = (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError)
 
 
 def readable(file: Path) -> bool:
-    """Whether there is a whole image in one of `FORMATS`."""
+    """Whether the file is a complete image in one of `FORMATS`."""
     try:
         _open(file)
     except BROKEN:
@@ -33,29 +33,29 @@ def readable(file: Path) -> bool:
 
 
 def common_side(sizes: Iterable[tuple[int, int]]) -> int:
-    """The longest side that every image of these sizes reaches, within `LARGEST`; small ones are multiplied."""
-    side = min(LARGEST, min(max(size) for size in sizes))
-    return side if side >= LEGIBLE else side * -(-LEGIBLE // side)
+    """The longest side that every image of these sizes reaches, within `MAX_SIDE`; small sides are multiplied."""
+    side = min(MAX_SIDE, min(max(size) for size in sizes))
+    return side if side >= MIN_SIDE else side * -(-MIN_SIDE // side)
 
 
 def write_all(folder: Path, sources: Mapping[str, Path]) -> int:
-    """Write the image of each name, and remove all others; the side in pixels.
+    """Write the image of each name and remove all others; returns the side in pixels.
 
     Raises:
-        RatingError: if an image cannot be read any more. OSError: if the folder cannot be written to.
+        RatingError: if an image can no longer be read. OSError: if the folder cannot be written to.
     """
     side = common_side(map(_size, sources.values()))
-    for name in sorted(sources):  # in the names' order: a folder's own order would tell the systems'
+    for name in sorted(sources):  # in the order of names: the folder's order must not reveal the systems
         try:
             image = even(_open(sources[name]), side)
         except BROKEN as error:
             raise RatingError(
-                f"{sources[name]} cannot be read any more ({error}); expected the sample as it was drawn: "
-                f"`scoft-hpc survey make` again leaves its page out."
+                f"{sources[name]} cannot be read any more ({error}); expected the sample as it was drawn. "
+                f"Run `scoft-hpc survey make` again, which leaves its page out."
             ) from None
         with atomic.replace(folder / name) as temporary:
             image.save(temporary, format="PNG")
-            os.utime(temporary, (MOMENT, MOMENT))
+            os.utime(temporary, (FILE_TIME, FILE_TIME))
     for file in folder.iterdir():
         if file.name not in sources:
             file.unlink()
@@ -63,7 +63,7 @@ def write_all(folder: Path, sources: Mapping[str, Path]) -> int:
 
 
 def even(image: Image.Image, side: int) -> Image.Image:
-    """The picture's pixels in a square of the side, on grey where it is not square."""
+    """The image scaled into a square of this side, with grey bars if it is not square."""
     scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     method = Image.Resampling.NEAREST if scale.is_integer() else Image.Resampling.LANCZOS
@@ -73,7 +73,7 @@ def even(image: Image.Image, side: int) -> Image.Image:
 
 
 def _open(file: Path) -> Image.Image:
-    """The whole picture in RGB, on white where it is transparent."""
+    """The image in RGB, on white where it is transparent."""
     with Image.open(file, formats=FORMATS) as opened:
         if "A" in opened.getbands() or "transparency" in opened.info:
             white = Image.new("RGBA", opened.size, "white")

@@ -1,4 +1,4 @@
-"""What raters said, as every analysis reads it: one line a rater, page and question."""
+"""Raters' judgements as the analysis reads them: one per rater, page and question."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from enum import Enum
 class Kind(Enum):
     """Why a page is shown.
 
-    `asked` for its own sake; `repeat` once more, to see whether a rater answers alike; `reversed` once more with the
-    question turned round (rank 1 is the worst), to see whether they read it.
+    `asked`: a regular page; `repeat`: shown again, to measure a rater's consistency; `reversed`: shown again with the
+    reversed question (rank 1 is the worst), to see whether they read it.
     """
 
     asked = "asked"
@@ -24,15 +24,15 @@ class Judgement:
     """One rater's answer to one question about one page.
 
     Attributes:
-        rater: a number within the survey; nothing that tells who it is.
+        rater: a number within the survey, which does not identify the person.
         culture: the community whose images the rater was asked about.
         page: the page's id; a repeat has the id of the page that it repeats.
-        position: the place in the rater's sequence, from 0.
-        ranks: system (variant) -> rank, 1 is the best, equal ranks are ties; None: the rater cannot judge. Those of a
-            `reversed` page are as given: there 1 is the worst.
-        ratings: system -> 1 (worst) to 5 (best); empty where none was given.
+        position: in the rater's sequence, from 0.
+        ranks: system (variant) -> rank, 1 is the best, equal ranks are ties; None: the rater cannot judge. On a
+            `reversed` page 1 is the worst.
+        ratings: system -> 1 (worst) to 5 (best); only those that the rater gave.
         offended: the systems whose image offends the rater.
-        seconds: from the page's first sight to the answer.
+        seconds: how long the answer took; 0: unknown.
     """
 
     rater: int
@@ -49,12 +49,11 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Participant:
-    """A rater who gave consent and has not withdrawn, as an analysis may know them.
+    """A rater who gave consent and has not withdrawn, as the analysis knows them.
 
     Attributes:
-        affiliation: how they describe their tie to the culture: `member`, `lived`, `other`, `described` (in own
-            words, which no analysis reads) or `unsaid`.
-        finished: whether every page of theirs is answered or skipped.
+        affiliation: how they describe their tie to the culture, one of `survey.AFFILIATIONS`.
+        finished: whether all of their pages are answered or skipped.
     """
 
     rater: int

@@ -25,10 +25,10 @@ from scoft_hpc.study.plan_file import display_path, is_called
 from scoft_hpc.text import plural
 
 PAPER_SYSTEMS = (BASE, "m", "mp", "mpc")
-"""The four that the paper's raters saw side by side."""
+"""The four systems that the paper's raters compared."""
 DEFAULT_RATERS = 10
 MAX_REASONS = 6
-"""Reasons for incomplete pages that are printed; the rest is counted."""
+"""Printed reasons for incomplete pages; the others are counted."""
 
 
 def make(args: CommandArgs) -> int:
@@ -36,7 +36,7 @@ def make(args: CommandArgs) -> int:
 
     Raises:
         ConfigError: listing every invalid setting.
-        RatingError: if there are no complete pages, or raters have begun with other ones.
+        RatingError: if there are no complete pages, or raters have begun with different pages.
     """
     study, folder = studies.read(args.study), args.study.survey
     url = database.url_of(folder, args.settings.get("database"))
@@ -56,7 +56,9 @@ def make(args: CommandArgs) -> int:
         side = images.write_all(folder.images, sampled.sources)
         if not folder.file.exists():
             survey_yaml.write(folder.file, survey)
-        pages.write(folder.pages, study.name, sampled.pages)  # last: with it the survey can be served
+        pages.write(
+            folder.pages, study.name, sampled.pages
+        )  # last, as the survey can be served once it exists
     except OSError as error:
         raise RatingError(
             f"{error.filename or folder.path}: {error.strerror or error}. Expected a readable and writable folder "
@@ -68,35 +70,35 @@ def make(args: CommandArgs) -> int:
 
 
 def _new_survey(args: CommandArgs, settings: Mapping[str, Any], study: Study) -> Survey:
-    """A survey with these settings and defaults for the rest."""
+    """A survey with these settings, and defaults for the others."""
     systems = settings.get("systems") or default_systems(study)
     against = BASE if BASE in systems else systems[0]
-    others = [system for system in systems if system != against]
-    wanted = settings.get("pages", Survey.pages)
+    compared = [system for system in systems if system != against]
+    n_pages = settings.get("pages", Survey.pages)
     return Survey(
         title=f"Images of {study.name}",
         study=study.name,
         systems=systems,
         quotas=dict.fromkeys(args.cultures, settings.get("raters", DEFAULT_RATERS)),
         ethics=Ethics(settings.get("ethics", ""), settings.get("pilot", False)),
-        primary=PrimaryComparison(system=others[-1] if others else against, against=against),
-        pages=wanted,
-        attention=max(0, min(Survey.attention, wanted)),
+        primary=PrimaryComparison(system=compared[-1] if compared else against, against=against),
+        pages=n_pages,
+        attention=max(0, min(Survey.attention, n_pages)),
         languages=tuple(sorted(survey_yaml.catalogues(), key=lambda language: language != "en")),
         seed=settings.get("seed", Survey.seed),
     )
 
 
 def default_systems(study: Study) -> tuple[str, ...]:
-    """The paper's four where the study has them, else all its variants.
+    """The paper's four systems if the study has them, else all of its variants.
 
     Raises:
-        ConfigError: if these are too many, or too few.
+        ConfigError: if there are too many variants, or too few.
     """
     if set(PAPER_SYSTEMS) <= set(study.variants):
         return PAPER_SYSTEMS
-    least, most = survey_yaml.SYSTEMS_PER_PAGE
-    if least <= len(study.variants) <= most:
+    low, high = survey_yaml.SYSTEMS_PER_PAGE
+    if low <= len(study.variants) <= high:
         return tuple(study.variants)
     raise ConfigError(
         f"{study.name} has {len(study.variants)} variants; a page shows two to eight. Choose with "
@@ -112,7 +114,7 @@ def _existing_survey(args: CommandArgs, settings: Mapping[str, Any], study: Stud
     """
     survey = survey_yaml.read(args.study.survey.file)
     quotas = set(survey.quotas.values())
-    has = {
+    existing = {
         "systems": survey.systems,
         "pages": survey.pages,
         "ethics": survey.ethics.reference,
@@ -120,7 +122,7 @@ def _existing_survey(args: CommandArgs, settings: Mapping[str, Any], study: Stud
         "seed": survey.seed,
         "raters": quotas.pop() if len(quotas) == 1 else None,
     }
-    faults = [f"{key}={args.settings[key]}" for key, value in settings.items() if value != has[key]]
+    faults = [f"{key}={args.settings[key]}" for key, value in settings.items() if value != existing[key]]
     if set(args.cultures) not in ({*study.cultures}, {*survey.quotas}):
         faults.append(f"culture={','.join(args.cultures)}")
     if faults:
@@ -161,17 +163,17 @@ def _values(settings: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _secret(folder: SurveyDir) -> bytes:
-    """What names and links are made with; kept, so that a second time gives the same names."""
+    """The secret from which names and links are derived; it is stored, so that they stay the same."""
     if not folder.secret.exists():
         atomic.write_private(folder.secret, secrets.token_hex(32).encode())
     return folder.secret.read_bytes()
 
 
 def _raters_have_begun(folder: SurveyDir, survey: Survey, url: str, new: Sequence[Page]) -> bool:
-    """Whether there are raters already, whose pages are the new ones.
+    """Whether raters have begun, with these pages.
 
     Raises:
-        RatingError: if theirs are others.
+        RatingError: if they have begun with different pages.
     """
     if not folder.pages.exists() or not database.exists(url):
         return False

@@ -20,16 +20,17 @@ from scoft_hpc.results.study import Study, StudyRun
 
 SAMPLE = re.compile(r"p(\d+)-s(\d+)\.\w+")
 MIN_RATERS_PER_PAGE = 5
-"""So many raters or more see each page where the quotas allow: agreement is among those of one page."""
+"""Raters per page if the quotas allow, as agreement is measured between raters of the same page."""
 
 
 @dataclass(frozen=True)
 class SampledPages:
-    """What a study's samples give.
+    """The survey's pages.
 
     Attributes:
-        complete: how many pages of a culture there could be.
-        missing: why others could not -> how many.
+        sources: image name -> file of the sample.
+        complete: culture -> number of complete pages, from which `pages` were sampled.
+        missing: reason -> number of incomplete pages.
     """
 
     pages: tuple[Page, ...]
@@ -39,10 +40,10 @@ class SampledPages:
 
 
 def sample_pages(study: Study, survey: Survey, secret: bytes) -> SampledPages:
-    """A balanced set of pages for each culture of the survey, and the file behind each picture's name.
+    """A balanced set of pages for each culture of the survey.
 
     Raises:
-        RatingError: if some culture has no complete page.
+        RatingError: if a culture has no complete page.
     """
     missing: Counter[str] = Counter()
     candidates = {
@@ -74,7 +75,7 @@ def sample_pages(study: Study, survey: Survey, secret: bytes) -> SampledPages:
 
 
 def balanced(pages: Sequence[Page], wanted: int, rng: random.Random) -> list[Page]:
-    """At most `wanted` of the pages, prompts, seeds and samples as often as each other as far as they go."""
+    """At most `wanted` of the pages, with prompts, seeds and samples as equally frequent as possible."""
     remaining = rng.sample(pages, len(pages))
     chosen: list[Page] = []
     prompts: Counter[str] = Counter()
@@ -98,11 +99,11 @@ def opaque(secret: bytes, *parts: str | int) -> str:
 def _complete(
     study: Study, survey: Survey, culture: str, secret: bytes, missing: Counter[str]
 ) -> Iterator[Page]:
-    """The culture's pages that every system drew; why others are not, counted."""
+    """The culture's complete pages; counts the reasons why others are incomplete in `missing`."""
     for seed in study.seeds:
         runs = {run.variant: run for run in study.of(culture=culture) if run.seed == seed}
         rows = {system: _by_place(runs[system]) if system in runs else {} for system in survey.systems}
-        places = sorted({place for some in rows.values() for place in some})
+        places = sorted({place for row in rows.values() for place in row})
         for system in survey.systems:
             if not rows[system]:
                 state = (
@@ -112,7 +113,7 @@ def _complete(
         if not all(rows.values()):
             continue
         for place in places:
-            if reason := _lacking({system: some.get(place) for system, some in rows.items()}, runs):
+            if reason := _fault({system: row.get(place) for system, row in rows.items()}, runs):
                 missing[f"{culture} seed {seed}: {reason}"] += 1
                 continue
             yield Page(
@@ -123,18 +124,18 @@ def _complete(
                 sample=place[1],
                 images=tuple(
                     PageImage(
-                        name=f"{opaque(secret, 'image', runs[system].run_id, some[place][0])}.png",
+                        name=f"{opaque(secret, 'image', runs[system].run_id, row[place][0])}.png",
                         system=system,
                         run_id=runs[system].run_id,
-                        file=some[place][0],
+                        file=row[place][0],
                     )
-                    for system, some in rows.items()
+                    for system, row in rows.items()
                 ),
             )
 
 
 def _by_place(run: StudyRun) -> dict[tuple[int, int], tuple[str, str]]:
-    """(the prompt's place, the sample's number) -> (file, what was asked), of the run's scored samples."""
+    """(index of the prompt, number of the sample) -> (file, prompt), of the run's scored samples."""
     by_place = {}
     for sample in run.samples:
         if match := SAMPLE.fullmatch(Path(str(sample["file"])).name):
@@ -142,8 +143,8 @@ def _by_place(run: StudyRun) -> dict[tuple[int, int], tuple[str, str]]:
     return by_place
 
 
-def _lacking(row: Mapping[str, tuple[str, str] | None], runs: Mapping[str, StudyRun]) -> str:
-    """Why the samples of one place are no page; empty if they are one."""
+def _fault(row: Mapping[str, tuple[str, str] | None], runs: Mapping[str, StudyRun]) -> str:
+    """Why the samples of a place are not a complete page; empty if they are."""
     for system, image in row.items():
         if image is None:
             return f"{system} has no such sample"

@@ -1,4 +1,4 @@
-"""The pages of a survey: the same prompt and seed, drawn by every system. The key to who drew what stays here."""
+"""The pages of a survey: images of the same prompt and seed by every system, and which system drew which image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import SurveyDir
 
 VERSION = 1
-"""Of what pages.json holds."""
+"""Version of pages.json."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,16 @@ class Page:
 
 
 def write(file: Path, study: str, pages: Sequence[Page]) -> None:
-    """Write the key; once it is there, the survey can be served."""
+    """Write pages.json, with which the survey can be served."""
     content = {"version": VERSION, "study": study, "pages": [asdict(page) for page in pages]}
     atomic.write_json(file, content)
 
 
 def read(folder: SurveyDir) -> tuple[Page, ...]:
-    """The pages that were drawn.
+    """Read pages.json.
 
     Raises:
-        RatingError: if there are none, or they cannot be read.
+        RatingError: if it is missing or empty, or cannot be read.
     """
     remedy = "`scoft-hpc survey make` creates them"
     try:

@@ -1,4 +1,4 @@
-"""What the database says of all raters together: for the admin page, the exports and the analysis."""
+"""Queries over all raters, for the admin page, the exports and the analysis."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from scoft_hpc.human_eval.survey import Survey
 
 
 def unfinished() -> ColumnElement[bool]:
-    """Of a rater: some page is neither skipped nor has a confirmed answer to each of its questions."""
+    """Whether a rater has a page that is not skipped and lacks a confirmed answer to one of its questions."""
     task, answer = db_schema.tasks, db_schema.answers
     same = (answer.c.rater == task.c.rater, answer.c.position == task.c.position)
-    given = (
+    n_confirmed = (
         select(func.count())
         .select_from(answer)
         .where(*same, not_(answer.c.draft))
         .correlate(task)
         .scalar_subquery()
     )
-    return exists().where(task.c.rater == db_schema.raters.c.id, not_(task.c.skipped), given < task.c.asked)
+    return exists().where(
+        task.c.rater == db_schema.raters.c.id, not_(task.c.skipped), n_confirmed < task.c.asked
+    )
 
 
 def participants(connection: Connection) -> list[Participant]:
-    """Everybody who has not withdrawn, by number."""
+    """The raters who have not withdrawn, by number."""
     rater = db_schema.raters.c
     query = select(
         rater.number, rater.culture, rater.affiliation, rater.language, not_(unfinished())
@@ -72,13 +74,13 @@ def judgements(connection: Connection, pages: Mapping[str, Page]) -> list[Judgem
 
 
 def progress(connection: Connection, survey: Survey) -> list[PanelProgress]:
-    """How far each culture is, in the survey's order."""
+    """The progress of each culture, in the survey's order."""
     raters = participants(connection)
     rater, answer = db_schema.raters.c, db_schema.answers.c
     confirmed = select(rater.culture, answer.seconds).where(rater.id == answer.rater, not_(answer.draft))
     seconds: dict[str, list[float]] = {}
-    for culture, spent in connection.execute(confirmed):
-        seconds.setdefault(culture, []).append(spent)
+    for culture, duration in connection.execute(confirmed):
+        seconds.setdefault(culture, []).append(duration)
     withdrawn: dict[str, int] = {row[0]: row[1] for row in connection.execute(select(db_schema.withdrawals))}
     return [
         PanelProgress(
@@ -88,7 +90,9 @@ def progress(connection: Connection, survey: Survey) -> list[PanelProgress]:
             finished=sum(member.culture == culture and member.finished for member in raters),
             answers=len(seconds.get(culture, ())),
             withdrawn=withdrawn.get(culture, 0),
-            seconds=statistics.median([spent for spent in seconds.get(culture, ()) if spent] or [0.0]),
+            seconds=statistics.median(
+                [duration for duration in seconds.get(culture, ()) if duration] or [0.0]
+            ),
         )
         for culture, quota in survey.quotas.items()
     ]

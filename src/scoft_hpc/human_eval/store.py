@@ -1,7 +1,7 @@
-"""Raters' answers, each kept as it is given: once `save` has returned, no crash takes it back.
+"""The survey's answers: once `save` has returned, an answer survives a crash.
 
-A method is one short transaction. Writes of one rater follow each other, and so do enrolments: in SQLite because a
-write takes the lock before it reads, in PostgreSQL by locking the rater's or the survey's row.
+A method is one short transaction. Writes of one rater are serialised, and so are enrolments: in SQLite because a write
+takes the lock before it reads, in PostgreSQL by locking the rater's or the survey's row.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sqlalchemy import Connection, RowMapping, delete, select, update
 from scoft_hpc.errors import WithdrawnError
 from scoft_hpc.human_eval import database, db_schema, enrolment, queries
 from scoft_hpc.human_eval.answers import (
-    LONGEST_WORD,
+    MAX_ID_LENGTH,
     PanelProgress,
     Rater,
     RaterAnswer,
@@ -33,7 +33,7 @@ from scoft_hpc.human_eval.pages import Page
 from scoft_hpc.human_eval.survey import Survey, digest
 
 MAX_POSITION = 1 << 20
-"""Positions from here on cannot exist, and might not fit into a database integer."""
+"""Greater positions cannot exist, and might not fit into a database integer."""
 ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -58,7 +58,7 @@ class Store:
 
     @classmethod
     def open(cls, survey: Survey, pages: Sequence[Page], url: str) -> Store:
-        """The store at a SQLAlchemy URL, its tables made where they are missing.
+        """The store at a SQLAlchemy URL; missing tables are created.
 
         Raises:
             ConfigError: for SQLite on a network file system, a database that cannot be reached, or one that holds
@@ -75,7 +75,7 @@ class Store:
         self._database.close()
 
     def places(self) -> Mapping[str, int]:
-        """Culture -> places left: finished and active raters count, stale ones do not."""
+        """Culture -> free places: finished and active raters occupy one, stale raters do not."""
         with self._database.read() as connection:
             used = {
                 culture: len(enrolment.slots(connection, culture, self._hour()))
@@ -93,11 +93,10 @@ class Store:
         blur: bool,
         rater_id: str | None = None,
     ) -> Rater:
-        """A new rater with all of their tasks; with a `rater_id` that is enrolled already, that rater as they are.
+        """A new rater with all of their tasks; if `rater_id` is enrolled already, that rater unchanged.
 
         Raises:
-            QuotaFullError: if the culture's quota is met.
-            ValueError: for a value that the survey does not have.
+            QuotaFullError: if the culture's quota is met. ValueError: for a value that the survey does not have.
         """
         new_id = rater_id or secrets.token_hex(16)
         newcomer = Rater(new_id, 0, culture, affiliation, own_words, language, consent, blur)
@@ -108,7 +107,7 @@ class Store:
             return enrolment.enrol(connection, self._survey, self._pages.values(), newcomer, self._hour())
 
     def rater(self, rater_id: str) -> Rater | None:
-        """None: there is none, or they have withdrawn."""
+        """The rater, or None if there is none or they have withdrawn."""
         if not ID.fullmatch(rater_id):
             return None
         with self._database.read() as connection:
@@ -130,7 +129,7 @@ class Store:
         return replace(rater, language=language, blur=blur)
 
     def tasks(self, rater: Rater) -> tuple[Task, ...]:
-        """The rater's sequence as it was dealt at enrolment; empty if they have withdrawn."""
+        """The rater's sequence, fixed at enrolment; empty if they have withdrawn."""
         query = (
             select(db_schema.tasks)
             .where(db_schema.tasks.c.rater == rater.id)
@@ -140,7 +139,7 @@ class Store:
             return tuple(map(self._task, connection.execute(query).mappings()))
 
     def answers(self, rater: Rater) -> Mapping[tuple[int, str], RaterAnswer]:
-        """(position, question) -> answer, drafts among them."""
+        """(position, question) -> answer, including drafts."""
         query = select(db_schema.answers).where(db_schema.answers.c.rater == rater.id)
         with self._database.read() as connection:
             rows = connection.execute(query).mappings().all()
@@ -151,7 +150,7 @@ class Store:
         }
 
     def skipped(self, rater: Rater) -> frozenset[int]:
-        """The positions of the pages that the rater passed over."""
+        """The positions of the pages that the rater skipped."""
         query = select(db_schema.tasks.c.position).where(
             db_schema.tasks.c.rater == rater.id, db_schema.tasks.c.skipped
         )
@@ -159,38 +158,38 @@ class Store:
             return frozenset(connection.scalars(query))
 
     def seen(self, rater: Rater, position: int) -> None:
-        """The rater sees the page: its first answer takes from here, each further one from the answer before."""
+        """Start the time of the page's first answer; that of each further answer starts with the previous one."""
         self._answer_timers.setdefault((rater.id, position), self._stopwatch())
 
-    def save(self, rater: Rater, position: int, question: str, given: RaterAnswer) -> None:
-        """Keep the answer, in place of an earlier one; on disk when this returns. A page that was skipped no longer is.
+    def save(self, rater: Rater, position: int, question: str, answer: RaterAnswer) -> None:
+        """Store the answer, replacing an earlier one; it is on disk when this returns. Its page is no longer skipped.
 
-        A confirmed answer that is changed keeps the seconds of the first. A draft takes the place of none that has
-        ranks: it comes from an older tab.
+        A changed answer keeps the seconds of the first. A draft does not replace a confirmed answer that has ranks, as
+        it comes from an older tab.
 
         Raises:
-            ValueError: for what cannot be (`answers.check`). WithdrawnError: if the rater has withdrawn.
+            ValueError: for an invalid answer (`answers.check`). WithdrawnError: if the rater has withdrawn.
         """
         with self._writing(rater) as connection:
             task = self._one_task(connection, rater, position)
-            check(given, task, question, self._survey)
+            check(answer, task, question, self._survey)
             key = {"rater": rater.id, "position": position, "question": question}
             table = db_schema.answers
             place = [table.c[name] == value for name, value in key.items()]
             confirmed = select(table.c.seconds, table.c.cannot_judge).where(*place, ~table.c.draft)
             before = connection.execute(confirmed).first()
-            if given.draft and before and not before.cannot_judge:
+            if answer.draft and before and not before.cannot_judge:
                 return
-            seconds = before.seconds if before else given.seconds or self._since(rater, position)
-            row = {**vars(given), "seconds": seconds}
+            seconds = before.seconds if before else answer.seconds or self._since(rater, position)
+            row = {**vars(answer), "seconds": seconds}
             row |= {name: dict(row[name]) for name in ("ranks", "ratings", "offended")}
             upsert(connection, table, key, row)
             self._skip(connection, rater, position, False)
-        if not given.draft:
+        if not answer.draft:
             self._answer_timers[rater.id, position] = self._stopwatch()
 
     def skip(self, rater: Rater, position: int, undo: bool = False) -> None:
-        """Pass over a page, or come back to it; its answers stay and are left out while it is skipped.
+        """Skip a page, or undo that; its answers are stored but not analysed while it is skipped.
 
         Raises:
             ValueError: if there is no such page. WithdrawnError: if the rater has withdrawn.
@@ -200,7 +199,7 @@ class Store:
             self._skip(connection, rater, position, not undo)
 
     def withdraw(self, rater: Rater) -> None:
-        """Delete all that is known of the rater, and count one withdrawal; a second time nothing happens."""
+        """Delete everything about the rater and count a withdrawal; the second time nothing happens."""
         with self._database.write() as connection:
             n_deleted = connection.execute(
                 delete(db_schema.raters).where(db_schema.raters.c.id == rater.id)
@@ -214,19 +213,19 @@ class Store:
             self._answer_timers.pop(key, None)
 
     def pay(self, rater: Rater, payment_id: str) -> bool:
-        """Take an id to pay, with nothing that leads to the rater; False if one of theirs was taken before.
+        """Store an id to pay, with nothing that leads to the rater; False if they have given one before.
 
         Raises:
-            ValueError: for an id that cannot be kept. WithdrawnError: if the rater has withdrawn.
+            ValueError: for an id that cannot be stored. WithdrawnError: if the rater has withdrawn.
         """
-        check_text("payment id", payment_id, LONGEST_WORD)
+        check_text("payment id", payment_id, MAX_ID_LENGTH)
         if not payment_id.strip():
             raise ValueError("payment id: it is empty")
-        own_row = db_schema.raters.c.id == rater.id
+        this_rater = db_schema.raters.c.id == rater.id
         with self._writing(rater) as connection:
-            if connection.scalar(select(db_schema.raters.c.paid).where(own_row)):
+            if connection.scalar(select(db_schema.raters.c.paid).where(this_rater)):
                 return False
-            connection.execute(update(db_schema.raters).where(own_row).values(paid=True))
+            connection.execute(update(db_schema.raters).where(this_rater).values(paid=True))
             upsert(connection, db_schema.payments, {"id": payment_id.strip()}, {})
         return True
 
@@ -236,42 +235,42 @@ class Store:
             return list(connection.scalars(select(db_schema.payments.c.id).order_by(db_schema.payments.c.id)))
 
     def forget_payments(self) -> int:
-        """Delete the payment ids; their number."""
+        """Delete all payment ids; returns their number."""
         with self._database.write() as connection:
             count = connection.execute(delete(db_schema.payments)).rowcount
         self._database.purge()
         return count
 
     def changed(self) -> bool:
-        """Whether the survey's file says anything else than when its first rater began."""
+        """Whether the survey file differs from that of the first rater's enrolment."""
         with self._database.read() as connection:
             return connection.scalar(select(db_schema.survey.c.digest)) != digest(self._survey)
 
     def progress(self) -> list[PanelProgress]:
-        """How far each culture is, in the survey's order."""
+        """The progress of each culture, in the survey's order."""
         with self._database.read() as connection:
             return queries.progress(connection, self._survey)
 
     def participants(self) -> list[Participant]:
-        """Everybody who has not withdrawn, by number."""
+        """The raters who have not withdrawn, by number."""
         with self._database.read() as connection:
             return queries.participants(connection)
 
     def judgements(self) -> list[Judgement]:
-        """All confirmed answers, with systems in place of image names; those about skipped pages are left out."""
+        """The confirmed answers about pages that are not skipped, with systems in place of image names."""
         with self._database.read() as connection:
             return queries.judgements(connection, self._pages)
 
     @contextmanager
     def _writing(self, rater: Rater) -> Iterator[Connection]:
-        """A transaction that owns the rater's row, who is active now."""
-        own_row = db_schema.raters.c.id == rater.id
+        """A transaction that locks the rater's row and marks the rater as active."""
+        this_rater = db_schema.raters.c.id == rater.id
         with self._database.write() as connection:
-            active = connection.scalar(select(db_schema.raters.c.active).where(own_row).with_for_update())
+            active = connection.scalar(select(db_schema.raters.c.active).where(this_rater).with_for_update())
             if active is None:
                 raise WithdrawnError("This rater has withdrawn.")
             if active != self._hour():
-                connection.execute(update(db_schema.raters).where(own_row).values(active=self._hour()))
+                connection.execute(update(db_schema.raters).where(this_rater).values(active=self._hour()))
             yield connection
 
     def _one_task(self, connection: Connection, rater: Rater, position: int) -> Task:
@@ -292,7 +291,7 @@ class Store:
         connection.execute(update(table).where(*place).values(skipped=skipped))
 
     def _since(self, rater: Rater, position: int) -> float:
-        """Seconds since the page was seen or last answered; 0 where that is not known, after a restart."""
+        """Seconds since the page was seen or last answered; 0 if unknown, after a restart."""
         started = self._answer_timers.get((rater.id, position))
         return 0.0 if started is None else self._stopwatch() - started
 

@@ -1,7 +1,7 @@
-"""The survey file: what is asked of whom, and how it will be analysed, fixed before the first answer.
+"""The survey's settings: questions, raters and analysis, fixed before the first answer.
 
-`survey_yaml` reads and writes it. The database keeps its digest as it was for the first rater, so that a later change
-is seen.
+`survey_yaml` reads and writes the file. The database stores its digest when the first rater enrols, so that a later
+change is detected.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, field
 from pydantic import ConfigDict, with_config
 
 QUESTIONS = ("match", "culture", "stereotype", "offence")
-"""Of the paper's study (section 5.1): rank 1 is the best match to the description, the best representation of the
-culture, the least stereotypical by one's own knowledge, the least offensive to oneself."""
+"""The questions of the paper's study (section 5.1). Rank 1 is the best match to the description, the best
+representation of the culture, the least stereotypical to the rater's knowledge, the least offensive to the rater."""
 
 AFFILIATIONS = ("member", "lived", "other", "described", "unsaid")
-"""How raters describe their tie to the culture; `described`: in words of their own."""
+"""How raters describe their tie to the culture; `described`: in their own words, `unsaid`: not at all."""
 
 STRICT = ConfigDict(extra="forbid")
 
@@ -26,25 +26,25 @@ STRICT = ConfigDict(extra="forbid")
 @with_config(STRICT)
 @dataclass(frozen=True)
 class Ethics:
-    """The approval's reference; without one the survey is a pilot, which is served on this machine alone."""
+    """The approval's reference; a survey without one must be a pilot, which is served on this machine only."""
 
     reference: str = ""
     pilot: bool = False
 
     @property
     def stated(self) -> bool:
-        """Nobody is asked before it is."""
+        """Whether the survey may be served."""
         return self.pilot or bool(self.reference.strip())
 
 
 @with_config(STRICT)
 @dataclass(frozen=True)
 class Question:
-    """One of `QUESTIONS`, whose words are in the catalogues, or one with words of its own.
+    """One of `QUESTIONS`, whose wording is in the catalogues, or a question with its own wording.
 
     Attributes:
         text: language -> wording, of a question that is not in the catalogues.
-        reversed_text: language -> the same turned round, for attention pages.
+        reversed_text: language -> wording of the reversed question, for attention pages.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Question:
 @with_config(STRICT)
 @dataclass(frozen=True)
 class PrimaryComparison:
-    """The one comparison on which the survey's claim rests."""
+    """The comparison on which the survey's claim rests."""
 
     question: str = "culture"
     system: str = "mpc"
@@ -66,14 +66,14 @@ class PrimaryComparison:
 @with_config(STRICT)
 @dataclass(frozen=True)
 class Exclusion:
-    """Rules, fixed beforehand, by which a rater is left out of the analysis.
+    """Rules, fixed in advance, by which raters are excluded from the analysis.
 
     Attributes:
-        consistency: Kendall's tau between a page and its repeat (or its mirror, of a reversed page), averaged over the
-            attention pages, below which a rater is left out.
-        seconds: median time of an answer below which a rater is left out.
-        answered: share of their pages with an answer below which a rater is left out.
-        affiliations: only raters who describe themselves so are analysed; empty: all.
+        consistency: minimum of Kendall's tau between a page and its repeat, or the inverted ranks of a reversed page,
+            averaged over the attention pages.
+        seconds: minimum of the median time of an answer.
+        answered: minimum share of a rater's pages with an answer.
+        affiliations: only raters with one of these affiliations are analysed; empty: all.
     """
 
     consistency: float = 0.0
@@ -88,14 +88,14 @@ class Survey:
     """A survey of a study's samples.
 
     Attributes:
-        systems: the variants whose images a page sets side by side, two to eight.
-        quotas: culture -> the number of raters that is wanted.
-        pages: how many a rater is asked, besides `attention` pages.
-        languages: of the catalogues, the first is shown first.
-        consent: language -> the consent page's text, empty lines between paragraphs; else the catalogue's.
-        rate: whether 1–5 ratings are asked beside ranks.
+        systems: the variants whose images a page shows side by side, two to eight.
+        quotas: culture -> maximum number of raters.
+        pages: regular pages per rater; `attention` pages are additional.
+        languages: of the catalogues; the first is the default.
+        consent: language -> text of the consent page, with empty lines between paragraphs; empty: the catalogue's.
+        rate: whether raters can also rate images from 1 to 5.
         blur: whether images are blurred until clicked.
-        seed: of every random order.
+        seed: seed of every random order.
         small: a cell of fewer raters than this is suppressed in exports.
     """
 
@@ -119,6 +119,6 @@ class Survey:
 
 
 def digest(survey: Survey) -> str:
-    """Of all that the file says, comments aside."""
+    """SHA-256 of all settings."""
     canonical = json.dumps(asdict(survey), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -53,16 +53,16 @@ class _Loader(yaml.SafeLoader):
 
 
 def read(file: Path) -> Survey:
-    """The survey in the file, its shape checked.
+    """The survey in the file, with every setting of the right type.
 
     Raises:
-        ConfigError: listing every fault with its place, the value and what is expected.
+        ConfigError: listing every fault with its place, the value and the expected one.
     """
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no {file}; `scoft-hpc survey make` draws the pages and writes it."
+            f"there is no {file}; `scoft-hpc survey make` samples the pages and writes it."
         ) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(
@@ -85,7 +85,7 @@ def read(file: Path) -> Survey:
 
 
 def write(file: Path, survey: Survey) -> None:
-    """Write the survey with a comment to each setting; its questions must be those of `QUESTIONS`."""
+    """Write the survey with a comment on each setting; its questions must be from `QUESTIONS`."""
     atomic.write_text(file, text(survey))
 
 
@@ -102,11 +102,11 @@ def load(folder: SurveyDir, languages: Collection[str] | None = None) -> tuple[S
     """The survey and its pages, checked against each other; `languages` are those of the catalogues.
 
     Raises:
-        ConfigError: listing every fault. RatingError: if no pages have been drawn.
+        ConfigError: listing every fault. RatingError: if there are no pages.
     """
-    survey, drawn = read(folder.file), pages.read(folder)
-    systems = [image.system for image in drawn[0].images]
-    cultures = list(dict.fromkeys(page.culture for page in drawn))
+    survey, survey_pages = read(folder.file), pages.read(folder)
+    systems = [image.system for image in survey_pages[0].images]
+    cultures = list(dict.fromkeys(page.culture for page in survey_pages))
     study = StudyDir(folder.path.parent)
     name = survey.study if is_called(study, survey.study) else study.name
     faults = list(check(survey, name, systems, cultures, languages))
@@ -116,7 +116,7 @@ def load(folder: SurveyDir, languages: Collection[str] | None = None) -> tuple[S
         )
     if faults:
         raise ConfigError.from_messages(f"{folder.file}: {fault}" for fault in faults)
-    return survey, drawn
+    return survey, survey_pages
 
 
 def catalogues() -> list[str]:
@@ -134,7 +134,7 @@ def check(
     """Every fault of the survey for a study with these systems and cultures; `languages`: those of the catalogues."""
     languages = catalogues() if languages is None else languages
     if not survey.title.strip():
-        yield "title: it is empty; expected what raters read at the top."
+        yield "title: it is empty; expected the title that raters read at the top of a page."
     if survey.study != study:
         yield f"study: {survey.study!r}; expected {study!r}, the study in whose directory the survey is."
     if not SYSTEMS_PER_PAGE[0] <= len(survey.systems) <= SYSTEMS_PER_PAGE[1]:
@@ -178,8 +178,7 @@ def _questions(survey: Survey) -> Iterator[str]:
         elif question.name not in QUESTIONS and not question.text:
             yield f"questions: {question.name!r} needs a `text`; without one, {_options(question.name, QUESTIONS)}"
         elif question.name not in QUESTIONS:
-            wanted = ["text", *(["reversed_text"] if survey.attention else [])]
-            for key in wanted:
+            for key in ("text", "reversed_text") if survey.attention else ("text",):
                 missing = [
                     lang for lang in survey.languages if not getattr(question, key).get(lang, "").strip()
                 ]
@@ -209,9 +208,9 @@ def _each_of(place: str, values: Iterable[str], options: Collection[str]) -> Ite
             yield f"{place}: {value!r} is listed {values.count(value)} times; expected once."
 
 
-def _range(place: str, number: float, least: float, most: float) -> Iterator[str]:
-    if not least <= number <= most:
-        yield f"{place}: {number}; expected {least} to {most}."
+def _range(place: str, number: float, low: float, high: float) -> Iterator[str]:
+    if not low <= number <= high:
+        yield f"{place}: {number}; expected {low} to {high}."
 
 
 def _options(value: str, options: Collection[str]) -> str:
@@ -219,7 +218,7 @@ def _options(value: str, options: Collection[str]) -> str:
 
 
 def _describe(fault: Mapping[str, Any]) -> str:
-    """Reword an error of pydantic: place, value, expected."""
+    """Pydantic's error as place, value and expected value."""
     place = ".".join(map(str, fault["loc"]))
     if fault["type"] == "unexpected_keyword_argument":
         part: Any = SECTIONS.get(str(fault["loc"][0]), Survey) if len(fault["loc"]) > 1 else Survey

@@ -198,8 +198,8 @@ def test_what_no_form_sends_is_refused_and_nothing_is_kept(store: Store, survey:
         (99, "match", whole, "no page 99"),
         (-1, "match", whole, "no page -1"),
         (10**30, "match", whole, "no page 1000"),
-        (0, "\0", whole, "not asked"),
-        (0, "beauty", whole, "not asked 'beauty'"),
+        (0, "\0", whole, "has no question"),
+        (0, "beauty", whole, "has no question 'beauty'"),
         (0, "match", ranked(other), "no such image"),
         (0, "match", RaterAnswer({name: 1}, {}, {}), "ranks every image"),
         (0, "match", replace(whole, ranks={**whole.ranks, name: 5}), "from 1 to 4, not 5"),
@@ -210,7 +210,7 @@ def test_what_no_form_sends_is_refused_and_nothing_is_kept(store: Store, survey:
         (0, "match", replace(whole, cannot_judge=True), "exclude each other"),
         (0, "match", replace(whole, offended={name: "x" * 2001}), "at most 2000"),
         (0, "match", replace(whole, offended={name: "\0"}), "letters only"),
-        (0, "match", replace(whole, seconds=float("nan")), "no nan seconds"),
+        (0, "match", replace(whole, seconds=float("nan")), "cannot take nan seconds"),
     ]
     for position, question, given, said in refused:
         with pytest.raises(ValueError, match=said):

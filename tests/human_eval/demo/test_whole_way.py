@@ -76,7 +76,7 @@ def test_a_survey_of_people_is_none_for_simulated_raters(told: Invoke, tmp_path:
     )
     code, _, err = told(*WORDS)
     assert code == 5
-    assert "is a survey of people" in err
+    assert "is a survey of real raters" in err
 
 
 def test_words_that_cannot_be_are_told_before_anything_is_trained(told: Invoke, tmp_path: Path) -> None:

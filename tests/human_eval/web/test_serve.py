@@ -83,7 +83,7 @@ def test_a_pilot_stays_on_this_machine(study: StudyDir) -> None:
     with served(study, "host=0.0.0.0", "url=https://survey.example.edu") as process:
         _, complaints = process.communicate(timeout=SECONDS)
     assert process.returncode == ConfigError.exit_code
-    assert "a survey without approval is served on this machine alone, not at 0.0.0.0" in complaints
+    assert "a survey without approval is served on this machine only, not at 0.0.0.0" in complaints
 
 
 @pytest.mark.parametrize("local", [True, False])
@@ -130,7 +130,7 @@ def test_addresses(words: dict[str, str], address: ServerAddress) -> None:
         ({"url": "survey.example.edu"}, "expected the address alone"),
         ({"url": "https://example.edu/survey"}, "has more than a host and a port"),
         ({"url": "https://me:pw@example.edu"}, "has more than"),
-        ({"url": "http://example.edu"}, "in the clear"),
+        ({"url": "http://example.edu"}, "unencrypted"),
         ({"url": "https://example.edu:port"}, "cannot be read"),
         ({"host": "0.0.0.0", "port": "x"}, "- port=x.*\n- host=0.0.0.0"),
     ],

@@ -1,4 +1,4 @@
-"""Which raters are excluded, by the rules of the survey file, which are fixed before the first answer."""
+"""Exclude raters by the survey file's rules, which are fixed before the first answer."""
 
 from __future__ import annotations
 

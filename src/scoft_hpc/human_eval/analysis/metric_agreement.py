@@ -1,4 +1,4 @@
-"""Which automatic metric predicts people's judgements.
+"""Agreement of automatic metrics with raters' judgements.
 
 Over (culture, system): Spearman's correlation of the metric's mean over runs with the worth, within cultures and over
 all of them, with the intervals over cultures of `scoft_hpc.results.metric_validity`. Every culture has its own raters,
@@ -40,7 +40,7 @@ def metric_agreement(
     pages: Sequence[Page],
     rng: np.random.Generator,
 ) -> Iterator[MetricAgreement]:
-    """Every metric of the study with a better end, compared with people.
+    """Every metric of the study with a better end, compared with raters.
 
     Args:
         rankings: of the question.

@@ -42,11 +42,11 @@ FREE_PLACES = 1
 
 
 def demo(args: CommandArgs) -> int:
-    """Run the demo; 0 if the results agree with the truth.
+    """Run the demo; returns 0 if the results agree with the truth.
 
     Raises:
         ConfigError: for invalid settings, other settings than an earlier demo's, or a study of another world.
-        RatingError: if the study's runs failed, or it has a survey of people.
+        RatingError: if the study's runs failed, or it has a survey of real raters.
     """
     console = Console(highlight=False, soft_wrap=True)
     settings = _settings(args.settings)
@@ -65,7 +65,7 @@ def demo(args: CommandArgs) -> int:
             print_line(console, f"{n_started} raters have answered already: their answers are analysed again")
         else:
             with _served(store, survey, folder) as address:
-                _ask(console, address, raters, store)
+                _collect_answers(console, address, raters, store)
     command.results(all_cultures)
     results = survey_results.read(folder, [])
     assert results is not None
@@ -104,8 +104,8 @@ def _study(args: CommandArgs) -> Study:
     study = studies.read(args.study)
     if any(run.config["data"]["name"] != "toy" for run in study.runs):
         raise ConfigError(
-            f"{study.name} is not a study of the toy world, where alone the truth is known; name one that is, "
-            f"or none: scoft-hpc survey demo."
+            f"{study.name} is not a study of the toy world, the only one whose truth is known; name a study of the toy "
+            f"world, or none: scoft-hpc survey demo."
         )
     return study
 
@@ -120,7 +120,7 @@ def _write_survey(
     """Write the demo's survey file unless it exists.
 
     Raises:
-        RatingError: if the study has a survey of people.
+        RatingError: if the study has a survey of real raters.
         ConfigError: if it has a demo with other settings, whose answers have another truth.
     """
     systems = make.default_systems(study)
@@ -144,7 +144,7 @@ def _write_survey(
     existing = survey_yaml.read(folder.file)
     if existing.title != TITLE:
         raise RatingError(
-            f"{folder.path} is a survey of people, in which simulated raters must not answer; name another study "
+            f"{folder.path} is a survey of real raters, which simulated raters must not answer; name another study "
             f"of the toy world, or none: scoft-hpc survey demo."
         )
     if (existing.quotas, existing.pages, existing.seed) != (survey.quotas, survey.pages, survey.seed):
@@ -171,7 +171,7 @@ def _served(store: Store, survey: Survey, folder: SurveyDir) -> Iterator[str]:
             thread.join()
 
 
-def _ask(console: Console, address: str, raters: Sequence[SimulatedRater], store: Store) -> None:
+def _collect_answers(console: Console, address: str, raters: Sequence[SimulatedRater], store: Store) -> None:
     """Raters enrol one after another, so that each always gets the same pages; then they answer concurrently."""
     with ExitStack() as stack, Progress(console=console, transient=True) as progress:
         line = progress.add_task(f"{len(raters)} raters answer", total=len(raters))

@@ -1,10 +1,10 @@
-"""A rater's browser without JavaScript, over HTTP: what simulated raters, and tests, use the application with."""
+"""A minimal browser without JavaScript, with which simulated raters use the application over HTTP."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
@@ -19,28 +19,22 @@ LINK = re.compile(r'href="([^"]*/resume/[^"]+)"')
 Fields = Mapping[str, str | Sequence[str]]
 
 
-@dataclass
-class HtmlForm:
-    """`fields`: name -> the values that are sent unless the rater changes them."""
-
-    action: str
-    fields: dict[str, list[str]] = field(default_factory=dict)
-
-
 class _FormParser(HTMLParser):
+    """`forms`: (action, field -> values) of each form of a page."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.forms: list[HtmlForm] = []
+        self.forms: list[tuple[str, dict[str, list[str]]]] = []
 
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self.forms.append(HtmlForm(attributes["action"]))
+            self.forms.append((attributes["action"], {}))
         elif tag in ("input", "textarea") and self.forms and "name" in attributes:
             is_choice = attributes.get("type") in ("radio", "checkbox")
             if not is_choice or "checked" in attributes:
-                values = self.forms[-1].fields.setdefault(attributes["name"], [])
-                values.append(attributes.get("value", ""))
+                _, fields = self.forms[-1]
+                fields.setdefault(attributes["name"], []).append(attributes.get("value", ""))
 
 
 @dataclass(frozen=True)
@@ -55,24 +49,24 @@ class WebPage:
     def path(self) -> str:
         return urlsplit(self.url).path
 
-    def form(self, action: str) -> HtmlForm:
-        """The form that posts to this path.
+    def form_fields(self, action: str) -> dict[str, list[str]]:
+        """Field -> the values that the form which posts to this path sends unless the rater changes them.
 
         Raises:
-            RatingError: if there is none.
+            RatingError: if there is no such form.
         """
         parser = _FormParser()
         parser.feed(self.text)
-        for form in parser.forms:
-            if form.action == action:
-                return form
+        for form_action, fields in parser.forms:
+            if form_action == action:
+                return fields
         title = re.search("<title>(.*?)</title>", self.text, re.DOTALL)
         what = title[1].strip() if title else "a page without a title"
         raise RatingError(f"{self.url} has no form for {action}; it answered {self.status}, {what}.")
 
 
 class RaterClient:
-    """One rater's browser: it keeps cookies and follows redirects; `page` is the open page."""
+    """A rater's browser with cookies; it follows redirects. `page` is the open page."""
 
     def __init__(self, address: str, timeout_seconds: float = 30.0) -> None:
         headers = {"Accept-Language": "en"}
@@ -86,10 +80,10 @@ class RaterClient:
         self.follow(self._http.get(url))
 
     def join(self, culture: str, affiliation: str = "member") -> None:
-        """Consent and enrol, or continue if this browser has enrolled: the page with the personal link is open.
+        """Consent and enrol, or continue if this browser has enrolled; then the page with the personal link is open.
 
         Raises:
-            RatingError: if it is refused.
+            RatingError: if the application refuses.
         """
         self.open("/consent")
         if self.page.path == "/consent":
@@ -154,8 +148,6 @@ class RaterClient:
 
     def _send(self, action: str, changes: Fields) -> httpx.Response:
         """Post the open page's form with these changes, without following a redirect."""
-        form = self.page.form(action)
-        fields = {name: list(values) for name, values in form.fields.items()}
-        for name, value in changes.items():
-            fields[name] = [value] if isinstance(value, str) else list(value)
-        return self._http.post(httpx.URL(self.page.url).join(form.action), data=fields)
+        changed = {name: [value] if isinstance(value, str) else value for name, value in changes.items()}
+        fields = {**self.page.form_fields(action), **changed}
+        return self._http.post(httpx.URL(self.page.url).join(action), data=fields)

@@ -1,4 +1,4 @@
-"""Raters whose true worths and skills are known, for the demo and for tests of the analysis.
+"""Simulated raters with known worths and skills, for the demo and for tests of the analysis.
 
 A rater sees an image's utility: skill × worth of its system for their culture and question, plus noise of a standard
 Gumbel distribution. Images ordered by utility are a Plackett–Luce ranking with worths skill × θ, so skill is an inverse

@@ -1,6 +1,6 @@
 """Compare a survey's results with the worths and skills by which the demo's raters judged.
 
-Their worths are the toy world's own truths, as its classifiers measured them: what a person of the culture would see.
+Their worths are the toy world's truths, as its classifiers measured them: what a person of the culture would see.
 """
 
 from __future__ import annotations

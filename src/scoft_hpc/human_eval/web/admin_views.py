@@ -1,4 +1,4 @@
-"""The researcher's page: quotas, progress and payment ids, behind a token. It knows cultures, never a single rater."""
+"""The researcher's page, behind a token: quotas, progress by culture and payment ids, without any single rater."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scoft_hpc.human_eval.web.rater_sessions import ADMIN_SECONDS
 
 router = APIRouter(prefix="/admin")
 ADMIN_FORM_OWNER = "admin"
-"""Whose forms these are: no rater's id is this word."""
+"""The id to which the page's forms are issued; no rater has it."""
 
 
 @router.get("")
@@ -60,7 +60,7 @@ def payments(context: Context) -> Response:
 def forget_payments(context: Context, form: FormBody) -> Response:
     _check(context)
     context.check(form, ADMIN_FORM_OWNER)
-    if form.value("sure") != "yes":  # which no browser leaves out
+    if form.value("sure") != "yes":  # browsers always send it
         raise HTTPException(422)
     context.app.store.forget_payments()
     return redirect("/admin?deleted=yes")

@@ -1,7 +1,6 @@
-"""The web application of a survey: its routes, its headers, and what it says when something cannot be done.
+"""The web application of a survey: routes, headers and error pages. It needs no JavaScript.
 
-Endpoints are plain functions, which FastAPI runs in threads of its own: each is a few short transactions. Nothing here
-needs JavaScript.
+Endpoints are plain functions, which FastAPI runs in threads: each is a few short transactions.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ def create(store: Store, survey: Survey, images: Path, secret: bytes, address: s
     """The application.
 
     Args:
-        images: the folder of the pages' images, under their opaque names.
+        images: the folder of the images, which have opaque names.
         secret: signs links, sessions and forms.
-        address: under which raters reach it, such as https://survey.example.org.
+        address: the URL that raters use, such as https://survey.example.org.
 
     Raises:
         ConfigError: for a language of the survey that has no catalogue.
@@ -49,7 +48,7 @@ def create(store: Store, survey: Survey, images: Path, secret: bytes, address: s
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        redirect_slashes=False,  # it would lead to whatever host and scheme the request names
+        redirect_slashes=False,  # it would redirect to the host and scheme that the request names
     )
     app.state.survey_app = SurveyApp(store, survey, images, SessionSigner(secret, address))
     app.include_router(enrolment_views.router)
@@ -72,7 +71,7 @@ def icon(context: Context) -> Response:
 
 
 def refuse(request: Request, error: Exception) -> Response:
-    """A calm page, in the visitor's language, that says what to do."""
+    """An error page in the visitor's language that says what to do."""
     status = _status(error)
     if status == 503:
         LOG.error(
@@ -85,7 +84,7 @@ def refuse(request: Request, error: Exception) -> Response:
     known = status in (400, 403, 404, 405, 413, 415, 422) and bool(context.cookie("session"))
     response = context.page("refused.html.j2", status, key=key, known=known)
     response.headers.update(getattr(error, "headers", None) or {})
-    if status == 500:  # what Starlette answers outside of all middleware
+    if status == 500:  # Starlette sends it outside of all middleware
         response.headers.update({**HEADERS, "Cache-Control": "no-store"})
     return response
 

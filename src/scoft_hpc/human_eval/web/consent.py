@@ -1,4 +1,4 @@
-"""The consent page's text, and the version that is stored with every rater: a digest of all that they were shown."""
+"""The consent page's text and version, a digest of the text and questions, which is stored with every rater."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.human_eval.web.i18n import Catalogue
 
 CULTURE_PLACEHOLDER = "…"
-"""Stands for the culture, which is not chosen yet."""
+"""Placeholder for the culture, which is not chosen yet."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Consent:
 
 
 def consent(catalogue: Catalogue, survey: Survey) -> Consent:
-    """What `survey` asks consent to, in the catalogue's language."""
+    """The consent page of the survey in the catalogue's language."""
     translate = catalogue.translate
     sections = _sections(catalogue, survey)
     questions = tuple(catalogue.wording(question, CULTURE_PLACEHOLDER).text for question in survey.questions)
@@ -42,15 +42,14 @@ def consent(catalogue: Catalogue, survey: Survey) -> Consent:
     )
     contact = (translate("consent.contact", contact=survey.contact),) if survey.contact else ()
     notes = (approval, *contact)
-    shown = [survey.title, [[one.title, *one.paragraphs] for one in sections], questions, notes]
-    digest = hashlib.sha256(json.dumps(shown, ensure_ascii=False).encode()).hexdigest()[:12]
+    content = [survey.title, [[part.title, *part.paragraphs] for part in sections], questions, notes]
+    digest = hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:12]
     return Consent(sections, questions, notes, f"{catalogue.language}-{digest}")
 
 
 def _sections(catalogue: Catalogue, survey: Survey) -> tuple[Section, ...]:
-    """The survey's own text, or the catalogue's."""
-    own = survey.consent.get(catalogue.language, "").strip()
-    if own:
-        return (Section("", tuple(re.split(r"\n\s*\n", own))),)
+    """The survey's text, or the catalogue's."""
+    if text := survey.consent.get(catalogue.language, "").strip():
+        return (Section("", tuple(re.split(r"\n\s*\n", text))),)
     keys = [f"consent.{part}" for part in ("what", "risk", "data", "rights")]
     return tuple(Section(catalogue.translate(f"{key}.title"), (catalogue.translate(key),)) for key in keys)

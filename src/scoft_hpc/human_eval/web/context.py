@@ -1,4 +1,4 @@
-"""What all views share: the served survey and the context of a request."""
+"""The served survey and the context of a request, which all views share."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from scoft_hpc.human_eval.web.rater_sessions import (
 
 WEB_DIR = Path(__file__).parent
 WITHDRAWN = "withdrawn"
-"""What a session's cookie holds after its rater has withdrawn, so that their old tabs can say so."""
+"""The session cookie's value after its rater has withdrawn, so that old tabs can say so."""
 MAX_CACHED_RATERS = 1024
-"""So many raters' tasks are kept in memory; they never change."""
+"""Raters whose tasks are cached in memory; tasks never change."""
 
 
 class SurveyApp:
@@ -44,7 +44,7 @@ class SurveyApp:
         self.store, self.survey, self.images, self.signer = store, survey, images, signer
         self.catalogues: dict[str, Catalogue] = i18n.load(survey.languages)
         self.consents: dict[str, Consent] = {
-            name: consent(one, survey) for name, one in self.catalogues.items()
+            language: consent(catalogue, survey) for language, catalogue in self.catalogues.items()
         }
         self.questions = {question.name: question for question in survey.questions}
         self.style = (WEB_DIR / "style.css").read_bytes()
@@ -61,14 +61,14 @@ class SurveyApp:
         )
 
     def _tasks(self, rater: Rater) -> tuple[Task, ...]:
-        """Raises WithdrawnError: if the rater has withdrawn, since they were looked for."""
+        """Raises WithdrawnError: if the rater has withdrawn in the meantime."""
         tasks = self.store.tasks(rater)
         if not tasks:
             raise WithdrawnError("This rater has withdrawn.")
         return tasks
 
     def withdraw(self, rater: Rater) -> None:
-        """Delete all that is known of the rater, here too."""
+        """Delete everything about the rater, including cached tasks."""
         self.store.withdraw(rater)
         self.tasks.cache_clear()
 
@@ -125,12 +125,12 @@ class RequestContext:
         return rater
 
     def check(self, form: SubmittedForm, form_owner: str) -> None:
-        """Raises HTTPException, 403, unless the form was issued to this id."""
+        """Raises HTTPException: 403, unless the form was issued to this id."""
         if not self.app.signer.owns_form(form_owner, form.value("csrf")):
             raise HTTPException(403)
 
     def page(self, template: str, status: int = 200, form_owner: str = "", **content: Any) -> HTMLResponse:
-        """A page in the visitor's language; `form_owner` is the id that its forms belong to."""
+        """A page in the visitor's language; its forms are issued to the id `form_owner`."""
         text = self.app.templates.get_template(template).render(
             translate=self.catalogue.translate,
             catalogue=self.catalogue,
@@ -168,7 +168,7 @@ class RequestContext:
 
 
 def redirect(path: str) -> RedirectResponse:
-    """303 See Other, after a successful form, so that a reload does not send the form again."""
+    """303 See Other after a successful form, so that a reload does not send the form again."""
     return RedirectResponse(path, 303)
 
 
@@ -180,7 +180,7 @@ Context = Annotated[RequestContext, Depends(request_context)]
 
 
 def question_positions(tasks: Sequence[Task]) -> list[tuple[int, str]]:
-    """All (position, question) of a rater, in their order."""
+    """Every (position, question) of a rater, in order."""
     return [(task.position, question) for task in tasks for question in task.questions]
 
 

@@ -1,4 +1,4 @@
-"""A rater's way around their pages: welcome, consent, enrolment, the link, the end, withdrawal."""
+"""The views before and after a rater's pages: welcome, consent, enrolment, personal link, end and withdrawal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from scoft_hpc.errors import QuotaFullError
 from scoft_hpc.human_eval.answers import Rater
 from scoft_hpc.human_eval.survey import AFFILIATIONS
 from scoft_hpc.human_eval.web.context import WITHDRAWN, Context, RequestContext, SurveyApp, path_of, redirect
-from scoft_hpc.human_eval.web.forms import LONGEST, PAYMENT, FormBody, FormError, SubmittedForm, form_schema
+from scoft_hpc.human_eval.web.forms import (
+    MAX_TEXT_LENGTH,
+    PAYMENT,
+    FormBody,
+    FormError,
+    SubmittedForm,
+    form_schema,
+)
 from scoft_hpc.human_eval.web.rater_sessions import SESSION_SECONDS, EnrolmentSession, new_enrolment
 
 router = APIRouter()
 LANGUAGE_PAGES = ("/", "/consent")
-"""The pages on which a language is chosen."""
+"""The pages with a choice of languages."""
 
 
 @router.get("/")
@@ -78,8 +85,8 @@ def join(context: Context, form: FormBody) -> Response:
         faults.append(FormError("culture", "join.culture.missing"))
     if affiliation not in AFFILIATIONS:
         faults.append(FormError("affiliation", "join.affiliation.missing"))
-    if len(own_words) > LONGEST:
-        faults.append(FormError("own_words", "join.own_words.hint", {"most": LONGEST}))
+    if len(own_words) > MAX_TEXT_LENGTH:
+        faults.append(FormError("own_words", "join.own_words.hint", {"most": MAX_TEXT_LENGTH}))
     if faults:
         return _join(context, visit, form, faults)
     language, blur = context.catalogue.language, form.value("blur") == "yes"
@@ -100,7 +107,7 @@ def join(context: Context, form: FormBody) -> Response:
 def resume(context: Context, token: str) -> Response:
     rater = _of_link(context, token)
     present = context.rater_if_any()
-    if present and present.id != rater.id:  # or a link in a mail would make one answer as another
+    if present and present.id != rater.id:  # or a link in an e-mail would make a rater answer as another
         return context.page("resume.html.j2", 409, form_owner=present.id, token=token)
     return _resumed(context, rater)
 
@@ -179,7 +186,7 @@ def withdraw(context: Context, form: FormBody) -> Response:
     try:
         rater = context.rater(form)
     except HTTPException as refusal:
-        if refusal.status_code == 410:  # the second of a double click
+        if refusal.status_code == 410:  # the second click of a double click
             return response
         raise
     context.app.withdraw(rater)
@@ -209,7 +216,7 @@ def _resumed(context: RequestContext, rater: Rater) -> Response:
 
 
 def _visit(context: RequestContext, form: SubmittedForm) -> EnrolmentSession:
-    """Who sends a form before they have enrolled."""
+    """The enrolment session that sent the form."""
     visit = context.visit
     if visit is None:
         raise HTTPException(401)
@@ -218,8 +225,8 @@ def _visit(context: RequestContext, form: SubmittedForm) -> EnrolmentSession:
 
 
 def _consented(app: SurveyApp, visit: EnrolmentSession) -> bool:
-    """Whether they agreed to a text as it stands now."""
-    return visit.consent in [one.version for one in app.consents.values()]
+    """Whether they consented to a current version of the text."""
+    return visit.consent in [consent.version for consent in app.consents.values()]
 
 
 def _consent(context: RequestContext, visit: EnrolmentSession, faults: Sequence[FormError] = ()) -> Response:
@@ -249,7 +256,7 @@ def _join(
         cultures=[culture for culture, places in context.app.store.places().items() if places],
         affiliations=AFFILIATIONS,
         form=form,
-        most=LONGEST,
+        most=MAX_TEXT_LENGTH,
         faults=faults,
     )
 

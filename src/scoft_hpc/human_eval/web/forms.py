@@ -1,12 +1,12 @@
-"""What a form sends, read with care: one way to read it, and the answer in it with all that is wrong about it.
+"""Submitted forms: read with checks of size, type and characters, and parsed into an answer and its errors.
 
-Bodies are read here and nowhere else, so that this is where their size, type and letters are checked.
+No other module reads request bodies.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 from urllib.parse import parse_qs
@@ -18,20 +18,20 @@ from scoft_hpc.human_eval.answers import RATINGS, RaterAnswer
 from scoft_hpc.human_eval.counterbalance import Task
 
 MAX_FORM_BYTES = 64 * 1024
-"""Bytes of a form; the longest reasons of eight images fit in half of it."""
+"""The longest reasons of eight images take half of it."""
 MAX_FORM_FIELDS = 64
 TYPE = "application/x-www-form-urlencoded"
-LONGEST = 500
-"""Characters of a text in a rater's own words."""
+MAX_TEXT_LENGTH = 500
+"""Characters of a text that a rater writes."""
 PAYMENT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 LETTERS = "ABCDEFGH"
 OFFENCE = "offence"
-"""The question beside which a rater may call an image offensive to them."""
+"""The question under which raters can mark images that offend them."""
 
 
 @dataclass(frozen=True)
 class FormError:
-    """Something to put right: the id of the field, and the sentence's key with what fills it."""
+    """An error of a form: the id of the field, and the key of the message with the values for its placeholders."""
 
     at: str
     key: str
@@ -39,16 +39,16 @@ class FormError:
 
 
 class SubmittedForm:
-    """The fields of a form, each with one value or several."""
+    """The fields of a form with their values."""
 
     def __init__(self, fields: Mapping[str, Sequence[str]]) -> None:
         self._fields = fields
 
     def value(self, name: str) -> str:
-        """The value of a field, or "" where it was left out.
+        """The value of a field, or "" without the field.
 
         Raises:
-            HTTPException: 422, where it came more than once.
+            HTTPException: 422, if it has several values.
         """
         values = self._fields.get(name, ("",))
         if len(values) != 1:
@@ -59,7 +59,7 @@ class SubmittedForm:
         return self._fields.get(name, ())
 
     def require_fields(self, names: Iterable[str]) -> None:
-        """Raises HTTPException, 422, for a field that the page does not have."""
+        """Raises HTTPException: 422, for any other field."""
         if not self._fields.keys() <= set(names):
             raise HTTPException(422)
 
@@ -68,7 +68,7 @@ async def read(request: Request) -> SubmittedForm:
     """The request's form.
 
     Raises:
-        HTTPException: 415 for another type, 413 where it is too large, 400 for what is no UTF-8 text or holds NUL.
+        HTTPException: 415 for another type, 413 if it is too large, 400 if it is not UTF-8 or contains NUL.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != TYPE:
         raise HTTPException(415)
@@ -95,22 +95,22 @@ FormBody = Annotated[SubmittedForm, Depends(read)]
 
 
 def form_schema(*names: str) -> dict[str, Any]:
-    """The fields of a form, as OpenAPI describes them."""
+    """The fields of a form as an OpenAPI schema."""
     schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
     return {"requestBody": {"content": {TYPE: {"schema": schema}}}}
 
 
 def answer_fields(images: int) -> tuple[str, ...]:
-    """The names in the form of a question about so many pictures."""
-    of_each = ("rank", "rating", "offended", "reason")
-    return ("csrf", "do", "shown", *(f"{name}-{i}" for i in range(1, images + 1) for name in of_each))
+    """The field names of the form of a question about this number of images."""
+    per_image = ("rank", "rating", "offended", "reason")
+    return ("csrf", "do", "shown", *(f"{name}-{i}" for i in range(1, images + 1) for name in per_image))
 
 
 def answer(form: SubmittedForm, task: Task, question: str, rate: bool) -> tuple[RaterAnswer, list[FormError]]:
-    """What the form says about `question`, as a draft where a rank is missing; and what is wrong with it.
+    """The form's answer to `question`, a draft if a rank is missing or wrong; and the form's errors.
 
     Raises:
-        HTTPException: 422, for what none of the page's forms could send.
+        HTTPException: 422, for a field that the page does not have.
     """
     form.require_fields(answer_fields(len(task.order)))
     faults: list[FormError] = []
@@ -122,21 +122,21 @@ def answer(form: SubmittedForm, task: Task, question: str, rate: bool) -> tuple[
     ), faults
 
 
-def missing(given: RaterAnswer, task: Task) -> list[FormError]:
-    """The ranks that an answer lacks before it can be confirmed."""
-    unranked = [i for i, name in enumerate(task.order) if name not in given.ranks]
+def missing(answer: RaterAnswer, task: Task) -> list[FormError]:
+    """An error per rank that is missing before the answer can be confirmed."""
+    unranked = [i for i, name in enumerate(task.order) if name not in answer.ranks]
     return [FormError(f"rank-{i + 1}", "task.rank.missing", {"letter": LETTERS[i]}) for i in unranked]
 
 
-def shown(form: SubmittedForm) -> str:
-    """The letters of the images that were uncovered."""
-    return "".join(letter for letter in LETTERS if letter in form.values("shown"))
+def image_letters(texts: Container[str]) -> str:
+    """The letters of images among the texts, sorted, such as those of uncovered images."""
+    return "".join(letter for letter in LETTERS if letter in texts)
 
 
-def move_image(given: RaterAnswer, task: Task, move: str) -> RaterAnswer:
-    """`given` with an image moved a rank: `up-2` moves the second one towards 1, changing places with those there.
+def move_image(answer: RaterAnswer, task: Task, move: str) -> RaterAnswer:
+    """The answer with an image moved by a rank: `up-2` swaps the second image with those of the next better rank.
 
-    Pictures without a rank first get those that are free, as they are laid out.
+    Images without a rank first get the free ranks in the order of the layout.
 
     Raises:
         HTTPException: 422, for a move that the page does not have.
@@ -145,14 +145,14 @@ def move_image(given: RaterAnswer, task: Task, move: str) -> RaterAnswer:
     if match is None or int(match[2]) > len(task.order):
         raise HTTPException(422)
     image, last = task.order[int(match[2]) - 1], len(task.order)
-    ranks = dict(given.ranks)
+    ranks = dict(answer.ranks)
     if ranks.keys() != set(task.order):
-        free = iter(rank for rank in range(1, last + 1) if rank not in given.ranks.values())
+        free = iter(rank for rank in range(1, last + 1) if rank not in answer.ranks.values())
         ranks = {name: ranks[name] if name in ranks else next(free) for name in task.order}
     old = ranks[image]
     new = min(last, max(1, old + (-1 if match[1] == "up" else 1)))
     ranks = {name: old if rank == new else rank for name, rank in ranks.items()}
-    return replace(given, ranks={**ranks, image: new})
+    return replace(answer, ranks={**ranks, image: new})
 
 
 def _numbers(
@@ -173,9 +173,9 @@ def _offended(form: SubmittedForm, task: Task, faults: list[FormError]) -> dict[
     offended = {}
     for i, name in enumerate(task.order, 1):
         reason = form.value(f"reason-{i}")
-        if len(reason) > LONGEST:
-            values = {"letter": LETTERS[i - 1], "most": LONGEST}
+        if len(reason) > MAX_TEXT_LENGTH:
+            values = {"letter": LETTERS[i - 1], "most": MAX_TEXT_LENGTH}
             faults.append(FormError(f"reason-{i}", "task.reason.long", values))
         if form.value(f"offended-{i}"):
-            offended[name] = reason[:LONGEST]
+            offended[name] = reason[:MAX_TEXT_LENGTH]
     return offended

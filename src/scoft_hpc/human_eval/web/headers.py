@@ -1,4 +1,4 @@
-"""The headers of every answer: nothing runs, nothing is framed, nothing is kept that should not be."""
+"""Security headers of every response: no scripts, no frames, and no caching except of immutable files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ HEADERS = {
     "X-Robots-Tag": "noindex, nofollow",
 }
 CACHE_FOREVER = "private, max-age=31536000, immutable"
-"""Of what never changes under its name: images and the style."""
+"""For files that never change under their name: images and the style."""
 HTTPS_ONLY = "max-age=31536000"
 
 
 class SecurityHeaders:
-    """ASGI middleware; `secure`: the survey is reached over https alone."""
+    """ASGI middleware; `secure`: the survey is served over https only."""
 
     def __init__(self, app: ASGIApp, secure: bool) -> None:
         self.app = app

@@ -1,7 +1,7 @@
-"""What raters read, in their language: message catalogues, and the words of a question.
+"""Message catalogues, and the wording of questions in a rater's language.
 
-A catalogue is a YAML file of `key: sentence`; `{name}` in a sentence is filled in as plain text, numbers are written
-as the language writes them. All catalogues have the same keys.
+A catalogue is a YAML file of `key: message`; a placeholder `{name}` is replaced by plain text, and by numbers in the
+language's format. All catalogues have the same keys.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from scoft_hpc.human_eval.survey import Question
 from scoft_hpc.human_eval.survey_yaml import CATALOGUES, catalogues
 
 LANGUAGE_RANGE = re.compile(r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*q=([01](?:\.\d{1,3})?)\s*)?")
-LONGEST = 1000
-"""Characters of an Accept-Language header that are looked at."""
+MAX_HEADER_LENGTH = 1000
+"""Characters of an Accept-Language header that are parsed."""
 
 
 @dataclass(frozen=True)
 class Wording:
-    """A question as it is put: `best` says what rank 1 means, `low` and `high` the ends of the ratings."""
+    """The wording of a question: `best` says what rank 1 means, `low` and `high` what the ends of ratings mean."""
 
     text: str
     hint: str
@@ -46,16 +46,16 @@ class Catalogue:
 
     @property
     def direction(self) -> str:
-        """`ltr` or `rtl`, as HTML's `dir` has it."""
+        """`ltr` or `rtl`, for HTML's `dir`."""
         return self.locale.text_direction
 
     @property
     def name(self) -> str:
-        """The language in its own words."""
+        """The language's name in itself."""
         return self.locale.get_display_name(self.language) or self.language
 
     def translate(self, key: str, **values: object) -> str:
-        """The sentence of `key`, with its gaps filled. Not escaped: templates do that."""
+        """The message with its placeholders filled; not escaped, which templates do."""
         filled = {name: self.number(v) if isinstance(v, int | float) else v for name, v in values.items()}
         return self.messages[key].format(**filled)
 
@@ -63,16 +63,16 @@ class Catalogue:
         return _written(value, self.locale)
 
     def culture(self, name: str) -> str:
-        """A culture's name for people."""
+        """A culture's display name."""
         return self.messages.get(f"culture.{name}") or name.replace("_", " ").replace("-", " ").title()
 
     def wording(self, question: Question, culture: str, is_reversed: bool = False) -> Wording:
-        """How `question` is put; with `is_reversed`, rank 1 is the worst."""
-        own = f"question.{question.name}" not in self.messages
-        key = "question.own" if own else f"question.{question.name}"
+        """The wording of a question; with `is_reversed`, rank 1 is the worst."""
+        is_custom = f"question.{question.name}" not in self.messages
+        key = "question.own" if is_custom else f"question.{question.name}"
         best = self.translate(f"{key}.reversed.best" if is_reversed else f"{key}.best")
         low, high = self.translate(f"{key}.low"), self.translate(f"{key}.high")
-        if own:
+        if is_custom:
             texts = (question.reversed_text or question.text) if is_reversed else question.text
             text = texts.get(self.language) or next(iter(texts.values()), question.name)
             return Wording(text, "", best, low, high)
@@ -82,12 +82,12 @@ class Catalogue:
 
 @lru_cache(1024)
 def _written(value: float, locale: Locale) -> str:
-    """The number as Babel writes it in the locale."""
+    """The number in the locale's format; cached, as Babel is slow."""
     return format_decimal(value, locale=locale, numbering_system="default")
 
 
 def load(languages: Sequence[str]) -> dict[str, Catalogue]:
-    """The catalogues of `languages`, in their order.
+    """The catalogues of `languages`, in this order.
 
     Raises:
         ConfigError: for a language without a catalogue.
@@ -105,9 +105,9 @@ def load(languages: Sequence[str]) -> dict[str, Catalogue]:
 
 
 def negotiate_language(header: str, languages: Sequence[str]) -> str:
-    """That of `languages` which an Accept-Language `header` prefers; the first where it names none of them."""
-    matches = [LANGUAGE_RANGE.fullmatch(part) for part in header[:LONGEST].split(",")]
-    weighed = [(float(match[2] or 1), match[1]) for match in matches if match]
-    preferred = [language for weight, language in sorted(weighed, key=lambda one: -one[0]) if weight]
-    locale = negotiate_locale(preferred, languages, sep="-") or ""  # in the header's own spelling
-    return next((one for one in languages if one.lower() == locale.lower()), languages[0])
+    """The language of `languages` that an Accept-Language header prefers; the first if it names none of them."""
+    matches = [LANGUAGE_RANGE.fullmatch(part) for part in header[:MAX_HEADER_LENGTH].split(",")]
+    weighted = [(float(match[2] or 1), match[1]) for match in matches if match]
+    preferred = [language for weight, language in sorted(weighted, key=lambda item: -item[0]) if weight]
+    locale = negotiate_locale(preferred, languages, sep="-") or ""  # spelled as in the header
+    return next((name for name in languages if name.lower() == locale.lower()), languages[0])

@@ -1,4 +1,4 @@
-"""A rater's pages: a question about the images of one page, and the images."""
+"""The views of a rater's pages: a question about a page's images, and the images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EMPTY_ANSWER = RaterAnswer({}, {}, {}, draft=True)
 
 @dataclass(frozen=True)
 class Screen:
-    """One question of one page of a rater."""
+    """A question of one of a rater's pages."""
 
     rater: Rater
     task: Task
@@ -53,46 +53,45 @@ def show(context: Context, number: str, question: str, shown: str = "", missing:
     screen = _screen(context, number, question)
     context.app.store.seen(screen.rater, screen.task.position)
     answers = context.app.store.answers(screen.rater)
-    given = answers.get(screen.place, EMPTY_ANSWER)
-    faults = forms.missing(given, screen.task) if missing and given.draft else []
-    uncovered = "".join(letter for letter in LETTERS if letter in shown)
-    return _page(context, screen, answers, given, uncovered, faults)
+    answer = answers.get(screen.place, EMPTY_ANSWER)
+    faults = forms.missing(answer, screen.task) if missing and answer.draft else []
+    return _page(context, screen, answers, answer, forms.image_letters(shown), faults)
 
 
 @router.post("/pages/{number}/{question}", openapi_extra=form_schema(*answer_fields(MAX_IMAGES)))
-def answer(context: Context, number: str, question: str, form: FormBody) -> Response:
+def submit(context: Context, number: str, question: str, form: FormBody) -> Response:
     screen = _screen(context, number, question)
     context.check(form, screen.rater.id)
-    given, faults = forms.answer(form, screen.task, question, _rates(context, screen))
-    do, shown = form.value("do") or "save", forms.shown(form)
+    answer, faults = forms.answer(form, screen.task, question, _rates(context, screen))
+    do, uncovered = form.value("do") or "save", forms.image_letters(form.values("shown"))
     match do:
         case "save":
-            _save(context, screen, given)
-            if faults:  # which no browser sends
+            _save(context, screen, answer)
+            if faults:  # a browser sends no such form
                 answers = context.app.store.answers(screen.rater)
-                return _page(context, screen, answers, given, shown, faults, 422)
-            if given.draft:  # seen, not answered at once: a browser could not come back to that page
-                return redirect(f"{path_of(*screen.place)}{_query(shown, missing='yes')}")
-            return redirect(_neighbour_path(context, screen, 1, shown))
+                return _page(context, screen, answers, answer, uncovered, faults, 422)
+            if answer.draft:  # redirect, as browsers cannot go back to a page that answered a form
+                return redirect(f"{path_of(*screen.place)}{_query(uncovered, missing='yes')}")
+            return redirect(_neighbour_path(context, screen, 1, uncovered))
         case "cannot":
-            _save(context, screen, replace(given, ranks={}, ratings={}, cannot_judge=True, draft=False))
-            return redirect(_neighbour_path(context, screen, 1, shown))
+            _save(context, screen, replace(answer, ranks={}, ratings={}, cannot_judge=True, draft=False))
+            return redirect(_neighbour_path(context, screen, 1, uncovered))
         case "skip":
             context.app.store.skip(screen.rater, screen.task.position)
             return redirect(_next_page_path(context, screen))
         case "back":
-            _save_unconfirmed(context, screen, given)
-            return redirect(_neighbour_path(context, screen, -1, shown))
+            _save_unconfirmed(context, screen, answer)
+            return redirect(_neighbour_path(context, screen, -1, uncovered))
         case _:
-            if given.draft and (before := _confirmed(context, screen)) and before.ranks:
-                given = before  # an old tab sends fewer ranks than there are
-            _save_unconfirmed(context, screen, forms.move_image(given, screen.task, do))
-            return redirect(f"{path_of(*screen.place)}{_query(shown)}#{do}")
+            if answer.draft and (before := _confirmed(context, screen)) and before.ranks:
+                answer = before  # the form is of an old tab with fewer ranks
+            _save_unconfirmed(context, screen, forms.move_image(answer, screen.task, do))
+            return redirect(f"{path_of(*screen.place)}{_query(uncovered)}#{do}")
 
 
 @router.get("/images/{name}")
 def image(context: Context, name: str) -> Response:
-    """An image of the rater's own pages; every answer has the same headers, whatever drew it."""
+    """An image of the rater's pages; headers are the same for every system's images."""
     rater = context.rater()
     if not any(name in task.order for task in context.app.tasks(rater)):
         raise HTTPException(404)
@@ -114,37 +113,37 @@ def _screen(context: RequestContext, number: str, question: str) -> Screen:
 
 
 def _rates(context: RequestContext, screen: Screen) -> bool:
-    """Ratings keep their direction, so a reversed question does not ask for them."""
+    """Whether the screen has ratings: not with a reversed question, as ratings are never reversed."""
     return context.app.survey.rate and not screen.is_reversed
 
 
-def _save(context: RequestContext, screen: Screen, given: RaterAnswer) -> None:
-    context.app.store.save(screen.rater, screen.task.position, screen.question, given)
+def _save(context: RequestContext, screen: Screen, answer: RaterAnswer) -> None:
+    context.app.store.save(screen.rater, screen.task.position, screen.question, answer)
 
 
-def _save_unconfirmed(context: RequestContext, screen: Screen, given: RaterAnswer) -> None:
-    """Keep what a button other than the one to save has sent: as a draft, unless it changes a confirmed answer."""
+def _save_unconfirmed(context: RequestContext, screen: Screen, answer: RaterAnswer) -> None:
+    """Store what another button than `save` has sent: as a draft, unless it completely changes a confirmed answer."""
     confirmed = _confirmed(context, screen)
-    if confirmed and confirmed.cannot_judge and not given.ranks:
-        _save(context, screen, replace(given, ratings={}, cannot_judge=True, draft=False))
-    elif given.ranks or given.ratings or given.offended:
-        whole = given.ranks.keys() == set(screen.task.order)
-        _save(context, screen, replace(given, draft=not (confirmed and whole)))
+    if confirmed and confirmed.cannot_judge and not answer.ranks:
+        _save(context, screen, replace(answer, ratings={}, cannot_judge=True, draft=False))
+    elif answer.ranks or answer.ratings or answer.offended:
+        is_complete = answer.ranks.keys() == set(screen.task.order)
+        _save(context, screen, replace(answer, draft=not (confirmed and is_complete)))
 
 
 def _confirmed(context: RequestContext, screen: Screen) -> RaterAnswer | None:
-    given = context.app.store.answers(screen.rater).get(screen.place)
-    return None if given is None or given.draft else given
+    answer = context.app.store.answers(screen.rater).get(screen.place)
+    return None if answer is None or answer.draft else answer
 
 
-def _neighbour_path(context: RequestContext, screen: Screen, step: int, shown: str) -> str:
-    """The path of the screen before or after this one; past the last, what is still open."""
+def _neighbour_path(context: RequestContext, screen: Screen, step: int, uncovered: str) -> str:
+    """The path of the screen `step` screens after this one; after the last, of the first open question."""
     places = question_positions(context.app.tasks(screen.rater))
-    other = max(0, places.index(screen.place) + step)
-    if other >= len(places):
+    index = max(0, places.index(screen.place) + step)
+    if index >= len(places):
         return "/pages"
-    position, question = places[other]
-    return path_of(position, question) + (_query(shown) if position == screen.task.position else "")
+    position, question = places[index]
+    return path_of(position, question) + (_query(uncovered) if position == screen.task.position else "")
 
 
 def _next_page_path(context: RequestContext, screen: Screen) -> str:
@@ -153,8 +152,8 @@ def _next_page_path(context: RequestContext, screen: Screen) -> str:
     return path_of(after, tasks[after].questions[0]) if after < len(tasks) else "/pages"
 
 
-def _query(shown: str, **more: str) -> str:
-    parameters = {**({"shown": shown} if shown else {}), **more}
+def _query(uncovered: str, **more: str) -> str:
+    parameters = {**({"shown": uncovered} if uncovered else {}), **more}
     return f"?{urlencode(parameters)}" if parameters else ""
 
 
@@ -162,8 +161,8 @@ def _page(
     context: RequestContext,
     screen: Screen,
     answers: Mapping[tuple[int, str], RaterAnswer],
-    given: RaterAnswer,
-    shown: str,
+    answer: RaterAnswer,
+    uncovered: str,
     faults: list[FormError],
     status: int = 200,
 ) -> Response:
@@ -184,14 +183,14 @@ def _page(
             screen.is_reversed,
         ),
         is_reversed=screen.is_reversed,
-        given=given,
+        answer=answer,
         blur=rater.blur,
-        shown=shown,
+        uncovered=uncovered,
         rates=range(RATINGS[0], RATINGS[1] + 1) if _rates(context, screen) else (),
         offence=screen.question == OFFENCE,
         skipped=task.position in skipped,
         letters=LETTERS,
-        longest=forms.LONGEST,
+        max_length=forms.MAX_TEXT_LENGTH,
         page=task.position + 1,
         pages=len(tasks),
         number=task.questions.index(screen.question) + 1,

@@ -1,7 +1,7 @@
-"""Rater sessions and login tokens: signed links and cookies, the token of every form, and the researcher's token.
+"""Rater sessions and tokens: signed links and cookies, the token of every form, and the researcher's token.
 
-There are no accounts: a rater's random id, signed, is all that leads to their answers. Each use has a salt of its own,
-so that what was signed for one cannot serve as another.
+There are no accounts: only a rater's signed random id leads to their answers. Every purpose has a different salt, so
+that a signature for one purpose is invalid for another.
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ SESSION_SECONDS = 90 * DAY_SECONDS
 ENROLMENT_SECONDS = DAY_SECONDS
 ADMIN_SECONDS = DAY_SECONDS // 2
 MIN_SECRET_BYTES = 32
-"""Bytes of a secret."""
 
 
 @dataclass(frozen=True)
 class EnrolmentSession:
-    """Somebody who has not enrolled yet, under the id that they will have; `consent`: to which text, or empty."""
+    """A visitor before enrolment: the id that they will have, and the version to which they consented, or ""."""
 
     id: str
     consent: str = ""
 
 
 class SessionSigner:
-    """Signs and reads what raters carry. `address` is the survey's own, such as https://survey.example.org."""
+    """Signs and verifies links, cookies and forms. `address` is the survey's, such as https://survey.example.org."""
 
     def __init__(self, secret: bytes, address: str) -> None:
         self.address = address.rstrip("/")
@@ -48,7 +47,7 @@ class SessionSigner:
         self.admin_token = hmac.digest(secret, b"the researcher's token", "sha256").hex()[:40]
 
     def cookie(self, name: str) -> str:
-        """What a cookie is called: by https so that no other site of the host's domain can set it (RFC 6265bis)."""
+        """The cookie's full name: over https one that no other site of the domain can set (RFC 6265bis)."""
         return self._prefix + name
 
     def resume_link(self, rater: str) -> str:
@@ -56,14 +55,14 @@ class SessionSigner:
         return f"{self.address}/resume/{self._resume.sign(rater).decode()}"
 
     def rater_of_link(self, token: str) -> str | None:
-        """The rater of a link's token, or None if we did not sign it."""
+        """The rater of a link's token, or None if it is forged."""
         return _unsigned(self._resume, token)
 
     def session(self, rater: str) -> str:
         return self._session.sign(rater).decode()
 
     def rater(self, cookie: str) -> str | None:
-        """The rater of a session's cookie, or None if it is forged or has expired."""
+        """The rater of a session cookie, or None if it is forged or expired."""
         return _unsigned(self._session, cookie, SESSION_SECONDS)
 
     def visit(self, visit: EnrolmentSession) -> str:
@@ -74,7 +73,7 @@ class SessionSigner:
         return None if value is None else EnrolmentSession(*value.split(":", 1))
 
     def form(self, form_owner: str) -> str:
-        """The token of the forms that are issued to this id."""
+        """The token of forms that are issued to this id."""
         return self._form.get_signature(form_owner).decode()
 
     def owns_form(self, form_owner: str, token: str) -> bool:
@@ -95,28 +94,28 @@ def new_enrolment() -> EnrolmentSession:
 
 
 def secret(path: Path) -> bytes:
-    """What `survey make` drew at random for this survey.
+    """The survey's random secret, which `survey make` wrote.
 
     Raises:
-        ConfigError: if it cannot be read, is too short, or others may read it.
+        ConfigError: if it cannot be read, is too short, or other users can read it.
     """
     try:
         content, mode = path.read_bytes().strip(), path.stat().st_mode
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be read: {error.strerror}. It holds what signs raters' links; `survey make` writes it."
+            f"{path} cannot be read: {error.strerror}. It signs raters' links; `survey make` writes it."
         ) from None
     if mode & 0o077:
         raise ConfigError(f"{path} may be read by others (mode {mode & 0o777:o}): chmod 600 {path}")
     if len(content) < MIN_SECRET_BYTES:
         raise ConfigError(
-            f"{path} holds {len(content)} bytes; expected at least {MIN_SECRET_BYTES}, at random."
+            f"{path} holds {len(content)} bytes; expected at least {MIN_SECRET_BYTES} random ones."
         )
     return content
 
 
 def _unsigned(signer: Signer, token: str, age: int | None = None) -> str | None:
-    """What was signed, if it is not older than so many seconds; a clock that was set back makes nothing old."""
+    """The signed value, or None if it is forged or older than `age` seconds; valid also if the clock was set back."""
     try:
         if isinstance(signer, TimestampSigner):
             value, signed = signer.unsign(token, return_timestamp=True)

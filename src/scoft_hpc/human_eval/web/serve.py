@@ -1,4 +1,4 @@
-"""`survey serve`: the application behind uvicorn, and what must be true before it listens."""
+"""`survey serve`: check the settings and serve the application with uvicorn."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from scoft_hpc.study.interrupt import StopFlag
 HOST, PORT = "127.0.0.1", "8000"
 BACKLOG = 1024
 IDLE_SECONDS = 75
-"""So long a browser's connection stays open; longer than most take for a page, and than proxies keep theirs."""
+"""How long an idle connection stays open: longer than most raters need for a page, and than proxies' defaults."""
 GRACE_SECONDS = 10
-"""So long a page under way may take when the server is told to end."""
+"""How long the server waits for requests in progress when it stops."""
 
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """Where it listens, and the `url` under which raters reach it."""
+    """The address at which the server listens, and the `url` that raters use."""
 
     host: str
     port: int
@@ -44,7 +44,7 @@ class ServerAddress:
 
     @property
     def listens(self) -> str:
-        """The URL without a proxy."""
+        """The server's URL without a proxy."""
         return f"http://{_bracketed(self.host)}:{self.port}"
 
     @property
@@ -53,11 +53,11 @@ class ServerAddress:
 
 
 def serve(args: CommandArgs) -> int:
-    """Serve the study's survey until it is told to stop; return 0.
+    """Serve the study's survey until SIGINT or SIGTERM; returns 0.
 
     Raises:
-        ConfigError: for settings that do not fit, or a survey, secret or database that cannot be used.
-        LaunchError: if the address cannot be listened at.
+        ConfigError: for invalid settings, or a survey, secret or database that cannot be used.
+        LaunchError: if the server cannot listen at the address.
     """
     folder = args.study.survey
     survey, pages = survey_yaml.load(folder)
@@ -71,13 +71,13 @@ def serve(args: CommandArgs) -> int:
         address = _bound(address, listener)
         app = create(store, survey, folder.images, secret, address.url)
         print_lines(Console(), _summary(survey, address, app.state.survey_app.signer.admin_token))
-        with StopFlag().capture_signals():  # uvicorn hears them first, ends, and passes them on to here
+        with StopFlag().capture_signals():  # uvicorn receives them first, stops, and raises them again
             uvicorn.Server(uvicorn_config(app)).run(sockets=[listener])
     return 0
 
 
 def uvicorn_config(app: ASGIApp) -> uvicorn.Config:
-    """How uvicorn serves it: nothing about a visitor is logged, believed or told."""
+    """Uvicorn's settings: it logs nothing about visitors, and ignores the headers of proxies."""
     return uvicorn.Config(
         app,
         access_log=False,
@@ -96,7 +96,7 @@ def parse_address(settings: Mapping[str, str]) -> ServerAddress:
     """The address of the settings `host`, `port` and `url`.
 
     Raises:
-        ConfigError: for a port or a URL that cannot be, or a host that raters reach from elsewhere without a `url`.
+        ConfigError: for an invalid port or URL, or a host that other machines can reach, without a `url`.
     """
     host, port = settings.get("host") or HOST, settings.get("port") or PORT
     url = settings.get("url", "").rstrip("/")
@@ -105,7 +105,7 @@ def parse_address(settings: Mapping[str, str]) -> ServerAddress:
         faults.append(f"port={port}: expected a number from 0 (any free one) to 65535, such as port={PORT}.")
     if not url and not _is_loopback(host):
         faults.append(
-            f"host={host} is reached from elsewhere, so raters' links need the address that they use: "
+            f"host={host} can be reached by other machines, so raters' links need a public address: "
             f"add url=https://survey.example.edu."
         )
     if url:
@@ -116,10 +116,10 @@ def parse_address(settings: Mapping[str, str]) -> ServerAddress:
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
+    """A listening socket.
 
     Raises:
-        LaunchError: if the address is taken, unknown or not this machine's.
+        LaunchError: if the address is in use, unknown or not this machine's.
     """
     try:
         family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
@@ -138,7 +138,7 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 def _bound(address: ServerAddress, listener: socket.socket) -> ServerAddress:
-    """With the port that was free, where any was asked for."""
+    """The address with the socket's port, if the setting was port 0."""
     if address.port:
         return address
     port = listener.getsockname()[1]
@@ -150,7 +150,7 @@ def _url_faults(url: str) -> list[str]:
     example = "expected the address alone, as url=https://survey.example.edu"
     try:
         parts = urlsplit(url)
-        _ = parts.port  # which is read when it is asked for
+        _ = parts.port  # parsed on access
     except ValueError:
         return [f"url={url} cannot be read: {example}."]
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -158,7 +158,7 @@ def _url_faults(url: str) -> list[str]:
     if parts.path or parts.query or parts.fragment or parts.username:
         return [f"url={url} has more than a host and a port: {example}."]
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        return [f"url={url} would send raters' links in the clear: expected https, by a proxy before it."]
+        return [f"url={url} would send raters' links unencrypted; expected https, by a reverse proxy."]
     return []
 
 
@@ -168,11 +168,11 @@ def _ethics(survey: Survey, address: ServerAddress) -> Iterator[str]:
     if not survey.ethics.pilot:
         yield (
             "the survey file names no ethics approval: write its reference as `ethics: {reference: …}`, or "
-            "`ethics: {pilot: true}` for a trial on this machine alone."
+            "`ethics: {pilot: true}` for a trial on this machine only."
         )
     if not address.local:
         yield (
-            f"a survey without approval is served on this machine alone, not at {address.host} as {address.url}: "
+            f"a survey without approval is served on this machine only, not at {address.host} as {address.url}: "
             "leave out host= and url=, or write the reference into the survey file, as `ethics: {reference: …}`."
         )
 
