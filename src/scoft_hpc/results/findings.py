@@ -25,15 +25,19 @@ class VariantResult:
     """One variant under one measure, pooled over cultures and seeds.
 
     Attributes:
+        variant: its name.
         level: its mean; None where nothing is scored.
         against: reference variant -> the paired comparison with it; without an entry where no pair is there, and of a
             reference with a later one: `ldm` against `base` says it. Holm's correction is over all measures and
             variants that are held against that reference.
+        differs: whether it differs from the first reference after Holm's correction; None where it is not compared.
         best: whether no other variant has a better mean; never where neither end is better, or where it is alone.
     """
 
+    variant: str
     level: Estimate | None
     against: Mapping[str, Comparison]
+    differs: bool | None
     best: bool
 
 
@@ -110,7 +114,7 @@ class Findings:
             r: [v for v in self.variants if v not in self.references[: i + 1]]
             for i, r in enumerate(self.references)
         }
-        compared = {
+        comparisons = {
             r: inference.comparisons(self.study, self.measures, others[r], r) for r in self.references
         }
         table = {}
@@ -119,8 +123,12 @@ class Findings:
             best = _best(measure, levels)
             for variant, level in levels.items():
                 key = (measure.name, variant)
-                against = {r: by_name[key] for r, by_name in compared.items() if key in by_name}
-                table[variant, measure.name] = VariantResult(level, against, variant in best)
+                against = {r: by_name[key] for r, by_name in comparisons.items() if key in by_name}
+                compared = against.get(self.references[0])
+                differs = None if compared is None else compared.holds
+                table[variant, measure.name] = VariantResult(
+                    variant, level, against, differs, variant in best
+                )
         return table
 
 

@@ -13,6 +13,7 @@ from scoft_hpc.results.report import page
 from scoft_hpc.results.study import Study
 from scoft_hpc.results.table import RunRow
 from scoft_hpc.results.wandb_sync import publish
+from scoft_hpc.study.atomic import write_text
 from scoft_hpc.study.paths import StudyDir
 
 
@@ -41,9 +42,9 @@ def gather(folder: StudyDir, mode: WandbMode | None = None, events: bool | None 
         table.write_csv(folder.results, rows)
         table.write_parquet(folder.parquet, rows)
         results = findings(read)
-        latex.write(folder.latex, results)
-        markdown.write(folder.markdown, results)
-        page.write(folder.report, results)
+        write_text(folder.latex, latex.render(results))
+        write_text(folder.markdown, markdown.render(results))
+        write_text(folder.report, page.render(results))
         notes = [*read.notes, *publish.publish(read, rows, wandb_settings(read, mode))]
         if wants_events(read, events):
             notes += _write_events(read)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results.findings import Findings, VariantResult
 from scoft_hpc.results.formats import bracketed, number
-from scoft_hpc.study.atomic import write_text
 
 ESCAPED = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -25,10 +22,6 @@ ARROWS = {
     "target_half": r" $\to\frac{1}{2}$",
     "undirected": "",
 }
-
-
-def write(path: Path, findings: Findings) -> None:
-    write_text(path, render(findings))
 
 
 def render(findings: Findings) -> str:
@@ -76,31 +69,27 @@ def _body(findings: Findings) -> Iterator[str]:
             yield r"\addlinespace"
         row = [findings.of(variant, measure.name) for variant in findings.variants]
         digits = findings.digits(measure.name)
-        yield _line([_head(measure), *(_mean(finding, findings, digits) for finding in row)])
-        yield _line(["", *(_interval(finding, findings, digits) for finding in row)])
+        head = escape(measure.title) + ARROWS[measure.direction]
+        yield _line([head, *(_mean(finding, digits) for finding in row)])
+        yield _line(["", *(_interval(finding, digits) for finding in row)])
 
 
-def _head(measure: MetricSpec) -> str:
-    return escape(measure.title) + ARROWS[measure.direction]
-
-
-def _mean(finding: VariantResult, findings: Findings, digits: int) -> str:
+def _mean(finding: VariantResult, digits: int) -> str:
     if finding.level is None:
         return "--"
     text = escape(number(finding.level.value, digits))
-    return _grey(rf"\textbf{{{text}}}" if finding.best else text, finding, findings)
+    return _grey(rf"\textbf{{{text}}}" if finding.best else text, finding)
 
 
-def _interval(finding: VariantResult, findings: Findings, digits: int) -> str:
+def _interval(finding: VariantResult, digits: int) -> str:
     level = finding.level
     if level is None or level.half is None:
         return ""
-    return _grey(rf"\scriptsize {escape(bracketed(level, digits))}", finding, findings)
+    return _grey(rf"\scriptsize {escape(bracketed(level, digits))}", finding)
 
 
-def _grey(text: str, finding: VariantResult, findings: Findings) -> str:
-    compared = finding.against.get(findings.references[0])
-    return rf"\textcolor{{gray}}{{{text}}}" if compared is not None and not compared.holds else text
+def _grey(text: str, finding: VariantResult) -> str:
+    return rf"\textcolor{{gray}}{{{text}}}" if finding.differs is False else text
 
 
 def _line(cells: list[str]) -> str:

@@ -3,46 +3,29 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 from scoft_hpc.config.metrics import MetricSpec
 from scoft_hpc.results import survey_text
 from scoft_hpc.results.findings import Findings
-from scoft_hpc.results.formats import bracketed, number, p_value, signed
-from scoft_hpc.results.report.provenance import shared_values
+from scoft_hpc.results.formats import NONE, bracketed, number, p_value, signed
+from scoft_hpc.results.report import tables
+from scoft_hpc.results.report.page import template_environment
+from scoft_hpc.results.report.provenance import provenance_groups
 from scoft_hpc.results.statistics import Estimate
-from scoft_hpc.results.study import Study
 from scoft_hpc.study import costs
-from scoft_hpc.study.atomic import write_text
 from scoft_hpc.study.run_status import Status
-
-ORIGIN_KEYS = ("scoft_hpc", "commit", "model_digest", "torch", "diffusers", "python", "device", "host")
-"""The part of a run's provenance that is listed."""
-
-
-def write(path: Path, findings: Findings) -> None:
-    write_text(path, render(findings))
 
 
 def render(findings: Findings) -> str:
     """The report as GitHub-flavoured Markdown; text from the study's files is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("scoft_hpc.results.report", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = template_environment(autoescape=False)
     environment.filters.update(text=_escape, map_text=lambda row: map(_escape, row), metric_name=_name)
     study, survey = findings.study, findings.study.survey_results
     return environment.get_template("report.md.j2").render(
         findings=findings,
         study=study,
-        done=sum(run.status is Status.done for run in study.runs),
+        n_done=study.count_done()[0],
         n_samples=sum(len(run.samples) for run in study.runs),
         variants=[_escape(variant) for variant in findings.variants],
         means=[_mean_row(findings, measure) for measure in findings.measures],
@@ -53,8 +36,7 @@ def render(findings: Findings) -> str:
         survey_tables=[] if survey is None else survey_text.tables(survey),
         by_culture=_by_culture(findings) if len(findings.cultures) > 1 else [],
         unfinished=[run for run in study.runs if run.status is not Status.done],
-        command=" ".join(["python -m scoft_hpc.sweep", *map(shlex.quote, study.plan.overrides)]),
-        origin=list(_origin(study)),
+        provenance=provenance_groups(study),
         hours=sum(run.seconds or 0.0 for run in study.runs) / 3600,
         cost=costs.sentence(costs.total(study.costs)) if study.costs else "",
     )
@@ -64,31 +46,27 @@ def _mean_row(findings: Findings, measure: MetricSpec) -> list[str]:
     cells, digits = [_name(measure)], findings.digits(measure.name)
     for variant in findings.variants:
         result = findings.of(variant, measure.name)
-        compared = result.against.get(findings.references[0])
         mean = number(None if result.level is None else result.level.value, digits)
-        mark = "†" if compared is not None and compared.holds else ""
+        mark = "†" if result.differs else ""
         cells.append((f"**{mean}**" if result.best else mean) + mark + _interval(result.level, digits))
     return cells
 
 
 def _difference_rows(findings: Findings, reference: str) -> Iterator[list[str]]:
-    for measure in findings.measures:
-        digits, worth = findings.digits(measure.name), findings.worth(reference, measure.name)
-        for variant in findings.variants:
-            compared = findings.of(variant, measure.name).against.get(reference)
-            if compared is None:
-                continue
-            difference = signed(compared.difference.value, digits) + _interval(compared.difference, digits)
-            effect, needed = compared.effect, findings.needed(variant, reference, measure.name)
+    for block in tables.differences(findings, reference):
+        for row in block.rows:
+            compared, effect = row.comparison, row.comparison.effect
+            difference = signed(compared.difference.value, block.digits)
+            difference += _interval(compared.difference, block.digits)
             yield [
-                _name(measure),
-                _escape(variant),
+                _name(block.measure),
+                _escape(row.variant),
                 f"**{difference}**" if compared.holds else difference,
-                "–" if effect is None else f"{number(effect.value)} {bracketed(effect)}",
+                NONE if effect is None else f"{number(effect.value)} {bracketed(effect)}",
                 f"{compared.units} {compared.over}",
                 p_value(compared.p),
                 p_value(compared.corrected),
-                "–" if needed is None else f"{number(worth, digits)}: {needed.text}",
+                NONE if row.needed == NONE else f"{number(block.worth, block.digits)}: {row.needed}",
             ]
 
 
@@ -109,24 +87,12 @@ def _by_culture(findings: Findings) -> list[tuple[str, list[list[str]]]]:
     ]
 
 
-def _origin(study: Study) -> Iterator[tuple[str, str]]:
-    """(name, values) of the code, the machines and the data; of data what the plan froze, or else what a job read."""
-    values = dict(shared_values(run.provenance for run in study.runs))
-    yield from ((key.replace("_", " "), values[key]) for key in ORIGIN_KEYS if key in values)
-    for culture in study.cultures:
-        digests = shared_values(
-            {culture: run.config.get("data", {}).get("digest") or run.provenance.get("data_digest") or None}
-            for run in study.of(culture=culture)
-        )
-        yield from ((f"data of {_escape(name)}", digest) for name, digest in digests)
-
-
 def _name(measure: MetricSpec) -> str:
     return f"{measure.title} {measure.arrow}".rstrip()
 
 
 def _level(level: Estimate | None, digits: int) -> str:
-    return "–" if level is None else number(level.value, digits) + _interval(level, digits)
+    return NONE if level is None else number(level.value, digits) + _interval(level, digits)
 
 
 def _interval(estimate: Estimate | None, digits: int) -> str:

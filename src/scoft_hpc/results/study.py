@@ -7,6 +7,7 @@ moment is read as far as it got.
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -109,6 +110,16 @@ class Study:
     @property
     def seeds(self) -> list[int]:
         return sorted({run.seed for run in self.runs})
+
+    @property
+    def command(self) -> str:
+        """The sweep command that planned it."""
+        return " ".join(["python -m scoft_hpc.sweep", *map(shlex.quote, self.plan.overrides)])
+
+    def count_done(self, variant: str | None = None) -> tuple[int, int]:
+        """How many runs, of a variant or of all, are done, and how many there are."""
+        runs = list(self.of(variant=variant))
+        return sum(run.status is Status.done for run in runs), len(runs)
 
     def of(self, *, culture: str | None = None, variant: str | None = None) -> Iterator[StudyRun]:
         """The runs of a culture, of a variant, or of both."""

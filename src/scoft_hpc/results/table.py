@@ -14,7 +14,6 @@ from scoft_hpc.results.findings import Findings, VariantResult
 from scoft_hpc.results.formats import number
 from scoft_hpc.results.study import Study
 from scoft_hpc.study.atomic import replace, write_text
-from scoft_hpc.study.run_status import Status
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -139,9 +138,8 @@ def summary_tables(findings: Findings) -> list[Table]:
 
     if not findings.measures:
         return []
-    reference = findings.references[0]
     cells = {
-        (variant, m.name): _cell(findings.of(variant, m.name), reference, findings.digits(m.name))
+        (variant, m.name): _cell(findings.of(variant, m.name), findings.digits(m.name))
         for variant in findings.variants
         for m in findings.measures
     }
@@ -152,9 +150,9 @@ def summary_tables(findings: Findings) -> list[Table]:
     }
     tables: list[Table] = []
     for variants in _fitting(widths, WIDTH - max(map(len, heads)) - 1):
-        title = f"Means ± half of the 95 % interval; * best, † differs from {reference}"
+        title = f"Means ± half of the 95 % interval; * best, † differs from {findings.references[0]}"
         lines = _table("" if tables else title, "", *(escape(v) for v in variants), left=1, space=0)
-        lines.add_row("runs done", *(f"{_done(findings.study, v)}  " for v in variants))
+        lines.add_row("runs done", *("{}/{}  ".format(*findings.study.count_done(v)) for v in variants))
         lines.add_section()
         for head, before, measure in zip(heads, [None, *findings.measures], findings.measures, strict=False):
             if before is not None and before.group != measure.group:
@@ -165,21 +163,14 @@ def summary_tables(findings: Findings) -> list[Table]:
     return tables
 
 
-def _cell(finding: VariantResult, reference: str, digits: int) -> tuple[str, str]:
+def _cell(finding: VariantResult, digits: int) -> tuple[str, str]:
     """A mean with its marks, and its style."""
     if finding.level is None:
         return "–", ""
-    compared = finding.against.get(reference)
-    holds = compared is not None and compared.holds
     half = "" if finding.level.half is None else f" ±{number(finding.level.half, digits)}"
-    marks = ("*" if finding.best else " ") + ("†" if holds else " ")
-    style = ("bold " if finding.best else "") + ("dim" if compared is not None and not holds else "")
+    marks = ("*" if finding.best else " ") + ("†" if finding.differs else " ")
+    style = ("bold " if finding.best else "") + ("dim" if finding.differs is False else "")
     return number(finding.level.value, digits) + half + marks, style.strip()
-
-
-def _done(study: Study, variant: str) -> str:
-    runs = list(study.of(variant=variant))
-    return f"{sum(run.status is Status.done for run in runs)}/{len(runs)}"
 
 
 def _fitting(widths: Mapping[str, int], available: int) -> list[list[str]]:

@@ -179,7 +179,7 @@ def test_the_report_and_its_markdown_tell_it(asked: Study) -> None:
         assert "What people say" in told
         assert "prefer mpc to base" in told
         assert "too few raters (2)" in told
-    assert 'id="people"' in html
+    assert 'id="ratings"' in html
     assert html.count("<svg") > 4
     assert html == report.render(findings(asked))
     assert text == markdown.render(findings(asked))
@@ -224,7 +224,7 @@ def test_a_survey_file_that_changed_is_not_said_to_be_fixed_beforehand(
 
 
 def test_without_a_survey_the_report_has_no_chapter(asked: Study) -> None:
-    assert 'id="people"' not in report.render(findings(replace(asked, survey_results=None)))
+    assert 'id="ratings"' not in report.render(findings(replace(asked, survey_results=None)))
     assert "What people say" not in markdown.render(findings(replace(asked, survey_results=None)))
 
 

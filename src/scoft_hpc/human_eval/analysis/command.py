@@ -20,6 +20,7 @@ from scoft_hpc.results import study as studies
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page
 from scoft_hpc.results.survey_results import SurveyResults
+from scoft_hpc.study.atomic import write_text
 
 LEGEND = (
     "Rank 1 is the best; worth: Plackett–Luce’s log odds, centred at 0; best: the share of resampled surveys in which "
@@ -54,8 +55,8 @@ def results(args: CommandArgs) -> int:
         survey_results.write(folder.results, survey_result)
         export.write(folder, survey, pages, participants, judgements)
         study_findings = findings(studies.read(args.study))
-        markdown.write(args.study.markdown, study_findings)
-        page.write(args.study.report, study_findings)
+        write_text(args.study.markdown, markdown.render(study_findings))
+        write_text(args.study.report, page.render(study_findings))
     except OSError as error:
         raise RatingError(
             f"the results cannot be written ({error.strerror}: {error.filename}); free some disk space or fix the "

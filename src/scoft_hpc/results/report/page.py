@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import shlex
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scoft_hpc import text
@@ -24,7 +22,6 @@ from scoft_hpc.results.report.heatmap import heatmaps
 from scoft_hpc.results.study import BASE, Study
 from scoft_hpc.results.table import rows
 from scoft_hpc.study import costs
-from scoft_hpc.study.atomic import write_text
 from scoft_hpc.study.run_status import Status
 
 if TYPE_CHECKING:
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
 UNFINISHED = (Status.planned, Status.queued, Status.running, Status.lost)
 SECTIONS = {
     "variants": ("Variants", "groups"),
-    "people": ("What people say", "survey"),
+    "ratings": ("What people say", "survey"),
     "samples": ("Samples", "grids"),
     "differences": ("Differences", "differences"),
     "forests": ("Differences by culture", "forests"),
@@ -43,14 +40,10 @@ SECTIONS = {
     "trust": ("How far each metric can be trusted", "metric_validity"),
     "runs": ("Runs", "rows"),
     "cost": ("What it cost", "costs"),
-    "made": ("How it was made", "made"),
+    "provenance": ("How it was made", "provenance"),
     "glossary": ("How to read the numbers", "groups"),
 }
 """id: (title, what it shows), in their order on the page."""
-
-
-def write(path: Path, findings: Findings) -> None:
-    write_text(path, render(findings))
 
 
 def render(findings: Findings) -> str:
@@ -103,17 +96,16 @@ def _about(study: Study) -> dict[str, Any]:
     """What was run, and how far it came."""
     return {
         "study": study,
-        "command": " ".join(["python -m scoft_hpc.sweep", *map(shlex.quote, study.plan.overrides)]),
         "rows": rows(study),
         "failures": [run for run in study.runs if run.status is Status.failed],
         "unfinished": [run for run in study.runs if run.status in UNFINISHED],
-        "done": sum(run.status is Status.done for run in study.runs),
+        "n_done": study.count_done()[0],
         "samples": sum(len(run.samples) for run in study.runs),
         "seconds": sum(run.seconds or 0.0 for run in study.runs),
         "cost": costs.total(study.costs),
         "costs": costs.lines(study.costs),
         "toy": any(run.config.get("data", {}).get("name") == "toy" for run in study.runs),
-        "made": provenance.provenance_groups(study),
+        "provenance": provenance.provenance_groups(study),
         "changed_code": provenance.changed_code(study),
         "settings": list(provenance.settings(study)),
     }
@@ -128,7 +120,7 @@ def _shown(findings: Findings) -> dict[str, Any]:
         "survey": None
         if study.survey_results is None
         else survey.survey_section(study.survey_results, study.variants),
-        "counts": {v: _count(study, v) for v in study.variants},
+        "counts": {v: "{} of {}".format(*study.count_done(v)) for v in study.variants},
         "differences": {reference: some for reference, some in blocks.items() if some},
         "forests": [
             (drawn, findings.digits(measure.name))
@@ -159,23 +151,9 @@ def _validities(study: Study) -> list[tuple[MetricSpec, list[MetricValidity]]]:
     ]
 
 
-def _count(study: Study, variant: str) -> str:
-    runs = list(study.of(variant=variant))
-    return f"{sum(run.status is Status.done for run in runs)} of {len(runs)}"
-
-
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("scoft_hpc.results.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    named = (
+    environment = template_environment(autoescape=True)
+    functions = (
         formats.number,
         formats.signed,
         formats.interval,
@@ -183,8 +161,9 @@ def _environment() -> Environment:
         text.duration,
         formats.moment,
     )
-    environment.filters.update({function.__name__: function for function in named}, amount=costs.amount)
     environment.filters.update(
+        {function.__name__: function for function in functions},
+        amount=costs.amount,
         too_few=survey_text.too_few,
         of_raters=survey_results.interval,
         title_of=survey_text.question_title,
@@ -194,3 +173,17 @@ def _environment() -> Environment:
     )
     environment.globals.update(colours=curves_svg.COLOURS, lanes=curves_svg.LANES)
     return environment
+
+
+def template_environment(autoescape: bool) -> Environment:
+    """Jinja's environment of the report's templates; a name that is not given is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("scoft_hpc.results.report", "templates"),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from scoft_hpc.config.metrics import MetricSpec
-from scoft_hpc.results.findings import Findings
+from scoft_hpc.results.findings import Findings, VariantResult
 from scoft_hpc.results.formats import NONE
 from scoft_hpc.results.inference import Comparison
-from scoft_hpc.results.statistics import Estimate
 from scoft_hpc.results.study import Study
 
 GROUPS = {
@@ -24,16 +23,6 @@ GROUPS = {
 
 
 @dataclass(frozen=True)
-class TableCell:
-    """A variant's mean; `same` where no difference from the reference holds after Holm's correction."""
-
-    variant: str
-    level: Estimate | None
-    best: bool
-    same: bool
-
-
-@dataclass(frozen=True)
 class TableRow:
     """A measure of all variants; `size` is what a run's number rests on, `warnings` what its metric warned of."""
 
@@ -41,7 +30,7 @@ class TableRow:
     digits: int
     size: str
     warnings: list[str]
-    cells: list[TableCell]
+    cells: list[VariantResult]
 
 
 @dataclass(frozen=True)
@@ -93,21 +82,10 @@ def differences(findings: Findings, reference: str) -> list[Block]:
 
 
 def _line(findings: Findings, measure: MetricSpec) -> TableRow:
-    reference = findings.references[0]
-    cells = []
-    for variant in findings.variants:
-        finding = findings.of(variant, measure.name)
-        comparison = finding.against.get(reference)
-        cells.append(
-            TableCell(variant, finding.level, finding.best, comparison is not None and not comparison.holds)
-        )
-    return TableRow(
-        measure,
-        findings.digits(measure.name),
-        _size(findings.study, measure),
-        findings.warnings(measure.name),
-        cells,
-    )
+    name = measure.name
+    cells = [findings.of(variant, name) for variant in findings.variants]
+    size = _size(findings.study, measure)
+    return TableRow(measure, findings.digits(name), size, findings.warnings(name), cells)
 
 
 def _rows(findings: Findings, measure: MetricSpec, reference: str) -> Iterator[Difference]:
