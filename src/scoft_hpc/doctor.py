@@ -39,7 +39,7 @@ def show(findings: Sequence[CheckResult], console: Console) -> None:
     for status in (CheckStatus.fault, CheckStatus.note):
         for finding in findings:
             if finding.status is status and finding.advice:
-                print_line(console, f"{status.value}: {finding.advice}")
+                print_line(console, f"{status.value}: {finding.check}: {finding.advice}")
     faults = sum(finding.status is CheckStatus.fault for finding in findings)
     count = f"{plural(faults, 'fault')} would keep a sweep from running."
     console.print(count if faults else "Nothing would keep a sweep from running.", highlight=False)

@@ -20,6 +20,7 @@ from scoft_hpc.inputs.toy import world
 from scoft_hpc.results import grids, study
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page as report
+from scoft_hpc.study import atomic
 
 HOSTILE = '<script>alert("x")</script>'
 
@@ -220,7 +221,7 @@ def test_prompts_worded_otherwise_stay_in_their_column(copied: Maker) -> None:
 
 
 def test_written_whole_and_small(finished: Maker, tmp_path: Path) -> None:
-    report.write(tmp_path / "report.html", findings(study.read(finished.folder)))
+    atomic.write_text(tmp_path / "report.html", report.render(findings(study.read(finished.folder))))
     size = (tmp_path / "report.html").stat().st_size
     pictures = 2 * (5 * 6 + 6 + 6)
     assert size < 500_000 + pictures * 4_000

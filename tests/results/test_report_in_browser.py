@@ -22,6 +22,7 @@ from scoft_hpc.inputs.toy import world
 from scoft_hpc.results import study
 from scoft_hpc.results.findings import findings
 from scoft_hpc.results.report import page as report
+from scoft_hpc.study import atomic
 
 WIDTHS = (390, 768, 1280)
 SCHEMES = ("light", "dark")
@@ -68,7 +69,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i, image in enumerate(sorted(images.iterdir())):
             shutil.copyfile(image, negatives / f"{i:05d}-0.png")
     ask(maker, ("base", "ldm", "mpc"))
-    report.write(maker.folder.report, findings(study.read(maker.folder)))
+    atomic.write_text(maker.folder.report, report.render(findings(study.read(maker.folder))))
     return maker.folder.report
 
 
@@ -203,7 +204,7 @@ def test_many_variants_with_long_names_have_room(browser: Browser, tmp_path: Pat
     culture = "a_culture_whose_name_is_longer_than_most_that_there_are"
     configs = [replace(plain, culture=culture, objective=one) for one in objectives]
     maker = Maker.planned(tmp_path / ("long_name_" * 7), configs, samples=1, steps=2).finish()
-    report.write(maker.folder.report, findings(study.read(maker.folder)))
+    atomic.write_text(maker.folder.report, report.render(findings(study.read(maker.folder))))
     for width in WIDTHS:
         with visit(browser, maker.folder.report, **size(width)) as visited:
             visited.page.evaluate(UNFOLD)

@@ -71,7 +71,9 @@ def test_cells_say_what_is_best_and_what_does_not_hold(found: Findings) -> None:
         for cell in line.cells:
             finding = found.of(cell.variant, name)
             assert cell.best == finding.best
-            assert (cell.differs is False) == ("base" in finding.against and not finding.against["base"].holds)
+            assert (cell.differs is False) == (
+                "base" in finding.against and not finding.against["base"].holds
+            )
     assert lines["default_style"].cells[0].differs is None  # the reference itself is never grey
     assert not any(cell.best for cell in lines["diversity"].cells)
     assert lines["default_style"].cells[-1].level is not None

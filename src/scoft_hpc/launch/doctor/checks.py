@@ -61,9 +61,7 @@ def run_concurrently(probes: Sequence[tuple[str, Probe]], seconds: float) -> lis
 
 
 def _broken(name: str, observed: str) -> CheckResult:
-    return CheckResult(
-        name, observed, CheckStatus.note, f"{name}: this could not be found out; try it by hand."
-    )
+    return CheckResult(name, observed, CheckStatus.note, "this could not be found out; try it by hand.")
 
 
 @dataclass(frozen=True)

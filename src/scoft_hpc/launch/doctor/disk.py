@@ -67,7 +67,7 @@ def _place(folder: Path, mount: Mount, shared: bool) -> CheckResult:
         return CheckResult("output", observed)
     if not shared:
         return CheckResult("output", observed)
-    advice = f"output: {why}; the jobs' nodes must see it. Choose a shared one: output=$PROJECT/outputs"
+    advice = f"{why}; the jobs' nodes must see it. Choose a shared one: output=$PROJECT/outputs"
     return CheckResult("output", observed, CheckStatus.note, advice)
 
 
@@ -79,16 +79,10 @@ def _free_space(folder: Path) -> CheckResult:
     free = shutil.disk_usage(folder).free
     observed = f"{free / GB:,.1f} GB free"
     if free < LEAST:
-        return CheckResult(
-            "room",
-            observed,
-            CheckStatus.fault,
-            f"room: make at least {SCARCE / GB:.0f} GB of room in {folder}.",
-        )
+        advice = f"make at least {SCARCE / GB:.0f} GB of room in {folder}."
+        return CheckResult("room", observed, CheckStatus.fault, advice)
     if free < SCARCE:
-        advice = (
-            "room: a run of Stable Diffusion keeps about 0.3 GB; a study of hundreds needs more than is free."
-        )
+        advice = "a run of Stable Diffusion keeps about 0.3 GB; a study of hundreds needs more than is free."
         return CheckResult("room", observed, CheckStatus.note, advice)
     return CheckResult("room", observed)
 
@@ -132,9 +126,7 @@ def _quota(folder: Path, mount: Mount) -> Iterator[CheckResult]:
     share = full.used / full.most
     observed = f"{full.used / 1e6:,.1f} of {full.most / 1e6:,.1f} GB used"
     status = CheckStatus.fault if share >= 1 else CheckStatus.note if share >= 0.9 else CheckStatus.ok
-    advice = (
-        "" if status is CheckStatus.ok else "quota: remove what is not needed, or choose another output=DIR."
-    )
+    advice = "" if status is CheckStatus.ok else "remove what is not needed, or choose another output=DIR."
     yield CheckResult("quota", observed, status, advice)
 
 
@@ -149,7 +141,7 @@ def _speed(scratch: Path) -> CheckResult:
     speed = written / (time.monotonic() - started)
     observed = f"{speed / 1e6:,.0f} MB/s ({written / 2**20:.0f} MB with fsync)"
     if speed < SLOW:
-        advice = "write speed: saving will be slow here; save_seconds=600 saves less often, another disk does better."
+        advice = "saving will be slow here; save_seconds=600 saves less often, another disk does better."
         return CheckResult("write speed", observed, CheckStatus.note, advice)
     return CheckResult("write speed", observed)
 
@@ -161,9 +153,7 @@ def _names(scratch: Path) -> CheckResult:
     new.write_text("new")
     new.replace(old)
     if old.read_text() != "new" or new.exists():
-        advice = (
-            "names: a rename must replace, or a torn file could pass for a whole one. Choose another disk."
-        )
+        advice = "a rename must replace, or a torn file could pass for a whole one. Choose another disk."
         return CheckResult("names", "a rename does not replace", CheckStatus.fault, advice)
     try:
         os.link(old, link)
@@ -172,13 +162,9 @@ def _names(scratch: Path) -> CheckResult:
         return CheckResult("names", "rename replaces, hard links are exclusive")
     except OSError as error:
         observed = f"rename replaces; no hard links ({errno.errorcode.get(error.errno or 0, 'unknown')})"
-        return CheckResult(
-            "names",
-            observed,
-            CheckStatus.note,
-            "names: leases are made with O_EXCL instead; nothing to change.",
-        )
-    advice = "names: two processes could both own a run here. Choose another disk."
+        advice = "leases are made with O_EXCL instead; nothing to change."
+        return CheckResult("names", observed, CheckStatus.note, advice)
+    advice = "two processes could both own a run here. Choose another disk."
     return CheckResult("names", "a hard link replaces an existing name", CheckStatus.fault, advice)
 
 
@@ -193,5 +179,5 @@ def _locks(scratch: Path, mount: Mount) -> CheckResult:
             observed = f"flock holds on this node only ({', '.join(local)})" if local else ""
     if not observed:
         return CheckResult("locks", "flock is there")
-    advice = "locks: this suite needs none; keep databases such as SQLite off this disk."
+    advice = "this suite needs none; keep databases such as SQLite off this disk."
     return CheckResult("locks", observed, CheckStatus.note, advice)

@@ -12,6 +12,7 @@ from scoft_hpc.launch.doctor import disk, node
 from scoft_hpc.launch.doctor import slurm as probe_slurm
 from scoft_hpc.launch.doctor.checks import CheckResult, CheckStatus, Probe, run_concurrently
 from scoft_hpc.launch.slurm import client
+from scoft_hpc.study.paths import StudyDir
 
 SECONDS = 120.0
 """All probes together take no longer; loading torch from a busy shared disk takes longest."""
@@ -41,7 +42,7 @@ def examine(config: SweepConfig) -> list[CheckResult]:
 def _slurm_probes(config: SweepConfig) -> list[tuple[str, Probe]]:
     if not client.is_available():
         return [("Slurm", probe_slurm.commands)]
-    study = probe_slurm.study_of(config.output, config.study)
+    study = StudyDir(Path(config.output).expanduser().absolute() / (config.study or "doctor"))
     return [
         ("Slurm", probe_slurm.commands),
         ("controller", lambda: probe_slurm.setup(config.cluster)),
@@ -52,6 +53,6 @@ def _slurm_probes(config: SweepConfig) -> list[tuple[str, Probe]]:
 
 def _no_slurm() -> list[CheckResult]:
     if client.is_available():
-        advice = "Slurm: cluster=local runs here and uses none of it; cluster=slurm, or a site's name, sends to it."
+        advice = "cluster=local runs here and uses none of it; cluster=slurm, or a site's name, sends to it."
         return [CheckResult("Slurm", "not asked for, but here", CheckStatus.note, advice)]
     return [CheckResult("Slurm", "none, and cluster=local needs none")]

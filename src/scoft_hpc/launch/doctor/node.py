@@ -59,7 +59,7 @@ def gpu(config: SweepConfig, wanted: str) -> Iterator[CheckResult]:
     """Findings on the GPUs here and on torch; `wanted` is the type that the jobs ask for, empty for any."""
     torch = _torch()
     if isinstance(torch, str):
-        advice = "torch: install it for the environment that runs this command: pip install torch"
+        advice = "install it for the environment that runs this command: pip install torch"
         yield CheckResult("torch", torch, CheckStatus.fault, advice)
         return
     yield CheckResult("GPU here", ", ".join(name for name, _ in torch.gpus) or "none")
@@ -68,15 +68,12 @@ def gpu(config: SweepConfig, wanted: str) -> Iterator[CheckResult]:
         yield CheckResult("torch", build)
         return
     kinds = torch.gpus or ([(wanted, known)] if (known := capability(wanted)) else [])
-    faults = [
-        fault
-        for name, number in kinds
-        if (fault := incompatibility(torch, name, number, config.model.precision))
-    ]
-    if faults:
-        yield CheckResult("torch", build, CheckStatus.fault, " ".join(dict.fromkeys(faults)))
+    faults = [incompatibility(torch, name, number, config.model.precision) for name, number in kinds]
+    if any(faults):
+        advice = " ".join(dict.fromkeys(filter(None, faults)))
+        yield CheckResult("torch", build, CheckStatus.fault, advice)
     elif not torch.cuda and wanted:
-        advice = "torch: it would leave the GPU idle; install a build for CUDA, or ask for device=cpu."
+        advice = "it would leave the GPU idle; install a build for CUDA, or ask for device=cpu."
         yield CheckResult("torch", build, CheckStatus.note, advice)
     else:
         yield CheckResult("torch", f"{build}{_fits(kinds)}")
@@ -88,11 +85,9 @@ def incompatibility(torch: Torch, name: str, number: int, precision: Precision) 
         advice = "install a build that has it"
         if number == CAPABILITY["v100"]:
             advice = "a V100 needs torch up to 2.14 built for CUDA 12.6"
-        return (
-            f"torch: {name} needs kernels for sm_{number}, this build has {' '.join(torch.archs)}; {advice}."
-        )
+        return f"{name} needs kernels for sm_{number}, this build has {' '.join(torch.archs)}; {advice}."
     if precision is Precision.bf16 and number < BF16_SINCE:
-        return f"torch: {name} has no bf16; take model.precision=fp16."
+        return f"{name} has no bf16; take model.precision=fp16."
     return ""
 
 
@@ -123,7 +118,7 @@ def internet(seconds: float = 4.0) -> list[CheckResult]:
     if not missed:
         return [CheckResult("internet", observed)]
     advice = (
-        "internet: fetch weights where there is a connection (sbatch/fetch.sh) and name their folder with model.path=; "
+        "fetch weights where there is a connection (sbatch/fetch.sh) and name their folder with model.path=; "
         "jobs need no network, and gather publishes later."
     )
     return [CheckResult("internet", observed, CheckStatus.note, advice)]
@@ -135,7 +130,7 @@ def tokens(config: SweepConfig) -> Iterator[CheckResult]:
     login = (Path.home() / ".netrc").is_file()
     observed = ", ".join([*names, *(["~/.netrc"] if login else [])])
     if config.wandb.mode is WandbMode.online and "WANDB_API_KEY" not in names and not login:
-        advice = "tokens: wandb.mode=online needs a key when results are gathered: run `wandb login` once."
+        advice = "wandb.mode=online needs a key when results are gathered: run `wandb login` once."
         yield CheckResult("tokens", observed or "none", CheckStatus.note, advice)
     else:
         yield CheckResult(
