@@ -58,7 +58,7 @@ def attempt(study: StudyDir, sent: JobArray, task: int, restart: int = 0, **endi
 def line(task: str, state: str, reason: str = "None", used: float = 1800.0, start: str = "N/A") -> QueueEntry:
     """What squeue tells of a task."""
     job, _, index = task.partition("_")
-    return QueueEntry(int(job), int(index), state, reason, NAME, HOST, used, start, own=int(job))
+    return QueueEntry(int(job), int(index), state, reason, NAME, used, start)
 
 
 class Slurm:

@@ -71,3 +71,5 @@ class WithdrawnError(RatingError):
 
 INTERRUPTED = 75
 """Exit code of a job that was interrupted, saved its state and can be continued (sysexits' EX_TEMPFAIL)."""
+HANDLED_EXIT_CODES = (0, RunError.exit_code, INTERRUPTED)
+"""Exit codes of a job that came to its own end and has recorded the reason of every failure."""

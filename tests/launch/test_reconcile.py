@@ -21,7 +21,7 @@ NEW = RunFiles(Status.planned, None, None, 0)
 
 
 def entry(state: str, reason: str = "None", index: int = 0) -> QueueEntry:
-    return QueueEntry(7, index, state, reason, "study.train-00000001", "w001", 100.0, "N/A", 8)
+    return QueueEntry(7, index, state, reason, "study.train-00000001", 100.0, "N/A")
 
 
 def owner(job: str) -> Owner:

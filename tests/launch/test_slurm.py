@@ -10,19 +10,19 @@ from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.slurm import client
 
 LINES = """\
-12|3|RUNNING|None|s.train-1|w001|1-02:03:04|2026-09-01T10:00:00|15|1:00
-12|4|PENDING|Priority|s.train-1||0:00|N/A|12|UNLIMITED
-12|0-3,7|PENDING|JobArrayTaskLimit|s.train-1||0:00|N/A|12|UNLIMITED
-90|N/A|RUNNING|None|bash|w002|5:10|2026-09-01T10:00:00|90|1:00
+12|3|RUNNING|None|s.train-1|1-02:03:04|2026-09-01T10:00:00|1:00
+12|4|PENDING|Priority|s.train-1|0:00|N/A|UNLIMITED
+12|0-3,7|PENDING|JobArrayTaskLimit|s.train-1|0:00|N/A|UNLIMITED
+90|N/A|RUNNING|None|bash|5:10|2026-09-01T10:00:00|1:00
 slurm_load_jobs error: half a line
 """
 
 
 def test_squeue() -> None:
     running, pending = client.parse_queue(LINES)
-    assert (running.job, running.index, running.used, running.alive) == (12, 3, 93784.0, True)
-    assert (running.left, pending.left) == (60.0, math.inf)
-    assert (pending.reason, pending.start, pending.nodes) == ("Priority", "N/A", "")
+    assert (running.job, running.index, running.elapsed_seconds, running.alive) == (12, 3, 93784.0, True)
+    assert (running.remaining_seconds, pending.remaining_seconds) == (60.0, math.inf)
+    assert (pending.reason, pending.start) == ("Priority", "N/A")
     queue = client.Queue([running, pending])
     assert queue.find("s.train-1", 12, 4) is pending and queue.find("s.train-1", 12, 5) is None
     assert queue.find("s.train-1", None, 3) is None

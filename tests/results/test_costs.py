@@ -22,10 +22,7 @@ TRAINING, PREPARING = "training, drawing and scoring", "preparing the cultures"
 
 
 def read(maker: Maker) -> dict[str, Cost]:
-    notes: list[str] = []
-    found = costs.read(maker.folder, notes)
-    assert notes == []
-    return found
+    return costs.by_stage(job_array.read_all(maker.folder))
 
 
 def test_a_study_that_slurm_never_had_has_no_cost(finished: Maker) -> None:

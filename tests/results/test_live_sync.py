@@ -12,21 +12,20 @@ from results.event_files import read, series
 from results.study_maker import Maker
 from scoft_hpc.config.schema import RunConfig, Wandb, WandbMode
 from scoft_hpc.results import study, table
-from scoft_hpc.results.wandb_sync import live, publish, session
+from scoft_hpc.results.wandb_sync import live, publish
 from scoft_hpc.results.wandb_sync.live import LiveSync
+from scoft_hpc.results.wandb_sync.session import WandbTimeouts
 from scoft_hpc.study.lease import Lease
 from waiting import wait_until
 from wandb_server import WandbServer
 
 ONLINE, DISABLED = Wandb(mode=WandbMode.online), Wandb(mode=WandbMode.disabled)
 STEPS = list(range(1, 21))
+QUICK = WandbTimeouts(finish_seconds=2.0, api_seconds=2, pauses=())
 
 
 @pytest.fixture
-def server(wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> WandbServer:
-    monkeypatch.setattr(publish, "PAUSES", ())
-    monkeypatch.setattr(session, "API_SECONDS", 2)
-    monkeypatch.setattr(session, "FINISH_SECONDS", 2.0)
+def server(wandb_server: WandbServer) -> WandbServer:
     return wandb_server
 
 
@@ -45,16 +44,18 @@ def save(maker: Maker, config: RunConfig, steps: int, saved: int) -> None:
 
 
 @contextmanager
-def mirroring(maker: Maker, settings: Wandb = ONLINE, said: list[str] | None = None) -> Iterator[LiveSync]:
+def mirroring(
+    maker: Maker, settings: Wandb = ONLINE, said: list[str] | None = None, least_rest: float = live.LEAST_REST
+) -> Iterator[LiveSync]:
     found, told = study.read(maker.folder), [] if said is None else said
-    with live.live_sync(found, found.runs, settings, tensorboard=True, say=told.append) as made:
+    with live.live_sync(found, found.runs, settings, True, told.append, QUICK, least_rest) as made:
         yield made
     assert told == [] or said is not None
 
 
 def send(maker: Maker) -> list[str]:
     found = study.read(maker.folder)
-    return publish.publish(found, table.rows(found), ONLINE)
+    return publish.publish(found, table.rows(found), ONLINE, QUICK)
 
 
 @pytest.mark.slow
@@ -98,14 +99,13 @@ def test_what_is_saved_is_sent_at_once_and_publish_adds_the_rest(maker: Maker, s
 
 @pytest.mark.slow
 def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
-    maker: Maker, server: WandbServer, monkeypatch: pytest.MonkeyPatch
+    maker: Maker, server: WandbServer
 ) -> None:
     (config,), said = maker.configs, []
-    monkeypatch.setattr(live, "LEAST_REST", 0.0)
     save(maker, config, 10, 8)
     server.operations.append("gone")
     server.dies_after = "gone"
-    with mirroring(maker, said=said) as made:
+    with mirroring(maker, said=said, least_rest=0.0) as made:
         assert not made.send_new_rows() and not server.runs
         assert series(read(maker.folder.tensorboard / maker.run(config).run_id), "loss")[0] == STEPS[:8]
         server.dies_after = None

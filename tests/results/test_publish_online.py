@@ -14,17 +14,19 @@ import pytest
 from results.study_maker import Maker
 from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.results import study, table
-from scoft_hpc.results.wandb_sync import publish, session
+from scoft_hpc.results.wandb_sync import publish
+from scoft_hpc.results.wandb_sync.session import WandbTimeouts
 from scoft_hpc.study.lease import Lease
 from wandb_server import KEY, WandbServer
 
 ONLINE = Wandb(mode=WandbMode.online)
 STEPS = list(range(1, 21))
+AT_ONCE = WandbTimeouts(pauses=())
 
 
-def send(maker: Maker, settings: Wandb = ONLINE) -> list[str]:
+def send(maker: Maker, settings: Wandb = ONLINE, timeouts: WandbTimeouts = AT_ONCE) -> list[str]:
     found = study.read(maker.folder)
-    return publish.publish(found, table.rows(found), settings)
+    return publish.publish(found, table.rows(found), settings, timeouts)
 
 
 def ledger(maker: Maker) -> dict[str, Any]:
@@ -38,8 +40,7 @@ def contents(server: WandbServer) -> dict[str, Any]:
 
 
 @pytest.fixture
-def server(wandb_server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> WandbServer:
-    monkeypatch.setattr(publish, "PAUSES", ())
+def server(wandb_server: WandbServer) -> WandbServer:
     return wandb_server
 
 
@@ -145,14 +146,10 @@ def test_what_cannot_be_mended_is_published_beside(
 
 
 @pytest.mark.slow
-def test_a_server_that_dies_is_told_and_the_rest_follows(
-    maker: Maker, server: WandbServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "API_SECONDS", 2)
-    monkeypatch.setattr(session, "INIT_SECONDS", 2.0)
-    monkeypatch.setattr(session, "FINISH_SECONDS", 2.0)
+def test_a_server_that_dies_is_told_and_the_rest_follows(maker: Maker, server: WandbServer) -> None:
+    quick = WandbTimeouts(init_seconds=2.0, finish_seconds=2.0, api_seconds=2, pauses=())
     server.dies_after = "CreateRunFiles"
-    (note,) = send(maker)
+    (note,) = send(maker, timeouts=quick)
     assert "W&B did not take" in note and "--wandb online" in note and KEY not in note
     assert len(ledger(maker)) < 3
     server.dies_after = None

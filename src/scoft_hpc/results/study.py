@@ -20,7 +20,7 @@ from scoft_hpc.config.schema import RunConfig
 from scoft_hpc.results import curves, survey_results
 from scoft_hpc.results.curves import Curve
 from scoft_hpc.results.survey_results import SurveyResults
-from scoft_hpc.study import costs, metrics_log, plan_file, run_status
+from scoft_hpc.study import costs, job_array, metrics_log, plan_file, run_status
 from scoft_hpc.study.costs import Cost
 from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.paths import RunDir, StudyDir
@@ -141,9 +141,9 @@ def read(folder: StudyDir) -> Study:
     runs = tuple(
         _read_run(folder.run(planned.run_id), planned, names[planned.run_id], notes) for planned in plan.runs
     )
-    spent = costs.read(folder, notes)
+    arrays, faults = job_array.read_readable(folder)
     survey = survey_results.read(folder.survey, notes)
-    return Study(folder, plan, runs, spent, tuple(notes), survey)
+    return Study(folder, plan, runs, costs.by_stage(arrays), (*notes, *faults), survey)
 
 
 def _arms(entries: Sequence[PlannedRun]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +38,10 @@ def write(study: Study) -> None:
     for run in study.runs:
         if lease.live_owner(study.folder.sync_lease(run.run_id)) is not None:
             continue
-        with events(study, run) as file:
+        with closing(Events(study.folder.tensorboard / run.run_id)) as file:
             file.add_rows(run.saved())
             if run.status is Status.done:
                 file.add_result(run)
-
-
-@contextmanager
-def events(study: Study, run: StudyRun) -> Iterator[Events]:
-    file = Events(study.folder.tensorboard / run.run_id)
-    try:
-        yield file
-    finally:
-        file.close()
 
 
 class Events:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from scoft_hpc.study import job_array
 from scoft_hpc.study.job_array import JobArray
-from scoft_hpc.study.paths import StudyDir
 
 STAGES = {job_array.PREPARE: "preparing the cultures", job_array.TRAIN: "training, drawing and scoring"}
 
@@ -36,13 +35,6 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(**{name: value + getattr(other, name) for name, value in vars(self).items()})
-
-
-def read(study: StudyDir, notes: list[str]) -> dict[str, Cost]:
-    """`by_stage` of the study's arrays; one that cannot be read is left out, with a note."""
-    arrays, faults = job_array.read_readable(study)
-    notes += faults
-    return by_stage(arrays)
 
 
 def by_stage(arrays: Iterable[JobArray]) -> dict[str, Cost]:

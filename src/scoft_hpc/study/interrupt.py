@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
-from types import FrameType
+from collections.abc import Callable, Iterator
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@contextlib.contextmanager
+def handle_signals(handler: Callable[[int], object]) -> Iterator[None]:
+    """Within the block, the signals that end a job call `handler` with their number and do nothing else."""
+    before = {number: signal.signal(number, lambda number, _: handler(number)) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 class Interrupted(Exception):  # noqa: N818 (not an error)
@@ -24,16 +34,10 @@ class StopFlag:
         if self.requested:
             raise Interrupted
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:
         """Within the block, the signals that end a job set the flag and do nothing else."""
 
-        def set_flag(number: int, frame: FrameType | None) -> None:
+        def set_flag(number: int) -> None:
             self.requested = True
 
-        before = {number: signal.signal(number, set_flag) for number in SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return handle_signals(set_flag)

@@ -90,7 +90,7 @@ class Lease:
         self.release()
 
     @classmethod
-    def acquire(cls, path: Path) -> Self:
+    def acquire(cls, path: Path, wait_seconds: float = LOCK_TIMEOUT_SECONDS + 1) -> Self:
         """Become the owner.
 
         Raises:
@@ -99,7 +99,7 @@ class Lease:
         me = Owner.me()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(path, me) as now:
+            with _locked(path, me, wait_seconds) as now:
                 holder = live_owner(path, now)
                 if holder is not None and me.supersedes(holder):
                     holder = None
@@ -188,10 +188,10 @@ def live_owner(path: Path, now: float | None = None, lease: float = LEASE_SECOND
 
 
 @contextlib.contextmanager
-def _locked(path: Path, me: Owner) -> Iterator[float]:
-    """Hold the lease's lock; yield the time by the file system's clock."""
+def _locked(path: Path, me: Owner, wait_seconds: float = LOCK_TIMEOUT_SECONDS + 1) -> Iterator[float]:
+    """Hold the lease's lock, after waiting so long for it at most; yield the time by the file system's clock."""
     lock = path.with_name(f".{path.name}.lock")
-    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS + 1
+    deadline = time.monotonic() + wait_seconds
     while True:
         created, now = _create(lock, me)
         if created:

@@ -30,10 +30,6 @@ class Job:
     process: subprocess.Popen[bytes]
     log: Path
 
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
     def poll(self) -> int | None:
         """None while the job runs; then its exit code, or minus the signal that killed it."""
         return self.process.poll()

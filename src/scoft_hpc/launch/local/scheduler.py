@@ -12,7 +12,7 @@ from __future__ import annotations
 import signal
 import socket
 
-from scoft_hpc.errors import INTERRUPTED, RunError
+from scoft_hpc.errors import HANDLED_EXIT_CODES
 from scoft_hpc.launch.local.executor import Executor, Job
 from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.host_resources import JobSlot
@@ -21,9 +21,6 @@ from scoft_hpc.launch.planning.plan import Plan, Run
 from scoft_hpc.study import lease, run_status
 from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.study.run_status import Status
-
-HANDLED_EXIT_CODES = (0, RunError.exit_code, INTERRUPTED)
-"""Exit codes of a job that came to its own end; its runs' files tell the rest."""
 
 
 class LocalScheduler:
@@ -59,7 +56,7 @@ class LocalScheduler:
     def queued(self) -> set[str]:
         """The ids of the runs that wait for a job, or have one that may not have come to them yet."""
         sent = [pack for pack, _ in self._jobs.values()]
-        return {run.run_id for make_packs in [*self._queue, *sent] for run in make_packs.runs}
+        return {run.run_id for pack in [*self._queue, *sent] for run in pack.runs}
 
     @property
     def note(self) -> str:

@@ -60,9 +60,6 @@ class CostEstimate:
     gpu_hours: float = 0.0
     su: float = 0.0
 
-    def __add__(self, other: CostEstimate) -> CostEstimate:
-        return CostEstimate(self.gpu_hours + other.gpu_hours, self.su + other.su)
-
 
 def estimate_throughput(study: StudyDir, runs: Sequence[Run], cluster: Cluster) -> Throughput:
     """How fast `runs` will go on `cluster`.

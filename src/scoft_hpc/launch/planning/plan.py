@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from scoft_hpc.config import ablation_product, compose, validation
 from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.plain import to_override
-from scoft_hpc.config.schema import Data, Evaluation, NegativeSource, RunConfig, Variant
+from scoft_hpc.config.schema import Data, NegativeSource, RunConfig, Variant
 from scoft_hpc.config.setting import lineage
 from scoft_hpc.errors import ConfigError, DataError, collect
 from scoft_hpc.inputs import data_root, dataset, external_images, prompts
@@ -72,7 +72,8 @@ def build_plan(config: SweepConfig, overrides: Sequence[str]) -> Plan:
     validation.require_valid(arms)
     arms = _resolved(arms, output)
     roots = {arm.data: data_root.locate(arm.data, output) for arm in arms}
-    names = _cultures(config.culture, list(roots.values()))
+    options = dict.fromkeys(name for root in roots.values() for name in dataset.cultures(root))
+    names = dataset.select_cultures(config.culture, list(options))
     manifests = _manifests(arms, roots, names)
     runs = []
     for culture, arm in itertools.product(names, arms):
@@ -81,7 +82,8 @@ def build_plan(config: SweepConfig, overrides: Sequence[str]) -> Plan:
         steps = 0 if arm.variant is Variant.base else arm.train.updates(len(read.pairs))
         for seed in external_images.seeds(arm, culture, seeds):
             run = replace(arm, culture=culture, seed=seed, data=data)
-            evaluation = collect(faults, _evaluation, run, read)
+            with_digest = external_images.with_digest if run.evaluation.images else prompts.with_digest
+            evaluation = collect(faults, with_digest, run, read)
             if evaluation is not None:
                 run = replace(run, evaluation=evaluation)
                 runs.append(Run(run_id(run), run, steps))
@@ -170,11 +172,6 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
     return list(dict.fromkeys(done))
 
 
-def _evaluation(run: RunConfig, read: Manifest) -> Evaluation:
-    """The run's evaluation with the digest of what its model is told, or of the images that are scored instead."""
-    return external_images.with_digest(run, read) if run.evaluation.images else prompts.with_digest(run, read)
-
-
 def _draws(arm: RunConfig) -> bool:
     """Whether the arm's preparation draws negatives, as far as its culture brings none."""
     return arm.variant is not Variant.base
@@ -186,12 +183,6 @@ def _sampling_steps(arm: RunConfig) -> dict[str, int]:
     if _draws(arm) and arm.data.negatives.source is not NegativeSource.given:
         steps["data.negatives.steps"] = arm.data.negatives.steps
     return steps
-
-
-def _cultures(asked: Any, roots: Iterable[Path]) -> list[str]:
-    """The cultures' names: one, a list, or `all` there are."""
-    options = dict.fromkeys(name for root in roots for name in dataset.cultures(root))
-    return dataset.select_cultures(asked, list(options))
 
 
 def _seeds(asked: Any) -> list[int]:

@@ -96,7 +96,7 @@ def _train(task: TaskContext, array: JobArray, gather: Gather) -> int:
             return INTERRUPTED
         interrupted = process_exit.code == INTERRUPTED
     _tend(task, array, gather)
-    if all(_done(task, array)):
+    if all(task.study.run(name).result.exists() for name in array.tasks[task.index]):
         return 0
     return INTERRUPTED if interrupted else RunError.exit_code
 
@@ -159,10 +159,6 @@ def _launch(task: TaskContext, runs: Sequence[Run], request: SubmissionRequest) 
             if time.monotonic() - started > PATIENCE_SECONDS:
                 raise
             time.sleep(1.0)
-
-
-def _done(task: TaskContext, array: JobArray) -> list[bool]:
-    return [task.study.run(name).result.exists() for name in array.tasks[task.index]]
 
 
 def _let_go() -> None:

@@ -26,8 +26,8 @@ ENDED = {
 }  # fmt: skip
 """The states that a job does not leave. In any other it lives: pending, held, configuring, suspended, completing …"""
 
-FIELDS = ("%F", "%K", "%T", "%r", "%j", "%N", "%M", "%S", "%A", "%L")
-"""Of squeue: array, index, state, reason, name, nodes, time used, (expected) start, job, time left."""
+FIELDS = ("%F", "%K", "%T", "%r", "%j", "%M", "%S", "%L")
+"""Of squeue: array, index, state, reason, name, elapsed time, (expected) start, time to the limit."""
 
 SECRETS = ("WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY")
 """Not given to jobs: Slurm keeps a job's environment in files. A mirror finds W&B's login in the person's home."""
@@ -46,8 +46,8 @@ class QueueEntry:
 
     Attributes:
         job, index: of the array and in it.
-        used: seconds that it has run; start: when it does or did, in Slurm's words; own: its number as a job.
-        left: seconds to its time limit.
+        elapsed_seconds: how long it has run; start: when it starts or did, as Slurm writes it.
+        remaining_seconds: to its time limit.
     """
 
     job: int
@@ -55,11 +55,9 @@ class QueueEntry:
     state: str
     reason: str
     name: str
-    nodes: str
-    used: float
+    elapsed_seconds: float
     start: str
-    own: int
-    left: float = math.inf
+    remaining_seconds: float = math.inf
 
     @property
     def alive(self) -> bool:
@@ -112,22 +110,10 @@ def parse_queue(text: str) -> list[QueueEntry]:
         parts = line.split("|")
         if len(parts) != len(FIELDS) or not parts[1].isdigit():
             continue
-        job, index, state, reason, name, nodes, used, start, own, left = parts
-        seconds = math.inf if left == "UNLIMITED" else parse_duration(left)
-        entries.append(
-            QueueEntry(
-                int(job),
-                int(index),
-                state,
-                reason,
-                name,
-                nodes,
-                parse_duration(used),
-                start,
-                int(own),
-                seconds,
-            )
-        )
+        job, index, state, reason, name, elapsed, start, limit = parts
+        remaining = math.inf if limit == "UNLIMITED" else parse_duration(limit)
+        task = int(job), int(index), state, reason, name
+        entries.append(QueueEntry(*task, parse_duration(elapsed), start, remaining))
     return entries
 
 

@@ -10,32 +10,28 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 
 from scoft_hpc.config import compose
-from scoft_hpc.errors import INTERRUPTED, ScoftError
+from scoft_hpc.errors import HANDLED_EXIT_CODES, INTERRUPTED, ScoftError
+from scoft_hpc.launch.local.executor import JOB_MODULE
 from scoft_hpc.launch.local.live_sync_process import LAST_SECONDS, LiveSyncProcess, live_sync
 from scoft_hpc.launch.slurm import client
 from scoft_hpc.launch.tracking import run_state
 from scoft_hpc.launch.tracking.retry_policy import policy
 from scoft_hpc.launch.tracking.run_state import RunFiles
 from scoft_hpc.study import job_array, lease, run_status
-from scoft_hpc.study.interrupt import SIGNALS
+from scoft_hpc.study.interrupt import SIGNALS, handle_signals
 from scoft_hpc.study.job_array import PREPARE, Attempt, JobArray
 from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.study.periodic import run_periodically
 
-JOB_MODULE = "scoft_hpc.execute"
 BEAT_SECONDS = 20.0
 EARLY_SECONDS = 60.0
 """Slurm may send the signal before the time limit so much earlier than asked."""
-
-HANDLED_EXIT_CODES = (0, 4, INTERRUPTED)
-"""Exit codes with which the process has kept the reason of every failure itself."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +137,8 @@ def run(task: TaskContext, array: JobArray, attempt: Attempt, runs: Sequence[Run
     file = job_array.attempt_file(task.folder, attempt)
     how = ["--prepare"] if array.stage == PREPARE else []
     kills = _memory_kills()
-    with _heeding_signals() as heard:
+    received: list[int] = []
+    with handle_signals(received.append):
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", JOB_MODULE, *how, *(str(each.path) for each in runs)],
             stdin=subprocess.DEVNULL,
@@ -150,12 +147,12 @@ def run(task: TaskContext, array: JobArray, attempt: Attempt, runs: Sequence[Run
         with run_periodically(lambda: _touch(file), BEAT_SECONDS), _mirror(task, array, runs) as mirror:
             passed = 0
             while process.poll() is None:
-                for number in heard[passed:]:
+                for number in received[passed:]:
                     process.send_signal(number)
-                passed = len(heard)
+                passed = len(received)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(0.2)
-            mirror.end(0.0 if heard else LAST_SECONDS)  # interrupted: what comes next does not wait for it
+            mirror.end(0.0 if received else LAST_SECONDS)  # interrupted: what comes next does not wait for it
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
     # A signal that asks for a save may find the process not yet listening, or no longer.
     code = INTERRUPTED if -process.returncode in SIGNALS else process.returncode
@@ -184,9 +181,9 @@ def interruption_cause(task: TaskContext, array: JobArray, attempt: Attempt) -> 
         entry = None
     if entry is not None and entry.state != "RUNNING":
         return None
-    left = entry.left if entry else attempt.started + array.minutes * 60 - time.time()
+    remaining = entry.remaining_seconds if entry else attempt.started + array.minutes * 60 - time.time()
     warned = float(array.sbatch_options.get("signal_delay_s", 0)) + EARLY_SECONDS
-    return "time limit" if left <= warned else "preempted"
+    return "time limit" if remaining <= warned else "preempted"
 
 
 def end(
@@ -226,22 +223,6 @@ def superseded(task: TaskContext) -> bool:
 def _failed_here(run: RunDir, array: JobArray) -> bool:
     failure = run_status.failure(run)
     return failure is not None and float(failure["time"]) >= array.created
-
-
-@contextlib.contextmanager
-def _heeding_signals() -> Iterator[list[int]]:
-    """The signals that come within the block, in order."""
-    heard: list[int] = []
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        heard.append(number)
-
-    before = {number: signal.signal(number, forward) for number in SIGNALS}
-    try:
-        yield heard
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _threads() -> dict[str, str]:

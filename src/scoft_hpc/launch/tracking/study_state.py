@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.slurm import client
@@ -89,7 +88,7 @@ def _with_accounting(study: StudyDir, arrays: list[JobArray], queue: Queue) -> l
         for task in range(len(array.tasks)):
             entry = queue.find(array.job_name, array.job, task)
             if entry is not None and not entry.alive:
-                ended[task] = AccountingRecord(entry.state, entry.used)
+                ended[task] = AccountingRecord(entry.state, entry.elapsed_seconds)
         fresh = {task: record for task, record in ended.items() if array.accounting.get(task) != record}
         if fresh:
             job_array.save_accounting(study, array, fresh)
@@ -139,13 +138,3 @@ def _accounting(study: StudyDir, jobs: list[int]) -> Accounting:
         return client.accounting(jobs)
     except (LaunchError, OSError):
         return {}
-
-
-def log_of(study: StudyDir, state: RunState) -> Path | None:
-    """What the run's last job printed, if it was Slurm's and has printed anything."""
-    from scoft_hpc.launch.slurm.sbatch import log_of as log_of_task
-
-    if state.place is None or not state.place.array.job:
-        return None
-    path = log_of_task(study, state.place.array.job, state.place.task)
-    return path if path.exists() else None

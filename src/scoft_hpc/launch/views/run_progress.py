@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scoft_hpc.launch.tracking import study_state
+from scoft_hpc.launch.slurm import sbatch
 from scoft_hpc.launch.tracking.study_state import StudyState
 from scoft_hpc.study import metrics_log, run_status
 from scoft_hpc.study.paths import RunDir, StudyDir
@@ -108,8 +108,10 @@ def logs(study: StudyDir, seen: StudyState) -> dict[str, Path]:
         with path.open(errors="replace") as file:
             logs.update(dict.fromkeys(file.readline().split(), path))  # the first line names the runs
     for state in seen.states.values():
-        if (printed := study_state.log_of(study, state)) is not None:
-            logs[state.run_id] = printed
+        if state.place is not None and state.place.array.job:
+            printed = sbatch.log_of(study, state.place.array.job, state.place.task)
+            if printed.exists():
+                logs[state.run_id] = printed
     return {run: path for run, path in logs.items() if run in seen.states}
 
 

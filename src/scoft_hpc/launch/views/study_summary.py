@@ -33,7 +33,7 @@ def time_remaining(seen: StudyState, lanes: Sequence[RunProgress], now: float) -
     if seen.queue is not None and seen.arrays:
         more = False
         for array, index, entry in seen.live_tasks():
-            start = now - entry.used if entry.state != "PENDING" else expected_start(entry)
+            start = now - entry.elapsed_seconds if entry.state != "PENDING" else expected_start(entry)
             if start is None:
                 more = True
             elif array.stage == TRAIN:

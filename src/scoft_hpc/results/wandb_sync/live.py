@@ -19,7 +19,7 @@ from scoft_hpc.results.study import Study, StudyRun
 from scoft_hpc.results.tensorboard import Events
 from scoft_hpc.results.wandb_sync import records
 from scoft_hpc.results.wandb_sync.publish import choose_run_id, send_rows
-from scoft_hpc.results.wandb_sync.session import Session, session
+from scoft_hpc.results.wandb_sync.session import TIMEOUTS, Session, WandbTimeouts, session
 from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.metrics_log import STEP, Row
 
@@ -86,8 +86,10 @@ class ToTensorboard:
 class LiveSync:
     """Sends the curves of some runs of a study; made by `live_sync`. `sent` counts what it could send."""
 
-    def __init__(self, study: Study, runs: Sequence[StudyRun], to: Sequence[Destination], say: Say) -> None:
-        self.study, self.runs, self.to, self.say = study, runs, to, say
+    def __init__(
+        self, study: Study, runs: Sequence[StudyRun], to: Sequence[Destination], say: Say, least_rest: float
+    ) -> None:
+        self.study, self.runs, self.to, self.say, self.least_rest = study, runs, to, say, least_rest
         self.sent = 0
         self._leases: dict[str, Lease] = {}
         self._seen: dict[tuple[str, str], int] = {}
@@ -99,10 +101,8 @@ class LiveSync:
         for run in self.runs:
             ended = run.folder.ended
             over = over and ended
-            if (
-                ended and run.run_id not in self._leases
-            ):  # what ended unseen is whole on disk, and `publish`'s
-                continue
+            if ended and run.run_id not in self._leases:
+                continue  # what ended unseen is whole on disk, and `publish` sends it
             rows = run.saved()
             if rows and any(self._seen.get((to.name, run.run_id), 0) < rows[-1][STEP] for to in self.to):
                 if not self._acquire_lease(run):
@@ -120,7 +120,7 @@ class LiveSync:
             self._end(run)
 
     def _add(self, to: Destination, run: StudyRun, rows: Sequence[Row]) -> None:
-        until, rest = self._rests.get(to.name, (0.0, LEAST_REST))
+        until, rest = self._rests.get(to.name, (0.0, self.least_rest))
         if time.monotonic() < until:
             return
         try:
@@ -158,14 +158,20 @@ class LiveSync:
 
 @contextmanager
 def live_sync(
-    study: Study, runs: Sequence[StudyRun], settings: Wandb, tensorboard: bool, say: Say
+    study: Study,
+    runs: Sequence[StudyRun],
+    settings: Wandb,
+    tensorboard: bool,
+    say: Say,
+    timeouts: WandbTimeouts = TIMEOUTS,
+    least_rest: float = LEAST_REST,
 ) -> Iterator[LiveSync]:
     """A mirror to W&B, if `settings` say online, and to TensorBoard, if asked for."""
     with ExitStack() as open_now:
         to: list[Destination] = [ToTensorboard(study)] if tensorboard else []
         if settings.mode is WandbMode.online:
-            to.append(ToWandb(open_now.enter_context(session(study, settings))))
-        mirror = LiveSync(study, runs, to, say)
+            to.append(ToWandb(open_now.enter_context(session(study, settings, timeouts))))
+        mirror = LiveSync(study, runs, to, say, least_rest)
         open_now.callback(mirror.close)
         yield mirror
 

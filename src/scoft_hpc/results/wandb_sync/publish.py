@@ -22,7 +22,7 @@ from scoft_hpc.results.study import Study
 from scoft_hpc.results.table import RunRow, columns
 from scoft_hpc.results.wandb_sync import records
 from scoft_hpc.results.wandb_sync.records import WandbRecord
-from scoft_hpc.results.wandb_sync.session import Session, session
+from scoft_hpc.results.wandb_sync.session import TIMEOUTS, Session, WandbTimeouts, session
 from scoft_hpc.results.wandb_sync.verify import UploadedRun, is_prefix, missing_parts
 from scoft_hpc.study import atomic
 from scoft_hpc.study.json_files import read_json
@@ -32,8 +32,6 @@ from scoft_hpc.study.run_status import Status
 
 ENDED = (Status.done, Status.failed)
 """Runs still under way are in the summary's table; their own W&B run waits until they end."""
-PAUSES = (0.5, 1.5, 4.0)
-"""Seconds between looks at what arrived: a server may take its time to count."""
 MOST_FAULTS = 3
 """After so many runs that did not arrive the rest is left: something is wrong with the network or the server."""
 
@@ -47,24 +45,26 @@ class _UnfitError(Exception):
     """Of a run that cannot be sent now, in words for the person."""
 
 
-def publish(study: Study, rows: Sequence[RunRow], settings: Wandb) -> list[str]:
+def publish(
+    study: Study, rows: Sequence[RunRow], settings: Wandb, timeouts: WandbTimeouts = TIMEOUTS
+) -> list[str]:
     """Log what is new; return what a person should be told, nothing if all went well.
 
     A network that does not answer never raises: the rest stays to be published by a later call.
     """
     if settings.mode is WandbMode.disabled:
         return []
-    folder = study.folder.wandb
     try:
-        lease = Lease.acquire(folder / "lease.json")
+        lease = Lease.acquire(study.folder.wandb / "lease.json")
     except RunError as error:
         return [f"Nothing was sent to W&B, somebody else is publishing this study: {error}"]
     with lease:
-        return _publish(study, rows, settings, folder / "published.json")
+        return _publish(study, rows, settings, timeouts)
 
 
-def _publish(study: Study, rows: Sequence[RunRow], settings: Wandb, ledger_file: Path) -> list[str]:
-    ledger, mode = _read_ledger(ledger_file), settings.mode.name
+def _publish(study: Study, rows: Sequence[RunRow], settings: Wandb, timeouts: WandbTimeouts) -> list[str]:
+    ledger_file, mode = study.folder.wandb / "published.json", settings.mode.name
+    ledger = _read_ledger(ledger_file)
     digests = {r.run_id: records.digest_of(r, settings.project) for r in study.runs if r.status in ENDED}
     summary = records.summary_name(study)
     digests[summary] = records.digest(
@@ -76,7 +76,7 @@ def _publish(study: Study, rows: Sequence[RunRow], settings: Wandb, ledger_file:
     runs = {run.run_id: run for run in study.runs}
     notes: list[str] = []
     faults = 0
-    with session(study, settings) as client:
+    with session(study, settings, timeouts) as client:
         for done, name in enumerate(missing):
             if faults == MOST_FAULTS:
                 return [*notes, _rest(len(missing) - done, study)]
@@ -144,7 +144,7 @@ def _wait_for(
 ) -> UploadedRun | None:
     """What is there, once it is as it should be or has had time to be."""
     there = client.arrived(wandb_id)
-    for pause in PAUSES:
+    for pause in client.timeouts.pauses:
         if settled(there):
             break
         time.sleep(pause)

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from scoft_hpc.config.schema import Wandb, WandbMode
@@ -20,17 +21,31 @@ from scoft_hpc.results.wandb_sync.verify import UploadedRun
 from scoft_hpc.study.metrics_log import STEP
 from scoft_hpc.study.paths import StudyDir
 
-INIT_SECONDS, FINISH_SECONDS, API_SECONDS = 20.0, 60.0, 15
-"""How long an online run, or a question, may keep us: without a network wandb would wait much longer."""
 LOST = "Could not find run"
 """How wandb's API words that there is no such run."""
+
+
+@dataclass(frozen=True)
+class WandbTimeouts:
+    """How long an online run, or a query, may take: without a network wandb would wait much longer.
+
+    `pauses`: seconds between queries of what arrived, since a server may take its time to count.
+    """
+
+    init_seconds: float = 20.0
+    finish_seconds: float = 60.0
+    api_seconds: int = 15
+    pauses: tuple[float, ...] = (0.5, 1.5, 4.0)
+
+
+TIMEOUTS = WandbTimeouts()
 
 
 class Session:
     """One wandb service for all runs; made by `session`."""
 
-    def __init__(self, study: Study, settings: Wandb) -> None:
-        self.study, self.settings = study, settings
+    def __init__(self, study: Study, settings: Wandb, timeouts: WandbTimeouts) -> None:
+        self.study, self.settings, self.timeouts = study, settings, timeouts
         self._api: Any = None
 
     @property
@@ -56,7 +71,7 @@ class Session:
             resume="allow" if self.online else None,
             dir=str(self.study.folder.path),
             reinit="create_new",
-            settings=_quiet(),
+            settings=_quiet(self.timeouts),
         )
         if logged.rows is not None:
             log.define_metric(STEP)
@@ -80,7 +95,7 @@ class Session:
         import wandb
 
         if self._api is None:
-            self._api = wandb.Api(timeout=API_SECONDS)
+            self._api = wandb.Api(timeout=self.timeouts.api_seconds)
         self._api.flush()  # it would answer from memory
         entity = self.settings.entity or self._api.default_entity
         try:
@@ -110,19 +125,19 @@ class Session:
 
 
 @contextmanager
-def session(study: Study, settings: Wandb) -> Iterator[Session]:
+def session(study: Study, settings: Wandb, timeouts: WandbTimeouts = TIMEOUTS) -> Iterator[Session]:
     """A wandb service that ends with the block."""
     study.folder.wandb.mkdir(parents=True, exist_ok=True)
     with _environment(study.folder, settings.mode):
         import wandb
 
         try:
-            yield Session(study, settings)
+            yield Session(study, settings, timeouts)
         finally:
             wandb.teardown()
 
 
-def _quiet() -> Any:
+def _quiet(timeouts: WandbTimeouts) -> Any:
     """No console, no code, no machine, no command line: a run's own settings are what is logged."""
     import wandb
 
@@ -135,9 +150,9 @@ def _quiet() -> Any:
         disable_job_creation=True,
         host="",
         program="scoft_hpc.gather",
-        init_timeout=INIT_SECONDS,
-        login_timeout=INIT_SECONDS,
-        finish_timeout=FINISH_SECONDS,
+        init_timeout=timeouts.init_seconds,
+        login_timeout=timeouts.init_seconds,
+        finish_timeout=timeouts.finish_seconds,
         finish_timeout_raises=True,
         x_disable_machine_info=True,
         x_disable_meta=True,
