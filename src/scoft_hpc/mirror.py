@@ -16,7 +16,7 @@ from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.console import CTRL_C, console_command
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.views import selection
-from scoft_hpc.results.live_sync import sync
+from scoft_hpc.results.wandb_sync.live import sync
 
 NICENESS = 10
 """It gives way to the jobs on its machine, and to others on a login node."""

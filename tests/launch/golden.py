@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from scoft_hpc.config import compose
-from scoft_hpc.launch.doctor.slurm import sample_array
 from scoft_hpc.launch.slurm import sbatch
+from scoft_hpc.launch.tracking.submission_plan import SubmissionRequest, new_array
 from scoft_hpc.study.paths import StudyDir
 
 FOLDER = Path(__file__).parent / "golden"
@@ -22,7 +22,8 @@ def script(site: str, *words: str) -> str:
     """The script of an array of five packs at a site, four hours each."""
     given = WORDS.get(site, ("cluster.account=ALLOCATION",))
     cluster = compose.compose("sweep", [f"cluster={site}", *given, *words]).cluster
-    batch = sample_array(STUDY, cluster, minutes=240, name="train-9f3a1c2d")
+    request = SubmissionRequest(cluster)
+    batch = new_array(STUDY, request, "train", (("run",),), (14400.0,), 240, name="train-9f3a1c2d")
     return sbatch.sbatch_script(STUDY, replace(batch, tasks=(("run",),) * 5, cluster={"python": "python"}))
 
 

@@ -140,11 +140,11 @@ def test_without_a_terminal_lines_are_changes_and_a_heartbeat() -> None:
 def test_the_pace_leaves_out_what_was_done_before_we_came() -> None:
     pace = StepRate()
     pace.add(0.0, 30)
-    assert pace.left(100) is None
+    assert pace.remaining_seconds(100) is None
     for second in range(1, 6):
         pace.add(10.0 * second, 30 + second)
         pace.add(10.0 * second + 1, 30 + second)
-    assert pace.left(100) == pytest.approx(65 * 10.0)
+    assert pace.remaining_seconds(100) == pytest.approx(65 * 10.0)
 
 
 def test_a_runs_log_is_the_newest_that_was_sent_for_it(tmp_path: Path) -> None:

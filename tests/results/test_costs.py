@@ -113,7 +113,7 @@ def test_the_report_and_gather_show_it(copied: Maker, capsys: pytest.CaptureFixt
     attempt(train, 0, 0, 1.75)
     attempt(train, 0, 1, 0.5)
     gathered = gather_study(copied.folder, WandbMode.disabled)
-    page = Page(gathered.report.read_text())
+    page = Page(gathered.study.folder.report.read_text())
     for words in (
         "What it cost",
         PREPARING,

@@ -28,9 +28,9 @@ def test_everything_is_written(copied: Maker) -> None:
     gathered = gather(copied.folder, WandbMode.disabled)
     assert len(gathered.rows) == 20
     assert gathered.notes == []
-    with gathered.results.open(newline="") as file:
+    with gathered.study.folder.results.open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 20
-    assert gathered.report.read_text().endswith("</html>\n")
+    assert gathered.study.folder.report.read_text().endswith("</html>\n")
     for path in (copied.folder.parquet, copied.folder.latex, copied.folder.markdown):
         assert path.stat().st_size > 1000
 

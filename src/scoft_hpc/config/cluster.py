@@ -132,13 +132,9 @@ def to_plain(cluster: Cluster) -> dict[str, Any]:
 
 def from_plain(values: Mapping[str, Any]) -> Cluster:
     """What `to_plain` wrote, by this version or an older one."""
-    known = {f.name for f in fields(Cluster)}
-    known_values = {key: value for key, value in values.items() if key in known}
-    known_values["scheduler"], known_values["gpu_flag"] = (
-        Scheduler[known_values["scheduler"]],
-        GpuFlag[known_values["gpu_flag"]],
-    )
-    return Cluster(**known_values)
+    known = {f.name: values[f.name] for f in fields(Cluster) if f.name in values}
+    enums = {"scheduler": Scheduler[known["scheduler"]], "gpu_flag": GpuFlag[known["gpu_flag"]]}
+    return Cluster(**{**known, **enums})
 
 
 def _fits(name: str, value: Any) -> bool:

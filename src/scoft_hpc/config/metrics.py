@@ -23,12 +23,12 @@ class MetricSpec:
         title, short: its names in text and in narrow columns.
         group: what it speaks of; tables and plots put the metrics of a group together, so they are adjacent here.
         module: the file in `scoft_hpc.evaluation.metrics` whose function `compute_<name>` computes it.
-        embedder: the network of `scoring` that it needs; None where it needs neither.
         unit: what has a value of its own: a sample, a prompt, a sample of a prompt that names no culture ("neutral"),
             or only the samples as a set. A run's value is the mean over its units.
         direction: which values are better: lower ones, higher ones, those near one half, or neither end.
-        bounds: the least and the greatest possible value.
         min_effect: the smallest difference that matters, from which the number of seeds needed follows; our choice.
+        embedder: the network of `scoring` that it needs; None where it needs neither.
+        bounds: the least and the greatest possible value.
         relative_effect: whether `min_effect` is a share of the reference's mean. It is for distances whose scale
             depends on the embedder.
         meaning: what it says and what it cannot say, for readers of a report.
@@ -41,12 +41,12 @@ class MetricSpec:
     short: str
     group: str
     module: str
-    embedder: Embedder | None
     unit: Unit
     direction: Direction
-    bounds: tuple[float, float]
     min_effect: float
     meaning: str
+    embedder: Embedder | None = None
+    bounds: tuple[float, float] = (0.0, 1.0)
     relative_effect: bool = False
     headline: int | None = None
     by_default: bool = True
@@ -84,10 +84,8 @@ METRICS: dict[str, MetricSpec] = {
             short="default",
             group="truth",
             module="toy_truth",
-            embedder=None,
             unit="sample",
             direction="lower",
-            bounds=(0.0, 1.0),
             min_effect=0.1,
             headline=0,
             meaning="Share of samples drawn in the style that the base falls back on, whatever the culture: "
@@ -99,10 +97,8 @@ METRICS: dict[str, MetricSpec] = {
             short="in style",
             group="truth",
             module="toy_truth",
-            embedder=None,
             unit="sample",
             direction="higher",
-            bounds=(0.0, 1.0),
             min_effect=0.1,
             headline=1,
             meaning="Share of samples drawn in the culture's own style. Known in the toy world alone.",
@@ -113,10 +109,8 @@ METRICS: dict[str, MetricSpec] = {
             short="subject",
             group="truth",
             module="toy_truth",
-            embedder=None,
             unit="sample",
             direction="higher",
-            bounds=(0.0, 1.0),
             min_effect=0.05,
             headline=2,
             meaning="Share of samples that show the subject the prompt asks for. Known in the toy world "
@@ -216,7 +210,6 @@ METRICS: dict[str, MetricSpec] = {
             embedder="features",
             unit="sample",
             direction="target_half",
-            bounds=(0.0, 1.0),
             min_effect=0.1,
             headline=5,
             meaning="Share of samples nearer to a training image than to any held-out image of the culture, "
@@ -232,7 +225,6 @@ METRICS: dict[str, MetricSpec] = {
             embedder="features",
             unit="sample",
             direction="lower",
-            bounds=(0.0, 1.0),
             min_effect=0.05,
             meaning="Share of samples nearer to a training image than all but a few held-out images are; "
             ".05 is chance where there are at least 19 of these. It sees whole images: a copied "

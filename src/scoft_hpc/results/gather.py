@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from scoft_hpc.config.schema import Wandb, WandbMode
 from scoft_hpc.errors import ConfigError, LaunchError
@@ -19,12 +18,10 @@ from scoft_hpc.study.paths import StudyDir
 
 @dataclass(frozen=True)
 class Gathered:
-    """What was gathered and where it lies; `notes` are warnings for the person who asked."""
+    """What was gathered; it lies in the study's folder. `notes` are warnings for the user."""
 
     study: Study
     rows: list[RunRow]
-    results: Path
-    report: Path
     notes: list[str]
 
 
@@ -53,7 +50,7 @@ def gather(folder: StudyDir, mode: WandbMode | None = None, events: bool | None 
             f"the results cannot be written to {folder.path} ({error.strerror}: {error.filename}); "
             f"make room or give yourself the right to write there, and gather again."
         ) from None
-    return Gathered(read, rows, folder.results, folder.report, notes)
+    return Gathered(read, rows, notes)
 
 
 def latest(folder: StudyDir) -> Gathered | None:
@@ -63,7 +60,7 @@ def latest(folder: StudyDir) -> Gathered | None:
     done = [run.folder.result.stat().st_mtime for run in read.runs if run.folder.result.exists()]
     if len(written) < 2 or len(done) < len(read.runs) or min(written) <= max(done):
         return None
-    return Gathered(read, table.rows(read), folder.results, folder.report, list(read.notes))
+    return Gathered(read, table.rows(read), list(read.notes))
 
 
 def _write_events(study: Study) -> list[str]:

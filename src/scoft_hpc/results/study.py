@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scoft_hpc.config.identity import drop_keys, unused
 from scoft_hpc.config.plain import flat, science_fields
 from scoft_hpc.config.schema import RunConfig
-from scoft_hpc.results import curves, survey_results
-from scoft_hpc.results.curves import Curve
+from scoft_hpc.results import survey_results
 from scoft_hpc.results.survey_results import SurveyResults
 from scoft_hpc.study import costs, job_array, metrics_log, plan_file, run_status
 from scoft_hpc.study.costs import Cost
@@ -29,6 +31,11 @@ from scoft_hpc.study.run_status import Status
 
 BASE = "base"
 """The variant that is not trained: what all others are measured against."""
+MAX_POINTS = 40
+"""Of a curve."""
+
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Steps and values."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ class StudyRun:
     @cached_property
     def curves(self) -> dict[str, Curve]:
         """The journal's numbers over the steps, thinned for drawing; empty for a base."""
-        return curves.read(self.folder.metrics)
+        return _read_curves(self.history())
 
 
 @dataclass(frozen=True)
@@ -234,3 +241,24 @@ def _as_version_2(scores: dict[str, Any]) -> dict[str, Any]:
         if train is not None and held_out is not None:
             sample["memorization"] = float(train < held_out)
     return {**scores, "samples": samples} if samples else scores
+
+
+def _read_curves(rows: Iterable[metrics_log.Row]) -> dict[str, Curve]:
+    """Each number of the journal over the steps, averaged in at most `MAX_POINTS` equal spans.
+
+    Steps without the number, as of a term that is not computed every time, are passed over.
+    """
+    points: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if name != metrics_log.STEP and isinstance(value, int | float):
+                points.setdefault(name, []).append((row[metrics_log.STEP], value))
+    return {name: _thin(np.array(of_name, dtype=float)) for name, of_name in points.items()}
+
+
+def _thin(points: NDArray[np.float64]) -> Curve:
+    x, y = points.T
+    span = np.minimum((x - x[0]) / max(1.0, x[-1] - x[0]) * MAX_POINTS, MAX_POINTS - 1).astype(int)
+    count = np.bincount(span)
+    filled = count > 0
+    return np.bincount(span, x)[filled] / count[filled], np.bincount(span, y)[filled] / count[filled]

@@ -42,5 +42,5 @@ def show(gathered: Gathered) -> None:
         print_line(console, f"note: {note}")
     if gathered.study.costs:
         print_line(console, f"cost     {costs.sentence(costs.total(gathered.study.costs))}")
-    print_line(console, f"results  {gathered.results}")
-    print_line(console, f"report   {gathered.report}")
+    print_line(console, f"results  {gathered.study.folder.results}")
+    print_line(console, f"report   {gathered.study.folder.report}")

@@ -6,15 +6,14 @@ import getpass
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from scoft_hpc.config.cluster import Cluster, gpu_of, to_plain
+from scoft_hpc.config.cluster import Cluster, gpu_of
 from scoft_hpc.launch.doctor.checks import CheckResult, CheckStatus, CommandResult, run_external
 from scoft_hpc.launch.slurm import client, sbatch
-from scoft_hpc.study import job_array
-from scoft_hpc.study.job_array import JobArray
+from scoft_hpc.launch.tracking.submission_plan import SubmissionRequest, new_array
+from scoft_hpc.study.job_array import TRAIN
 from scoft_hpc.study.paths import StudyDir
 
 NEEDED = ("sbatch", "srun", "squeue", "scancel", "scontrol")
@@ -90,25 +89,16 @@ def partition(cluster: Cluster) -> Iterator[CheckResult]:
 def test_submission(cluster: Cluster, study: StudyDir) -> Iterator[CheckResult]:
     """Whether Slurm would take the script that a sweep sends; `--test-only` sends nothing."""
     minutes = cluster.minutes or cluster.min_minutes
-    script = sbatch.sbatch_script(study, sample_array(study, cluster, minutes))
-    answer = _run_slurm("sbatch", "--test-only", text=script, seconds=30)
+    array = new_array(
+        study, SubmissionRequest(cluster), TRAIN, (("run",),), (60.0 * minutes,), minutes, name="train-doctor"
+    )
+    answer = _run_slurm("sbatch", "--test-only", text=sbatch.sbatch_script(study, array), seconds=30)
     if answer.code == 0:
         start = re.search(r"to start at (\S+)", answer.error_message)
         yield CheckResult("sbatch", "accepted" + (f", {minutes} min would start {start[1]}" if start else ""))
         return
     observed = re.sub("sbatch: |error: |allocation failure: ", "", answer.error_message)
     yield CheckResult("sbatch", observed, CheckStatus.fault, _refused(observed, cluster))
-
-
-def sample_array(study: StudyDir, cluster: Cluster, minutes: int, name: str = "train-doctor") -> JobArray:
-    """An array of one task, as a sweep would send it."""
-    gpu_type, gpu = gpu_of(cluster)
-    empty = JobArray(
-        name=name, stage=job_array.TRAIN, created=time.time(), user=getpass.getuser(), user_requested=True,
-        tasks=(("run",),), seconds=(60.0 * minutes,), minutes=minutes, gpu=gpu_type, su_per_hour=gpu.su_per_hour,
-        sbatch_options={}, cluster=to_plain(cluster),
-    )  # fmt: skip
-    return replace(empty, sbatch_options=sbatch.sbatch_options(cluster, f"{study.name}.{name}", minutes))
 
 
 def read_settings(text: str) -> dict[str, str]:

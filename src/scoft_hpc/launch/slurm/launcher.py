@@ -57,7 +57,8 @@ def submit_missing(
         sent = plan_submission(study, runs, seen, request)
         cost_estimate.require_budget(request.budget_su, seen.cost.su + _under_way(seen), sent.price)
         _make_ready(study, sent.runs, seen)
-        _send(study, sent.arrays, _preparing(seen))
+        preparing = sorted({array.job for array, *_ in seen.live_tasks(PREPARE) if array.job})
+        _send(study, sent.arrays, preparing)
         return sent
 
 
@@ -124,15 +125,11 @@ def _send(study: StudyDir, arrays: Sequence[JobArray], preparing: Sequence[int])
             waits.append(job)
 
 
-def _preparing(seen: StudyState) -> list[int]:
-    return sorted({array.job for array, *_ in seen.live_tasks(PREPARE) if array.job})
-
-
 def _under_way(seen: StudyState) -> float:
     """Service units that the tasks in the queue are still expected to take."""
-    left = 0.0
+    total = 0.0
     for array, task, _ in seen.live_tasks():
         last = array.last(task)
-        used = last.seconds if last else 0.0
-        left += max(0.0, array.seconds[task] - used) / 3600 * array.su_per_hour
-    return left
+        elapsed = last.seconds if last else 0.0
+        total += max(0.0, array.seconds[task] - elapsed) / 3600 * array.su_per_hour
+    return total

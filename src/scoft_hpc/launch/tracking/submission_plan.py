@@ -36,7 +36,7 @@ class SubmissionRequest:
     """What is asked for.
 
     Attributes:
-        user_requested, retry: as for `reconcile.missing`.
+        user_requested, retry: as for `run_state.runs_to_submit`.
         budget_su: the budget in service units; None: none.
         only: the runs to consider, by id; None: all.
         exiting_task: the task, as (job, index), that asks as its last act, and counts as gone.
@@ -79,9 +79,9 @@ def plan_submission(
     packs: list[Pack] = []
     if chosen:
         arrays += _preparations(study, runs, chosen, seen, request, pace)
-    for memory, some in _packs(chosen, wanted, request.cluster):
-        packs += some
-        arrays += _training(study, some, memory, request, pace)
+    for memory, group in _packs(chosen, wanted, request.cluster):
+        packs += group
+        arrays += _training(study, group, memory, request, pace)
     seconds = [second for array in arrays for second in array.seconds]
     return SubmissionPlan(
         tuple(arrays),
@@ -139,11 +139,11 @@ def _training(
         by_limit[cost_estimate.minutes([cost_estimate.pack_seconds(each, pace)], request.cluster)].append(
             each
         )
-    for minutes, some in by_limit.items():
-        for part in _parts(some, request.cluster.max_array):
+    for minutes, group in by_limit.items():
+        for part in _parts(group, request.cluster.max_array):
             tasks = tuple(tuple(run.run_id for run in each.runs) for each in part)
             seconds = tuple(cost_estimate.pack_seconds(each, pace) for each in part)
-            yield _batch(study, TRAIN, tasks, seconds, minutes, memory, request)
+            yield new_array(study, request, TRAIN, tasks, seconds, minutes, memory)
 
 
 def _preparations(
@@ -174,20 +174,23 @@ def _preparations(
     for part in _parts(todo, request.cluster.max_array):
         seconds = tuple(cost_estimate.prepare_seconds(run, pace) for run in part)
         minutes = cost_estimate.minutes(seconds, request.cluster)
-        yield _batch(study, PREPARE, tuple((run.run_id,) for run in part), seconds, minutes, None, request)
+        tasks = tuple((run.run_id,) for run in part)
+        yield new_array(study, request, PREPARE, tasks, seconds, minutes)
 
 
-def _batch(
+def new_array(
     study: StudyDir,
+    request: SubmissionRequest,
     stage: str,
     tasks: tuple[job_array.Task, ...],
     seconds: tuple[float, ...],
     minutes: int,
-    memory: float | None,
-    request: SubmissionRequest,
+    memory_gb: float | None = None,
+    name: str = "",
 ) -> JobArray:
+    """An array that is not written yet; `memory_gb` where it is not the profile's, `name` where it is not a new one."""
     cluster, (gpu_type, gpu) = request.cluster, gpu_of(request.cluster)
-    name = job_array.new_name(stage)
+    name = name or job_array.new_name(stage)
     return JobArray(
         name=name,
         stage=stage,
@@ -198,7 +201,7 @@ def _batch(
         gpu=gpu_type,
         su_per_hour=gpu.su_per_hour,
         minutes=minutes,
-        sbatch_options=sbatch.sbatch_options(cluster, f"{study.name}.{name}", minutes, memory),
+        sbatch_options=sbatch.sbatch_options(cluster, f"{study.name}.{name}", minutes, memory_gb),
         cluster=to_plain(cluster),
         user_requested=request.user_requested,
         budget_su=request.budget_su,

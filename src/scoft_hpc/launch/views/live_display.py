@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -24,17 +23,8 @@ FOLDED = (Status.done, Status.planned, Status.queued)
 """Lanes in these states give way, in this order, where the terminal is too low for all."""
 
 
-class View(Protocol):
-    """Shows lanes while the block runs."""
-
-    def __enter__(self) -> View: ...
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def show(self, lanes: Sequence[RunProgress], note: str) -> None: ...
-
-
-def view(console: Console) -> View:
+def view(console: Console) -> LiveView | PlainView:
+    """What shows lanes while the block runs."""
     if console.is_terminal:
         return LiveView(console)
     return PlainView(lambda text: print_line(console, text))
@@ -65,8 +55,8 @@ class PlainView:
         for lane in lanes:
             if self._states.get(lane.run_id, lane.status) is not lane.status:
                 changed.setdefault(lane.status, []).append(lane)
-        for status, some in changed.items():
-            self._line(f"{status.value}: {names(some)}")
+        for status, lanes_there in changed.items():
+            self._line(f"{status.value}: {names(lanes_there)}")
         if note and note != self._note:
             self._line(note)
         if not self._states or self._clock() - self._last >= self._heartbeat:
@@ -99,11 +89,8 @@ class LiveView:
         for lane in lanes:
             if lane.status is Status.running:
                 self._rates.setdefault(lane.run_id, StepRate()).add(now, lane.step)
-        etas = {
-            lane.run_id: self._rates[lane.run_id].left(lane.steps)
-            for lane in lanes
-            if lane.run_id in self._rates
-        }
+        rates = {lane: rate for lane in lanes if (rate := self._rates.get(lane.run_id))}
+        etas = {lane.run_id: rate.remaining_seconds(lane.steps) for lane, rate in rates.items()}
         self._live.update(self.render(lanes, note, etas), refresh=True)
 
     def render(
@@ -111,8 +98,8 @@ class LiveView:
     ) -> RenderableType:
         height = self._console.height - 3
         shown, hidden = fold(lanes, height)
-        left = max((eta for eta in etas.values() if eta), default=None)
-        training = f"{duration(left)} of training left" if left else ""
+        longest = max((eta for eta in etas.values() if eta), default=None)
+        training = f"{duration(longest)} of training left" if longest else ""
         parts = [duration(self._clock() - self._start), counts(lanes), note or training]
         foot = Text("  ".join(filter(None, parts)), no_wrap=True, overflow="ellipsis")
         if len(shown) > height:
@@ -131,11 +118,11 @@ class StepRate:
         if not self._seen or step != self._seen[-1][1]:
             self._seen.append((now, step))
 
-    def left(self, steps: int) -> float | None:
-        """Seconds to the last step; None until there is a pace."""
+    def remaining_seconds(self, steps: int) -> float | None:
+        """Seconds to the last step; None until the rate is known."""
         if len(self._seen) < 3:
             return None
-        # The first entry is when we came, not when its step was made: the pace is taken from the second on.
+        # The first entry is the time of the first look, not of its step: the rate is taken from the second on.
         (t0, s0), (t1, s1) = self._seen[1], self._seen[-1]
         return (steps - s1) * (t1 - t0) / (s1 - s0)
 

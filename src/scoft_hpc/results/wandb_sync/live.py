@@ -7,24 +7,32 @@ holds. What could not be sent `publish` adds when the run has ended.
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
 from scoft_hpc.config.schema import Wandb, WandbMode
-from scoft_hpc.errors import RunError
-from scoft_hpc.results.study import Study, StudyRun
-from scoft_hpc.results.tensorboard import Events
+from scoft_hpc.errors import ConfigError, RunError
+from scoft_hpc.results.gather import wandb_settings, wants_events
+from scoft_hpc.results.study import Study, StudyRun, read
+from scoft_hpc.results.tensorboard import Events, require
 from scoft_hpc.results.wandb_sync import records
 from scoft_hpc.results.wandb_sync.publish import choose_run_id, send_rows
 from scoft_hpc.results.wandb_sync.session import TIMEOUTS, Session, WandbTimeouts, session
+from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.metrics_log import STEP, Row
+from scoft_hpc.study.paths import StudyDir
 
 LEAST_REST, MOST_REST = 30.0, 600.0
 """Seconds that a destination which failed is left alone; they double while it fails."""
+MIN_SECONDS, MAX_SECONDS = 1.0, 10.0
+"""Between two looks at the files: the time grows while nothing was saved, half more or less by chance."""
+SIGNAL_SECONDS = 0.2
+"""How often it looks whether a signal has come."""
 
 Say = Callable[[str], None]
 
@@ -174,6 +182,57 @@ def live_sync(
         mirror = LiveSync(study, runs, to, say, least_rest)
         open_now.callback(mirror.close)
         yield mirror
+
+
+def sync(
+    folder: StudyDir,
+    run_ids: Collection[str],
+    mode: WandbMode | None,
+    events: bool | None,
+    once: bool,
+    say: Say,
+) -> bool:
+    """Send what is new of these runs again and again; return whether all was sent when it ended.
+
+    Args:
+        mode, events: where the curves go; None: as the study was planned.
+        once: send what there is and return True.
+        say: prints a line.
+
+    Raises:
+        ConfigError: if the curves go nowhere, or TensorBoard is not installed.
+    """
+    planned = read(folder)
+    runs = [run for run in planned.runs if run.run_id in run_ids]
+    settings = wandb_settings(planned, mode)
+    to_events = wants_events(planned, events)
+    if to_events:
+        require()
+    online = settings.mode is WandbMode.online
+    if not (online or to_events):
+        raise ConfigError(
+            f"{planned.name} was planned with wandb.mode={settings.mode.name} and tensorboard=false, so its curves go "
+            f"nowhere; say where: --wandb online or --tensorboard."
+        )
+    to = [f"W&B, project {settings.project}"] * online + [str(folder.tensorboard)] * to_events
+    say(f"curves of {planned.name} go to {' and '.join(to)}")
+    stop = StopFlag()
+    with stop.capture_signals(), live_sync(planned, runs, settings, to_events, say) as mirror:
+        over, pause = mirror.send_new_rows(), MIN_SECONDS
+        while not (over or once or stop.requested):
+            _rest(stop, pause)
+            sent = mirror.sent
+            over = (
+                mirror.send_new_rows()
+            )  # after a signal too: the launcher sends one when the jobs have ended
+            pause = MIN_SECONDS if mirror.sent > sent else min(1.5 * pause, MAX_SECONDS)
+    return over or not stop.requested
+
+
+def _rest(stop: StopFlag, seconds: float) -> None:
+    end = time.monotonic() + seconds * random.uniform(0.5, 1.5)
+    while time.monotonic() < end and not stop.requested:
+        time.sleep(SIGNAL_SECONDS)
 
 
 def _short(error: Exception) -> str:
