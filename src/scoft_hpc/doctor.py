@@ -45,7 +45,8 @@ def show(findings: Sequence[CheckResult], console: Console) -> None:
     console.print(count if faults else "Nothing would keep a sweep from running.", highlight=False)
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+@console_command
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=program("doctor"), description="What would keep a sweep from running here."
     )
@@ -53,14 +54,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "arguments", nargs="*", metavar="SETTING", help="as for sweep: cluster=bridges2 output=DIR …"
     )
     parser.add_argument("--json", action="store_true", help="for programs")
-    return parser.parse_args(argv)
-
-
-@console_command
-def main(argv: Sequence[str] | None = None) -> int:
-    asked = _parse(argv)
-    findings = examine(compose("sweep", asked.arguments))
-    if asked.json:
+    args = parser.parse_args(argv)
+    findings = examine(compose("sweep", args.arguments))
+    if args.json:
         print(json.dumps([{**asdict(each), "status": each.status.value} for each in findings], indent=1))
     else:
         show(findings, Console())

@@ -162,8 +162,8 @@ def _export(base: DiffusionModel, pack_run: PackRun) -> None:
     base.lora.export(pack_run.index, run.lora)
     if config.lora.kohya:
         base.lora.export_kohya(pack_run.index, run.lora_kohya, run.run_id)
-    heard = model_prompts(config, evaluation_prompts(config, pack_run.manifest))
-    shown = [(text, f"samples/{sample_name(p, 0)}") for p, text in enumerate(heard)]
+    prompts = model_prompts(config, evaluation_prompts(config, pack_run.manifest))
+    shown = [(text, f"samples/{sample_name(p, 0)}") for p, text in enumerate(prompts)]
     model_card.write_card(run.card, config, pairs=len(pack_run.manifest.pairs), samples=shown)
 
 

@@ -218,5 +218,5 @@ def test_one_publisher_at_a_time(copied: Maker) -> None:
     held = lease.Lease.acquire(copied.folder.wandb / "lease.json")
     (note,) = send(copied)
     held.release()
-    assert "somebody else is publishing" in note
+    assert "another process publishes this study" in note
     assert logs(copied) == {}

@@ -106,7 +106,7 @@ class Findings:
         if len(digests) < 2:
             return []
         named = ", ".join(f"{name} ({digest[:8]})" for name, digest in sorted(digests))
-        return [f"Runs were judged by different networks: {named}. Score them anew: scoft_hpc.evaluate."]
+        return [f"Runs were judged by different networks: {named}. Score them again: scoft_hpc.evaluate."]
 
     @cached_property
     def _table(self) -> dict[tuple[str, str], VariantResult]:

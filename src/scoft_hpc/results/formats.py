@@ -20,7 +20,7 @@ class Interval(Protocol):
 
 
 def decimals(values: Iterable[float]) -> int:
-    """So many that the largest of the values shows two digits and the values are told apart; 2 for most shares."""
+    """So many that the largest of the values shows two digits and the values differ; 2 for most shares."""
     finite = list(values)
     largest, apart = max(map(abs, finite), default=1.0), max(finite, default=1.0) - min(finite, default=0.0)
     return max(_decimals(largest or 1.0), _decimals(5 * apart) if apart > 0 else 0)

@@ -1,6 +1,7 @@
 """Sample grids: a row a variant, the same prompt and starting noise down each column.
 
-A prompt goes by its place, which stands in the names of its samples (`p03-s01.png`): baselines may word it otherwise.
+A prompt goes by its place, which stands in the names of its samples (`p03-s01.png`): baselines may phrase it
+differently.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from scoft_hpc.config.schema import Variant
-from scoft_hpc.results import thumbnails, training_pairs
+from scoft_hpc.errors import ScoftError
+from scoft_hpc.inputs.cache_key import folder_of
+from scoft_hpc.inputs.metadata_rows import read_rows
+from scoft_hpc.results import thumbnails
 from scoft_hpc.results.study import Study, StudyRun
 
 COLUMNS = 8
@@ -38,6 +42,15 @@ class GridRow:
     label: str
     note: str
     cells: list[GridCell]
+
+
+@dataclass(frozen=True)
+class TrainingPair:
+    """A training image with its caption, and its first negative; None where it has none that can be found."""
+
+    caption: str
+    image: Path
+    negative: Path | None
 
 
 Panel = list[GridRow]
@@ -110,6 +123,31 @@ def sample_files(study: Study, culture: str) -> list[tuple[str, list[Path]]]:
     return sheets
 
 
+def training_pairs(run: StudyRun) -> list[TrainingPair]:
+    """The pairs that the run trained on, in their order; none where the culture's folder cannot be seen from here.
+
+    Given negatives lie with the images. Drawn ones lie in the culture's cache, whose name follows from the run's
+    settings, so that a study whose variants differ in their negatives shows each its own.
+    """
+    from scoft_hpc.config.compose import from_mapping
+
+    try:
+        config = from_mapping(dict(run.config))
+        if config.data.root is None:
+            return []
+        rows = read_rows(Path(config.data.root) / run.culture, "train")
+    except ScoftError:
+        return []  # the report does without these: a broken set was refused when the study was planned
+    drawn = folder_of(config, config.data.digest) / "negatives"
+    pairs = []
+    for i, row in enumerate(rows[: config.data.pairs]):
+        if not row.faults:
+            image, *given = row.images
+            negative = given[0] if given else drawn / f"{i:05d}-0.png"
+            pairs.append(TrainingPair(row.values["text"], image, negative if negative.exists() else None))
+    return pairs
+
+
 def front_of(runs: Sequence[StudyRun]) -> list[StudyRun]:
     """The untrained base and the run with the most terms in its loss: what a reader compares first."""
     if not runs:
@@ -145,7 +183,7 @@ def _by_place(rows: Sequence[Sample]) -> dict[str, list[Sample]]:
 
 
 def _prompts(rows: Sequence[Sample]) -> dict[str, str]:
-    """The words of each column's prompt by its place."""
+    """Each column's prompt by its place."""
     return {place: str(samples[0]["prompt"]) for place, samples in list(_by_place(rows).items())[:COLUMNS]}
 
 
@@ -174,7 +212,7 @@ def _verdict(sample: Sample) -> str:
 
 def _given(run: StudyRun, prompts: list[str]) -> Panel:
     """A training image for each column, of the same caption where there is one, and the negative beside it."""
-    chosen = list(_for_each(training_pairs.of_run(run), prompts))
+    chosen = list(_for_each(training_pairs(run), prompts))
     if not chosen:
         return []
     images = [GridCell(thumbnails.data_uri(p.image), f"training image: {p.caption}") for p in chosen]
@@ -188,9 +226,7 @@ def _given(run: StudyRun, prompts: list[str]) -> Panel:
     return lines
 
 
-def _for_each(
-    pairs: list[training_pairs.TrainingPair], prompts: list[str]
-) -> Iterator[training_pairs.TrainingPair]:
+def _for_each(pairs: list[TrainingPair], prompts: list[str]) -> Iterator[TrainingPair]:
     free = list(pairs)
     for prompt in prompts[: len(pairs)]:
         pair = next((pair for pair in free if pair.caption == prompt), free[0])

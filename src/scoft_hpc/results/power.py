@@ -29,7 +29,7 @@ from scoft_hpc.results.statistics import Values, nest
 
 POWER = 0.8
 MOST = 10_000
-"""Units beyond which no study goes; more are told as none."""
+"""Units beyond which no study goes; more are reported as none."""
 
 QUANTILES = 2000
 """Points at which the distribution of a standard deviation is taken; enough for power to within .0001."""

@@ -77,7 +77,7 @@ def values(study: Study, measure: MetricSpec, variant: str, *, culture: str | No
 def of_units(run: StudyRun, measure: MetricSpec) -> Mapping[str, float]:
     """The values of a run's samples or prompts, by a name that other variants' runs share; {} of a set's measure.
 
-    A prompt goes by its place: baselines may word it in another way.
+    A prompt goes by its place: baselines may phrase it differently.
     """
     rows = run.scores.get(measure.rows_key, []) if measure.rows_key else []
     return {

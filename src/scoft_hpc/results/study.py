@@ -177,7 +177,7 @@ def _arms(entries: Sequence[PlannedRun]) -> dict[str, str]:
 
 
 def _row(entry: PlannedRun) -> str:
-    """The variant by name; told otherwise than asked, how; of another generator, whose images: `images of sdxl`."""
+    """The variant by name, with another prompting than `asked`; of another generator `images of sdxl`."""
     evaluation = entry.config.get("evaluation", {})
     if images := evaluation.get("images"):
         return f"images of {Path(images).name}"

@@ -1,4 +1,4 @@
-"""The door to TensorBoard: a run's curves and final measures as event files, each number once.
+"""TensorBoard: a run's curves and final measures as event files, each number once.
 
 What is in the files already is read back first, so that writing again adds what is missing and nothing else. A file
 that a kill tore is read as far as it is whole.

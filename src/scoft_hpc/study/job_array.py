@@ -41,7 +41,7 @@ class Attempt:
         job: Slurm's name of the task, as `123_4`.
         progress: what each run had on disk at the start, in saved steps and pictures.
         memory_gb: host memory that Slurm gave it, if that is known.
-        ended, code, cause: None while it lives, and for ever if it was killed unheard.
+        ended, code, cause: None while it lives, and for ever if it was killed before it could write.
         last_heartbeat: the last sign of life (the file's time).
     """
 
@@ -66,7 +66,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class AccountingRecord:
-    """Slurm's last word on a task: its state, such as TIMEOUT, and how long it ran, in seconds."""
+    """Slurm's last record of a task: its state, such as TIMEOUT, and how long it ran, in seconds."""
 
     state: str
     seconds: float

@@ -1,4 +1,4 @@
-"""Probes of the disk that a study is written to: room, quota, speed, and what names and locks are worth there."""
+"""Probes of the disk that a study is written to: free space, quota, speed, and whether renames and locks work."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ def _free_space(folder: Path) -> CheckResult:
     free = shutil.disk_usage(folder).free
     observed = f"{free / GB:,.1f} GB free"
     if free < LEAST:
-        advice = f"make at least {SCARCE / GB:.0f} GB of room in {folder}."
-        return CheckResult("room", observed, CheckStatus.fault, advice)
+        advice = f"free at least {SCARCE / GB:.0f} GB in {folder}."
+        return CheckResult("free space", observed, CheckStatus.fault, advice)
     if free < SCARCE:
         advice = "a run of Stable Diffusion keeps about 0.3 GB; a study of hundreds needs more than is free."
-        return CheckResult("room", observed, CheckStatus.note, advice)
-    return CheckResult("room", observed)
+        return CheckResult("free space", observed, CheckStatus.note, advice)
+    return CheckResult("free space", observed)
 
 
 @dataclass(frozen=True)

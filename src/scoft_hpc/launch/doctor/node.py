@@ -28,7 +28,7 @@ CAPABILITY = {
     "h200": 90,
     "gh200": 90,
 }
-"""NVIDIA's compute capability (times ten) by the first word of what sites call a GPU."""
+"""NVIDIA's compute capability (times ten) by the first part of a site's name of the GPU."""
 
 BF16_SINCE = 80
 

@@ -1,8 +1,8 @@
 """A study's plan: every combination of the ablation's axes, for every culture and seed, as frozen configs.
 
-An *arm* is one combination of the axes' values (`combinations` says which there are), composed from the command
-line's words and the axes' own, so that an axis may be any setting or config group. It is composed once; cultures and
-seeds replace two fields.
+An *arm* is one combination of the axes' values (`ablation_grid` says which there are), composed from the command
+line's overrides and the axes' own, so that an axis may be any setting or config group. It is composed once; cultures
+and seeds replace two fields.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _arms(config: SweepConfig, overrides: Sequence[str]) -> list[RunConfig]:
 
 
 def _restricted(axis: str, value: str) -> str:
-    """The word that leaves an axis one value; a dot in a word's key would be a level of its own."""
+    """The override that leaves an axis one value; a dot in its key would be a level of its own."""
     return f"'ablation.axes={{{axis}: [{value}]}}'" if "." in axis else f"'ablation.axes.{axis}=[{value}]'"
 
 
@@ -221,5 +221,5 @@ def _study_name(*parts: str) -> str:
 
 
 def _key(text: str) -> str:
-    """The setting that a command-line word is about."""
+    """The setting that an override is about."""
     return re.split(r"[=@]", text.lstrip("+~"), maxsplit=1)[0]

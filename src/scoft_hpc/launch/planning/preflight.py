@@ -29,7 +29,7 @@ def require_capacity(runs: Sequence[Run], output: Path, cluster: Cluster) -> Non
 
 
 def _disk_faults(runs: Sequence[Run], output: Path) -> list[str]:
-    """That the disk has no room for the caches that are still to be made, as a sentence."""
+    """A sentence for a disk that has no space for the caches that are still to be made."""
     missing = {folder_of(run.config, run.config.data.digest): run.config for run in runs}
     needs = [
         memory_model.cache_gb(config, count_pairs(config))

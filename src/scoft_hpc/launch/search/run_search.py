@@ -49,11 +49,8 @@ def run_search(
             return _round_on_slurm(console, config, study, plan)
         return _round_locally(console, config, study, plan, job_module)
 
-    def print_progress(trials: Sequence[Trial]) -> None:
-        print_line(console, _progress_line(this, trials))
-
     print_lines(console, _space_lines(this))
-    outcome = search.run(this, run_round, print_progress)
+    outcome = search.run(this, run_round, lambda trials: print_line(console, _progress_line(this, trials)))
     trials = this.trials()
     if outcome is RoundOutcome.planned_only:
         return 0

@@ -166,7 +166,7 @@ def best(search: Search, trials_so_far: Sequence[Trial]) -> Trial | None:
 def report_command(search: Search, trial: Trial) -> str:
     """The command of the study that reports what the trial's settings are worth, on seeds that the search has not seen.
 
-    It has the search's words, and as words what the named search itself set of a run's settings.
+    It has the search's overrides, and as overrides what the named search itself set of a run's settings.
     """
     seeds = search.config.seed if isinstance(search.config.seed, (list, tuple)) else [search.config.seed]
     fresh = [seed for seed in range(len(seeds) + N_FRESH_SEEDS) if seed not in seeds][:N_FRESH_SEEDS]
@@ -268,7 +268,7 @@ def _require_same(search: Search) -> None:
 
 
 def _difference(one: SweepConfig, other: SweepConfig) -> dict[str, Any]:
-    """The words that make of `one` a run's settings as `other` has them; a group by its option's name."""
+    """The overrides that make of `one` a run's settings as `other` has them; a group by its option's name."""
     had, wanted = (dict(flat(science_fields(config))) for config in (one, other))
     names = [name for name in settings(RunConfig) if name in wanted and _is_reported(name)]
     return {name.removesuffix(".name"): wanted[name] for name in names if wanted[name] != had[name]}

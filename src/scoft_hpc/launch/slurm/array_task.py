@@ -127,7 +127,7 @@ def _settle(
 def _tend(task: TaskContext, array: JobArray, gather: Gather) -> None:
     """Send what is lost, as far as its cause allows, and gather when every run has ended one way or the other.
 
-    What goes wrong here is told and no more: this task's own work is done.
+    An error here is only printed: this task's own work is done.
     """
     request = SubmissionRequest(
         from_plain(array.cluster),

@@ -118,7 +118,7 @@ def parse_queue(text: str) -> list[QueueEntry]:
 
 
 def accounting(jobs: Iterable[int]) -> dict[tuple[str, int, int], tuple[str, float]]:
-    """The database's last word on arrays: state and seconds by (name, array, index). Ask at most once a minute.
+    """The database's last record of arrays: state and seconds by (name, array, index). Ask at most once a minute.
 
     Raises:
         NoAnswerError: if there is no database, or it does not answer.
@@ -146,7 +146,7 @@ def parse_accounting(text: str) -> dict[tuple[str, int, int], tuple[str, float]]
 
 
 def cancel(tasks: Sequence[str]) -> None:
-    """scancel; a pending task goes, a running one is told to save first. Tasks are written `123_4`.
+    """scancel; a pending task goes, a running one receives the signal to save first. Tasks are written `123_4`.
 
     One that has ended by itself meanwhile is passed over.
 

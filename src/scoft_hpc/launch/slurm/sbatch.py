@@ -37,7 +37,7 @@ PAUSES = (0.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each try to reach a controller that does not answer."""
 
 UNREACHED = ("contact", "timed out", "timeout", "zero bytes", "connect", "communication", "try again")
-"""What sbatch says when it does not know whether the controller has heard it."""
+"""What sbatch says when it does not know whether the controller has received the request."""
 
 
 def sbatch_options(
@@ -108,8 +108,8 @@ def log_of(study: StudyDir, job: int, task: int) -> Path:
 def submit(study: StudyDir, array: JobArray) -> int:
     """Send an array whose array.json is written; return Slurm's number of it, which job.json then holds.
 
-    A controller that does not answer is tried again, a little later each time; whether it had heard is looked up in
-    the queue by the array's name, so that nothing is submitted twice.
+    A controller that does not answer is tried again, a little later each time; whether it had received
+    the array is looked up in the queue by the array's name, so that nothing is submitted twice.
 
     Raises:
         NoAnswerError: if the controller stays silent; the next launch finds out what became of the array.

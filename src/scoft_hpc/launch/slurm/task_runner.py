@@ -1,4 +1,4 @@
-"""One start of a task on a compute node: its process is run, watched and told apart when it ends."""
+"""One start of a task on a compute node: its process is run and watched, and its end classified."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _last_cause(run: RunDir, task: TaskContext, arrays: Sequence[JobArray]) -> s
     failure = run_status.earlier_failure(run)
     if failure is not None and float(failure["time"]) >= last.started:
         return str(failure["cause"])
-    # Who was started again by Slurm itself, unheard or while it saved, was preempted or lost its node.
+    # A task that Slurm itself started again, without a signal or while it saved, was preempted or lost its node.
     by_slurm = array.name == task.folder.name and (last.ended is None or last.code == INTERRUPTED)
     return "preempted" if by_slurm else "lost"
 
@@ -237,7 +237,7 @@ def _touch(file: Path) -> None:
 
 
 def _memory_kills() -> int:
-    """How often the kernel has killed for memory in this job's control group; 0 where that is not told."""
+    """How often the kernel has killed for memory in this job's control group; 0 where the kernel does not say."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             group = Path("/sys/fs/cgroup" + line.rpartition(":")[2])

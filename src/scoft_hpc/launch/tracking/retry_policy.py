@@ -1,4 +1,4 @@
-"""Why a run ended without a result, told apart, and what is done about each."""
+"""The causes for which a run ends without a result, and what is done about each."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CAUSES: dict[str, RetryPolicy] = {
     "no progress": RetryPolicy(False, 1, f"The causes before it say why; when that is fixed, {RETRY}."),
     "cancelled": RetryPolicy(False, 1, f"It was cancelled on request; {RETRY}."),
 }  # fmt: skip
-"""Every word that failure.json and an attempt may hold as their cause."""
+"""Every cause that failure.json and an attempt may hold."""
 
 BY_STATE = {
     "TIMEOUT": "time limit",
@@ -59,7 +59,7 @@ BY_STATE = {
     "CANCELLED": "cancelled",
     "REVOKED": "cancelled",
 }
-"""What Slurm's last state of a job says of runs that left no word themselves."""
+"""The cause, by Slurm's last state of the job, of runs that recorded none."""
 
 
 def policy(cause: str | None) -> RetryPolicy:

@@ -49,8 +49,8 @@ class RunState:
     """What a run is.
 
     Attributes:
-        cause: why it is failed or lost, a word of `policy.CAUSES`.
-        note: a few words to the state, such as Slurm's reason for a wait.
+        cause: why it is failed or lost, one of `retry_policy.CAUSES`.
+        note: a detail of the state, such as Slurm's reason for a wait.
         tries: attempts in a row that saved nothing new, since a person asked last.
         in_queue: its job is in the queue, so it must not be sent again.
     """
@@ -142,8 +142,8 @@ def _sent(run: str, known: RunFiles, place: TaskRef, queue: Queue | None, tries:
         cause = str(failure["cause"])
         return RunState(run, Status.failed, cause, str(failure["message"]), place, entry, tries, in_queue)
     if not in_queue:
-        cause = _ending(place, entry, attempt)
-        return RunState(run, Status.lost, cause, _recorded_cause(attempt), place, entry, tries)
+        note = attempt.note if attempt else "its job left the queue before it started"
+        return RunState(run, Status.lost, _ending(place, entry, attempt), note, place, entry, tries)
     status, note = _living(known, entry, attempt, place)
     return RunState(run, status, None, note, place, entry, tries, True)
 
@@ -173,19 +173,13 @@ def _living(
 
 
 def _ending(place: TaskRef, entry: QueueEntry | None, attempt: Attempt | None) -> str:
-    """Why a job that is gone left its runs without a word: its own last word, else Slurm's."""
+    """Why a job ended without a failure of its runs: as it recorded itself, else as Slurm records it."""
     if attempt is not None and attempt.cause is not None:
         return attempt.cause
     record = place.array.accounting.get(place.task)
     if attempt is None and entry is None and record is None:
-        return (
-            "cancelled"  # while it waited: Slurm keeps no record of an array's element that never was a job
-        )
+        return "cancelled"  # while it waited: Slurm keeps no record of a task that never started
     return cause_of_slurm_state(entry.state if entry else record.state if record else None)
-
-
-def _recorded_cause(attempt: Attempt | None) -> str:
-    return attempt.note if attempt else "its job left the queue before it started"
 
 
 def attempts_without_progress(files: Mapping[str, RunFiles], arrays: Sequence[JobArray]) -> dict[str, int]:

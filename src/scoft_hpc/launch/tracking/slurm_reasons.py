@@ -1,4 +1,4 @@
-"""What Slurm's reasons and a run's state mean, in plain words."""
+"""What Slurm's reasons and a run's state mean, in plain English."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def _preparations(
         if folder not in needed or needs_rollout(run.config.variant) > needs_rollout(
             needed[folder].config.variant
         ):
-            needed[folder] = run  # one that looks at pictures has features taken as well
+            needed[folder] = run  # a run with a rollout also needs the images' features
     todo = [run for folder, run in needed.items() if folder not in being_made and not folder.is_dir()]
     for part in _parts(todo, request.cluster.max_array):
         seconds = tuple(cost_estimate.prepare_seconds(run, pace) for run in part)

@@ -23,11 +23,11 @@ from scoft_hpc.study.run_status import BROKEN, Status
 from scoft_hpc.text import duration
 
 FROM_OUTSIDE = ("cancelled", "preempted", "time limit", "node")
-"""Causes of which the log has nothing to tell."""
+"""Causes about which the log says nothing."""
 MAX_SHOWN = 5
-"""So many runs, or packs of runs that ended alike, are told of; the rest is named."""
+"""So many runs, or packs of runs that ended alike, are explained; the others are named."""
 NAMED = 20
-"""Of the others so many are named."""
+"""So many of the others are named."""
 TAIL, LINES = 400, 14
 """Of a log's last lines so many are searched, and so many shown."""
 CAME_TO_ITS_END = "came to its end"
@@ -49,7 +49,7 @@ def diagnoses(selected: Selection, seen: StudyState, states: Sequence[RunState])
 
 
 def _alike(seen: StudyState, states: Sequence[RunState]) -> list[list[RunState]]:
-    """The runs of one job that ended on the same are told of once."""
+    """The runs in groups that are explained once: those of one job with one cause."""
     groups: dict[tuple[object, ...], list[RunState]] = {}
     for state in states:
         failure = seen.files[state.run_id].failure or {}
@@ -89,7 +89,7 @@ def _facts(selected: Selection, seen: StudyState, state: RunState, steps: int) -
         ago = duration(max(0.0, now - failure["time"]))
         yield "when", f"{clock(failure['time'], now)} ({ago} ago){_at(failure['step'], steps)}"
     elif state.status is Status.lost:
-        yield "what", state.note or _slurms_word(state) or "its job ended without recording a reason"
+        yield "what", state.note or _slurm_ending(state) or "its job ended without recording a reason"
         if steps:
             yield "when", f"at step {run_status.step(run)} of {steps}; what was saved last is kept"
     elif state.status is Status.queued:
@@ -109,7 +109,7 @@ def _at(step: int, steps: int) -> str:
     return f", at step {step} of {steps}" if steps else ""
 
 
-def _slurms_word(state: RunState) -> str:
+def _slurm_ending(state: RunState) -> str:
     record = state.place.array.accounting.get(state.place.task) if state.place else None
     return f"Slurm ended its job: {record.state}" if record else ""
 
@@ -151,7 +151,7 @@ def _attempt(array: JobArray, attempt: Attempt, state: RunState, published: bool
 
 
 def _ending(array: JobArray, attempt: Attempt) -> str:
-    """How an attempt ended: by its own word, else by Slurm's of its last one."""
+    """How an attempt ended: as it recorded itself, else as Slurm records its last one."""
     record = array.accounting.get(attempt.task) if attempt == array.last(attempt.task) else None
     reason = f"{cause_of_slurm_state(record.state)} ({record.state})" if record else ""
     if attempt.ended is None:

@@ -20,7 +20,7 @@ from scoft_hpc.text import duration
 
 HEARTBEAT_SECONDS = 10.0
 FOLDED = (Status.done, Status.planned, Status.queued)
-"""Lanes in these states give way, in this order, where the terminal is too low for all."""
+"""Lanes in these states are hidden first, in this order, where the terminal is too low for all."""
 
 
 def view(console: Console) -> LiveView | PlainView:
@@ -161,9 +161,9 @@ def names(lanes: Sequence[RunProgress]) -> str:
 
 
 def fold(lanes: Sequence[RunProgress], height: int) -> tuple[list[RunProgress], list[RunProgress]]:
-    """The lanes to show, in order, and those that give way where the room is short: done and waiting ones.
+    """The lanes to show, in order, and those that are hidden if there are more than `height`: done and waiting ones.
 
-    Those in other states stay, even if they are more than `room` lines.
+    Those in other states stay, even if they are more than `height`.
     """
     shown = list(lanes)
     for status in FOLDED:

@@ -34,7 +34,8 @@ def show(selected: Selection, seen: StudyState, run: str, lines: int | None) -> 
         print_stderr(f"{run} has printed nothing yet: {_how(seen.states[run])}.")
         return None
     _introduce(selected, seen, run, path)
-    sys.stdout.writelines(_tail(path, lines))
+    with path.open(errors="replace") as file:
+        sys.stdout.writelines(deque(file, lines))
     sys.stdout.flush()
     return path
 
@@ -70,11 +71,6 @@ def _introduce(selected: Selection, seen: StudyState, run: str, path: Path) -> N
         print_stderr(f"(of a pack: {run} shares it with {listing(others, MAX_SHOWN)})")
 
 
-def _tail(path: Path, lines: int | None) -> deque[str]:
-    with path.open(errors="replace") as file:
-        return deque(file, lines)
-
-
 def _print_from(path: Path, position: int) -> int:
     """Print what was appended; return where the next look begins."""
     with path.open("rb") as file:
@@ -94,7 +90,7 @@ def _ended(selected: Selection, state: RunState) -> bool:
 
 
 def _how(state: RunState) -> str:
-    """The run's state in words."""
+    """The run's state as a phrase."""
     if state.status is Status.queued:
         return f"it waits in the queue: {slurm_reasons.explain_wait(state.note)}"
     if state.status is Status.planned:

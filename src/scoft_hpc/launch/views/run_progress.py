@@ -21,7 +21,7 @@ class RunProgress:
     """A planned run as its files tell it: `step` of `steps` updates made, `samples` pictures drawn.
 
     Attributes:
-        cause: why it is failed or lost. note: a few words to the state, such as Slurm's reason for a wait.
+        cause: why it is failed or lost. note: a detail of the state, such as Slurm's reason for a wait.
         eta_seconds: of training that is left; None where it does not train or there is no pace yet.
     """
 

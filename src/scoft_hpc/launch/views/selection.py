@@ -72,7 +72,7 @@ class Selection:
         options = [f"{state.run_id} ({state.status.value})" for state in states]
         raise LaunchError(
             f"{len(options) or 'no'} runs of {self.study.name} fit; expected one run, by its id or the beginning "
-            f"of it, or words such as culture=korea variant=mpc.\n{_list(options, chr(10), 30)}".rstrip()
+            f"of it, or a selection such as culture=korea variant=mpc.\n{_list(options, chr(10), 30)}".rstrip()
         )
 
 

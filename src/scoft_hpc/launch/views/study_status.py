@@ -41,11 +41,11 @@ def screen(selected: Selection, seen: StudyState, lanes: Sequence[RunProgress]) 
     lines = [f"study {study.name}: {len(lanes)} runs{', ' * bool(lanes)}{counts(lanes)}{_by(selected, seen)}"]
     lines += [line] if (line := _cost_and_time(seen, lanes)) else []
     broken = [lane for lane in lanes if lane.status in BROKEN]
-    unasked = [lane for lane in broken if lane.cause != CANCELLED]
-    lines += _reasons(selected, unasked)
-    if unasked:
-        lines.append(f"`scoft-hpc why {unasked[0].run_id}` tells what to do.")
-    if len(unasked) < len(broken):
+    unrequested = [lane for lane in broken if lane.cause != CANCELLED]
+    lines += _reasons(selected, unrequested)
+    if unrequested:
+        lines.append(f"`scoft-hpc why {unrequested[0].run_id}` says what to do.")
+    if len(unrequested) < len(broken):
         lines.append("`scoft-hpc retry` sends what was cancelled again.")
     lines += [f"note: {note}" for note in seen.warnings]
     if lanes and all(lane.status is Status.done for lane in lanes):

@@ -113,7 +113,7 @@ def _cell_label(lane: RunProgress) -> str:
 
 
 def new_table(*columns: str, left: int) -> Table:
-    """The first `left` columns hold words, the others numbers."""
+    """The first `left` columns are aligned to the left, as text is, the others to the right."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i < left else "right", no_wrap=left <= 2)

@@ -23,7 +23,8 @@ def provenance_groups(study: Study) -> list[tuple[str, Entries]]:
     machines = [(_named(name), known.pop(name)) for name in MACHINES if name in known]
     others = [(_named(name), value) for name, value in known.items() if name not in ELSEWHERE]
     data = [(culture, _data_digest(study, culture)) for culture in study.cultures]
-    networks = [*_models(records), *_networks(study)]
+    models = dict(shared_values({"base model": record.get("model_digest")} for record in records))
+    networks = [*models.items(), *_networks(study)]
     return [
         (title, entries)
         for title, entries in (
@@ -77,11 +78,6 @@ def _data_digest(study: Study, culture: str) -> str:
         if digest:
             return str(digest)
     return "–"
-
-
-def _models(records: Sequence[dict[str, Any]]) -> Entries:
-    values = dict(shared_values({"": record.get("model_digest")} for record in records))
-    return [("base model", value) for value in values.values()]
 
 
 def _networks(study: Study) -> Entries:

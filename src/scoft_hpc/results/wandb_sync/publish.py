@@ -42,13 +42,13 @@ Media = Callable[[], Mapping[str, Any]]
 
 
 class _UnfitError(Exception):
-    """Of a run that cannot be sent now, in words for the person."""
+    """A run cannot be sent now; the message is for the user."""
 
 
 def publish(
     study: Study, rows: Sequence[RunRow], settings: Wandb, timeouts: WandbTimeouts = TIMEOUTS
 ) -> list[str]:
-    """Log what is new; return what a person should be told, nothing if all went well.
+    """Log what is new; return notes for the user, none if all went well.
 
     A network that does not answer never raises: the rest stays to be published by a later call.
     """
@@ -57,7 +57,7 @@ def publish(
     try:
         lease = Lease.acquire(study.folder.wandb / "lease.json")
     except RunError as error:
-        return [f"Nothing was sent to W&B, somebody else is publishing this study: {error}"]
+        return [f"Nothing was sent to W&B: another process publishes this study: {error}"]
     with lease:
         return _publish(study, rows, settings, timeouts)
 
@@ -118,7 +118,7 @@ def _publish_one(client: Session, wanted: WandbRecord, media: Media) -> list[str
         return []
     note = (
         f"{wanted.name} is at W&B as {wandb_id}: of what lies there as {first} rows are missing or doubled, "
-        f"which W&B does not mend. It is yours to delete."
+        f"which W&B cannot repair. You can delete it."
     )
     return [note]
 
@@ -215,7 +215,7 @@ def _is_published(entry: Mapping[str, str] | None, digest: str, mode: str) -> bo
 
 
 def _read_ledger(path: Path) -> Ledger:
-    """What has been published; nothing, where the file is not there or broken: it is then published anew."""
+    """What has been published; nothing, where the file is not there or broken: it is then published again."""
     ledger = read_json(path)
     return ledger if all(isinstance(entry, dict) for entry in ledger.values()) else {}
 

@@ -14,7 +14,7 @@ from scoft_hpc.study.metrics_log import STEP, Row
 from scoft_hpc.study.run_status import Status
 
 FORMAT = 2
-"""Changes whenever what is logged of a run changes: everything is then published anew."""
+"""Changes whenever what is logged of a run changes: everything is then published again."""
 DIGEST = "digest"
 """The summary's key that tells in which state the study's table was published."""
 

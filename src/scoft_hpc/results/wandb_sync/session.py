@@ -1,4 +1,4 @@
-"""The door to W&B: a session with wandb's service, runs that are logged in it, and what the API tells of them.
+"""A session with wandb's service, runs that are logged in it, and what the API says of them.
 
 Everything that wandb writes stays below the study's `wandb` folder. No key is read or kept here: wandb finds its own.
 """
@@ -22,7 +22,7 @@ from scoft_hpc.study.metrics_log import STEP
 from scoft_hpc.study.paths import StudyDir
 
 LOST = "Could not find run"
-"""How wandb's API words that there is no such run."""
+"""In the error of wandb's API for a run that does not exist."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whether a run arrived at W&B whole: what was to be there against what is, in words.
+"""Whether a run arrived at W&B whole: what was to be there against what is, as sentences.
 
 wandb's own exit codes do not tell: a client whose rows or files were refused ends as if all were well.
 """
@@ -14,7 +14,7 @@ from scoft_hpc.results.wandb_sync.records import WandbRecord
 from scoft_hpc.text import listing
 
 MAX_SHOWN = 4
-"""So many names are told; the rest is counted."""
+"""So many names are listed; the rest is counted."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def is_prefix(steps: Sequence[int] | None, there: UploadedRun | None, more: bool
 
     With `more`, ours go on: an attempt that got further may have sent its own already.
 
-    W&B takes rows in the order of their steps: what is missing in the middle, or there twice, cannot be mended. Its
+    W&B takes rows in the order of their steps: what is missing in the middle, or there twice, cannot be repaired. Its
     client goes on after the summary's step, should that be a later one.
     """
     if steps is None or there is None:
