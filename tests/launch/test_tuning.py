@@ -76,7 +76,7 @@ class Sender:
         return RoundOutcome.over
 
 
-def run(search: Search, sender: tuning.Send) -> tuple[RoundOutcome, list[Trial]]:
+def run(search: Search, sender: tuning.RunRound) -> tuple[RoundOutcome, list[Trial]]:
     return tuning.run(search, sender, lambda found: None), search.trials()
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from scoft_hpc.config.setting import walk_fields
 from scoft_hpc.errors import ConfigError
 
 
@@ -65,14 +66,7 @@ def with_tuples(config: Any, prefix: str = "") -> Any:
 
 @functools.cache
 def _cached_settings(schema: Any) -> Mapping[str, Any]:
-    return dict(_settings(schema, ""))
-
-
-def _settings(schema: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, hint in typing.get_type_hints(schema).items():
-        yield prefix + name, hint
-        if dataclasses.is_dataclass(hint):
-            yield from _settings(hint, f"{prefix}{name}.")
+    return {name: hint for name, _, hint in walk_fields(schema)}
 
 
 def _set_writable(node: DictConfig) -> None:

@@ -78,6 +78,15 @@ def policy_of(field: dataclasses.Field[Any]) -> SettingPolicy:
     return cast(SettingPolicy, field.metadata.get(POLICY, DEFAULT_POLICY))
 
 
+def walk_fields(schema: Any, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any], Any]]:
+    """Every setting, groups before what they hold: its dotted name, its dataclass field and its type."""
+    hints = typing.get_type_hints(schema)
+    for field in dataclasses.fields(schema):
+        yield prefix + field.name, field, hints[field.name]
+        if dataclasses.is_dataclass(hints[field.name]):
+            yield from walk_fields(hints[field.name], f"{prefix}{field.name}.")
+
+
 def policies(schema: type[Any]) -> Mapping[str, SettingPolicy]:
     """The policies of every setting by its dotted name, groups before what they hold: `train`, `train.steps`, …"""
     return _cached_policies(cast(Hashable, schema))
@@ -98,12 +107,4 @@ def rules(schema: type[Any]) -> dict[str, Rule]:
 
 @functools.cache
 def _cached_policies(schema: Hashable) -> Mapping[str, SettingPolicy]:
-    return dict(_policies(cast(type[Any], schema), ""))
-
-
-def _policies(schema: type[Any], prefix: str) -> Iterator[tuple[str, SettingPolicy]]:
-    hints = typing.get_type_hints(schema)
-    for field in dataclasses.fields(schema):
-        yield prefix + field.name, policy_of(field)
-        if dataclasses.is_dataclass(hints[field.name]):
-            yield from _policies(hints[field.name], f"{prefix}{field.name}.")
+    return {name: policy_of(field) for name, field, _ in walk_fields(schema)}

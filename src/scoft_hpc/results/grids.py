@@ -117,9 +117,8 @@ def sample_files(study: Study, culture: str) -> list[tuple[str, list[Path]]]:
     """(variant, the files of its samples) for a contact sheet; the first sample of each prompt."""
     sheets = []
     for run in _one_a_variant(study, culture):
-        first = {sample["prompt"]: sample["file"] for sample in reversed(run.samples)}
-        prompts = list(dict.fromkeys(sample["prompt"] for sample in run.samples))[:COLUMNS]
-        sheets.append((run.variant, [thumbnails.sample(run.folder, first[prompt]) for prompt in prompts]))
+        first = [samples[0]["file"] for samples in list(_by_place(run.samples).values())[:COLUMNS]]
+        sheets.append((run.variant, [thumbnails.sample(run.folder, file) for file in first]))
     return sheets
 
 

@@ -7,7 +7,7 @@ that a kill tore is read as far as it is whole.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -98,10 +98,12 @@ class Events:
 
 def _written(folder: Path) -> tuple[int, dict[str, Any]]:
     """The last step of the curves in the files, and the measures by their names there."""
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
     last = -1
     results: dict[str, Any] = {}
     for path in sorted(folder.glob("*tfevents*")):
-        for event in _load(path):
+        for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
                 if value.tag == SETTINGS:
                     results[value.tag] = None
@@ -110,9 +112,3 @@ def _written(folder: Path) -> tuple[int, dict[str, Any]]:
                 else:
                     last = max(last, event.step)
     return last, results
-
-
-def _load(path: Path) -> Iterator[Any]:
-    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-
-    yield from EventFileLoader(str(path)).Load()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -48,14 +49,9 @@ def run_concurrently(probes: Sequence[tuple[str, Probe]], seconds: float) -> lis
     threads = [threading.Thread(target=run, args=each, daemon=True) for each in probes]
     for thread in threads:
         thread.start()
-    over = threading.Event()
-    timer = threading.Timer(seconds, over.set)
-    timer.daemon = True
-    timer.start()
+    deadline = time.monotonic() + seconds
     for thread in threads:
-        while thread.is_alive() and not over.is_set():
-            thread.join(0.05)
-    timer.cancel()
+        thread.join(max(0.0, deadline - time.monotonic()))
     silent = f"no answer within {seconds:.0f} s"
     return [finding for name, _ in probes for finding in observed.get(name, [_broken(name, silent)])]
 

@@ -88,8 +88,7 @@ class LocalScheduler:
         """Pack the runs; their configs are written, and failures of earlier attempts set aside."""
         for run in runs:
             plan_store.write_config(self._study, run)
-            if run_status.failure(self._dir(run)) is not None:
-                run_status.start_attempt(self._dir(run))
+            run_status.archive_failure(self._dir(run))
         if runs:
             self._queue += make_packs(runs, len(self._slots), self._lanes)
 

@@ -139,8 +139,9 @@ def _tend(task: TaskContext, array: JobArray, gather: Gather) -> None:
         runs = plan_store.runs(task.study)
         seen = launcher.read_state(task.study, runs, request)
         if plan_submission(task.study, runs, seen, request).runs:
-            for line in _launch(task, runs, request):
-                print_stderr(line)
+            sent = _submit(task, runs, request)
+            if sent:
+                print_stderr(f"submitted again: {' '.join(run.run_id for run in sent)}")
         elif all(task.study.run(run.run_id).ended for run in runs):
             # A compute node may have no network: what is to go online is published from the login node.
             online = runs[0].config.wandb.mode is WandbMode.online
@@ -149,13 +150,13 @@ def _tend(task: TaskContext, array: JobArray, gather: Gather) -> None:
         print_stderr(f"note: {error}")
 
 
-def _launch(task: TaskContext, runs: Sequence[Run], request: SubmissionRequest) -> list[str]:
+def _submit(task: TaskContext, runs: Sequence[Run], request: SubmissionRequest) -> list[Run]:
+    """Submit what is missing, once no other process does; return what was submitted."""
     started = time.monotonic()
     while True:
         try:
-            plan = launcher.submit_missing(task.study, runs, request)
-            return [f"submitted again: {' '.join(run.run_id for run in plan.runs)}"] if plan.runs else []
-        except RunError:  # another one is sending
+            return launcher.submit_missing(task.study, runs, request).runs
+        except RunError:  # another process is submitting
             if time.monotonic() - started > PATIENCE_SECONDS:
                 raise
             time.sleep(1.0)

@@ -81,25 +81,32 @@ def _files(run: RunDir) -> RunFiles:
 
 
 def _with_accounting(study: StudyDir, arrays: list[JobArray], queue: Queue) -> list[JobArray]:
-    """The arrays with what Slurm says of their ended tasks, kept for the time when it has forgotten."""
-    known = []
-    for array in arrays:
-        ended = {}
-        for task in range(len(array.tasks)):
-            entry = queue.find(array.job_name, array.job, task)
-            if entry is not None and not entry.alive:
-                ended[task] = AccountingRecord(entry.state, entry.elapsed_seconds)
-        fresh = {task: record for task, record in ended.items() if array.accounting.get(task) != record}
-        if fresh:
-            job_array.save_accounting(study, array, fresh)
-        known.append(replace(array, accounting={**array.accounting, **fresh}))
-    forgotten = {
-        array.job: array
-        for array in known
+    """The arrays with what Slurm says of their ended tasks, which is stored, since Slurm forgets it."""
+    forgotten = [
+        array.job
+        for array in arrays
         if array.job and any(_silent(array, task, queue) for task in range(len(array.tasks)))
-    }
-    accounting = _accounting(study, list(forgotten)) if forgotten else {}
-    return [_add(study, array, accounting) if array.job in forgotten else array for array in known]
+    ]
+    database = _accounting(study, forgotten) if forgotten else {}
+    return [_updated(study, array, queue, database) for array in arrays]
+
+
+def _updated(study: StudyDir, array: JobArray, queue: Queue, database: Accounting) -> JobArray:
+    """The array with the queue's record of each ended task or, of a task that no record is known of, the database's."""
+    new = {}
+    for task in range(len(array.tasks)):
+        entry = queue.find(array.job_name, array.job, task)
+        in_database = database.get((array.job_name, array.job or 0, task))
+        if entry is not None and not entry.alive:
+            new[task] = AccountingRecord(entry.state, entry.elapsed_seconds)
+        elif (
+            entry is None and task not in array.accounting and in_database and in_database[0] in client.ENDED
+        ):
+            new[task] = AccountingRecord(*in_database)
+    new = {task: record for task, record in new.items() if array.accounting.get(task) != record}
+    if new:
+        job_array.save_accounting(study, array, new)
+    return replace(array, accounting={**array.accounting, **new})
 
 
 def _silent(array: JobArray, task: int, queue: Queue) -> bool:
@@ -108,21 +115,6 @@ def _silent(array: JobArray, task: int, queue: Queue) -> bool:
         return False
     attempt = array.last(task)
     return attempt is None or attempt.ended is None or (attempt.cause is None and attempt.code != 0)
-
-
-def _add(study: StudyDir, array: JobArray, accounting: Accounting) -> JobArray:
-    """The array with what the database says of its tasks that ended unseen."""
-    records = {
-        task: accounting.get((array.job_name, array.job or 0, task)) for task in range(len(array.tasks))
-    }
-    new = {
-        task: AccountingRecord(*record)
-        for task, record in records.items()
-        if record is not None and task not in array.accounting and record[0] in client.ENDED
-    }
-    if new:
-        job_array.save_accounting(study, array, new)
-    return replace(array, accounting={**array.accounting, **new})
 
 
 def _accounting(study: StudyDir, jobs: list[int]) -> Accounting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -19,9 +20,9 @@ from scoft_hpc.study.plan_file import launch_lease
 from scoft_hpc.study.run_status import Status
 
 FILES_SECONDS = 2.0
-"""Between two looks at the runs' files under --watch."""
-QUEUE_SECONDS, MOST_QUEUE_SECONDS = 10.0, 60.0
-"""Between two questions to Slurm: the time grows while nothing changes, since the controller serves the whole site."""
+"""Between two readings of the runs' files under --watch."""
+QUEUE_SECONDS, MAX_QUEUE_SECONDS = 10.0, 60.0
+"""Between two queries of Slurm: the time grows while nothing changes, since the controller serves the whole site."""
 HEARTBEAT_SECONDS = 60.0
 """Between two lines of --watch where there is no terminal and nothing changes."""
 
@@ -29,17 +30,15 @@ HEARTBEAT_SECONDS = 60.0
 def watch(selected: Selection, progress: ProgressReader) -> None:
     """Show the study until all its runs have ended.
 
-    The files are looked at every two seconds. Slurm is asked no oftener than every ten, and ever less often while it
-    has nothing new to say.
+    The files are read every two seconds. Slurm is queried every ten at most, and less and less often while nothing
+    changes.
     """
     console = Console()
     live = Live(console=console, auto_refresh=False) if console.is_terminal else None
     plain = PlainView(print_now, heartbeat=HEARTBEAT_SECONDS)
     seen = selected.read_state()
     asked, pause = time.monotonic(), QUEUE_SECONDS
-    if live:
-        live.start()
-    try:
+    with live or contextlib.nullcontext():
         while True:
             lanes = chosen_lanes(selected, seen, progress.read_with_queue(seen))
             over = not _going_on(selected, seen, lanes)
@@ -55,10 +54,7 @@ def watch(selected: Selection, progress: ProgressReader) -> None:
             if not seen.arrays or time.monotonic() - asked >= pause:
                 before, seen, asked = seen, selected.read_state(), time.monotonic()
                 same = _labels(before) == _labels(seen)
-                pause = min(1.5 * pause, MOST_QUEUE_SECONDS) if same else QUEUE_SECONDS
-    finally:
-        if live:
-            live.stop()
+                pause = min(1.5 * pause, MAX_QUEUE_SECONDS) if same else QUEUE_SECONDS
 
 
 def _going_on(selected: Selection, seen: StudyState, lanes: Sequence[RunProgress]) -> bool:

@@ -27,7 +27,6 @@ from scoft_hpc.study.run_status import Status
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-UNFINISHED = (Status.planned, Status.queued, Status.running, Status.lost)
 SECTIONS = {
     "variants": ("Variants", "groups"),
     "ratings": ("What people say", "survey"),
@@ -98,7 +97,7 @@ def _about(study: Study) -> dict[str, Any]:
         "study": study,
         "rows": rows(study),
         "failures": [run for run in study.runs if run.status is Status.failed],
-        "unfinished": [run for run in study.runs if run.status in UNFINISHED],
+        "unfinished": [run for run in study.runs if run.status not in (Status.done, Status.failed)],
         "n_done": study.count_done()[0],
         "samples": sum(len(run.samples) for run in study.runs),
         "seconds": sum(run.seconds or 0.0 for run in study.runs),
