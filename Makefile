@@ -30,7 +30,7 @@ test-quick: install
 # adapters loaded by diffusers included, and a toy study. Old versions may use what newer ones of other libraries deprecate.
 LOWEST_TESTS := tests/models/test_export.py tests/models/test_load.py tests/models/test_lora.py tests/losses tests/diffusion \
 	tests/training/test_passes.py tests/config/test_compose.py tests/config/test_identity.py tests/data/test_cache.py \
-	tests/results/test_table.py tests/results/test_tensorboard.py tests/launch/test_plan.py tests/inputs/test_chat.py \
+	tests/results/test_table.py tests/results/test_tensorboard.py tests/launch/test_plan.py tests/inputs/test_llm_client.py \
 	tests/inputs/checkpoints/test_scheduler_config.py tests/inputs/checkpoints/test_weights.py tests/human_eval/core/test_store.py
 
 lowest: $(LOWEST)/installed

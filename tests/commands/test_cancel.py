@@ -18,7 +18,7 @@ from scoft_hpc.study.job_array import PREPARE, AccountingRecord
 from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import launch_lease
-from sent import Slurm, ids, line, send
+from slurm_records import Slurm, ids, line, send
 from studies import finish, hold, plan_study, run_of
 
 Told = Callable[..., tuple[int, str, str]]

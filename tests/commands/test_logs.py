@@ -12,7 +12,7 @@ from scoft_hpc import logs
 from scoft_hpc.launch.slurm.sbatch import log_of
 from scoft_hpc.launch.views import run_log
 from scoft_hpc.study.paths import StudyDir
-from sent import Slurm, ids, line, send
+from slurm_records import Slurm, ids, line, send
 from studies import finish, hold, plan_study, run_of
 
 Told = Callable[..., tuple[int, str, str]]

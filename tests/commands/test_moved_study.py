@@ -22,7 +22,7 @@ from scoft_hpc.study import plan_file, run_status
 from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.train import train
-from sent import Slurm, ids, send
+from slurm_records import Slurm, ids, send
 
 WORDS = ["culture=korea", "variant=mpc", "study=s", "data.pairs=4", "data.negatives.steps=2", "train.steps=2"]
 WORDS += ["evaluation.steps=2", "evaluation.prompts=2", "evaluation.samples=2", "evaluation.neutral=1"]

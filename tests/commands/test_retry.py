@@ -14,7 +14,7 @@ from scoft_hpc.launch.slurm import launcher
 from scoft_hpc.launch.tracking.submission_plan import SubmissionPlan, SubmissionRequest, plan_submission
 from scoft_hpc.study import run_status
 from scoft_hpc.study.paths import StudyDir
-from sent import Slurm, ids, line, send
+from slurm_records import Slurm, ids, line, send
 from studies import finish, plan_study, run_of
 
 Told = Callable[..., tuple[int, str, str]]

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-import chatting
-from chatting import PATH, model, says
+import chat_server
+from chat_server import PATH, model, says
 from http_server import Server, first, serving, status
 from scoft_hpc import rewrite, sweep
 from scoft_hpc.config import compose
@@ -44,7 +44,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def words(server: Server, output: Path, file: Path, *more: str) -> list[str]:
-    asked = [f"output={output}", f"evaluation.rewrites={file}", f"rewriter.url={chatting.url(server)}"]
+    asked = [f"output={output}", f"evaluation.rewrites={file}", f"rewriter.url={chat_server.url(server)}"]
     return [*asked, "rewriter.model=m", *more]
 
 
@@ -69,7 +69,7 @@ def test_the_file_is_what_a_sweep_reads(
         text: f"{text}, as its people know it." for text in prompts
     }
     first = rows(file)[0]
-    assert first["model"] == "m" and first["usage"] == chatting.USAGE and first["answer"].startswith('"a ')
+    assert first["model"] == "m" and first["usage"] == chat_server.USAGE and first["answer"].startswith('"a ')
     assert "culture of korea" in first["instruction"] and first["parameters"] == {"temperature": 0, "seed": 0}
     assert SECRET not in file.read_text() + told.out + told.err
     next_line = re.search(r"^next +python -m scoft_hpc\.sweep (.*)$", told.out, re.MULTILINE)
@@ -87,7 +87,7 @@ def test_what_was_declined_is_told_and_asked_again(
     server: Server, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pages = {"house": says("I'm sorry, but I can't."), "boat": says(" \n"), "tree": status(400)}
-    server.pages[PATH] = chatting.by_prompt({**pages, "cup": says("very " * 60 + "long")}, model())
+    server.pages[PATH] = chat_server.by_prompt({**pages, "cup": says("very " * 60 + "long")}, model())
     file = tmp_path / "rewrites.jsonl"
     assert run(*words(server, output, file, "culture=korea")) == 4
     told = capsys.readouterr().out
@@ -191,7 +191,7 @@ def test_the_commands_of_the_page(
             copy.write_bytes(images[i % len(images)].read_bytes())
     commands = {"rewrite": rewrite, "sweep": sweep}
     for line in lines:
-        _, _, verb, *asked = shlex.split(line.replace("https://api.openai.com/v1", chatting.url(server)))
+        _, _, verb, *asked = shlex.split(line.replace("https://api.openai.com/v1", chat_server.url(server)))
         name = verb.removeprefix("scoft_hpc.")
         asked += [f"output={output}", *(["plan=only"] * (name == "sweep"))]
         code = commands[name].main(asked)

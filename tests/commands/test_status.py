@@ -26,7 +26,7 @@ from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.metrics_log import STEP, MetricsLog
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import launch_lease
-from sent import Slurm, attempt, ids, line, send
+from slurm_records import Slurm, attempt, ids, line, send
 from studies import draw, finish, hold, lose, plan_study, run_of, train
 
 

@@ -15,7 +15,7 @@ from scoft_hpc.study import job_array, lease, run_status
 from scoft_hpc.study.job_array import AccountingRecord
 from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import RunDir, StudyDir
-from sent import Slurm, attempt, ids, line, send
+from slurm_records import Slurm, attempt, ids, line, send
 from studies import finish, lose, plan_study, run_of, train
 
 TRACE = """\

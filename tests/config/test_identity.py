@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from changed import changed
 from scoft_hpc.config.compose import compose
 from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.schema import (
@@ -24,6 +23,7 @@ from scoft_hpc.config.schema import (
 from scoft_hpc.config.setting import policy_of
 from scoft_hpc.config.terms import TERMS, Term, needs_rollout
 from scoft_hpc.study.paths import RUN_ID
+from settings_changes import changed
 
 
 def _id(**changes: object) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from changed import changed
 from scoft_hpc.config import validation
 from scoft_hpc.config.command_configs import PrepareConfig, RewriteConfig, SweepConfig
 from scoft_hpc.config.identity import unused, unused_by
@@ -16,6 +15,7 @@ from scoft_hpc.config.plain import science_fields, to_plain
 from scoft_hpc.config.schema import ContrastiveForm, RunConfig, Variant
 from scoft_hpc.config.setting import ABOVE_ZERO, lineage, policies, rules, setting
 from scoft_hpc.launch.planning.packing import PER_LANE
+from settings_changes import changed
 
 
 @pytest.mark.parametrize("schema", [RunConfig, SweepConfig, PrepareConfig, RewriteConfig])

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from changed import changed
 from scoft_hpc.config import compose, nodes, validation
 from scoft_hpc.config.schema import Prompting, RunConfig, Variant, WandbMode
 from scoft_hpc.errors import ConfigError
+from settings_changes import changed
 
 TOY = changed(RunConfig(), {"objective.distance": "toy", "objective.w_vgg": 0.0})
 

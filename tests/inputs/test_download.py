@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fetching import SETTINGS, get, image, metadata, picture, row, write_table
+from download_table import SETTINGS, get, image, metadata, picture, row, write_table
 from http_server import Server, file, serving, status
 from scoft_hpc.errors import DataError
 from scoft_hpc.inputs import dataset

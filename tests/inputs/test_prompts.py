@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from changed import changed
 from scoft_hpc.config.schema import Prompting, RunConfig
 from scoft_hpc.errors import DataError
 from scoft_hpc.inputs import prompt_rewrites
 from scoft_hpc.inputs.dataset import Manifest, Pair
 from scoft_hpc.inputs.prompts import append_culture, evaluation_prompts, model_prompts, with_digest
 from scoft_hpc.inputs.toy.scenes import STYLES
+from settings_changes import changed
 
 TEXTS = ("a house", "a boat", "a korean cup")
 NOTHING = Path("x.png")

@@ -29,7 +29,7 @@ class Launcher:
         self._said = output / f"said-{time.monotonic_ns()}.txt"
         with self._said.open("w") as said:
             self.process = subprocess.Popen(
-                [sys.executable, str(HERE / "launching.py"), str(output), str(jobs), *cultures],
+                [sys.executable, str(HERE / "launcher_process.py"), str(output), str(jobs), *cultures],
                 env={**os.environ, "PYTHONPATH": path, **{f"JOB_{k}": v for k, v in job.items()}},
                 stdout=said,
                 stderr=subprocess.STDOUT,

@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from parity.sides import (
+from parity.lane_updates import (
     BATCH,
     CACHED,
     OPTIMISER,

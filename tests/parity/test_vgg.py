@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from parity.sides import BATCH, Case, Update, by_the_authors, by_the_pack
+from parity.lane_updates import BATCH, Case, Update, by_the_authors, by_the_pack
 from reference import vgg
 from scoft_hpc.config.schema import ContrastiveForm, Gradient, Variant
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import Blip2ForImageTextRetrieval, CLIPModel, Dinov2Model
 
-from perceptual.plain import CLIP, IMAGENET, Array, coloured, images, in_unit_range, resized
+from perceptual.slow_preprocessing import CLIP, IMAGENET, Array, coloured, images, in_unit_range, resized
 from scoft_hpc.config.schema import Objective
 from scoft_hpc.errors import ConfigError
 from scoft_hpc.models.network import load_network

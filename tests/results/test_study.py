@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from changed import changed
 from results.study_maker import Maker
 from scoft_hpc.config import compose
 from scoft_hpc.config.identity import run_id
@@ -17,6 +16,7 @@ from scoft_hpc.errors import LaunchError
 from scoft_hpc.results import study
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.run_status import Status
+from settings_changes import changed
 
 
 def test_planned_runs_are_read_before_anything_ran(make: Callable[..., Maker]) -> None:

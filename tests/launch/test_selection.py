@@ -15,7 +15,7 @@ from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.launch.views import selection
 from scoft_hpc.launch.views.selection import Selection
 from scoft_hpc.study import run_status
-from sent import ids
+from slurm_records import ids
 from studies import finish, hold, lose, plan_study, run_of
 
 

@@ -19,7 +19,7 @@ from scoft_hpc.results.gather import gather
 from scoft_hpc.study import costs, job_array
 from scoft_hpc.study.job_array import PREPARE
 from scoft_hpc.study.paths import StudyDir
-from sent import Slurm, attempt, ids, line, send
+from slurm_records import Slurm, attempt, ids, line, send
 from studies import plan_study
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fetching import SETTINGS, get, image, metadata, picture, row
+from download_table import SETTINGS, get, image, metadata, picture, row
 from http_server import Route, Server, body, file, first, moved, serving, status
 from scoft_hpc.config.command_configs import Download
 from scoft_hpc.inputs.download import http

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fetching import row, write_table
+from download_table import row, write_table
 from scoft_hpc.errors import DataError
 from scoft_hpc.inputs.download import ccub_csv
 

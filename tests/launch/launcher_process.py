@@ -1,4 +1,4 @@
-"""A launcher's process: `python launching.py OUTPUT JOBS CULTURE...` sends a study of four runs a culture.
+"""A launcher's process: `python launcher_process.py OUTPUT JOBS CULTURE...` sends a study of four runs a culture.
 
 With JOB_LIVE in the environment their curves go to W&B and TensorBoard meanwhile.
 """

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, Dinov2Model
 
-from perceptual.plain import CLIP, IMAGENET, coloured, images, in_unit_range, resized
+from perceptual.slow_preprocessing import CLIP, IMAGENET, coloured, images, in_unit_range, resized
 from scoft_hpc.config.metrics import METRICS
 from scoft_hpc.config.schema import Scoring
 from scoft_hpc.errors import ConfigError

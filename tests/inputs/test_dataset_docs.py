@@ -29,7 +29,7 @@ FIELDS = [
     "license",
     "url",
 ]
-READER = Path(__file__).parents[1] / "reads_croissant.py"
+READER = Path(__file__).parents[1] / "croissant_reader.py"
 
 
 @pytest.fixture

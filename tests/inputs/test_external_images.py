@@ -10,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 
-from changed import changed
 from scoft_hpc.config.schema import RunConfig, Variant
 from scoft_hpc.data import images
 from scoft_hpc.errors import DataError
@@ -18,6 +17,7 @@ from scoft_hpc.evaluation.generate import EvaluatedRun, import_samples
 from scoft_hpc.inputs import external_images
 from scoft_hpc.inputs.dataset import Manifest, Pair
 from scoft_hpc.study.paths import RunDir
+from settings_changes import changed
 
 TEXTS = ("a house", "a boat")
 FOUND = Manifest("korea", Path("korea"), tuple(Pair(Path("x"), text, text) for text in TEXTS), (), "")

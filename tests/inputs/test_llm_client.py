@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-import chatting
-from chatting import PATH, fails, model, says
+import chat_server
+from chat_server import PATH, fails, model, says
 from http_server import Request, Route, Server, body, first, moved, serving, status
 from scoft_hpc.config.command_configs import Rewriter
 from scoft_hpc.errors import ConfigError
@@ -37,7 +37,7 @@ def ask(
     **settings: float,
 ) -> list[LlmAnswer | Rejected]:
     """What comes of the prompts, in their order."""
-    rewriter = replace(Rewriter(url=chatting.url(server), model="m", tries=3, seconds=0.5), **settings)
+    rewriter = replace(Rewriter(url=chat_server.url(server), model="m", tries=3, seconds=0.5), **settings)
     questions = [RewriteRequest("korea", prompt, "say it") for prompt in prompts or ("a house",)]
     client = ChatClient(rewriter, backoff_seconds=0.01, max_response_bytes=max_response_bytes)
     found = dict(client.answers(questions, stop or StopFlag()))
@@ -48,13 +48,13 @@ def test_a_question_is_asked_in_the_form_and_answered(server: Server) -> None:
     bodies, keys = [], []
 
     def page(request: Request) -> None:
-        bodies.append(chatting.question(request))
+        bodies.append(chat_server.question(request))
         keys.append(request.headers["Authorization"])
         model()(request)
 
     server.pages[PATH] = page
     assert ask(server) == [
-        LlmAnswer('"a house, as its people know it."', chatting.USAGE, {"temperature": 0, "seed": 0})
+        LlmAnswer('"a house, as its people know it."', chat_server.USAGE, {"temperature": 0, "seed": 0})
     ]
     messages = [{"role": "system", "content": "say it"}, {"role": "user", "content": "a house"}]
     assert bodies == [{"model": "m", "messages": messages, "temperature": 0, "seed": 0}]
@@ -74,7 +74,7 @@ def test_a_question_is_asked_in_the_form_and_answered(server: Server) -> None:
         body(b'{"choices": []}'),
         body(b"{not json", close=True, Content_Type="application/json"),
         body(b'{"choices": [{"message": null}], "usage": 3}', close=True, Content_Type="application/json"),
-        chatting.hangs_up,
+        chat_server.hangs_up,
         model(pause=0.7),
     ],
     ids=[
@@ -97,7 +97,7 @@ def test_what_may_pass_is_asked_again(server: Server, trouble: Route) -> None:
 
 
 def test_what_does_not_pass_ends(server: Server) -> None:
-    server.pages[PATH] = chatting.by_prompt({"boat": fails(500, f"no {SECRET}")}, model())
+    server.pages[PATH] = chat_server.by_prompt({"boat": fails(500, f"no {SECRET}")}, model())
     house, boat = ask(server, "a house", "a boat")
     assert isinstance(house, LlmAnswer)
     assert boat == Rejected("answered 500 (no …) (the last of 3 tries)")
@@ -145,14 +145,14 @@ def test_when_one_is_told_to_wait_all_wait(server: Server) -> None:
     ],
 )
 def test_a_question_alone_is_refused(server: Server, page: Route, told: str) -> None:
-    server.pages[PATH] = chatting.by_prompt({"boat": page}, model())
+    server.pages[PATH] = chat_server.by_prompt({"boat": page}, model())
     house, boat = ask(server, "a house", "a boat")
     assert isinstance(house, LlmAnswer) and isinstance(boat, Rejected) and told in boat.reason
 
 
 def test_what_a_model_does_not_take_is_left_out(server: Server) -> None:
     def page(request: Request) -> None:
-        unknown = {"temperature", "seed"} & set(chatting.question(request))
+        unknown = {"temperature", "seed"} & set(chat_server.question(request))
         (fails(400, f"Unsupported value: '{min(unknown)}'") if unknown else model())(request)
 
     server.pages[PATH] = page
@@ -218,7 +218,7 @@ def test_answers_under_way_are_waited_for(server: Server) -> None:
         model(pause=0.1)(request)
 
     server.pages[PATH] = page
-    settings = Rewriter(url=chatting.url(server), model="m", jobs=1)
+    settings = Rewriter(url=chat_server.url(server), model="m", jobs=1)
     with pytest.raises(Interrupted):
         for _, outcome in ChatClient(settings).answers(
             [RewriteRequest("korea", f"{i}", "") for i in range(3)], stop

@@ -13,7 +13,7 @@ from scoft_hpc.launch.views.run_progress import ProgressReader, RunProgress
 from scoft_hpc.study.job_array import PREPARE
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.study.plan_file import read as plan_of
-from sent import Slurm, attempt, ids, line, send
+from slurm_records import Slurm, attempt, ids, line, send
 from studies import finish, plan_study, run_of
 
 NOON = datetime.datetime(2026, 5, 4, 12, 0).timestamp()
