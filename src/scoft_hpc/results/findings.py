@@ -66,9 +66,9 @@ class Findings:
     def needed(self, variant: str, reference: str, measure: str) -> SampleSize | None:
         """What more it takes to see a difference of `worth` between two variants: seeds, or cultures where no number
         of seeds is enough; None where the study cannot tell how far its runs lie apart."""
-        one = METRICS[measure]
+        spec = METRICS[measure]
         pairs = statistics.paired(
-            *(statistics.values(self.study, one, name) for name in (variant, reference))
+            *(statistics.values(self.study, spec, name) for name in (variant, reference))
         )
         worth = self.worth(reference, measure)
         return power.needed(power.components(pairs), worth) if pairs and worth else None

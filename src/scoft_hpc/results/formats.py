@@ -22,8 +22,8 @@ class Interval(Protocol):
 def decimals(values: Iterable[float]) -> int:
     """So many that the largest of the values shows two digits and the values differ; 2 for most shares."""
     finite = list(values)
-    largest, apart = max(map(abs, finite), default=1.0), max(finite, default=1.0) - min(finite, default=0.0)
-    return max(_decimals(largest or 1.0), _decimals(5 * apart) if apart > 0 else 0)
+    largest, spread = max(map(abs, finite), default=1.0), max(finite, default=1.0) - min(finite, default=0.0)
+    return max(_decimals(largest or 1.0), _decimals(5 * spread) if spread > 0 else 0)
 
 
 def _decimals(size: float) -> int:

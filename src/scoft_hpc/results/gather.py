@@ -72,10 +72,10 @@ def _write_events(study: Study) -> list[str]:
     return []
 
 
-def wants_events(study: Study, asked: bool | None = None) -> bool:
+def wants_events(study: Study, requested: bool | None = None) -> bool:
     """Whether TensorBoard's event files are written."""
     planned = bool(study.runs) and bool(study.runs[0].config.get("tensorboard", False))
-    return planned if asked is None else asked
+    return planned if requested is None else requested
 
 
 def wandb_settings(study: Study, mode: WandbMode | None) -> Wandb:

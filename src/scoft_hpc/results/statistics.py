@@ -101,11 +101,11 @@ def of_difference(measure: MetricSpec) -> tuple[float, float]:
 def paired(these: Values, those: Values) -> Values:
     """Differences over the same (culture, seed) and the same samples or prompts."""
     differences: dict[tuple[str, int], dict[str, float]] = {}
-    for key, one in these.items():
+    for key, samples in these.items():
         if other := those.get(key):
-            shared = {name: one[name] - other[name] for name in one if name in other}
+            shared = {name: samples[name] - other[name] for name in samples if name in other}
             # Runs that were sampled differently can still be compared by their means.
-            differences[key] = shared or {"": _mean(one) - _mean(other)}
+            differences[key] = shared or {"": _mean(samples) - _mean(other)}
     return differences
 
 

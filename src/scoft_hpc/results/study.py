@@ -162,9 +162,9 @@ def _arms(entries: Sequence[PlannedRun]) -> dict[str, str]:
     """
     names = {}
     for row in dict.fromkeys(map(_row, entries)):
-        own = [entry for entry in entries if _row(entry) == row]
-        settings = {entry.run_id: _telling(entry.config) for entry in own}
-        chosen = _apart(own, settings)
+        of_row = [entry for entry in entries if _row(entry) == row]
+        settings = {entry.run_id: _telling(entry.config) for entry in of_row}
+        chosen = _apart(of_row, settings)
         ends = [key.split(".")[-1] for key in chosen]
         for run, values in settings.items():
             parts = [
@@ -210,8 +210,8 @@ def _telling(config: Mapping[str, Any]) -> dict[str, Any]:
         config = drop_keys(config, unused(config))
     values = dict(flat(config))
     science_of_today = dict(flat(science_fields(RunConfig())))
-    spoken = [key for key in values if key in science_of_today and key.split(".")[-1] != "digest"]
-    return {key: values[key] for key in [*spoken, *values]}
+    named_first = [key for key in values if key in science_of_today and key.split(".")[-1] != "digest"]
+    return {key: values[key] for key in [*named_first, *values]}
 
 
 def _read_run(folder: RunDir, planned: PlannedRun, variant: str, notes: list[str]) -> StudyRun:

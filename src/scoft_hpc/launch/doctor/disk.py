@@ -56,9 +56,9 @@ def output_disk(output: Path, shared: bool) -> Iterator[CheckResult]:
 
 def _place(folder: Path, mount: Mount, shared: bool) -> CheckResult:
     observed = f"{folder} on {mount.kind}"
-    own = next((name for name in NODE_LOCAL if _below(folder, os.environ.get(name))), None)
-    if own:
-        why = f"${own} is this node's own and is emptied after the job"
+    variable = next((name for name in NODE_LOCAL if _below(folder, os.environ.get(name))), None)
+    if variable:
+        why = f"${variable} is this node's own and is emptied after the job"
     elif any(_below(folder, name) for name in ("/tmp", "/var/tmp", "/dev/shm")):
         why = "this folder is usually each node's own and emptied now and then"
     elif mount.kind not in SHARED:

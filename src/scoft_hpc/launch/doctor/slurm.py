@@ -60,19 +60,19 @@ def partition(cluster: Cluster) -> Iterator[CheckResult]:
     Where the profile names none, a site may choose one itself when the job is sent: then nothing here is a fault.
     """
     gpu_type, gpu = gpu_of(cluster)
-    asked = gpu.partition or cluster.partition
-    wrong = CheckStatus.fault if asked else CheckStatus.note
-    there = read_partitions(_run_slurm("scontrol", "--all", "--oneliner", "show", "partition").output)
-    if not there:
+    requested = gpu.partition or cluster.partition
+    wrong = CheckStatus.fault if requested else CheckStatus.note
+    partitions = read_partitions(_run_slurm("scontrol", "--all", "--oneliner", "show", "partition").output)
+    if not partitions:
         return  # that the controller does not answer is reported already
-    default = next((name for name, facts in there.items() if facts.get("Default") == "YES"), None)
-    name = asked or default
-    if name is None or name not in there:
-        advice = f"choose one with cluster.partition=NAME; there are {', '.join(there)}."
+    default = next((name for name, facts in partitions.items() if facts.get("Default") == "YES"), None)
+    name = requested or default
+    if name is None or name not in partitions:
+        advice = f"choose one with cluster.partition=NAME; there are {', '.join(partitions)}."
         observed = f"{name} is not there" if name else "none is given, and there is no default"
         yield CheckResult("partition", observed, wrong, advice)
         return
-    facts = there[name]
+    facts = partitions[name]
     yield _limits(name, facts, cluster)
     types = read_gpus(_run_slurm("sinfo", "--noheader", "--partition", name, "--format", "%G").output)
     observed = ", ".join(types) or "no GPUs"
@@ -169,10 +169,12 @@ def _refused(observed: str, cluster: Cluster) -> str:
     if "account" in observed.lower():
         query = ["show", "assoc", f"user={getpass.getuser()}", "format=account"]
         answer = _run_slurm("sacctmgr", "--noheader", "--parsable2", *query)
-        mine = ", ".join(dict.fromkeys(answer.output.split()))
+        accounts = ", ".join(dict.fromkeys(answer.output.split()))
         account = cluster.account
         given = f"cluster.account={account} does not fit" if account else "no account was given"
-        return f"{given}; choose one with cluster.account=NAME" + (f", yours are {mine}." if mine else ".")
+        return f"{given}; choose one with cluster.account=NAME" + (
+            f", yours are {accounts}." if accounts else "."
+        )
     if "time limit" in observed.lower():
         return "the site allows less time; set cluster.max_minutes and cluster.minutes to what it allows."
     return "Slurm refuses the jobs; change what it names, with cluster.NAME=VALUE or in the profile."

@@ -27,7 +27,8 @@ def expand_grid(ablation: Ablation, *, narrowed: bool = False) -> list[Combinati
     combinations: list[Combination] = []
     for parts in itertools.product(*_factors(ablation)):
         combination = _varying({axis: v for part in parts for axis, v in part.items()}, ablation.when)
-        if combination not in combinations and not any(_holds(one, combination) for one in ablation.exclude):
+        excluded = any(_holds(condition, combination) for condition in ablation.exclude)
+        if not excluded and combination not in combinations:
             combinations.append(combination)
     if not combinations:
         raise ConfigError("ablation.exclude leaves nothing to run; take an entry out of it.")

@@ -112,8 +112,8 @@ def minutes(seconds: Sequence[float], cluster: Cluster) -> int:
     if cluster.minutes is not None:
         return cluster.minutes
     needed = max(seconds, default=0.0) * MARGIN + cluster.warn_seconds
-    asked = STEP * math.ceil(needed / 60 / STEP)
-    return min(max(asked, cluster.min_minutes), cluster.max_minutes)
+    rounded = STEP * math.ceil(needed / 60 / STEP)
+    return min(max(rounded, cluster.min_minutes), cluster.max_minutes)
 
 
 def estimate_cost(seconds: Sequence[float], su_per_hour: float) -> CostEstimate:
@@ -122,13 +122,13 @@ def estimate_cost(seconds: Sequence[float], su_per_hour: float) -> CostEstimate:
     return CostEstimate(hours, hours * su_per_hour)
 
 
-def require_budget(limit: float | None, spent: float, coming: CostEstimate) -> None:
+def require_budget(limit: float | None, spent: float, estimate: CostEstimate) -> None:
     """Raise LaunchError if `spent` service units and those to come are more than `limit`; None: no limit."""
-    total = spent + coming.su
+    total = spent + estimate.su
     if limit is not None and total > limit + 1e-9:  # sums of floats that just meet it pass
         raise LaunchError(
-            f"budget.su={limit:g} is not enough: {spent:.2f} SU are spent, and {coming.su:.2f} more are estimated "
-            f"({coming.gpu_hours:.2f} GPU-hours), {total - limit:.2f} too many. Nothing was sent. Ask for fewer "
+            f"budget.su={limit:g} is not enough: {spent:.2f} SU are spent, and {estimate.su:.2f} more are estimated "
+            f"({estimate.gpu_hours:.2f} GPU-hours), {total - limit:.2f} too many. Nothing was sent. Ask for fewer "
             f"cultures, variants or seeds, or allow more: budget.su={math.ceil(total)}."
         )
 

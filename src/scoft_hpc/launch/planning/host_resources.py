@@ -48,12 +48,12 @@ def job_slots(device: str, jobs: int | None, threads: int | None, runs: int) -> 
     devices = [] if device == "cpu" else gpus()
     if device.startswith("cuda") and not devices:
         raise ConfigError(f"device={device}, but no GPU was found here; use device=auto or device=cpu.")
-    one = device.startswith("cuda:")
-    most = jobs or (1 if one else len(devices)) or max(1, min(cores(), memory() // JOB_BYTES))
+    is_fixed_gpu = device.startswith("cuda:")
+    most = jobs or (1 if is_fixed_gpu else len(devices)) or max(1, min(cores(), memory() // JOB_BYTES))
     count = max(1, min(most, runs))
     share = str(threads or max(1, cores() // count))
     env = {"OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share}
-    if one:  # the job counts the GPUs as this process does, so it must see as many
+    if is_fixed_gpu:  # the job counts the GPUs as this process does, so it must see as many
         return [JobSlot(env, device)] * count
     places = [devices[i % len(devices)] if devices else "" for i in range(count)]
     return [

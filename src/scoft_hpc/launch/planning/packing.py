@@ -45,9 +45,9 @@ def make_packs(runs: Sequence[Run], jobs: int, lanes: int | None) -> list[Pack]:
     packs: list[Pack] = []
     for group in groups:
         share = sum(costs[run.run_id] for run in group) / total
-        own = max(round(jobs * share), 1)
-        rounds = math.ceil(len(group) / (own * lanes)) if lanes else 1
-        count = own * rounds
+        n_jobs = max(round(jobs * share), 1)
+        rounds = math.ceil(len(group) / (n_jobs * lanes)) if lanes else 1
+        count = n_jobs * rounds
         packs += _split(group, min(count, len(group)), lanes, costs)
     return sorted(packs, key=lambda p: -p.cost)
 
@@ -97,16 +97,16 @@ def _shareable(runs: Sequence[Run]) -> list[list[Run]]:
 
 def _split(runs: list[Run], count: int, lanes: int | None, costs: Costs) -> list[Pack]:
     """`runs` in `count` packs of about equal cost."""
-    left, packs = sorted(runs, key=_data), []
+    remaining, packs = sorted(runs, key=_data), []
     place = {run.run_id: i for i, run in enumerate(runs)}
     total = sum(costs[run.run_id] for run in runs)
     for n in range(count, 0, -1):
         # Enough must remain for the packs to come, and no more than they can hold.
-        most = min(lanes or len(left), len(left) - (n - 1))
-        least = max(1, len(left) - (n - 1) * lanes) if lanes else 1
-        chosen = left if n == 1 else _fill(left, total / n, least, most, costs)
+        most = min(lanes or len(remaining), len(remaining) - (n - 1))
+        least = max(1, len(remaining) - (n - 1) * lanes) if lanes else 1
+        chosen = remaining if n == 1 else _fill(remaining, total / n, least, most, costs)
         ids = {run.run_id for run in chosen}
-        left = [run for run in left if run.run_id not in ids]
+        remaining = [run for run in remaining if run.run_id not in ids]
         members = tuple(sorted(chosen, key=lambda run: place[run.run_id]))
         packs.append(Pack(members, sum(costs[run.run_id] for run in members)))
         total -= packs[-1].cost

@@ -120,9 +120,7 @@ def _arms(config: SweepConfig, overrides: Sequence[str]) -> list[RunConfig]:
         raise ConfigError.from_messages(faults)
     if not axes:
         return [_as_run(config)]
-    arms = [
-        collect(faults, lambda one: compose.compose("sweep", overrides, one), one) for one in combinations
-    ]
+    arms = [collect(faults, compose.compose, "sweep", overrides, combination) for combination in combinations]
     if faults:
         raise ConfigError.from_messages(dict.fromkeys(faults))
     return [_as_run(arm) for arm in arms if arm is not None]
@@ -147,7 +145,7 @@ def _resolved(arms: list[RunConfig], output: Path) -> list[RunConfig]:
     """
     faults: list[str] = []
     models = {model: collect(faults, families.resolve, model) for model in {arm.model for arm in arms}}
-    judges = {one: collect(faults, resolve_judges, one) for one in {arm.scoring for arm in arms}}
+    judges = {scoring: collect(faults, resolve_judges, scoring) for scoring in {arm.scoring for arm in arms}}
     done = []
     for arm in arms:
         model = models[arm.model]
@@ -185,11 +183,11 @@ def _sampling_steps(arm: RunConfig) -> dict[str, int]:
     return steps
 
 
-def _seeds(asked: Any) -> list[int]:
-    seeds = asked if isinstance(asked, (list, tuple)) else [asked]
+def _seeds(seed: Any) -> list[int]:
+    seeds = seed if isinstance(seed, (list, tuple)) else [seed]
     if not seeds or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in seeds):
         raise ConfigError(
-            f"seed={to_override(asked)}: expected a number from 0 on, or a list such as 'seed=[0,1,2]'."
+            f"seed={to_override(seed)}: expected a number from 0 on, or a list such as 'seed=[0,1,2]'."
         )
     return list(dict.fromkeys(seeds))
 
@@ -205,8 +203,9 @@ def _manifests(
         if key not in read:
             read[key] = collect(faults, dataset.read, key[0], name, data.pairs)
     for arm in arms:
-        in_arm = [read[roots[arm.data], arm.data.pairs, name] for name in names]
-        faults += [fault for one in in_arm if one is not None for fault in dataset.check_negatives(arm, one)]
+        for name in names:
+            if (manifest := read[roots[arm.data], arm.data.pairs, name]) is not None:
+                faults += dataset.check_negatives(arm, manifest)
     if faults:
         raise DataError.from_messages(dict.fromkeys(faults))
     manifests = {

@@ -92,8 +92,8 @@ def _arm_config(text: str) -> RunConfig:
 
 def _difference(study: StudyDir, planned: Sequence[PlannedRun], plan: Plan) -> str:
     stored_ids, planned_ids = {run.run_id for run in planned}, {run.run_id for run in plan.runs}
-    asked = [science_fields(run.config) for run in plan.runs]
-    old, new = _values(run.config for run in planned), _values(asked)
+    requested = [science_fields(run.config) for run in plan.runs]
+    old, new = _values(run.config for run in planned), _values(requested)
     changes = [
         f"{name}: {_show(old.get(name, []))} there, {_show(values)} now"
         for name, values in new.items()

@@ -125,7 +125,7 @@ def _value(part: Range | ChoiceSet, param: Any) -> Any:
 def _param(part: Range | ChoiceSet, value: Any) -> Any:
     """What Optuna says for the setting's value, as a run's config has it."""
     return (
-        next(to_override(own) for own in part.values if own == value)
+        next(to_override(choice) for choice in part.values if choice == value)
         if isinstance(part, ChoiceSet)
         else value
     )

@@ -143,7 +143,7 @@ def run(search: Search, run_round: RunRound, report_trials: ReportTrials) -> Rou
 
 def plan_of(search: Search, number: int, values: Sequence[dict[str, Any]]) -> Plan:
     """The round as a study: an arm a trial, for all cultures and seeds."""
-    axes = {name: [one[name] for one in values] for name in search.space}
+    axes = {name: [trial[name] for trial in values] for name in search.space}
     together = [list(axes)] if len(axes) > 1 else []
     study = trials.folder_of(search.output, search.name, number).name
     arms = Ablation(name=search.name, axes=axes, zip=together)
@@ -267,9 +267,9 @@ def _require_same(search: Search) -> None:
         )
 
 
-def _difference(one: SweepConfig, other: SweepConfig) -> dict[str, Any]:
-    """The overrides that make of `one` a run's settings as `other` has them; a group by its option's name."""
-    had, wanted = (dict(flat(science_fields(config))) for config in (one, other))
+def _difference(before: SweepConfig, after: SweepConfig) -> dict[str, Any]:
+    """The overrides that turn the run settings of `before` into those of `after`; a group by its option's name."""
+    had, wanted = (dict(flat(science_fields(config))) for config in (before, after))
     names = [name for name in settings(RunConfig) if name in wanted and _is_reported(name)]
     return {name.removesuffix(".name"): wanted[name] for name in names if wanted[name] != had[name]}
 

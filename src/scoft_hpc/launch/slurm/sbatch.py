@@ -53,7 +53,9 @@ def sbatch_options(
     gpu_type, gpu = gpu_of(cluster)
     memory = memory_gb or gpu.memory_gb
     count = f"{gpu_type}:1" if gpu_type else "1"
-    asked = {"gres": f"gpu:{count}"} if cluster.gpu_flag is GpuFlag.gres else {cluster.gpu_flag.value: count}
+    gpu_option = (
+        {"gres": f"gpu:{count}"} if cluster.gpu_flag is GpuFlag.gres else {cluster.gpu_flag.value: count}
+    )
     chosen = {
         "job_name": name,
         "time": minutes,
@@ -71,7 +73,7 @@ def sbatch_options(
         "setup": list(cluster.setup) or None,
         # The step has all of the job's cores; without this it may be bound to one of them.
         "srun_args": ["--cpu-bind=none", *([f"--cpus-per-task={gpu.cores}"] if gpu.cores else [])],
-        "additional_parameters": {**asked, "requeue": True, **cluster.sbatch},
+        "additional_parameters": {**gpu_option, "requeue": True, **cluster.sbatch},
     }
     return {**{key: value for key, value in chosen.items() if value is not None}, "wckey": None}
 

@@ -194,10 +194,10 @@ def _chosen(
         ]
     wanted: set[str] = set()
     for start in starts:
-        begun = _begun(entries, start)
-        if not begun:
+        matching = _begun(entries, start)
+        if not matching:
             faults.append(f"`{start}`: no run of {study.name} begins so{_hint(start, _heads(entries))}")
-        wanted.update(begun)
+        wanted.update(matching)
     if faults:
         raise ConfigError.from_messages(faults)
     return tuple(

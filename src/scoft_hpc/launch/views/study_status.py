@@ -70,9 +70,9 @@ def _cost_and_time(seen: StudyState, lanes: Sequence[RunProgress]) -> str:
     if seen.arrays:
         parts.append(f"{seen.cost.su:.2f} SU so far of about {seen.cost.estimated_su:.2f} estimated")
         parts.append(study_summary.jobs(seen, now))
-    left = study_summary.time_remaining(seen, lanes, now)
-    if left is not None:
-        parts.append(f"{'at least' if left.more else 'about'} {duration(left.seconds)} left")
+    remaining = study_summary.time_remaining(seen, lanes, now)
+    if remaining is not None:
+        parts.append(f"{'at least' if remaining.more else 'about'} {duration(remaining.seconds)} left")
     return ", ".join(filter(None, parts))
 
 

@@ -13,24 +13,24 @@ from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import plural
 
 
-def submission_lines(coming: SubmissionPlan, cluster: Cluster) -> list[str]:
+def submission_lines(plan: SubmissionPlan, cluster: Cluster) -> list[str]:
     """The jobs, where they go, and what they are expected to cost."""
     gpu_type, gpu = gpu_of(cluster)
-    packs = [array for array in coming.arrays if array.stage == TRAIN]
+    packs = [array for array in plan.arrays if array.stage == TRAIN]
     limits = sorted({array.minutes for array in packs})
     where = gpu.partition or cluster.partition or "the default partition"
     payer = f", paid by {cluster.account}" if cluster.account else ""
     tasks = sum(len(array.tasks) for array in packs)
     lines = [
-        f"{plural(len(coming.runs), 'run')} in {plural(tasks, 'pack')}, each on one {gpu_type or 'GPU'} of {where}"
+        f"{plural(len(plan.runs), 'run')} in {plural(tasks, 'pack')}, each on one {gpu_type or 'GPU'} of {where}"
     ]
     lines[0] += f" ({cluster.name}{payer}), time limit {_range(limits)}"
-    cultures = sum(len(array.tasks) for array in coming.arrays if array.stage == PREPARE)
+    cultures = sum(len(array.tasks) for array in plan.arrays if array.stage == PREPARE)
     if cultures:
         lines.append(f"{plural(cultures, 'culture')} to prepare before, each in a job of its own")
     lines.append(
-        f"about {coming.price.gpu_hours:.2f} GPU-hours, {coming.price.su:.2f} SU at {gpu.su_per_hour:g} a GPU-hour "
-        f"({coming.source})"
+        f"about {plan.price.gpu_hours:.2f} GPU-hours, {plan.price.su:.2f} SU at {gpu.su_per_hour:g} a GPU-hour "
+        f"({plan.source})"
     )
     return lines
 

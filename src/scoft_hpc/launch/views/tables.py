@@ -34,14 +34,14 @@ def plan_table(runs: Sequence[Run], packs: Sequence[Pack]) -> Table:
     home = {run.run_id: n for n, pack in enumerate(packs, start=1) for run in pack.runs}
     table = new_table("culture", "variants", "seeds", "runs", "updates", "packs", left=2)
     for culture in dict.fromkeys(run.config.culture for run in runs):
-        some = [run for run in runs if run.config.culture == culture]
-        numbers = sorted({home[run.run_id] for run in some if run.run_id in home})
+        of_culture = [run for run in runs if run.config.culture == culture]
+        numbers = sorted({home[run.run_id] for run in of_culture if run.run_id in home})
         table.add_row(
             culture,
-            " ".join(dict.fromkeys(run.config.variant.name for run in some)),
-            ranges([run.config.seed for run in some]),
-            str(len(some)),
-            str(sum(run.steps for run in some)),
+            " ".join(dict.fromkeys(run.config.variant.name for run in of_culture)),
+            ranges([run.config.seed for run in of_culture]),
+            str(len(of_culture)),
+            str(sum(run.steps for run in of_culture)),
             ranges(numbers) if numbers else "done",
         )
     return table

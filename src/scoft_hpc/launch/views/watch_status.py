@@ -37,7 +37,7 @@ def watch(selected: Selection, progress: ProgressReader) -> None:
     live = Live(console=console, auto_refresh=False) if console.is_terminal else None
     plain = PlainView(print_now, heartbeat=HEARTBEAT_SECONDS)
     seen = selected.read_state()
-    asked, pause = time.monotonic(), QUEUE_SECONDS
+    queried, pause = time.monotonic(), QUEUE_SECONDS
     with live or contextlib.nullcontext():
         while True:
             lanes = chosen_lanes(selected, seen, progress.read_with_queue(seen))
@@ -51,8 +51,8 @@ def watch(selected: Selection, progress: ProgressReader) -> None:
             if over:
                 return
             time.sleep(FILES_SECONDS)
-            if not seen.arrays or time.monotonic() - asked >= pause:
-                before, seen, asked = seen, selected.read_state(), time.monotonic()
+            if not seen.arrays or time.monotonic() - queried >= pause:
+                before, seen, queried = seen, selected.read_state(), time.monotonic()
                 same = _labels(before) == _labels(seen)
                 pause = min(1.5 * pause, MAX_QUEUE_SECONDS) if same else QUEUE_SECONDS
 

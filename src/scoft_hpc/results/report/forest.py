@@ -83,11 +83,11 @@ def _by_culture(
     """Paired differences by the culture's place; the interval speaks of its other seeds, or of a run's samples."""
     pairs = statistics.paired(*(statistics.values(findings.study, measure, v) for v in (variant, reference)))
     bounds = statistics.of_difference(measure)
-    one = {
-        i: statistics.mean({key: some for key, some in pairs.items() if key[0] == culture}, bounds=bounds)
+    by_place = {
+        i: statistics.mean({key: values for key, values in pairs.items() if key[0] == culture}, bounds=bounds)
         for i, culture in enumerate(findings.cultures)
     }
-    return {i: estimate for i, estimate in one.items() if estimate is not None}
+    return {i: estimate for i, estimate in by_place.items() if estimate is not None}
 
 
 @dataclass(frozen=True)

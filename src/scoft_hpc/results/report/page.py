@@ -79,15 +79,15 @@ def held(findings: Findings) -> str:
     """How many of the differences hold, from each reference; empty where there are none."""
     sentences = []
     for reference in findings.references:
-        all_of_them = [
+        comparisons = [
             c
             for measure in findings.measures
             for variant in findings.variants
             if (c := findings.of(variant, measure.name).against.get(reference)) is not None
         ]
-        if all_of_them:
-            hold = sum(c.holds for c in all_of_them)
-            sentences.append(f"{hold} of {len(all_of_them)} from {reference}")
+        if comparisons:
+            hold = sum(c.holds for c in comparisons)
+            sentences.append(f"{hold} of {len(comparisons)} from {reference}")
     return f"Differences that hold: {formats.listed(sentences)}." if sentences else ""
 
 
@@ -113,14 +113,14 @@ def _about(study: Study) -> dict[str, Any]:
 def _shown(findings: Findings) -> dict[str, Any]:
     """Tables, plots and pictures."""
     study = findings.study
-    blocks = {reference: tables.differences(findings, reference) for reference in findings.references}
+    differences = {reference: tables.differences(findings, reference) for reference in findings.references}
     return {
         "groups": tables.groups(findings) if findings.measures else [],
         "survey": None
         if study.survey_results is None
         else survey.survey_section(study.survey_results, study.variants),
         "counts": {v: "{} of {}".format(*study.count_done(v)) for v in study.variants},
-        "differences": {reference: some for reference, some in blocks.items() if some},
+        "differences": {reference: blocks for reference, blocks in differences.items() if blocks},
         "forests": [
             (drawn, findings.digits(measure.name))
             for measure in findings.measures

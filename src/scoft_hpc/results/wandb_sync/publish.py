@@ -79,7 +79,8 @@ def _publish(study: Study, rows: Sequence[RunRow], settings: Wandb, timeouts: Wa
     with session(study, settings, timeouts) as client:
         for done, name in enumerate(missing):
             if faults == MOST_FAULTS:
-                return [*notes, _rest(len(missing) - done, study)]
+                note = f"W&B was not sent the other {len(missing) - done} of the study's runs."
+                return [*notes, f"{note} {_command(study, 'online')} sends what is missing."]
             try:
                 if name == summary:
                     wanted, media = _study(study, rows, digests[summary])
@@ -92,7 +93,7 @@ def _publish(study: Study, rows: Sequence[RunRow], settings: Wandb, timeouts: Wa
                 faults += 1
                 continue
             except Exception as error:  # of wandb, its service or the network: none of them may end a gather
-                return [*notes, _apology(error, len(missing) - done, mode, study)]
+                return [*notes, _failure_note(error, len(missing) - done, mode, study)]
             ledger[name] = {"digest": digests[name], "mode": mode}
             atomic.write_json(ledger_file, ledger)
     return notes
@@ -104,11 +105,11 @@ def _publish_one(client: Session, wanted: WandbRecord, media: Media) -> list[str
     if not client.online:
         _send(client, wanted, media, first)
         return []
-    wandb_id, there = choose_run_id(client, wanted)
-    if missing_parts(wanted, there):
+    wandb_id, uploaded = choose_run_id(client, wanted)
+    if missing_parts(wanted, uploaded):
         _send(client, wanted, media, wandb_id)
-        there = _wait_for(client, wandb_id, lambda seen: not missing_parts(wanted, seen))
-        if faults := missing_parts(wanted, there):
+        uploaded = _wait_for(client, wandb_id, lambda seen: not missing_parts(wanted, seen))
+        if faults := missing_parts(wanted, uploaded):
             raise _UnfitError(
                 f"{wanted.name} did not arrive at W&B whole: {'; '.join(faults)}. "
                 f"The same command sends what is missing."
@@ -130,9 +131,9 @@ def choose_run_id(client: Session, wanted: WandbRecord, more: bool = False) -> t
         RunError: if none is left.
     """
     for wandb_id in records.ids(client.study, wanted.name):
-        there = _wait_for(client, wandb_id, lambda seen: is_prefix(wanted.steps, seen, more))
-        if is_prefix(wanted.steps, there, more):
-            return wandb_id, there
+        uploaded = _wait_for(client, wandb_id, lambda seen: is_prefix(wanted.steps, seen, more))
+        if is_prefix(wanted.steps, uploaded, more):
+            return wandb_id, uploaded
     raise RunError(
         f"{wanted.name} lies at W&B many times over, each time with rows missing or doubled; "
         f"choose another wandb.project."
@@ -143,13 +144,13 @@ def _wait_for(
     client: Session, wandb_id: str, settled: Callable[[UploadedRun | None], bool]
 ) -> UploadedRun | None:
     """What is there, once it is as it should be or has had time to be."""
-    there = client.arrived(wandb_id)
+    uploaded = client.arrived(wandb_id)
     for pause in client.timeouts.pauses:
-        if settled(there):
+        if settled(uploaded):
             break
         time.sleep(pause)
-        there = client.arrived(wandb_id)
-    return there
+        uploaded = client.arrived(wandb_id)
+    return uploaded
 
 
 def _send(client: Session, wanted: WandbRecord, media: Media, wandb_id: str) -> None:
@@ -224,13 +225,9 @@ def _command(study: Study, mode: str) -> str:
     return f"`python -m scoft_hpc.gather {study.name} --output {study.folder.path.parent} --wandb {mode}`"
 
 
-def _rest(left: int, study: Study) -> str:
-    return f"W&B was not sent the other {left} of the study's runs. {_command(study, 'online')} sends what is missing."
-
-
-def _apology(error: Exception, left: int, mode: str, study: Study) -> str:
+def _failure_note(error: Exception, n_unsent: int, mode: str, study: Study) -> str:
     cause = " ".join(str(error).split())[:160] or type(error).__name__
     return (
-        f"W&B did not take {left} of the study's runs ({cause}). Everything lies on disk; publish it later with "
+        f"W&B did not take {n_unsent} of the study's runs ({cause}). Everything lies on disk; publish it later with "
         f"{_command(study, mode)}."
     )

@@ -28,32 +28,32 @@ class UploadedRun:
     state: str
 
 
-def missing_parts(wanted: WandbRecord, there: UploadedRun | None) -> list[str]:
+def missing_parts(wanted: WandbRecord, uploaded: UploadedRun | None) -> list[str]:
     """What did not arrive; nothing where all of it did."""
-    if there is None:
+    if uploaded is None:
         return ["it is not there"]
-    faults = _history(wanted.steps, there)
-    missing = [name for name in wanted.summary if name not in there.summary]
+    faults = _history(wanted.steps, uploaded)
+    missing = [name for name in wanted.summary if name not in uploaded.summary]
     if missing:
         faults.append(f"the summary lacks {_list(missing)}")
     other = [
         name
         for name, value in wanted.summary.items()
-        if name in there.summary and not _same(value, there.summary[name])
+        if name in uploaded.summary and not _same(value, uploaded.summary[name])
     ]
     if other:
         faults.append(f"the summary has another {_list(other)}")
-    files = [path for name in wanted.summary if (path := _path(there.summary.get(name)))]
-    lost = [path for path in files if path not in there.files]
+    files = [path for name in wanted.summary if (path := _path(uploaded.summary.get(name)))]
+    lost = [path for path in files if path not in uploaded.files]
     if lost:
         faults.append(f"{len(lost)} of {len(files)} files did not arrive ({_list(lost)})")
     ended = "failed" if wanted.failed else "finished"
-    if there.state != ended:
-        faults.append(f"it counts as {there.state} instead of {ended}")
+    if uploaded.state != ended:
+        faults.append(f"it counts as {uploaded.state} instead of {ended}")
     return faults
 
 
-def is_prefix(steps: Sequence[int] | None, there: UploadedRun | None, more: bool = False) -> bool:
+def is_prefix(steps: Sequence[int] | None, uploaded: UploadedRun | None, more: bool = False) -> bool:
     """Whether what is there are our first rows and nothing else, so that the rest can follow.
 
     With `more`, ours go on: an attempt that got further may have sent its own already.
@@ -61,32 +61,34 @@ def is_prefix(steps: Sequence[int] | None, there: UploadedRun | None, more: bool
     W&B takes rows in the order of their steps: what is missing in the middle, or there twice, cannot be repaired. Its
     client goes on after the summary's step, should that be a later one.
     """
-    if steps is None or there is None:
+    if steps is None or uploaded is None:
         return True
-    last = max(-1 if there.last_step is None else there.last_step, there.summary.get("_step", -1))
+    last = max(-1 if uploaded.last_step is None else uploaded.last_step, uploaded.summary.get("_step", -1))
     if more and (not steps or last > steps[-1]):
         return True
-    return bool(there.rows == sum(step <= last for step in steps))
+    return bool(uploaded.rows == sum(step <= last for step in steps))
 
 
-def _history(steps: Sequence[int] | None, there: UploadedRun) -> list[str]:
+def _history(steps: Sequence[int] | None, uploaded: UploadedRun) -> list[str]:
     if steps is None:
         return []
     faults = []
-    if there.rows != len(steps):
-        faults.append(f"{there.rows} of {len(steps)} rows")
+    if uploaded.rows != len(steps):
+        faults.append(f"{uploaded.rows} of {len(steps)} rows")
     last = steps[-1] if steps else None
-    if steps and there.last_step != last:
-        faults.append(f"last step {'none' if there.last_step is None else there.last_step} of {last}")
+    if steps and uploaded.last_step != last:
+        faults.append(f"last step {'none' if uploaded.last_step is None else uploaded.last_step} of {last}")
     return faults
 
 
-def _same(wanted: Any, there: Any) -> bool:
+def _same(wanted: Any, uploaded: Any) -> bool:
     if isinstance(wanted, Mapping):
-        return isinstance(there, Mapping) and all(_same(value, there.get(k)) for k, value in wanted.items())
-    if isinstance(wanted, float) and isinstance(there, int | float):
-        return math.isclose(wanted, there, rel_tol=1e-9, abs_tol=1e-12)
-    return bool(wanted == there)
+        return isinstance(uploaded, Mapping) and all(
+            _same(value, uploaded.get(k)) for k, value in wanted.items()
+        )
+    if isinstance(wanted, float) and isinstance(uploaded, int | float):
+        return math.isclose(wanted, uploaded, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(wanted == uploaded)
 
 
 def _path(value: Any) -> str | None:
