@@ -55,8 +55,12 @@ def saved(small: ModelComponents, tmp_path_factory: pytest.TempPathFactory) -> P
     tokenizer.mkdir()
     (tokenizer / "vocab.json").write_text(json.dumps(small.tokenizer.get_vocab()))
     (tokenizer / "merges.txt").write_text("#version: 0.2\n")
-    words = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "pad_token": "<|endoftext|>"}
-    (tokenizer / "tokenizer_config.json").write_text(json.dumps(words))
+    tokenizer_config = {
+        "tokenizer_class": "CLIPTokenizer",
+        "model_max_length": 77,
+        "pad_token": "<|endoftext|>",
+    }
+    (tokenizer / "tokenizer_config.json").write_text(json.dumps(tokenizer_config))
     return folder
 
 

@@ -13,7 +13,7 @@ import mlcroissant
 
 def main() -> None:
     data = mlcroissant.Dataset(jsonld=sys.argv[1])
-    found = {
+    content = {
         "errors": sorted(data.metadata.ctx.issues.errors),
         "pairs": [
             {name: None if value is None else value.decode() for name, value in record.items()}
@@ -23,7 +23,7 @@ def main() -> None:
             record["images/path"].decode(): record["images/image"].size for record in data.records("images")
         },
     }
-    json.dump(found, sys.stdout)
+    json.dump(content, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -50,8 +50,8 @@ def _browser() -> str:
 
 
 def _postgres() -> str:
-    found = any(Path("/").glob(POSTGRES_PROGRAMS.removeprefix("/")))
-    return "" if found else f"no {POSTGRES_PROGRAMS}"
+    installed = any(Path("/").glob(POSTGRES_PROGRAMS.removeprefix("/")))
+    return "" if installed else f"no {POSTGRES_PROGRAMS}"
 
 
 GROUPS = (

@@ -11,10 +11,10 @@ Invoke = Callable[..., tuple[int, str, str]]
 
 
 def invoke(
-    main: Callable[[Sequence[str]], int], capture: pytest.CaptureFixture[str], *words: str
+    main: Callable[[Sequence[str]], int], capture: pytest.CaptureFixture[str], *arguments: str
 ) -> tuple[int, str, str]:
     """The exit code of `main(words)`, and what it printed since this call to stdout and to stderr."""
     capture.readouterr()
-    code = main(words)
+    code = main(arguments)
     captured = capture.readouterr()
     return code, captured.out, captured.err

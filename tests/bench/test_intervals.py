@@ -37,12 +37,12 @@ def test_95_percent_intervals_cover_95_percent_within_2(scenario: Scenario, cult
 @pytest.mark.parametrize("scenario", BOUNDED, ids=named)
 def test_skewed_shares_and_their_differences_are_covered_no_less(scenario: Scenario, cultures: int) -> None:
     """Few cultures near a bound cannot tell: intervals that hold half of all values cover more than 95 %."""
-    found = intervals.coverage(scenario, cultures, STUDIES)
-    assert found.share >= 0.93
+    coverage = intervals.coverage(scenario, cultures, STUDIES)
+    assert coverage.share >= 0.93
     if scenario.shares:
-        assert found.without == 0
+        assert coverage.without == 0
     if cultures >= 5 and scenario.name in ("share .50, spread out", "difference .94 to .20"):
-        assert found.share <= 0.97
+        assert coverage.share <= 0.97
 
 
 def test_neither_students_nor_the_hierarchical_interval_does() -> None:

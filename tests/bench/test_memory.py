@@ -24,9 +24,9 @@ from scoft_hpc.launch.planning import host_resources
 from scoft_hpc.models.conditioning import Conditioning
 
 
-def config(*words: str, model: str = "sd14", cluster: str = "bridges2") -> SweepConfig:
-    found: SweepConfig = compose.compose("sweep", [f"model={model}", f"cluster={cluster}", *words])
-    return found
+def config(*arguments: str, model: str = "sd14", cluster: str = "bridges2") -> SweepConfig:
+    composed: SweepConfig = compose.compose("sweep", [f"model={model}", f"cluster={cluster}", *arguments])
+    return composed
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ def of(low: float, high: float, expected: int | None) -> MetricValidity:
 
 
 @pytest.mark.parametrize(
-    ("found", "verdict"),
+    ("validity", "verdict"),
     [
         (of(-0.9, -0.2, -1), "yes"),
         (of(0.2, 0.9, -1), "the other way round"),
@@ -32,8 +32,8 @@ def of(low: float, high: float, expected: int | None) -> MetricValidity:
         (MetricValidity(METRICS["kid"], METRICS["in_style"], None, None, -1), "–"),
     ],
 )
-def test_a_verdict_is_about_the_sign_that_a_good_metric_has(found: MetricValidity, verdict: str) -> None:
-    assert bench.verdict(found) == verdict
+def test_a_verdict_is_about_the_sign_that_a_good_metric_has(validity: MetricValidity, verdict: str) -> None:
+    assert bench.verdict(validity) == verdict
 
 
 def test_a_correlation_is_told_with_its_interval() -> None:

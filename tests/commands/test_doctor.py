@@ -21,10 +21,10 @@ from scoft_hpc.study.filesystem import mount_of
 SECRET = "b" * 40
 
 
-def doctor(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command on a machine without Slurm."""
     env = {**os.environ, "PATH": "", **environment}
-    command = [sys.executable, "-m", "scoft_hpc.doctor", *words]
+    command = [sys.executable, "-m", "scoft_hpc.doctor", *arguments]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=400)
 
 
@@ -46,18 +46,20 @@ def test_a_laptop_needs_no_slurm_and_no_secret_is_shown(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_site_that_is_not_here_is_a_fault(tmp_path: Path) -> None:
     done = doctor("cluster=bridges2", f"output={tmp_path}", "--json")
-    found = read(done)
+    checks = read(done)
     assert done.returncode == 3
-    assert found["Slurm"]["status"] == "fault" and "login node" in found["Slurm"]["advice"]
-    assert not {"controller", "partition", "sbatch"} & set(found)
+    assert checks["Slurm"]["status"] == "fault" and "login node" in checks["Slurm"]["advice"]
+    assert not {"controller", "partition", "sbatch"} & set(checks)
 
 
 @pytest.mark.slow
 def test_a_disk_that_cannot_be_written_is_a_fault() -> None:
     done = doctor("output=/proc/study", "--json")
-    found = read(done)
+    checks = read(done)
     assert done.returncode == 3
-    assert found["output"]["status"] == "fault" and "choose one with output=DIR" in found["output"]["advice"]
+    assert (
+        checks["output"]["status"] == "fault" and "choose one with output=DIR" in checks["output"]["advice"]
+    )
 
 
 @pytest.mark.slow
@@ -81,12 +83,14 @@ def test_the_command_itself_loads_no_torch(tmp_path: Path) -> None:
 
 
 def test_the_disks_findings_and_nothing_left(tmp_path: Path) -> None:
-    found = {finding.check: finding for finding in disk.output_disk(tmp_path / "a" / "b", shared=True)}
-    assert found["names"] == CheckResult("names", "rename replaces, hard links are exclusive")
-    assert found["locks"].observed == "flock is there"
-    assert found["write speed"].observed.endswith("with fsync)") and "MB/s" in found["write speed"].observed
+    results = {finding.check: finding for finding in disk.output_disk(tmp_path / "a" / "b", shared=True)}
+    assert results["names"] == CheckResult("names", "rename replaces, hard links are exclusive")
+    assert results["locks"].observed == "flock is there"
     assert (
-        found["output"].status is CheckStatus.note
+        results["write speed"].observed.endswith("with fsync)") and "MB/s" in results["write speed"].observed
+    )
+    assert (
+        results["output"].status is CheckStatus.note
     )  # a test's folder lies in /tmp, or on a disk of this machine
     assert list(tmp_path.iterdir()) == []
 
@@ -107,8 +111,8 @@ def test_mounts_are_found_by_the_longest_name(tmp_path: Path) -> None:
         "10.0.0.1@o2ib:/ocean /ocean lustre rw,localflock,lazystatfs 0 0\n"
         "tmpfs /ocean\\040two tmpfs rw 0 0\n"
     )
-    found = mount_of(Path("/ocean/projects/abc123p/me"), mounts)
-    assert (found.point, found.kind) == (Path("/ocean"), "lustre") and "localflock" in found.options
+    mount = mount_of(Path("/ocean/projects/abc123p/me"), mounts)
+    assert (mount.point, mount.kind) == (Path("/ocean"), "lustre") and "localflock" in mount.options
     assert mount_of(Path("/ocean two/x"), mounts).kind == "tmpfs"
     assert mount_of(Path("/home/me"), mounts).kind == "ext4"
 
@@ -157,12 +161,12 @@ def test_a_probe_that_hangs_or_breaks_is_a_finding() -> None:
         yield CheckResult("half", "")
         raise OSError("stale file handle")
 
-    found = run_concurrently(
+    results = run_concurrently(
         [("disk", hangs), ("quick", lambda: [CheckResult("quick", "yes")]), ("quota", breaks)], 2.0
     )
-    assert [finding.check for finding in found] == ["disk", "quick", "quota"]
-    assert [finding.status for finding in found] == [CheckStatus.note, CheckStatus.ok, CheckStatus.note]
-    assert "no answer" in found[0].observed and "stale file handle" in found[2].observed
+    assert [finding.check for finding in results] == ["disk", "quick", "quota"]
+    assert [finding.status for finding in results] == [CheckStatus.note, CheckStatus.ok, CheckStatus.note]
+    assert "no answer" in results[0].observed and "stale file handle" in results[2].observed
 
 
 def test_commands_that_are_missing_or_silent_are_answers_too() -> None:

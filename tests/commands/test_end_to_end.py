@@ -51,9 +51,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(folder: Path, verb: str, *words: str) -> str:
-    words = (
-        *words,
+def run(folder: Path, verb: str, *arguments: str) -> str:
+    arguments = (
+        *arguments,
         *MODEL,
         *SHORT,
         "objective.distance=dino",
@@ -62,7 +62,7 @@ def run(folder: Path, verb: str, *words: str) -> str:
         "scoring.features=dino",
         "scoring.features_path=dino",
     )
-    command = [sys.executable, "-m", f"scoft_hpc.{verb}", "culture=quilts", "data.root=data", *words]
+    command = [sys.executable, "-m", f"scoft_hpc.{verb}", "culture=quilts", "data.root=data", *arguments]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1200)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout + ended.stderr
@@ -70,21 +70,21 @@ def run(folder: Path, verb: str, *words: str) -> str:
 
 @pytest.mark.slow
 def test_from_photographs_to_the_report_and_again_from_caches(folder: Path) -> None:
-    said = run(folder, "prepare")
-    assert "preparing quilts (4 pairs)" in said and "computing the dino" in said
+    output = run(folder, "prepare")
+    assert "preparing quilts (4 pairs)" in output and "computing the dino" in output
     for name in ("manifest.json", "README.md", "croissant.json"):
         assert (folder / "data" / "quilts" / name).is_file()
     (cache,) = (folder / "outputs" / "cache").glob("quilts-*")
     (features,) = cache.glob("dino-*.safetensors")
     assert load_file(features)["negative"].shape == (4, 2, 1, 1 + 16 * 16, 16)
-    made = {path: path.stat().st_mtime_ns for path in (folder / "outputs" / "cache").rglob("*.*")}
+    created = {path: path.stat().st_mtime_ns for path in (folder / "outputs" / "cache").rglob("*.*")}
 
-    said = run(folder, "prepare")
-    assert "loading" not in said and "taking" not in said, "from caches"
+    output = run(folder, "prepare")
+    assert "loading" not in output and "taking" not in output, "from caches"
     for seed in (0, 1):
-        said = run(folder, "train", "variant=mpc", "data=folder", f"seed={seed}")
-        assert "preparing" not in said and "taking" not in said and "report" in said
-    assert {path: path.stat().st_mtime_ns for path in made} == made, "nothing was made again"
+        output = run(folder, "train", "variant=mpc", "data=folder", f"seed={seed}")
+        assert "preparing" not in output and "taking" not in output and "report" in output
+    assert {path: path.stat().st_mtime_ns for path in created} == created, "nothing was made again"
 
     results = list((folder / "outputs").glob("quilts-mpc-*/runs/*/result.json"))
     assert len(results) == 2

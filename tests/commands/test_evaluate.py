@@ -18,18 +18,18 @@ from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.train import train
 
-WORDS = ["culture=korea", "variant=base", "study=s", "evaluation.steps=2", "evaluation.prompts=2"]
-WORDS += ["evaluation.samples=2", "evaluation.neutral=1", "wandb.mode=disabled", "threads=1"]
+ARGUMENTS = ["culture=korea", "variant=base", "study=s", "evaluation.steps=2", "evaluation.prompts=2"]
+ARGUMENTS += ["evaluation.samples=2", "evaluation.neutral=1", "wandb.mode=disabled", "threads=1"]
 
-Said = tuple[int, str]
+Outcome = tuple[int, str]
 
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base run, drawn and scored."""
     folder = tmp_path_factory.mktemp("evaluated")
-    words = [*WORDS, f"output={folder}"]
-    assert train(compose("train", words), words) == 0
+    arguments = [*ARGUMENTS, f"output={folder}"]
+    assert train(compose("train", arguments), arguments) == 0
     return folder
 
 
@@ -40,12 +40,12 @@ def run(output: Path) -> RunDir:
 
 
 @pytest.fixture
-def told(output: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    def tell(*words: str) -> Said:
-        code, out, err = invoke(evaluate.main, capsys, f"output={output}", "--device", "cpu", *words)
+def call(output: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    def call_command(*arguments: str) -> Outcome:
+        code, out, err = invoke(evaluate.main, capsys, f"output={output}", "--device", "cpu", *arguments)
         return code, out + err
 
-    return tell
+    return call_command
 
 
 def scores(run: RunDir) -> dict[str, Any]:
@@ -54,40 +54,40 @@ def scores(run: RunDir) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_the_same_again_is_the_same(run: RunDir, told: Callable[..., Said]) -> None:
+def test_the_same_again_is_the_same(run: RunDir, call: Callable[..., Outcome]) -> None:
     before = scores(run)
-    code, text = told()
+    code, text = call()
     assert code == 0 and "korea" in text and "results.csv" in text
     assert scores(run) == before and not run.lease.exists()
 
 
 @pytest.mark.slow
 def test_other_metrics_take_the_place_of_the_old_and_samples_stay(
-    run: RunDir, told: Callable[..., Said]
+    run: RunDir, call: Callable[..., Outcome]
 ) -> None:
     drawn = {path: path.stat().st_mtime_ns for path in run.path.rglob("*.png")}
     config = run.config.read_bytes()
-    assert told("scoring.metrics=[diversity,fid]", "culture=korea")[0] == 0
+    assert call("scoring.metrics=[diversity,fid]", "culture=korea")[0] == 0
     assert list(scores(run)["metrics"]) == ["fid", "diversity"]
-    assert told("s")[0] == 0, "what was planned comes back"
+    assert call("s")[0] == 0, "what was planned comes back"
     assert {"kid", "clip_score"} <= set(scores(run)["metrics"]) and "fid" not in scores(run)["metrics"]
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*.png")} == drawn
     assert run.config.read_bytes() == config
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_page(told: Callable[..., Said]) -> None:
+def test_the_commands_of_the_page(call: Callable[..., Outcome]) -> None:
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
     commands = [
         shlex.split(line)[3:] for line in re.findall(r"^ {4}(python -m scoft_hpc.evaluate.*)$", page, re.M)
     ]
     assert len(commands) == 2
-    for words in reversed(commands):  # the first, without words, brings back what was planned
-        assert told(*words)[0] == 0, words
+    for arguments in reversed(commands):  # the first, without words, brings back what was planned
+        assert call(*arguments)[0] == 0, arguments
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("arguments", "expected"),
     [
         (["scoring.metrics=[kit]"], "expected names among default_style"),
         (["scoring.metrics=[kid]", "train.lr=1"], "`train.lr=1`: evaluate takes settings of `scoring` alone"),
@@ -98,26 +98,26 @@ def test_the_commands_of_the_page(told: Callable[..., Said]) -> None:
     ],
 )
 def test_a_mistake_is_told_and_changes_nothing(
-    words: list[str], expected: str, run: RunDir, told: Callable[..., Said]
+    arguments: list[str], expected: str, run: RunDir, call: Callable[..., Outcome]
 ) -> None:
     before = run.scores.read_bytes()
-    code, text = told(*words)
+    code, text = call(*arguments)
     assert code == 2 and expected in text and "Traceback" not in text
     assert run.scores.read_bytes() == before
 
 
-def test_a_run_that_cannot_be_scored_keeps_its_scores(run: RunDir, told: Callable[..., Said]) -> None:
+def test_a_run_that_cannot_be_scored_keeps_its_scores(run: RunDir, call: Callable[..., Outcome]) -> None:
     before = run.scores.read_bytes()
     sample = next(iter(sorted(run.samples.iterdir())))
     aside = sample.rename(sample.with_suffix(".aside"))
     try:
-        code, text = told()
+        code, text = call()
     finally:
         aside.rename(sample)
     assert code == 4 and f"{run.run_id}: " in text and sample.name in text
     lease = Lease.acquire(run.lease)
     try:
-        code, text = told()
+        code, text = call()
     finally:
         lease.release()
     assert code == 4 and "one run has one owner" in text

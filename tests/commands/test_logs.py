@@ -15,7 +15,7 @@ from scoft_hpc.study.paths import StudyDir
 from slurm_records import Slurm, ids, line, send
 from studies import finish, hold, plan_study, run_of
 
-Told = Callable[..., tuple[int, str, str]]
+Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def study(tmp_path: Path) -> StudyDir:
 
 
 @pytest.fixture
-def told(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Told:
-    return lambda *words: invoke(logs.main, capsys, f"output={study.path.parent}", *words)
+def call(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Call:
+    return lambda *arguments: invoke(logs.main, capsys, f"output={study.path.parent}", *arguments)
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -35,49 +35,49 @@ def write(path: Path, *lines: str) -> Path:
     return path
 
 
-def test_on_this_machine_the_newest_log_that_names_the_run(study: StudyDir, told: Told) -> None:
+def test_on_this_machine_the_newest_log_that_names_the_run(study: StudyDir, call: Call) -> None:
     mpc, ldm = ids(study, "korea-mpc", "korea-ldm")[::-1]
     write(study.logs / "pack-001.log", f"CPU: {mpc} {ldm}", "old")
     newest = write(study.logs / "pack-002.log", f"CPU: {mpc} {ldm}", "one", "two", "three")
-    code, text, errors = told("korea-mpc", "-n", "2")
+    code, text, errors = call("korea-mpc", "-n", "2")
     assert (code, text) == (0, "two\nthree\n")
     assert str(newest) in errors and f"{mpc} shares it with {ldm}" in errors
-    assert told("korea-mpc")[1].splitlines()[1:] == ["one", "two", "three"]
+    assert call("korea-mpc")[1].splitlines()[1:] == ["one", "two", "three"]
 
 
-def test_slurms_log_of_the_last_job(study: StudyDir, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurms_log_of_the_last_job(study: StudyDir, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     Slurm(monkeypatch).holds(line("7_0", "COMPLETED"), line("8_0", "RUNNING"))
     pack = ids(study, "korea-m")
     send(study, 7, pack)
     write(log_of(study, 7, 0), "before")
-    assert told("korea-mpc")[1] == "before\n"
+    assert call("korea-mpc")[1] == "before\n"
     send(study, 8, ids(study, "korea-mpc"))
     write(log_of(study, 8, 0), "now")
-    code, text, errors = told("korea-mpc")
+    code, text, errors = call("korea-mpc")
     assert (code, text) == (0, "now\n") and "shares" not in errors
-    assert told("korea-mp-")[1] == "before\n"
+    assert call("korea-mp-")[1] == "before\n"
 
 
 def test_a_run_without_a_log_says_what_it_waits_for(
-    study: StudyDir, told: Told, monkeypatch: pytest.MonkeyPatch
+    study: StudyDir, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "has printed nothing yet: it was not submitted yet" in told("korea-mpc")[2]
+    assert "has printed nothing yet: it was not submitted yet" in call("korea-mpc")[2]
     send(study, 7, ids(study, "korea-mpc"))
     Slurm(monkeypatch).holds(line("7_0", "PENDING", "Priority"))
-    code, text, errors = told("korea-mpc")
+    code, text, errors = call("korea-mpc")
     assert (code, text) == (0, "") and "waits in the queue: Priority (others are before it)" in errors
 
 
-def test_without_one_run_the_choices_are_listed(study: StudyDir, told: Told) -> None:
-    code, _, errors = told("culture=korea")
+def test_without_one_run_the_choices_are_listed(study: StudyDir, call: Call) -> None:
+    code, _, errors = call("culture=korea")
     assert code == 3 and "5 runs of a-study fit" in errors
     assert all(name in errors for name in ids(study, "korea"))
 
 
 def meanwhile(patch: pytest.MonkeyPatch, *steps: Callable[[], object]) -> None:
     """One step happens whenever the command sleeps; after the last one it must not sleep again."""
-    left = iter(steps)
-    patch.setattr(run_log, "time", Clock(left))
+    remaining = iter(steps)
+    patch.setattr(run_log, "time", Clock(remaining))
 
 
 class Clock:
@@ -93,7 +93,7 @@ class Clock:
 
 
 def test_following_goes_through_the_wait_and_a_new_job_to_the_end(
-    study: StudyDir, told: Told, monkeypatch: pytest.MonkeyPatch
+    study: StudyDir, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue, run = Slurm(monkeypatch), run_of(study, "korea-mpc")
     send(study, 7, (run.run_id,))
@@ -113,7 +113,7 @@ def test_following_goes_through_the_wait_and_a_new_job_to_the_end(
         lambda: write(log_of(study, 8, 0), "four"),
         lambda: finish(run),
     )
-    code, text, errors = told("korea-mpc", "-f")
+    code, text, errors = call("korea-mpc", "-f")
     assert (code, text) == (0, "one\ntwo\nthree\nfour\n")
     about = errors.splitlines()
     assert "waits in the queue: Resources" in about[0] and "waits in the queue: starting" in about[1]
@@ -121,19 +121,19 @@ def test_following_goes_through_the_wait_and_a_new_job_to_the_end(
 
 
 def test_following_a_run_of_this_machine_ends_with_its_launcher(
-    study: StudyDir, told: Told, monkeypatch: pytest.MonkeyPatch
+    study: StudyDir, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = run_of(study, "korea-mpc")
     held = hold(run)
     log = write(study.logs / "pack-001.log", f"CPU: {run.run_id}", "one")
     meanwhile(monkeypatch, lambda: write(log, "two"), held.release)
-    code, text, errors = told(run.run_id, "--follow", "-n", "1")
+    code, text, errors = call(run.run_id, "--follow", "-n", "1")
     assert (code, text) == (0, "one\ntwo\n") and errors.endswith(
         "was not submitted yet; `scoft-hpc sweep` does that.\n"
     )
 
 
-def test_ctrl_c_ends_it_without_a_word(study: StudyDir, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_it_without_a_word(study: StudyDir, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     write(study.logs / "pack-001.log", f"CPU: {run_of(study, 'korea-mpc').run_id}")
     held = hold(run_of(study, "korea-mpc"))
 
@@ -141,6 +141,6 @@ def test_ctrl_c_ends_it_without_a_word(study: StudyDir, told: Told, monkeypatch:
         raise KeyboardInterrupt
 
     meanwhile(monkeypatch, interrupt)
-    code, _, errors = told("korea-mpc", "-f")
+    code, _, errors = call("korea-mpc", "-f")
     assert code == 130 and "Traceback" not in errors
     held.release()

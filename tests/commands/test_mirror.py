@@ -32,9 +32,17 @@ SHORT = [
 LIVE = ["wandb.mode=online", "wandb.live=true", "tensorboard=true", "save_seconds=0.01"]
 
 
-def train(output: Path, study: str, *words: str, **environment: str) -> tuple[str, str]:
+def train(output: Path, study: str, *arguments: str, **environment: str) -> tuple[str, str]:
     """A run alone, as a process: the digest of its weights, and what it said."""
-    command = [sys.executable, "-m", "scoft_hpc.train", *SHORT, f"study={study}", f"output={output}", *words]
+    command = [
+        sys.executable,
+        "-m",
+        "scoft_hpc.train",
+        *SHORT,
+        f"study={study}",
+        f"output={output}",
+        *arguments,
+    ]
     ended = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=900
     )
@@ -63,12 +71,12 @@ def test_a_network_that_dies_in_mid_run_changes_no_bit_of_the_training(tmp_path:
     alone, _ = train(tmp_path, "alone", "wandb.mode=disabled")
     with serving() as server:
         died = dying(server, 1)
-        mirrored, said = train(tmp_path, "live", *LIVE, **server.environment(tmp_path))
+        mirrored, printed = train(tmp_path, "live", *LIVE, **server.environment(tmp_path))
         died.join(1)
         assert server.dead, "the run was mirrored, and then the server was gone"
         (run,) = server.runs.values()
     assert mirrored == alone
-    assert "W&B did not take" in said and KEY not in said
+    assert "W&B did not take" in printed and KEY not in printed
     assert list((tmp_path / "live" / "tensorboard").glob("*/*tfevents*"))
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
@@ -87,19 +95,19 @@ def test_it_sends_once_or_until_every_run_has_ended(
         journal.append({STEP: step, "loss": 1.0})
     journal.close()
     monkeypatch.setattr("os.nice", lambda step: 0)
-    words = ["korea-mpc", f"output={tmp_path}", "--tensorboard"]
-    assert mirror.main([*words, "--once"]) == 0
+    arguments = ["korea-mpc", f"output={tmp_path}", "--tensorboard"]
+    assert mirror.main([*arguments, "--once"]) == 0
     assert f"curves of a-study go to {study.tensorboard}" in capsys.readouterr().out
     (file,) = study.tensorboard.glob("*/*tfevents*")
     assert file.parent.name == run.run_id
     written = file.read_bytes()
     finish(run)
-    assert mirror.main(words) == 0
+    assert mirror.main(arguments) == 0
     assert (file.read_bytes(), len(list(file.parent.iterdir()))) == (written, 1)
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         ([], "say where: --wandb online or --tensorboard"),
         (["--wandb", "offline"], "curves go online"),
@@ -110,12 +118,12 @@ def test_mistakes_are_explained(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    words: list[str],
+    arguments: list[str],
     message: str,
 ) -> None:
     plan_study(tmp_path, ["korea"])
     monkeypatch.setattr("os.nice", lambda step: 0)
-    assert mirror.main([*words, f"output={tmp_path}"]) in (2, 3)
+    assert mirror.main([*arguments, f"output={tmp_path}"]) in (2, 3)
     assert message in capsys.readouterr().err
 
 

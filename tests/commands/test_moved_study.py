@@ -24,9 +24,16 @@ from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.train import train
 from slurm_records import Slurm, ids, send
 
-WORDS = ["culture=korea", "variant=mpc", "study=s", "data.pairs=4", "data.negatives.steps=2", "train.steps=2"]
-WORDS += ["evaluation.steps=2", "evaluation.prompts=2", "evaluation.samples=2", "evaluation.neutral=1"]
-WORDS += ["wandb.mode=disabled", "threads=1"]
+ARGUMENTS = [
+    "culture=korea",
+    "variant=mpc",
+    "study=s",
+    "data.pairs=4",
+    "data.negatives.steps=2",
+    "train.steps=2",
+]
+ARGUMENTS += ["evaluation.steps=2", "evaluation.prompts=2", "evaluation.samples=2", "evaluation.neutral=1"]
+ARGUMENTS += ["wandb.mode=disabled", "threads=1"]
 
 FOLDERS = "the-old-output"
 
@@ -48,8 +55,8 @@ class Moved:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output directory of a study of one run: trained, drawn and scored on the toy world."""
     output = tmp_path_factory.mktemp("trained") / FOLDERS
-    words = [*WORDS, f"output={output}"]
-    assert train(compose.compose("train", words), words) == 0
+    arguments = [*ARGUMENTS, f"output={output}"]
+    assert train(compose.compose("train", arguments), arguments) == 0
     return output
 
 
@@ -74,8 +81,8 @@ Call = Callable[..., tuple[int, str]]
 def call(capsys: pytest.CaptureFixture[str]) -> Call:
     """Calls a command: its exit code, and what it printed to either stream."""
 
-    def call_main(main: Callable[[Sequence[str]], int], *words: str) -> tuple[int, str]:
-        code, out, err = invoke(main, capsys, *words)
+    def call_main(main: Callable[[Sequence[str]], int], *arguments: str) -> tuple[int, str]:
+        code, out, err = invoke(main, capsys, *arguments)
         return code, out + err
 
     return call_main
@@ -204,6 +211,6 @@ def test_what_was_sent_to_slurm_is_known_after_the_move(
 def test_the_name_at_wandb_is_that_of_the_plan(moved: Moved) -> None:
     from scoft_hpc.results.wandb_sync import records
 
-    found = results.read(moved.study)
-    assert found.name == "renamed" and records.summary_name(found) == "s-summary"
+    loaded = results.read(moved.study)
+    assert loaded.name == "renamed" and records.summary_name(loaded) == "s-summary"
     assert plan_file.is_called(moved.study, "s") and plan_file.is_called(moved.study, "renamed")

@@ -58,8 +58,8 @@ def root(tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data"
 
 
-def run(*words: str) -> int:
-    return prepare.main(words)
+def run(*arguments: str) -> int:
+    return prepare.main(arguments)
 
 
 def test_what_the_login_node_does_loads_no_torch(root: Path) -> None:
@@ -74,13 +74,13 @@ def test_what_the_login_node_does_loads_no_torch(root: Path) -> None:
 
 
 def test_the_whole_line_and_then_nothing_more_is_made(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [
+    arguments = [
         f"data.root={root}",
         "data.captions.source=blip",
         "data.negatives.steps=2",
         "data.negatives.seed=3",
     ]
-    assert run(*words) == 0
+    assert run(*arguments) == 0
     text = capsys.readouterr().out
     assert "makers: 3 pairs, 1 held out, digest " in text and "prosthetics: 3 pairs, 0 held out" in text
     assert f"captions   2 given, 2 by {HUB_ID} (" in text
@@ -95,31 +95,31 @@ def test_the_whole_line_and_then_nothing_more_is_made(root: Path, capsys: pytest
     ]
     files = [path for path in root.parent.rglob("*") if path.is_file()]
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
-    assert run(*words) == 0
+    assert run(*arguments) == 0
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
     assert [path for path in root.parent.rglob("*") if path.is_file() and path not in before] == []
-    said = capsys.readouterr().out
-    assert "note:" not in said
-    _the_next_line_starts_from_the_caches(said)
+    output = capsys.readouterr().out
+    assert "note:" not in output
+    _the_next_line_starts_from_the_caches(output)
 
 
-def _the_next_line_starts_from_the_caches(said: str) -> None:
+def _the_next_line_starts_from_the_caches(output: str) -> None:
     """The sweep that is said to come next plans runs whose caches are those that were made."""
     from scoft_hpc.inputs.cache_key import folder_of
     from scoft_hpc.launch.planning import plan
 
-    line = next(line for line in said.splitlines() if line.startswith("next "))
-    words = shlex.split(line)[4:]
-    assert words[:4] == ["culture=all", "ablation=loss_terms", "data=folder", words[3]]
-    planned = plan.build_plan(compose.compose("sweep", words), words)
-    made = [Path(line.split()[1]) for line in said.splitlines() if line.startswith("caches ")]
-    assert len(planned.runs) == 10 and len(made) == 2 and all(folder.is_dir() for folder in made)
-    assert {folder_of(run.config, run.config.data.digest) for run in planned.runs} == set(made)
+    line = next(line for line in output.splitlines() if line.startswith("next "))
+    arguments = shlex.split(line)[4:]
+    assert arguments[:4] == ["culture=all", "ablation=loss_terms", "data=folder", arguments[3]]
+    planned = plan.build_plan(compose.compose("sweep", arguments), arguments)
+    caches = [Path(line.split()[1]) for line in output.splitlines() if line.startswith("caches ")]
+    assert len(planned.runs) == 10 and len(caches) == 2 and all(folder.is_dir() for folder in caches)
+    assert {folder_of(run.config, run.config.data.digest) for run in planned.runs} == set(caches)
 
 
 def test_documents_alone_need_no_model(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("culture=prosthetics", f"data.root={root}", "model=sd14", "negatives=given", "caches=false")
-    assert run(*words) == 0
+    arguments = ("culture=prosthetics", f"data.root={root}", "model=sd14", "negatives=given", "caches=false")
+    assert run(*arguments) == 0
     text = capsys.readouterr().out
     assert "caches     not made" in text and "3 have none: no run of variant mpc" in text
     assert (
@@ -129,14 +129,14 @@ def test_documents_alone_need_no_model(root: Path, capsys: pytest.CaptureFixture
 
 
 def test_changes_and_files_of_another_hand_are_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("culture=prosthetics", f"data.root={root}", "caches=false")
+    arguments = ("culture=prosthetics", f"data.root={root}", "caches=false")
     (root / "prosthetics" / "README.md").write_text("mine")
-    assert run(*words) == 0
+    assert run(*arguments) == 0
     text = capsys.readouterr().out
     assert f"note: {root / 'prosthetics' / 'README.md'} was edited by hand; not overwritten" in text
     image = root / "prosthetics" / "train" / "images" / "1.png"
     image.write_bytes((image.parent / "2.png").read_bytes())
-    assert run(*words) == 0
+    assert run(*arguments) == 0
     assert "images that differ: train/images/1.png" in capsys.readouterr().out
     assert (root / "prosthetics" / "README.md").read_text() == "mine"
 
@@ -146,7 +146,7 @@ def test_a_mistake_of_each_kind_told_at_once_and_nothing_written(
 ) -> None:
     (root / "prosthetics" / "train" / "images" / "0.png").write_bytes(b"no picture")
     before = sorted(tmp_path.rglob("*"))
-    asked = [
+    mistaken = [
         *(
             "culture=[makers,prosthetics]",
             f"data.root={root}",
@@ -155,9 +155,9 @@ def test_a_mistake_of_each_kind_told_at_once_and_nothing_written(
         ),
         *("data.captions.source=blip2", "lora.rank=0", "negatives=depth", "objective.distance=dino"),
     ]
-    assert run(*asked) == 2
+    assert run(*mistaken) == 2
     faults = capsys.readouterr().err
-    for told in (
+    for message in (
         "lora.rank=0",
         "data.download.jobs=0: expected more than 0",
         "model.path=none/such",
@@ -168,12 +168,12 @@ def test_a_mistake_of_each_kind_told_at_once_and_nothing_written(
         "data.captions.path=Salesforce/blip2-opt-2.7b",
         "hf download Salesforce/blip2-opt-2.7b",
     ):
-        assert told in faults
+        assert message in faults
     assert "Traceback" not in faults and sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "message"),
     [
         (["culture=makers"], "add data.root=DIR"),
         (["data.root=nowhere"], "data.root=nowhere does not exist"),
@@ -192,11 +192,14 @@ def test_a_mistake_of_each_kind_told_at_once_and_nothing_written(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_words(root: Path, words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(*words) == 2
+def test_wrong_words(
+    root: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
     error = capsys.readouterr().err
     assert (
-        told.replace("nowhere does", f"{root.parent / 'nowhere'} does") in error and "Traceback" not in error
+        message.replace("nowhere does", f"{root.parent / 'nowhere'} does") in error
+        and "Traceback" not in error
     )
     assert not (root.parent / "new").exists()
 
@@ -225,12 +228,12 @@ def test_a_signal_keeps_what_was_done_and_the_same_command_continues(
 
     assert threading.current_thread() is threading.main_thread()
     monkeypatch.setattr(captions.atomic, "write_bytes", write_and_signal)
-    words = ("culture=makers", f"data.root={root}", "data.captions.source=blip", "caches=false")
-    assert run(*words) == 75
+    arguments = ("culture=makers", f"data.root={root}", "data.captions.source=blip", "caches=false")
+    assert run(*arguments) == 75
     assert "the same command continues" in capsys.readouterr().out
     assert [WRITER in values for values in read(folder)] == [False, *[True] * captions.BATCH, False]
     monkeypatch.setattr(captions.atomic, "write_bytes", write_one)
-    assert run(*words) == 0
+    assert run(*arguments) == 0
     assert [WRITER in values for values in read(folder)] == [False, *[True for _ in more]]
 
 
@@ -245,8 +248,8 @@ def test_from_a_table_to_documents(
         lines = [f'{i},"a hanok, {i}",ARCH,KR,2023,{server.url(f"/{i}.png")},CC-BY-4.0' for i in range(4)]
         header = "__id__,caption,category_code,country_code,created_at,url,license"
         Path("ccub.csv").write_text("\n".join([header, *lines]) + "\n")
-        words = ("data.root=fetched", "data.csv=ccub.csv", "data.captions.source=blip", "caches=false")
-        assert run(*words) == 0
+        arguments = ("data.root=fetched", "data.csv=ccub.csv", "data.captions.source=blip", "caches=false")
+        assert run(*arguments) == 0
         text = capsys.readouterr().out
         assert "fetched  3 images, 0 were there, 1 could not be downloaded" in text and "404" in text
         assert "korea: 3 pairs" in text and f"captions   3 by {HUB_ID}" in text
@@ -255,7 +258,7 @@ def test_from_a_table_to_documents(
             (server.url(f"/{i}.png"), "CC-BY-4.0", "ARCH", f"a hanok, {i}") for i in range(3)
         ]
         before = {path: path.read_bytes() for path in Path("fetched/korea").rglob("*") if path.is_file()}
-        assert run(*words) == 0
+        assert run(*arguments) == 0
         assert {path: path.read_bytes() for path in before} == before
         text = capsys.readouterr().out
         assert "fetched  0 images, 3 were there, 1 could not be downloaded" in text and "note:" not in text
@@ -276,13 +279,15 @@ def test_every_command_of_the_walk_works_in_its_order(hub: Path, tmp_path: Path)
     write(folder, [row(folder, i, blip_text=None) for i in range(4)])
     write(folder, [row(folder, i, "test", blip_text=None) for i in (7, 8)], "test")
     lines = commands(WALK)
-    assert [words[2].removeprefix("scoft_hpc.") for words in lines] == [
+    assert [arguments[2].removeprefix("scoft_hpc.") for arguments in lines] == [
         *("prepare", "prepare", "sweep", "sweep", "gather")
     ]
-    for words in lines:
-        more = {"sweep": [*SHORT, "cluster.jobs=1"], "prepare": SHORT[-1:]}.get(words[2].split(".")[1], [])
+    for arguments in lines:
+        more = {"sweep": [*SHORT, "cluster.jobs=1"], "prepare": SHORT[-1:]}.get(
+            arguments[2].split(".")[1], []
+        )
         ended = subprocess.run(
-            [sys.executable, *words[1:], *more],
+            [sys.executable, *arguments[1:], *more],
             cwd=tmp_path,
             env=os.environ | {"HF_HUB_CACHE": str(hub)},
             capture_output=True,

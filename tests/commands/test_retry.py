@@ -17,7 +17,7 @@ from scoft_hpc.study.paths import StudyDir
 from slurm_records import Slurm, ids, line, send
 from studies import finish, plan_study, run_of
 
-Told = Callable[..., tuple[int, str, str]]
+Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def study(tmp_path: Path) -> StudyDir:
 
 
 @pytest.fixture
-def told(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Told:
-    return lambda *words: invoke(retry.main, capsys, f"output={study.path.parent}", *words)
+def call(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Call:
+    return lambda *arguments: invoke(retry.main, capsys, f"output={study.path.parent}", *arguments)
 
 
 @pytest.fixture
@@ -43,40 +43,44 @@ def broken(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[SubmissionRequest]:
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[SubmissionRequest]:
     """The requests that would be sent: what becomes of one is seen on a real Slurm."""
-    found: list[SubmissionRequest] = []
+    recorded: list[SubmissionRequest] = []
 
     def launch(study: StudyDir, runs: Sequence[Run], request: SubmissionRequest) -> SubmissionPlan:
-        found.append(request)
+        recorded.append(request)
         return plan_submission(study, runs, launcher.read_state(study, runs, request), request)
 
     monkeypatch.setattr(launcher, "submit_missing", launch)
-    return found
+    return recorded
 
 
 def test_all_that_failed_or_was_lost_and_has_no_job(
-    broken: StudyDir, told: Told, asked: list[SubmissionRequest]
+    broken: StudyDir, call: Call, requests: list[SubmissionRequest]
 ) -> None:
-    code, text, _ = told()
-    assert code == 0 and asked[0].retry and asked[0].user_requested
-    assert asked[0].only == frozenset(ids(broken, "korea", "china-ldm"))
+    code, text, _ = call()
+    assert code == 0 and requests[0].retry and requests[0].user_requested
+    assert requests[0].only == frozenset(ids(broken, "korea", "china-ldm"))
     assert f"not yet, since their jobs still work on other runs: {ids(broken, 'china-mpc')[0]}" in text
     assert all(f"{name} (disk)" in text for name in ids(broken, "korea"))
     assert f"{ids(broken, 'china-ldm')[0]} (cancelled)" in text and "sent: " in text and "train tasks" in text
 
 
 def test_the_selection_and_the_settings_hold(
-    broken: StudyDir, told: Told, asked: list[SubmissionRequest]
+    broken: StudyDir, call: Call, requests: list[SubmissionRequest]
 ) -> None:
-    assert told("state=disk", "korea-mpc", "cluster.minutes=90", "budget.su=7.5")[0] == 0
-    assert asked[0].only == frozenset(ids(broken, "korea-mpc"))
-    assert (asked[0].cluster.name, asked[0].cluster.minutes, asked[0].budget_su) == ("slurm", 90, 7.5)
+    assert call("state=disk", "korea-mpc", "cluster.minutes=90", "budget.su=7.5")[0] == 0
+    assert requests[0].only == frozenset(ids(broken, "korea-mpc"))
+    assert (requests[0].cluster.name, requests[0].cluster.minutes, requests[0].budget_su) == (
+        "slurm",
+        90,
+        7.5,
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("word", "says"),
+    ("argument", "says"),
     [
         ("cluster.minutes=x", "expected a whole number"),
         ("cluster.minutes=9999", "slurm allows 2880"),
@@ -85,18 +89,18 @@ def test_the_selection_and_the_settings_hold(
     ],
 )
 def test_settings_that_do_not_fit_are_told(
-    word: str, says: str, broken: StudyDir, told: Told, asked: list[SubmissionRequest]
+    argument: str, says: str, broken: StudyDir, call: Call, requests: list[SubmissionRequest]
 ) -> None:
-    code, _, errors = told(word)
-    assert code == 2 and says in errors and not asked
+    code, _, errors = call(argument)
+    assert code == 2 and says in errors and not requests
 
 
-def test_nothing_to_retry(broken: StudyDir, told: Told, asked: list[SubmissionRequest]) -> None:
-    code, text, _ = told("china-base")
-    assert code == 0 and "nothing to retry" in text and not asked
+def test_nothing_to_retry(broken: StudyDir, call: Call, requests: list[SubmissionRequest]) -> None:
+    code, text, _ = call("china-base")
+    assert code == 0 and "nothing to retry" in text and not requests
 
 
-def test_on_this_machine_the_sweep_does_it(study: StudyDir, told: Told) -> None:
+def test_on_this_machine_the_sweep_does_it(study: StudyDir, call: Call) -> None:
     run_status.write_failure(run_of(study, "korea-mpc"), "disk", "no space left", 3)
-    code, _, errors = told()
+    code, _, errors = call()
     assert code == 2 and "the same sweep command tries failed runs again" in errors

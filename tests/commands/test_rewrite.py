@@ -43,13 +43,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield server
 
 
-def words(server: Server, output: Path, file: Path, *more: str) -> list[str]:
-    asked = [f"output={output}", f"evaluation.rewrites={file}", f"rewriter.url={chat_server.url(server)}"]
-    return [*asked, "rewriter.model=m", *more]
+def arguments(server: Server, output: Path, file: Path, *more: str) -> list[str]:
+    settings = [f"output={output}", f"evaluation.rewrites={file}", f"rewriter.url={chat_server.url(server)}"]
+    return [*settings, "rewriter.model=m", *more]
 
 
-def run(*words: str) -> int:
-    return rewrite.main(words)
+def run(*arguments: str) -> int:
+    return rewrite.main(arguments)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -61,9 +61,9 @@ def test_the_file_is_what_a_sweep_reads(
     server: Server, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "rewrites.jsonl"
-    assert run(*words(server, output, file, "culture=[korea,mexico]")) == 0
-    told = capsys.readouterr()
-    assert "16 prompts, 0 existed, 0 have none" in told.out
+    assert run(*arguments(server, output, file, "culture=[korea,mexico]")) == 0
+    captured = capsys.readouterr()
+    assert "16 prompts, 0 existed, 0 have none" in captured.out
     prompts = world.prompts("korea")
     assert prompt_rewrites.read(file, "korea") == {
         text: f"{text}, as its people know it." for text in prompts
@@ -71,15 +71,15 @@ def test_the_file_is_what_a_sweep_reads(
     first = rows(file)[0]
     assert first["model"] == "m" and first["usage"] == chat_server.USAGE and first["answer"].startswith('"a ')
     assert "culture of korea" in first["instruction"] and first["parameters"] == {"temperature": 0, "seed": 0}
-    assert SECRET not in file.read_text() + told.out + told.err
-    next_line = re.search(r"^next +python -m scoft_hpc\.sweep (.*)$", told.out, re.MULTILINE)
+    assert SECRET not in file.read_text() + captured.out + captured.err
+    next_line = re.search(r"^next +python -m scoft_hpc\.sweep (.*)$", captured.out, re.MULTILINE)
     assert next_line is not None
     again = [*shlex.split(next_line[1]), "plan=only"]
     planned = plan.build_plan(compose.compose("sweep", again), again)
     assert {run.config.evaluation.rewrites for run in planned.runs} == {None, str(file)}
-    asked, before = len(server.requests), file.read_bytes()
-    assert run(*words(server, output, file, "culture=all", "evaluation.prompts=1")) == 0
-    assert len(server.requests) == asked + 3, "the two cultures that were there are not asked for again"
+    n_requests, before = len(server.requests), file.read_bytes()
+    assert run(*arguments(server, output, file, "culture=all", "evaluation.prompts=1")) == 0
+    assert len(server.requests) == n_requests + 3, "the two cultures that were there are not asked for again"
     assert file.read_bytes().startswith(before)
 
 
@@ -89,15 +89,15 @@ def test_what_was_declined_is_told_and_asked_again(
     pages = {"house": says("I'm sorry, but I can't."), "boat": says(" \n"), "tree": status(400)}
     server.pages[PATH] = chat_server.by_prompt({**pages, "cup": says("very " * 60 + "long")}, model())
     file = tmp_path / "rewrites.jsonl"
-    assert run(*words(server, output, file, "culture=korea")) == 4
-    told = capsys.readouterr().out
-    assert "'a house in korea' was declined: \"I'm sorry, but I can't.\"" in told
-    assert "'a boat in korea' got an empty answer" in told and "'a tree in korea' answered 400" in told
-    assert "note: korea, 'a cup in korea' became 61 words" in told
+    assert run(*arguments(server, output, file, "culture=korea")) == 4
+    printed = capsys.readouterr().out
+    assert "'a house in korea' was declined: \"I'm sorry, but I can't.\"" in printed
+    assert "'a boat in korea' got an empty answer" in printed and "'a tree in korea' answered 400" in printed
+    assert "note: korea, 'a cup in korea' became 61 words" in printed
     assert len(rows(file)) == 5
-    server.pages[PATH], asked = model(), len(server.requests)
-    assert run(*words(server, output, file, "culture=korea")) == 0
-    assert len(server.requests) == asked + 3 and len(rows(file)) == 8
+    server.pages[PATH], n_requests = model(), len(server.requests)
+    assert run(*arguments(server, output, file, "culture=korea")) == 0
+    assert len(server.requests) == n_requests + 3 and len(rows(file)) == 8
 
 
 def test_a_persons_own_row_stays_and_another_models_are_not_mixed_in(
@@ -105,20 +105,20 @@ def test_a_persons_own_row_stays_and_another_models_are_not_mixed_in(
 ) -> None:
     file = tmp_path / "rewrites.jsonl"
     file.write_text(json.dumps({"prompt": "a house in korea", "rewritten": "a hanok"}) + "\n")
-    assert run(*words(server, output, file, "culture=korea")) == 0
+    assert run(*arguments(server, output, file, "culture=korea")) == 0
     assert prompt_rewrites.read(file, "korea")["a house in korea"] == "a hanok" and len(server.requests) == 7
     before = file.read_bytes()
-    assert run(*words(server, output, file, "culture=korea"), "rewriter.tries=1") == 0
+    assert run(*arguments(server, output, file, "culture=korea"), "rewriter.tries=1") == 0
     other = tmp_path / "how.txt"
     other.write_text("say {culture}")
-    assert run(*words(server, output, file, "culture=korea", f"rewriter.instruction={other}")) == 2
+    assert run(*arguments(server, output, file, "culture=korea", f"rewriter.instruction={other}")) == 2
     assert "by m, under another instruction" in capsys.readouterr().err
     assert file.read_bytes() == before and len(server.requests) == 7
 
 
 def test_all_faults_of_the_settings_at_once(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"output={output}", "rewriter.url=ftp://x", "rewriter.tries=0", "evaluation.samples=0") == 2
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     for name in (
         "rewriter.url",
         "rewriter.model",
@@ -126,10 +126,10 @@ def test_all_faults_of_the_settings_at_once(output: Path, capsys: pytest.Capture
         "evaluation.rewrites",
         "evaluation.samples",
     ):
-        assert f"- {name}" in told
+        assert f"- {name}" in printed
     assert run(f"output={output}", "rewriter.url=https://me:secret@host/v1") == 2
-    told = capsys.readouterr().err
-    assert "OPENAI_API_KEY" in told and "secret" not in told
+    printed = capsys.readouterr().err
+    assert "OPENAI_API_KEY" in printed and "secret" not in printed
 
 
 def test_without_the_package_nothing_starts(
@@ -142,7 +142,7 @@ def test_without_the_package_nothing_starts(
     """Hidden as Python itself hides a module: by None where it keeps those that it has imported."""
     monkeypatch.setitem(sys.modules, "openai", None)
     file = tmp_path / "rewrites.jsonl"
-    assert run(*words(server, output, file, "culture=korea")) == 2
+    assert run(*arguments(server, output, file, "culture=korea")) == 2
     assert "needs the openai package: pip install 'scoft-hpc[rewrite]'" in capsys.readouterr().err
     assert not server.requests and not file.exists()
 
@@ -152,19 +152,19 @@ def test_killed_in_the_middle_nothing_is_asked_twice(server: Server, output: Pat
     file = tmp_path / "rewrites.jsonl"
     over = threading.Event()
     server.pages[PATH] = first(3, model(), lambda request: over.wait() and None)
-    line = [sys.executable, "-m", "scoft_hpc.rewrite", *words(server, output, file, "culture=korea")]
+    line = [sys.executable, "-m", "scoft_hpc.rewrite", *arguments(server, output, file, "culture=korea")]
     process = subprocess.Popen([*line, "rewriter.jobs=1"], stderr=subprocess.PIPE, text=True)
     # The file is whole at any moment.
     wait_until(lambda: file.exists() and len(rows(file)) >= 3, "three rewrites", process=process)
     process.kill()
-    _, told = process.communicate()
+    _, printed = process.communicate()
     over.set()
     done = len(rows(file))
     assert done == 3
-    server.pages[PATH], asked = model(), len(server.requests)
-    assert run(*words(server, output, file, "culture=korea")) == 0
-    assert len(server.requests) == asked + 8 - done and len(rows(file)) == 8
-    assert SECRET not in told and os.environ[KEY] == SECRET
+    server.pages[PATH], n_requests = model(), len(server.requests)
+    assert run(*arguments(server, output, file, "culture=korea")) == 0
+    assert len(server.requests) == n_requests + 8 - done and len(rows(file)) == 8
+    assert SECRET not in printed and os.environ[KEY] == SECRET
 
 
 @pytest.mark.slow
@@ -191,8 +191,8 @@ def test_the_commands_of_the_page(
             copy.write_bytes(images[i % len(images)].read_bytes())
     commands = {"rewrite": rewrite, "sweep": sweep}
     for line in lines:
-        _, _, verb, *asked = shlex.split(line.replace("https://api.openai.com/v1", chat_server.url(server)))
+        _, _, verb, *typed = shlex.split(line.replace("https://api.openai.com/v1", chat_server.url(server)))
         name = verb.removeprefix("scoft_hpc.")
-        asked += [f"output={output}", *(["plan=only"] * (name == "sweep"))]
-        code = commands[name].main(asked)
+        typed += [f"output={output}", *(["plan=only"] * (name == "sweep"))]
+        code = commands[name].main(typed)
         assert code == 0, line + "".join(capsys.readouterr())

@@ -62,7 +62,7 @@ def test_the_table_has_every_runs_state_and_the_reasons(
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["a-study", "--output", "{}"],
         ["study=a-study", "output={}"],
@@ -71,9 +71,9 @@ def test_the_table_has_every_runs_state_and_the_reasons(
     ],
 )
 def test_it_may_be_asked_in_flags_and_in_words(
-    words: list[str], output: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, text, _ = invoke(status.main, capsys, *(word.format(output) for word in words))
+    code, text, _ = invoke(status.main, capsys, *(argument.format(output) for argument in arguments))
     assert code == 0 and "study a-study: 10 runs" in text
 
 
@@ -228,12 +228,14 @@ def test_the_time_left_is_of_steps_as_fast_as_before_for_all_lanes_of_the_pack(
 def test_watching_ends_with_the_runs_and_asks_slurm_seldom(
     sent: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    queue, looks, now = Slurm(monkeypatch), list[float](), [0.0]
+    queue, read_times, now = Slurm(monkeypatch), list[float](), [0.0]
     queue.holds(
         line("7_0", "RUNNING"), line("7_1", "PENDING", "Priority"), line("7_2", "PENDING", "Priority")
     )
-    look = study_state.read
-    monkeypatch.setattr(study_state, "read", lambda *asked: (looks.append(now[0]), look(*asked))[1])
+    read_state = study_state.read
+    monkeypatch.setattr(
+        study_state, "read", lambda *query: (read_times.append(now[0]), read_state(*query))[1]
+    )
     clock = SimpleNamespace(time=time.time, monotonic=lambda: now[0])
 
     def sleep(seconds: float) -> None:
@@ -249,7 +251,7 @@ def test_watching_ends_with_the_runs_and_asks_slurm_seldom(
     code, text, _ = invoke(status.main, capsys, f"output={sent.path.parent}", "--watch")
     assert code == 0
     assert "done: china ldm" in text and "lost: korea base ldm m mp mpc" in text.replace(" china m mp,", "")
-    pauses = [later - earlier for earlier, later in pairwise(looks)][
+    pauses = [later - earlier for earlier, later in pairwise(read_times)][
         :-1
     ]  # the last look is for the last screen
     assert min(pauses) >= 10 and max(pauses) >= 40 and 200 <= now[0] < 280
@@ -300,8 +302,8 @@ def test_the_words_are_handed_to_the_command_and_the_process_keeps_its_own(
 @pytest.mark.parametrize("name", ["status", "survey", "doctor", "gather", "execute"])
 @pytest.mark.parametrize("called", ["scoft-hpc {}", "python -m scoft_hpc.{}"])
 def test_usage_names_the_program_as_it_was_called(called: str, name: str) -> None:
-    words = {"scoft-hpc {}": ["scoft_hpc", name], "python -m scoft_hpc.{}": [f"scoft_hpc.{name}"]}[called]
-    done = subprocess.run([sys.executable, "-m", *words, "--help"], capture_output=True, text=True)
+    arguments = {"scoft-hpc {}": ["scoft_hpc", name], "python -m scoft_hpc.{}": [f"scoft_hpc.{name}"]}[called]
+    done = subprocess.run([sys.executable, "-m", *arguments, "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith(f"usage: {called.format(name)} "), done.stdout
 
 

@@ -24,8 +24,8 @@ B = {
 }
 
 
-def composed(*words: str) -> Ablation:
-    ablation: Ablation = compose.compose("sweep", words).ablation
+def composed(*arguments: str) -> Ablation:
+    ablation: Ablation = compose.compose("sweep", arguments).ablation
     return ablation
 
 
@@ -46,11 +46,11 @@ def test_an_axis_that_varies_under_two_conditions_is_refused(other: dict[str, An
 
 
 def test_a_list_of_ablations_is_their_product_and_words_narrow_it() -> None:
-    found = composed("ablation=[loss_terms,data_size,lora_rank]", "ablation.axes={lora.rank: [4]}")
-    assert found.name == "loss_terms+data_size+lora_rank"
-    assert found.axes["variant"] == ["base", "ldm", "m", "mp", "mpc"]
-    assert found.axes["lora.rank"] == [4] and found.axes["data.pairs"] == [4, 8, 16, None]
-    assert found.exclude == composed("ablation=data_size").exclude
+    ablation = composed("ablation=[loss_terms,data_size,lora_rank]", "ablation.axes={lora.rank: [4]}")
+    assert ablation.name == "loss_terms+data_size+lora_rank"
+    assert ablation.axes["variant"] == ["base", "ldm", "m", "mp", "mpc"]
+    assert ablation.axes["lora.rank"] == [4] and ablation.axes["data.pairs"] == [4, 8, 16, None]
+    assert ablation.exclude == composed("ablation=data_size").exclude
 
 
 def test_a_list_of_one_is_that_one_and_named_twice_is_once() -> None:
@@ -62,11 +62,13 @@ def test_a_named_study_narrows_a_product_too() -> None:
     assert composed("sweep=smoke", "ablation=[negatives,lora_rank]").axes["variant"] == ["base", "mpc"]
 
 
-@pytest.mark.parametrize("word", ["ablation=[]", "ablation=[lora_rank,lora_rnk]", "ablation=[lora_rank,3]"])
-def test_what_is_no_ablation_is_told_with_the_options(word: str) -> None:
+@pytest.mark.parametrize(
+    "argument", ["ablation=[]", "ablation=[lora_rank,lora_rnk]", "ablation=[lora_rank,3]"]
+)
+def test_what_is_no_ablation_is_told_with_the_options(argument: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        composed(word)
-    assert f"`{word}`: ablation is one of baselines, contrastive_cadence" in str(caught.value)
+        composed(argument)
+    assert f"`{argument}`: ablation is one of baselines, contrastive_cadence" in str(caught.value)
 
 
 def test_several_without_brackets_are_told_how() -> None:

@@ -19,8 +19,8 @@ from scoft_hpc.errors import ConfigError
 from scoft_hpc.launch.planning.ablation_grid import expand_grid
 
 
-def _run(*words: str) -> RunConfig:
-    config = compose.compose("train", words)
+def _run(*arguments: str) -> RunConfig:
+    config = compose.compose("train", arguments)
     assert isinstance(config, RunConfig)
     return config
 
@@ -67,10 +67,10 @@ def test_sweep() -> None:
 @pytest.mark.parametrize("ablation", compose.options("ablation"))
 def test_settings_beside_the_words_do_what_words_do(ablation: str) -> None:
     """Hydra composes once for an ablation's arms; each is the config that its words alone would give."""
-    words = ["culture=all", f"ablation={ablation}", "train.lr=1e-3"]
-    for arm in expand_grid(compose.compose("sweep", words).ablation):
-        alone = [*words, *(f"{axis}={to_override(value)}" for axis, value in arm.items())]
-        assert compose.compose("sweep", words, arm) == compose.compose("sweep", alone)
+    arguments = ["culture=all", f"ablation={ablation}", "train.lr=1e-3"]
+    for arm in expand_grid(compose.compose("sweep", arguments).ablation):
+        alone = [*arguments, *(f"{axis}={to_override(value)}" for axis, value in arm.items())]
+        assert compose.compose("sweep", arguments, arm) == compose.compose("sweep", alone)
 
 
 @pytest.mark.slow
@@ -86,9 +86,9 @@ def test_settings_beside_the_words_do_what_words_do(ablation: str) -> None:
     ],
 )
 def test_settings_of_every_kind_do_what_words_do(settings: dict[str, Any]) -> None:
-    def outcome(words: list[str], beside: dict[str, Any]) -> Any:
+    def outcome(arguments: list[str], beside: dict[str, Any]) -> Any:
         try:
-            return compose.compose("sweep", ["culture=all", *words], beside)
+            return compose.compose("sweep", ["culture=all", *arguments], beside)
         except ConfigError as error:
             return str(error)
 
@@ -99,8 +99,8 @@ def test_settings_of_every_kind_do_what_words_do(settings: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("sign", ["", "+", "++"])
 def test_axes_can_be_changed_and_added(sign: str) -> None:
-    words = [f"{sign}ablation.axes.variant=[m]", "ablation.axes={objective: [official, triplet]}"]
-    axes = compose.compose("sweep", words).ablation.axes
+    arguments = [f"{sign}ablation.axes.variant=[m]", "ablation.axes={objective: [official, triplet]}"]
+    axes = compose.compose("sweep", arguments).ablation.axes
     assert axes == {"variant": ["m"], "objective": ["official", "triplet"]}
 
 
@@ -129,7 +129,7 @@ def test_dump_and_load(tmp_path: Path) -> None:
     assert run_id(compose.load(path)) == run_id(config)
 
 
-WORDS = (
+TEXTS = (
     "on",
     "null",
     "1e5",
@@ -151,10 +151,10 @@ WORDS = (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("word", WORDS)
-def test_a_word_stays_a_word(tmp_path: Path, word: str) -> None:
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_word_stays_a_word(tmp_path: Path, text: str) -> None:
     """YAML would read most of these as something else."""
-    config = dataclasses.replace(RunConfig(), culture=word, model=Model(path=word))
+    config = dataclasses.replace(RunConfig(), culture=text, model=Model(path=text))
     (tmp_path / "config.yaml").write_text(compose.dump(config))
     assert compose.load(tmp_path / "config.yaml") == config
 
@@ -167,7 +167,7 @@ def test_to_and_from_a_plan() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("seed: [", "is not YAML"),
         ("- seed", "holds no settings"),
@@ -184,10 +184,10 @@ def test_to_and_from_a_plan() -> None:
         ("train: 3", "."),
     ],
 )
-def test_load_refuses(tmp_path: Path, text: str, told: str) -> None:
+def test_load_refuses(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=told) as caught:
+    with pytest.raises(ConfigError, match=message) as caught:
         compose.load(path)
     assert str(path) in str(caught.value)
 

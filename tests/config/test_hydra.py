@@ -21,10 +21,10 @@ raise SystemExit(command(sys.argv.pop(1), task))
 """
 
 
-def _run(cwd: Path, *words: str, line: str | None = None) -> subprocess.CompletedProcess[str]:
+def _run(cwd: Path, *arguments: str, line: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **({"COMP_LINE": line} if line else {})}
-    words = (sys.executable, "-c", COMMAND, *words)
-    return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    arguments = (sys.executable, "-c", COMMAND, *arguments)
+    return subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
@@ -117,7 +117,7 @@ def test_a_closed_pipe_ends_without_a_traceback() -> None:
     """As in `scoft-hpc sweep --help | true`."""
     reading, writing = os.pipe()
     os.close(reading)
-    words = [sys.executable, "-m", "scoft_hpc.sweep", "--help"]
-    ended = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, text=True)
+    arguments = [sys.executable, "-m", "scoft_hpc.sweep", "--help"]
+    ended = subprocess.run(arguments, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (141, "")

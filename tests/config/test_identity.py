@@ -233,7 +233,7 @@ def test_ids_stay_what_they_are(changes: dict[str, Any], digests: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("words", "digests"), COMPOSED)
-def test_ids_of_composed_configs_stay_what_they_are(words: str, digests: str) -> None:
-    ids = [run_id(compose("train", [*words.split(), f"variant={variant.name}"])) for variant in Variant]
+@pytest.mark.parametrize(("arguments", "digests"), COMPOSED)
+def test_ids_of_composed_configs_stay_what_they_are(arguments: str, digests: str) -> None:
+    ids = [run_id(compose("train", [*arguments.split(), f"variant={variant.name}"])) for variant in Variant]
     assert [name.rpartition("-")[2] for name in ids] == digests.split()

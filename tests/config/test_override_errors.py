@@ -8,15 +8,15 @@ from scoft_hpc.config import compose
 from scoft_hpc.errors import ConfigError
 
 
-def _faults(name: str, *words: str) -> list[str]:
+def _faults(name: str, *arguments: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        compose.compose(name, list(words))
+        compose.compose(name, list(arguments))
     assert "Traceback" not in str(caught.value)
     return [line.removeprefix("- ") for line in str(caught.value).splitlines()]
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("argument", "message"),
     [
         ("cultur=korea", "there is no setting `cultur`; did you mean culture"),
         ("lora.rnk=3", "there is no setting `lora.rnk`; did you mean lora.rank"),
@@ -58,14 +58,14 @@ def _faults(name: str, *words: str) -> list[str]:
         ("hydra/launcher=x", "Hydra's own settings are fixed here"),
     ],
 )
-def test_word(word: str, told: str) -> None:
-    (fault,) = _faults("train", word)
-    assert f"`{word}" in fault
-    assert told in fault
+def test_word(argument: str, message: str) -> None:
+    (fault,) = _faults("train", argument)
+    assert f"`{argument}" in fault
+    assert message in fault
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("argument", "message"),
     [
         ("ablation=los_terms", "did you mean loss_terms?"),
         ("culture=korea,china", "expected a list in brackets and quotes, 'culture=[korea,china]'."),
@@ -73,9 +73,9 @@ def test_word(word: str, told: str) -> None:
         ("ablation.axes.seed=3", "expected a list, as [0,1]."),
     ],
 )
-def test_sweep_word(word: str, told: str) -> None:
-    (fault,) = _faults("sweep", word)
-    assert told in fault
+def test_sweep_word(argument: str, message: str) -> None:
+    (fault,) = _faults("sweep", argument)
+    assert message in fault
 
 
 def test_all_at_once() -> None:
@@ -101,18 +101,18 @@ def test_every_setting_can_be_given_its_own_default(name: str) -> None:
     from scoft_hpc.config.nodes import settings
 
     config = compose.compose(name, [])
-    words = []
+    arguments = []
     for key in settings(compose.SCHEMAS[name]):
         value = config
         for part in key.split("."):
             value = getattr(value, part)
         if value is None:
-            words.append(f"{key}=null")
+            arguments.append(f"{key}=null")
         elif isinstance(value, bool | int | float):
-            words.append(f"{key}={str(value).lower()}")
+            arguments.append(f"{key}={str(value).lower()}")
         elif isinstance(value, tuple):
-            words.append(f"{key}=[{','.join(map(str, value))}]")
+            arguments.append(f"{key}=[{','.join(map(str, value))}]")
         elif hasattr(value, "name") and not hasattr(value, "__dataclass_fields__"):
-            words.append(f"{key}={value.name}")
-    assert len(words) > 40
-    assert compose.compose(name, words) == config
+            arguments.append(f"{key}={value.name}")
+    assert len(arguments) > 40
+    assert compose.compose(name, arguments) == config

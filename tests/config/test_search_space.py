@@ -11,9 +11,9 @@ from scoft_hpc.config.search_space import ChoiceSet, Range, read
 from scoft_hpc.errors import ConfigError
 
 
-def faults(given: dict[str, Any], *words: str) -> list[str]:
+def faults(given: dict[str, Any], *arguments: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        read(given, words)
+        read(given, arguments)
     return [line.removeprefix("- ") for line in str(caught.value).splitlines()]
 
 
@@ -36,7 +36,7 @@ def test_ranges_and_lists() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "entry", "told"),
+    ("name", "entry", "message"),
     [
         ("train.lrr", [1, 2], "is not a setting; did you mean train.lr?"),
         ("train", [1, 2], "is a group of settings; name those to search in full: train.steps,"),
@@ -66,26 +66,26 @@ def test_ranges_and_lists() -> None:
         ("lora.rank", [], "expected two values or more"),
     ],
 )
-def test_what_cannot_be_searched_is_told(name: str, entry: Any, told: str) -> None:
+def test_what_cannot_be_searched_is_told(name: str, entry: Any, message: str) -> None:
     (fault,) = faults({name: entry})
-    assert fault.startswith(f"tune.space: {name}") and told in fault
+    assert fault.startswith(f"tune.space: {name}") and message in fault
 
 
 def test_all_faults_at_once_and_what_a_word_has_fixed() -> None:
     given = {"train.lrr": [1, 2], "lora.rank": {"low": 2, "high": 1}, "train.lr": {"low": 1, "high": 2}}
-    found = faults(given, "train.lr=3", "lora.alpha=2")
-    assert len(found) == 3
-    assert found[-1].startswith("`train.lr=3`: tune.space searches train.lr; leave out one")
+    messages = faults(given, "train.lr=3", "lora.alpha=2")
+    assert len(messages) == 3
+    assert messages[-1].startswith("`train.lr=3`: tune.space searches train.lr; leave out one")
 
 
 def test_words_add_to_the_space_that_ships_and_take_away_from_it() -> None:
-    words = ["sweep=tune", "tune.space={lora.rank: [4, 8], objective.w_c: null}"]
-    assert list(read(compose.compose("sweep", words).tune.space, words)) == ["train.lr", "lora.rank"]
+    arguments = ["sweep=tune", "tune.space={lora.rank: [4, 8], objective.w_c: null}"]
+    assert list(read(compose.compose("sweep", arguments).tune.space, arguments)) == ["train.lr", "lora.rank"]
 
 
-@pytest.mark.parametrize("word", ["tune.trials=0", "tune.sampler=grid", "tune.space=3"])
-def test_numbers_of_the_search_are_checked(word: str) -> None:
+@pytest.mark.parametrize("argument", ["tune.trials=0", "tune.sampler=grid", "tune.space=3"])
+def test_numbers_of_the_search_are_checked(argument: str) -> None:
     from scoft_hpc.config import validation
 
-    with pytest.raises(ConfigError, match=word.partition("=")[0]):
-        raise ConfigError.from_messages(validation.validate_launch(compose.compose("sweep", [word])))
+    with pytest.raises(ConfigError, match=argument.partition("=")[0]):
+        raise ConfigError.from_messages(validation.validate_launch(compose.compose("sweep", [argument])))

@@ -26,8 +26,8 @@ def test_what_an_evaluation_needs() -> None:
     assert _check({"evaluation.images": "/x", "variant": Variant.base}) == []
     rewritten = {"evaluation.prompting": Prompting.rewritten}
     assert _check(rewritten) == []
-    (told,) = _check({**rewritten, "data.name": "folder", "data.root": "/x"})
-    assert "add evaluation.rewrites=FILE" in told
+    (message,) = _check({**rewritten, "data.name": "folder", "data.root": "/x"})
+    assert "add evaluation.rewrites=FILE" in message
 
 
 @pytest.mark.parametrize("name", ["train", "sweep"])
