@@ -42,7 +42,7 @@ def main() -> int:
         sys.exit("chromium was not found; apt-get install chromium")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.html"
-        report.write(path, findings(study.read(StudyDir(asked.study))))
+        path.write_text(report.render(findings(study.read(StudyDir(asked.study)))))
         _photograph(path, asked.to, browser)
     print(f"written: {asked.to}")
     return 0

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from scoft_hpc.config.cluster import Cluster, Scheduler, to_plain
+from scoft_hpc.config.cluster import Cluster, Scheduler
+from scoft_hpc.config.plain import to_plain
 from scoft_hpc.launch.slurm import client
 from scoft_hpc.launch.slurm.client import Queue, QueueEntry
 from scoft_hpc.study import job_array

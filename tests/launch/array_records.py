@@ -6,7 +6,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from scoft_hpc.config.cluster import Cluster, to_plain
+from scoft_hpc.config.cluster import Cluster
+from scoft_hpc.config.plain import to_plain
 from scoft_hpc.study.job_array import Attempt, JobArray
 from scoft_hpc.study.lease import user
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from scoft_hpc.config import compose
-from scoft_hpc.config.cluster import Cluster, Scheduler, to_plain
+from scoft_hpc.config.cluster import Cluster, Scheduler
 from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.identity import run_id
+from scoft_hpc.config.plain import to_plain
 from scoft_hpc.config.schema import Evaluation, Model, Negatives, NegativeSource, RunConfig, Train, Variant
 from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.planning import plan_store

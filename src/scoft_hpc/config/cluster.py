@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
@@ -124,14 +124,8 @@ def gpu_of(cluster: Cluster) -> tuple[str, Gpu]:
     return name if gpu.type is None else gpu.type, gpu
 
 
-def to_plain(cluster: Cluster) -> dict[str, Any]:
-    """Plain JSON data, which `from_plain` reads."""
-    values = asdict(cluster)
-    return {key: value.name if isinstance(value, Enum) else value for key, value in values.items()}
-
-
 def from_plain(values: Mapping[str, Any]) -> Cluster:
-    """What `to_plain` wrote, by this version or an older one."""
+    """The cluster from what `config.plain.to_plain` made of it, in this version or an older one."""
     known = {f.name: values[f.name] for f in fields(Cluster) if f.name in values}
     enums = {"scheduler": Scheduler[known["scheduler"]], "gpu_flag": GpuFlag[known["gpu_flag"]]}
     return Cluster(**{**known, **enums})

@@ -13,7 +13,7 @@ from scoft_hpc.config.cluster import gpu_of
 from scoft_hpc.config.command_configs import SweepConfig
 from scoft_hpc.config.schema import Prompting, RunConfig, Variant, WandbMode
 from scoft_hpc.config.setting import Rule, policies, rules
-from scoft_hpc.errors import ConfigError
+from scoft_hpc.errors import ConfigError, collect
 
 RULES = rules(RunConfig)
 """The settings of a run whose values are checked. None passes wherever the type allows it."""
@@ -41,10 +41,7 @@ def validate_launch(config: SweepConfig) -> list[str]:
             f"cluster.minutes={cluster.minutes}: {cluster.name} allows {cluster.max_minutes}; "
             f"jobs that need longer save and continue in the queue."
         )
-    try:
-        gpu_of(cluster)
-    except ConfigError as error:
-        faults.append(str(error))
+    collect(faults, gpu_of, cluster)
     return faults
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from scoft_hpc.config.cluster import Cluster, gpu_of, to_plain
+from scoft_hpc.config.cluster import Cluster, gpu_of
+from scoft_hpc.config.plain import to_plain
 from scoft_hpc.config.schema import Variant
 from scoft_hpc.config.terms import needs_rollout
 from scoft_hpc.inputs.cache_key import folder_of

@@ -26,6 +26,7 @@ from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.metrics_log import STEP, Row
 from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.text import first_line
 
 LEAST_REST, MOST_REST = 30.0, 600.0
 """Seconds that a destination which failed is left alone; they double while it fails."""
@@ -136,7 +137,7 @@ class LiveSync:
         except Exception as error:  # of the network, a server or a full disk: none of them may end the mirror
             self._rests[to.name] = time.monotonic() + rest, min(2 * rest, MOST_REST)
             self.say(
-                f"{to.name} does not take {run.run_id} ({_short(error)}); next try in {rest:.0f} s. "
+                f"{to.name} does not take {run.run_id} ({first_line(error)}); next try in {rest:.0f} s. "
                 f"The jobs do not notice, and `gather` sends what is missing."
             )
         else:
@@ -233,7 +234,3 @@ def _rest(stop: StopFlag, seconds: float) -> None:
     end = time.monotonic() + seconds * random.uniform(0.5, 1.5)
     while time.monotonic() < end and not stop.requested:
         time.sleep(SIGNAL_SECONDS)
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__

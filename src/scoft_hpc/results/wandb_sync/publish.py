@@ -29,6 +29,7 @@ from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.lease import Lease
 from scoft_hpc.study.metrics_log import STEP
 from scoft_hpc.study.run_status import Status
+from scoft_hpc.text import first_line
 
 ENDED = (Status.done, Status.failed)
 """Runs still under way are in the summary's table; their own W&B run waits until they end."""
@@ -226,8 +227,7 @@ def _command(study: Study, mode: str) -> str:
 
 
 def _failure_note(error: Exception, n_unsent: int, mode: str, study: Study) -> str:
-    cause = " ".join(str(error).split())[:160] or type(error).__name__
     return (
-        f"W&B did not take {n_unsent} of the study's runs ({cause}). Everything lies on disk; publish it later with "
-        f"{_command(study, mode)}."
+        f"W&B did not take {n_unsent} of the study's runs ({first_line(error)}). Everything lies on disk; publish it "
+        f"later with {_command(study, mode)}."
     )
