@@ -32,8 +32,8 @@ MAKE = {CaptionSource.blip: captioners.blip, CaptionSource.blip2: captioners.bli
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[CaptionSource, Path]:
-    made = tmp_path_factory.mktemp("captioners")
-    return {source: make(made / source.name) for source, make in MAKE.items()}
+    root = tmp_path_factory.mktemp("captioners")
+    return {source: make(root / source.name) for source, make in MAKE.items()}
 
 
 @pytest.fixture
@@ -64,14 +64,14 @@ def test_greedy_captions_of_the_real_classes(
     source: CaptionSource, folders: dict[CaptionSource, Path], tmp_path: Path
 ) -> None:
     """Preprocessing and decoding against values computed here by hand; a row's caption is its own in any batch."""
-    found = captioner.find(Captions(source=source, path=str(folders[source])))
-    assert found.name.startswith(f"{source.name} (") and found.folder == folders[source]
-    loaded = captioner.load(found, CPU)
+    resolved = captioner.find(Captions(source=source, path=str(folders[source])))
+    assert resolved.name.startswith(f"{source.name} (") and resolved.folder == folders[source]
+    loaded = captioner.load(resolved, CPU)
     images = [Image.open(picture(tmp_path / f"{i}.png", i, side=60 + i)).convert("RGB") for i in range(4)]
-    said = loaded.caption(images)
-    assert len(set(said)) > 1 and said == [loaded.caption([image])[0] for image in images]
+    captions = loaded.caption(images)
+    assert len(set(captions)) > 1 and captions == [loaded.caption([image])[0] for image in images]
     by_hand = {CaptionSource.blip: _blip_by_hand, CaptionSource.blip2: _blip2_by_hand}[source]
-    assert said == [by_hand(folders[source], _pixels(image)) for image in images]
+    assert captions == [by_hand(folders[source], _pixels(image)) for image in images]
 
 
 def test_a_captioner_that_lacks_weights_is_refused(
@@ -123,9 +123,9 @@ def _blip2_by_hand(folder: Path, pixels: torch.Tensor) -> str:
 def test_only_rows_without_a_caption_change(culture: Path, folders: dict[CaptionSource, Path]) -> None:
     path = culture / "train" / "metadata.jsonl"
     before, text = read(culture), path.read_bytes()
-    found = captioner.find(Captions(source=CaptionSource.blip, path=str(folders[CaptionSource.blip])))
-    loaded = captioner.load(found, CPU)
-    assert captions.fill(culture, survey(culture), loaded.caption, found.name, StopFlag()) == 9
+    resolved = captioner.find(Captions(source=CaptionSource.blip, path=str(folders[CaptionSource.blip])))
+    loaded = captioner.load(resolved, CPU)
+    assert captions.fill(culture, survey(culture), loaded.caption, resolved.name, StopFlag()) == 9
     after = read(culture)
     assert path.with_name(captions.BEFORE).read_bytes() == text
     for i, (old, new) in enumerate(zip(before, after, strict=True)):
@@ -135,12 +135,12 @@ def test_only_rows_without_a_caption_change(culture: Path, folders: dict[Caption
             with Image.open(culture / "train" / old["file_name"]) as image:
                 assert new["blip_text"] == loaded.caption([image.convert("RGB")])[0] != ""
             assert list(new) == [*old, *(key for key in ("blip_text", WRITER) if key not in old)]
-            assert new[WRITER] == found.name and new["n"] == [i] and new["license"] == "CC0"
+            assert new[WRITER] == resolved.name and new["n"] == [i] and new["license"] == "CC0"
     unchanged = [line for i, line in enumerate(text.splitlines()) if i % 5 == 0]
     assert [line for i, line in enumerate(path.read_bytes().splitlines()) if i % 5 == 0] == unchanged
     dataset.read(culture.parent, culture.name)
     inode = path.stat()
-    assert captions.fill(culture, survey(culture), loaded.caption, found.name, StopFlag()) == 0
+    assert captions.fill(culture, survey(culture), loaded.caption, resolved.name, StopFlag()) == 0
     assert path.stat() == inode, "nothing is written where nothing is missing"
 
 
@@ -254,8 +254,8 @@ class TestFind:
         (repository / "refs" / "main").write_text("c0ffee")
         (repository / "snapshots").mkdir()
         folder.rename(repository / "snapshots" / "c0ffee")
-        found = captioner.find(Captions(source=CaptionSource.blip2))
-        assert found.name.startswith("Salesforce/blip2-opt-2.7b (")
+        resolved = captioner.find(Captions(source=CaptionSource.blip2))
+        assert resolved.name.startswith("Salesforce/blip2-opt-2.7b (")
 
     def test_another_model(self, folder: Path) -> None:
         fault = self.fault(str(folder), CaptionSource.blip)

@@ -132,10 +132,10 @@ def test_depth_is_that_of_transformers_own_pipeline(depth: Negatives, pairs: lis
         image_processor=DPTImageProcessorPil.from_pretrained(depth.depth_path),
     )
     assert maps.shape == (len(pairs), 3, SIDE, SIDE)
-    for found, pair in zip(maps, pairs, strict=True):
+    for depth_map, pair in zip(maps, pairs, strict=True):
         inverse = theirs(str(pair.image))["predicted_depth"]
         expected = (inverse - inverse.min()) / (inverse.max() - inverse.min())
-        torch.testing.assert_close(found, expected.expand(3, -1, -1), rtol=0, atol=1e-4)
+        torch.testing.assert_close(depth_map, expected.expand(3, -1, -1), rtol=0, atol=1e-4)
 
 
 def test_networks_that_lack_weights_are_refused(
@@ -178,7 +178,7 @@ def test_the_steered_base_draws_what_diffusers_own_pipeline_draws(
 ) -> None:
     texts = [pair.text for pair in pairs]
     x = images.read_images([pair.image for pair in pairs], SIDE)
-    ours = Depth(base, depth)(x, base.encode_text(texts), base.encode_text([""]), noise(len(pairs)))
+    draw = Depth(base, depth)(x, base.encode_text(texts), base.encode_text([""]), noise(len(pairs)))
     pipe = StableDiffusionControlNetPipeline(
         base.vae,
         base.text_encoder,
@@ -204,8 +204,8 @@ def test_the_steered_base_draws_what_diffusers_own_pipeline_draws(
         ).images
         return drawn * 2 - 1
 
-    torch.testing.assert_close(ours, theirs(1.0), rtol=0, atol=2e-4)
-    assert (ours - theirs(0.0)).abs().mean() > 0.02  # the control does count
+    torch.testing.assert_close(draw, theirs(1.0), rtol=0, atol=2e-4)
+    assert (draw - theirs(0.0)).abs().mean() > 0.02  # the control does count
 
 
 def test_a_reduced_base_is_steered_in_its_own_precision(
@@ -219,9 +219,9 @@ def test_a_reduced_base_is_steered_in_its_own_precision(
         text, null = of.encode_text([pair.text for pair in pairs]), of.encode_text([""])
         return Depth(of, depth)(x, text, null, noise(len(pairs)))
 
-    found, exact = picture(reduced), picture(base)
-    assert found.dtype == torch.float32
-    assert (found - exact).abs().mean() < 0.05
+    reduced_picture, exact = picture(reduced), picture(base)
+    assert reduced_picture.dtype == torch.float32
+    assert (reduced_picture - exact).abs().mean() < 0.05
 
 
 def test_adapters_are_off(model: Model, base: StableDiffusion, depth: Negatives, pairs: list[Pair]) -> None:
@@ -232,8 +232,8 @@ def test_adapters_are_off(model: Model, base: StableDiffusion, depth: Negatives,
         part.data.normal_()
     x = images.read_images([pair.image for pair in pairs], SIDE)
     text, null = base.encode_text([pair.text for pair in pairs]), base.encode_text([""])
-    ways = [Depth(one, depth) for one in (base, tuned)]
-    assert torch.equal(*(way(x, text, null, noise(len(pairs))) for way in ways))
+    draws = [Depth(one, depth) for one in (base, tuned)]
+    assert torch.equal(*(draw(x, text, null, noise(len(pairs))) for draw in draws))
 
 
 @pytest.mark.slow
@@ -242,13 +242,13 @@ def test_each_way_draws_k_different_ones_that_the_seed_and_the_place_decide(
     source: NegativeSource, drawn: Draw, depth: Negatives, pairs: list[Pair]
 ) -> None:
     settings = replace(depth, source=source, per_positive=3)
-    found = pictures(drawn(pairs, settings))
-    assert found.shape == (4, 3, 3, SIDE, SIDE)
-    assert different(found) == 12
-    assert torch.equal(pictures(drawn(pairs, settings, "again")), found)
-    assert not torch.equal(pictures(drawn(pairs, replace(settings, seed=1))), found)
+    drawings = pictures(drawn(pairs, settings))
+    assert drawings.shape == (4, 3, 3, SIDE, SIDE)
+    assert different(drawings) == 12
+    assert torch.equal(pictures(drawn(pairs, settings, "again")), drawings)
+    assert not torch.equal(pictures(drawn(pairs, replace(settings, seed=1))), drawings)
     other = pictures(drawn([replace(pair, text="a red circle") for pair in pairs], settings))
-    assert not torch.equal(other, found)
+    assert not torch.equal(other, drawings)
     assert different(other) == 12  # with one caption for all, it is the noise that differs
 
 
@@ -274,18 +274,18 @@ def test_an_interruption_keeps_what_was_drawn(drawn: Draw, depth: Negatives, pai
     class AfterTwo(StopFlag):
         """Requested once two batches were begun: it is looked at before the networks are loaded and at each batch."""
 
-        looks = 0
+        checks = 0
 
         def raise_if_set(self) -> None:
-            self.looks += 1
-            self.requested = self.looks > 3
+            self.checks += 1
+            self.requested = self.checks > 3
             super().raise_if_set()
 
     with pytest.raises(Interrupted):
         drawn(pairs, depth, stop=AfterTwo(), max_batch=1)
-    kept = [path for one in drawn(pairs[:2], depth) for path in one]
-    before = written([kept])
-    assert sorted(kept[0].parent.iterdir()) == sorted(kept)
+    files = [path for one in drawn(pairs[:2], depth) for path in one]
+    before = written([files])
+    assert sorted(files[0].parent.iterdir()) == sorted(files)
     assert len(set(written(drawn(pairs, depth)).items()) & set(before.items())) == 2
 
 
@@ -321,12 +321,13 @@ def test_a_controlnet_of_another_base_is_refused(
     (planned,) = negatives.faults(copied, Path(model.path))
     with pytest.raises(ConfigError) as caught:
         drawn(pairs, copied)
-    for told in (planned, str(caught.value)):
+    for message in (planned, str(caught.value)):
         assert (
-            f"data.negatives.controlnet_path={copied.controlnet_path} was made for another base model" in told
+            f"data.negatives.controlnet_path={copied.controlnet_path} was made for another base model"
+            in message
         )
-        assert "cross_attention_dim 48, the base's is 96" in told
-        assert "negatives=img2img" in told
+        assert "cross_attention_dim 48, the base's is 96" in message
+        assert "negatives=img2img" in message
     assert negatives.faults(replace(copied, source=NegativeSource.img2img), Path(model.path)) == []
 
 
@@ -356,13 +357,13 @@ def test_other_sources_need_no_networks() -> None:
 def test_all_faults_of_both_networks_are_told(
     copied: Negatives, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def told(settings: Negatives) -> str:
+    def fault(settings: Negatives) -> str:
         with pytest.raises(ConfigError) as caught:
             negatives.resolve(settings)
         return str(caught.value)
 
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    absent = told(Negatives(NegativeSource.depth))
+    absent = fault(Negatives(NegativeSource.depth))
     for needed in (
         "data.negatives.depth_path=Intel/dpt-large", "data.negatives.controlnet_path=lllyasviel/sd-controlnet-depth",
         "hf download Intel/dpt-large", "model.safetensors", "diffusion_pytorch_model.safetensors",
@@ -371,7 +372,7 @@ def test_all_faults_of_both_networks_are_told(
     os.truncate(Path(copied.depth_path) / "model.safetensors", 100_000)
     controlnet = Path(copied.controlnet_path) / "config.json"
     controlnet.write_text(json.dumps(json.loads(controlnet.read_text()) | {"_class_name": "T2IAdapter"}))
-    broken = told(copied)
+    broken = fault(copied)
     assert "half-downloaded" in broken
     assert "config.json says _class_name: 'T2IAdapter'; expected 'ControlNetModel'" in broken
 

@@ -74,7 +74,7 @@ def test_k_is_g_times_the_step_of_the_kept_call(call: int) -> None:
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_the_gradient_is_that_of_autograd_with_one_call_in_the_graph(shift: float) -> None:
     flow, z_t = RectifiedFlow(shift), latents(3)
-    t, kept = torch.tensor([1.0, 0.6, 0.05], dtype=torch.float64), torch.tensor([0, 9, 19])
+    t, grad_call = torch.tensor([1.0, 0.6, 0.05], dtype=torch.float64), torch.tensor([0, 9, 19])
     noise = torch.randn(STEPS, 3, 4, 4, 4, dtype=torch.float64)
     net = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
     fixed = net.detach()
@@ -84,7 +84,7 @@ def test_the_gradient_is_that_of_autograd_with_one_call_in_the_graph(shift: floa
         z_t,
         t,
         GUIDANCE * fixed * z_t,
-        kept,
+        grad_call,
         noise,
         steps=STEPS,
         gain=GUIDANCE,
@@ -95,7 +95,7 @@ def test_the_gradient_is_that_of_autograd_with_one_call_in_the_graph(shift: floa
     for row in range(3):
         z, times = z_t[row], flow.rollout_times(t, STEPS)[row].tolist()
         for i in range(STEPS):
-            out = net * z if i == kept[row] else (net * z).detach()
+            out = net * z if i == grad_call[row] else (net * z).detach()
             z = z + (times[i + 1] - times[i]) * GUIDANCE * out
         slow.append(z)
     (grad_slow,) = torch.autograd.grad(torch.stack(slow).square().sum(), net)
@@ -107,14 +107,14 @@ def test_a_perfect_prediction_rolls_back_to_the_clean_latent() -> None:
     flow, z_0, eps = RectifiedFlow(3.0), latents(2), latents(2, 1)
     t = torch.tensor([0.9, 0.2], dtype=torch.float64)
     velocity = flow.target(z_0, eps, t)
-    noise, kept = torch.randn(STEPS, 2, 4, 4, 4, dtype=torch.float64), torch.zeros(2, dtype=torch.long)
+    noise, grad_call = torch.randn(STEPS, 2, 4, 4, 4, dtype=torch.float64), torch.zeros(2, dtype=torch.long)
     rolled = rollout(
         lambda z, t, rows: velocity[rows],
         flow,
         flow.add_noise(z_0, eps, t),
         t,
         velocity,
-        kept,
+        grad_call,
         noise,
         steps=STEPS,
         gain=1.0,

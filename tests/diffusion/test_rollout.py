@@ -29,24 +29,24 @@ def ddpm(prediction_type: str = "epsilon") -> Ddpm:
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_a_step_is_diffusers_ddpm_step(prediction_type: str) -> None:
-    theirs, ours = scheduler(prediction_type), ddpm(prediction_type)
-    theirs.alphas_cumprod = theirs.alphas_cumprod.double()
-    theirs.set_timesteps(timesteps=[900, 853, 400, 12, 0])
+    reference, ddpm_process = scheduler(prediction_type), ddpm(prediction_type)
+    reference.alphas_cumprod = reference.alphas_cumprod.double()
+    reference.set_timesteps(timesteps=[900, 853, 400, 12, 0])
     z, out = torch.randn(2, 1, 4, 8, 8, dtype=torch.float64)
     for t, t_prev in [(900, 853), (853, 400), (400, 12), (12, 0), (0, -1)]:
-        expected = theirs.step(out, t, z, generator=torch.Generator().manual_seed(3)).prev_sample
+        expected = reference.step(out, t, z, generator=torch.Generator().manual_seed(3)).prev_sample
         noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(3), dtype=z.dtype)
-        a, b, sigma = ours.step(torch.tensor([t]), torch.tensor([t_prev]))
+        a, b, sigma = ddpm_process.step(torch.tensor([t]), torch.tensor([t_prev]))
         torch.testing.assert_close(a * z + b * out + sigma * noise, expected)
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_noising_and_target_are_diffusers(prediction_type: str) -> None:
-    theirs, ours = scheduler(prediction_type), ddpm(prediction_type)
+    reference, ddpm_process = scheduler(prediction_type), ddpm(prediction_type)
     z_0, eps, t = torch.randn(5, 4, 8, 8), torch.randn(5, 4, 8, 8), torch.tensor([1, 40, 137, 500, 999])
-    torch.testing.assert_close(ours.add_noise(z_0, eps, t), theirs.add_noise(z_0, eps, t))
-    expected = eps if prediction_type == "epsilon" else theirs.get_velocity(z_0, eps, t)
-    torch.testing.assert_close(ours.target(z_0, eps, t), expected)
+    torch.testing.assert_close(ddpm_process.add_noise(z_0, eps, t), reference.add_noise(z_0, eps, t))
+    expected = eps if prediction_type == "epsilon" else reference.get_velocity(z_0, eps, t)
+    torch.testing.assert_close(ddpm_process.target(z_0, eps, t), expected)
 
 
 def test_timesteps_are_the_authors() -> None:
@@ -68,7 +68,7 @@ def test_training_times_are_all_that_a_rollout_can_start_from() -> None:
     assert set(t.tolist()) == set(range(1, 10))
 
 
-def rolled(s: Ddpm, z_t: Tensor, t: Tensor, first: Tensor, kept: Tensor, noise: Tensor, net: Tensor):
+def rolled(s: Ddpm, z_t: Tensor, t: Tensor, first: Tensor, grad_call: Tensor, noise: Tensor, net: Tensor):
     """A rollout of a linear `network`, out = net * z under the caption and 0 under the null text."""
     return rollout(
         lambda z, t, rows: GUIDANCE * (net * z),
@@ -76,7 +76,7 @@ def rolled(s: Ddpm, z_t: Tensor, t: Tensor, first: Tensor, kept: Tensor, noise: 
         z_t,
         t,
         GUIDANCE * first,
-        kept,
+        grad_call,
         noise,
         steps=STEPS,
         gain=GUIDANCE,
@@ -98,10 +98,10 @@ def test_k_of_the_first_call_is_the_closed_form(t: int) -> None:
 def test_the_gradient_is_that_of_autograd_with_one_call_in_the_graph(prediction_type: str) -> None:
     """Rows of one batch keep calls 0, 7, their last, and (a short row) 1: each against a plain loop of its own."""
     s = ddpm(prediction_type)
-    t, kept = torch.tensor([999, 500, 137, 9]), torch.tensor([0, 7, 19, 1])
+    t, grad_call = torch.tensor([999, 500, 137, 9]), torch.tensor([0, 7, 19, 1])
     z_t, noise = torch.randn(4, 4, 2, 2).double(), torch.randn(STEPS, 4, 4, 2, 2).double()
     net = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
-    result = rolled(s, z_t, t, (net * z_t).detach(), kept, noise, net.detach())
+    result = rolled(s, z_t, t, (net * z_t).detach(), grad_call, noise, net.detach())
     fast = attach(result, net * result.z_grad)
     (grad_fast,) = torch.autograd.grad(fast.square().sum(), net)
 
@@ -109,7 +109,7 @@ def test_the_gradient_is_that_of_autograd_with_one_call_in_the_graph(prediction_
     for row in range(4):
         z, ladder = z_t[row], [x for x in s.rollout_times(t, STEPS)[row].tolist() if x >= 0]
         for i, now in enumerate(ladder):
-            out = net * z if i == kept[row] else (net * z).detach()
+            out = net * z if i == grad_call[row] else (net * z).detach()
             following = ladder[i + 1] if i + 1 < len(ladder) else -1
             a, b, sigma = s.step(torch.tensor([now]), torch.tensor([following]))
             z = a * z + b * GUIDANCE * out + sigma * noise[i, row]
@@ -134,6 +134,6 @@ def test_a_perfect_prediction_rolls_back_to_the_clean_latent() -> None:
 
     z_t = s.add_noise(z_0, eps, t)
     noise = torch.randn(STEPS, 3, 4, 8, 8).double()
-    kept = torch.zeros(3, dtype=torch.long)
-    result = rollout(oracle, s, z_t, t, eps, kept, noise, steps=STEPS, gain=1.0)
+    grad_call = torch.zeros(3, dtype=torch.long)
+    result = rollout(oracle, s, z_t, t, eps, grad_call, noise, steps=STEPS, gain=1.0)
     torch.testing.assert_close(result.z_0, z_0)

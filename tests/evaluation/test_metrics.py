@@ -68,9 +68,9 @@ def test_mmd_of_more_rows_than_are_held_at_once_is_that_of_the_whole_matrix() ->
 def test_kid_is_the_double_loop_over_images() -> None:
     x, y = normal(9, 4, seed=1), normal(7, 4, seed=2, mean=0.5)
     expected = slow_mmd2(lambda a, b: (a @ b / 4 + 1) ** 3, x.numpy(), y.numpy())
-    found = kid(x, y)
-    assert found.value == pytest.approx(expected, abs=1e-12)
-    assert (found.n, found.references) == (9, 7)
+    estimate = kid(x, y)
+    assert estimate.value == pytest.approx(expected, abs=1e-12)
+    assert (estimate.n, estimate.references) == (9, 7)
 
 
 def test_kid_meets_the_closed_form_of_two_normals() -> None:
@@ -95,9 +95,11 @@ def test_kid_does_not_depend_on_the_order_of_images() -> None:
 
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 def test_the_error_of_kid_covers_its_spread_over_repeated_draws(shift: float) -> None:
-    found = [kid(normal(60, 3, seed=2 * i), normal(60, 3, seed=2 * i + 1, mean=shift)) for i in range(200)]
-    spread = float(torch.tensor([m.value for m in found]).std())
-    claimed = float(torch.tensor([m.error for m in found]).square().mean().sqrt())
+    estimates = [
+        kid(normal(60, 3, seed=2 * i), normal(60, 3, seed=2 * i + 1, mean=shift)) for i in range(200)
+    ]
+    spread = float(torch.tensor([m.value for m in estimates]).std())
+    claimed = float(torch.tensor([m.error for m in estimates]).square().mean().sqrt())
     assert 0.9 * spread < claimed < 4 * spread
 
 
@@ -177,6 +179,6 @@ def test_fid_is_that_of_the_eigenvalues_of_the_product_of_covariances(n: int) ->
 def test_fid_warns_of_fewer_images_than_2048() -> None:
     x, y = normal(2048, 2, seed=1), normal(2048, 2, seed=2)
     assert fid(x, y).warning is None
-    for found in (fid(x[:2047], y), fid(x, y[:2047])):
-        assert found.warning is not None
-        assert "2047 images" in found.warning
+    for estimate in (fid(x[:2047], y), fid(x, y[:2047])):
+        assert estimate.warning is not None
+        assert "2047 images" in estimate.warning

@@ -43,11 +43,11 @@ def test_nearer_to_train_is_the_share_over_all_draws_of_equal_sets(trained: int,
     size = min(trained, held)
     draws = [(a, b) for a in combinations(range(trained), size) for b in combinations(range(held), size)]
     expected = [np.mean([max(s @ t[i] for i in a) > max(s @ h[j] for j in b) for a, b in draws]) for s in x]
-    found = nearer_to_train(samples, train, held_out)
-    assert found.per_item is not None
-    assert found.per_item.tolist() == pytest.approx(expected, abs=1e-12)
-    assert found.value == pytest.approx(np.mean(expected))
-    assert (found.n, found.references) == (6, trained + held)
+    result = nearer_to_train(samples, train, held_out)
+    assert result.per_item is not None
+    assert result.per_item.tolist() == pytest.approx(expected, abs=1e-12)
+    assert result.value == pytest.approx(np.mean(expected))
+    assert (result.n, result.references) == (6, trained + held)
 
 
 @pytest.mark.parametrize(("trained", "held"), [(30, 6), (6, 30), (12, 12)])
@@ -66,21 +66,21 @@ def test_samples_that_are_held_out_images_score_0_and_lone_copies_as_their_odds(
     assert nearer_to_train(held_out, train, held_out).value == 0
     assert nearer_to_train(train[:5], train[:5], held_out).value == 1
     alone = torch.eye(8, dtype=torch.float64)
-    found = nearer_to_train(alone[:1], torch.cat([alone[:1], -alone[:1].expand(19, 8)]), alone[1:6])
-    assert found.value == pytest.approx(5 / 20)  # the one image is among 5 drawn of 20
+    result = nearer_to_train(alone[:1], torch.cat([alone[:1], -alone[:1].expand(19, 8)]), alone[1:6])
+    assert result.value == pytest.approx(5 / 20)  # the one image is among 5 drawn of 20
 
 
 def test_copies_are_found_and_new_images_are_not_called_copies() -> None:
     train, held_out = normal(50, 16, seed=1), normal(40, 16, seed=2)
     new = normal(20, 16, seed=3)
     copied = train[:10] + 0.01 * normal(10, 16, seed=4)
-    found = copies(torch.cat([new, copied]), train, held_out)
-    assert found.share.per_item is not None
-    assert found.share.per_item[20:].tolist() == [1.0] * 10
-    assert found.share.per_item[:20].mean() < 0.25
+    result = copies(torch.cat([new, copied]), train, held_out)
+    assert result.share.per_item is not None
+    assert result.share.per_item[20:].tolist() == [1.0] * 10
+    assert result.share.per_item[:20].mean() < 0.25
     cosines = np.sort((unit(held_out.numpy()) @ unit(train.numpy()).T).max(1))
-    assert found.threshold == pytest.approx(cosines[38])  # the 39th of 40: (40 + 1) 0.95 rounded up
-    assert found.share.warning is None
+    assert result.threshold == pytest.approx(cosines[38])  # the 39th of 40: (40 + 1) 0.95 rounded up
+    assert result.share.warning is None
 
 
 def test_no_more_new_images_than_promised_lie_above_the_threshold() -> None:
@@ -94,13 +94,13 @@ def test_no_more_new_images_than_promised_lie_above_the_threshold() -> None:
         )
         for i in range(DRAWS)
     ]
-    right_on_average(torch.tensor([found.share.value for found in shares]), 2 / 20)
+    right_on_average(torch.tensor([result.share.value for result in shares]), 2 / 20)
 
 
 def test_too_few_held_out_images_for_a_quantile_are_told() -> None:
-    found = copies(normal(4, 4, seed=1), normal(9, 4, seed=2), normal(10, 4, seed=3))
-    assert found.share.warning is not None
-    assert "Hold out at least 19" in found.share.warning
+    result = copies(normal(4, 4, seed=1), normal(9, 4, seed=2), normal(10, 4, seed=3))
+    assert result.share.warning is not None
+    assert "Hold out at least 19" in result.share.warning
     enough = copies(normal(4, 4, seed=1), normal(9, 4, seed=2), normal(19, 4, seed=3))
     assert enough.share.warning is None
 
@@ -112,10 +112,10 @@ def test_pairwise_distance_is_the_double_loop_within_prompts() -> None:
     samples = normal(3, 4, 5)
     x = unit(samples.numpy())
     expected = [np.mean([1 - a @ b for a, b in combinations(group, 2)]) for group in x]
-    found = pairwise_distance(samples)
-    assert found.per_item is not None
-    assert found.per_item.tolist() == pytest.approx(expected)
-    assert (found.value, found.n) == (pytest.approx(np.mean(expected)), 12)
+    result = pairwise_distance(samples)
+    assert result.per_item is not None
+    assert result.per_item.tolist() == pytest.approx(expected)
+    assert (result.value, result.n) == (pytest.approx(np.mean(expected)), 12)
     assert pairwise_distance(samples[:, :1].expand(3, 4, 5)).value == pytest.approx(0, abs=1e-12)
 
 
@@ -135,10 +135,10 @@ def test_vendi_is_the_exponential_of_the_entropy_of_the_kernel_matrix(shape: tup
         p = np.linalg.eigvals(group @ group.T / len(group)).real
         p = p[p > 1e-12]
         expected.append(np.prod(p**-p))
-    found = vendi_score(samples)
-    assert found.per_item is not None
-    assert found.per_item.tolist() == pytest.approx(expected)
-    assert found.n == shape[0] * shape[1]
+    result = vendi_score(samples)
+    assert result.per_item is not None
+    assert result.per_item.tolist() == pytest.approx(expected)
+    assert result.n == shape[0] * shape[1]
 
 
 # Bias left
@@ -154,9 +154,9 @@ def test_distance_from_the_base_is_paired_and_its_mmd_is_not() -> None:
     base = normal(200, 5, mean=1)
     swapped = base.flip(0)
     x, y = unit(swapped.numpy()), unit(base.numpy())
-    found = distance_from_base(swapped, base)
-    assert found.value == pytest.approx(np.mean([1 - a @ b for a, b in zip(x, y, strict=True)]))
-    assert (found.n, found.references) == (200, 200)
+    result = distance_from_base(swapped, base)
+    assert result.value == pytest.approx(np.mean([1 - a @ b for a, b in zip(x, y, strict=True)]))
+    assert (result.n, result.references) == (200, 200)
     assert abs(mmd_from_base(swapped, base).value) < 0.1 * mmd_from_base(base + 0.5, base).value
 
 
@@ -175,9 +175,9 @@ def test_features_of_any_type_and_with_a_gradient_are_taken(kind: torch.dtype) -
     x, y = normal(6, 4, seed=1).to(kind).requires_grad_(), normal(6, 4, seed=2).to(kind)
     exact = x.detach().double()
     for metric in (kid, cmmd, fid, clip_score, distance_from_base, mmd_from_base):
-        found = metric(x, y)
-        assert found.value == metric(exact, y.double()).value
-        assert found.per_item is None or not found.per_item.requires_grad
+        result = metric(x, y)
+        assert result.value == metric(exact, y.double()).value
+        assert result.per_item is None or not result.per_item.requires_grad
 
 
 def test_a_record_holds_what_is_known_and_fits_json() -> None:

@@ -41,8 +41,8 @@ def subject(world: Path, tmp_path: Path) -> EvaluatedRun:
     config: RunConfig = compose.compose(
         "train", [f"output={world}", "culture=mexico", "evaluation.samples=2", "evaluation.neutral=8"]
     )
-    found = dataset.read(data_root.locate(config.data, world), "mexico", None)
-    return EvaluatedRun(RunDir(tmp_path / "run"), replace(config, output=str(tmp_path)), found, 0)
+    manifest = dataset.read(data_root.locate(config.data, world), "mexico", None)
+    return EvaluatedRun(RunDir(tmp_path / "run"), replace(config, output=str(tmp_path)), manifest, 0)
 
 
 def show(ones: Sequence[Sample], pictures: Sequence[Path], base: bool = False) -> None:

@@ -32,7 +32,7 @@ from scoft_hpc.study.paths import RunDir
 from scoft_hpc.study.run_status import Status
 from waiting import wait_until
 
-WORDS = (
+ARGUMENTS = (
     "culture=korea",
     "train.steps=6",
     "data.negatives.steps=2",
@@ -45,11 +45,11 @@ WORDS = (
 )
 
 
-def planned(output: Path, *words: str, variants: Sequence[Variant] = (Variant.mpc,)) -> list[RunDir]:
+def planned(output: Path, *arguments: str, variants: Sequence[Variant] = (Variant.mpc,)) -> list[RunDir]:
     """Run directories with nothing but a config."""
-    names = {word.partition("=")[0] for word in words}
-    usual = [word for word in WORDS if word.partition("=")[0] not in names]
-    config: RunConfig = compose.compose("train", [*usual, f"output={output}", *words])
+    names = {argument.partition("=")[0] for argument in arguments}
+    usual = [argument for argument in ARGUMENTS if argument.partition("=")[0] not in names]
+    config: RunConfig = compose.compose("train", [*usual, f"output={output}", *arguments])
     runs = []
     for variant in variants:
         one = replace(config, variant=variant)
@@ -61,8 +61,8 @@ def planned(output: Path, *words: str, variants: Sequence[Variant] = (Variant.mp
 
 
 def start(runs: Sequence[RunDir]) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", "scoft_hpc.execute", *(str(run.path) for run in runs)]
-    return subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    arguments = [sys.executable, "-m", "scoft_hpc.execute", *(str(run.path) for run in runs)]
+    return subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
 
 
 def wait_for_step(run: RunDir, step: int, process: subprocess.Popen[bytes]) -> None:
@@ -102,8 +102,8 @@ def test_the_bases_images_are_drawn_once_and_are_what_a_base_run_shows(tmp_path:
     (cache,) = (tmp_path / "cache").glob("base-*")
     drawn = {path.name: path.stat().st_mtime_ns for path in cache.iterdir()}
     assert len(drawn) == 8
-    shown = {path.read_bytes() for folder in (base.samples, base.neutral) for path in folder.iterdir()}
-    assert shown == {path.read_bytes() for path in cache.iterdir()}
+    images = {path.read_bytes() for folder in (base.samples, base.neutral) for path in folder.iterdir()}
+    assert images == {path.read_bytes() for path in cache.iterdir()}
     (ldm,) = planned(tmp_path, "culture=korea", "train.steps=1", variants=[Variant.ldm])
     assert execute([ldm.path]) == 0
     assert {path.name: path.stat().st_mtime_ns for path in cache.iterdir()} == drawn
@@ -128,8 +128,8 @@ def test_photographs_of_any_size_go_the_same_way(tmp_path: Path) -> None:
         text = f"한옥 number {i}, " + "a very long caption " * 20
         rows.append({"file_name": f"{i}.jpg", "text": text, "blip_text": ["a house", "a roof"]})
     (train / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    words = ("data=folder", f"data.root={tmp_path / 'mydata'}", "data.pairs=4")
-    runs = planned(tmp_path, *words, variants=[Variant.base, Variant.mpc])
+    arguments = ("data=folder", f"data.root={tmp_path / 'mydata'}", "data.pairs=4")
+    runs = planned(tmp_path, *arguments, variants=[Variant.base, Variant.mpc])
     assert execute([run.path for run in runs]) == 0
     (negatives,) = (tmp_path / "cache").glob("korea-*/negatives")
     assert len(list(negatives.glob("*.png"))) == 4
@@ -279,12 +279,16 @@ def test_feature_networks_that_changed_since_the_plan_are_refused(tmp_path: Path
     """Other weights, or the same compared in another way: the run would not be the one that its id stands for."""
     state = {f"features.{name}": value for name, value in vgg.features().state_dict().items()}
     save_file(state, tmp_path / "vgg16.safetensors")
-    words = ("objective.w_vgg=0.01", f"objective.vgg_path={tmp_path / 'vgg16.safetensors'}", "train.steps=1")
+    arguments = (
+        "objective.w_vgg=0.01",
+        f"objective.vgg_path={tmp_path / 'vgg16.safetensors'}",
+        "train.steps=1",
+    )
     weights = digest(tmp_path, ["vgg16.safetensors"])
     before = hashlib.sha256(f"vgg:{weights}".encode()).hexdigest()[
         :16
     ]  # as long as all maps were before ReLU
-    (run,) = planned(tmp_path, *words, f"objective.digest={before}")
+    (run,) = planned(tmp_path, *arguments, f"objective.digest={before}")
     assert execute([run.path]) == 4
     failure = run_status.failure(run)
     assert failure is not None
@@ -303,13 +307,17 @@ def test_baselines_share_the_pack_of_what_is_trained(tmp_path: Path) -> None:
     world = dataset.read(data_root.locate(Data(), tmp_path), "korea")
     things = [prompt.split()[1] for prompt in prompts("korea")[:3]]
     for p, thing in enumerate(things):
-        shown = [pair.image for pair in world.held_out if f" {thing} " in f" {pair.text} "]
+        photographs = [pair.image for pair in world.held_out if f" {thing} " in f" {pair.text} "]
         for s in range(2):
             copy = tmp_path / "sdxl" / "korea" / f"p{p:02d}-s{s:02d}.png"
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(shown[s].read_bytes())
-    told = (("evaluation.prompting=rewritten",), (f"evaluation.images={tmp_path / 'sdxl'}",))
-    runs = [run for words in ((), *told) for run in planned(tmp_path, *words, variants=[Variant.base])]
+            copy.write_bytes(photographs[s].read_bytes())
+    baselines = (("evaluation.prompting=rewritten",), (f"evaluation.images={tmp_path / 'sdxl'}",))
+    runs = [
+        run
+        for arguments in ((), *baselines)
+        for run in planned(tmp_path, *arguments, variants=[Variant.base])
+    ]
     runs += planned(tmp_path, variants=[Variant.ldm])
     assert execute([run.path for run in runs]) == 0
     scores = [json.loads(run.scores.read_text()) for run in runs]
@@ -330,8 +338,8 @@ def test_baselines_share_the_pack_of_what_is_trained(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_another_generators_images_that_changed_stop_their_run_alone(tmp_path: Path) -> None:
     (base,) = planned(tmp_path, variants=[Variant.base])
-    words = (f"evaluation.images={tmp_path / 'gone'}", "evaluation.digest=0123456789abcdef")
-    (images,) = planned(tmp_path, *words, variants=[Variant.base])
+    arguments = (f"evaluation.images={tmp_path / 'gone'}", "evaluation.digest=0123456789abcdef")
+    (images,) = planned(tmp_path, *arguments, variants=[Variant.base])
     assert execute([base.path, images.path]) == 4
     failure = run_status.failure(images)
     assert (

@@ -30,7 +30,7 @@ from scoft_hpc.study.metrics_log import read
 from scoft_hpc.study.paths import RunDir, StudyDir
 
 STEPS = 60
-WORDS = (
+ARGUMENTS = (
     "culture=korea",
     "model.family=tiny_flow",
     f"lora.targets=[{','.join(tiny_flow.TARGETS)}]",
@@ -54,10 +54,10 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_flow.register(monkeypatch)
 
 
-def planned(folder: Path, *words: str) -> Plan:
-    words = (*WORDS, f"model.path={folder / 'model'}", f"output={folder / 'outputs'}", *words)
-    config: SweepConfig = compose.compose("sweep", words)
-    return plan.build_plan(config, words)
+def planned(folder: Path, *arguments: str) -> Plan:
+    arguments = (*ARGUMENTS, f"model.path={folder / 'model'}", f"output={folder / 'outputs'}", *arguments)
+    config: SweepConfig = compose.compose("sweep", arguments)
+    return plan.build_plan(config, arguments)
 
 
 @torch.no_grad()
@@ -79,16 +79,16 @@ def test_the_halves_of_the_table_name_the_same_families() -> None:
 @pytest.mark.slow
 def test_the_whole_line(tmp_path: Path) -> None:
     tiny_flow.write(tmp_path / "model")
-    made = planned(tmp_path, "ablation.axes.variant=[base,ldm,mpc]")
-    study = StudyDir(made.output / made.study)
-    plan_store.write(study, made)
+    plan = planned(tmp_path, "ablation.axes.variant=[base,ldm,mpc]")
+    study = StudyDir(plan.output / plan.study)
+    plan_store.write(study, plan)
     runs: dict[str, RunDir] = {}
-    for one in made.runs:
+    for one in plan.runs:
         plan_store.write_config(study, one)
         runs[one.config.variant.name] = study.run(one.run_id)
     assert execute([run.path for run in runs.values()]) == 0
 
-    config = made.runs[-1].config
+    config = plan.runs[-1].config
     culture = culture_cache.load(folder_of(config, config.data.digest), torch.device("cpu"))
     assert culture.moments.shape == (8, 2, 2, tiny_flow.CHANNELS, 8, 8)
     assert {name: tuple(held.shape[1:]) for name, held in culture.text.tensors.items()} == {
@@ -131,7 +131,7 @@ def test_the_whole_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "fault"),
+    ("arguments", "fault"),
     [
         (
             ("negatives=depth",),
@@ -146,16 +146,18 @@ def test_the_whole_line(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_family_does_not_have_is_refused_by_name(
-    tmp_path: Path, words: tuple[str, ...], fault: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, arguments: tuple[str, ...], fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny_flow.write(tmp_path / "model")
-    if words == ("negatives=depth",):  # whose networks are not on this machine
+    if arguments == ("negatives=depth",):  # whose networks are not on this machine
         monkeypatch.setattr(plan, "resolve_negatives", lambda negatives: negatives)
-    given = {word.partition("=")[0] for word in words}
+    given = {argument.partition("=")[0] for argument in arguments}
     usual = [
-        word for word in (*WORDS, f"model.path={tmp_path / 'model'}") if word.partition("=")[0] not in given
+        argument
+        for argument in (*ARGUMENTS, f"model.path={tmp_path / 'model'}")
+        if argument.partition("=")[0] not in given
     ]
-    all_words = (*usual, f"output={tmp_path}", "ablation.axes.variant=[mpc]", *words)
+    all_words = (*usual, f"output={tmp_path}", "ablation.axes.variant=[mpc]", *arguments)
     config: SweepConfig = compose.compose("sweep", all_words)
     with pytest.raises(ConfigError, match=fault):
         plan.build_plan(config, all_words)

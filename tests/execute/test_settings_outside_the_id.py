@@ -14,7 +14,7 @@ from scoft_hpc.execute import execute
 from scoft_hpc.study import metrics_log
 from scoft_hpc.study.paths import RunDir
 
-WORDS = (
+ARGUMENTS = (
     "culture=korea",
     "train.steps=3",
     "objective.every=5",
@@ -54,11 +54,11 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("outputs")
 
 
-def ended(output: Path, study: str, variant: str, words: tuple[str, ...]) -> RunDir:
+def ended(output: Path, study: str, variant: str, arguments: tuple[str, ...]) -> RunDir:
     """The run, from its settings to its result."""
-    changed = {word.partition("=")[0] for word in words}
-    usual = [word for word in WORDS if word.partition("=")[0] not in changed]
-    config = compose.compose("train", [*usual, *words, f"variant={variant}", f"output={output}"])
+    changed = {argument.partition("=")[0] for argument in arguments}
+    usual = [argument for argument in ARGUMENTS if argument.partition("=")[0] not in changed]
+    config = compose.compose("train", [*usual, *arguments, f"variant={variant}", f"output={output}"])
     run = RunDir(output / study / "runs" / run_id(config))
     run.path.mkdir(parents=True)
     run.config.write_text(compose.dump(config))

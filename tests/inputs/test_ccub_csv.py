@@ -58,14 +58,14 @@ def test_a_table_as_people_save_it(tmp_path: Path) -> None:
     )
     (entry,), failures = ccub_csv.read(path)
     assert (entry.text, entry.license, entry.culture) == ('a market, in "Seoul"', "CC0", "korea")
-    told = [
+    parts = [
         "`caption` is empty",
         "begins with http://",
         "`country_code` is '한국'",
         "`__id__` is empty",
         "`url`",
     ]
-    assert all(words in failure.reason for words, failure in zip(told, failures, strict=True))
+    assert all(part in failure.reason for part, failure in zip(parts, failures, strict=True))
 
 
 @pytest.mark.parametrize(

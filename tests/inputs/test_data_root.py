@@ -44,16 +44,16 @@ def test_toy_world_is_rendered_once(output: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_toy_cultures_are_sound(output: Path) -> None:
     root = output / "data" / RECIPE
-    found = [dataset.read(root, name) for name in dataset.cultures(root)]
-    assert len({one.digest for one in found}) == 5
-    assert all(24 <= len(one.pairs) <= 32 and one.held_out for one in found)
+    manifests = [dataset.read(root, name) for name in dataset.cultures(root)]
+    assert len({one.digest for one in manifests}) == 5
+    assert all(24 <= len(one.pairs) <= 32 and one.held_out for one in manifests)
 
 
 def test_two_processes_render_at_once(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", LOCATE, str(tmp_path)]
-    both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    told = {process.communicate()[0].strip() for process in both}
-    assert told == {str(tmp_path / "data" / RECIPE)}
+    command = [sys.executable, "-c", LOCATE, str(tmp_path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    roots = {process.communicate()[0].strip() for process in both}
+    assert roots == {str(tmp_path / "data" / RECIPE)}
     assert [process.returncode for process in both] == [0, 0]
     assert [path.name for path in (tmp_path / "data").iterdir()] == [RECIPE]
 
@@ -62,8 +62,8 @@ def test_two_processes_render_at_once(tmp_path: Path) -> None:
 def test_killed_in_mid_rendering(tmp_path: Path) -> None:
     # Each rename puts a picture in its place.
     kill = ["-e", "trace=rename", "-e", "inject=rename:signal=KILL:when=20"]
-    words = ["strace", "-f", "-o", "/dev/null", *kill, sys.executable, "-c", LOCATE, str(tmp_path)]
-    assert subprocess.run(words, stdout=subprocess.DEVNULL).returncode == -signal.SIGKILL
+    command = ["strace", "-f", "-o", "/dev/null", *kill, sys.executable, "-c", LOCATE, str(tmp_path)]
+    assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == -signal.SIGKILL
     assert list(tmp_path.glob("data/.*.tmp/*/train/images/003*"))
     root = tmp_path / "data" / RECIPE
     assert not root.exists()
@@ -88,19 +88,19 @@ def test_folder(output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_folder_that_cannot_be_used(output: Path, tmp_path: Path) -> None:
-    def told(root: Path | None) -> str:
+    def fault(root: Path | None) -> str:
         with pytest.raises((ConfigError, DataError)) as caught:
             data_root.locate(Data(name="folder", root=root and str(root)), tmp_path)
         return str(caught.value)
 
-    assert "add data.root=DIR" in told(None)
-    assert f"does not exist ({tmp_path} does)" in told(tmp_path / "a" / "b")
+    assert "add data.root=DIR" in fault(None)
+    assert f"does not exist ({tmp_path} does)" in fault(tmp_path / "a" / "b")
     (tmp_path / "file").touch()
-    assert "is not a folder" in told(tmp_path / "file")
+    assert "is not a folder" in fault(tmp_path / "file")
     (tmp_path / "empty").mkdir()
-    assert "no culture below" in told(tmp_path / "empty")
+    assert "no culture below" in fault(tmp_path / "empty")
     shutil.copytree(output / "data" / RECIPE / "korea", tmp_path / "all" / "korea")
-    assert f"is itself a culture; give data.root={tmp_path / 'all'} culture=korea." in told(
+    assert f"is itself a culture; give data.root={tmp_path / 'all'} culture=korea." in fault(
         tmp_path / "all" / "korea"
     )
 

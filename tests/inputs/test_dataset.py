@@ -78,15 +78,20 @@ class Culture:
 
 @pytest.fixture
 def culture(tmp_path: Path) -> Culture:
-    made = Culture(tmp_path / "data")
-    made.write(*made.rows)
-    return made
+    folder = Culture(tmp_path / "data")
+    folder.write(*folder.rows)
+    return folder
 
 
 def test_sound_culture(culture: Culture) -> None:
-    found = culture.read()
-    assert (found.culture, found.folder, len(found.pairs), found.held_out) == ("korea", culture.folder, 3, ())
-    assert found.pairs[1] == dataset.Pair(culture.train / "images" / "1.png", "a house 1", "a house", ())
+    manifest = culture.read()
+    assert (manifest.culture, manifest.folder, len(manifest.pairs), manifest.held_out) == (
+        "korea",
+        culture.folder,
+        3,
+        (),
+    )
+    assert manifest.pairs[1] == dataset.Pair(culture.train / "images" / "1.png", "a house 1", "a house", ())
 
 
 def test_forms_that_are_taken(culture: Culture) -> None:
@@ -109,9 +114,9 @@ def test_held_out_pairs(culture: Culture) -> None:
     (culture.folder / "test").mkdir()
     (culture.folder / "test" / "a.png").write_bytes(picture(colour=200))
     culture.write({"file_name": "a.png", "text": "x", "blip_text": "y"}, split="test")
-    found = culture.read()
-    assert [pair.image.name for pair in found.held_out] == ["a.png"]
-    assert len(found.pairs) == 3
+    manifest = culture.read()
+    assert [pair.image.name for pair in manifest.held_out] == ["a.png"]
+    assert len(manifest.pairs) == 3
 
 
 def test_fewer_pairs(culture: Culture) -> None:
@@ -122,7 +127,7 @@ def test_fewer_pairs(culture: Culture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("{'file_name': 'a'}", "not JSON"),
         ('{"file_name": "images/1.png", ', "not JSON"),
@@ -134,16 +139,16 @@ def test_fewer_pairs(culture: Culture) -> None:
         ("null", "None is not a JSON object"),
     ],
 )
-def test_line_that_is_no_row(culture: Culture, line: str | bytes, told: str) -> None:
+def test_line_that_is_no_row(culture: Culture, line: str | bytes, message: str) -> None:
     culture.write(culture.rows[0], line, culture.rows[2])
     (fault,) = culture.faults()
     assert fault.startswith(f"{culture.train / 'metadata.jsonl'}, row 2: ")
-    assert told in fault
+    assert message in fault
     assert len(fault) < 400
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"text": ""}, "`text` is empty; expected a caption that is not empty."),
         ({"text": " \n\t"}, "`text` is empty"),
@@ -168,15 +173,15 @@ def test_line_that_is_no_row(culture: Culture, line: str | bytes, told: str) -> 
         ({"file_name": "a" * 300}, "cannot be used: File name too long"),
     ],
 )
-def test_value_that_cannot_be_used(culture: Culture, change: Row, told: str) -> None:
+def test_value_that_cannot_be_used(culture: Culture, change: Row, message: str) -> None:
     culture.write(culture.rows[0], {**culture.rows[1], **change})
     (fault,) = culture.faults()
     assert fault.startswith(f"{culture.train / 'metadata.jsonl'}, row 2: ")
-    assert told in fault
+    assert message in fault
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("../../../secret.png", "leads out of the culture's folder"),
         ("../../china/train/x.png", "leads out of the culture's folder"),
@@ -191,7 +196,7 @@ def test_value_that_cannot_be_used(culture: Culture, change: Row, told: str) -> 
     ],
 )
 @pytest.mark.parametrize("key", ["file_name", "negative_imgpath"])
-def test_path_that_leaves_its_folder(culture: Culture, name: str, told: str, key: str) -> None:
+def test_path_that_leaves_its_folder(culture: Culture, name: str, message: str, key: str) -> None:
     outside = culture.root.parent
     (outside / "secret.png").write_bytes(picture())
     for start in (culture.train, culture.folder):  # where file_name, and where negative_imgpath starts from
@@ -204,7 +209,7 @@ def test_path_that_leaves_its_folder(culture: Culture, name: str, told: str, key
     culture.write(culture.rows[0], {**culture.rows[1], key: name if key == "file_name" else [name]})
     (fault,) = culture.faults()
     assert f"row 2: `{key}` " in fault
-    assert told in fault
+    assert message in fault
 
 
 def test_links_within_the_culture_are_fine(culture: Culture, tmp_path: Path) -> None:
@@ -238,7 +243,7 @@ def test_image_that_is_trained_on_cannot_be_held_out(culture: Culture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "is not a whole image"),
         (b"<html>404</html>", "is not a whole image (cannot identify image file"),
@@ -256,7 +261,7 @@ def test_image_that_is_trained_on_cannot_be_held_out(culture: Culture) -> None:
         (png_of(60000, 60000), "is far too large; expected at most 64 megapixels"),
     ],
 )
-def test_image_that_cannot_be_used(culture: Culture, content: bytes, told: str) -> None:
+def test_image_that_cannot_be_used(culture: Culture, content: bytes, message: str) -> None:
     assert len(content) < 200_000, "small on disk, whatever it unpacks to"
     (culture.train / "images" / "1.png").write_bytes(content)
     with warnings.catch_warnings():
@@ -265,7 +270,7 @@ def test_image_that_cannot_be_used(culture: Culture, content: bytes, told: str) 
     assert fault.startswith(
         f"{culture.train / 'metadata.jsonl'}, row 2: {culture.train / 'images' / '1.png'} "
     )
-    assert told in fault
+    assert message in fault
 
 
 def test_bomb_is_refused_before_it_is_unpacked(culture: Culture) -> None:
@@ -364,11 +369,11 @@ def test_digest(culture: Culture, tmp_path: Path) -> None:
 def test_negatives_where_they_are_needed(culture: Culture) -> None:
     given = Data(negatives=Negatives(source=NegativeSource.given))
     config = replace(RunConfig(), data=given, variant=Variant.mpc)
-    found = culture.read()
-    (fault,) = dataset.check_negatives(config, found)
+    manifest = culture.read()
+    (fault,) = dataset.check_negatives(config, manifest)
     assert "korea: 3 of 3 pairs have no negatives (the first is 0.png)" in fault
     assert "negatives=img2img" in fault
-    assert dataset.check_negatives(replace(config, variant=Variant.mp), found) == []
-    assert dataset.check_negatives(replace(config, data=Data()), found) == []
-    pairs = tuple(replace(pair, negatives=(pair.image,)) for pair in found.pairs)
-    assert dataset.check_negatives(config, replace(found, pairs=pairs)) == []
+    assert dataset.check_negatives(replace(config, variant=Variant.mp), manifest) == []
+    assert dataset.check_negatives(replace(config, data=Data()), manifest) == []
+    pairs = tuple(replace(pair, negatives=(pair.image,)) for pair in manifest.pairs)
+    assert dataset.check_negatives(config, replace(manifest, pairs=pairs)) == []

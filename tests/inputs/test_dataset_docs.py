@@ -63,10 +63,10 @@ def contents(folder: Path) -> dict[str, Any]:
 
 def test_the_manifest_holds_every_file_with_its_hash(culture: Path) -> None:
     assert document(culture).files == tuple(culture / name for name in (MANIFEST, CARD, CROISSANT))
-    found = contents(culture)
-    assert (found["schema"], found["culture"]) == (1, "prosthetic_limbs")
-    assert found["digest"] == dataset.read(culture.parent, culture.name).digest
-    rows = found["rows"]
+    files = contents(culture)
+    assert (files["schema"], files["culture"]) == (1, "prosthetic_limbs")
+    assert files["digest"] == dataset.read(culture.parent, culture.name).digest
+    rows = files["rows"]
     assert [entry["file"] for entry in rows][3:] == ["train/images/a [3]*.png", "test/images/5.png"]
     assert [entry["split"] for entry in rows] == ["train"] * 4 + ["test"]
     for entry in [*rows, *rows[1]["negatives"]]:
@@ -116,13 +116,13 @@ def test_croissant_is_read_by_its_own_library(culture: Path) -> None:
     document(culture)
     command = [sys.executable, str(READER), str(culture / CROISSANT)]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = json.loads(ended.stdout.splitlines()[-1])
-    assert found["errors"] == []
+    content = json.loads(ended.stdout.splitlines()[-1])
+    assert content["errors"] == []
     rows = contents(culture)["rows"]
-    assert len(found["pairs"]) == 5
-    for record, entry in zip(found["pairs"], rows, strict=True):
+    assert len(content["pairs"]) == 5
+    for record, entry in zip(content["pairs"], rows, strict=True):
         assert record == {f"pairs/{field}": entry[field] for field in FIELDS}
-    images = found["images"]
+    images = content["images"]
     assert sorted(images) == sorted(entry["file"] for entry in rows), "no stray image, no negative"
     assert all(images[entry["file"]] == [entry["width"], entry["height"]] for entry in rows)
     assert json.loads((culture / CROISSANT).read_text())["distribution"][0]["sha256"] == (

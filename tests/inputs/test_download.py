@@ -144,13 +144,13 @@ def test_a_killed_process_loses_only_the_files_in_flight(server: Server, tmp_pat
     """kill -9 with some images done and others in flight: the next call fetches the rest, and none of those done."""
     server.pages = {f"/{i}": file(picture(i), pause=0.005 if i < 3 else 0.03) for i in range(12)}
     rows = [row(i, server.url(f"/{i}")) for i in range(12)]
-    words = [str(write_table(tmp_path / "ccub.csv", rows)), str(tmp_path / "root")]
+    arguments = [str(write_table(tmp_path / "ccub.csv", rows)), str(tmp_path / "root")]
     program = (
         "import sys; from pathlib import Path; from scoft_hpc.config.command_configs import Download;"
         "from scoft_hpc.inputs.download.culture_folders import fetch; from scoft_hpc.study.interrupt import StopFlag;"
         "fetch(Path(sys.argv[1]), Path(sys.argv[2]), Download(), None, StopFlag())"
     )
-    child = subprocess.Popen([sys.executable, "-c", program, *words])
+    child = subprocess.Popen([sys.executable, "-c", program, *arguments])
     try:
         done = tmp_path / "root" / ".download" / "done.jsonl"
         wait_until(
@@ -161,17 +161,17 @@ def test_a_killed_process_loses_only_the_files_in_flight(server: Server, tmp_pat
     finally:
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
-    there = list((tmp_path / "root" / "korea" / "train" / "images").glob("[!.]*.png"))
-    assert 3 <= len(there) < 12
-    for path in there:
+    images = list((tmp_path / "root" / "korea" / "train" / "images").glob("[!.]*.png"))
+    assert 3 <= len(images) < 12
+    for path in images:
         assert path.read_bytes() == picture(int(path.stem.rpartition("-")[2]))
     recorded = {f"/{json.loads(line)['id']}" for line in done.read_text().splitlines() if line.endswith("}")}
     done.write_bytes(done.read_bytes() + b'{"culture": "kor')
-    asked = len(server.requests)
+    n_requests = len(server.requests)
     got = get(tmp_path, rows)
     assert got.rows == {"korea": 12} and got.n_existing >= 3
-    assert got.n_existing == len(recorded) >= len(there) - 1, "at most the one just written had no line yet"
-    assert sorted(server.requests[asked:]) == sorted({f"/{i}" for i in range(12)} - recorded)
+    assert got.n_existing == len(recorded) >= len(images) - 1, "at most the one just written had no line yet"
+    assert sorted(server.requests[n_requests:]) == sorted({f"/{i}" for i in range(12)} - recorded)
     assert [image(tmp_path, i).read_bytes() for i in range(12)] == [picture(i) for i in range(12)]
 
 

@@ -20,7 +20,7 @@ from scoft_hpc.study.paths import RunDir
 from settings_changes import changed
 
 TEXTS = ("a house", "a boat")
-FOUND = Manifest("korea", Path("korea"), tuple(Pair(Path("x"), text, text) for text in TEXTS), (), "")
+MANIFEST = Manifest("korea", Path("korea"), tuple(Pair(Path("x"), text, text) for text in TEXTS), (), "")
 
 
 def picture(path: Path, shade: int, size: tuple[int, int] = (48, 40)) -> Path:
@@ -53,18 +53,18 @@ def listed(folder: Path, *rows: object) -> None:
 
 def faults(config: RunConfig) -> str:
     with pytest.raises(DataError) as caught:
-        external_images.find(config, FOUND)
+        external_images.find(config, MANIFEST)
     return str(caught.value)
 
 
 def test_by_name(folder: Path) -> None:
     picture(folder / "p02-s00.png", 0)  # of a prompt that is not asked
     (folder / "notes.txt").write_text("anything")
-    found = external_images.find(config(folder), FOUND)
-    names = [[path.name for path in paths] for paths in found.images]
+    matched = external_images.find(config(folder), MANIFEST)
+    names = [[path.name for path in paths] for paths in matched.images]
     assert names == [["p00-s00.png", "p00-s01.JPG"], ["p01-s00.png", "p01-s01.JPG"]]
-    first = external_images.find(config(folder, **{"evaluation.samples": 1}), FOUND)
-    assert [len(paths) for paths in first.images] == [1, 1] and first.digest != found.digest
+    first = external_images.find(config(folder, **{"evaluation.samples": 1}), MANIFEST)
+    assert [len(paths) for paths in first.images] == [1, 1] and first.digest != matched.digest
 
 
 def test_by_a_list(folder: Path) -> None:
@@ -75,17 +75,17 @@ def test_by_a_list(folder: Path) -> None:
         ("p01-s01.JPG", "a house"),
     ]
     listed(folder, *({"file_name": name, "prompt": prompt, "cfg": 7} for name, prompt in names))
-    found = external_images.find(config(folder), FOUND)
-    assert [[path.name for path in paths] for paths in found.images] == [
+    matched = external_images.find(config(folder), MANIFEST)
+    assert [[path.name for path in paths] for paths in matched.images] == [
         ["p01-s00.png", "p01-s01.JPG"],
         ["p00-s00.png", "p00-s01.JPG"],
     ]
 
 
 def test_the_digest_is_of_the_bytes_and_not_of_the_place(folder: Path, tmp_path: Path) -> None:
-    before = external_images.with_digest(config(folder), FOUND)
+    before = external_images.with_digest(config(folder), MANIFEST)
     moved = folder.parent.rename(tmp_path / "elsewhere") / "korea"
-    after = external_images.with_digest(config(moved), FOUND)
+    after = external_images.with_digest(config(moved), MANIFEST)
     assert after.digest == before.digest and after.images == str(tmp_path / "elsewhere")
     planned = replace(config(moved), evaluation=after)
     picture(moved / "p00-s00.png", 200)
@@ -98,7 +98,7 @@ def test_a_draw_for_each_seed(folder: Path) -> None:
     for path in folder.glob("p*"):
         path.rename(folder / "seed1" / path.name)
     assert external_images.seeds(config(folder), "korea", [0, 1, 2]) == [1]
-    assert external_images.find(config(folder, seed=1), FOUND).images[0][0].parent.name == "seed1"
+    assert external_images.find(config(folder, seed=1), MANIFEST).images[0][0].parent.name == "seed1"
     assert "too few images" in faults(config(folder, seed=0))
     assert external_images.seeds(changed(config(folder), {"evaluation.images": None}), "korea", [0, 1]) == [
         0,
@@ -113,11 +113,11 @@ def test_all_faults_at_once(folder: Path) -> None:
     (folder / "p01-s00.png").unlink()
     (folder / "p01-s00.png").symlink_to("/etc/passwd")
     picture(folder / "p01-s01.png", 3)
-    told = faults(config(folder))
-    assert "'p01-s00.png' leads out of the culture's folder" in told
-    assert "p01-s01.png and p01-s01.JPG are the same sample" in told
-    assert "too few images: 1 of 'a boat'; expected evaluation.samples=2" in told
-    assert "p00-s00.png is not a whole image" in told and "p00-s01.png is 9 x 9" in told
+    messages = faults(config(folder))
+    assert "'p01-s00.png' leads out of the culture's folder" in messages
+    assert "p01-s01.png and p01-s01.JPG are the same sample" in messages
+    assert "too few images: 1 of 'a boat'; expected evaluation.samples=2" in messages
+    assert "p00-s00.png is not a whole image" in messages and "p00-s01.png is 9 x 9" in messages
 
 
 def test_all_faults_of_a_list_at_once(folder: Path) -> None:
@@ -126,10 +126,12 @@ def test_all_faults_of_a_list_at_once(folder: Path) -> None:
     bad = [[], {"file_name": "p00-s00.png"}, {**good, "prompt": 3}]
     places = [{**good, "file_name": name} for name in ("../secret.png", "/etc/passwd", "none.png")]
     listed(folder, good, *bad, *places)
-    told = faults(config(folder))
+    messages = faults(config(folder))
     for row in (2, 3, 4, 5, 6, 7):
-        assert f"row {row}: " in told
-    assert "too few images: 1 of 'a house', 0 of 'a boat'" in told and "rows of metadata.jsonl" in told
+        assert f"row {row}: " in messages
+    assert (
+        "too few images: 1 of 'a house', 0 of 'a boat'" in messages and "rows of metadata.jsonl" in messages
+    )
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ def test_they_become_samples_of_the_models_size(folder: Path, tmp_path: Path) ->
     exif[0x0112] = 3  # upside down
     turned.save(folder / "p00-s01.JPG", quality=95, exif=exif)
     run = RunDir(tmp_path / "run")
-    import_samples(EvaluatedRun(run, config(folder), FOUND, 0))
+    import_samples(EvaluatedRun(run, config(folder), MANIFEST, 0))
     names = sorted(path.name for path in run.samples.iterdir())
     assert names == ["p00-s00.png", "p00-s01.png", "p01-s00.png", "p01-s01.png"]
     pixels = images.read_pixels(run.samples / "p00-s01.png", 32)

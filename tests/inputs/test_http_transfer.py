@@ -30,10 +30,10 @@ def page_of(server: Server, tmp_path: Path, page: Route, settings: Download = SE
     tmp_path.mkdir(exist_ok=True)
     got = get(tmp_path, [row(0, server.url("/well")), row(1, server.url("/it"))], settings)
     assert image(tmp_path, 0).read_bytes() == picture(0)
-    there = [path for path in image(tmp_path, 0).parent.iterdir() if path != image(tmp_path, 0)]
-    assert len(there) + len(got.failed) == 1
+    others = [path for path in image(tmp_path, 0).parent.iterdir() if path != image(tmp_path, 0)]
+    assert len(others) + len(got.failed) == 1
     assert [r["id"] for r in metadata(tmp_path)] == (["0"] if got.failed else ["0", "1"])
-    return (got.failed[0], b"") if got.failed else ("", there[0].read_bytes())
+    return (got.failed[0], b"") if got.failed else ("", others[0].read_bytes())
 
 
 @pytest.mark.slow
@@ -41,9 +41,11 @@ def page_of(server: Server, tmp_path: Path, page: Route, settings: Download = SE
 def test_a_crowded_server_is_left_alone_for_as_long_as_it_says(
     server: Server, tmp_path: Path, wait: str
 ) -> None:
-    told = email.utils.formatdate(time.time() + 1, usegmt=True) if wait == "date" else wait
+    retry_after = email.utils.formatdate(time.time() + 1, usegmt=True) if wait == "date" else wait
     started = time.monotonic()
-    reason, content = page_of(server, tmp_path, first(1, status(429, Retry_After=told), file(picture(1))))
+    reason, content = page_of(
+        server, tmp_path, first(1, status(429, Retry_After=retry_after), file(picture(1)))
+    )
     assert (reason, content, server.times("/it")) == ("", picture(1), 2)
     assert wait != "1" or time.monotonic() - started >= 1
 
@@ -110,8 +112,8 @@ def test_a_large_file_is_refused_at_its_word_or_in_mid_stream(server: Server, tm
 def test_what_no_further_try_would_mend_is_told_at_once(
     server: Server, tmp_path: Path, page: Route, reason: str
 ) -> None:
-    found, _ = page_of(server, tmp_path, page)
-    assert reason in found
+    reason_given, _ = page_of(server, tmp_path, page)
+    assert reason in reason_given
     assert server.times("/it") == (http.MAX_REDIRECTS + 1 if "redirected" in reason else 1)
     with (tmp_path / "root" / "download-failures.csv").open() as opened:
         (listed,) = csv.DictReader(opened)

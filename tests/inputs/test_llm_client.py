@@ -40,8 +40,8 @@ def ask(
     rewriter = replace(Rewriter(url=chat_server.url(server), model="m", tries=3, seconds=0.5), **settings)
     questions = [RewriteRequest("korea", prompt, "say it") for prompt in prompts or ("a house",)]
     client = ChatClient(rewriter, backoff_seconds=0.01, max_response_bytes=max_response_bytes)
-    found = dict(client.answers(questions, stop or StopFlag()))
-    return [found[question] for question in questions if question in found]
+    outcomes = dict(client.answers(questions, stop or StopFlag()))
+    return [outcomes[question] for question in questions if question in outcomes]
 
 
 def test_a_question_is_asked_in_the_form_and_answered(server: Server) -> None:
@@ -92,15 +92,15 @@ def test_a_question_is_asked_in_the_form_and_answered(server: Server) -> None:
 )
 def test_what_may_pass_is_asked_again(server: Server, trouble: Route) -> None:
     server.pages[PATH] = first(1, trouble, model())
-    (found,) = ask(server)
-    assert isinstance(found, LlmAnswer) and server.times(PATH) >= 2
+    (answer,) = ask(server)
+    assert isinstance(answer, LlmAnswer) and server.times(PATH) >= 2
 
 
 def test_what_does_not_pass_ends(server: Server) -> None:
     server.pages[PATH] = chat_server.by_prompt({"boat": fails(500, f"no {SECRET}")}, model())
-    house, boat = ask(server, "a house", "a boat")
-    assert isinstance(house, LlmAnswer)
-    assert boat == Rejected("answered 500 (no …) (the last of 3 tries)")
+    first_answer, second_answer = ask(server, "a house", "a boat")
+    assert isinstance(first_answer, LlmAnswer)
+    assert second_answer == Rejected("answered 500 (no …) (the last of 3 tries)")
 
 
 def test_a_slow_drip_is_given_up(server: Server) -> None:
@@ -110,14 +110,14 @@ def test_a_slow_drip_is_given_up(server: Server) -> None:
 
 def test_an_endless_answer_is_given_up(server: Server) -> None:
     server.pages[PATH] = body(b" " * 2000)
-    (found,) = ask(server, tries=1, max_response_bytes=1000)
-    assert isinstance(found, Rejected) and "more than 1000 bytes" in found.reason
+    (answer,) = ask(server, tries=1, max_response_bytes=1000)
+    assert isinstance(answer, Rejected) and "more than 1000 bytes" in answer.reason
 
 
 def test_a_server_that_wants_long_peace_is_left_alone(server: Server) -> None:
     server.pages[PATH] = status(429, Retry_After=86400)
-    for found in ask(server, *(f"a house {i}" for i in range(6))):
-        assert isinstance(found, Rejected) and "asked to wait 86400 s" in found.reason
+    for answer in ask(server, *(f"a house {i}" for i in range(6))):
+        assert isinstance(answer, Rejected) and "asked to wait 86400 s" in answer.reason
     assert server.times(PATH) <= 2
 
 
@@ -130,13 +130,13 @@ def test_when_one_is_told_to_wait_all_wait(server: Server) -> None:
         first(1, status(429, Retry_After=1), model())(request)
 
     server.pages[PATH] = page
-    found = ask(server, *(f"a house {i}" for i in range(4)), jobs=1)
-    assert all(isinstance(one, LlmAnswer) for one in found) and len(times) == 5
+    answers = ask(server, *(f"a house {i}" for i in range(4)), jobs=1)
+    assert all(isinstance(one, LlmAnswer) for one in answers) and len(times) == 5
     assert times[1] - times[0] >= 0.9, "no other question was put meanwhile"
 
 
 @pytest.mark.parametrize(
-    ("page", "told"),
+    ("page", "message"),
     [
         (says(None, message={"refusal": "I will not"}), "was declined: I will not"),
         (says("x", finish_reason="content_filter"), "was declined by a filter"),
@@ -144,10 +144,14 @@ def test_when_one_is_told_to_wait_all_wait(server: Server) -> None:
         (fails(400, "too long a text"), "answered 400 (too long a text)"),
     ],
 )
-def test_a_question_alone_is_refused(server: Server, page: Route, told: str) -> None:
+def test_a_question_alone_is_refused(server: Server, page: Route, message: str) -> None:
     server.pages[PATH] = chat_server.by_prompt({"boat": page}, model())
-    house, boat = ask(server, "a house", "a boat")
-    assert isinstance(house, LlmAnswer) and isinstance(boat, Rejected) and told in boat.reason
+    first_answer, second_answer = ask(server, "a house", "a boat")
+    assert (
+        isinstance(first_answer, LlmAnswer)
+        and isinstance(second_answer, Rejected)
+        and message in second_answer.reason
+    )
 
 
 def test_what_a_model_does_not_take_is_left_out(server: Server) -> None:
@@ -156,13 +160,13 @@ def test_what_a_model_does_not_take_is_left_out(server: Server) -> None:
         (fails(400, f"Unsupported value: '{min(unknown)}'") if unknown else model())(request)
 
     server.pages[PATH] = page
-    found = ask(server, "a house", "a boat", jobs=1)
-    assert [one.parameters for one in found if isinstance(one, LlmAnswer)] == [{}, {}]
+    answers = ask(server, "a house", "a boat", jobs=1)
+    assert [one.parameters for one in answers if isinstance(one, LlmAnswer)] == [{}, {}]
     assert server.times(PATH) == 4  # once for each, and the second question knows
 
 
 @pytest.mark.parametrize(
-    ("page", "told"),
+    ("page", "message"),
     [
         (
             fails(401, f"wrong key {SECRET}"),
@@ -172,9 +176,9 @@ def test_what_a_model_does_not_take_is_left_out(server: Server) -> None:
         (moved("https://elsewhere.example/v1"), "leads to https://elsewhere.example/v1; set rewriter.url"),
     ],
 )
-def test_what_any_question_would_meet_ends_it_all(server: Server, page: Route, told: str) -> None:
+def test_what_any_question_would_meet_ends_it_all(server: Server, page: Route, message: str) -> None:
     server.pages[PATH] = page
-    with pytest.raises(ConfigError, match=told) as caught:
+    with pytest.raises(ConfigError, match=message) as caught:
         ask(server, *(f"a house {i}" for i in range(9)))
     assert SECRET not in str(caught.value)
     assert server.times(PATH) <= 4
@@ -211,7 +215,7 @@ def test_a_key_does_not_go_over_plain_http(
 
 def test_answers_under_way_are_waited_for(server: Server) -> None:
     """What was asked may be paid for: an interruption keeps its answer, and asks nothing more."""
-    stop, found = StopFlag(), []
+    stop, outcomes = StopFlag(), []
 
     def page(request: Request) -> None:
         stop.requested = True
@@ -223,12 +227,12 @@ def test_answers_under_way_are_waited_for(server: Server) -> None:
         for _, outcome in ChatClient(settings).answers(
             [RewriteRequest("korea", f"{i}", "") for i in range(3)], stop
         ):
-            found.append(outcome)
-    assert len(found) == server.times(PATH) == 1
+            outcomes.append(outcome)
+    assert len(outcomes) == server.times(PATH) == 1
 
 
 def test_nobody_listens(server: Server) -> None:
     with serving() as gone:
         pass
-    (found,) = ask(gone, tries=2)
-    assert isinstance(found, Rejected) and "the last of 2 tries" in found.reason
+    (answer,) = ask(gone, tries=2)
+    assert isinstance(answer, Rejected) and "the last of 2 tries" in answer.reason

@@ -83,9 +83,9 @@ def test_rewritings_are_known_by_what_they_say(tmp_path: Path) -> None:
     ):
         path = tmp_path / f"{number}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        found = with_digest(config(Prompting.rewritten, rewrites=str(path)), manifest(*TEXTS))
-        assert found.rewrites == str(path)
-        digests.append(found.digest)
+        digested = with_digest(config(Prompting.rewritten, rewrites=str(path)), manifest(*TEXTS))
+        assert digested.rewrites == str(path)
+        digests.append(digested.digest)
     assert digests[0] == digests[1] != digests[2]
 
 

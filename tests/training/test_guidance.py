@@ -21,7 +21,7 @@ from tiny_flow import TinyFlow
 STEPS, SCALE = 4, 3.5
 
 
-def slow_z_0(model: TinyFlow, z: Tensor, t: Tensor, text: str, kept: int, lane: Tensor) -> Tensor:
+def slow_z_0(model: TinyFlow, z: Tensor, t: Tensor, text: str, grad_call: int, lane: Tensor) -> Tensor:
     """One row's rollout with autograd left on in the kept call alone."""
     times = model.process.rollout_times(t, STEPS)[0]
     caption, null = model.encode_text([text]), model.encode_text([""])
@@ -29,7 +29,7 @@ def slow_z_0(model: TinyFlow, z: Tensor, t: Tensor, text: str, kept: int, lane: 
         caption = caption.with_guidance(SCALE)
     for i in range(STEPS):
         now = times[i : i + 1]
-        with torch.set_grad_enabled(i == kept):
+        with torch.set_grad_enabled(i == grad_call):
             out = model.predict(z, now, caption, lane)
         if model.guidance is Guidance.classifier_free:
             with torch.no_grad():
@@ -40,9 +40,9 @@ def slow_z_0(model: TinyFlow, z: Tensor, t: Tensor, text: str, kept: int, lane: 
 
 
 @pytest.mark.parametrize("guidance", Guidance)
-@pytest.mark.parametrize(("gradient", "kept"), [(Gradient.first, 0), (Gradient.last, STEPS - 1)])
+@pytest.mark.parametrize(("gradient", "grad_call"), [(Gradient.first, 0), (Gradient.last, STEPS - 1)])
 def test_the_gradient_of_a_step_is_that_of_autograd(
-    guidance: Guidance, gradient: Gradient, kept: int
+    guidance: Guidance, gradient: Gradient, grad_call: int
 ) -> None:
     model = tiny_flow.new(guidance)
     stack = model.adapt(1, Lora(4, None, tiny_flow.TARGETS))
@@ -72,7 +72,7 @@ def test_the_gradient_of_a_step_is_that_of_autograd(
     batch = sample_batch(config, culture, model.process, 0, 0, TargetNames("pixels"))
     lane = LaneObjective(0, Variant.mp, config.objective, tiny.PIXELS)
     values = backward(model, [lane], batch, {0: 1.0})
-    found = stack.gradients[0].clone()
+    gradient_of_lane = stack.gradients[0].clone()
     stack.zero_grad()
 
     z_t = model.process.add_noise(batch.z_0, batch.eps, batch.t)
@@ -80,15 +80,20 @@ def test_the_gradient_of_a_step_is_that_of_autograd(
     for row in range(2):
         states = batch.text.tensors["states"][row]
         (own,) = (
-            words for words in text if torch.equal(model.encode_text([words]).tensors["states"][0], states)
+            prompt for prompt in text if torch.equal(model.encode_text([prompt]).tensors["states"][0], states)
         )
         z_0 = slow_z_0(
-            model, z_t[row : row + 1], batch.t[row : row + 1], own, kept, torch.zeros(1, dtype=torch.long)
+            model,
+            z_t[row : row + 1],
+            batch.t[row : row + 1],
+            own,
+            grad_call,
+            torch.zeros(1, dtype=torch.long),
         )
         loss = loss + (model.decode(z_0) - batch.targets[0].positive[row]).square().mean()
     with stack.collecting():
         loss.backward()
     expected = stack.gradients[0]
     assert expected.norm() > 0
-    assert (found - expected).norm() <= 1e-4 * expected.norm()
+    assert (gradient_of_lane - expected).norm() <= 1e-4 * expected.norm()
     assert float(values[Term.p].sum()) == pytest.approx(float(loss.detach()), rel=1e-5)

@@ -65,8 +65,8 @@ def test_what_is_gone_is_forgotten(root: Path, tmp_path: Path) -> None:
     digest(root, ["large"])
     (root / "large").rename(root / "moved")
     digest(root, ["moved"])
-    (kept,) = json.loads(_memory(tmp_path).read_text())
-    assert kept.startswith(str(root / "moved"))
+    (entry,) = json.loads(_memory(tmp_path).read_text())
+    assert entry.startswith(str(root / "moved"))
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', "\x00"])

@@ -70,15 +70,15 @@ def test_paths_become_absolute_and_contents_a_digest(
     monkeypatch.chdir(folders[name].parent)
     relative = {"vgg_path" if name == "vgg" else "distance_path": folders[name].name}
     objective = Objective(distance=name, **{"w_vgg": 0, **relative})
-    found = resolve(objective, Variant.mp)
-    assert distances.path_of(name, found) == str(folders[name])
-    assert len(found.digest) == 16
-    assert resolve(found, Variant.mpc) == found
+    resolved = resolve(objective, Variant.mp)
+    assert distances.path_of(name, resolved) == str(folders[name])
+    assert len(resolved.digest) == 16
+    assert resolve(resolved, Variant.mpc) == resolved
     copy = (
         Path(shutil.copytree(folders[name], tmp_path / "copy")) if folders[name].is_dir() else folders[name]
     )
     setting = {"vgg_path" if name == "vgg" else "distance_path": str(copy)}
-    assert resolve(Objective(distance=name, **{"w_vgg": 0, **setting}), Variant.mp).digest == found.digest
+    assert resolve(Objective(distance=name, **{"w_vgg": 0, **setting}), Variant.mp).digest == resolved.digest
 
 
 def test_other_weights_or_another_term_are_another_digest(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def test_hub_ids_are_the_defaults_and_are_found_in_the_cache(
     dino = [(path, path.name) for path in folders["dino"].iterdir()]
     snapshot = downloaded(an_empty_cache, "facebook/dinov2-large", *dino)
     vgg = downloaded(an_empty_cache, "timm/vgg16.tv_in1k", (folders["vgg"], "model.safetensors"))
-    found = resolve(Objective(distance="dino"), Variant.mpc)
-    assert found.distance_path == str(snapshot)
-    assert found.vgg_path == str(vgg / "model.safetensors")
+    resolved = resolve(Objective(distance="dino"), Variant.mpc)
+    assert resolved.distance_path == str(snapshot)
+    assert resolved.vgg_path == str(vgg / "model.safetensors")
     assert load_distance("dino", Objective(distance="dino"), torch.device("cpu")).cacheable
 
 
@@ -146,10 +146,10 @@ def test_an_unknown_distance_names_the_options() -> None:
 
 def test_one_network_serves_as_distance_and_as_the_vgg_term(folders: dict[str, Path]) -> None:
     given = Objective(distance="vgg", distance_path=str(folders["vgg"]))
-    found = resolve(given, Variant.mpc)
-    assert (found.vgg_path, found.distance_path) == (str(folders["vgg"]), None)
+    resolved = resolve(given, Variant.mpc)
+    assert (resolved.vgg_path, resolved.distance_path) == (str(folders["vgg"]), None)
     with pytest.raises(ConfigError, match="distance_path=there is not used beside"):
-        resolve(replace(found, distance_path="there"), Variant.mpc)
+        resolve(replace(resolved, distance_path="there"), Variant.mpc)
 
 
 def test_a_path_that_the_toy_distance_would_ignore_is_refused() -> None:

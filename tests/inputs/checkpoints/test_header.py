@@ -44,20 +44,20 @@ def test_another_model(shapes: Shapes, name: str, model: str) -> None:
 
 def test_other_sizes(shapes: Shapes) -> None:
     wide = {**shapes, CROSS: (320, 1024), FIRST: (320, 9, 3, 3)}
-    told = str(fault(wide, Architecture.sd1))
-    assert "its text width is 1024; sd1 has 768: try model.architecture=sd2_base or sd2" in told
-    assert "its U-Net has 9 input channels, as models for inpainting do; expected 4" in told
-    told = str(fault({**shapes, CROSS: (320, 2048)}, Architecture.sd1))
-    assert "its text width is 2048; sd1 has 768" in told
-    assert "its U-Net is 32 wide; sd1 has 320" in told
-    told = str(fault(shapes, Architecture.sd2, SHRINK))
-    assert "no text encoder of model.architecture=sd2 (one of sd1 found)" in told
+    message = str(fault(wide, Architecture.sd1))
+    assert "its text width is 1024; sd1 has 768: try model.architecture=sd2_base or sd2" in message
+    assert "its U-Net has 9 input channels, as models for inpainting do; expected 4" in message
+    message = str(fault({**shapes, CROSS: (320, 2048)}, Architecture.sd1))
+    assert "its text width is 2048; sd1 has 768" in message
+    assert "its U-Net is 32 wide; sd1 has 320" in message
+    message = str(fault(shapes, Architecture.sd2, SHRINK))
+    assert "no text encoder of model.architecture=sd2 (one of sd1 found)" in message
 
 
 def test_parts(shapes: Shapes) -> None:
     def without(start: str) -> str:
-        kept = {name: shape for name, shape in shapes.items() if not name.startswith(start)}
-        return str(fault(kept, Architecture.sd1, SHRINK))
+        remaining = {name: shape for name, shape in shapes.items() if not name.startswith(start)}
+        return str(fault(remaining, Architecture.sd1, SHRINK))
 
     assert "it has no VAE (first_stage_model.* or vae.*)" in without("first_stage_model.")
     assert "it has no text encoder of model.architecture=sd1 (none found)" in without("cond_stage_model.")
@@ -67,7 +67,7 @@ def test_parts(shapes: Shapes) -> None:
     )
 
 
-def _told(path: Path, **settings: str) -> str:
+def _fault(path: Path, **settings: str) -> str:
     with pytest.raises(ConfigError) as caught:
         resolve(Model(path=str(path), shrink=SHRINK, **settings))
     return str(caught.value)
@@ -79,19 +79,19 @@ def test_a_file_is_refused_before_it_is_read(small: ModelComponents, saved: Path
     tokenizer = saved / "tokenizer"
     model = resolve(Model(path=str(file), shrink=SHRINK, tokenizer=str(tokenizer)))
     assert (model.path, model.tokenizer) == (str(file), str(tokenizer))
-    assert "model.tokenizer=openai/clip-vit-large-patch14: neither a folder here nor" in _told(file)
-    assert "tokenizer_config.json is missing" in _told(file, tokenizer=str(tmp_path))
+    assert "model.tokenizer=openai/clip-vit-large-patch14: neither a folder here nor" in _fault(file)
+    assert "tokenizer_config.json is missing" in _fault(file, tokenizer=str(tmp_path))
     (tmp_path / "tokenizer_config.json").write_text("{}")
-    assert "it has neither tokenizer.json nor vocab.json with merges.txt" in _told(
+    assert "it has neither tokenizer.json nor vocab.json with merges.txt" in _fault(
         file, tokenizer=str(tmp_path)
     )
     file.write_bytes(file.read_bytes()[:-1])
-    assert "half-downloaded" in _told(file)
+    assert "half-downloaded" in _fault(file)
     save_file({"model.diffusion_model.double_blocks.0.bias": torch.zeros(1)}, file)
-    assert "cannot be used as model.architecture=sd1: it is FLUX" in _told(file)
+    assert "cannot be used as model.architecture=sd1: it is FLUX" in _fault(file)
     other = tmp_path / "model.gguf"
     other.touch()
-    assert "is no checkpoint; expected .safetensors" in _told(other)
+    assert "is no checkpoint; expected .safetensors" in _fault(other)
 
 
 def test_the_digest_is_of_all_that_is_read(small: ModelComponents, saved: Path, tmp_path: Path) -> None:

@@ -81,14 +81,15 @@ def test_the_files_that_ship_are_read() -> None:
 @pytest.mark.parametrize("name", scheduler_config.CLASSES)
 def test_the_defaults_of_each_class_are_read(name: str) -> None:
     """A file that diffusers saves holds every setting of its class; with Stable Diffusion's betas and no clipping."""
-    made = {"DPMSolverSDEScheduler": "KDPM2DiscreteScheduler"}.get(name, name)  # torchsde is not installed
+    # torchsde, which DPMSolverSDEScheduler needs, is not installed.
+    class_name = {"DPMSolverSDEScheduler": "KDPM2DiscreteScheduler"}.get(name, name)
     defaults = {
         setting.name: setting.default
-        for setting in inspect.signature(getattr(diffusers, made).__init__).parameters.values()
+        for setting in inspect.signature(getattr(diffusers, class_name).__init__).parameters.values()
         if setting.name != "self"
     }
     assert {"num_train_timesteps", "prediction_type"} <= set(defaults)
-    extra = {"noise_sampler_seed": None} if made != name else {}
+    extra = {"noise_sampler_seed": None} if class_name != name else {}
     assert parse({**defaults, **extra, **SD14, "_class_name": name}) == SchedulerConfig()
 
 
@@ -212,5 +213,5 @@ def test_missing_betas_are_not_guessed() -> None:
 def test_all_faults_at_once() -> None:
     text = refusal({**WITHOUT_CLIP_SAMPLE, "num_train_timesteps": -1, "thresholding": True})
     assert all(
-        word in text for word in ("clip_sample is missing", "num_train_timesteps is -1", "thresholding")
+        message in text for message in ("clip_sample is missing", "num_train_timesteps is -1", "thresholding")
     )

@@ -28,7 +28,7 @@ def test_names_and_shapes(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "is not a safetensors file, or only its beginning"),
         (b"\x80\x04" * 50, "is not a safetensors file"),
@@ -37,9 +37,9 @@ def test_names_and_shapes(file: Path) -> None:
         (LFS, "is a Git LFS pointer"),
     ],
 )
-def test_what_is_none(file: Path, content: bytes, told: str) -> None:
+def test_what_is_none(file: Path, content: bytes, message: str) -> None:
     file.write_bytes(content)
-    assert told in str(safetensors_header.problem(file))
+    assert message in str(safetensors_header.problem(file))
 
 
 def test_half_a_file_and_none(file: Path) -> None:

@@ -17,13 +17,13 @@ from scoft_hpc.errors import ConfigError
 from scoft_hpc.inputs.checkpoints import base_model
 
 
-def _told(path: str | Path, **settings: Any) -> str:
+def _fault(path: str | Path, **settings: Any) -> str:
     with pytest.raises(ConfigError) as caught:
         base_model.resolve(Model(path=str(path), **settings))
     return str(caught.value)
 
 
-def _found(path: str | Path, **settings: Any) -> Path:
+def _resolved(path: str | Path, **settings: Any) -> Path:
     return Path(base_model.resolve(Model(path=str(path), **settings)).path)
 
 
@@ -34,14 +34,14 @@ def _digest(path: str | Path) -> str:
 def test_the_one_that_ships_and_a_copy_of_it(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = base_model.resolve(Model())
     assert Path(shipped.path).is_absolute()
-    assert _found(base) == base
+    assert _resolved(base) == base
     assert _digest(base) == shipped.digest
     assert len(shipped.digest) == 16
     assert base_model.resolve(shipped) == shipped
     monkeypatch.chdir(base.parent)
-    assert _found("base") == base
+    assert _resolved("base") == base
     monkeypatch.setenv("HOME", str(base.parent))
-    assert _found("~/base") == base
+    assert _resolved("~/base") == base
 
 
 def test_digest_is_of_what_a_run_reads(base: Path) -> None:
@@ -65,17 +65,17 @@ def test_digest_is_of_what_a_run_reads(base: Path) -> None:
 
 
 def test_missing_folder() -> None:
-    assert "model.path=/nowhere/sd: /nowhere/sd does not exist" in _told("/nowhere/sd")
-    assert "Expected a file, a folder, or a hub id OWNER/NAME" in _told("./sd")
+    assert "model.path=/nowhere/sd: /nowhere/sd does not exist" in _fault("/nowhere/sd")
+    assert "Expected a file, a folder, or a hub id OWNER/NAME" in _fault("./sd")
 
 
 def test_a_hub_id_that_was_not_downloaded() -> None:
-    told = _told("CompVis/stable-diffusion-v1-4", revision="main")
-    assert "neither a folder here nor in the download cache" in told
+    message = _fault("CompVis/stable-diffusion-v1-4", revision="main")
+    assert "neither a folder here nor in the download cache" in message
     assert (
         "`hf download CompVis/stable-diffusion-v1-4 --revision main "
         '--include "*.json" --include "*.txt" --include "*/diffusion_pytorch_model.safetensors" '
-        '--include "text_encoder/model.safetensors"`' in told
+        '--include "text_encoder/model.safetensors"`' in message
     )
 
 
@@ -98,21 +98,21 @@ def _in_hub_cache(base: Path, cache: Path) -> Path:
 def test_a_hub_id_is_found_in_the_cache(base: Path, tmp_path: Path) -> None:
     before = _digest(base)
     snapshot = _in_hub_cache(base, tmp_path / "hub")
-    assert _found("CompVis/stable-diffusion-v1-4") == snapshot
+    assert _resolved("CompVis/stable-diffusion-v1-4") == snapshot
     assert _digest("CompVis/stable-diffusion-v1-4") == before
     weight = snapshot / "unet" / "diffusion_pytorch_model.safetensors"
     blob = weight.resolve()
     blob.rename(blob.with_name(f"{blob.name}.5f3a.incomplete"))
-    told = _told("CompVis/stable-diffusion-v1-4")
-    assert "unet/diffusion_pytorch_model.safetensors is missing" in told
-    assert f"an incomplete download: {blob.name}.5f3a.incomplete" in told
-    assert "`hf download CompVis/stable-diffusion-v1-4 --include" in told
+    message = _fault("CompVis/stable-diffusion-v1-4")
+    assert "unet/diffusion_pytorch_model.safetensors is missing" in message
+    assert f"an incomplete download: {blob.name}.5f3a.incomplete" in message
+    assert "`hf download CompVis/stable-diffusion-v1-4 --include" in message
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
 def test_missing_part(base: Path, part: str) -> None:
     shutil.rmtree(base / part)
-    assert f": {part}/ is missing." in _told(base)
+    assert f": {part}/ is missing." in _fault(base)
 
 
 def _remove(name: str) -> Callable[[Path], None]:
@@ -147,7 +147,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 12\n"
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("harm", "message"),
     [
         (_remove("model_index.json"), "model_index.json is missing"),
         (
@@ -170,10 +170,10 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 12\n"
         (_broken_off, "an incomplete download: unet/0f3a.incomplete"),
     ],
 )
-def test_part_that_cannot_be_used(base: Path, harm: Callable[[Path], None], told: str) -> None:
+def test_part_that_cannot_be_used(base: Path, harm: Callable[[Path], None], message: str) -> None:
     harm(base)
-    text = _told(base)
-    assert told in text
+    text = _fault(base)
+    assert message in text
     assert "hf download" in text
 
 
@@ -181,9 +181,10 @@ def test_all_at_once(base: Path) -> None:
     shutil.rmtree(base / "scheduler")
     _cut(base)
     (base / "model_index.json").unlink()
-    text = _told(base)
+    text = _fault(base)
     assert all(
-        told in text for told in ("scheduler/ is missing", "half-downloaded", "model_index.json is missing")
+        message in text
+        for message in ("scheduler/ is missing", "half-downloaded", "model_index.json is missing")
     )
 
 
@@ -191,17 +192,17 @@ def test_tokenizer_files(base: Path) -> None:
     for path in (base / "tokenizer").iterdir():
         if path.name != "tokenizer_config.json":
             path.unlink()
-    assert "tokenizer/ has neither tokenizer.json nor vocab.json with merges.txt" in _told(base)
+    assert "tokenizer/ has neither tokenizer.json nor vocab.json with merges.txt" in _fault(base)
     (base / "tokenizer" / "tokenizer.json").write_text("{}")
-    assert _found(base) == base
+    assert _resolved(base) == base
 
 
 def test_download_cache(base: Path, tmp_path: Path) -> None:
     snapshot = tmp_path / "models--a--b" / "snapshots" / "0123"
     snapshot.parent.mkdir(parents=True)
     base.rename(snapshot)
-    assert f"give the snapshot in it, {snapshot}" in _told(tmp_path / "models--a--b")
-    assert _found(snapshot) == snapshot
+    assert f"give the snapshot in it, {snapshot}" in _fault(tmp_path / "models--a--b")
+    assert _resolved(snapshot) == snapshot
 
 
 def test_sharded_weights(base: Path) -> None:
@@ -213,10 +214,10 @@ def test_sharded_weights(base: Path) -> None:
     whole.unlink()
     index = {"weight_map": {"a": names[0], "b": names[1], "c": names[0]}}
     (unet / f"{whole.name}.index.json").write_text(json.dumps(index))
-    assert _found(base) == base
+    assert _resolved(base) == base
     before = _digest(base)
     (unet / names[1]).unlink()
-    assert f"unet/{names[1]} is missing" in _told(base)
+    assert f"unet/{names[1]} is missing" in _fault(base)
     shutil.copy(unet / names[0], unet / names[1])
     assert _digest(base) == before
 
@@ -228,30 +229,30 @@ def test_pickles_only_where_they_are_allowed(base: Path) -> None:
     with_both = _digest(base)
     assert base_model.resolve(Model(path=str(base), pickle=True)).digest == with_both
     whole.unlink()
-    assert "(diffusion_pytorch_model.bin found); a pickle can run code" in _told(base)
+    assert "(diffusion_pytorch_model.bin found); a pickle can run code" in _fault(base)
     assert base_model.resolve(Model(path=str(base), pickle=True)).digest != with_both
     pickled.write_bytes(pickled.read_bytes()[:-100])
-    assert "unet/diffusion_pytorch_model.bin has no end: half-downloaded" in _told(base, pickle=True)
+    assert "unet/diffusion_pytorch_model.bin has no end: half-downloaded" in _fault(base, pickle=True)
     pickled.write_bytes(b"hello")
-    assert "is no checkpoint of torch.save" in _told(base, pickle=True)
+    assert "is no checkpoint of torch.save" in _fault(base, pickle=True)
     pickled.write_bytes(LFS)
-    assert "is a Git LFS pointer" in _told(base, pickle=True)
+    assert "is a Git LFS pointer" in _fault(base, pickle=True)
     pickled.rename(pickled.with_name("unet.ckpt"))
-    assert "(unet.ckpt found); as a pickle diffusion_pytorch_model.bin was expected" in _told(
+    assert "(unet.ckpt found); as a pickle diffusion_pytorch_model.bin was expected" in _fault(
         base, pickle=True
     )
 
 
-def _set(name: str, **words: Any) -> Callable[[Path], None]:
+def _set(name: str, **settings: Any) -> Callable[[Path], None]:
     def change(base: Path) -> None:
         path = base / name
-        path.write_text(json.dumps(json.loads(path.read_text()) | words))
+        path.write_text(json.dumps(json.loads(path.read_text()) | settings))
 
     return change
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("harm", "message"),
     [
         (
             _set("model_index.json", _class_name="StableDiffusionXLPipeline"),
@@ -281,13 +282,13 @@ def _set(name: str, **words: Any) -> Callable[[Path], None]:
         ),
     ],
 )
-def test_another_architecture(base: Path, harm: Callable[[Path], None], told: str) -> None:
+def test_another_architecture(base: Path, harm: Callable[[Path], None], message: str) -> None:
     harm(base)
-    assert told in _told(base)
+    assert message in _fault(base)
 
 
 def test_shrink_is_for_random_weights(base: Path) -> None:
-    assert "model.shrink=2 is for random weights" in _told(base, shrink=2)
+    assert "model.shrink=2 is for random weights" in _fault(base, shrink=2)
 
 
 def test_random_weights_are_known_by_their_recipe() -> None:
@@ -308,4 +309,4 @@ def test_index_cannot_lead_out(base: Path, tmp_path: Path) -> None:
     (unet / "diffusion_pytorch_model.safetensors").rename(tmp_path / "x.safetensors")
     index = {"weight_map": {"a": "../../x.safetensors"}}
     (unet / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
-    assert "unet/x.safetensors is missing" in _told(base)
+    assert "unet/x.safetensors is missing" in _fault(base)
