@@ -28,7 +28,7 @@ BANNED = frozenset(
             "mend",
         ),
         *("nobody", "ours", "room", "said", "somebody", "strangers", "taken", "told", "way", "whoever"),
-        *("word", "words"),
+        *("word", "words", "coming", "mine", "spoken", "there", "these", "those"),
     ]
 )
 """Participles, metaphors and pronouns where the field has a noun."""

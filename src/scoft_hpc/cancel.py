@@ -64,8 +64,8 @@ def _question(planned: Cancellation) -> str:
     n_runs = plural(len(planned.stopped) - len(planned.others), "run")
     text = f"cancel {n_runs} in {plural(len(planned.jobs), 'job')}"
     if planned.preparing:
-        one = len(planned.preparing) == 1
-        text += f", and {plural(len(planned.preparing), 'job')} that prepare{'s' * one} cultures for them"
+        verb = "prepares" if len(planned.preparing) == 1 else "prepare"
+        text += f", and {plural(len(planned.preparing), 'job')} that {verb} cultures for them"
     if not planned.others:
         return f"{text}?"
     return f"{text}? The packs' other runs stop too: {listing(planned.others, MAX_SHOWN)}."

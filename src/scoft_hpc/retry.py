@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _sweep_overrides(selected: Selection) -> str:
     """The overrides of the study's sweep command, with its present name and place."""
-    own = ("study", "output")
-    overrides = [text for text in read(selected.study).overrides if text.partition("=")[0] not in own]
+    replaced = ("study", "output")
+    overrides = [text for text in read(selected.study).overrides if text.partition("=")[0] not in replaced]
     return shlex.join(
         [*overrides, f"study={selected.study.name}", f"output={display_path(selected.study.path.parent)}"]
     )

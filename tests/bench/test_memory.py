@@ -144,11 +144,11 @@ def test_what_a_site_lends_decides_how_many_lanes_share_a_gpu(monkeypatch: pytes
         one, 80
     )
     assert host_resources.max_lanes([one], config("cluster.lanes=3").cluster) == 3
-    assert host_resources.max_lanes([elsewhere], config().cluster) == host_resources.LANES
+    assert host_resources.max_lanes([elsewhere], config().cluster) == host_resources.DEFAULT_LANES
     monkeypatch.setattr(host_resources, "gpu_gigabytes", lambda: 24.0)
     assert host_resources.max_lanes([one], config(cluster="local").cluster) == memory_model.max_lanes(one, 24)
     monkeypatch.setattr(host_resources, "gpu_gigabytes", lambda: None)
-    assert host_resources.max_lanes([one], config(cluster="local").cluster) == host_resources.LANES
+    assert host_resources.max_lanes([one], config(cluster="local").cluster) == host_resources.DEFAULT_LANES
 
 
 def test_without_a_gpu_there_is_none_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.cost_estimate import (
     CORE_TFLOPS,
-    STARTUP,
+    STARTUP_SECONDS,
     CostEstimate,
     Throughput,
     estimate_cost,
@@ -103,9 +103,9 @@ def attempt(folder: Path, task: int, seconds: float, progress: int = 0, code: in
 def test_an_estimate_by_hand(study: StudyDir) -> None:
     found = estimate_throughput(study, RUNS, SITE)
     assert found.seconds == pytest.approx(803 / 8000), "803 GFLOP at 8 TFLOP/s"
-    assert (found.startup, found.source) == (STARTUP, "estimated from 8 TFLOP/s of v100-32")
+    assert (found.startup, found.source) == (STARTUP_SECONDS, "estimated from 8 TFLOP/s of v100-32")
     packed = Pack(tuple(RUNS[:2]), 100.0)
-    assert pack_seconds(packed, found) == pytest.approx(STARTUP + 10.0375)
+    assert pack_seconds(packed, found) == pytest.approx(STARTUP_SECONDS + 10.0375)
 
 
 def test_an_estimate_follows_the_gpu_the_model_and_its_size(study: StudyDir) -> None:
@@ -156,7 +156,7 @@ def test_a_resent_run_is_counted_once_and_where_it_ran_last(study: StudyDir) -> 
     finish(study, RUNS[:3], 0.25)
     attempt(folder, 0, 1000)
     found = estimate_throughput(study, RUNS, SITE)
-    assert (found.source, found.startup) == ("measured on 3 runs of this study", STARTUP)
+    assert (found.source, found.startup) == ("measured on 3 runs of this study", STARTUP_SECONDS)
 
 
 def test_another_gpu_site_or_device_measures_nothing(study: StudyDir) -> None:

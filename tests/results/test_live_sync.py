@@ -45,10 +45,13 @@ def save(maker: Maker, config: RunConfig, steps: int, saved: int) -> None:
 
 @contextmanager
 def mirroring(
-    maker: Maker, settings: Wandb = ONLINE, said: list[str] | None = None, least_rest: float = live.LEAST_REST
+    maker: Maker,
+    settings: Wandb = ONLINE,
+    said: list[str] | None = None,
+    min_rest: float = live.MIN_REST_SECONDS,
 ) -> Iterator[LiveSync]:
     found, told = study.read(maker.folder), [] if said is None else said
-    with live.live_sync(found, found.runs, settings, True, told.append, QUICK, least_rest) as made:
+    with live.live_sync(found, found.runs, settings, True, told.append, QUICK, min_rest) as made:
         yield made
     assert told == [] or said is not None
 
@@ -105,7 +108,7 @@ def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
     save(maker, config, 10, 8)
     server.operations.append("gone")
     server.dies_after = "gone"
-    with mirroring(maker, said=said, least_rest=0.0) as made:
+    with mirroring(maker, said=said, min_rest=0.0) as made:
         assert not made.send_new_rows() and not server.runs
         assert series(read(maker.folder.tensorboard / maker.run(config).run_id), "loss")[0] == STEPS[:8]
         server.dies_after = None

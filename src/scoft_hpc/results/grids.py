@@ -18,11 +18,11 @@ from scoft_hpc.inputs.metadata_rows import read_rows
 from scoft_hpc.results import thumbnails
 from scoft_hpc.results.study import Study, StudyRun
 
-COLUMNS = 8
+MAX_PROMPTS = 8
 """Prompts shown of a culture."""
-PANELS = 3
+MAX_SAMPLES = 3
 """Samples shown of a prompt: the first in the open, the others to be unfolded."""
-SEEDS = 4
+MAX_SEEDS = 4
 """Further seeds shown."""
 Sample = dict[str, Any]
 STYLE_NOTES = {"in-style": ", in style", "default": ", default style", "other": ", another style"}
@@ -96,8 +96,10 @@ def grid(study: Study, culture: str) -> Grid | None:
         given=_given(front[-1], list(prompts.values())),
         front=[_line(run, places, 0) for run in front],
         between=[_line(run, places, 0) for run in between],
-        more=[[_line(run, places, n) for run in [*front, *between]] for n in range(1, min(depth, PANELS))],
-        seeds=[(s, [_line(run, places, 0) for run in front_of(runs)]) for s, runs in others[:SEEDS]],
+        more=[
+            [_line(run, places, n) for run in [*front, *between]] for n in range(1, min(depth, MAX_SAMPLES))
+        ],
+        seeds=[(s, [_line(run, places, 0) for run in front_of(runs)]) for s, runs in others[:MAX_SEEDS]],
     )
 
 
@@ -117,7 +119,7 @@ def sample_files(study: Study, culture: str) -> list[tuple[str, list[Path]]]:
     """(variant, the files of its samples) for a contact sheet; the first sample of each prompt."""
     sheets = []
     for run in _one_a_variant(study, culture):
-        first = [samples[0]["file"] for samples in list(_by_place(run.samples).values())[:COLUMNS]]
+        first = [samples[0]["file"] for samples in list(_by_place(run.samples).values())[:MAX_PROMPTS]]
         sheets.append((run.variant, [thumbnails.sample(run.folder, file) for file in first]))
     return sheets
 
@@ -183,7 +185,9 @@ def _by_place(rows: Sequence[Sample]) -> dict[str, list[Sample]]:
 
 def _prompts(rows: Sequence[Sample]) -> dict[str, str]:
     """Each column's prompt by its place."""
-    return {place: str(samples[0]["prompt"]) for place, samples in list(_by_place(rows).items())[:COLUMNS]}
+    return {
+        place: str(samples[0]["prompt"]) for place, samples in list(_by_place(rows).items())[:MAX_PROMPTS]
+    }
 
 
 def _line(run: StudyRun, places: Sequence[str], n: int, rows: Sequence[Sample] | None = None) -> GridRow:

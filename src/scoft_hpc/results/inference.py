@@ -38,7 +38,7 @@ from scoft_hpc.results.study import Study
 
 Key = TypeVar("Key", bound=Hashable)
 LEVEL = 1 - CONFIDENCE
-MOST_T = 1000.0
+MAX_T = 1000.0
 """Where the noncentral t is as good as its limit, and its inversion no longer ends in reasonable time."""
 
 
@@ -153,7 +153,7 @@ def _noncentrality(t: float, df: int) -> tuple[float, float]:
     from scipy.special import chdtri, nctdtrinc
 
     tail = LEVEL / 2
-    if abs(t) > MOST_T:  # what is uncertain is the standard deviation alone
+    if abs(t) > MAX_T:  # what is uncertain is the standard deviation alone
         low, high = (abs(t) * math.sqrt(chdtri(df, q) / df) for q in (1 - tail, tail))
     else:
         low, high = nctdtrinc(df, 1 - tail, abs(t)), nctdtrinc(df, tail, abs(t))

@@ -28,7 +28,7 @@ from scoft_hpc.results.inference import LEVEL
 from scoft_hpc.results.statistics import Values, nest
 
 POWER = 0.8
-MOST = 10_000
+MAX_UNITS = 10_000
 """Units beyond which no study goes; more are reported as none."""
 
 QUANTILES = 2000
@@ -66,7 +66,7 @@ class SampleSize:
     def text(self) -> str:
         """Those that are missing, such as `4 seeds`."""
         if self.more is None:
-            return f"> {MOST:,} {self.of}"
+            return f"> {MAX_UNITS:,} {self.of}"
         return f"{self.more:,} {self.of if self.more != 1 else self.of[:-1]}" if self.more else "none"
 
 
@@ -132,7 +132,7 @@ def seeds_needed(
 
     have = math.ceil(variances.n_seeds - 1e-9)
     least = 2 if variances.cultures is None else 1
-    total = bisect_left(range(MOST + 1), enough, lo=least, key=reached)
+    total = bisect_left(range(MAX_UNITS + 1), enough, lo=least, key=reached)
     return _needed(total, have, "seeds")
 
 
@@ -147,8 +147,9 @@ def cultures_needed(
     def reached(number: int) -> float:
         return power(math.sqrt(variance / number), difference, number, level=level)
 
-    return _needed(bisect_left(range(MOST + 1), enough, lo=2, key=reached), variances.n_cultures, "cultures")
+    total = bisect_left(range(MAX_UNITS + 1), enough, lo=2, key=reached)
+    return _needed(total, variances.n_cultures, "cultures")
 
 
 def _needed(total: int, have: int, of: str) -> SampleSize:
-    return SampleSize(None, None, of) if total > MOST else SampleSize(total, max(0, total - have), of)
+    return SampleSize(None, None, of) if total > MAX_UNITS else SampleSize(total, max(0, total - have), of)

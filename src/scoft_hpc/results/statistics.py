@@ -98,11 +98,11 @@ def of_difference(measure: MetricSpec) -> tuple[float, float]:
     return low - high, high - low
 
 
-def paired(these: Values, those: Values) -> Values:
+def paired(first: Values, second: Values) -> Values:
     """Differences over the same (culture, seed) and the same samples or prompts."""
     differences: dict[tuple[str, int], dict[str, float]] = {}
-    for key, samples in these.items():
-        if other := those.get(key):
+    for key, samples in first.items():
+        if other := second.get(key):
             shared = {name: samples[name] - other[name] for name in samples if name in other}
             # Runs that were sampled differently can still be compared by their means.
             differences[key] = shared or {"": _mean(samples) - _mean(other)}

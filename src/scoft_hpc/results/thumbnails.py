@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP")
-THUMBNAIL = 160
+THUMBNAIL_PIXELS = 160
 """Larger pictures are shown this size; the full ones lie in the run's folder."""
 
 
@@ -26,11 +26,11 @@ def sample(run: RunDir, file: str) -> Path:
 
 def data_uri(path: Path) -> str | None:
     """The picture as a data URI of a few kB; None if the file is not there or is no picture."""
-    image = _read(path, THUMBNAIL)
+    image = _read(path, THUMBNAIL_PIXELS)
     if image is None:
         return None
     content = io.BytesIO()
-    image.save(content, format="WEBP", quality=72 if max(image.size) == THUMBNAIL else 92)
+    image.save(content, format="WEBP", quality=72 if max(image.size) == THUMBNAIL_PIXELS else 92)
     return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode()
 
 

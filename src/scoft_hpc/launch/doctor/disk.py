@@ -20,13 +20,13 @@ from scoft_hpc.launch.doctor.checks import CheckResult, CheckStatus, run_externa
 from scoft_hpc.study.filesystem import SHARED, Mount, mount_of, nearest_folder
 
 GB = 10**9
-LEAST, SCARCE = GB // 2, 10 * GB
+MIN_FREE_BYTES, LOW_FREE_BYTES = GB // 2, 10 * GB
 """Free bytes below which a study cannot be written, and below which it may become tight."""
 
-WRITTEN, PATIENCE = 256 * 2**20, 5.0
+TEST_BYTES, TEST_SECONDS = 256 * 2**20, 5.0
 """The speed is measured over so many bytes, or for so many seconds."""
 
-SLOW = 50e6
+SLOW_BYTES_PER_SECOND = 50e6
 """Bytes a second below which saving is felt: an adapter of rank 64 with its AdamW state has about 100 MB."""
 
 NODE_LOCAL = ("LOCAL", "TMPDIR", "SLURM_TMPDIR")
@@ -78,10 +78,10 @@ def _below(folder: Path, name: str | None) -> bool:
 def _free_space(folder: Path) -> CheckResult:
     free = shutil.disk_usage(folder).free
     observed = f"{free / GB:,.1f} GB free"
-    if free < LEAST:
-        advice = f"free at least {SCARCE / GB:.0f} GB in {folder}."
+    if free < MIN_FREE_BYTES:
+        advice = f"free at least {LOW_FREE_BYTES / GB:.0f} GB in {folder}."
         return CheckResult("free space", observed, CheckStatus.fault, advice)
-    if free < SCARCE:
+    if free < LOW_FREE_BYTES:
         advice = "a run of Stable Diffusion keeps about 0.3 GB; a study of hundreds needs more than is free."
         return CheckResult("free space", observed, CheckStatus.note, advice)
     return CheckResult("free space", observed)
@@ -133,14 +133,14 @@ def _quota(folder: Path, mount: Mount) -> Iterator[CheckResult]:
 def _speed(scratch: Path) -> CheckResult:
     block, written, started = os.urandom(2**20), 0, time.monotonic()
     with (scratch / "speed").open("wb") as file:
-        while written < WRITTEN and time.monotonic() - started < PATIENCE:
+        while written < TEST_BYTES and time.monotonic() - started < TEST_SECONDS:
             for _ in range(8):
                 written += file.write(block)
             file.flush()
             os.fsync(file.fileno())
     speed = written / (time.monotonic() - started)
     observed = f"{speed / 1e6:,.0f} MB/s ({written / 2**20:.0f} MB with fsync)"
-    if speed < SLOW:
+    if speed < SLOW_BYTES_PER_SECOND:
         advice = "saving will be slow here; save_seconds=600 saves less often, another disk does better."
         return CheckResult("write speed", observed, CheckStatus.note, advice)
     return CheckResult("write speed", observed)

@@ -25,16 +25,16 @@ from scoft_hpc.study.json_files import read_json
 from scoft_hpc.study.paths import StudyDir, studies
 from scoft_hpc.text import plural
 
-STARTUP = 60.0
+STARTUP_SECONDS = 60.0
 """Seconds until a job's first step, where none was measured: imports from a shared disk, and loading the base."""
 CORE_TFLOPS = 0.02
 """What a CPU core sustains where `device=cpu` leaves the GPU idle: measured on the toy world, two cores."""
 MARGIN = 1.5
 """The time limit over the estimate. Short jobs start earlier, in the gaps that the scheduler backfills, so it is kept
 small; it need not cover every case, since a job that runs over it saves and continues."""
-STEP = 5
+STEP_MINUTES = 5
 """Minutes that a time limit is a multiple of."""
-RUNS, STUDIES = 64, 4
+MAX_RUNS, MAX_STUDIES = 64, 4
 """At most so many results are read to measure a pace, and so many other studies searched for them, newest first."""
 CPU = "cpu"
 
@@ -71,7 +71,7 @@ def estimate_throughput(study: StudyDir, runs: Sequence[Run], cluster: Cluster) 
     models = {_model(run) for run in runs}
     place = CPU if _on_cpu(runs) else _place(cluster)
     others = [other for other in studies(study.path.parent) if other.name != study.name]
-    for known in (study, *others[:STUDIES]):
+    for known in (study, *others[:MAX_STUDIES]):
         packs = list(_measured(known, models, place))
         if packs:
             startups = [p.startup for p in packs if p.startup is not None]
@@ -79,7 +79,7 @@ def estimate_throughput(study: StudyDir, runs: Sequence[Run], cluster: Cluster) 
             where = "this study" if known is study else f"the study {known.name}"
             return Throughput(
                 seconds=median(p.seconds / p.cost for p in packs),
-                startup=median(startups) if startups else STARTUP,
+                startup=median(startups) if startups else STARTUP_SECONDS,
                 source=f"measured on {plural(count, 'run')} of {where}",
             )
     return _estimated(runs, cluster)
@@ -112,7 +112,7 @@ def minutes(seconds: Sequence[float], cluster: Cluster) -> int:
     if cluster.minutes is not None:
         return cluster.minutes
     needed = max(seconds, default=0.0) * MARGIN + cluster.warn_seconds
-    rounded = STEP * math.ceil(needed / 60 / STEP)
+    rounded = STEP_MINUTES * math.ceil(needed / 60 / STEP_MINUTES)
     return min(max(rounded, cluster.min_minutes), cluster.max_minutes)
 
 
@@ -142,7 +142,7 @@ def _estimated(runs: Sequence[Run], cluster: Cluster) -> Throughput:
     work = sum(run_cost(run) * denoiser_gflop(run.config.model) for run in runs)
     total = sum(map(run_cost, runs))
     unit = work / total / (tflops * 1e3) if total else 0.0
-    return Throughput(unit, STARTUP, f"estimated from {tflops:g} TFLOP/s of {what}")
+    return Throughput(unit, STARTUP_SECONDS, f"estimated from {tflops:g} TFLOP/s of {what}")
 
 
 def count_pairs(config: RunConfig) -> int:
@@ -177,7 +177,7 @@ def _measured(study: StudyDir, models: set[tuple[Any, ...]], place: str) -> Iter
         return
     count = 0
     for ids, where, attempts in packs:
-        runs = [planned[name] for name in ids if name in planned][: RUNS - count]
+        runs = [planned[name] for name in ids if name in planned][: MAX_RUNS - count]
         fitting = [run for run in runs if _model(run) in models and _ran(study, run, where) == place]
         took = [(run, spent) for run in fitting if (spent := _seconds(study, run)) is not None]
         if any(not run.config.evaluation.images for run, _ in took):  # else nothing was drawn: no pace

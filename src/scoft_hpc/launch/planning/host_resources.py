@@ -16,7 +16,7 @@ from scoft_hpc.inputs import memory_model
 JOB_BYTES = 10**9
 """Memory that a CPU job of the toy model needs: measured 0.67 GB with 5 lanes, 0.87 GB with 25."""
 
-LANES = memory_model.MAX_LANES
+DEFAULT_LANES = memory_model.MAX_LANES
 """Lanes of a pack at most where neither `cluster.lanes` nor a GPU's memory says; `JOB_BYTES` holds them."""
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -68,11 +68,11 @@ def max_lanes(configs: Sequence[RunConfig], cluster: Cluster) -> int:
         return cluster.lanes
     gigabytes = gpu_of(cluster)[1].vram_gb if cluster.scheduler is Scheduler.slurm else gpu_gigabytes()
     if gigabytes is None:
-        return LANES
+        return DEFAULT_LANES
     sizes = {replace(config, culture="", seed=0, data=replace(config.data, digest="")) for config in configs}
     return min(
         (max(1, memory_model.max_lanes(config, gigabytes)) for config in sizes if config.device != "cpu"),
-        default=LANES,
+        default=DEFAULT_LANES,
     )
 
 

@@ -26,9 +26,9 @@ FROM_OUTSIDE = ("cancelled", "preempted", "time limit", "node")
 """Causes about which the log says nothing."""
 MAX_SHOWN = 5
 """So many runs, or packs of runs that ended alike, are explained; the others are named."""
-NAMED = 20
+MAX_NAMED = 20
 """So many of the others are named."""
-TAIL, LINES = 400, 14
+SEARCHED_LINES, SHOWN_LINES = 400, 14
 """Of a log's last lines so many are searched, and so many shown."""
 CAME_TO_ITS_END = "came to its end"
 DATED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
@@ -44,8 +44,8 @@ def diagnoses(selected: Selection, seen: StudyState, states: Sequence[RunState])
         yield ""
     rest = [state.run_id for alike in groups[MAX_SHOWN:] for state in alike]
     if rest:
-        more = " …" if len(rest) > NAMED else ""
-        yield f"… and {len(rest)} more: {' '.join(rest[:NAMED])}{more}"
+        more = " …" if len(rest) > MAX_NAMED else ""
+        yield f"… and {len(rest)} more: {' '.join(rest[:MAX_NAMED])}{more}"
 
 
 def _alike(seen: StudyState, states: Sequence[RunState]) -> list[list[RunState]]:
@@ -166,12 +166,12 @@ def _ending(array: JobArray, attempt: Attempt) -> str:
 def _relevant(log: Path, run_id: str) -> Sequence[str]:
     """The last message that the run failed with its trace, else the last trace, else the last lines."""
     with log.open(errors="replace") as file:
-        lines = [line.rstrip() for line in deque(file, TAIL) if line.strip()]
+        lines = [line.rstrip() for line in deque(file, SEARCHED_LINES) if line.strip()]
     failed = [n for n, line in enumerate(lines) if run_id in line and "failed" in line]
     traces = [n for n, line in enumerate(lines) if line.startswith("Traceback")]
     if not failed and not traces:
-        return lines[-LINES:]
+        return lines[-SHOWN_LINES:]
     start = (failed or traces)[-1]
     later = (n for n in range(start + 1, len(lines)) if DATED.match(lines[n]))
     block = lines[start : next(later, len(lines))]
-    return block if len(block) <= LINES else [block[0], "…", *block[2 - LINES :]]
+    return block if len(block) <= SHOWN_LINES else [block[0], "…", *block[2 - SHOWN_LINES :]]

@@ -20,11 +20,11 @@ from scoft_hpc.study.plan_file import display_path, launch_lease
 from scoft_hpc.study.run_status import BROKEN, Status
 from scoft_hpc.text import duration, listing, shorten
 
-MAX_SHOWN, NAMED = 8, 3
+MAX_SHOWN, MAX_NAMED = 8, 3
 """So many reasons of failed and lost runs are shown, and so many runs named with each."""
 CANCELLED = "cancelled"
 """The cause that the user knows of."""
-LINE = 200
+MAX_REASON_LENGTH = 200
 """Letters of a reason; `why` shows the rest."""
 
 
@@ -81,7 +81,7 @@ def _reasons(selected: Selection, lanes: Sequence[RunProgress]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for lane in lanes:
         groups.setdefault(_reason(selected, lane), []).append(lane.run_id)
-    lines = [f"{listing(names, NAMED)}: {why}" for why, names in groups.items()]
+    lines = [f"{listing(names, MAX_NAMED)}: {why}" for why, names in groups.items()]
     return shorten(lines, MAX_SHOWN, "more reasons")
 
 
@@ -89,7 +89,7 @@ def _reason(selected: Selection, lane: RunProgress) -> str:
     why = tables.reason(selected.study.run(lane.run_id), lane.note)
     if lane.status is Status.lost and lane.cause != Status.lost.value:
         why = f" at step {lane.step}{f': {lane.note}' if lane.note else ''}"
-    return textwrap.shorten(f"{status_label(lane)}{why}", LINE, placeholder=" …")
+    return textwrap.shorten(f"{status_label(lane)}{why}", MAX_REASON_LENGTH, placeholder=" …")
 
 
 def as_json(selected: Selection, seen: StudyState, lanes: Sequence[RunProgress]) -> str:

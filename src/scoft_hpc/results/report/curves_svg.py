@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 COLOURS = 8
 """The page has --culture-0 … and --variant-0 …, so many of each."""
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
-LANES = 30
+MAX_LANES = 30
 """Thin lines a variant at most: more are a blot, and a large file."""
 TERMS = {
     "loss": "total loss",
@@ -52,7 +52,7 @@ def loss_plot(study: Study, term: str) -> str | None:
             if not lanes:
                 continue
             colour, dashes = f"#0002{i % COLOURS:02x}", DASHES[i % len(DASHES)]
-            for x, y in lanes[:LANES] if len(lanes) > 1 else ():
+            for x, y in lanes[:MAX_LANES] if len(lanes) > 1 else ():
                 axes.plot(x, y, color=colour, linewidth=0.5, alpha=0.35)
             longest = max(lanes, key=lambda lane: lane[0][-1])[0]
             heights = np.array([np.interp(longest, x, y, right=math.nan) for x, y in lanes])

@@ -170,7 +170,7 @@ def _environment() -> Environment:
         panel_summary=survey_text.panel_summary,
         consistency_summary=survey_text.consistency_summary,
     )
-    environment.globals.update(colours=curves_svg.COLOURS, lanes=curves_svg.LANES)
+    environment.globals.update(colours=curves_svg.COLOURS, lanes=curves_svg.MAX_LANES)
     return environment
 
 

@@ -28,7 +28,7 @@ from scoft_hpc.study.metrics_log import STEP, Row
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.text import first_line
 
-LEAST_REST, MOST_REST = 30.0, 600.0
+MIN_REST_SECONDS, MAX_REST_SECONDS = 30.0, 600.0
 """Seconds that a destination which failed is left alone; they double while it fails."""
 MIN_SECONDS, MAX_SECONDS = 1.0, 10.0
 """Between two looks at the files: the time grows while nothing was saved, half more or less by chance."""
@@ -96,9 +96,9 @@ class LiveSync:
     """Sends the curves of some runs of a study; made by `live_sync`. `sent` counts what it could send."""
 
     def __init__(
-        self, study: Study, runs: Sequence[StudyRun], to: Sequence[Destination], say: Say, least_rest: float
+        self, study: Study, runs: Sequence[StudyRun], to: Sequence[Destination], say: Say, min_rest: float
     ) -> None:
-        self.study, self.runs, self.to, self.say, self.least_rest = study, runs, to, say, least_rest
+        self.study, self.runs, self.to, self.say, self.min_rest = study, runs, to, say, min_rest
         self.sent = 0
         self._leases: dict[str, Lease] = {}
         self._seen: dict[tuple[str, str], int] = {}
@@ -129,13 +129,13 @@ class LiveSync:
             self._end(run)
 
     def _add(self, to: Destination, run: StudyRun, rows: Sequence[Row]) -> None:
-        until, rest = self._rests.get(to.name, (0.0, self.least_rest))
+        until, rest = self._rests.get(to.name, (0.0, self.min_rest))
         if time.monotonic() < until:
             return
         try:
             to.add(run, rows)
         except Exception as error:  # of the network, a server or a full disk: none of them may end the mirror
-            self._rests[to.name] = time.monotonic() + rest, min(2 * rest, MOST_REST)
+            self._rests[to.name] = time.monotonic() + rest, min(2 * rest, MAX_REST_SECONDS)
             self.say(
                 f"{to.name} does not take {run.run_id} ({first_line(error)}); next try in {rest:.0f} s. "
                 f"The jobs do not notice, and `gather` sends what is missing."
@@ -173,14 +173,14 @@ def live_sync(
     tensorboard: bool,
     say: Say,
     timeouts: WandbTimeouts = TIMEOUTS,
-    least_rest: float = LEAST_REST,
+    min_rest: float = MIN_REST_SECONDS,
 ) -> Iterator[LiveSync]:
     """A mirror to W&B, if `settings` say online, and to TensorBoard, if asked for."""
     with ExitStack() as open_now:
         to: list[Destination] = [ToTensorboard(study)] if tensorboard else []
         if settings.mode is WandbMode.online:
             to.append(ToWandb(open_now.enter_context(session(study, settings, timeouts))))
-        mirror = LiveSync(study, runs, to, say, least_rest)
+        mirror = LiveSync(study, runs, to, say, min_rest)
         open_now.callback(mirror.close)
         yield mirror
 

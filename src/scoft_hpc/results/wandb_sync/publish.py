@@ -33,7 +33,7 @@ from scoft_hpc.text import first_line
 
 ENDED = (Status.done, Status.failed)
 """Runs still under way are in the summary's table; their own W&B run waits until they end."""
-MOST_FAULTS = 3
+MAX_FAULTS = 3
 """After so many runs that did not arrive the rest is left: something is wrong with the network or the server."""
 
 Ledger = dict[str, dict[str, str]]
@@ -79,7 +79,7 @@ def _publish(study: Study, rows: Sequence[RunRow], settings: Wandb, timeouts: Wa
     faults = 0
     with session(study, settings, timeouts) as client:
         for done, name in enumerate(missing):
-            if faults == MOST_FAULTS:
+            if faults == MAX_FAULTS:
                 note = f"W&B was not sent the other {len(missing) - done} of the study's runs."
                 return [*notes, f"{note} {_command(study, 'online')} sends what is missing."]
             try:
