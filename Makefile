@@ -12,7 +12,7 @@ WORKERS ?= 4
 sweep: install
 	$(BIN)/python -m scoft_hpc.sweep culture=all ablation=loss_terms
 
-# More workers than cores: half of the tests wait for Slurm, and several Slurms run side by side. In the order of
+# More workers than cores: the tests on Slurm mostly wait, each worker for a Slurm of its own. In the order of
 # tests/conftest.py: by itself pytest-xdist would keep the files with a single test, which are the longest ones, for the end.
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 

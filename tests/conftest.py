@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -56,10 +57,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     trylast=True
 )  # after -m and -k, so that only tests that were asked for are reported as left out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the groups that cannot run here, and put the tests on Slurm first.
-
-    These take longest, and two workers end together only if what comes last is short.
-    """
+    """Leave out the groups that cannot run here, and mix the tests on Slurm with the others."""
     missing = {group.name for group in GROUPS if group.missing()}
     selected, left_out = [], []
     for item in items:
@@ -68,7 +66,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.stash[NOT_RUN].update(groups[:1])
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-    items[:] = sorted(selected, key=lambda item: item.get_closest_marker("slurm") is None)
+    items[:] = _mixed(selected)
+
+
+def _mixed(items: list[pytest.Item]) -> list[pytest.Item]:
+    """A file on Slurm and another one in turn: the former mostly wait, and the latter compute."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    on_slurm = [file for file in files.values() if file[0].get_closest_marker("slurm")]
+    others = [file for file in files.values() if not file[0].get_closest_marker("slurm")]
+    turns = itertools.chain.from_iterable(itertools.zip_longest(on_slurm, others, fillvalue=[]))
+    return list(itertools.chain.from_iterable(turns))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
