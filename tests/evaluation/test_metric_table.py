@@ -31,7 +31,7 @@ from scoft_hpc.results.table import run_table, summary_tables
 from scoft_hpc.study.paths import StudyDir
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
-HELPERS = {"metric_value", "mmd", "registry"}
+HELPERS = {"metric_value", "mmd"}
 """The modules in evaluation/metrics that compute no metric of their own."""
 
 

@@ -14,8 +14,8 @@ from scoft_hpc.inputs.checkpoints.embedders import resolve
 from scoft_hpc.inputs.dataset import Manifest
 from scoft_hpc.models.device import device_of
 from scoft_hpc.study.json_files import read_json
-from scoft_hpc.study.lease import hold
 from scoft_hpc.study.paths import RunDir
+from scoft_hpc.study.periodic import hold
 
 
 def rescore(

@@ -26,7 +26,7 @@ from scoft_hpc.inputs.prompts import evaluation_prompts
 from scoft_hpc.study import atomic
 from scoft_hpc.study.digests import json_digest
 from scoft_hpc.study.interrupt import StopFlag
-from scoft_hpc.study.lease import hold
+from scoft_hpc.study.periodic import hold
 
 log = logging.getLogger(__name__)
 

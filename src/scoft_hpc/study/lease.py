@@ -24,13 +24,9 @@ from typing import Self
 
 from scoft_hpc.errors import RunError
 from scoft_hpc.study import atomic
-from scoft_hpc.study.periodic import run_periodically
 
 LEASE_SECONDS = 600.0
 """How long a lease lasts after its last renewal, where the state of the owner's process is not known."""
-
-RENEWAL_SECONDS = 60.0
-"""Between the renewals of a lease that `hold` keeps."""
 
 LOCK_TIMEOUT_SECONDS = 30.0
 """How long to wait for the lock; an older lock of an unknown process is stale."""
@@ -136,17 +132,6 @@ class Lease:
         with contextlib.suppress(OSError, RunError), _locked(self.path, self.owner):
             if self.is_held():
                 self.path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def hold(path: Path) -> Iterator[Lease]:
-    """Own the lease during the block, in which it is renewed.
-
-    Raises:
-        RunError: as `Lease.acquire`.
-    """
-    with Lease.acquire(path) as lease, run_periodically(lease.renew, RENEWAL_SECONDS):
-        yield lease
 
 
 def revoke(path: Path, expected: Owner) -> bool:

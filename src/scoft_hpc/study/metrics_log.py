@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from scoft_hpc.study import atomic
+from scoft_hpc.study.json_files import read_json_lines
 
 STEP = "trainer/step"
 """The key of the step number (updates done, from 1) in every row."""
@@ -40,13 +41,9 @@ class MetricsLog:
 
 def read(path: Path) -> Iterator[Row]:
     """The rows of a log, without a torn last line (a kill during a write)."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            row = _parse(line)
-            if row is not None:
-                yield row
+    if path.exists():
+        with path.open("rb") as file:
+            yield from _rows(file)
 
 
 def last(path: Path, tail: int = 4096) -> Row | None:
@@ -55,11 +52,7 @@ def last(path: Path, tail: int = 4096) -> Row | None:
         return None
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - tail))
-        for line in reversed(file.read().decode(errors="replace").splitlines()):
-            row = _parse(line)
-            if row is not None:
-                return row
-    return None
+        return next(_rows(reversed(file.read().splitlines())), None)
 
 
 def _line(row: Row) -> str:
@@ -67,9 +60,6 @@ def _line(row: Row) -> str:
     return json.dumps(finite, allow_nan=False) + "\n"
 
 
-def _parse(line: str) -> Row | None:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return row if isinstance(row, dict) and isinstance(row.get(STEP), int) else None
+def _rows(lines: Iterable[bytes]) -> Iterator[Row]:
+    rows = (row for _, _, row in read_json_lines(lines))
+    return (row for row in rows if row is not None and isinstance(row.get(STEP), int))

@@ -5,6 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from scoft_hpc.study.lease import Lease
+
+RENEWAL_SECONDS = 60.0
 
 
 @contextlib.contextmanager
@@ -23,3 +28,14 @@ def run_periodically(action: Callable[[], object], seconds: float) -> Iterator[N
     finally:
         over.set()
         thread.join()
+
+
+@contextlib.contextmanager
+def hold(lease: Path) -> Iterator[None]:
+    """Own the lease during the block, in which it is renewed.
+
+    Raises:
+        RunError: as `Lease.acquire`.
+    """
+    with Lease.acquire(lease) as held, run_periodically(held.renew, RENEWAL_SECONDS):
+        yield

@@ -34,7 +34,7 @@ from scoft_hpc.inputs.request_queue import BACKOFF_SECONDS, send_all
 from scoft_hpc.study import atomic
 from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.json_files import read_json_lines
-from scoft_hpc.study.lease import hold
+from scoft_hpc.study.periodic import hold
 
 log = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ from scoft_hpc.launch.views.run_progress import ProgressReader
 from scoft_hpc.study import lease
 from scoft_hpc.study.interrupt import StopFlag
 from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.periodic import hold
 from scoft_hpc.study.plan_file import launch_lease, read
 
 POLL_SECONDS = 0.2
@@ -49,7 +50,7 @@ def run_study(
         LaunchError: if the study's folder cannot be written to.
     """
     try:
-        with lease.hold(launch_lease(study)):
+        with hold(launch_lease(study)):
             plan_store.write(study, plan)
             scheduler = LocalScheduler(study, plan, slots, Executor(study.logs, job_module), lanes)
             with live_sync(study, plan.runs[0].config, log=study.logs / "mirror.log") as sync:

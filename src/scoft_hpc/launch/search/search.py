@@ -28,8 +28,9 @@ from scoft_hpc.launch.planning import plan, plan_store
 from scoft_hpc.launch.planning.plan import Plan
 from scoft_hpc.launch.search import sampler, trials
 from scoft_hpc.launch.search.trials import Trial
-from scoft_hpc.study import atomic, lease
+from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import StudyDir
+from scoft_hpc.study.periodic import hold
 from scoft_hpc.study.plan_file import launch_lease
 
 VERSION = 1
@@ -128,7 +129,7 @@ def run(search: Search, run_round: RunRound, report_trials: ReportTrials) -> Rou
     if search.config.plan is PlanMode.only:
         return _show(search, run_round)
     try:
-        with lease.hold(launch_lease(search.folder)):
+        with hold(launch_lease(search.folder)):
             for number, values in _rounds(search):
                 outcome = _run_round(search, plan_of(search, number, values), run_round, report_trials)
                 of_round = [trial for trial in search.trials() if trial.round == number]
