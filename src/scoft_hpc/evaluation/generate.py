@@ -14,9 +14,9 @@ from scoft_hpc.config.plain import science_fields
 from scoft_hpc.config.schema import RunConfig, Variant
 from scoft_hpc.data import images
 from scoft_hpc.evaluation.sampling import ImageRequest, draw
-from scoft_hpc.inputs import external_images, neutral_prompts
+from scoft_hpc.inputs import external_images
 from scoft_hpc.inputs.dataset import Manifest
-from scoft_hpc.inputs.prompts import evaluation_prompts, model_prompts, sample_name
+from scoft_hpc.inputs.prompts import evaluation_prompts, model_prompts, neutral_prompts, sample_name
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.study import atomic
 from scoft_hpc.study.digests import json_digest, text_digest
@@ -68,7 +68,7 @@ def samples(evaluated: EvaluatedRun) -> list[Sample]:
 
 def neutral_samples(evaluated: EvaluatedRun) -> list[Sample]:
     """The run's samples of prompts that name no culture, prompt by prompt."""
-    prompts = neutral_prompts.prompts(evaluated.config)
+    prompts = neutral_prompts(evaluated.config)
     return list(_samples(evaluated, "neutral", evaluated.run.neutral, prompts, prompts))
 
 

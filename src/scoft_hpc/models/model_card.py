@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from scoft_hpc.config.schema import ContrastiveForm, Objective, RunConfig, Variant
 from scoft_hpc.config.terms import TERMS, Term, needs_rollout
 from scoft_hpc.inputs.checkpoints.families import family_of
-from scoft_hpc.inputs.checkpoints.hub import HUB_ID
+from scoft_hpc.inputs.checkpoints.hub import is_repository
 from scoft_hpc.study import atomic
 from scoft_hpc.study.paths import RunDir
 
@@ -65,7 +65,7 @@ def hub_id_of(path: str) -> str | None:
     """OWNER/NAME of a snapshot in the hub's cache, or of what is a hub id itself; None for any other path."""
     if match := SNAPSHOT.search(path):
         return "/".join(match.groups())
-    return path if HUB_ID.fullmatch(path) and not Path(path).exists() else None
+    return path if is_repository(path) else None
 
 
 def loss(variant: Variant, objective: Objective) -> str:
