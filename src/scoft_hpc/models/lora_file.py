@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from scoft_hpc.study import atomic
@@ -61,9 +61,7 @@ def write(
     named = {f"{files.prefix}.{key}": value for key, value in metadata.items()}
     tensors = {f"{files.prefix}.{name}": part for name, part in _copies(weights).items()}
     header = {"format": "pt", LORA_ADAPTER_METADATA_KEY: json.dumps(named, indent=2, sort_keys=True)}
-    with atomic.replace(path) as temporary:
-        save_file(tensors, temporary, header)
-        _order_metadata(temporary)
+    _save(path, tensors, header)
 
 
 def write_kohya(
@@ -94,9 +92,7 @@ def write_kohya(
     }
     if version := files.kohya_version:
         metadata |= {"ss_base_model_version": version, "ss_v2": str(version.startswith("sd_v2"))}
-    with atomic.replace(path) as temporary:
-        save_file(tensors, temporary, metadata)
-        _order_metadata(temporary)
+    _save(path, tensors, metadata)
 
 
 def _copies(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -104,13 +100,14 @@ def _copies(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: part.detach().to("cpu", copy=True).contiguous() for name, part in weights.items()}
 
 
-def _order_metadata(path: Path) -> None:
-    """Sort the metadata of a safetensors file's header: their order differs from save to save, and with it the file's
-    hash. The format: the header's length in 8 bytes, the header as JSON (padded with spaces), the tensors.
+def _save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file with sorted metadata: their order differs from save to save, and with it the hash.
+
+    The format: the header's length in 8 bytes, the header as JSON (padded with spaces), the tensors.
     """
-    content = path.read_bytes()
+    content: bytes = save(dict(tensors), dict(metadata))
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    path.write_bytes(content[:8] + text.ljust(end - 8) + content[end:])
+    atomic.write_bytes(path, content[:8] + text.ljust(end - 8) + content[end:])
