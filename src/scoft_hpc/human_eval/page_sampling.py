@@ -78,17 +78,18 @@ def balanced(pages: Sequence[Page], wanted: int, rng: random.Random) -> list[Pag
     """At most `wanted` of the pages, with prompts, seeds and samples as equally frequent as possible."""
     remaining = rng.sample(pages, len(pages))
     chosen: list[Page] = []
-    prompts: Counter[str] = Counter()
-    seeds: Counter[int] = Counter()
-    samples: Counter[int] = Counter()
+    counts: Counter[tuple[str, str | int]] = Counter()
     while remaining and len(chosen) < wanted:
-        page = min(remaining, key=lambda item: (prompts[item.prompt], seeds[item.seed], samples[item.sample]))
+        page = min(remaining, key=lambda item: [counts[level] for level in _levels(item)])
         remaining.remove(page)
         chosen.append(page)
-        prompts[page.prompt] += 1
-        seeds[page.seed] += 1
-        samples[page.sample] += 1
+        counts.update(_levels(page))
     return sorted(chosen, key=lambda page: page.id)
+
+
+def _levels(page: Page) -> list[tuple[str, str | int]]:
+    """The levels of the factors over which pages are balanced, the most important first."""
+    return [("prompt", page.prompt), ("seed", page.seed), ("sample", page.sample)]
 
 
 def opaque(secret: bytes, *parts: str | int) -> str:

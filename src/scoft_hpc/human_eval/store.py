@@ -77,11 +77,10 @@ class Store:
     def places(self) -> Mapping[str, int]:
         """Culture -> free places: finished and active raters occupy one, stale raters do not."""
         with self._database.read() as connection:
-            used = {
-                culture: len(enrolment.slots(connection, culture, self._hour()))
-                for culture in self._survey.quotas
+            return {
+                culture: max(0, quota - len(enrolment.slots(connection, culture, self._hour())))
+                for culture, quota in self._survey.quotas.items()
             }
-        return {culture: max(0, quota - used[culture]) for culture, quota in self._survey.quotas.items()}
 
     def enrol(
         self,

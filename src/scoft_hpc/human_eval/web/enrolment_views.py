@@ -57,9 +57,8 @@ def give_consent(context: Context, form: FormBody) -> Response:
     if form.value("agree") != "yes":
         return _consent(context, visit, [FormError("agree", "consent.agree.missing")])
     response = redirect("/join")
-    context.set_enrolment_cookie(
-        response, EnrolmentSession(visit.id, context.app.consents[context.catalogue.language].version)
-    )
+    version = context.app.consents[context.catalogue.language].version
+    context.set_enrolment_cookie(response, EnrolmentSession(visit.id, version))
     return response
 
 
@@ -156,11 +155,8 @@ def leave(context: Context, form: FormBody) -> Response:
 @router.get("/end")
 def end(context: Context, payment: str = "") -> Response:
     rater = context.rater()
-    return (
-        _end(context, rater, payment)
-        if context.app.first_open_question(rater) is None
-        else redirect("/pages")
-    )
+    is_complete = context.app.first_open_question(rater) is None
+    return _end(context, rater, payment) if is_complete else redirect("/pages")
 
 
 @router.post("/payment", openapi_extra=form_schema("csrf", "payment"))

@@ -6,7 +6,7 @@ No other module reads request bodies.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 from urllib.parse import parse_qs
@@ -43,6 +43,7 @@ class SubmittedForm:
 
     def __init__(self, fields: Mapping[str, Sequence[str]]) -> None:
         self._fields = fields
+        self.names = fields.keys()
 
     def value(self, name: str) -> str:
         """The value of a field, or "" without the field.
@@ -57,11 +58,6 @@ class SubmittedForm:
 
     def values(self, name: str) -> Sequence[str]:
         return self._fields.get(name, ())
-
-    def require_fields(self, names: Iterable[str]) -> None:
-        """Raises HTTPException: 422, for any other field."""
-        if not self._fields.keys() <= set(names):
-            raise HTTPException(422)
 
 
 async def read(request: Request) -> SubmittedForm:
@@ -112,7 +108,8 @@ def answer(form: SubmittedForm, task: Task, question: str, rate: bool) -> tuple[
     Raises:
         HTTPException: 422, for a field that the page does not have.
     """
-    form.require_fields(answer_fields(len(task.order)))
+    if not form.names <= set(answer_fields(len(task.order))):
+        raise HTTPException(422)
     faults: list[FormError] = []
     ranks = _numbers(form, task, "rank", (1, len(task.order)), faults)
     ratings = _numbers(form, task, "rating", RATINGS, faults) if rate else {}
