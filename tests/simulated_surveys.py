@@ -96,9 +96,9 @@ def survey_of(
     for rater in raters:
         start = rater.number * 5
         names = [f"{rater.culture}-{(start + k) % pool:02d}" for k in range(min(pages, pool))]
-        shown = [(page, Kind.asked) for page in names]
-        shown += [(names[0], Kind.repeat), (names[min(1, len(names) - 1)], Kind.reversed)]
+        sequence = [(page, Kind.asked) for page in names]
+        sequence += [(names[0], Kind.repeat), (names[min(1, len(names) - 1)], Kind.reversed)]
         finished = rater.leaves_after is None
         participants.append(Participant(rater.number, rater.culture, "member", "en", finished))
-        judgements += judge(rater, shown, true)
+        judgements += judge(rater, sequence, true)
     return participants, judgements

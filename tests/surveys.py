@@ -43,17 +43,17 @@ def pages_of(*cultures: str, number: int = 20, systems: tuple[str, ...] = SYSTEM
 
 def pages_from(study: Study, systems: Sequence[str]) -> tuple[Page, ...]:
     """A page of each sample that the first seed's runs of a study were scored by."""
-    found = []
+    pages = []
     for culture in study.cultures:
         runs = {run.variant: run for run in reversed(list(study.of(culture=culture)))}
         for k, sample in enumerate(runs[systems[0]].samples):
             file = str(sample["file"])
-            shown = tuple(PageImage(f"{culture}{k}{s}", s, runs[s].run_id, file) for s in systems)
-            found.append(Page(f"{culture}-{k:02d}", culture, str(sample["prompt"]), 0, 0, shown))
-    return tuple(found)
+            images = tuple(PageImage(f"{culture}{k}{s}", s, runs[s].run_id, file) for s in systems)
+            pages.append(Page(f"{culture}-{k:02d}", culture, str(sample["prompt"]), 0, 0, images))
+    return tuple(pages)
 
 
-def made(output: Path, survey: Survey, pages: Sequence[Page]) -> StudyDir:
+def create_survey_study(output: Path, survey: Survey, pages: Sequence[Page]) -> StudyDir:
     """The study of a survey, nothing of it trained, and its survey folder as `survey make` leaves it."""
     study = plan_study(output, list(survey.quotas), name=survey.study)
     folder = study.survey

@@ -31,17 +31,17 @@ def survey() -> Survey:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The folder of a running PostgreSQL's socket; each worker has its own server, which ends with it."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    programs = found[-1].parent
+    programs_found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    programs = programs_found[-1].parent
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a socket's path must be short
     user = None
     if os.geteuid() == 0:  # which PostgreSQL refuses to run as
         user = "postgres"
         os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
 
-    def run(program: str, *words: str) -> None:
+    def run(program: str, *args: str) -> None:
         subprocess.run(
-            [programs / program, "-D", folder / "data", *words],
+            [programs / program, "-D", folder / "data", *args],
             user=user,
             cwd=folder,
             check=True,
@@ -81,5 +81,5 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Of an empty database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/answers.db"
-    made: str = request.getfixturevalue("new_postgres")
-    return made
+    new_url: str = request.getfixturevalue("new_postgres")
+    return new_url

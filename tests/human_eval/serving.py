@@ -39,8 +39,8 @@ class Served:
             with socket.socket() as free:
                 free.bind((self.host, 0))
                 self.port = free.getsockname()[1]
-        words = [f"output={self.study.path.parent}", f"database={self.database}"]
-        command = [sys.executable, "-m", "scoft_hpc.survey", "serve", self.study.name, *words]
+        settings = [f"output={self.study.path.parent}", f"database={self.database}"]
+        command = [sys.executable, "-m", "scoft_hpc.survey", "serve", self.study.name, *settings]
         self.process = subprocess.Popen(
             [*command, f"host={self.host}", f"port={self.port}"], stdout=subprocess.DEVNULL
         )

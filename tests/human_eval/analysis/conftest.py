@@ -17,6 +17,8 @@ def simulated() -> Simulated:
 
     world = simulated_surveys.true_worths(SYSTEMS, CULTURES, QUESTIONS, culture_sd=0.2)
     raters = simulation.draw_raters(world.worths, QUOTAS, spammers=4)
-    people, said = simulated_surveys.survey_of(world, raters)
+    participants, judgements = simulated_surveys.survey_of(world, raters)
     survey = Survey("A survey", "study", SYSTEMS, QUOTAS)
-    return Simulated(survey, world, raters, people, said, analyse(survey, people, said))
+    return Simulated(
+        survey, world, raters, participants, judgements, analyse(survey, participants, judgements)
+    )

@@ -28,9 +28,9 @@ class Simulated:
     survey: Survey
     world: simulated_surveys.TrueWorths
     raters: list[SimulatedRater]
-    people: list[Participant]
-    said: list[Judgement]
-    found: SurveyResults
+    participants: list[Participant]
+    judgements: list[Judgement]
+    results: SurveyResults
 
 
 def of_ranks(

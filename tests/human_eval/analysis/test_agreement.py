@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import krippendorff
 import numpy as np
@@ -20,10 +21,10 @@ GIVEN = {"a": 1, "b": 2, "c": 3, "d": 4}
 SURVEY = Survey("t", "s", SYSTEMS, {"korea": 5}, questions=(Question("culture"),), pages=4)
 
 
-def said(rater: int, page: str, kind: Kind = Kind.asked, **changes: object) -> Judgement:
+def judgement(rater: int, page: str, kind: Kind = Kind.asked, **changes: Any) -> Judgement:
     return replace(
         Judgement(rater, "korea", page, 0, kind, "culture", GIVEN, seconds=9.0),
-        **changes,  # type: ignore[arg-type]
+        **changes,
     )
 
 
@@ -38,17 +39,17 @@ def test_alpha_is_that_of_the_table_of_raters_and_pictures() -> None:
     table = np.full((3, 24), np.nan)
     for row, rater, page in zip(ranks, raters, pages, strict=True):
         table[rater, 4 * page : 4 * page + 4] = row
-    found = agreement(of_ranks(ranks.tolist(), raters, pages=pages))
-    assert found is not None
+    alpha = agreement(of_ranks(ranks.tolist(), raters, pages=pages))
+    assert alpha is not None
     expected = krippendorff.alpha(reliability_data=table, level_of_measurement="ordinal")
-    assert found.value == pytest.approx(expected)
-    assert found.low is not None and found.high is not None
-    assert found.low < found.value < found.high
+    assert alpha.value == pytest.approx(expected)
+    assert alpha.low is not None and alpha.high is not None
+    assert alpha.low < alpha.value < alpha.high
 
 
 def test_cultures_of_two_raters_are_in_the_interval() -> None:
     """Without either of two the culture's pairs are gone: both say the same, which is not that they tell nothing."""
-    rng, held = np.random.default_rng(0), []
+    rng, estimates = np.random.default_rng(0), []
     rater, page = np.repeat(np.arange(12), 6), np.tile(np.arange(6), 12)
     sizes = (2, 2, 2, 2, 4)
     of = np.repeat(np.arange(5), sizes)
@@ -56,19 +57,19 @@ def test_cultures_of_two_raters_are_in_the_interval() -> None:
         worths = np.array([0, 0.7, 1.4]) + rng.normal(size=(12, 3))
         utility = worths[rater] + rng.gumbel(size=(72, 3))
         ranks = np.argsort(np.argsort(-utility, axis=1), axis=1) + 1
-        found = agreement(of_ranks(ranks.tolist(), rater, [str(c) for c in of], page + 6 * of[rater]))
-        assert found is not None
-        held.append((found.value, found.low, found.high))
-    alpha, low, high = np.array(held, dtype=float).T
+        estimate = agreement(of_ranks(ranks.tolist(), rater, [str(c) for c in of], page + 6 * of[rater]))
+        assert estimate is not None
+        estimates.append((estimate.value, estimate.low, estimate.high))
+    alpha, low, high = np.array(estimates, dtype=float).T
     assert ((low <= alpha.mean()) & (alpha.mean() <= high)).mean() >= 0.88
 
 
 def test_unanimous_raters_agree_without_an_interval_and_flat_ones_cannot_be_told() -> None:
     raters, pages = [0, 0, 1, 1, 2, 2], [0, 1] * 3
-    alike = agreement(of_ranks([[1, 2, 3]] * 6, raters, pages=pages))
-    assert alike is not None
-    assert alike.value == pytest.approx(1)
-    assert not alike.has_interval
+    unanimous = agreement(of_ranks([[1, 2, 3]] * 6, raters, pages=pages))
+    assert unanimous is not None
+    assert unanimous.value == pytest.approx(1)
+    assert not unanimous.has_interval
     assert agreement(of_ranks([[2, 2, 2]] * 6, raters, pages=pages)) is None
     assert agreement(of_ranks([[1, 2, 3]] * 2, [0, 1], pages=[0, 1])) is None, "no picture seen by two"
 
@@ -87,32 +88,32 @@ def test_of_two_flat_rankings_tau_is_one_and_of_one_it_is_zero() -> None:
 def test_a_reversed_page_is_mirrored() -> None:
     mirrored = {system: 5 - rank for system, rank in GIVEN.items()}
     answers = [
-        said(1, "p0"),
-        said(1, "p0", Kind.reversed, ranks=mirrored),
-        said(2, "p0"),
-        said(2, "p0", Kind.reversed),
-        said(3, "p0"),
-        said(3, "p0", Kind.repeat),
-        said(4, "p0", Kind.repeat),
-        said(5, "p0"),
-        said(5, "p0", Kind.repeat, ranks=None),
+        judgement(1, "p0"),
+        judgement(1, "p0", Kind.reversed, ranks=mirrored),
+        judgement(2, "p0"),
+        judgement(2, "p0", Kind.reversed),
+        judgement(3, "p0"),
+        judgement(3, "p0", Kind.repeat),
+        judgement(4, "p0", Kind.repeat),
+        judgement(5, "p0"),
+        judgement(5, "p0", Kind.repeat, ranks=None),
     ]
     assert consistency(answers, SYSTEMS) == {1: 1, 2: -1, 3: 1}
 
 
 def test_each_rule_leaves_out_whom_it_should() -> None:
     rules = Exclusion(consistency=0.2, seconds=2.0, answered=0.5, affiliations=("member",))
-    whole = [f"p{k}" for k in range(4)]
-    answers = [said(1, page) for page in whole]
-    answers += [said(2, page, seconds=1.0) for page in whole]
-    answers += [said(3, page) for page in whole] + [said(3, "p0", Kind.reversed)]
-    answers += [said(4, whole[0])]
-    answers += [said(5, page) for page in whole]
-    answers += [said(7, page, ranks=None, seconds=0.0) for page in whole]
-    people = [person(1), person(2), person(3), person(4), person(5, "other"), person(6), person(7)]
-    found = exclude(replace(SURVEY, exclusion=rules), people, answers)
-    assert found.included == {1, 7}, "to be unable to judge is an answer, and a time not known is none"
-    assert {rule: set(raters) for rule, raters in found.reasons.items()} == {
+    all_pages = [f"p{k}" for k in range(4)]
+    answers = [judgement(1, page) for page in all_pages]
+    answers += [judgement(2, page, seconds=1.0) for page in all_pages]
+    answers += [judgement(3, page) for page in all_pages] + [judgement(3, "p0", Kind.reversed)]
+    answers += [judgement(4, all_pages[0])]
+    answers += [judgement(5, page) for page in all_pages]
+    answers += [judgement(7, page, ranks=None, seconds=0.0) for page in all_pages]
+    participants = [person(1), person(2), person(3), person(4), person(5, "other"), person(6), person(7)]
+    result = exclude(replace(SURVEY, exclusion=rules), participants, answers)
+    assert result.included == {1, 7}, "to be unable to judge is an answer, and a time not known is none"
+    assert {rule: set(raters) for rule, raters in result.reasons.items()} == {
         "silent": {6},
         "affiliation": {5},
         "answered": {4},
@@ -122,7 +123,7 @@ def test_each_rule_leaves_out_whom_it_should() -> None:
 
 
 def test_of_a_culture_with_few_pages_no_more_is_asked_than_it_has() -> None:
-    answers = [said(1, "p0")]
+    answers = [judgement(1, "p0")]
     assert exclude(SURVEY, [person(1)], answers).included == frozenset()
     assert exclude(SURVEY, [person(1)], answers, {"korea": 2}).included == {1}
 
@@ -132,7 +133,7 @@ def test_spammers_are_found_and_the_primary_comparison_is_told_with_and_without_
     simulated: Simulated,
 ) -> None:
     spam = {rater.number for rater in simulated.raters if rater.spams}
-    assert exclude(simulated.survey, simulated.people, simulated.said).excluded == spam
-    assert simulated.found.n_excluded == len(spam)
-    assert simulated.found.primary.test.raters == 51 - len(spam)
-    assert simulated.found.primary.without_exclusions.raters == 51
+    assert exclude(simulated.survey, simulated.participants, simulated.judgements).excluded == spam
+    assert simulated.results.n_excluded == len(spam)
+    assert simulated.results.primary.test.raters == 51 - len(spam)
+    assert simulated.results.primary.without_exclusions.raters == 51

@@ -18,7 +18,6 @@ from scoft_hpc.human_eval import database, pages, survey_yaml
 from scoft_hpc.human_eval.analysis import metric_agreement
 from scoft_hpc.human_eval.analysis.analyse import analyse
 from scoft_hpc.human_eval.analysis.rankings import select_rankings
-from scoft_hpc.human_eval.answers import RaterAnswer
 from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.human_eval.demo import simulation
 from scoft_hpc.human_eval.pages import Page
@@ -35,7 +34,7 @@ CULTURES = ("korea", "mexico", "china")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
     """Three cultures, four systems, one seed, of which people are asked."""
     return Maker.of(
         tmp_path_factory.mktemp("asked"),
@@ -48,16 +47,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Maker:
 
 
 @pytest.fixture(scope="module")
-def drawn(made: Maker) -> tuple[Page, ...]:
-    return pages_from(study.read(made.folder), SYSTEMS)
+def survey_pages(maker: Maker) -> tuple[Page, ...]:
+    return pages_from(study.read(maker.folder), SYSTEMS)
 
 
 @pytest.fixture(scope="module")
-def survey(made: Maker) -> Survey:
+def survey(maker: Maker) -> Survey:
     quotas = dict(zip(CULTURES, (7, 7, 2), strict=True))
     return Survey(
         "Asked",
-        made.folder.name,
+        maker.folder.name,
         SYSTEMS,
         quotas,
         ethics=Ethics(pilot=True),
@@ -69,14 +68,14 @@ def survey(made: Maker) -> Survey:
 
 
 @pytest.fixture(scope="module")
-def asked(made: Maker, drawn: tuple[Page, ...], survey: Survey) -> Iterator[Study]:
+def answered_study(maker: Maker, survey_pages: tuple[Page, ...], survey: Survey) -> Iterator[Study]:
     """The study once people have answered through the store, and `survey results` has been run."""
-    folder = made.folder.survey
+    folder = maker.folder.survey
     folder.path.mkdir(exist_ok=True)
     survey_yaml.write(folder.file, survey)
-    pages.write(folder.pages, survey.study, drawn)
+    pages.write(folder.pages, survey.study, survey_pages)
     true = simulated_surveys.true_worths(SYSTEMS, CULTURES, [q.name for q in survey.questions], apart=3.0)
-    store = Store.open(survey, drawn, database.url_of(folder))
+    store = Store.open(survey, survey_pages, database.url_of(folder))
     for number, (culture, quota) in enumerate(survey.quotas.items()):
         for k in range(quota):
             rater = store.enrol(culture, "member", "", "en", "v1", False)
@@ -84,157 +83,175 @@ def asked(made: Maker, drawn: tuple[Page, ...], survey: Survey) -> Iterator[Stud
                 10 * number + k + 1, culture, true.worths[culture], offence_rate=0.3
             )
             for task in store.tasks(rater):
-                systems = {picture.name: picture.system for picture in task.page.images}
+                systems = {image.name: image.system for image in task.page.images}
                 for question in task.questions:
-                    said = person.answer(systems, question, task.kind, task.page.id)
-                    given = RaterAnswer(
-                        said.ranks, said.ratings, said.offended, said.cannot_judge, seconds=said.seconds
-                    )
-                    store.save(rater, task.position, question, given)
+                    answer = person.answer(systems, question, task.kind, task.page.id)
+                    store.save(rater, task.position, question, answer)
     store.close()
     from scoft_hpc.human_eval.analysis.command import results
 
-    assert results(CommandArgs(made.folder, CULTURES, {})) == 0
-    yield study.read(made.folder)
+    assert results(CommandArgs(maker.folder, CULTURES, {})) == 0
+    yield study.read(maker.folder)
 
 
 @pytest.mark.slow
-def test_the_results_are_read_with_the_study(asked: Study, survey: Survey) -> None:
-    found = asked.survey_results
-    assert found is not None and asked.notes == ()
-    assert found.raters == 16
-    assert "prefer mpc to base" in primary_sentence(found.primary)
-    assert [len(found.table("culture", culture).results) for culture in CULTURES] == [4, 4, 0]
-    assert (asked.folder.survey.exports / "answers.csv").exists()
+def test_the_results_are_read_with_the_study(answered_study: Study, survey: Survey) -> None:
+    results = answered_study.survey_results
+    assert results is not None and answered_study.notes == ()
+    assert results.raters == 16
+    assert "prefer mpc to base" in primary_sentence(results.primary)
+    assert [len(results.table("culture", culture).results) for culture in CULTURES] == [4, 4, 0]
+    assert (answered_study.folder.survey.exports / "answers.csv").exists()
 
 
 @pytest.mark.slow
-def test_asked_again_the_results_are_the_same_bytes(asked: Study, capsys: pytest.CaptureFixture[str]) -> None:
+def test_asked_again_the_results_are_the_same_bytes(
+    answered_study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
     from scoft_hpc.human_eval.analysis.command import results
 
-    before = asked.folder.survey.results.read_bytes()
-    assert results(CommandArgs(asked.folder, CULTURES, {})) == 0
-    assert asked.folder.survey.results.read_bytes() == before
-    told = capsys.readouterr().out
-    assert told.split()[:5] == ["People", "prefer", "mpc", "to", "base"]
-    assert "Metrics compared with people" in told
-    assert str(asked.folder.report) in told
+    before = answered_study.folder.survey.results.read_bytes()
+    assert results(CommandArgs(answered_study.folder, CULTURES, {})) == 0
+    assert answered_study.folder.survey.results.read_bytes() == before
+    output = capsys.readouterr().out
+    assert output.split()[:5] == ["People", "prefer", "mpc", "to", "base"]
+    assert "Metrics compared with people" in output
+    assert str(answered_study.folder.report) in output
 
 
-def test_metrics_correlate_as_scipy_says(asked: Study) -> None:
-    assert asked.survey_results is not None
-    one = next(
-        t for t in asked.survey_results.metric_agreement if (t.question, t.metric) == ("culture", "kid")
+def test_metrics_correlate_as_scipy_says(answered_study: Study) -> None:
+    assert answered_study.survey_results is not None
+    agreement = next(
+        t
+        for t in answered_study.survey_results.metric_agreement
+        if (t.question, t.metric) == ("culture", "kid")
     )
-    goodness = metric_agreement.system_goodness(asked, METRICS["kid"])
+    goodness = metric_agreement.system_goodness(answered_study, METRICS["kid"])
     worth = {
         (table.culture, s.system): s.worth.value
-        for table in asked.survey_results.by_culture("culture")
+        for table in answered_study.survey_results.by_culture("culture")
         for s in table.results
     }
     x, y = [goodness[point] for point in worth], list(worth.values())
-    assert one.points == 8
-    assert one.overall is not None and one.within is not None and one.pairs is None
-    assert one.overall.value == pytest.approx(spearmanr(x, y).statistic)
-    assert one.kendall == pytest.approx(kendalltau(x, y).statistic)
+    assert agreement.points == 8
+    assert agreement.overall is not None and agreement.within is not None and agreement.pairs is None
+    assert agreement.overall.value == pytest.approx(spearmanr(x, y).statistic)
+    assert agreement.kendall == pytest.approx(kendalltau(x, y).statistic)
     halves = [spearmanr(x[:4], y[:4]).statistic, spearmanr(x[4:], y[4:]).statistic]
-    assert one.within.value == pytest.approx(np.mean(halves))
+    assert agreement.within.value == pytest.approx(np.mean(halves))
 
 
-def test_a_metric_that_knows_peoples_mind_agrees_on_every_pair(asked: Study, drawn: tuple[Page, ...]) -> None:
+def test_a_metric_that_knows_peoples_mind_agrees_on_every_pair(
+    answered_study: Study, survey_pages: tuple[Page, ...]
+) -> None:
     true = simulated_surveys.true_worths(SYSTEMS, ("korea",), ("culture",), apart=30.0)
     person = simulation.SimulatedRater(1, "korea", true.worths["korea"], skill=9.0, abstain_rate=0.0)
-    said = list(simulated_surveys.judge_regular(person, [p.id for p in drawn if p.culture == "korea"], true))
-    found = select_rankings(said, SYSTEMS, "culture")
-    knows = {(p.id, s): float(SYSTEMS.index(s)) for p in drawn for s in SYSTEMS}
-    tally = metric_agreement.count_agreements(found, knows)
+    judgements = list(
+        simulated_surveys.judge_regular(person, [p.id for p in survey_pages if p.culture == "korea"], true)
+    )
+    rankings = select_rankings(judgements, SYSTEMS, "culture")
+    knows = {(p.id, s): float(SYSTEMS.index(s)) for p in survey_pages for s in SYSTEMS}
+    tally = metric_agreement.count_agreements(rankings, knows)
     assert tally.won.tolist() == tally.total.tolist() == [6 * 4]
-    opposite = metric_agreement.count_agreements(found, {key: -value for key, value in knows.items()})
+    opposite = metric_agreement.count_agreements(rankings, {key: -value for key, value in knows.items()})
     assert opposite.won.tolist() == [0]
-    flat = metric_agreement.count_agreements(found, dict.fromkeys(knows, 1.0))
+    flat = metric_agreement.count_agreements(rankings, dict.fromkeys(knows, 1.0))
     assert flat.won.tolist() == [12]
-    values = metric_agreement.image_goodness(asked, METRICS["clip_score"], drawn)
+    values = metric_agreement.image_goodness(answered_study, METRICS["clip_score"], survey_pages)
     assert set(values) == set(knows)
-    assert metric_agreement.image_goodness(asked, METRICS["kid"], drawn) == {}
+    assert metric_agreement.image_goodness(answered_study, METRICS["kid"], survey_pages) == {}
 
 
 def test_of_one_culture_the_interval_is_over_raters(
-    asked: Study, drawn: tuple[Page, ...], survey: Survey
+    answered_study: Study, survey_pages: tuple[Page, ...], survey: Survey
 ) -> None:
     true = simulated_surveys.true_worths(SYSTEMS, ("korea",), ("culture",), apart=2.0)
     everybody = simulation.draw_raters(true.worths, {"korea": 8})
-    who, said = simulated_surveys.survey_of(true, everybody, pages=4, pool=4)
-    alone = replace(survey, quotas={"korea": 8}, questions=(Question("culture"),))
-    one = analyse(alone, who, said, asked, drawn)
-    told = [t for t in one.metric_agreement if t.question == "culture" and t.overall is not None]
-    assert told
-    for each in told:
-        assert each.overall is not None and each.overall.low is not None and each.overall.high is not None
-        assert each.overall.low <= each.overall.value <= each.overall.high
+    participants, judgements = simulated_surveys.survey_of(true, everybody, pages=4, pool=4)
+    one_culture = replace(survey, quotas={"korea": 8}, questions=(Question("culture"),))
+    results = analyse(one_culture, participants, judgements, answered_study, survey_pages)
+    agreements = [t for t in results.metric_agreement if t.question == "culture" and t.overall is not None]
+    assert agreements
+    for agreement in agreements:
+        assert (
+            agreement.overall is not None
+            and agreement.overall.low is not None
+            and agreement.overall.high is not None
+        )
+        assert agreement.overall.low <= agreement.overall.value <= agreement.overall.high
 
 
-def test_the_report_and_its_markdown_tell_it(asked: Study) -> None:
-    html, text = asked.folder.report.read_text(), asked.folder.markdown.read_text()
-    for told in (html, text):
-        assert "What people say" in told
-        assert "prefer mpc to base" in told
-        assert "too few raters (2)" in told
+def test_the_report_and_its_markdown_tell_it(answered_study: Study) -> None:
+    html, text = answered_study.folder.report.read_text(), answered_study.folder.markdown.read_text()
+    for document in (html, text):
+        assert "What people say" in document
+        assert "prefer mpc to base" in document
+        assert "too few raters (2)" in document
     assert 'id="ratings"' in html
     assert html.count("<svg") > 4
-    assert html == report.render(findings(asked))
-    assert text == markdown.render(findings(asked))
+    assert html == report.render(findings(answered_study))
+    assert text == markdown.render(findings(answered_study))
 
 
-def test_the_report_escapes_what_a_survey_says(asked: Study) -> None:
-    assert asked.survey_results is not None
+def test_the_report_escapes_what_a_survey_says(answered_study: Study) -> None:
+    assert answered_study.survey_results is not None
     hostile = '<script>alert("x")</script>'
-    panels = (replace(asked.survey_results.panels[0], culture=hostile), *asked.survey_results.panels[1:])
-    tables = tuple(
-        replace(t, culture=hostile) if t.culture == "korea" else t for t in asked.survey_results.tables
+    panels = (
+        replace(answered_study.survey_results.panels[0], culture=hostile),
+        *answered_study.survey_results.panels[1:],
     )
-    said = replace(asked.survey_results, panels=panels, tables=tables)
-    html = report.render(findings(replace(asked, survey_results=said)))
+    tables = tuple(
+        replace(t, culture=hostile) if t.culture == "korea" else t
+        for t in answered_study.survey_results.tables
+    )
+    results = replace(answered_study.survey_results, panels=panels, tables=tables)
+    html = report.render(findings(replace(answered_study, survey_results=results)))
     assert hostile not in html
     assert html.count("<script>") == 1
 
 
 def test_a_survey_file_that_changed_is_not_said_to_be_fixed_beforehand(
-    made: Maker, asked: Study, survey: Survey, capsys: pytest.CaptureFixture[str]
+    maker: Maker, answered_study: Study, survey: Survey, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from scoft_hpc.human_eval.analysis.command import results
 
     fixed = "fixed before the first answer"
-    assert fixed in asked.folder.report.read_text()
-    file = asked.folder.survey.file
-    kept = {
+    assert fixed in answered_study.folder.report.read_text()
+    file = answered_study.folder.survey.file
+    contents = {
         path: path.read_bytes()
-        for path in (file, asked.folder.survey.results, asked.folder.report, asked.folder.markdown)
+        for path in (
+            file,
+            answered_study.folder.survey.results,
+            answered_study.folder.report,
+            answered_study.folder.markdown,
+        )
     }
     survey_yaml.write(file, replace(survey, exclusion=replace(survey.exclusion, consistency=0.99)))
     try:
-        assert results(CommandArgs(asked.folder, CULTURES, {})) == 0
-        html, text = asked.folder.report.read_text(), asked.folder.markdown.read_text()
+        assert results(CommandArgs(answered_study.folder, CULTURES, {})) == 0
+        html, text = answered_study.folder.report.read_text(), answered_study.folder.markdown.read_text()
     finally:
-        for path, content in kept.items():
+        for path, content in contents.items():
             path.write_bytes(content)
     assert fixed not in html and "fixed beforehand:" not in html
-    for told in (html, text):
-        assert "The survey file has changed since the first rater came" in told
-        assert "Without exclusions: " in told
+    for document in (html, text):
+        assert "The survey file has changed since the first rater came" in document
+        assert "Without exclusions: " in document
 
 
-def test_without_a_survey_the_report_has_no_chapter(asked: Study) -> None:
-    assert 'id="ratings"' not in report.render(findings(replace(asked, survey_results=None)))
-    assert "What people say" not in markdown.render(findings(replace(asked, survey_results=None)))
+def test_without_a_survey_the_report_has_no_chapter(answered_study: Study) -> None:
+    assert 'id="ratings"' not in report.render(findings(replace(answered_study, survey_results=None)))
+    assert "What people say" not in markdown.render(findings(replace(answered_study, survey_results=None)))
 
 
-def test_a_broken_results_file_is_a_note_and_the_study_is_read(asked: Study, tmp_path: Path) -> None:
+def test_a_broken_results_file_is_a_note_and_the_study_is_read(answered_study: Study, tmp_path: Path) -> None:
     import shutil
 
     from scoft_hpc.study.paths import StudyDir
 
-    copy = StudyDir(tmp_path / asked.name)
-    shutil.copytree(asked.folder.path, copy.path)
+    copy = StudyDir(tmp_path / answered_study.name)
+    shutil.copytree(answered_study.folder.path, copy.path)
     content = json.loads(copy.survey.results.read_text())
     copy.survey.results.write_text(json.dumps({**content, "tables": 3}))
     read = study.read(copy)
@@ -242,11 +259,13 @@ def test_a_broken_results_file_is_a_note_and_the_study_is_read(asked: Study, tmp
     assert any("survey results" in note for note in read.notes)
 
 
-def test_results_of_a_survey_that_nobody_began_are_refused(made: Maker, asked: Study, tmp_path: Path) -> None:
+def test_results_of_a_survey_that_nobody_began_are_refused(
+    maker: Maker, answered_study: Study, tmp_path: Path
+) -> None:
     from scoft_hpc.errors import RatingError
     from scoft_hpc.human_eval.analysis.command import results
 
     nowhere = f"sqlite:///{tmp_path / 'none.db'}"
     with pytest.raises(RatingError, match="no answers yet"):
-        results(CommandArgs(made.folder, CULTURES, {"database": nowhere}))
-    assert survey_yaml.read(made.folder.survey.file).title == "Asked"
+        results(CommandArgs(maker.folder, CULTURES, {"database": nowhere}))
+    assert survey_yaml.read(maker.folder.survey.file).title == "Asked"

@@ -61,11 +61,11 @@ def slow(ranks: np.ndarray) -> np.ndarray:
     systems = ranks.shape[1]
 
     def log_likelihood(theta: np.ndarray, order: tuple[int, ...]) -> float:
-        left = list(order)
+        remaining = list(order)
         total = 0.0
-        for one in order:
-            total += theta[one] - math.log(sum(math.exp(theta[k]) for k in left))
-            left.remove(one)
+        for system in order:
+            total += theta[system] - math.log(sum(math.exp(theta[k]) for k in remaining))
+            remaining.remove(system)
         return total
 
     def cost(theta: np.ndarray) -> float:
@@ -81,8 +81,8 @@ def slow(ranks: np.ndarray) -> np.ndarray:
             total += 0.5 * log_likelihood(theta, (i, j))
         return -total
 
-    found = minimize(cost, np.zeros(systems), method="BFGS", options={"gtol": 1e-7}).x
-    return found - found.mean()
+    optimum = minimize(cost, np.zeros(systems), method="BFGS", options={"gtol": 1e-7}).x
+    return optimum - optimum.mean()
 
 
 def test_ties_are_the_mean_over_the_orders_that_they_leave_open() -> None:
@@ -105,17 +105,19 @@ def test_they_are_finite_centred_and_follow_the_systems(rows: list[list[int]], o
 
 
 def test_a_system_that_always_wins_is_finite_and_has_an_interval() -> None:
-    found = of_ranks([[1, 2, 3]] * 60, raters=[k // 12 for k in range(60)], pages=[k % 12 for k in range(60)])
-    one = plackett_luce.estimate_worths(found, resample(found.strata, np.random.default_rng(0)))
-    assert np.isfinite([one.worth_low, one.worth_high]).all()
-    assert (one.worth_low < one.worth).all() and (one.worth < one.worth_high).all()
-    assert one.best.tolist() == [1, 0, 0]
+    rankings = of_ranks(
+        [[1, 2, 3]] * 60, raters=[k // 12 for k in range(60)], pages=[k % 12 for k in range(60)]
+    )
+    estimates = plackett_luce.estimate_worths(rankings, resample(rankings.strata, np.random.default_rng(0)))
+    assert np.isfinite([estimates.worth_low, estimates.worth_high]).all()
+    assert (estimates.worth_low < estimates.worth).all() and (estimates.worth < estimates.worth_high).all()
+    assert estimates.best.tolist() == [1, 0, 0]
 
 
 def test_of_one_rater_there_is_no_interval_and_of_nobody_no_worth() -> None:
     alone = of_ranks([[1, 2], [2, 1], [1, 2]], raters=[0, 0, 0])
-    one = plackett_luce.estimate_worths(alone, resample(alone.strata, np.random.default_rng(0)))
-    assert np.isinf([one.worth_low, one.worth_high]).all() and np.isnan(one.best).all()
+    estimates = plackett_luce.estimate_worths(alone, resample(alone.strata, np.random.default_rng(0)))
+    assert np.isinf([estimates.worth_low, estimates.worth_high]).all() and np.isnan(estimates.best).all()
     nobody = of_ranks(np.zeros((0, 3)).tolist() or np.zeros((0, 3)))
     none = plackett_luce.estimate_worths(nobody, resample(nobody.strata, np.random.default_rng(0)))
     assert none.worth == pytest.approx([0, 0, 0])
@@ -123,10 +125,12 @@ def test_of_one_rater_there_is_no_interval_and_of_nobody_no_worth() -> None:
 
 def test_cultures_count_alike_however_many_raters_they_have() -> None:
     """Ten times the same rater changes nothing but the intervals."""
-    one, two = [[1, 2, 3]] * 4, [[3, 1, 2]] * 4
-    few = of_ranks(one + two, raters=[0] * 4 + [1] * 4, cultures=["korea", "mexico"], pages=list(range(8)))
+    korea, mexico = [[1, 2, 3]] * 4, [[3, 1, 2]] * 4
+    few = of_ranks(
+        korea + mexico, raters=[0] * 4 + [1] * 4, cultures=["korea", "mexico"], pages=list(range(8))
+    )
     many = of_ranks(
-        one * 10 + two,
+        korea * 10 + mexico,
         raters=[k // 4 for k in range(40)] + [10] * 4,
         cultures=["korea"] * 10 + ["mexico"],
         pages=[k % 4 for k in range(44)],
@@ -141,8 +145,8 @@ def test_cultures_count_alike_however_many_raters_they_have() -> None:
 
 def test_51_raters_tell_the_true_order(simulated: Simulated) -> None:
     for question in simulated.world.questions:
-        table = simulated.found.table(question)
-        order = [one.system for one in sorted(table.results, key=lambda one: one.worth.value)]
+        table = simulated.results.table(question)
+        order = [result.system for result in sorted(table.results, key=lambda result: result.worth.value)]
         assert order == list(simulated.world.systems)
         assert table.results[-1].best == pytest.approx(1, abs=0.01)
 
@@ -154,7 +158,9 @@ def test_intervals_hold_the_worths_that_countless_raters_of_the_kind_have() -> N
     hits = []
     for seed in range(10):
         raters = simulation.draw_raters(world.worths, QUOTAS, seed=seed)
-        found = select_rankings(simulated_surveys.survey_of(world, raters)[1], SYSTEMS, "culture")
-        one = plackett_luce.estimate_worths(found, resample(found.strata, np.random.default_rng(0), 200))
-        hits += list((one.worth_low <= true) & (true <= one.worth_high))
+        rankings = select_rankings(simulated_surveys.survey_of(world, raters)[1], SYSTEMS, "culture")
+        estimates = plackett_luce.estimate_worths(
+            rankings, resample(rankings.strata, np.random.default_rng(0), 200)
+        )
+        hits += list((estimates.worth_low <= true) & (true <= estimates.worth_high))
     assert np.mean(hits) >= 0.85

@@ -22,8 +22,8 @@ import survey_intervals
 
 
 def test_wins_count_ties_half_and_leave_out_what_a_page_does_not_show() -> None:
-    found = of_ranks([[2, 1], [1.5, 1.5], [1, 2], [1, np.nan]], raters=[0, 0, 1, 1])
-    tally = win_rates.count_wins(found, "a")
+    rankings = of_ranks([[2, 1], [1.5, 1.5], [1, 2], [1, np.nan]], raters=[0, 0, 1, 1])
+    tally = win_rates.count_wins(rankings, "a")
     assert tally.won[:, 1].tolist() == [1.5, 0]
     assert tally.total[:, 1].tolist() == [2, 1]
     assert tally.total[:, 0].tolist() == [0, 0]
@@ -31,12 +31,12 @@ def test_wins_count_ties_half_and_leave_out_what_a_page_does_not_show() -> None:
 
 def test_a_rate_has_its_share_and_unanimous_raters_have_an_interval() -> None:
     tally = Tally(np.array([10.0, 10, 10]), np.array([10.0, 10, 10]))
-    one = win_rates.estimate_rate(
+    rate = win_rates.estimate_rate(
         tally, np.zeros(3, dtype=int), resample(np.zeros(3, dtype=int), np.random.default_rng(0))
     )
-    assert one.value == 1 == one.high
+    assert rate.value == 1 == rate.high
     least = 30.5 / 0.5 * math.exp(-1.96 * math.sqrt(1 / 30.5 + 1 / 0.5))
-    assert one.low == pytest.approx(least / (1 + least), abs=1e-4)
+    assert rate.low == pytest.approx(least / (1 + least), abs=1e-4)
 
 
 @pytest.mark.slow
@@ -95,14 +95,14 @@ def test_a_culture_with_a_single_rater_beside_others_is_not_taken_for_certain() 
 def test_intervals_cover_where_cultures_have_unequal_numbers_of_raters(sizes: tuple[int, ...]) -> None:
     """Of raters' own chances to prefer a system, .2 to .8, twelve comparisons each."""
     strata, rng = np.repeat(np.arange(len(sizes)), sizes), np.random.default_rng(0)
-    held = []
+    covered = []
     for _ in range(150):
         won = rng.binomial(12, rng.uniform(0.2, 0.8, len(strata))).astype(float)
-        one = win_rates.estimate_rate(
+        rate = win_rates.estimate_rate(
             Tally(won, np.full(len(strata), 12.0)), strata, resample(strata, rng, 200)
         )
-        held.append(one.low <= 0.5 <= one.high)
-    assert np.mean(held) >= 0.92
+        covered.append(rate.low <= 0.5 <= rate.high)
+    assert np.mean(covered) >= 0.92
 
 
 def test_cultures_are_weighed_to_one_size() -> None:
@@ -137,20 +137,20 @@ def test_ties_alone_tell_nothing() -> None:
 def test_holm_is_over_questions_and_systems_and_the_primary_comparison_stands_apart(
     simulated: Simulated,
 ) -> None:
-    found = simulated.found
-    assert len(found.tests) == 4 * 3 - 1
-    assert ("culture", "mpc") not in {(one.question, one.system) for one in found.tests}
-    ps = {(one.question, one.system): one.p for one in found.tests}
+    results = simulated.results
+    assert len(results.tests) == 4 * 3 - 1
+    assert ("culture", "mpc") not in {(test.question, test.system) for test in results.tests}
+    ps = {(test.question, test.system): test.p for test in results.tests}
     assert all(p is not None for p in ps.values())
     assert holm(ps) == {  # type: ignore[type-var]
-        (one.question, one.system): one.p_holm for one in found.tests
+        (test.question, test.system): test.p_holm for test in results.tests
     }
-    assert found.primary.test.p_holm is None
-    assert found.primary.test.p == pytest.approx(1 / (sign_flip.N_FLIPS + 1))
+    assert results.primary.test.p_holm is None
+    assert results.primary.test.p == pytest.approx(1 / (sign_flip.N_FLIPS + 1))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("null", survey_intervals.NULLS, ids=lambda one: one.name)
+@pytest.mark.parametrize("null", survey_intervals.NULLS, ids=lambda population: population.name)
 def test_what_is_not_there_is_found_at_most_at_the_level(null: survey_intervals.Population) -> None:
     """Of 3 × 60 comparisons: 5 % and the simulation's own error, threefold."""
     flips, _ = survey_intervals.false_positives(null, (10,), 60)
@@ -159,7 +159,7 @@ def test_what_is_not_there_is_found_at_most_at_the_level(null: survey_intervals.
 
 @pytest.mark.slow
 def test_intervals_cover_and_percentiles_of_few_raters_do_not() -> None:
-    found = survey_intervals.covered(survey_intervals.POPULATIONS[1], (5,), 60)
+    coverage = survey_intervals.covered(survey_intervals.POPULATIONS[1], (5,), 60)
     for name in ("worth", "first", "win"):
-        assert found[name] >= 0.93
-    assert found["worth, percentiles"] < 0.92
+        assert coverage[name] >= 0.93
+    assert coverage["worth, percentiles"] < 0.92

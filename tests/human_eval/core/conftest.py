@@ -35,10 +35,10 @@ def no_database_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def told(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Invoke:
+def run_survey(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Invoke:
     """Types `scoft-hpc survey …` about the study: exit code, what it printed, its error."""
 
-    def ask(*words: str) -> tuple[int, str, str]:
-        return invoke(command.main, capsys, *words, f"--output={study.path.parent}")
+    def run(*args: str) -> tuple[int, str, str]:
+        return invoke(command.main, capsys, *args, f"--output={study.path.parent}")
 
-    return ask
+    return run

@@ -19,23 +19,23 @@ from scoft_hpc.study.paths import StudyDir
 
 
 @pytest.fixture
-def heard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, CommandArgs]]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, CommandArgs]]:
     """What the rooms of the verbs are asked for, in place of their work."""
-    found: list[tuple[str, CommandArgs]] = []
+    calls: list[tuple[str, CommandArgs]] = []
 
     def load(name: str) -> ModuleType:
-        room = ModuleType(name)
+        module = ModuleType(name)
         for verb in survey.SUBCOMMANDS:
-            setattr(room, verb, lambda asked: found.append((name, asked)) or 0)
-        return room
+            setattr(module, verb, lambda args: calls.append((name, args)) or 0)
+        return module
 
     monkeypatch.setattr(survey.importlib, "import_module", load)
-    return found
+    return calls
 
 
 def test_without_a_verb_it_tells_them_and_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for words, code in (([], 2), (["--help"], 0)):
-        ended, out, err = invoke(survey.main, capsys, *words)
+    for args, code in (([], 2), (["--help"], 0)):
+        ended, out, err = invoke(survey.main, capsys, *args)
         assert ended == code
         text = err if code else out
         assert all(f"\n  {verb} " in text for verb in ("make", "serve", "results", "demo"))
@@ -58,9 +58,9 @@ sys.exit(code)
     assert "usage: scoft-hpc survey COMMAND [STUDY] [key=value ...]" in ended.stderr
 
 
-def test_help_tells_a_verbs_settings(told: Invoke, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_tells_a_verbs_settings(run_survey: Invoke, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        told("make", "--help")
+        run_survey("make", "--help")
     assert ended.value.code == 0
     lines = capsys.readouterr().out.splitlines()
     assert all(
@@ -68,42 +68,42 @@ def test_help_tells_a_verbs_settings(told: Invoke, capsys: pytest.CaptureFixture
     )
 
 
-def test_a_mistyped_verb_or_word_is_told_with_what_was_meant(told: Invoke) -> None:
-    assert told("maek") == (
+def test_a_mistyped_verb_or_word_is_told_with_what_was_meant(run_survey: Invoke) -> None:
+    assert run_survey("maek") == (
         2,
         "",
         "error: survey has no command 'maek'; did you mean make? Choose from make, serve, results, demo.\n",
     )
-    code, _, err = told("make", "paegs=3", "systens=a", "study=a-study")
+    code, _, err = run_survey("make", "paegs=3", "systens=a", "study=a-study")
     assert code == 2
     assert "`paegs=3`: survey make has no setting `paegs`; did you mean pages?" in err
     assert "`systens=a`: survey make has no setting `systens`; did you mean systems?" in err
-    assert "no study 'b-study'" in told("make", "b-study")[2]
-    assert told("make", "study=b-study")[0] == 3
-    assert "did you mean korea?" in told("make", "culture=Korea")[2]
+    assert "no study 'b-study'" in run_survey("make", "b-study")[2]
+    assert run_survey("make", "study=b-study")[0] == 3
+    assert "did you mean korea?" in run_survey("make", "culture=Korea")[2]
 
 
-def test_cultures_are_chosen_when_pages_are_drawn_and_runs_never(told: Invoke) -> None:
+def test_cultures_are_chosen_when_pages_are_drawn_and_runs_never(run_survey: Invoke) -> None:
     for verb in ("serve", "results"):
-        code, _, err = told(verb, "culture=korea")
+        code, _, err = run_survey(verb, "culture=korea")
         assert code == 2
         assert f"survey {verb} has no setting `culture`" in err
-    code, _, err = told("make", "korea-mpc")
+    code, _, err = run_survey("make", "korea-mpc")
     assert code == 2
     assert "survey make is about a whole study, not about single runs" in err
-    assert "has no setting `variant`" in told("make", "variant=m")[2]
+    assert "has no setting `variant`" in run_survey("make", "variant=m")[2]
 
 
 def test_each_room_gets_the_study_the_cultures_and_its_own_words(
-    told: Invoke, study: StudyDir, heard: list[tuple[str, CommandArgs]]
+    run_survey: Invoke, study: StudyDir, calls: list[tuple[str, CommandArgs]]
 ) -> None:
-    assert told("make", "a-study", "culture=mexico", "pages=3", "ethics=IRB=7")[0] == 0
-    assert told("serve", "port=9", "database=sqlite:////x?a=b")[0] == 0
-    assert told("results", "study=a-study")[0] == 0
-    assert told("demo", "raters=51")[0] == 0
-    assert told("demo", "mine", "seed=2")[0] == 0
+    assert run_survey("make", "a-study", "culture=mexico", "pages=3", "ethics=IRB=7")[0] == 0
+    assert run_survey("serve", "port=9", "database=sqlite:////x?a=b")[0] == 0
+    assert run_survey("results", "study=a-study")[0] == 0
+    assert run_survey("demo", "raters=51")[0] == 0
+    assert run_survey("demo", "mine", "seed=2")[0] == 0
     both = ("korea", "mexico")
-    assert heard == [
+    assert calls == [
         ("scoft_hpc.human_eval.make", CommandArgs(study, ("mexico",), {"pages": "3", "ethics": "IRB=7"})),
         (
             "scoft_hpc.human_eval.web.serve",
@@ -121,21 +121,23 @@ def test_each_room_gets_the_study_the_cultures_and_its_own_words(
     ]
 
 
-@pytest.mark.parametrize("words", [("a", "b"), ("../a",), ("study=",)])
-def test_a_demo_has_one_study(told: Invoke, words: tuple[str, ...]) -> None:
-    code, _, err = told("demo", *words)
+@pytest.mark.parametrize("args", [("a", "b"), ("../a",), ("study=",)])
+def test_a_demo_has_one_study(run_survey: Invoke, args: tuple[str, ...]) -> None:
+    code, _, err = run_survey("demo", *args)
     assert code == 2
     assert "expected one study's name" in err
 
 
 def test_what_is_not_installed_is_told_and_how_to_install_it(
-    told: Invoke, monkeypatch: pytest.MonkeyPatch
+    run_survey: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = importlib.util.find_spec
+    find_spec = importlib.util.find_spec
     monkeypatch.setattr(
-        survey.importlib.util, "find_spec", lambda name: None if name in ("fastapi", "babel") else there(name)
+        survey.importlib.util,
+        "find_spec",
+        lambda name: None if name in ("fastapi", "babel") else find_spec(name),
     )
-    code, _, err = told("make")
+    code, _, err = run_survey("make")
     assert code == 2
     assert "(babel, fastapi)" in err
     assert "pip install 'scoft-hpc[survey]'" in err

@@ -39,13 +39,15 @@ def test_one_thing_has_one_order() -> None:
     assert set(williams(1)) == {(0,)}
 
 
-@pytest.mark.parametrize(("pages", "asked"), [(24, 12), (20, 12), (12, 12), (7, 5), (5, 12), (1, 1)])
-def test_no_page_is_ever_ahead_of_another_by_more_than_one_rater(pages: int, asked: int) -> None:
+@pytest.mark.parametrize(
+    ("pages", "pages_per_rater"), [(24, 12), (20, 12), (12, 12), (7, 5), (5, 12), (1, 1)]
+)
+def test_no_page_is_ever_ahead_of_another_by_more_than_one_rater(pages: int, pages_per_rater: int) -> None:
     seen: Counter[str] = Counter({page.id: 0 for page in pages_of("korea", number=pages)})
-    for tasks in sequences(replace(SURVEY, pages=asked, attention=0), pages):
-        own = [task.page.id for task in tasks]
-        assert len(set(own)) == len(own) == min(asked, pages)
-        seen.update(own)
+    for tasks in sequences(replace(SURVEY, pages=pages_per_rater, attention=0), pages):
+        page_ids = [task.page.id for task in tasks]
+        assert len(set(page_ids)) == len(page_ids) == min(pages_per_rater, pages)
+        seen.update(page_ids)
         assert max(seen.values()) - min(seen.values()) <= 1
 
 
@@ -59,15 +61,15 @@ def test_images_and_questions_go_through_their_design(systems: tuple[str, ...]) 
     follows: Counter[tuple[str, str, str]] = Counter()
     for tasks in sequences(survey, 24, raters):
         for task in tasks:
-            own = [name.rpartition("-")[2] for name in task.order]
-            places.update((task.page.id, place, system) for place, system in enumerate(own))
-            follows.update((task.page.id, *pair) for pair in pairwise(own))
+            systems_in_order = [name.rpartition("-")[2] for name in task.order]
+            places.update((task.page.id, place, system) for place, system in enumerate(systems_in_order))
+            follows.update((task.page.id, *pair) for pair in pairwise(systems_in_order))
     assert set(places.values()) == {2 * rows // len(systems)}
     assert len(follows) == 24 * len(systems) * (len(systems) - 1)
     assert set(follows.values()) == {2 * rows // len(systems)}
-    asked = Counter(tasks[0].questions for tasks in sequences(survey, 24))
-    assert len(asked) == 4
-    assert set(asked.values()) == {15}
+    question_orders = Counter(tasks[0].questions for tasks in sequences(survey, 24))
+    assert len(question_orders) == 4
+    assert set(question_orders.values()) == {15}
     assert all(len({task.questions for task in tasks}) == 1 for tasks in sequences(survey, 24))
 
 
@@ -102,29 +104,32 @@ def test_each_rater_sees_different_prompts_as_far_as_there_are() -> None:
 
 
 @given(
-    pages=st.integers(1, 30), asked=st.integers(1, 16), attention=st.integers(0, 4), slot=st.integers(0, 40)
+    pages=st.integers(1, 30),
+    pages_per_rater=st.integers(1, 16),
+    attention=st.integers(0, 4),
+    slot=st.integers(0, 40),
 )
 def test_attention_pages_are_far_from_what_they_repeat_and_laid_out_otherwise(
-    pages: int, asked: int, attention: int, slot: int
+    pages: int, pages_per_rater: int, attention: int, slot: int
 ) -> None:
-    shown = min(pages, asked)
-    survey = replace(SURVEY, pages=asked, attention=min(attention, asked))
+    n_pages = min(pages, pages_per_rater)
+    survey = replace(SURVEY, pages=pages_per_rater, attention=min(attention, pages_per_rater))
     tasks = sequence(survey, pages_of("korea", number=pages), slot)
-    assert [task.position for task in tasks] == list(range(shown + survey.attention))
+    assert [task.position for task in tasks] == list(range(n_pages + survey.attention))
     first = {task.page.id: task for task in tasks if task.kind is Kind.asked}
-    again = [task for task in tasks if task.kind is not Kind.asked]
-    assert len(first) == shown
-    assert len(again) == survey.attention
-    kinds = Counter(task.kind for task in again)
+    repeats = [task for task in tasks if task.kind is not Kind.asked]
+    assert len(first) == n_pages
+    assert len(repeats) == survey.attention
+    kinds = Counter(task.kind for task in repeats)
     assert abs(kinds[Kind.repeat] - kinds[Kind.reversed]) <= 1
-    for task in again:
+    for task in repeats:
         source = first[task.page.id]
         between = [t for t in tasks[source.position + 1 : task.position] if t.kind is Kind.asked]
-        assert len(between) >= min(MIN_PAGES_BEFORE_REPEAT, shown - 1)
+        assert len(between) >= min(MIN_PAGES_BEFORE_REPEAT, n_pages - 1)
         assert task.order != source.order
         assert sorted(task.order) == sorted(source.order)
-    if survey.attention <= shown - MIN_PAGES_BEFORE_REPEAT:
-        assert len({task.page.id for task in again}) == len(again)
+    if survey.attention <= n_pages - MIN_PAGES_BEFORE_REPEAT:
+        assert len({task.page.id for task in repeats}) == len(repeats)
 
 
 def test_both_kinds_come_first_for_half_of_the_raters() -> None:

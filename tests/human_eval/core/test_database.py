@@ -35,14 +35,14 @@ def test_sqlite_on_a_network_file_system_is_refused(tmp_path: Path, kind: str) -
     folder, mounts = mounted(tmp_path, kind)
     with pytest.raises(ConfigError) as caught:
         Database.at(f"sqlite:///{folder}/survey/answers.db", mounts)
-    for said in (
+    for message in (
         kind,
         "network file system",
         "sqlite:////local/disk/answers.db",
         "postgresql://",
         "$SCOFT_SURVEY_DATABASE",
     ):
-        assert said in str(caught.value)
+        assert message in str(caught.value)
     assert list(folder.iterdir()) == []
 
 
@@ -116,10 +116,10 @@ def test_words_go_before_the_environment_and_that_before_the_surveys_own_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = SurveyDir(tmp_path / "survey")
-    own = f"sqlite:///{tmp_path}/survey/answers.db"
-    assert database.url_of(folder) == own
+    default_url = f"sqlite:///{tmp_path}/survey/answers.db"
+    assert database.url_of(folder) == default_url
     monkeypatch.setenv("SCOFT_SURVEY_DATABASE", "postgresql://b/c")
     assert database.url_of(folder) == "postgresql://b/c"
     assert database.url_of(folder, "sqlite:////d") == "sqlite:////d"
-    assert not database.exists(own)
+    assert not database.exists(default_url)
     assert database.exists("postgresql://b/c")

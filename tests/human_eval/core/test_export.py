@@ -34,15 +34,15 @@ def exports(survey: Survey, pages: tuple[Page, ...], tmp_path: Path) -> Path:
     """Of two raters, one of whom has withdrawn."""
     pages = (replace(pages[0], prompt='=HYPERLINK("http://x","a, b")'), *pages[1:])
     store = Store.open(survey, pages, f"sqlite:///{tmp_path}/answers.db")
-    rater, gone = (store.enrol("china", "described", "xyzzy words", "en", "v1", True) for _ in range(2))
-    for one in (gone, rater):
-        task = store.tasks(one)[0]
+    rater, withdrawn = (store.enrol("china", "described", "xyzzy words", "en", "v1", True) for _ in range(2))
+    for enrolled in (withdrawn, rater):
+        task = store.tasks(enrolled)[0]
         names = {image.system: image.name for image in task.page.images}
         ranks = {names["base"]: 4, names["m"]: 1, names["mp"]: 1, names["mpc"]: 2}
         answer = RaterAnswer(ranks, {names["m"]: 5}, {names["base"]: "xyzzy reason"}, seconds=3.14159)
-        store.save(one, 0, "match", answer)
-        store.save(one, 0, "culture", RaterAnswer({}, {}, {}, cannot_judge=True))
-    store.withdraw(gone)
+        store.save(enrolled, 0, "match", answer)
+        store.save(enrolled, 0, "culture", RaterAnswer({}, {}, {}, cannot_judge=True))
+    store.withdraw(withdrawn)
     SurveyDir(tmp_path).secret.write_text("something random")
     export.write(SurveyDir(tmp_path), survey, pages, store.participants(), store.judgements())
     store.close()
@@ -75,21 +75,24 @@ def test_words_of_raters_and_those_who_withdrew_are_nowhere(exports: Path) -> No
 
 
 def test_no_export_tells_who_came_first(survey: Survey, pages: tuple[Page, ...], tmp_path: Path) -> None:
-    came = [Participant(number, "china", f"tie-{number}", "en", True) for number in range(1, 31)]
+    participants = [Participant(number, "china", f"tie-{number}", "en", True) for number in range(1, 31)]
     ranks = dict.fromkeys(survey.systems, 1)
-    said = [Judgement(one.rater, "china", f"page-{one.rater}", 0, Kind.asked, "match", ranks) for one in came]
+    judgements = [
+        Judgement(participant.rater, "china", f"page-{participant.rater}", 0, Kind.asked, "match", ranks)
+        for participant in participants
+    ]
     folder = SurveyDir(tmp_path)
     folder.secret.write_text("something random")
-    export.write(folder, replace(survey, small=1), pages, came, said)
-    shown = [row["affiliation"] for row in read(folder.exports / "raters.csv")]
-    assert sorted(shown) == sorted(one.affiliation for one in came)
-    assert shown != [one.affiliation for one in came]
+    export.write(folder, replace(survey, small=1), pages, participants, judgements)
+    affiliations = [row["affiliation"] for row in read(folder.exports / "raters.csv")]
+    assert sorted(affiliations) == sorted(participant.affiliation for participant in participants)
+    assert affiliations != [participant.affiliation for participant in participants]
     numbers = {
         row["page"].replace("page", "tie"): row["rater"] for row in read(folder.exports / "answers.csv")
     }
     assert numbers == {row["affiliation"]: row["rater"] for row in read(folder.exports / "raters.csv")}
     before = (folder.exports / "answers.csv").read_bytes()
-    export.write(folder, replace(survey, small=1), pages, came, said)
+    export.write(folder, replace(survey, small=1), pages, participants, judgements)
     assert (folder.exports / "answers.csv").read_bytes() == before
 
 
@@ -102,10 +105,10 @@ def test_no_cell_is_a_formula_but_parquet_has_the_words_as_they_are(exports: Pat
 @pytest.mark.slow
 @given(st.text())
 def test_what_a_spreadsheet_would_run_becomes_text_and_all_else_stays(text: str) -> None:
-    found = neutral(text)
-    assert isinstance(found, str)
-    assert not found.startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert found in (text, f"'{text}")
+    cell = neutral(text)
+    assert isinstance(cell, str)
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert cell in (text, f"'{text}")
     assert neutral(-1.5) == -1.5
 
 
@@ -118,7 +121,7 @@ def test_the_codebook_has_every_column(exports: Path) -> None:
     assert "fewer than 5 raters" in book
 
 
-def people(*cells: tuple[str, str, str, int]) -> list[Participant]:
+def participants_of(*cells: tuple[str, str, str, int]) -> list[Participant]:
     return [
         Participant(number, culture, affiliation, language, True)
         for culture, affiliation, language, count in cells
@@ -127,15 +130,17 @@ def people(*cells: tuple[str, str, str, int]) -> list[Participant]:
 
 
 def test_a_small_cell_takes_the_next_smallest_with_it() -> None:
-    found = people(
+    participants = participants_of(
         ("korea", "member", "en", 9),
         ("korea", "lived", "en", 7),
         ("korea", "other", "ar", 2),
         ("china", "member", "en", 5),
     )
-    assert suppressed(found, 5) == {("korea", "other", "ar"), ("korea", "lived", "en")}
-    assert suppressed(found, 2) == set()
-    assert suppressed(found, 10) == {(one.culture, one.affiliation, one.language) for one in found}
+    assert suppressed(participants, 5) == {("korea", "other", "ar"), ("korea", "lived", "en")}
+    assert suppressed(participants, 2) == set()
+    assert suppressed(participants, 10) == {
+        (participant.culture, participant.affiliation, participant.language) for participant in participants
+    }
 
 
 @given(
@@ -150,23 +155,23 @@ def test_a_small_cell_takes_the_next_smallest_with_it() -> None:
 def test_no_small_group_can_be_told_from_what_is_published(
     cells: dict[tuple[str, str, str], int], small: int
 ) -> None:
-    found = people(*((*cell, count) for cell, count in cells.items()))
-    rows = list(export._raters(found, small))
-    assert len(rows) == len(found)
+    participants = participants_of(*((*cell, count) for cell, count in cells.items()))
+    rows = list(export._raters(participants, small))
+    assert len(rows) == len(participants)
     for culture in ("china", "korea"):
         published = Counter(
             (row["affiliation"], row["language"]) for row in rows if row["culture"] == culture
         )
         hidden = published.pop((SUPPRESSED, SUPPRESSED), 0)
         assert all(count >= small for count in published.values())
-        assert SUPPRESSED not in {word for cell in published for word in cell}
-        own = {cell[1:]: count for cell, count in cells.items() if cell[0] == culture}
-        behind = [count for cell, count in own.items() if cell not in published]
+        assert SUPPRESSED not in {value for cell in published for value in cell}
+        sizes = {cell[1:]: count for cell, count in cells.items() if cell[0] == culture}
+        behind = [count for cell, count in sizes.items() if cell not in published]
         assert hidden == sum(behind)
         if hidden and published:  # what is left of the total is no cell's own number, nor a few people's
             assert len(behind) >= 2
             assert hidden >= small
-        if all(count >= small for count in own.values()):
+        if all(count >= small for count in sizes.values()):
             assert hidden == 0
 
 

@@ -29,9 +29,9 @@ def store(survey: Survey, pages: tuple[Page, ...], url: str) -> Iterator[Store]:
     opened.close()
 
 
-def enrol(store: Store, culture: str = "korea", **words: Any) -> Rater:
-    asked = {"affiliation": "member", "own_words": "", "language": "en", "consent": "v1", "blur": True}
-    return store.enrol(culture, **{**asked, **words})
+def enrol(store: Store, culture: str = "korea", **values: Any) -> Rater:
+    defaults = {"affiliation": "member", "own_words": "", "language": "en", "consent": "v1", "blur": True}
+    return store.enrol(culture, **{**defaults, **values})
 
 
 def ranked(task: Task, *ranks: int, **more: Any) -> RaterAnswer:
@@ -64,8 +64,8 @@ def test_a_rater_is_found_by_the_id_alone_and_can_change_language_and_blur(store
     rater = enrol(store, affiliation="described", own_words="my <b>grandmother</b>; DROP TABLE raters --")
     assert store.rater(rater.id) == rater
     assert store.rater("0" * 32) is None
-    for odd in ("' OR 1=1 --", "\0", "", "x" * 10**6, "\ud800", rater.id.upper() + "\n"):
-        assert store.rater(odd) is None
+    for invalid_id in ("' OR 1=1 --", "\0", "", "x" * 10**6, "\ud800", rater.id.upper() + "\n"):
+        assert store.rater(invalid_id) is None
     changed = store.change(rater, language="ar", blur=False)
     assert changed == replace(rater, language="ar", blur=False) == store.rater(rater.id)
     with pytest.raises(ValueError, match="no language 'xx'"):
@@ -77,7 +77,7 @@ def test_own_words_are_kept_of_those_who_describe_themselves_alone(store: Store)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("values", "message"),
     [
         ({"culture": "atlantis"}, "no culture 'atlantis'"),
         ({"affiliation": "king"}, "no affiliation 'king'"),
@@ -89,10 +89,10 @@ def test_own_words_are_kept_of_those_who_describe_themselves_alone(store: Store)
     ],
 )
 def test_a_rater_whom_the_survey_does_not_ask_for_is_refused(
-    store: Store, words: dict[str, str], said: str
+    store: Store, values: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=said):
-        enrol(store, **words)
+    with pytest.raises(ValueError, match=message):
+        enrol(store, **values)
     assert store.participants() == []
 
 
@@ -100,11 +100,11 @@ def test_an_answer_replaces_the_one_before_and_systems_are_put_back(store: Store
     rater = enrol(store)
     task = store.tasks(rater)[0]
     first, second = task.order[:2]
-    given = RaterAnswer(dict.fromkeys(task.order, 1), {first: 5}, {second: "a reason"}, seconds=7.5)
+    answer = RaterAnswer(dict.fromkeys(task.order, 1), {first: 5}, {second: "a reason"}, seconds=7.5)
     store.save(rater, 0, "match", ranked(task, 1, 1, 2, 4, seconds=3.0))
     for _ in range(2):
-        store.save(rater, 0, "match", given)
-    assert store.answers(rater) == {(0, "match"): replace(given, seconds=3.0)}  # the time of the first stays
+        store.save(rater, 0, "match", answer)
+    assert store.answers(rater) == {(0, "match"): replace(answer, seconds=3.0)}  # the time of the first stays
     systems = {image.name: image.system for image in task.page.images}
     assert store.judgements() == [
         Judgement(
@@ -131,10 +131,10 @@ def test_drafts_and_skipped_pages_are_not_analysed_and_cannot_judge_has_no_ranks
     store.skip(rater, 2)
     store.skip(rater, 2)
     assert store.skipped(rater) == {2}
-    assert [(one.position, one.ranks) for one in store.judgements()] == [(1, None)]
+    assert [(judgement.position, judgement.ranks) for judgement in store.judgements()] == [(1, None)]
     store.skip(rater, 2, undo=True)
     assert store.skipped(rater) == frozenset()
-    assert [one.position for one in store.judgements()] == [1, 2]
+    assert [judgement.position for judgement in store.judgements()] == [1, 2]
     store.skip(rater, 2)
     store.save(rater, 2, "culture", ranked(tasks[2]))  # an answer that was acknowledged counts
     assert store.skipped(rater) == frozenset()
@@ -157,10 +157,10 @@ def test_a_draft_takes_the_place_of_no_ranks_that_were_confirmed(store: Store) -
 def test_a_repeat_counts_for_the_page_that_it_repeats(store: Store) -> None:
     rater = enrol(store)
     tasks = store.tasks(rater)
-    again = next(task for task in tasks if task.kind is Kind.reversed)
-    store.save(rater, again.position, "offence", ranked(again, 4, 3, 2, 1))
+    repeat = next(task for task in tasks if task.kind is Kind.reversed)
+    store.save(rater, repeat.position, "offence", ranked(repeat, 4, 3, 2, 1))
     (judged,) = store.judgements()
-    assert (judged.page, judged.kind) == (again.page.id, Kind.reversed)
+    assert (judged.page, judged.kind) == (repeat.page.id, Kind.reversed)
     assert judged.ranks == {"base": 4, "m": 3, "mp": 2, "mpc": 1}  # as given
 
 
@@ -183,8 +183,8 @@ def test_seconds_are_measured_from_the_first_sight_and_then_from_the_answer_befo
     now[0] = 114.5
     store.save(rater, 0, "culture", ranked(task))
     store.save(rater, 0, "match", ranked(task, 4, 3, 2, 1))
-    found = {key: given.seconds for key, given in store.answers(rater).items()}
-    assert found == {(0, "match"): 10.0, (0, "culture"): 4.5, (1, "match"): 0.0}
+    seconds = {key: answer.seconds for key, answer in store.answers(rater).items()}
+    assert seconds == {(0, "match"): 10.0, (0, "culture"): 4.5, (1, "match"): 0.0}
     assert store.progress()[1].seconds == 7.25
     store.close()
 
@@ -192,29 +192,29 @@ def test_seconds_are_measured_from_the_first_sight_and_then_from_the_answer_befo
 def test_what_no_form_sends_is_refused_and_nothing_is_kept(store: Store, survey: Survey) -> None:
     rater = enrol(store)
     tasks = store.tasks(rater)
-    whole, name = ranked(tasks[0]), tasks[0].order[0]
+    complete, name = ranked(tasks[0]), tasks[0].order[0]
     other = next(task for task in tasks if task.page != tasks[0].page)
     refused = [
-        (99, "match", whole, "no page 99"),
-        (-1, "match", whole, "no page -1"),
-        (10**30, "match", whole, "no page 1000"),
-        (0, "\0", whole, "has no question"),
-        (0, "beauty", whole, "has no question 'beauty'"),
+        (99, "match", complete, "no page 99"),
+        (-1, "match", complete, "no page -1"),
+        (10**30, "match", complete, "no page 1000"),
+        (0, "\0", complete, "has no question"),
+        (0, "beauty", complete, "has no question 'beauty'"),
         (0, "match", ranked(other), "no such image"),
         (0, "match", RaterAnswer({name: 1}, {}, {}), "ranks every image"),
-        (0, "match", replace(whole, ranks={**whole.ranks, name: 5}), "from 1 to 4, not 5"),
-        (0, "match", replace(whole, ranks={**whole.ranks, name: 0}), "from 1 to 4, not 0"),
-        (0, "match", replace(whole, ranks={**whole.ranks, name: True}), "whole number"),
-        (0, "match", replace(whole, ratings={name: 6}), "from 1 to 5, not 6"),
-        (0, "match", replace(whole, ratings={"../../etc/passwd": 1}), "no such image"),
-        (0, "match", replace(whole, cannot_judge=True), "exclude each other"),
-        (0, "match", replace(whole, offended={name: "x" * 2001}), "at most 2000"),
-        (0, "match", replace(whole, offended={name: "\0"}), "letters only"),
-        (0, "match", replace(whole, seconds=float("nan")), "cannot take nan seconds"),
+        (0, "match", replace(complete, ranks={**complete.ranks, name: 5}), "from 1 to 4, not 5"),
+        (0, "match", replace(complete, ranks={**complete.ranks, name: 0}), "from 1 to 4, not 0"),
+        (0, "match", replace(complete, ranks={**complete.ranks, name: True}), "whole number"),
+        (0, "match", replace(complete, ratings={name: 6}), "from 1 to 5, not 6"),
+        (0, "match", replace(complete, ratings={"../../etc/passwd": 1}), "no such image"),
+        (0, "match", replace(complete, cannot_judge=True), "exclude each other"),
+        (0, "match", replace(complete, offended={name: "x" * 2001}), "at most 2000"),
+        (0, "match", replace(complete, offended={name: "\0"}), "letters only"),
+        (0, "match", replace(complete, seconds=float("nan")), "cannot take nan seconds"),
     ]
-    for position, question, given, said in refused:
-        with pytest.raises(ValueError, match=said):
-            store.save(rater, position, question, given)
+    for position, question, answer, message in refused:
+        with pytest.raises(ValueError, match=message):
+            store.save(rater, position, question, answer)
     with pytest.raises(ValueError, match="no page 99"):
         store.skip(rater, 99)
     assert store.answers(rater) == {}
@@ -223,9 +223,9 @@ def test_what_no_form_sends_is_refused_and_nothing_is_kept(store: Store, survey:
 def test_without_ratings_there_are_none(survey: Survey, pages: tuple[Page, ...], tmp_path: Path) -> None:
     store = Store.open(replace(survey, rate=False), pages, f"sqlite:///{tmp_path}/a.db")
     rater = enrol(store)
-    given = ranked(store.tasks(rater)[0])
+    answer = ranked(store.tasks(rater)[0])
     with pytest.raises(ValueError, match="no ratings"):
-        store.save(rater, 0, "match", replace(given, ratings={next(iter(given.ranks)): 3}))
+        store.save(rater, 0, "match", replace(answer, ratings={next(iter(answer.ranks)): 3}))
     store.close()
 
 
@@ -239,8 +239,8 @@ def test_who_withdraws_leaves_nothing_but_a_count(store: Store, url: str, tmp_pa
     assert store.rater(leaves.id) is None
     assert store.tasks(leaves) == ()
     assert store.answers(leaves) == {}
-    assert [one.rater for one in store.participants()] == [stays.number]
-    assert [one.withdrawn for one in store.progress()] == [0, 1]
+    assert [item.rater for item in store.participants()] == [stays.number]
+    assert [item.withdrawn for item in store.progress()] == [0, 1]
     for act in (
         lambda: store.save(leaves, 0, "match", ranked(task)),
         lambda: store.skip(leaves, 0),
@@ -250,10 +250,10 @@ def test_who_withdraws_leaves_nothing_but_a_count(store: Store, url: str, tmp_pa
         with pytest.raises(WithdrawnError, match="withdrawn"):
             act()
     if url.startswith("sqlite"):  # not even in the file's free pages or in its log
-        left = b"".join(path.read_bytes() for path in sorted(tmp_path.glob("answers.db*")))
-        assert left.startswith(b"SQLite format 3")
-        assert b"xyzzy" not in left
-        assert leaves.id.encode() not in left
+        remaining = b"".join(path.read_bytes() for path in sorted(tmp_path.glob("answers.db*")))
+        assert remaining.startswith(b"SQLite format 3")
+        assert b"xyzzy" not in remaining
+        assert leaves.id.encode() not in remaining
 
 
 def test_payment_ids_stand_apart_and_can_be_forgotten(store: Store, url: str, tmp_path: Path) -> None:
@@ -331,25 +331,25 @@ def test_progress_and_participants_tell_who_has_finished(store: Store, survey: S
     assert (china.quota, china.enrolled, china.answers, china.seconds) == (3, 0, 0, 0.0)
     assert (korea.enrolled, korea.finished, korea.answers, korea.seconds) == (2, 1, 14 * 4 + 3, 9.0)
     store.save(begun, 0, names[-1], ranked(store.tasks(begun)[0]))
-    assert [one.finished for one in store.participants()] == [True, True]
+    assert [participant.finished for participant in store.participants()] == [True, True]
 
 
 def test_a_database_of_another_survey_is_refused_once_it_has_raters(
     store: Store, survey: Survey, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    others = pages_of("china", "korea", number=3)
-    Store.open(survey, others, url).close()  # nobody has begun
+    other_pages = pages_of("china", "korea", number=3)
+    Store.open(survey, other_pages, url).close()  # nobody has begun
     Store.open(survey, pages_of("china", "korea"), url).close()
     enrol(store)
     with pytest.raises(ConfigError, match="another survey"):
-        Store.open(survey, others, url)
+        Store.open(survey, other_pages, url)
     with pytest.raises(ConfigError, match="or questions"):
         Store.open(replace(survey, questions=survey.questions[:2]), pages_of("china", "korea"), url)
-    again = Store.open(replace(survey, quotas={"korea": 9}), pages_of("china", "korea"), url)
-    assert again.places() == {"korea": 8}
-    assert again.changed()
+    reopened = Store.open(replace(survey, quotas={"korea": 9}), pages_of("china", "korea"), url)
+    assert reopened.places() == {"korea": 8}
+    assert reopened.changed()
     assert not store.changed()
-    again.close()
+    reopened.close()
 
 
 def test_a_file_that_is_no_database_is_refused(
@@ -366,9 +366,9 @@ def test_sqlite_is_as_durable_as_it_can_be_and_its_owners_alone(
 ) -> None:
     store = Store.open(survey, pages, f"sqlite:///{tmp_path}/deeper/answers.db")
     with store._database.write() as connection:
-        asked = ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "busy_timeout")
-        found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in asked]
-    assert found == ["wal", 2, 1, 1, 30_000]
+        pragmas = ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "busy_timeout")
+        values = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas]
+    assert values == ["wal", 2, 1, 1, 30_000]
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "deeper").iterdir()} == {0o600}
     store.close()
     with sqlite3.connect(tmp_path / "deeper" / "answers.db") as connection:

@@ -21,7 +21,7 @@ def faults(survey: Survey) -> list[str]:
 
 
 def test_what_is_written_is_read_again(survey: Survey, tmp_path: Path) -> None:
-    odd = replace(
+    unusual = replace(
         survey,
         title='Häuser: "schön" # {x} \U0001f3e0',
         contact="who@example.edu",
@@ -31,9 +31,9 @@ def test_what_is_written_is_read_again(survey: Survey, tmp_path: Path) -> None:
         languages=("ar",),
         seed=-3,
     )
-    for one in (survey, odd):
-        survey_yaml.write(tmp_path / "survey.yaml", one)
-        assert survey_yaml.read(tmp_path / "survey.yaml") == one
+    for original in (survey, unusual):
+        survey_yaml.write(tmp_path / "survey.yaml", original)
+        assert survey_yaml.read(tmp_path / "survey.yaml") == original
     assert faults(survey) == []
 
 
@@ -47,7 +47,7 @@ def test_all_faults_of_the_form_are_told_at_once(survey: Survey, tmp_path: Path)
     with pytest.raises(ConfigError) as caught:
         survey_yaml.read(file)
     lines = str(caught.value).splitlines()
-    for said in (
+    for message in (
         "title is missing",
         "pages: 'many'; expected a valid integer",
         "there is no setting 'rat'; expected one of ",
@@ -56,13 +56,13 @@ def test_all_faults_of_the_form_are_told_at_once(survey: Survey, tmp_path: Path)
         "questions.1.name is missing",
         "there is no setting 'primary.sistem'; expected one of question, system, against, alpha; did you mean system?",
     ):
-        assert any(said in line for line in lines), (said, lines)
+        assert any(message in line for line in lines), (message, lines)
     assert len(lines) == 6
     assert all("survey.yaml" in line for line in lines)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("title: [", "cannot be read"),
         ("", "holds no settings"),
@@ -72,10 +72,10 @@ def test_all_faults_of_the_form_are_told_at_once(survey: Survey, tmp_path: Path)
         ("title: !!python/object/apply:os.system [id]", "cannot be read"),
     ],
 )
-def test_what_is_no_survey_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_what_is_no_survey_is_refused(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "survey.yaml"
     file.write_text(text)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         survey_yaml.read(file)
     with pytest.raises(ConfigError, match="survey make"):
         survey_yaml.read(tmp_path / "none.yaml")
@@ -96,8 +96,8 @@ def test_all_faults_of_the_values_are_told_at_once(survey: Survey) -> None:
         primary=PrimaryComparison("offence", "m", "m", 1.5),
         exclusion=Exclusion(2.0, -1.0, 1.5, ("members",)),
     )
-    found = faults(wrong)
-    for said in (
+    messages = faults(wrong)
+    for message in (
         "title: it is empty",
         "study: 'b-study'; expected 'a-study'",
         "systems: 'base' is listed 2 times",
@@ -120,16 +120,16 @@ def test_all_faults_of_the_values_are_told_at_once(survey: Survey) -> None:
         "exclusion.seconds: -1.0",
         "exclusion.answered: 1.5",
     ):
-        assert any(fault.startswith(said) for fault in found), (said, found)
+        assert any(fault.startswith(message) for fault in messages), (message, messages)
 
 
 def test_a_question_of_ones_own_has_words_in_every_language_and_both_ways_round(survey: Survey) -> None:
-    own = Question("beauty", {"en": "Which?", "ar": "أيها؟"}, {"en": "Which not?"})
-    asked = replace(survey, questions=(*survey.questions, own))
-    assert faults(asked) == ["questions: beauty has no reversed_text in ar."]
-    assert faults(replace(asked, attention=0)) == []
-    assert faults(replace(asked, languages=("en",))) == []
-    assert faults(replace(asked, languages=("en", "fr"))) == [
+    custom = Question("beauty", {"en": "Which?", "ar": "أيها؟"}, {"en": "Which not?"})
+    changed = replace(survey, questions=(*survey.questions, custom))
+    assert faults(changed) == ["questions: beauty has no reversed_text in ar."]
+    assert faults(replace(changed, attention=0)) == []
+    assert faults(replace(changed, languages=("en",))) == []
+    assert faults(replace(changed, languages=("en", "fr"))) == [
         "questions: beauty has no text in fr.",
         "questions: beauty has no reversed_text in fr.",
     ]

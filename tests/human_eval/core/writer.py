@@ -25,9 +25,9 @@ def main() -> None:
     sys.stdin.readline()
     for number in range(rounds):
         for task in tasks:
-            given = RaterAnswer(dict.fromkeys(task.order, 1 + number % 4), {}, {}, seconds=1.0)
+            answer = RaterAnswer(dict.fromkeys(task.order, 1 + number % 4), {}, {}, seconds=1.0)
             for question in task.questions:
-                store.save(rater, task.position, question, given)
+                store.save(rater, task.position, question, answer)
                 say(f"{task.position} {question} {1 + number % 4}")
 
 

@@ -25,6 +25,8 @@ def simulated() -> Simulated:
     quotas = {"korea": 8, "mexico": 8}
     world = simulated_surveys.true_worths(SYSTEMS, list(quotas), QUESTIONS, culture_sd=0.2)
     raters = simulation.draw_raters(world.worths, quotas, spammers=1)
-    people, said = simulated_surveys.survey_of(world, raters)
+    participants, judgements = simulated_surveys.survey_of(world, raters)
     survey = Survey("A survey", "study", SYSTEMS, quotas, exclusion=Exclusion(-1.0, 0.0, 0.0))
-    return Simulated(survey, world, raters, people, said, analyse(survey, people, said))
+    return Simulated(
+        survey, world, raters, participants, judgements, analyse(survey, participants, judgements)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,19 +36,19 @@ GOOD = RecoveryReport((HOLDS,) * 5, 6, 3, 0, (HOLDS,) * 5, 0.5)
 )
 def test_a_system_wins_as_often_as_the_closed_form_says(skill: float, tie: float, spams: bool) -> None:
     """Of 2,500 pages with three systems, among which ties can chain."""
-    one = SimulatedRater(1, "korea", WORTHS, skill=skill, tie_margin=tie, spams=spams, abstain_rate=0.0)
+    rater = SimulatedRater(1, "korea", WORTHS, skill=skill, tie_margin=tie, spams=spams, abstain_rate=0.0)
     won = []
     for k in range(2500):
-        ranks = one.answer({s: s for s in SYSTEMS}, "culture", Kind.asked, f"p{k}").ranks
+        ranks = rater.answer({s: s for s in SYSTEMS}, "culture", Kind.asked, f"p{k}").ranks
         won.append((1 + np.sign(ranks["base"] - ranks["mpc"])) / 2)
-    assert truth.win_rate(one, "culture", "mpc", "base") == pytest.approx(np.mean(won), abs=0.03)
-    both = truth.win_rate(one, "culture", "mpc", "base") + truth.win_rate(one, "culture", "base", "mpc")
+    assert truth.win_rate(rater, "culture", "mpc", "base") == pytest.approx(np.mean(won), abs=0.03)
+    both = truth.win_rate(rater, "culture", "mpc", "base") + truth.win_rate(rater, "culture", "base", "mpc")
     assert both == pytest.approx(1)
 
 
 def test_without_ties_it_is_bradley_and_terrys() -> None:
-    one = SimulatedRater(1, "korea", WORTHS, skill=2.0, tie_margin=0.0)
-    assert truth.win_rate(one, "culture", "mpc", "base") == pytest.approx(1 / (1 + math.exp(-3.0)))
+    rater = SimulatedRater(1, "korea", WORTHS, skill=2.0, tie_margin=0.0)
+    assert truth.win_rate(rater, "culture", "mpc", "base") == pytest.approx(1 / (1 + math.exp(-3.0)))
 
 
 def test_skills_are_what_countless_pages_say() -> None:
@@ -57,32 +58,36 @@ def test_skills_are_what_countless_pages_say() -> None:
         SimulatedRater(k, "korea", WORTHS, skill=s, abstain_rate=0.0, spams=s == 0)
         for k, s in enumerate([0, 0.5, 1, 1.5, 2, 3], 1)
     ]
-    said = [
-        j for one in raters for j in simulated_surveys.judge_regular(one, [f"p{k}" for k in range(600)], true)
+    judgements = [
+        j
+        for rater in raters
+        for j in simulated_surveys.judge_regular(rater, [f"p{k}" for k in range(600)], true)
     ]
-    found = mmsr.fit(mmsr.task_labels(select_rankings(said, SYSTEMS))).accuracy
-    assert truth.limit_accuracies(raters) == pytest.approx(found, abs=0.05)
+    accuracies = mmsr.fit(mmsr.task_labels(select_rankings(judgements, SYSTEMS))).accuracy
+    assert truth.limit_accuracies(raters) == pytest.approx(accuracies, abs=0.05)
     assert (np.diff(truth.limit_accuracies(raters)) > 0).all()
 
 
 def test_a_survey_of_the_raters_agrees_and_of_others_does_not(simulated: Simulated) -> None:
-    found = simulated.found
-    compared = truth.compare(found, simulated.raters)
+    results = simulated.results
+    compared = truth.compare(results, simulated.raters)
     assert compared.agrees
     assert truth.count_covered(compared.wins)[1] == 4 * 3 * (2 + 1)
     assert compared.separated > 4
     assert truth.count_covered(compared.skills)[1] == 16
 
     mirrored = [
-        replace(one, worths={q: {s: -w for s, w in of.items()} for q, of in one.worths.items()})
-        for one in simulated.raters
+        replace(rater, worths={q: {s: -w for s, w in of.items()} for q, of in rater.worths.items()})
+        for rater in simulated.raters
     ]
-    against = truth.compare(found, mirrored)
+    against = truth.compare(results, mirrored)
     assert not against.agrees
     assert against.reversed == against.separated == compared.separated
 
-    strangers = [replace(one, skill=2.2 - one.skill, spams=False) for one in simulated.raters]
-    mistaken = truth.compare(found, strangers)
+    raters_of_other_skill = [
+        replace(rater, skill=2.2 - rater.skill, spams=False) for rater in simulated.raters
+    ]
+    mistaken = truth.compare(results, raters_of_other_skill)
     assert mistaken.skill_correlation < 0
     assert not mistaken.agrees
 
@@ -99,7 +104,7 @@ def test_a_survey_of_the_raters_agrees_and_of_others_does_not(simulated: Simulat
         {"skill_correlation": 0.0},
     ],
 )
-def test_what_does_not_agree(changes: dict[str, object]) -> None:
+def test_what_does_not_agree(changes: dict[str, Any]) -> None:
     assert GOOD.agrees
     assert replace(GOOD, skills=(), skill_correlation=math.nan).agrees, (
         "too few raters to tell a skill of contradict nothing"
@@ -107,15 +112,17 @@ def test_what_does_not_agree(changes: dict[str, object]) -> None:
     assert replace(GOOD, reversed=1, pairs=24).agrees, (
         "of systems that are alike, one order in twenty goes wrong"
     )
-    assert not replace(GOOD, **changes).agrees  # type: ignore[arg-type]
+    assert not replace(GOOD, **changes).agrees
 
 
 def test_an_interval_that_begins_at_zero_tells_systems_apart(simulated: Simulated) -> None:
-    found = simulated.found
-    table = found.table("culture")
+    original = simulated.results
+    table = original.table("culture")
     ends = {"base": IntervalEstimate(-1, -2, -0.5), "mpc": IntervalEstimate(1, 0.0, 2)}
-    results = tuple(replace(one, worth=ends[one.system]) for one in table.results if one.system in ends)
-    alone = replace(found, questions=("culture",), tables=(replace(table, results=results),))
+    results = tuple(
+        replace(result, worth=ends[result.system]) for result in table.results if result.system in ends
+    )
+    alone = replace(original, questions=("culture",), tables=(replace(table, results=results),))
     assert truth.compare(alone, simulated.raters).separated == 1
 
 
@@ -135,8 +142,8 @@ def test_the_world_is_what_the_runs_were_scored_with_and_one_without_scores_is_n
 
 def test_the_tables_fit_a_terminal(simulated: Simulated) -> None:
     console = Console(width=80, record=True, quiet=False, file=io.StringIO())
-    for told in truth.render(truth.compare(simulated.found, simulated.raters), "base"):
-        console.print(told)
+    for part in truth.render(truth.compare(simulated.results, simulated.raters), "base"):
+        console.print(part)
     console.file.close()
     text = console.export_text()
     sentences = " ".join(text.split())

@@ -14,8 +14,8 @@ from human_eval.web.survey_client import (
     SECONDS,
     Person,
     World,
-    enrolled,
-    make,
+    create_world,
+    enrolled_person,
 )
 from scoft_hpc.human_eval.survey import Ethics, Survey
 from scoft_hpc.human_eval.web.serve import open_socket, uvicorn_config
@@ -37,26 +37,26 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     )
     with open_socket("127.0.0.1", 0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        made = make(tmp_path_factory.mktemp("survey"), survey, url)
-        server = uvicorn.Server(uvicorn_config(made.app))
+        world = create_world(tmp_path_factory.mktemp("survey"), survey, url)
+        server = uvicorn.Server(uvicorn_config(world.app))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
-        yield made
+        yield world
         server.should_exit = True
         thread.join(SECONDS)
         assert not thread.is_alive(), "the server does not end"
-        made.store.close()
+        world.store.close()
 
 
 @pytest.fixture
 def rater(world: World) -> Person:
-    return enrolled(world)
+    return enrolled_person(world)
 
 
 @pytest.fixture(scope="module")
 def settled(world: World) -> Iterator[Person]:
     """A rater for tests after which all is as before."""
-    person = enrolled(world)
+    person = enrolled_person(world)
     world.clients.remove(person.client)
     with closing(person.client):
         yield person

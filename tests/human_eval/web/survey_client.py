@@ -81,7 +81,7 @@ def make_pages(images: Path) -> tuple[Page, ...]:
     return tuple(pages)
 
 
-def make(folder: Path, survey: Survey, address: str) -> World:
+def create_world(folder: Path, survey: Survey, address: str) -> World:
     images = folder / "images"
     pages = make_pages(images)
     store = Store.open(survey, pages, f"sqlite:///{folder}/answers.db")
@@ -101,26 +101,26 @@ class Person:
         return self.page
 
     def token(self) -> str:
-        found = re.search(r'name="csrf" value="([^"]+)"', self.page.text)
-        assert found is not None, self.page.text
-        return found[1]
+        match = re.search(r'name="csrf" value="([^"]+)"', self.page.text)
+        assert match is not None, self.page.text
+        return match[1]
 
     def send(self, path: str = "", **fields: str | list[str]) -> httpx.Response:
         """Send the form of the page that is open; a field's underscore stands for its dash."""
-        given = {
+        values = {
             name if name == "own_words" else name.replace("_", "-"): value for name, value in fields.items()
         }
-        body = {"csrf": self.token(), **given}
+        body = {"csrf": self.token(), **values}
         self.page = self.client.post(path or self.page.url.path, data=body, follow_redirects=True)
         return self.page
 
-    def id(self, world: World) -> str:
-        found = world.app.state.survey_app.signer.rater(self.client.cookies["session"])
-        assert found is not None
-        return str(found)
+    def rater_id(self, world: World) -> str:
+        rater_id = world.app.state.survey_app.signer.rater(self.client.cookies["session"])
+        assert rater_id is not None
+        return str(rater_id)
 
 
-def enrolled(world: World, culture: str = "korea", **fields: str) -> Person:
+def enrolled_person(world: World, culture: str = "korea", **fields: str) -> Person:
     person = Person(world.client(), httpx.Response(200))
     person.open("/consent")
     person.send(agree="yes")
@@ -133,13 +133,13 @@ RANKS = {f"rank_{i}": str(i) for i in range(1, 5)}
 
 
 def tasks(world: World, person: Person) -> tuple[Task, ...]:
-    rater = world.store.rater(person.id(world))
+    rater = world.store.rater(person.rater_id(world))
     assert rater is not None
     return world.store.tasks(rater)
 
 
-def kept(world: World, person: Person, task: Task, question: str) -> RaterAnswer | None:
-    rater = world.store.rater(person.id(world))
+def stored_answer(world: World, person: Person, task: Task, question: str) -> RaterAnswer | None:
+    rater = world.store.rater(person.rater_id(world))
     assert rater is not None
     return world.store.answers(rater).get((task.position, question))
 

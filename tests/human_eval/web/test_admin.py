@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from human_eval.web.survey_client import Person, World, enrolled
+from human_eval.web.survey_client import Person, World, enrolled_person
 
 
 def admin(world: World) -> Person:
@@ -20,16 +20,16 @@ def test_nothing_without_the_token(world: World) -> None:
     client = world.client()
     assert "Token, as the command printed it" in client.get("/admin").text
     for token in ("", "x" * 40, "é", world.app.state.survey_app.signer.admin_token[:-1]):
-        answer = client.post("/admin/login", data={"token": token})
-        assert answer.status_code == 403
-        assert "This is not the token" in answer.text
+        response = client.post("/admin/login", data={"token": token})
+        assert response.status_code == 403
+        assert "This is not the token" in response.text
     for cookies in ({}, {"admin": "admin"}, {"admin": world.app.state.survey_app.signer.session("admin")}):
-        other = world.client(cookies=cookies)
-        assert "<table" not in other.get("/admin").text
-        assert other.get("/admin/payments.csv").status_code == 403
+        visitor = world.client(cookies=cookies)
+        assert "<table" not in visitor.get("/admin").text
+        assert visitor.get("/admin/payments.csv").status_code == 403
         for path in ("/admin/payments/forget", "/admin/logout"):
             form = {"csrf": world.app.state.survey_app.signer.form("admin")}
-            assert other.post(path, data=form).status_code == 403
+            assert visitor.post(path, data=form).status_code == 403
 
 
 def test_the_token_opens_it_until_signed_out(world: World) -> None:
@@ -43,29 +43,29 @@ def test_the_token_opens_it_until_signed_out(world: World) -> None:
 
 
 def test_progress_by_culture_and_no_rater(world: World) -> None:
-    person = enrolled(world, "nigeria", own_words="")
+    person = enrolled_person(world, "nigeria", own_words="")
     person.open("/pages")
     person.send(**{f"rank_{i}": "1" for i in range(1, 5)})
     page = admin(world).page.text
-    (counted,) = [one for one in world.store.progress() if one.culture == "nigeria"]
+    (progress,) = [panel for panel in world.store.progress() if panel.culture == "nigeria"]
     cells = (
-        counted.quota,
-        counted.quota - counted.enrolled,
-        counted.enrolled,
-        counted.finished,
-        counted.answers,
+        progress.quota,
+        progress.quota - progress.enrolled,
+        progress.enrolled,
+        progress.finished,
+        progress.answers,
     )
     assert '<th scope="row">nigeria</th>' + "".join(f"<td>{cell}</td>" for cell in cells) in page
-    assert person.id(world) not in page
+    assert person.rater_id(world) not in page
 
 
 def test_payment_codes_are_downloaded_and_deleted(world: World) -> None:
     world.store.forget_payments()
     for code in ("B-2", "-1.A"):
-        person = enrolled(world)
-        found = world.store.rater(person.id(world))
-        assert found is not None
-        world.store.pay(found, code)
+        person = enrolled_person(world)
+        stored_rater = world.store.rater(person.rater_id(world))
+        assert stored_rater is not None
+        world.store.pay(stored_rater, code)
     researcher = admin(world)
     csv = researcher.client.get("/admin/payments.csv")
     assert csv.headers["content-type"].startswith("text/csv")

@@ -15,7 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from browsers import chromium
-from human_eval.web.survey_client import SECONDS, World, enrolled
+from human_eval.web.survey_client import SECONDS, World, enrolled_person
 from scoft_hpc.human_eval.answers import Rater, RaterAnswer
 from scoft_hpc.human_eval.judgements import Kind
 
@@ -50,18 +50,18 @@ def visit(browser: Browser, world: World, **settings: Any) -> Iterator[Page]:
     with browser.new_context(base_url=world.url, **settings) as context:
         context.set_default_timeout(SECONDS * 1000)
         page = context.new_page()
-        asked: list[str] = []
+        urls: list[str] = []
         complaints: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda said: complaints.append(said.text))
+        page.on("request", lambda request: urls.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         yield page
-        assert [url for url in asked if not url.startswith(world.url)] == []
-        assert [said for said in complaints if "status of 4" not in said] == []  # pages that refuse
+        assert [url for url in urls if not url.startswith(world.url)] == []
+        assert [message for message in complaints if "status of 4" not in message] == []  # pages that refuse
 
 
 def rater_of(world: World, page: Page) -> Rater:
-    (cookie,) = [one for one in page.context.cookies() if one.get("name") == "session"]
+    (cookie,) = [candidate for candidate in page.context.cookies() if candidate.get("name") == "session"]
     rater = world.store.rater(world.app.state.survey_app.signer.rater(cookie.get("value")))
     assert rater is not None
     return rater
@@ -83,9 +83,9 @@ def enrol(page: Page) -> None:
 
 def let_in(page: Page, world: World, **fields: str) -> None:
     """Give the browser the cookies of somebody who has just enrolled."""
-    cookies = enrolled(world, **fields).client.cookies.jar
+    cookies = enrolled_person(world, **fields).client.cookies.jar
     page.context.add_cookies(
-        [{"name": one.name, "value": str(one.value), "url": world.url} for one in cookies]
+        [{"name": cookie.name, "value": str(cookie.value), "url": world.url} for cookie in cookies]
     )
 
 
@@ -147,10 +147,10 @@ def test_the_whole_way_with_a_mouse(browser: Browser, world: World) -> None:
         rank(page, 1, 1, 1, 1)
         page.get_by_role("button", name="Save and go on").dblclick()
         page.wait_for_url("**/pages/2/*")
-        given = answers(world, page)
-        assert [given[0, question].draft for question in tasks[0].questions] == [False] * 4
-        assert [given[0, tasks[0].questions[1]].ranks[name] for name in tasks[0].order] == [1, 3, 2, 4]
-        assert given[0, tasks[0].questions[2]].cannot_judge
+        answer = answers(world, page)
+        assert [answer[0, question].draft for question in tasks[0].questions] == [False] * 4
+        assert [answer[0, tasks[0].questions[1]].ranks[name] for name in tasks[0].order] == [1, 3, 2, 4]
+        assert answer[0, tasks[0].questions[2]].cannot_judge
 
         with visit(browser, world, viewport=PHONE) as phone:  # the same rater, on another device
             phone.goto(link)
@@ -222,9 +222,9 @@ def test_the_whole_way_by_keyboard_alone(browser: Browser, world: World) -> None
         press(page, "Enter")  # once more, from where one is
         tab_to(page, "[name=rank-3]")
         press(page, "Enter")  # saves
-        given = answers(world, page)[0, task.questions[0]]
-        assert not given.draft
-        assert [given.ranks[name] for name in task.order] == [2, 3, 1, 4]
+        answer = answers(world, page)[0, task.questions[0]]
+        assert not answer.draft
+        assert [answer.ranks[name] for name in task.order] == [2, 3, 1, 4]
         for _ in task.questions[1:]:
             tab_to(page, "[value=cannot]", "Shift+Tab")  # from the end of the page
             press(page, "Enter")
@@ -264,8 +264,8 @@ def test_from_right_to_left(browser: Browser, world: World) -> None:
         page.get_by_role("button", name="حفظ ومتابعة").click()
         expect(page.get_by_role("progressbar")).to_have_attribute("value", "1")
         assert rater_of(world, page).language == "ar"
-        (given,) = answers(world, page).values()
-        assert set(given.ranks.values()) == {1}
+        (answer,) = answers(world, page).values()
+        assert set(answer.ranks.values()) == {1}
 
 
 def kinds(page: Page, world: World) -> Iterator[str]:
@@ -295,7 +295,7 @@ def kinds(page: Page, world: World) -> Iterator[str]:
             go(page, page.locator(".panel button")),
         ),
         "another's link": lambda: page.goto(
-            world.app.state.survey_app.signer.resume_link(enrolled(world).id(world))
+            world.app.state.survey_app.signer.resume_link(enrolled_person(world).rater_id(world))
         ),
         "withdraw": lambda: page.goto("/withdraw"),
         "withdrawn": lambda: go(page, page.locator(".grave")),
@@ -318,23 +318,25 @@ def _send_unchecked(page: Page, button: str) -> None:
 
 
 def _turned(world: World, page: Page) -> int:
-    (task,) = [one for one in world.store.tasks(rater_of(world, page)) if one.kind is Kind.reversed]
+    (task,) = [
+        candidate for candidate in world.store.tasks(rater_of(world, page)) if candidate.kind is Kind.reversed
+    ]
     return task.position + 1
 
 
 def grave(page: Page, options: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    found = Axe().run(page, options=options).response["violations"]
+    violations = Axe().run(page, options=options).response["violations"]
     return [
-        (one["id"], [node["html"][:160] for node in one["nodes"]][:4])
-        for one in found
-        if one["impact"] in ("serious", "critical")
+        (violation["id"], [node["html"][:160] for node in violation["nodes"]][:4])
+        for violation in violations
+        if violation["impact"] in ("serious", "critical")
     ]
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
 def test_nobody_is_kept_out(browser: Browser, world: World, language: str) -> None:
     """Of every kind of page: axe, in light and dark; a narrow screen, where nothing is cut off or too small to hit."""
-    found: dict[str, Any] = {}
+    faults_by_page: dict[str, Any] = {}
     with visit(browser, world, locale=language, java_script_enabled=True, reduced_motion="reduce") as page:
         for name in kinds(page, world) if language == "en" else arabic_kinds(page):
             faults = grave(page, WCAG)
@@ -349,8 +351,8 @@ def test_nobody_is_kept_out(browser: Browser, world: World, language: str) -> No
             faults += [("too small", small) for small in [page.evaluate(SMALL)] if small]
             page.set_viewport_size(DESK)
             if faults:
-                found[name] = faults
-    assert found == {}
+                faults_by_page[name] = faults
+    assert faults_by_page == {}
 
 
 def arabic_kinds(page: Page) -> Iterator[str]:
@@ -391,8 +393,8 @@ def test_both_ends_of_every_scale_are_told_to_eyes_and_ears(browser: Browser, wo
         expect(
             card.get_by_role("group", name=f"Rating (if you like) ({ends[1]}; {ends[2]})", exact=True)
         ).to_be_visible()
-        for words in ends:
-            expect(card.locator(".ends").get_by_text(words, exact=True)).to_be_visible()
+        for label in ends:
+            expect(card.locator(".ends").get_by_text(label, exact=True)).to_be_visible()
 
 
 def test_who_wants_no_blur_sees_at_once(browser: Browser, world: World) -> None:

@@ -29,12 +29,16 @@ def gaps(sentence: str) -> set[str]:
 
 @pytest.mark.parametrize("language", catalogues())
 def test_every_catalogue_has_the_same_sentences(language: str) -> None:
-    own = i18n.load([language])[language].messages
-    assert list(own) == list(ENGLISH.messages)
-    assert {key: gaps(text) for key, text in own.items()} == {k: gaps(t) for k, t in ENGLISH.messages.items()}
-    assert all(isinstance(text, str) and text.strip() for text in own.values())
+    messages = i18n.load([language])[language].messages
+    assert list(messages) == list(ENGLISH.messages)
+    assert {key: gaps(text) for key, text in messages.items()} == {
+        k: gaps(t) for k, t in ENGLISH.messages.items()
+    }
+    assert all(isinstance(text, str) and text.strip() for text in messages.values())
     lines = (CATALOGUES / f"{language}.yaml").read_text().splitlines()
-    assert len([line for line in lines if re.match(r"[a-z]", line)]) == len(own), "a key stands there twice"
+    assert len([line for line in lines if re.match(r"[a-z]", line)]) == len(messages), (
+        "a key stands there twice"
+    )
 
 
 def test_a_catalogue_is_in_its_own_language() -> None:
@@ -54,10 +58,12 @@ def test_every_sentence_is_used_and_there() -> None:
     ]
     called = {key for text in templates for key in re.findall(r"translate\('([a-z_.0-9]+)'[,)]", text)}
     assert called <= set(ENGLISH.messages)
-    made = r"culture\.\w+|question\.\w+.*|refused\.\w+(\.title)?|consent\.(what|risk|data|rights)(\.title)?"
-    made += r"|join\.affiliation\.\w+|end\.payment\.(kept|taken)|task\.(rank|rating)\.wrong"
+    composed = (
+        r"culture\.\w+|question\.\w+.*|refused\.\w+(\.title)?|consent\.(what|risk|data|rights)(\.title)?"
+    )
+    composed += r"|join\.affiliation\.\w+|end\.payment\.(kept|taken)|task\.(rank|rating)\.wrong"
     unused = {key for key in ENGLISH.messages if key not in called and key not in code}
-    assert {key for key in unused if not re.fullmatch(made, key)} == set()
+    assert {key for key in unused if not re.fullmatch(composed, key)} == set()
 
 
 def test_what_code_names_has_a_sentence() -> None:
@@ -70,12 +76,12 @@ def test_what_code_names_has_a_sentence() -> None:
 
 
 def test_a_question_of_the_surveys_own() -> None:
-    own = Question("beauty", {"en": "Most beautiful?", "ar": "الأجمل؟"}, {"en": "Least beautiful?"})
+    custom = Question("beauty", {"en": "Most beautiful?", "ar": "الأجمل؟"}, {"en": "Least beautiful?"})
     arabic = i18n.load(["ar"])["ar"]
-    assert ENGLISH.wording(own, "Korea").text == "Most beautiful?"
-    assert ENGLISH.wording(own, "Korea", is_reversed=True).text == "Least beautiful?"
-    assert arabic.wording(own, "كوريا").text == "الأجمل؟"
-    assert arabic.wording(own, "كوريا", is_reversed=True).text == "Least beautiful?"
+    assert ENGLISH.wording(custom, "Korea").text == "Most beautiful?"
+    assert ENGLISH.wording(custom, "Korea", is_reversed=True).text == "Least beautiful?"
+    assert arabic.wording(custom, "كوريا").text == "الأجمل؟"
+    assert arabic.wording(custom, "كوريا", is_reversed=True).text == "Least beautiful?"
 
 
 def test_the_first_language_of_a_header_that_there_is() -> None:
@@ -106,8 +112,8 @@ def test_the_version_of_the_consent_is_that_of_all_it_shows() -> None:
         replace(SURVEY, questions=SURVEY.questions[:3]),
         replace(SURVEY, consent={"en": "First.\n\nSecond."}),
     ]
-    versions = {first, *(consent(ENGLISH, one).version for one in changed)}
+    versions = {first, *(consent(ENGLISH, section).version for section in changed)}
     assert len(versions) == 5
     assert consent(ENGLISH, replace(SURVEY, seed=1)).version == first
-    own = consent(ENGLISH, changed[-1])
-    assert [one.paragraphs for one in own.sections] == [("First.", "Second.")]
+    page = consent(ENGLISH, changed[-1])
+    assert [section.paragraphs for section in page.sections] == [("First.", "Second.")]

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
-from human_eval.web.survey_client import World, enrolled
+from human_eval.web.survey_client import World, enrolled_person
 from scoft_hpc.human_eval.web.admin_views import ADMIN_FORM_OWNER
 from scoft_hpc.human_eval.web.rater_sessions import EnrolmentSession
 
@@ -55,25 +55,25 @@ class Sender:
         self.statuses.setdefault(f"{case.method} {case.path}", set()).add(answer.status_code)
 
 
-def somebody(world: World) -> tuple[dict[str, str], dict[str, str]]:
+def visitor(world: World) -> tuple[dict[str, str], dict[str, str]]:
     """The cookies of a rater who is the researcher too and begins anew; whose the forms below a path are."""
-    person, links = enrolled(world), world.app.state.survey_app.signer
+    person, links = enrolled_person(world), world.app.state.survey_app.signer
     newcomer = EnrolmentSession("1" * 32, world.app.state.survey_app.consents["en"].version)
     cookies = {**person.client.cookies, "visit": links.visit(newcomer), "admin": links.admin()}
     return cookies, {
         "/admin": ADMIN_FORM_OWNER,
         "/consent": newcomer.id,
         "/join": newcomer.id,
-        "/": person.id(world),
+        "/": person.rater_id(world),
     }
 
 
 @pytest.mark.slow
 def test_no_answer_is_a_fault_of_ours(world: World) -> None:
     schema = schemathesis.openapi.from_dict(world.app.openapi())
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [operation.ok() for operation in schema.get_all_operations()]
     assert len(operations) > 20
-    cookies, holders = somebody(world)
+    cookies, holders = visitor(world)
     with requests.Session() as session, requests.Session() as nobodys:
         session.cookies.update(cookies)
         send, unknown = Sender(world, session, holders), Sender(world, nobodys, {})
@@ -83,7 +83,7 @@ def test_no_answer_is_a_fault_of_ours(world: World) -> None:
             unknown(case)
             send(case)
 
-        for operation in sorted(operations, key=lambda one: one.path in LAST):
+        for operation in sorted(operations, key=lambda operation: operation.path in LAST):
             for mode in GenerationMode:
                 strategy = operation.as_strategy(generation_mode=mode)
                 with suppress(Unsatisfiable) if mode is GenerationMode.NEGATIVE else nullcontext():

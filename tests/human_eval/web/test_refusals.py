@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sqlite3
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,14 +22,14 @@ from human_eval.web.survey_client import (
     SECRET,
     Person,
     World,
-    enrolled,
-    kept,
-    make,
+    create_world,
+    enrolled_person,
     path_of,
+    stored_answer,
     tasks,
 )
 from scoft_hpc.human_eval.survey import Survey
-from scoft_hpc.human_eval.web import rater_sessions as signed
+from scoft_hpc.human_eval.web import rater_sessions
 from scoft_hpc.human_eval.web.app import create
 from scoft_hpc.human_eval.web.headers import POLICY
 from scoft_hpc.human_eval.web.rater_sessions import SESSION_SECONDS, EnrolmentSession, SessionSigner
@@ -37,44 +38,50 @@ from surveys import SYSTEMS
 TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-def refused(answer: httpx.Response, status: int, words: str = "") -> None:
-    assert answer.status_code == status, answer.text
-    assert "<h1" in answer.text
-    assert "Traceback" not in answer.text
-    assert words in answer.text
-    assert answer.headers["content-security-policy"] == POLICY
-    assert answer.headers["cache-control"] == "no-store"
+def assert_refused(response: httpx.Response, status: int, phrase: str = "") -> None:
+    assert response.status_code == status, response.text
+    assert "<h1" in response.text
+    assert "Traceback" not in response.text
+    assert phrase in response.text
+    assert response.headers["content-security-policy"] == POLICY
+    assert response.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize("path", ["/pages", "/pages/1/match", "/link", "/end", "/withdraw", "/images/x.png"])
 def test_nobody_is_asked_for_their_link(world: World, path: str) -> None:
-    refused(world.client().get(path), 401, "Please open your link")
+    assert_refused(world.client().get(path), 401, "Please open your link")
 
 
 @pytest.mark.parametrize("path", ["/consent", "/join"])
 def test_a_form_without_a_visit_is_not_taken(world: World, path: str) -> None:
-    refused(world.client().post(path, data={"agree": "yes"}), 401, "A browser that keeps no cookies")
+    assert_refused(world.client().post(path, data={"agree": "yes"}), 401, "A browser that keeps no cookies")
 
 
 @pytest.mark.parametrize("path", ["/pages/1/match", "/withdraw", "/settings", "/leave", "/payment"])
 def test_a_form_of_nobody_or_of_another_is_not_taken(world: World, settled: Person, path: str) -> None:
-    for token in ({}, {"csrf": ""}, {"csrf": "forged"}, {"csrf": "é"}, {"csrf": enrolled(world).token()}):
+    for token in (
+        {},
+        {"csrf": ""},
+        {"csrf": "forged"},
+        {"csrf": "é"},
+        {"csrf": enrolled_person(world).token()},
+    ):
         body = {**{f"rank-{i}": "1" for i in range(1, 5)}, **token}
-        refused(settled.client.post(path, data=body), 403, "This form is not yours")
-    assert kept(world, settled, tasks(world, settled)[0], "match") is None
+        assert_refused(settled.client.post(path, data=body), 403, "This form is not yours")
+    assert stored_answer(world, settled, tasks(world, settled)[0], "match") is None
 
 
 def test_an_old_tab_of_another_session_changes_nothing(world: World, rater: Person) -> None:
-    other = enrolled(world)
+    other = enrolled_person(world)
     rater.open("/pages")
     rater.client.cookies = other.client.cookies
-    refused(rater.send(**RANKS), 403, "To my pages")
+    assert_refused(rater.send(**RANKS), 403, "To my pages")
 
 
 def test_a_session_is_signed_and_ends(world: World, rater: Person) -> None:
-    links, id = SessionSigner(SECRET, world.url), rater.id(world)  # noqa: A001
+    links, rater_id = SessionSigner(SECRET, world.url), rater.rater_id(world)
 
-    def asked(cookie: str) -> int:
+    def status_with(cookie: str) -> int:
         return world.client(cookies={"session": cookie}).get("/link").status_code
 
     class Old(TimestampSigner):
@@ -82,21 +89,23 @@ def test_a_session_is_signed_and_ends(world: World, rater: Person) -> None:
             return super().get_timestamp() - SESSION_SECONDS - 60
 
     signer = links._session
-    old = Old(SECRET, salt=signer.salt, digest_method=signer.digest_method).sign(id).decode()
-    assert asked(links.session(id)) == 200
-    assert asked(links.session("0" * 32)) == 410
-    assert asked(links.session(id)[:-1]) == 401
-    assert asked(old) == 401
-    assert asked(SessionSigner(b"another secret of the same length", world.url).session(id)) == 401
+    old = Old(SECRET, salt=signer.salt, digest_method=signer.digest_method).sign(rater_id).decode()
+    assert status_with(links.session(rater_id)) == 200
+    assert status_with(links.session("0" * 32)) == 410
+    assert status_with(links.session(rater_id)[:-1]) == 401
+    assert status_with(old) == 401
+    assert (
+        status_with(SessionSigner(b"another secret of the same length", world.url).session(rater_id)) == 401
+    )
     for other in (
-        id,
-        links.form(id),
+        rater_id,
+        links.form(rater_id),
         links.admin(),
-        urlsplit(links.resume_link(id)).path.split("/")[-1],
+        urlsplit(links.resume_link(rater_id)).path.split("/")[-1],
         "a.b.c",
         "",
     ):
-        assert asked(other) == 401
+        assert status_with(other) == 401
 
 
 def test_a_clock_that_is_set_back_ends_no_session(
@@ -105,26 +114,32 @@ def test_a_clock_that_is_set_back_ends_no_session(
     now = time.time()
     links = SessionSigner(SECRET, world.url)
     cookies = {
-        "session": links.session(rater.id(world)),
+        "session": links.session(rater.rater_id(world)),
         "visit": links.visit(EnrolmentSession("1" * 32)),
         "admin": links.admin(),
     }
-    monkeypatch.setattr(signed, "time", SimpleNamespace(time=lambda: now - 3600))
+    monkeypatch.setattr(rater_sessions, "time", SimpleNamespace(time=lambda: now - 3600))
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: int(now - 3600))
-    assert links.rater(cookies["session"]) == rater.id(world)
+    assert links.rater(cookies["session"]) == rater.rater_id(world)
     assert links.read_enrolment(cookies["visit"]) == EnrolmentSession("1" * 32)
     assert links.is_admin(cookies["admin"])
-    monkeypatch.setattr(signed, "time", SimpleNamespace(time=lambda: now + SESSION_SECONDS + 60))
+    monkeypatch.setattr(rater_sessions, "time", SimpleNamespace(time=lambda: now + SESSION_SECONDS + 60))
     assert links.rater(cookies["session"]) is None
     assert links.read_enrolment(cookies["visit"]) is None
     assert not links.is_admin(cookies["admin"])
 
 
 def test_a_link_is_signed(world: World, rater: Person) -> None:
-    link = urlsplit(world.app.state.survey_app.signer.resume_link(rater.id(world))).path
-    session = world.app.state.survey_app.signer.session(rater.id(world))
-    for path in (link[:-1], f"/resume/{rater.id(world)}", f"/resume/{session}", "/resume/%00", "/resume/é"):
-        refused(world.client().get(path), 404, "This link is not complete")
+    link = urlsplit(world.app.state.survey_app.signer.resume_link(rater.rater_id(world))).path
+    session = world.app.state.survey_app.signer.session(rater.rater_id(world))
+    for path in (
+        link[:-1],
+        f"/resume/{rater.rater_id(world)}",
+        f"/resume/{session}",
+        "/resume/%00",
+        "/resume/é",
+    ):
+        assert_refused(world.client().get(path), 404, "This link is not complete")
     assert world.client().get(link).status_code == 303
 
 
@@ -159,19 +174,19 @@ def test_there_is_nothing_else(world: World, settled: Person, path: str) -> None
 @pytest.mark.parametrize("path", ["/consent/", "/pages/", "/resume/a.b/", "/admin/", "/images/x.png/"])
 def test_nobody_is_led_to_where_a_request_says_it_is(world: World, path: str) -> None:
     """A redirect to an address made of the Host header leads elsewhere, and from https to http with a rater's link."""
-    answer = world.client(headers={"Host": "elsewhere.example"}).get(path)
-    refused(answer, 404)
-    assert "location" not in answer.headers
+    response = world.client(headers={"Host": "elsewhere.example"}).get(path)
+    assert_refused(response, 404)
+    assert "location" not in response.headers
 
 
 def test_images_are_for_those_who_are_asked_about_them(world: World, settled: Person) -> None:
-    mine = {name for task in tasks(world, settled) for name in task.order}
-    others = set(world.key) - mine
-    assert mine
-    assert others
-    assert {settled.client.get(f"/images/{name}").status_code for name in mine} == {200}
-    assert {settled.client.get(f"/images/{name}").status_code for name in others} == {404}
-    assert {world.client().get(f"/images/{name}").status_code for name in mine} == {401}
+    own_images = {name for task in tasks(world, settled) for name in task.order}
+    other_images = set(world.key) - own_images
+    assert own_images
+    assert other_images
+    assert {settled.client.get(f"/images/{name}").status_code for name in own_images} == {200}
+    assert {settled.client.get(f"/images/{name}").status_code for name in other_images} == {404}
+    assert {world.client().get(f"/images/{name}").status_code for name in own_images} == {401}
 
 
 @pytest.mark.parametrize(
@@ -192,22 +207,22 @@ def test_images_are_for_those_who_are_asked_about_them(world: World, settled: Pe
 def test_bodies_that_are_no_form_of_ours(
     world: World, settled: Person, body: bytes, headers: dict[str, str], status: int
 ) -> None:
-    refused(settled.client.post("/pages/1/match", content=body, headers=headers), status)
+    assert_refused(settled.client.post("/pages/1/match", content=body, headers=headers), status)
 
 
 def test_a_body_without_end_is_cut_off(world: World, settled: Person) -> None:
     """In pieces, with no length said beforehand: it is refused long before it would be held whole."""
     sent = 0
 
-    def pieces() -> object:
+    def pieces() -> Iterator[bytes]:
         nonlocal sent
         for _ in range(1000):
             sent += 1
             yield b"a" * 65536
 
     with TestClient(world.app, base_url=world.url, cookies=dict(settled.client.cookies)) as client:
-        answer = client.post("/pages/1/match", content=pieces(), headers=TYPE)  # type: ignore[arg-type]
-    refused(answer, 413, "That is too much")
+        response = client.post("/pages/1/match", content=pieces(), headers=TYPE)
+    assert_refused(response, 413, "That is too much")
 
 
 def test_a_form_that_breaks_off_is_no_fault(
@@ -234,30 +249,30 @@ def test_what_the_page_does_not_have(
 ) -> None:
     settled.open("/pages/1/match")
     body = {"csrf": settled.token(), **{f"rank-{i}": "1" for i in range(1, 5)}, **fields}
-    refused(settled.client.post("/pages/1/match", data=body), 422, "does not belong to this page")
-    assert kept(world, settled, tasks(world, settled)[0], "match") is None
+    assert_refused(settled.client.post("/pages/1/match", data=body), 422, "does not belong to this page")
+    assert stored_answer(world, settled, tasks(world, settled)[0], "match") is None
 
 
 @pytest.mark.parametrize("rank", ["0", "5", "-1", "1.0", "one", "１", "9" * 5000, "1;2", "<b>"])
 def test_ranks_out_of_range_are_told_and_not_kept(world: World, rater: Person, rank: str) -> None:
     task = tasks(world, rater)[0]
     rater.open(path_of(task, "match"))
-    answer = rater.send(**{**RANKS, "rank_2": rank}, rating_1="6")
-    refused(answer, 422, "The rank of image B must be a number from 1 to 4")
-    assert "The rating of image A must be a number from 1 to 5" in answer.text
-    given = kept(world, rater, task, "match")
-    assert given is not None
-    assert given.draft
-    assert sorted(given.ranks.values()) == [1, 3, 4]
+    response = rater.send(**{**RANKS, "rank_2": rank}, rating_1="6")
+    assert_refused(response, 422, "The rank of image B must be a number from 1 to 4")
+    assert "The rating of image A must be a number from 1 to 5" in response.text
+    answer = stored_answer(world, rater, task, "match")
+    assert answer is not None
+    assert answer.draft
+    assert sorted(answer.ranks.values()) == [1, 3, 4]
 
 
 def test_a_reason_that_is_too_long_is_told_and_shown_again(world: World, rater: Person) -> None:
     task = tasks(world, rater)[0]
     rater.open(path_of(task, "offence"))
-    refused(rater.send(**RANKS, offended_3="yes", reason_3="é" * 501), 422, "500 characters at most")
-    given = kept(world, rater, task, "offence")
-    assert given is not None
-    assert given.draft
+    assert_refused(rater.send(**RANKS, offended_3="yes", reason_3="é" * 501), 422, "500 characters at most")
+    answer = stored_answer(world, rater, task, "offence")
+    assert answer is not None
+    assert answer.draft
     rater.open(path_of(task, "offence"))
     assert rater.send(**RANKS, offended_3="yes", reason_3="é" * 500).status_code == 200
 
@@ -266,59 +281,61 @@ def test_only_the_offence_question_asks_for_offence(world: World, rater: Person)
     task = tasks(world, rater)[0]
     rater.open(path_of(task, "match"))
     rater.send(**RANKS, offended_1="yes", reason_1="no")
-    given = kept(world, rater, task, "match")
-    assert given is not None
-    assert given.offended == {}
+    answer = stored_answer(world, rater, task, "match")
+    assert answer is not None
+    assert answer.offended == {}
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST"])
 def test_other_methods(world: World, method: str) -> None:
-    answer = world.client().request(method, "/")
-    refused(answer, 405)
-    assert answer.headers["allow"] == "GET"
+    response = world.client().request(method, "/")
+    assert_refused(response, 405)
+    assert response.headers["allow"] == "GET"
 
 
 def test_refusals_speak_the_visitors_language(world: World) -> None:
     client = world.client(headers={"Accept-Language": "de;q=0.4, ar-EG, en;q=0.5"})
-    refused(client.get("/nowhere"), 404, "لا يوجد شيء هنا")
+    assert_refused(client.get("/nowhere"), 404, "لا يوجد شيء هنا")
     assert '<html lang="ar" dir="rtl">' in client.get("/").text
     client.post("/language", data={"language": "en", "back": "/"})
-    refused(client.get("/nowhere"), 404, "There is nothing here")
+    assert_refused(client.get("/nowhere"), 404, "There is nothing here")
     for body in ({"language": "xx", "back": "/"}, {"language": "en", "back": "//evil.example"}):
-        refused(client.post("/language", data=body), 422)
+        assert_refused(client.post("/language", data=body), 422)
 
 
 @pytest.mark.parametrize(
     "header", ["", ",;q=", "x" * 5000, "en;q=9", "*", "ar;q=0, en", "zh-Hant-TW-x-y", "ÿ"]
 )
 def test_any_language_header_is_borne(world: World, header: str) -> None:
-    answer = world.client().get("/", headers=[(b"Accept-Language", header.encode("latin-1"))])
-    assert '<html lang="en" dir="ltr">' in answer.text
+    response = world.client().get("/", headers=[(b"Accept-Language", header.encode("latin-1"))])
+    assert '<html lang="en" dir="ltr">' in response.text
 
 
 @pytest.mark.parametrize(
-    ("damage", "status", "words"),
+    ("damage", "status", "phrase"),
     [
         ("UPDATE tasks SET \"order\" = '['", 500, "It is not your fault. What you saved before is kept"),
         ("DROP TABLE answers", 503, "Please try again in a moment"),
     ],
 )
-def test_a_fault_of_ours_is_told_calmly(tmp_path: Path, damage: str, status: int, words: str) -> None:
+def test_a_fault_of_ours_is_told_calmly(tmp_path: Path, damage: str, status: int, phrase: str) -> None:
     """A database that somebody has damaged."""
     survey = Survey("Images", "toy", SYSTEMS, dict.fromkeys(CULTURES, 3), pages=2)
-    with closing((made := make(tmp_path, survey, "http://127.0.0.1")).store):
-        rater = made.store.enrol("korea", "member", "", "en", "en-0", True)
+    with closing((world := create_world(tmp_path, survey, "http://127.0.0.1")).store):
+        rater = world.store.enrol("korea", "member", "", "en", "en-0", True)
         with closing(sqlite3.connect(tmp_path / "answers.db")) as database, database:
             database.execute(damage)
-        with TestClient(made.app, raise_server_exceptions=False) as client:
-            client.cookies = {"session": made.app.state.survey_app.signer.session(rater.id)}  # type: ignore[assignment]
-            refused(client.get("/pages/1/match"), status, words)
+        with TestClient(world.app, raise_server_exceptions=False) as client:
+            client.cookies = {"session": world.app.state.survey_app.signer.session(rater.id)}  # type: ignore[assignment]
+            assert_refused(client.get("/pages/1/match"), status, phrase)
 
 
 def test_cookies_are_kept_from_scripts_and_other_sites(world: World, rater: Person) -> None:
-    path = urlsplit(world.app.state.survey_app.signer.resume_link(rater.id(world))).path
-    answer = world.client().get(path)
-    (session,) = [one for one in answer.headers.get_list("set-cookie") if one.startswith("session=")]
+    path = urlsplit(world.app.state.survey_app.signer.resume_link(rater.rater_id(world))).path
+    response = world.client().get(path)
+    (session,) = [
+        header for header in response.headers.get_list("set-cookie") if header.startswith("session=")
+    ]
     assert "HttpOnly" in session
     assert "SameSite=lax" in session
     assert "Secure" not in session
@@ -336,10 +353,10 @@ def test_by_https_no_neighbour_of_the_host_can_set_a_cookie(world: World) -> Non
             client.post("/admin/login", data={"token": app.state.survey_app.signer.admin_token}),
         ]
         pages += [client.get("/pages/1/match"), person.send("/leave"), client.get("/link")]
-        assert [one.status_code for one in pages] == [200, 200, 200, 200, 401]
-        answers = [answer for one in pages for answer in (*one.history, one)]
-        cookies = [one for answer in answers for one in answer.headers.get_list("set-cookie")]
-    assert {one.partition("=")[0] for one in cookies} == {
+        assert [item.status_code for item in pages] == [200, 200, 200, 200, 401]
+        responses = [response for item in pages for response in (*item.history, item)]
+        cookies = [item for response in responses for item in response.headers.get_list("set-cookie")]
+    assert {item.partition("=")[0] for item in cookies} == {
         f"__Host-{name}" for name in ("visit", "session", "language", "admin")
     }
     for cookie in cookies:  # or a browser takes none of this name, and deletes none
@@ -355,9 +372,9 @@ def test_headers_of_pages_and_images(world: World, rater: Person) -> None:
         assert (
             rater.client.get(path).headers["cache-control"].startswith("private, max-age=31536000, immutable")
         )
-    for answer in (page, rater.client.get("/style.css"), rater.client.get("/nowhere")):
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
-        assert "server" not in answer.headers
+    for response in (page, rater.client.get("/style.css"), rater.client.get("/nowhere")):
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["referrer-policy"] == "no-referrer"
+        assert "server" not in response.headers
     assert "<script" not in page.text
     assert "http" not in page.text.replace(world.url, "")

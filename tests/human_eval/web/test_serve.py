@@ -22,7 +22,7 @@ from scoft_hpc.human_eval.survey import Ethics, Survey
 from scoft_hpc.human_eval.web import rater_sessions
 from scoft_hpc.human_eval.web.serve import ServerAddress, _ethics, open_socket, parse_address
 from scoft_hpc.study.paths import StudyDir
-from surveys import SYSTEMS, made, pages_of
+from surveys import SYSTEMS, create_survey_study, pages_of
 
 PILOT = Survey("Images", "a-study", SYSTEMS, dict.fromkeys(CULTURES, 3), ethics=Ethics(pilot=True), pages=2)
 
@@ -30,12 +30,12 @@ PILOT = Survey("Images", "a-study", SYSTEMS, dict.fromkeys(CULTURES, 3), ethics=
 @pytest.fixture
 def study(tmp_path: Path) -> StudyDir:
     """A study whose pages are drawn."""
-    return made(tmp_path, PILOT, pages_of(*CULTURES, number=4))
+    return create_survey_study(tmp_path, PILOT, pages_of(*CULTURES, number=4))
 
 
 @contextmanager
-def served(study: StudyDir, *words: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "scoft_hpc.survey", "serve", f"output={study.path.parent}", *words]
+def served(study: StudyDir, *settings: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "scoft_hpc.survey", "serve", f"output={study.path.parent}", *settings]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -46,7 +46,7 @@ def served(study: StudyDir, *words: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def told(process: subprocess.Popen[str]) -> dict[str, str]:
+def printed_lines(process: subprocess.Popen[str]) -> dict[str, str]:
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(4)]
     assert all(lines), process.communicate()
@@ -57,7 +57,7 @@ def told(process: subprocess.Popen[str]) -> dict[str, str]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_tells_where_it_is_and_ends_when_told(study: StudyDir, number: signal.Signals) -> None:
     with served(study, "port=0") as process:
-        lines = told(process)
+        lines = printed_lines(process)
         address, token = re.split(r"\s+token ", lines["progress"])
         assert address == lines["raters"] + "admin"
         with httpx.Client(timeout=SECONDS) as client:
@@ -70,8 +70,8 @@ def test_it_tells_where_it_is_and_ends_when_told(study: StudyDir, number: signal
 
 
 def test_a_busy_port_is_told(study: StudyDir) -> None:
-    with open_socket("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
+    with open_socket("127.0.0.1", 0) as occupied:
+        port = occupied.getsockname()[1]
         with served(study, f"port={port}") as process:
             _, complaints = process.communicate(timeout=SECONDS)
     assert process.returncode == LaunchError.exit_code
@@ -88,7 +88,7 @@ def test_a_pilot_stays_on_this_machine(study: StudyDir) -> None:
 
 @pytest.mark.parametrize("local", [True, False])
 @pytest.mark.parametrize(
-    ("ethics", "here", "elsewhere"),
+    ("ethics", "local_faults", "remote_faults"),
     [
         (Ethics(), 1, 2),
         (Ethics(pilot=True), 0, 1),
@@ -96,15 +96,17 @@ def test_a_pilot_stays_on_this_machine(study: StudyDir) -> None:
         (Ethics("IRB 1", pilot=True), 0, 0),
     ],
 )
-def test_who_may_be_asked(ethics: Ethics, here: int, elsewhere: int, local: bool) -> None:
+def test_who_may_be_asked(ethics: Ethics, local_faults: int, remote_faults: int, local: bool) -> None:
     address = ServerAddress(
         "127.0.0.1", 8000, "http://localhost:8000" if local else "https://survey.example.edu"
     )
-    assert len(list(_ethics(replace(PILOT, ethics=ethics), address))) == (here if local else elsewhere)
+    assert len(list(_ethics(replace(PILOT, ethics=ethics), address))) == (
+        local_faults if local else remote_faults
+    )
 
 
 @pytest.mark.parametrize(
-    ("words", "address"),
+    ("settings", "address"),
     [
         ({}, ServerAddress("127.0.0.1", 8000, "http://127.0.0.1:8000")),
         ({"host": "::1", "port": "9000"}, ServerAddress("::1", 9000, "http://[::1]:9000")),
@@ -115,12 +117,12 @@ def test_who_may_be_asked(ethics: Ethics, here: int, elsewhere: int, local: bool
         ),
     ],
 )
-def test_addresses(words: dict[str, str], address: ServerAddress) -> None:
-    assert parse_address(words) == address
+def test_addresses(settings: dict[str, str], address: ServerAddress) -> None:
+    assert parse_address(settings) == address
 
 
 @pytest.mark.parametrize(
-    ("words", "fault"),
+    ("settings", "fault"),
     [
         ({"port": "eighty"}, "port=eighty: expected a number from 0"),
         ({"port": "65536"}, "port=65536: expected"),
@@ -135,9 +137,9 @@ def test_addresses(words: dict[str, str], address: ServerAddress) -> None:
         ({"host": "0.0.0.0", "port": "x"}, "- port=x.*\n- host=0.0.0.0"),
     ],
 )
-def test_addresses_that_cannot_be(words: dict[str, str], fault: str) -> None:
+def test_addresses_that_cannot_be(settings: dict[str, str], fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
-        parse_address(words)
+        parse_address(settings)
 
 
 def test_an_address_of_another_machine_is_told() -> None:

@@ -69,8 +69,8 @@ def rows(url: str, question: str) -> list[tuple[object, ...]]:
 def test_thirty_at_once_never_overshoot_the_quota(store: Store, url: str) -> None:
     other = Store.open(SURVEY, PAGES, url)  # as a second process would have it
     with ThreadPoolExecutor(30) as threads:
-        found = list(threads.map(lambda i: enrol((store, other)[i % 2], "china"), range(30)))
-    raters = [rater for rater in found if rater]
+        enrolled = list(threads.map(lambda i: enrol((store, other)[i % 2], "china"), range(30)))
+    raters = [rater for rater in enrolled if rater]
     assert sorted(rater.number for rater in raters) == [1, 2, 3]
     assert store.places()["china"] == other.places()["china"] == 0
     assert rows(url, "SELECT slot FROM raters ORDER BY slot") == [(0,), (1,), (2,)]
@@ -86,8 +86,8 @@ def test_one_answer_saved_by_many_at_once_is_kept_once(store: Store, url: str) -
 
     def save(number: int) -> None:
         together.wait()
-        given = RaterAnswer(dict.fromkeys(task.order, 1 + number % 4), {}, {}, seconds=1.0)
-        (store, other)[number % 2].save(rater, 0, "match", given)
+        answer = RaterAnswer(dict.fromkeys(task.order, 1 + number % 4), {}, {}, seconds=1.0)
+        (store, other)[number % 2].save(rater, 0, "match", answer)
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(save, range(8)))
@@ -107,8 +107,8 @@ def test_who_withdraws_while_others_save_leaves_nothing_behind(store: Store, url
         """Until it is refused, so that the rater surely withdraws in its midst."""
         try:
             for task in cycle(tasks):
-                given = RaterAnswer(dict.fromkeys(task.order, 1), {}, {})
-                (store, other)[number % 2].save(rater, task.position, task.questions[number], given)
+                answer = RaterAnswer(dict.fromkeys(task.order, 1), {}, {})
+                (store, other)[number % 2].save(rater, task.position, task.questions[number], answer)
                 saved.set()
         except WithdrawnError:
             refused.append(number)
@@ -122,7 +122,7 @@ def test_who_withdraws_while_others_save_leaves_nothing_behind(store: Store, url
     assert sorted(refused) == [0, 1, 2, 3]
     for table in ("raters", "tasks", "answers"):
         assert rows(url, f"SELECT count(*) FROM {table}") == [(0,)]
-    assert [one.withdrawn for one in store.progress()] == [0, 1]
+    assert [item.withdrawn for item in store.progress()] == [0, 1]
     other.close()
 
 
@@ -136,30 +136,30 @@ def test_two_processes_write_and_nothing_is_lost_or_doubled(store: Store, url: s
         assert writer.communicate(timeout=60)[0].count("\n") == 14 * 4
         assert writer.returncode == 0
     assert len(store.judgements()) == 2 * 14 * 4
-    assert all(one.finished for one in store.participants())
+    assert all(item.finished for item in store.participants())
 
 
 @pytest.mark.slow
 def test_a_killed_writer_loses_no_answer_that_was_acknowledged(store: Store, url: str) -> None:
     rater = enrol(store)
     assert rater is not None
-    told: dict[tuple[int, str], int] = {}
+    acknowledged: dict[tuple[int, str], int] = {}
     for lines in (1, 17, 60):
         with start(url, rater, 1000) as writer:
             assert writer.stdout is not None
             go(writer)
-            said = [writer.stdout.readline() for _ in range(lines)]
+            lines_read = [writer.stdout.readline() for _ in range(lines)]
             writer.send_signal(signal.SIGKILL)
             rest = writer.stdout.readlines()  # `communicate` would lose what is read already
-        said += [line for line in rest if line.endswith("\n")]
-        for line in said:
+        lines_read += [line for line in rest if line.endswith("\n")]
+        for line in lines_read:
             position, question, rank = line.split()
-            told[int(position), question] = int(rank)
-        kept = {key: set(given.ranks.values()) for key, given in store.answers(rater).items()}
-        ahead = {key for key, ranks in kept.items() if ranks != {told.get(key)}}
-        assert told.keys() <= kept.keys()
+            acknowledged[int(position), question] = int(rank)
+        stored = {key: set(answer.ranks.values()) for key, answer in store.answers(rater).items()}
+        ahead = {key for key, ranks in stored.items() if ranks != {acknowledged.get(key)}}
+        assert acknowledged.keys() <= stored.keys()
         assert len(ahead) <= 1  # one may have been kept that nobody heard of
-        told |= {key: kept[key].pop() for key in ahead}
+        acknowledged |= {key: stored[key].pop() for key in ahead}
     store.save(rater, 0, "match", RaterAnswer({}, {}, {}, cannot_judge=True))  # and it goes on at once
 
 

@@ -49,12 +49,12 @@ def another(tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
     return Maker.of(output, STUDY, variants=("base", "m", "mp", "mpc"), seeds=(0,)).finish().folder
 
 
-def run(study: StudyDir, words: list[str]) -> str:
+def run(study: StudyDir, args: list[str]) -> str:
     """What the command printed; `serve` is told to end once it answers where it says."""
-    more = ["port=0"] if words[0] == "serve" else []
+    more = ["port=0"] if args[0] == "serve" else []
     environment = {name: text for name, text in os.environ.items() if name != VARIABLE}
     with subprocess.Popen(
-        [sys.executable, "-m", "scoft_hpc.survey", *words, *more],
+        [sys.executable, "-m", "scoft_hpc.survey", *args, *more],
         cwd=study.path.parents[1],
         env={**environment, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
@@ -77,59 +77,58 @@ def run(study: StudyDir, words: list[str]) -> str:
     return "".join(lines)
 
 
-def _needs_postgres(words: list[str]) -> bool:
-    return any(word.startswith("database=") for word in words)
+def _needs_postgres(args: list[str]) -> bool:
+    return any(arg.startswith("database=") for arg in args)
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
-        pytest.param(
-            words, marks=[pytest.mark.postgres] if _needs_postgres(words) else [], id=" ".join(words)
-        )
-        for words in COMMANDS
+        pytest.param(args, marks=[pytest.mark.postgres] if _needs_postgres(args) else [], id=" ".join(args))
+        for args in COMMANDS
     ],
 )
-def test_a_command_works(words: list[str], study: StudyDir, request: pytest.FixtureRequest) -> None:
-    if words[0] == "demo":  # which demo/test_whole_way.py takes to its end
-        asked = command._parse("demo", words[1:])
-        assert asked.study.name in PAGE or asked.study.name == command.DEMO_STUDY
+def test_a_command_works(args: list[str], study: StudyDir, request: pytest.FixtureRequest) -> None:
+    if args[0] == "demo":  # which demo/test_demo_command.py takes to its end
+        parsed = command._parse("demo", args[1:])
+        assert parsed.study.name in PAGE or parsed.study.name == command.DEMO_STUDY
         return
-    url = request.getfixturevalue("new_postgres") if _needs_postgres(words) else ""
-    said = run(study, [f"database={url}" if word.startswith("database=") else word for word in words])
-    if words[0] == "make":
+    url = request.getfixturevalue("new_postgres") if _needs_postgres(args) else ""
+    output = run(study, [f"database={url}" if arg.startswith("database=") else arg for arg in args])
+    if args[0] == "make":
         text = study.survey.file.read_text()
         assert 'reference: ""' in text  # which the page has its reader fill in
         study.survey.file.write_text(text.replace('reference: ""', 'reference: "IRB 2026/17"'))
-    if words[0] == "serve":
-        address = next((word[4:] for word in words if word.startswith("url=")), "http://127.0.0.1:")
-        assert f"raters    {address}" in said
-    if words[0] == "results":
+    if args[0] == "serve":
+        address = next((arg[4:] for arg in args if arg.startswith("url=")), "http://127.0.0.1:")
+        assert f"raters    {address}" in output
+    if args[0] == "results":
         assert study.survey.results.exists()
         assert "What people say" in study.report.read_text()
 
 
-@pytest.mark.parametrize("words", commands(README), ids=" ".join)
-def test_a_command_of_the_readme_works(words: list[str], another: StudyDir) -> None:
-    if words != ["demo"]:  # which CI runs as it stands
-        assert run(another, words)
+@pytest.mark.parametrize("args", commands(README), ids=" ".join)
+def test_a_command_of_the_readme_works(args: list[str], another: StudyDir) -> None:
+    if args != ["demo"]:  # which CI runs as it stands
+        assert run(another, args)
 
 
 def test_the_page_has_a_command_of_each_verb_and_its_links_lead_somewhere() -> None:
-    assert {words[0] for words in COMMANDS} == set(command.SUBCOMMANDS)
+    assert {args[0] for args in COMMANDS} == set(command.SUBCOMMANDS)
     links = re.findall(r"\]\(([^)#]+)\)", PAGE)
     assert links and all(link.startswith("https://") or (DOCS / link).exists() for link in links)
 
 
 def test_the_question_of_ones_own_is_one(study: StudyDir, tmp_path: Path) -> None:
-    found = re.search(r"`(\{name: .*?\}\})`", PAGE, flags=re.DOTALL)
-    assert found is not None
+    match = re.search(r"`(\{name: .*?\}\})`", PAGE, flags=re.DOTALL)
+    assert match is not None
     content = yaml.safe_load(study.survey.file.read_text())
-    content |= {"languages": ["en"], "questions": ["match", "culture", yaml.safe_load(found[1])]}
+    content |= {"languages": ["en"], "questions": ["match", "culture", yaml.safe_load(match[1])]}
     file = tmp_path / "survey.yaml"
     file.write_text(yaml.safe_dump(content, allow_unicode=True))
     survey = survey_yaml.read(file)
-    assert survey_yaml.check(survey, STUDY, ["base", "m", "mp", "mpc"], ["korea", "mexico"]) == []
+    faults = survey_yaml.check(survey, STUDY, ["base", "m", "mp", "mpc"], ["korea", "mexico"])
+    assert list(faults) == []
     assert survey.questions[-1].name == "beauty"
 
 

@@ -20,7 +20,7 @@ from scoft_hpc.human_eval import survey_yaml
 from scoft_hpc.human_eval.demo.rater_client import RaterClient
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Ethics, Survey
-from surveys import SYSTEMS, made, pages_of
+from surveys import SYSTEMS, create_survey_study, pages_of
 
 RATERS = 60
 KILLS = 3
@@ -33,20 +33,20 @@ Place = tuple[int, str]
 
 @dataclass
 class Person:
-    """A rater: everything they sent, in order, each with whether the server took it."""
+    """A rater: everything they sent, in order, each with whether the server accepted it."""
 
-    id: str = ""
+    rater_id: str = ""
     sent: dict[Place, list[tuple[dict[str, int], bool]]] = field(default_factory=lambda: defaultdict(list))
 
     @property
-    def taken(self) -> int:
-        return sum(taken for attempts in self.sent.values() for _, taken in attempts)
+    def n_accepted(self) -> int:
+        return sum(accepted for attempts in self.sent.values() for _, accepted in attempts)
 
     def rate(self, address: str, culture: str, chance: random.Random) -> None:
         """Enrol and answer to the end, however often the server goes away."""
         with closing(RaterClient(address)) as client:
             _insist(lambda: client.join(culture))
-            link, self.id = client.link, client.rater
+            link, self.rater_id = client.link, client.rater
             while True:
                 try:
                     client.open(link)
@@ -79,46 +79,46 @@ def _insist(join: Callable[[], None]) -> None:
 def served(tmp_path: Path, url: str) -> Iterator[Served]:
     quotas = {"china": RATERS, "korea": RATERS}
     survey = Survey("Images", "a-study", SYSTEMS, quotas, ethics=Ethics(pilot=True), pages=1, attention=1)
-    server = Served(made(tmp_path, survey, pages_of("china", "korea", number=6)), url)
+    server = Served(create_survey_study(tmp_path, survey, pages_of("china", "korea", number=6)), url)
     server.start()
     yield server
     server.kill()
 
 
 def test_no_answer_is_lost_or_doubled(served: Served, url: str) -> None:
-    people = [Person() for _ in range(RATERS)]
+    raters = [Person() for _ in range(RATERS)]
     over = threading.Event()
 
-    def taken() -> int:
-        return sum(person.taken for person in people)
+    def accepted() -> int:
+        return sum(person.n_accepted for person in raters)
 
     with ThreadPoolExecutor(RATERS) as pool:
-        ways = [
+        futures = [
             pool.submit(person.rate, served.url, ("china", "korea")[i % 2], random.Random(i))
-            for i, person in enumerate(people)
+            for i, person in enumerate(raters)
         ]
         for kill in range(1, KILLS + 1):
-            while taken() < kill * ANSWERS_BETWEEN and not all(way.done() for way in ways):
+            while accepted() < kill * ANSWERS_BETWEEN and not all(future.done() for future in futures):
                 over.wait(0.005)
             served.kill()
             served.start()
-        for way in ways:
-            way.result()
+        for future in futures:
+            future.result()
     assert served.stop() == 0
-    _compare(served, url, people)
+    _compare(served, url, raters)
 
 
-def _compare(served: Served, url: str, people: list[Person]) -> None:
+def _compare(served: Served, url: str, raters: list[Person]) -> None:
     survey, pages = survey_yaml.load(served.study.survey)
     with closing(Store.open(survey, pages, url)) as store:
         assert len(store.participants()) == RATERS  # nor is a rater doubled whose enrolment was not answered
-        for person in people:
-            rater = store.rater(person.id)
+        for person in raters:
+            rater = store.rater(person.rater_id)
             assert rater is not None
-            kept = store.answers(rater)
-            assert kept.keys() == person.sent.keys()
+            stored = store.answers(rater)
+            assert stored.keys() == person.sent.keys()
             for place, attempts in person.sent.items():
-                last = max((i for i, (_, taken) in enumerate(attempts) if taken), default=0)
-                assert kept[place].ranks in [ranks for ranks, _ in attempts[last:]]
-                assert not kept[place].draft
-        assert len(store.judgements()) == sum(len(person.sent) for person in people)
+                last = max((i for i, (_, accepted) in enumerate(attempts) if accepted), default=0)
+                assert stored[place].ranks in [ranks for ranks, _ in attempts[last:]]
+                assert not stored[place].draft
+        assert len(store.judgements()) == sum(len(person.sent) for person in raters)

@@ -28,8 +28,8 @@ def study(tmp_path: Path) -> Maker:
     return Maker.of(tmp_path / "outputs", "a-study", variants=("base", "m", "mp", "mpc"), steps=1).finish()
 
 
-def survey(study: Maker, verb: str, *words: str) -> str:
-    command = [sys.executable, "-m", "scoft_hpc.survey", verb, f"--output={study.folder.path.parent}", *words]
+def survey(study: Maker, verb: str, *args: str) -> str:
+    command = [sys.executable, "-m", "scoft_hpc.survey", verb, f"--output={study.folder.path.parent}", *args]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
@@ -85,10 +85,10 @@ class Person:
 
     def kill(self) -> None:
         """SIGKILL to the browser's own process, as the phone's battery does it."""
-        found = subprocess.run(
+        results = subprocess.run(
             ["pgrep", "--full", f"user-data-dir={self._profile}"], capture_output=True, text=True
         )
-        for process in map(int, found.stdout.split()):
+        for process in map(int, results.stdout.split()):
             try:
                 os.kill(process, signal.SIGKILL)
             except ProcessLookupError:  # its children go with it
@@ -100,8 +100,8 @@ class Person:
 
 @pytest.mark.browser
 def test_two_people_one_killed_half_way(study: Maker, tmp_path: Path) -> None:
-    told = survey(study, "make", "pilot=true", "raters=2", f"pages={PAGES}", "culture=korea")
-    assert "survey.yaml" in told
+    output = survey(study, "make", "pilot=true", "raters=2", f"pages={PAGES}", "culture=korea")
+    assert "survey.yaml" in output
     file = study.folder.survey.file
     file.write_text(file.read_text().replace("  seconds: 2.0", "  seconds: 0"))  # these people take no time
     server = Served(study.folder, f"sqlite:///{study.folder.survey.database}")
@@ -117,19 +117,19 @@ def test_two_people_one_killed_half_way(study: Maker, tmp_path: Path) -> None:
             second.kill()
             assert first.rate() == screens
             first.close()
-            again = Person(playwright, server.url, tmp_path / "third")
-            again.page.goto(link)
-            assert again.rate() == screens - half
-            again.page.wait_for_url("**/end")
-            again.close()
+            third = Person(playwright, server.url, tmp_path / "third")
+            third.page.goto(link)
+            assert third.rate() == screens - half
+            third.page.wait_for_url("**/end")
+            third.close()
         assert server.stop() == 0
     finally:
         server.kill()
     assert "Representation of the culture" in survey(study, "results")
-    found = survey_results.read(study.folder.survey, [])
-    assert found is not None
-    assert (found.raters, found.analysed, found.consistency) == (2, 2, (1.0, 1.0, 1.0))
-    assert [found.table(question, "korea").raters for question in found.questions] == [2] * QUESTIONS
-    assert found.table("culture").rankings == 2 * PAGES
+    results = survey_results.read(study.folder.survey, [])
+    assert results is not None
+    assert (results.raters, results.analysed, results.consistency) == (2, 2, (1.0, 1.0, 1.0))
+    assert [results.table(question, "korea").raters for question in results.questions] == [2] * QUESTIONS
+    assert results.table("culture").rankings == 2 * PAGES
     report = study.folder.report.read_text()
     assert "What people say" in report

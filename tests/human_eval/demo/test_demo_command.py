@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -20,15 +21,15 @@ WORDS = ("raters=12", "pages=4")
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
+def run_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
     """Types `scoft-hpc survey demo …`: exit code, what it printed, its error."""
 
     monkeypatch.delenv(VARIABLE, raising=False)
 
-    def ask(*words: str) -> tuple[int, str, str]:
-        return invoke(command.main, capsys, "demo", *words, f"output={tmp_path}")
+    def run(*args: str) -> tuple[int, str, str]:
+        return invoke(command.main, capsys, "demo", *args, f"output={tmp_path}")
 
-    return ask
+    return run
 
 
 def finished(tmp_path: Path, **data: str) -> StudyDir:
@@ -39,48 +40,48 @@ def finished(tmp_path: Path, **data: str) -> StudyDir:
 
 
 @pytest.mark.slow
-def test_simulated_raters_are_found_out_and_asked_once(
-    told: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_simulated_raters_are_found_out_and_asked_once(run_demo: Invoke, tmp_path: Path) -> None:
     study = finished(tmp_path)
-    atomic.write_private(
-        study.survey.secret, b"5" * 64
-    )  # whence pages have their names, and raters their noise
-    code, out, err = told(*WORDS)
+    # The pages' names, and with them the raters' noise, follow from the secret.
+    atomic.write_private(study.survey.secret, b"5" * 64)
+    code, out, err = run_demo(*WORDS)
     assert (code, err) == (0, "")
     assert "0 of them in the wrong order" in out
     assert "What people say" in study.report.read_text()
     survey = yaml.safe_load(study.survey.file.read_text())
     assert survey["quotas"] == {"korea": 7, "mexico": 7}
     assert (survey["pages"], survey["ethics"]["pilot"]) == (4, True)
-    found = study.survey.results.read_bytes()
-    code, out, _ = told(*WORDS)
+    results = study.survey.results.read_bytes()
+    code, out, _ = run_demo(*WORDS)
     assert code == 0
     assert "12 raters have answered already" in out
-    assert study.survey.results.read_bytes() == found
-    for other in ("seed=1", "raters=11", "pages=3"):  # whose truth is another
-        code, _, err = told(*WORDS, other)
+    assert study.survey.results.read_bytes() == results
+    for setting in ("seed=1", "raters=11", "pages=3"):  # whose truth is another
+        code, _, err = run_demo(*WORDS, setting)
         assert code == 2
         assert "has a demo with raters=12 pages=4 seed=0; repeat these settings, or remove the folder" in err
-    opposite = {question: (measure, -slope) for question, (measure, slope) in truth.TRUTHS.items()}
-    monkeypatch.setattr(truth, "TRUTHS", opposite)
-    code, out, _ = told(*WORDS)
+    for file in study.path.glob("runs/*/scores.json"):  # the opposite truth
+        scores = json.loads(file.read_text())
+        for measure, _ in truth.TRUTHS.values():
+            scores["metrics"][measure]["value"] = 1 - scores["metrics"][measure]["value"]
+        file.write_text(json.dumps(scores))
+    code, out, _ = run_demo(*WORDS)
     assert code == 5  # a survey that does not agree with the truth is no success
 
 
-def test_a_survey_of_people_is_none_for_simulated_raters(told: Invoke, tmp_path: Path) -> None:
+def test_a_survey_of_people_is_none_for_simulated_raters(run_demo: Invoke, tmp_path: Path) -> None:
     study = finished(tmp_path)
     study.survey.path.mkdir()
     study.survey.file.write_text(
         f"{{title: People, study: {command.DEMO_STUDY}, systems: [base, mpc], quotas: {{korea: 1}}}}"
     )
-    code, _, err = told(*WORDS)
+    code, _, err = run_demo(*WORDS)
     assert code == 5
     assert "is a survey of real raters" in err
 
 
-def test_words_that_cannot_be_are_told_before_anything_is_trained(told: Invoke, tmp_path: Path) -> None:
-    code, _, err = told("raters=0", "pages=many", "seed=-1")
+def test_words_that_cannot_be_are_told_before_anything_is_trained(run_demo: Invoke, tmp_path: Path) -> None:
+    code, _, err = run_demo("raters=0", "pages=many", "seed=-1")
     assert code == 2
     assert [line.partition(":")[0] for line in err.removeprefix("error:\n").splitlines()] == [
         "- raters=0",
@@ -90,16 +91,16 @@ def test_words_that_cannot_be_are_told_before_anything_is_trained(told: Invoke, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_there_is_a_rater_of_each_culture_and_the_world_is_the_toys(told: Invoke, tmp_path: Path) -> None:
+def test_there_is_a_rater_of_each_culture_and_the_world_is_the_toys(run_demo: Invoke, tmp_path: Path) -> None:
     finished(tmp_path)
-    code, _, err = told("raters=1")
+    code, _, err = run_demo("raters=1")
     assert code == 2
     assert "raters=1: expected at least one per culture, 2" in err
     assert not (tmp_path / command.DEMO_STUDY / "survey").exists()
 
 
-def test_of_another_world_nobody_knows_the_truth(told: Invoke, tmp_path: Path) -> None:
+def test_of_another_world_nobody_knows_the_truth(run_demo: Invoke, tmp_path: Path) -> None:
     finished(tmp_path, name="ccub")
-    code, _, err = told(*WORDS)
+    code, _, err = run_demo(*WORDS)
     assert code == 2
     assert f"{command.DEMO_STUDY} is not a study of the toy world" in err
