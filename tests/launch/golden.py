@@ -12,16 +12,16 @@ from scoft_hpc.study.paths import StudyDir
 
 FOLDER = Path(__file__).parent / "golden"
 STUDY = StudyDir(Path("/project/outputs/a-study"))
-WORDS = {"slurm": (), "bridges2": ("cluster.account=abc123p",)}
+ARGUMENTS = {"slurm": (), "bridges2": ("cluster.account=abc123p",)}
 """What a person adds; anywhere else, an account."""
 
 SITES = [name for name in compose.options("cluster") if name != "local"]
 
 
-def script(site: str, *words: str) -> str:
+def script(site: str, *arguments: str) -> str:
     """The script of an array of five packs at a site, four hours each."""
-    given = WORDS.get(site, ("cluster.account=ALLOCATION",))
-    cluster = compose.compose("sweep", [f"cluster={site}", *given, *words]).cluster
+    given = ARGUMENTS.get(site, ("cluster.account=ALLOCATION",))
+    cluster = compose.compose("sweep", [f"cluster={site}", *given, *arguments]).cluster
     request = SubmissionRequest(cluster)
     batch = new_array(STUDY, request, "train", (("run",),), (14400.0,), 240, name="train-9f3a1c2d")
     return sbatch.sbatch_script(STUDY, replace(batch, tasks=(("run",),) * 5, cluster={"python": "python"}))

@@ -15,7 +15,7 @@ from scoft_hpc.study.paths import RunDir, StudyDir
 from scoft_hpc.study.plan_file import read
 from waiting import PATIENCE
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 
 
 class Launcher:
@@ -25,13 +25,13 @@ class Launcher:
         self, output: Path, jobs: int = 2, cultures: tuple[str, ...] = ("korea",), **job: str
     ) -> None:
         self.study = StudyDir(output / "study")
-        path = os.pathsep.join([str(HERE), *(entry for entry in sys.path if entry)])
-        self._said = output / f"said-{time.monotonic_ns()}.txt"
-        with self._said.open("w") as said:
+        path = os.pathsep.join([str(FOLDER), *(entry for entry in sys.path if entry)])
+        self._log = output / f"launcher-{time.monotonic_ns()}.txt"
+        with self._log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(HERE / "launcher_process.py"), str(output), str(jobs), *cultures],
+                [sys.executable, str(FOLDER / "launcher_process.py"), str(output), str(jobs), *cultures],
                 env={**os.environ, "PYTHONPATH": path, **{f"JOB_{k}": v for k, v in job.items()}},
-                stdout=said,
+                stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 # A test runner in the background ignores SIGINT, and children inherit that.
@@ -39,10 +39,10 @@ class Launcher:
             )
 
     def end(self) -> tuple[int, str]:
-        return self.process.wait(PATIENCE), self.said()
+        return self.process.wait(PATIENCE), self.printed()
 
-    def said(self) -> str:
-        return self._said.read_text()
+    def printed(self) -> str:
+        return self._log.read_text()
 
     def go(self) -> None:
         """Let the runs that wait go on."""

@@ -75,4 +75,4 @@ def _chosen(variable: str, run: RunDir) -> bool:
 
 
 if __name__ == "__main__":
-    raise SystemExit(execute([Path(word) for word in sys.argv[1:]]))
+    raise SystemExit(execute([Path(argument) for argument in sys.argv[1:]]))

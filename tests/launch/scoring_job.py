@@ -20,7 +20,7 @@ def score(run: RunDir) -> None:
 
 
 if __name__ == "__main__":
-    paths = [Path(word) for word in sys.argv[1:]]
+    paths = [Path(argument) for argument in sys.argv[1:]]
     for path in paths:
         score(RunDir(path))
     raise SystemExit(paced_job.execute(paths))

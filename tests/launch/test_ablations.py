@@ -44,9 +44,9 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @functools.cache
-def planned(output: Path, *words: str) -> Plan:
-    words = (*words, f"output={output}")
-    return build_plan(compose.compose("sweep", words), words)
+def planned(output: Path, *arguments: str) -> Plan:
+    arguments = (*arguments, f"output={output}")
+    return build_plan(compose.compose("sweep", arguments), arguments)
 
 
 def of(plan: Plan, variant: str) -> list[Run]:
@@ -72,8 +72,8 @@ def test_an_ablation_says_what_it_asks_and_what_it_costs(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "runs"), RUNS.items())
 def test_an_ablation_is_planned_in_the_toy_world(output: Path, name: str, runs: dict[str, int]) -> None:
-    words = [TOY_DISTANCE] if name == "feature_distance" else []
-    plan = planned(output, f"ablation={name}", "culture=korea", *words)
+    arguments = [TOY_DISTANCE] if name == "feature_distance" else []
+    plan = planned(output, f"ablation={name}", "culture=korea", *arguments)
     assert Counter(run.config.variant.name for run in plan.runs) == runs
     assert plan.study == f"{name}-korea-toy"
 
@@ -129,8 +129,8 @@ def test_shares_of_the_two_losses_go_together(output: Path) -> None:
 def test_the_margin_varies_only_under_the_triplet(output: Path) -> None:
     plan = planned(output, "ablation=objective_form", "culture=korea")
     default = compose.compose("train", []).objective.triplet_margin
-    found = [(r.config.objective.form.name, r.config.objective.triplet_margin) for r in of(plan, "mpc")]
-    assert found == [("official", default), *(("triplet", margin) for margin in (0.0, 0.1, 0.5))]
+    margins = [(r.config.objective.form.name, r.config.objective.triplet_margin) for r in of(plan, "mpc")]
+    assert margins == [("official", default), *(("triplet", margin) for margin in (0.0, 0.1, 0.5))]
 
 
 def test_the_base_is_scored_once_beside_all_sizes_of_the_data(output: Path) -> None:
@@ -158,8 +158,8 @@ def test_a_run_that_several_combinations_come_to_is_one_row(output: Path) -> Non
 
 def test_the_row_without_negatives_has_the_cache_of_one_with_them(output: Path) -> None:
     """So that no negatives are drawn for it alone."""
-    words = ("ablation.axes={data.negatives.source: [txt2img]}", "culture=korea")
-    plan = planned(output, "ablation=negatives", *words)
+    arguments = ("ablation.axes={data.negatives.source: [txt2img]}", "culture=korea")
+    plan = planned(output, "ablation=negatives", *arguments)
     folders = {run.config.variant.name: folder_of(run.config, "") for run in reversed(plan.runs)}
     assert folders["mp"] == folders["mpc"]
 
@@ -172,7 +172,7 @@ def test_one_run_shared_by_two_ablations_has_one_id(output: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "message"),
     [
         (["lora.rank=4"], "'ablation.axes={lora.rank: [4]}'"),
         (["ablation.exclude=[{variant: ldm}]"], "ablation.exclude[0]: variant is never ldm"),
@@ -181,10 +181,10 @@ def test_one_run_shared_by_two_ablations_has_one_id(output: Path) -> None:
         (["ablation.zip=lora.rank"], "expected a list"),
     ],
 )
-def test_a_wrong_condition_on_the_command_line(output: Path, words: list[str], told: str) -> None:
+def test_a_wrong_condition_on_the_command_line(output: Path, arguments: list[str], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        planned(output, "ablation=lora_rank", "culture=korea", *words)
-    assert told in str(caught.value)
+        planned(output, "ablation=lora_rank", "culture=korea", *arguments)
+    assert message in str(caught.value)
 
 
 def test_the_way_that_the_message_names_works(output: Path) -> None:

@@ -18,8 +18,8 @@ def _faults(ablation: Ablation, *, narrowed: bool = False) -> list[str]:
 
 
 def test_the_product_in_the_order_of_the_axes() -> None:
-    found = expand_grid(Ablation(axes={"variant": ["m", "mp"], "lora.rank": [4, 8]}))
-    assert found == [{"variant": v, "lora.rank": r} for v in ("m", "mp") for r in (4, 8)]
+    points = expand_grid(Ablation(axes={"variant": ["m", "mp"], "lora.rank": [4, 8]}))
+    assert points == [{"variant": v, "lora.rank": r} for v in ("m", "mp") for r in (4, 8)]
 
 
 def test_no_axes_are_one_run_and_equal_values_one_combination() -> None:
@@ -29,8 +29,8 @@ def test_no_axes_are_one_run_and_equal_values_one_combination() -> None:
 
 def test_zipped_axes_go_together_and_multiply_with_the_others() -> None:
     axes = {"w": [1, 2], "variant": ["m", "mp"], "v": [10, 20]}
-    found = expand_grid(Ablation(axes=axes, zip=[["w", "v"]]))
-    assert found == [{"w": w, "v": 10 * w, "variant": x} for w in (1, 2) for x in ("m", "mp")]
+    points = expand_grid(Ablation(axes=axes, zip=[["w", "v"]]))
+    assert points == [{"w": w, "v": 10 * w, "variant": x} for w in (1, 2) for x in ("m", "mp")]
 
 
 @pytest.mark.parametrize("condition", [{FORM: "triplet"}, {FORM: ["triplet"]}])
@@ -47,17 +47,17 @@ def test_a_condition_on_an_axis_that_does_not_vary_does_not_hold() -> None:
     """The margin waits for the form, which waits for the variant."""
     axes = {MARGIN: [0.1, 0.2], FORM: ["official", "triplet"], "variant": ["m", "mpc"]}
     when = {MARGIN: {FORM: "triplet"}, FORM: {"variant": "mpc"}}
-    found = expand_grid(Ablation(axes=axes, when=when))
-    assert [one for one in found if one["variant"] == "m"] == [{"variant": "m"}]
-    assert len(found) == 1 + 1 + 2
+    points = expand_grid(Ablation(axes=axes, when=when))
+    assert [one for one in points if one["variant"] == "m"] == [{"variant": "m"}]
+    assert len(points) == 1 + 1 + 2
 
 
 def test_excluded_combinations_are_left_out() -> None:
     axes = {"variant": ["base", "m", "mpc"], "lora.rank": [4, 8, 16]}
-    found = expand_grid(
+    points = expand_grid(
         Ablation(axes=axes, exclude=[{"variant": "base", "lora.rank": [4, 8]}, {"variant": "m"}])
     )
-    assert found == [
+    assert points == [
         {"variant": "base", "lora.rank": 16},
         *({"variant": "mpc", "lora.rank": rank} for rank in (4, 8, 16)),
     ]
@@ -73,7 +73,7 @@ AXES = {"variant": ["base", "mpc"], "lora.rank": [4, 8, 16]}
 
 
 @pytest.mark.parametrize(
-    ("ablation", "told"),
+    ("ablation", "message"),
     [
         (
             Ablation(axes=AXES, zip=[["variant", "lora.rank"]]),
@@ -115,10 +115,10 @@ AXES = {"variant": ["base", "mpc"], "lora.rank": [4, 8, 16]}
         (Ablation(axes={"variant": []}), "ablation.axes.variant=[] leaves nothing to run"),
     ],
 )
-def test_what_is_wrong_is_told(ablation: Ablation, told: str) -> None:
+def test_what_is_wrong_is_told(ablation: Ablation, message: str) -> None:
     faults = _faults(ablation)
     assert len(faults) == 1
-    assert told in faults[0]
+    assert message in faults[0]
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:

@@ -95,17 +95,17 @@ def send(
 
 def attempt(folder: Path, task: int, seconds: float, progress: int = 0, code: int = 0) -> None:
     restart = len(list(folder.glob(f"{task}.*.json")))
-    found = {"a": progress}
-    start = Attempt(task=task, restart=restart, job=f"1_{task}", host="w1", started=5000.0, progress=found)
+    saved = {"a": progress}
+    start = Attempt(task=task, restart=restart, job=f"1_{task}", host="w1", started=5000.0, progress=saved)
     job_array.write_attempt(folder, replace(start, ended=5000.0 + seconds, code=code))
 
 
 def test_an_estimate_by_hand(study: StudyDir) -> None:
-    found = estimate_throughput(study, RUNS, SITE)
-    assert found.seconds == pytest.approx(803 / 8000), "803 GFLOP at 8 TFLOP/s"
-    assert (found.startup, found.source) == (STARTUP_SECONDS, "estimated from 8 TFLOP/s of v100-32")
+    estimate = estimate_throughput(study, RUNS, SITE)
+    assert estimate.seconds == pytest.approx(803 / 8000), "803 GFLOP at 8 TFLOP/s"
+    assert (estimate.startup, estimate.source) == (STARTUP_SECONDS, "estimated from 8 TFLOP/s of v100-32")
     packed = Pack(tuple(RUNS[:2]), 100.0)
-    assert pack_seconds(packed, found) == pytest.approx(STARTUP_SECONDS + 10.0375)
+    assert pack_seconds(packed, estimate) == pytest.approx(STARTUP_SECONDS + 10.0375)
 
 
 def test_an_estimate_follows_the_gpu_the_model_and_its_size(study: StudyDir) -> None:
@@ -126,17 +126,17 @@ def test_an_estimate_follows_the_gpu_the_model_and_its_size(study: StudyDir) -> 
 
 
 def test_on_a_cpu_the_gpu_counts_for_nothing(study: StudyDir) -> None:
-    found = estimate_throughput(study, [run(device="cpu")], SITE)
-    assert found.seconds == pytest.approx(0.803 / (5 * CORE_TFLOPS))
-    assert found.source == "estimated from 0.1 TFLOP/s of 5 CPU cores"
+    estimate = estimate_throughput(study, [run(device="cpu")], SITE)
+    assert estimate.seconds == pytest.approx(0.803 / (5 * CORE_TFLOPS))
+    assert estimate.source == "estimated from 0.1 TFLOP/s of 5 CPU cores"
 
 
 def test_packs_tell_the_pace_though_their_lanes_are_charged_alike(study: StudyDir) -> None:
     send(study, [RUNS[:3], RUNS[3:]])
     finish(study, RUNS[:3], 0.25)
-    found = estimate_throughput(study, RUNS[3:], SITE)
-    assert found.seconds == pytest.approx(0.25)
-    assert found.source == "measured on 3 runs of this study"
+    estimate = estimate_throughput(study, RUNS[3:], SITE)
+    assert estimate.seconds == pytest.approx(0.25)
+    assert estimate.source == "measured on 3 runs of this study"
     finish(study, RUNS[3:], 0.75)
     assert estimate_throughput(study, RUNS, SITE).seconds == pytest.approx(0.5), "the median of both packs"
 
@@ -155,8 +155,8 @@ def test_a_resent_run_is_counted_once_and_where_it_ran_last(study: StudyDir) -> 
     send(study, [RUNS[:1]])
     finish(study, RUNS[:3], 0.25)
     attempt(folder, 0, 1000)
-    found = estimate_throughput(study, RUNS, SITE)
-    assert (found.source, found.startup) == ("measured on 3 runs of this study", STARTUP_SECONDS)
+    estimate = estimate_throughput(study, RUNS, SITE)
+    assert (estimate.source, estimate.startup) == ("measured on 3 runs of this study", STARTUP_SECONDS)
 
 
 def test_another_gpu_site_or_device_measures_nothing(study: StudyDir) -> None:
@@ -175,8 +175,8 @@ def test_local_runs_measure_a_cpu_and_no_cluster_gpu(study: StudyDir) -> None:
     finish(study, RUNS[:2], 3.0, device="cpu")
     finish(study, RUNS[2:3], 0.01, device="cuda:0")
     assert estimate_throughput(study, RUNS, SITE).source.startswith("estimated")
-    found = estimate_throughput(study, [run(device="cpu")], SITE)
-    assert (found.seconds, found.source) == (pytest.approx(3.0), "measured on 2 runs of this study")
+    estimate = estimate_throughput(study, [run(device="cpu")], SITE)
+    assert (estimate.seconds, estimate.source) == (pytest.approx(3.0), "measured on 2 runs of this study")
 
 
 def test_jobs_that_found_no_gpu_measure_the_jobs_to_come(study: StudyDir) -> None:
@@ -195,8 +195,11 @@ def test_the_newest_other_study_that_fits_stands_in(study: StudyDir) -> None:
         finish(earlier, runs, per_unit)
     (output / "broken").mkdir()
     (output / "broken" / "plan.json").write_text("{")
-    found = estimate_throughput(study, RUNS, SITE)
-    assert (found.seconds, found.source) == (pytest.approx(0.5), "measured on 2 runs of the study newer")
+    estimate = estimate_throughput(study, RUNS, SITE)
+    assert (estimate.seconds, estimate.source) == (
+        pytest.approx(0.5),
+        "measured on 2 runs of the study newer",
+    )
 
 
 def test_of_a_large_study_only_some_results_are_read(tmp_path: Path) -> None:
@@ -260,7 +263,7 @@ def test_budget_is_met_to_the_last_unit_and_not_beyond() -> None:
     require_budget(0.0, 0.0, CostEstimate())
     with pytest.raises(LaunchError) as caught:
         require_budget(10, 6.25, CostEstimate(2.5, 5.0))
-    for words in (
+    for arguments in (
         "budget.su=10",
         "6.25 SU are spent",
         "5.00 more",
@@ -268,7 +271,7 @@ def test_budget_is_met_to_the_last_unit_and_not_beyond() -> None:
         "1.25 too many",
         "budget.su=12",
     ):
-        assert words in str(caught.value)
+        assert arguments in str(caught.value)
     with pytest.raises(LaunchError):
         require_budget(5, 0, CostEstimate(5.01, 5.01))
 

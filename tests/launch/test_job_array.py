@@ -34,11 +34,11 @@ def test_read_back(study: StudyDir) -> None:
     arrays.write_attempt(folder, attempt())
     arrays.write_attempt(folder, attempt(1, ended=NOW, code=0))
     arrays.save_accounting(study, sent, {0: AccountingRecord("TIMEOUT", 60.0)})
-    (found,) = arrays.read_all(study)
-    assert found.job == 12 and found.accounting == {0: AccountingRecord("TIMEOUT", 60.0)}
-    assert [one.restart for one in found.attempts] == [0, 1]
-    last = found.last(0)
-    assert last is not None and last.restart == 1 and found.last(1) is None
+    (stored,) = arrays.read_all(study)
+    assert stored.job == 12 and stored.accounting == {0: AccountingRecord("TIMEOUT", 60.0)}
+    assert [one.restart for one in stored.attempts] == [0, 1]
+    last = stored.last(0)
+    assert last is not None and last.restart == 1 and stored.last(1) is None
 
 
 def test_the_first_number_stands(study: StudyDir) -> None:

@@ -96,7 +96,7 @@ def test_a_job_that_breaks_off_before_its_runs_is_told_with_its_log(tmp_path: Pa
 @pytest.mark.slow
 def test_of_two_launchers_one_sends_and_the_other_follows(tmp_path: Path) -> None:
     both = [Launcher(tmp_path, HOLD="4") for _ in range(2)]
-    wait_until(lambda: any("following: " in launcher.said() for launcher in both), "one to follow")
+    wait_until(lambda: any("following: " in launcher.printed() for launcher in both), "one to follow")
     both[0].go()
     ends = [launcher.end() for launcher in both]
     assert [code for code, _ in ends] == [0, 0]

@@ -53,8 +53,8 @@ def test_only_the_launcher_knows_what_is_queued(tmp_path: Path) -> None:
     runs = [run_of(study, f"korea-{v}-") for v in ("base", "ldm", "m")]
     lose(runs[0])
     finish(runs[1])
-    found = progress(study).read({run.run_id for run in runs})
-    assert [n.status.value for n in found] == ["queued", "done", "queued", "planned", "planned"]
+    progress_by_run = progress(study).read({run.run_id for run in runs})
+    assert [n.status.value for n in progress_by_run] == ["queued", "done", "queued", "planned", "planned"]
 
 
 def test_what_is_done_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,14 +63,14 @@ def test_what_is_done_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Monk
         finish(run_of(study, f"korea-{variant}-"))
     watched = progress(study)
     watched.read()
-    asked: list[str] = []
+    reads: list[str] = []
     status = run_status.status
-    monkeypatch.setattr(run_status, "status", lambda run: asked.append(run.run_id) or status(run))
+    monkeypatch.setattr(run_status, "status", lambda run: reads.append(run.run_id) or status(run))
     watched.read()
-    assert asked == [run_of(study, "korea-mpc-").run_id]
+    assert reads == [run_of(study, "korea-mpc-").run_id]
 
 
-def shown(lanes: list[RunProgress], etas: dict[str, float | None], height: int = 24) -> list[str]:
+def rendered(lanes: list[RunProgress], etas: dict[str, float | None], height: int = 24) -> list[str]:
     screen = io.StringIO()
     console = Console(file=screen, width=80, height=height, force_terminal=True, color_system=None)
     console.print(LiveView(console).render(lanes, "" if etas else "a note", etas))
@@ -86,7 +86,7 @@ def test_the_live_display_has_a_line_a_lane_and_counts_those_that_do_not_fit(run
     lanes = [lane(n, Status.running, step=n + 1) for n in range(running)]
     lanes += [lane(n, Status.done, STEPS) for n in range(running, 22)]
     lanes += [lane(n, Status.queued) for n in range(22, 25)]
-    lines = shown(lanes, {lanes[0].run_id: 75.0})
+    lines = rendered(lanes, {lanes[0].run_id: 75.0})
     assert sum("culture" in line for line in lines[1:]) == 20
     assert f"and {counts(fold(lanes, 21)[1])}" in lines[-2]
     assert "1:15" in lines[1] and "training" in lines[2] if running > 1 else "1:15" in lines[1]
@@ -98,7 +98,7 @@ def test_where_the_running_lanes_do_not_fit_cultures_stand_against_variants() ->
         for n, c in enumerate(CULTURES)
         for v in ("base", "ldm", "m", "mp", "mpc")
     ]
-    lines = shown(lanes, {})
+    lines = rendered(lanes, {})
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith(tuple(CULTURES))}
     assert rows == {culture: [f"{7 + n}/80"] * 5 for n, culture in enumerate(CULTURES)}
 

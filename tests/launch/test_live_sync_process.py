@@ -16,21 +16,22 @@ from wandb_server import KEY, WandbServer
 
 def mirrors(launcher: Launcher) -> set[int]:
     """The study's mirror and its wandb service."""
-    found = {}
+    commands = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            found[int(path.name)] = (path / "cmdline").read_bytes().decode().split("\0")
+            commands[int(path.name)] = (path / "cmdline").read_bytes().decode().split("\0")
         except OSError:
             continue
     mirror = {
         pid
-        for pid, words in found.items()
-        if "scoft_hpc.mirror" in words and any(str(launcher.study.path) in word for word in words)
+        for pid, arguments in commands.items()
+        if "scoft_hpc.mirror" in arguments
+        and any(str(launcher.study.path) in argument for argument in arguments)
     }
     service = {
         pid
-        for pid, words in found.items()
-        if "--pid" in words and words[words.index("--pid") + 1] in map(str, mirror)
+        for pid, arguments in commands.items()
+        if "--pid" in arguments and arguments[arguments.index("--pid") + 1] in map(str, mirror)
     }
     return {pid for pid in mirror | service if alive(pid)}
 

@@ -12,8 +12,8 @@ from scoft_hpc.launch.planning import preflight
 from scoft_hpc.launch.planning.plan import Run
 
 
-def require(tmp_path: Path, *words: str) -> None:
-    sweep = compose.compose("sweep", [f"output={tmp_path}", "culture=korea", *words])
+def require(tmp_path: Path, *arguments: str) -> None:
+    sweep = compose.compose("sweep", [f"output={tmp_path}", "culture=korea", *arguments])
     preflight.require_capacity(
         [Run("one", sweep, 1), Run("two", sweep, 1)], tmp_path / "none" / "yet", sweep.cluster
     )

@@ -19,9 +19,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_cores_are_shared_out_as_far_as_the_memory_goes() -> None:
-    found = job_slots("auto", None, None, runs=25)
-    assert len(found) == 5
-    assert {slot.env["OMP_NUM_THREADS"] for slot in found} == {"1"}
+    slots = job_slots("auto", None, None, runs=25)
+    assert len(slots) == 5
+    assert {slot.env["OMP_NUM_THREADS"] for slot in slots} == {"1"}
     assert {slot.env["MKL_NUM_THREADS"] for slot in job_slots("cpu", 2, None, runs=25)} == {"4"}
     assert {slot.env["OMP_NUM_THREADS"] for slot in job_slots("cpu", 2, 3, runs=25)} == {"3"}
 
@@ -51,13 +51,13 @@ def test_one_named_gpu_takes_every_job_and_keeps_its_number(machine: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("visible", "found"), [("", []), ("-1", []), ("0", ["0"]), ("GPU-a1, 2", ["GPU-a1", "2"])]
+    ("visible", "gpus"), [("", []), ("-1", []), ("0", ["0"]), ("GPU-a1, 2", ["GPU-a1", "2"])]
 )
 def test_visible_gpus_are_read_from_the_environment(
-    machine: pytest.MonkeyPatch, visible: str, found: list[str]
+    machine: pytest.MonkeyPatch, visible: str, gpus: list[str]
 ) -> None:
     machine.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert host_resources.gpus() == found
+    assert host_resources.gpus() == gpus
 
 
 def test_what_cannot_be_is_refused() -> None:

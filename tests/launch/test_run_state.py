@@ -37,7 +37,7 @@ def state(files: RunFiles, sent: list[JobArray], queue: Queue | None) -> RunStat
 
 
 @pytest.mark.parametrize(
-    ("word", "status", "note"),
+    ("slurm_state", "status", "note"),
     [
         ("PENDING", Status.queued, "Priority"),
         ("CONFIGURING", Status.queued, "configuring"),
@@ -49,23 +49,23 @@ def state(files: RunFiles, sent: list[JobArray], queue: Queue | None) -> RunStat
         ("A_STATE_OF_A_LATER_SLURM", Status.queued, "a_state_of_a_later_slurm"),
     ],
 )
-def test_a_job_in_the_queue_lives_whatever_its_state(word: str, status: Status, note: str) -> None:
-    found = state(NEW, [array()], Queue([entry(word, "Priority")]))
-    assert (found.status, found.note, found.in_queue) == (status, note, True)
-    assert run_state.runs_to_submit([found], user_requested=True, retry=True) == []
+def test_a_job_in_the_queue_lives_whatever_its_state(slurm_state: str, status: Status, note: str) -> None:
+    result = state(NEW, [array()], Queue([entry(slurm_state, "Priority")]))
+    assert (result.status, result.note, result.in_queue) == (status, note, True)
+    assert run_state.runs_to_submit([result], user_requested=True, retry=True) == []
 
 
 def test_at_work_is_who_has_claimed_the_run_for_this_job() -> None:
     queue = Queue([entry("RUNNING")])
-    ours = RunFiles(Status.running, None, owner("7_0"), 3)
-    assert state(ours, [array()], queue).status is Status.running
-    before = replace(ours, owner=owner("6_0"))  # a lease that an earlier job left
+    files = RunFiles(Status.running, None, owner("7_0"), 3)
+    assert state(files, [array()], queue).status is Status.running
+    before = replace(files, owner=owner("6_0"))  # a lease that an earlier job left
     assert state(before, [array()], queue).status is Status.queued
-    assert state(ours, [array()], Queue([entry("SUSPENDED")])).status is Status.running
+    assert state(files, [array()], Queue([entry("SUSPENDED")])).status is Status.running
 
 
 @pytest.mark.parametrize(
-    ("word", "cause"),
+    ("slurm_state", "cause"),
     [
         ("TIMEOUT", "time limit"),
         ("PREEMPTED", "preempted"),
@@ -76,36 +76,40 @@ def test_at_work_is_who_has_claimed_the_run_for_this_job() -> None:
         ("COMPLETED", "lost"),
     ],
 )
-def test_a_job_that_ended_without_a_word_is_lost_to_what_slurm_says(word: str, cause: str) -> None:
+def test_a_job_that_ended_without_a_word_is_lost_to_what_slurm_says(slurm_state: str, cause: str) -> None:
     """A fresh lease of its process does not hold it: the queue knows better."""
     claimed = RunFiles(Status.running, None, owner("7_0"), 3)
-    found = state(claimed, [array(attempts=(attempt(),))], Queue([entry(word)]))
-    assert (found.status, found.cause, found.in_queue) == (Status.lost, cause, False)
-    forgotten = array(attempts=(attempt(),), accounting={0: AccountingRecord(word, 9.0)})
+    result = state(claimed, [array(attempts=(attempt(),))], Queue([entry(slurm_state)]))
+    assert (result.status, result.cause, result.in_queue) == (Status.lost, cause, False)
+    forgotten = array(attempts=(attempt(),), accounting={0: AccountingRecord(slurm_state, 9.0)})
     assert state(claimed, [forgotten], Queue([])).cause == cause
-    assert run_state.runs_to_submit([found], user_requested=True) == [found]
-    assert bool(run_state.runs_to_submit([found], user_requested=False)) is CAUSES[cause].auto_retry
+    assert run_state.runs_to_submit([result], user_requested=True) == [result]
+    assert bool(run_state.runs_to_submit([result], user_requested=False)) is CAUSES[cause].auto_retry
 
 
 def test_a_task_that_left_the_queue_before_it_started_waits_for_a_person() -> None:
     """Slurm keeps no record of an array's element that was cancelled before it became a job."""
-    found = state(NEW, [array()], Queue([]))
-    assert (found.status, found.cause, found.in_queue) == (Status.lost, "cancelled", False)
-    assert run_state.runs_to_submit([found], user_requested=False) == []
-    assert run_state.runs_to_submit([found], user_requested=True) == [found]
+    result = state(NEW, [array()], Queue([]))
+    assert (result.status, result.cause, result.in_queue) == (
+        Status.lost,
+        "cancelled",
+        False,
+    )
+    assert run_state.runs_to_submit([result], user_requested=False) == []
+    assert run_state.runs_to_submit([result], user_requested=True) == [result]
 
 
 def test_the_files_outrank_the_queue() -> None:
     done = RunFiles(Status.done, None, None, 0)
-    for word in ("RUNNING", "FAILED", "NODE_FAIL"):
-        assert state(done, [array()], Queue([entry(word)])).status is Status.done
+    for slurm_state in ("RUNNING", "FAILED", "NODE_FAIL"):
+        assert state(done, [array()], Queue([entry(slurm_state)])).status is Status.done
     assert state(done, [], None).status is Status.done
 
 
 def test_a_failed_lane_is_not_sent_while_its_pack_is_at_work() -> None:
-    found = state(failed("nan"), [array()], Queue([entry("RUNNING")]))
-    assert (found.status, found.cause, found.in_queue) == (Status.failed, "nan", True)
-    assert run_state.runs_to_submit([found], user_requested=True, retry=True) == []
+    result = state(failed("nan"), [array()], Queue([entry("RUNNING")]))
+    assert (result.status, result.cause, result.in_queue) == (Status.failed, "nan", True)
+    assert run_state.runs_to_submit([result], user_requested=True, retry=True) == []
 
 
 def test_a_lane_alone_that_does_not_fit_waits_for_a_person() -> None:
@@ -120,11 +124,11 @@ def test_a_lane_alone_that_does_not_fit_waits_for_a_person() -> None:
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_what_failed_waits_for_a_person_unless_its_cause_can_pass(cause: str) -> None:
-    found = state(failed(cause), [array(tasks=((RUN, "korea-ldm-s0-00000000"),))], Queue([]))
-    assert found.status is Status.failed and found.cause == cause
-    assert run_state.runs_to_submit([found], user_requested=False, retry=True) == [found]
-    assert bool(run_state.runs_to_submit([found], user_requested=True)) is CAUSES[cause].auto_retry
-    tried = replace(found, tries=CAUSES[cause].tries)
+    result = state(failed(cause), [array(tasks=((RUN, "korea-ldm-s0-00000000"),))], Queue([]))
+    assert result.status is Status.failed and result.cause == cause
+    assert run_state.runs_to_submit([result], user_requested=False, retry=True) == [result]
+    assert bool(run_state.runs_to_submit([result], user_requested=True)) is CAUSES[cause].auto_retry
+    tried = replace(result, tries=CAUSES[cause].tries)
     assert run_state.runs_to_submit([tried], user_requested=True) == []
 
 
@@ -135,8 +139,8 @@ def test_an_old_failure_does_not_outlive_a_new_sending() -> None:
 
 def test_where_slurm_does_not_answer_nothing_is_sent_twice() -> None:
     for sent in ([array()], [array(job=None)], [array(attempts=(attempt(),))]):
-        found = state(NEW, sent, None)
-        assert found.status is Status.queued and found.in_queue
+        result = state(NEW, sent, None)
+        assert result.status is Status.queued and result.in_queue
     at_work = RunFiles(Status.running, None, owner("7_0"), 3)
     assert state(at_work, [array(attempts=(attempt(),))], None).status is Status.running
     assert state(failed("nan"), [array()], None).status is Status.failed
@@ -153,8 +157,8 @@ def test_a_batch_that_may_be_on_its_way_counts_as_sent_and_a_closed_one_does_not
 def test_a_run_that_somebody_runs_by_hand_is_left_to_them() -> None:
     user_requested = RunFiles(Status.running, None, owner(""), 3)
     for sent in ([], [array()]):
-        found = state(user_requested, sent, Queue([entry("TIMEOUT")]))
-        assert found.status is Status.running and found.in_queue and "ada@w001" in found.note
+        result = state(user_requested, sent, Queue([entry("TIMEOUT")]))
+        assert result.status is Status.running and result.in_queue and "ada@w001" in result.note
 
 
 def test_the_last_word_of_the_job_itself_outranks_slurms() -> None:
@@ -188,7 +192,7 @@ def test_attempts_without_progress_are_counted_since_a_person_asked() -> None:
 
 
 def test_never_sent_runs_are_sent_by_persons_only() -> None:
-    found = state(NEW, [], None)
-    assert found.status is Status.planned
-    assert run_state.runs_to_submit([found], user_requested=True) == [found]
-    assert run_state.runs_to_submit([found], user_requested=False) == []
+    result = state(NEW, [], None)
+    assert result.status is Status.planned
+    assert run_state.runs_to_submit([result], user_requested=True) == [result]
+    assert run_state.runs_to_submit([result], user_requested=False) == []

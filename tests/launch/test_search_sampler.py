@@ -30,30 +30,30 @@ def trial(number: int, values: dict[str, Any], value: float | None) -> Trial:
     return Trial(number, 1, values, ("korea-mpc-s0-00000000",), value, reason)
 
 
-def asked(space: Space, trials: list[Trial], count: int = 4, **changes: Any) -> list[dict[str, Any]]:
+def suggestions(space: Space, trials: list[Trial], count: int = 4, **changes: Any) -> list[dict[str, Any]]:
     return suggest(space, trials, count, **{"lower": True, "sampler": Sampler.tpe, "seed": 0, **changes})
 
 
 def searched(space: Space, worth: Any, rounds: int, **changes: Any) -> list[Trial]:
     trials: list[Trial] = []
     for _ in range(rounds):
-        for values in asked(space, trials, **changes):
+        for values in suggestions(space, trials, **changes):
             trials.append(trial(len(trials) + 1, values, worth(values)))
     return trials
 
 
 @pytest.mark.parametrize("sampler", Sampler)
 def test_the_same_trials_give_the_same_proposals_and_others_give_others(sampler: Sampler) -> None:
-    first = asked(SPACE, [], sampler=sampler)
-    assert first == asked(SPACE, [], sampler=sampler) != asked(SPACE, [], sampler=sampler, seed=1)
+    first = suggestions(SPACE, [], sampler=sampler)
+    assert first == suggestions(SPACE, [], sampler=sampler) != suggestions(SPACE, [], sampler=sampler, seed=1)
     done = [trial(n, values, float(n)) for n, values in enumerate(first, start=1)]
-    second = asked(SPACE, done, sampler=sampler)
-    assert second == asked(SPACE, done, sampler=sampler)
+    second = suggestions(SPACE, done, sampler=sampler)
+    assert second == suggestions(SPACE, done, sampler=sampler)
     assert not any(values in first for values in second), "a round draws numbers of its own"
 
 
 def test_every_value_is_of_the_space_and_of_few_digits() -> None:
-    for values in asked(SPACE, [], 40):
+    for values in suggestions(SPACE, [], 40):
         assert 1e-5 <= values["train.lr"] <= 1e-1 and len(f"{values['train.lr']:g}".replace(".", "")) <= 7
         assert isinstance(values["lora.rank"], int) and 2 <= values["lora.rank"] <= 64
         assert values["lora.targets"] in (["to_q"], ["to_k", "to_v"])
@@ -67,42 +67,42 @@ def test_it_learns_where_the_good_values_are(lower: bool) -> None:
         """How many orders of magnitude from 1e-3."""
         return abs(math.log10(values["train.lr"]) + 3)
 
-    found = searched(space, lambda v: miss(v) if lower else -miss(v), 10, lower=lower)
-    late = [miss(one.values) for one in found[20:]]
-    assert len(found) == 40
+    best_values = searched(space, lambda v: miss(v) if lower else -miss(v), 10, lower=lower)
+    late = [miss(one.values) for one in best_values[20:]]
+    assert len(best_values) == 40
     assert sum(late) / len(late) < 0.5, "by chance the mean miss is 1"
 
 
 def test_a_small_space_is_tried_once_each_and_then_it_is_over() -> None:
     space: Space = {"objective.form": ChoiceSet(("official", "triplet")), "lora.rank": ChoiceSet((4, 8, 16))}
-    found = searched(space, lambda values: float(values["lora.rank"]), 4)
-    tried = [tuple(one.values.values()) for one in found]
+    suggested = searched(space, lambda values: float(values["lora.rank"]), 4)
+    tried = [tuple(one.values.values()) for one in suggested]
     assert len(tried) == len(set(tried)) == 6
 
 
 def test_failed_trials_are_told_as_failed_and_not_proposed_again() -> None:
     space: Space = {"lora.rank": ChoiceSet((4, 8))}
     failed = trial(1, {"lora.rank": 4}, None)
-    assert asked(space, [failed]) == [{"lora.rank": 8}]
+    assert suggestions(space, [failed]) == [{"lora.rank": 8}]
 
 
 def test_a_value_that_a_config_turned_into_a_float_is_known() -> None:
     space: Space = {"objective.w_c": ChoiceSet((0, 1))}
-    assert asked(space, [trial(1, {"objective.w_c": 0.0}, 0.5)]) == [{"objective.w_c": 1}]
+    assert suggestions(space, [trial(1, {"objective.w_c": 0.0}, 0.5)]) == [{"objective.w_c": 1}]
 
 
 def test_the_journal_is_optunas_own(tmp_path: Path) -> None:
-    values = asked(SPACE, [], 3)
+    values = suggestions(SPACE, [], 3)
     trials = [trial(n, one, None if n == 2 else n / 4) for n, one in enumerate(values, start=1)]
     for _ in range(2):
         proposals.write_journal(tmp_path / "optuna.journal", "tune", SPACE, trials, lower=False)
     assert [path.name for path in tmp_path.iterdir()] == ["optuna.journal"]
     backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "optuna.journal"))
-    kept = optuna.load_study(study_name="tune", storage=optuna.storages.JournalStorage(backend))
-    assert [one.state.name for one in kept.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
-    assert kept.best_value == 0.75 and kept.best_params["train.lr"] == values[2]["train.lr"]
-    assert "not finite" in kept.trials[1].user_attrs["reason"]
-    assert kept.trials[0].user_attrs["runs"] == ["korea-mpc-s0-00000000"]
+    stored = optuna.load_study(study_name="tune", storage=optuna.storages.JournalStorage(backend))
+    assert [one.state.name for one in stored.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert stored.best_value == 0.75 and stored.best_params["train.lr"] == values[2]["train.lr"]
+    assert "not finite" in stored.trials[1].user_attrs["reason"]
+    assert stored.trials[0].user_attrs["runs"] == ["korea-mpc-s0-00000000"]
 
 
 def test_without_optuna_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,18 +29,18 @@ def output(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def parse_selection(output: Path, *words: str, settings: bool = False) -> Selection:
-    return selection.parse_selection(selection.parser("verb", ""), [f"output={output}", *words], settings)
+def parse_selection(output: Path, *arguments: str, settings: bool = False) -> Selection:
+    return selection.parse_selection(selection.parser("verb", ""), [f"output={output}", *arguments], settings)
 
 
-def chosen(output: Path, *words: str) -> set[str]:
+def chosen(output: Path, *arguments: str) -> set[str]:
     """The chosen runs, without the ends of their ids."""
-    selected = parse_selection(output, *words)
+    selected = parse_selection(output, *arguments)
     return {state.run_id.rpartition("-")[0] for state in selected.filter(selected.read_state())}
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("arguments", "expected"),
     [
         (["korea-mpc-s1"], {"korea-mpc-s1"}),
         (["korea-m"], {"korea-m-s0", "korea-m-s1"}),
@@ -55,8 +55,8 @@ def chosen(output: Path, *words: str) -> set[str]:
         (["state=done", "culture=korea"], set()),
     ],
 )  # fmt: skip
-def test_words_narrow_the_choice(words: list[str], expected: set[str], output: Path) -> None:
-    assert chosen(output, *words) == expected
+def test_words_narrow_the_choice(arguments: list[str], expected: set[str], output: Path) -> None:
+    assert chosen(output, *arguments) == expected
 
 
 def test_without_words_it_is_all_of_the_latest_study(output: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_study_may_be_named_from_within_its_folder(output: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("arguments", "says"),
     [
         (["cultur=korea"], ["`cultur=korea`", "did you mean culture?"]),
         (["zzz=1"], ["expected one of study, output, culture, variant, seed, state"]),
@@ -87,10 +87,10 @@ def test_a_study_may_be_named_from_within_its_folder(output: Path, monkeypatch: 
     ],
 )
 def test_what_is_not_understood_is_told_with_the_options(
-    words: list[str], says: list[str], output: Path
+    arguments: list[str], says: list[str], output: Path
 ) -> None:
     with pytest.raises(ConfigError) as error:
-        parse_selection(output, *words)
+        parse_selection(output, *arguments)
     assert all(part in str(error.value) for part in says)
 
 
@@ -152,6 +152,6 @@ def test_to_look_loads_neither_torch_nor_hydra(verb: str, output: Path) -> None:
         "sys.exit(f'loaded: {heavy}' if heavy else 0)"
     )
     path = os.pathsep.join(entry for entry in sys.path if entry)
-    words = [sys.executable, "-c", code, str(output)]
-    done = subprocess.run(words, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    arguments = [sys.executable, "-c", code, str(output)]
+    done = subprocess.run(arguments, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr

@@ -27,8 +27,8 @@ def test_profile_is_whole(site: str) -> None:
     assert validate_launch(config) == []
     assert (cluster.name, cluster.scheduler) == (site, Scheduler.slurm)
     for name in cluster.gpus:
-        word, gpu = gpu_of(replace(cluster, gpu=name))
-        assert word in ("", name)
+        gres, gpu = gpu_of(replace(cluster, gpu=name))
+        assert gres in ("", name)
         assert gpu.su_per_hour > 0 and gpu.tflops > 0
     if site != "slurm":
         assert cluster.gpus and cluster.documentation.startswith("https://")
@@ -37,8 +37,8 @@ def test_profile_is_whole(site: str) -> None:
 
 def test_bridges2_has_the_gpus_of_its_user_guide() -> None:
     cluster = profile("bridges2")
-    found = {name: gpu_of(replace(cluster, gpu=name))[1] for name in cluster.gpus}
-    cores_and_su = {name: (gpu.cores, gpu.su_per_hour) for name, gpu in found.items()}
+    gpus = {name: gpu_of(replace(cluster, gpu=name))[1] for name in cluster.gpus}
+    cores_and_su = {name: (gpu.cores, gpu.su_per_hour) for name, gpu in gpus.items()}
     assert cores_and_su == {"v100-32": (5, 1), "v100-16": (5, 1), "l40s-48": (24, 1), "h100-80": (13, 2)}
     assert (cluster.max_minutes, cluster.max_array) == (48 * 60, 1001)
 
@@ -61,8 +61,8 @@ def test_script_is_bash_and_keeps_variables_for_the_job(site: str) -> None:
 
 
 def test_every_site_is_asked_for_a_gpu_in_its_own_way() -> None:
-    asked = {site: re.findall(r"#SBATCH (--g\S+)", script(site)) for site in SITES}
-    assert asked == {
+    requests = {site: re.findall(r"#SBATCH (--g\S+)", script(site)) for site in SITES}
+    assert requests == {
         "slurm": ["--gpus=1"],
         "bridges2": ["--gpus=v100-32:1"],
         "expanse": ["--gpus=1"],

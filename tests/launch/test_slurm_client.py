@@ -39,8 +39,8 @@ def test_sacct_adds_up_the_starts_and_keeps_the_last_state() -> None:
 12|COMPLETED|1|s.train-1
 12_3.batch|FAILED|9|batch
 """
-    found = client.parse_accounting(text)
-    assert found == {
+    records = client.parse_accounting(text)
+    assert records == {
         ("s.train-1", 12, 3): ("CANCELLED", 150.0),
         ("another", 12, 3): ("COMPLETED", 9.0),
         ("s.train-1", 12, 4): ("TIMEOUT", 600.0),

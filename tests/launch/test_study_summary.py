@@ -29,7 +29,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Slurm:
     return Slurm(monkeypatch)
 
 
-def look(study: StudyDir) -> tuple[StudyState, list[RunProgress]]:
+def read_state(study: StudyDir) -> tuple[StudyState, list[RunProgress]]:
     runs = plan_of(study).runs
     seen = read(study, [run.run_id for run in runs])
     return seen, ProgressReader(study, runs).read_with_queue(seen)
@@ -39,7 +39,7 @@ def test_what_is_sent_again_was_estimated_once(study: StudyDir, queue: Slurm) ->
     send(study, 6, ids(study, "china-ldm"), stage=PREPARE, hours=0.5)
     send(study, 7, ids(study, "china"), ids(study, "korea"), hours=2)
     send(study, 8, ids(study, "korea-m"), hours=1)
-    assert look(study)[0].cost.estimated_su == 2 * (0.5 + 2 + 2)
+    assert read_state(study)[0].cost.estimated_su == 2 * (0.5 + 2 + 2)
 
 
 def test_jobs_are_counted_with_the_reasons_of_those_that_wait(study: StudyDir, queue: Slurm) -> None:
@@ -51,13 +51,13 @@ def test_jobs_are_counted_with_the_reasons_of_those_that_wait(study: StudyDir, q
         line("7_3", "PENDING", "Resources"),
         line("99_0", "RUNNING"),
     )
-    seen, _ = look(study)
+    seen, _ = read_state(study)
     expected = "1 job running, 3 waiting (Priority, Resources; expected to start 14:20)"
     assert study_summary.jobs(seen, NOON) == expected
     queue.holds(line("7_0", "COMPLETED"), line("7_1", "PENDING", "None"))
-    assert study_summary.jobs(look(study)[0], NOON) == "1 waiting"
+    assert study_summary.jobs(read_state(study)[0], NOON) == "1 waiting"
     queue.is_silent()
-    assert study_summary.jobs(look(study)[0], NOON) == ""
+    assert study_summary.jobs(read_state(study)[0], NOON) == ""
 
 
 def test_the_end_is_that_of_the_last_job_and_uncertain_while_a_start_is(
@@ -66,20 +66,20 @@ def test_the_end_is_that_of_the_last_job_and_uncertain_while_a_start_is(
     sent = send(study, 7, ids(study, "china"), ids(study, "korea"), hours=2)
     attempt(study, sent, 0)
     queue.holds(line("7_0", "RUNNING"), line("7_1", "PENDING", "Priority"))
-    left = study_summary.time_remaining(*look(study), NOON)
-    assert left == study_summary.TimeRemaining(1.5 * 3600, more=True)
+    remaining = study_summary.time_remaining(*read_state(study), NOON)
+    assert remaining == study_summary.TimeRemaining(1.5 * 3600, more=True)
     queue.holds(line("7_0", "RUNNING"), line("7_1", "PENDING", start="2026-05-04T12:10:00"))
-    assert study_summary.time_remaining(*look(study), NOON) == study_summary.TimeRemaining(
+    assert study_summary.time_remaining(*read_state(study), NOON) == study_summary.TimeRemaining(
         600 + 2 * 3600, more=False
     )
 
 
 def test_nothing_is_left_of_a_study_in_which_nothing_moves(study: StudyDir, queue: Slurm) -> None:
-    assert study_summary.time_remaining(*look(study), NOON) is None
+    assert study_summary.time_remaining(*read_state(study), NOON) is None
     send(study, 7, ids(study, "china-base"))
     finish(run_of(study, "china-base"))
     queue.holds(line("7_0", "COMPLETING"))
-    assert study_summary.time_remaining(*look(study), NOON) is None
+    assert study_summary.time_remaining(*read_state(study), NOON) is None
 
 
 def test_another_days_time_has_its_date() -> None:

@@ -43,10 +43,10 @@ def begin(root: Path, tmp_path: Path) -> Callable[..., Search]:
 
     def begun(*more: str) -> Search:
         usual = ["tune.trials=4", "tune.parallel=2", "seed=[7,8]"]
-        keys = {word.partition("=")[0] for word in more}
-        words = ["sweep=tune", "data=folder", f"data.root={root}", f"output={tmp_path}", *more]
-        words += [word for word in usual if word.partition("=")[0] not in keys]
-        return tuning.load_search(compose.compose("sweep", words), words)
+        keys = {argument.partition("=")[0] for argument in more}
+        arguments = ["sweep=tune", "data=folder", f"data.root={root}", f"output={tmp_path}", *more]
+        arguments += [argument for argument in usual if argument.partition("=")[0] not in keys]
+        return tuning.load_search(compose.compose("sweep", arguments), arguments)
 
     return begun
 
@@ -62,9 +62,9 @@ class Sender:
         if self.before:
             raise CrashError
         plan_store.write(study, plan)
-        left = [run for run in plan.runs if not study.run(run.run_id).result.exists()]
-        self.log.append([run.run_id for run in left])
-        for run in left:
+        remaining = [run for run in plan.runs if not study.run(run.run_id).result.exists()]
+        self.log.append([run.run_id for run in remaining])
+        for run in remaining:
             folder, worth = study.run(run.run_id), run.config.train.lr + run.config.seed
             if self.fail and run.run_id.startswith(self.fail):
                 run_status.write_failure(folder, "nan", "the loss is not finite", 3)
@@ -77,24 +77,24 @@ class Sender:
 
 
 def run(search: Search, sender: tuning.RunRound) -> tuple[RoundOutcome, list[Trial]]:
-    return tuning.run(search, sender, lambda found: None), search.trials()
+    return tuning.run(search, sender, lambda outcome: None), search.trials()
 
 
 def test_it_goes_round_by_round_to_the_last_trial(begin: Callable[..., Search], tmp_path: Path) -> None:
-    search, sender, told = begin(), Sender(), list[Sequence[Trial]]()
-    assert tuning.run(search, sender, told.append) is RoundOutcome.over
-    found = search.trials()
-    assert [len(each) for each in told] == [2, 4] and told[-1] == found
+    search, sender, reported = begin(), Sender(), list[Sequence[Trial]]()
+    assert tuning.run(search, sender, reported.append) is RoundOutcome.over
+    trials = search.trials()
+    assert [len(each) for each in reported] == [2, 4] and reported[-1] == trials
     assert [study.name for study in rounds(tmp_path, "tune")] == ["tune-r01", "tune-r02"]
     assert [len(runs) for runs in sender.log] == [8, 8], "a trial is each culture with each seed"
-    for trial in found:
+    for trial in trials:
         entries = {e.run_id: e for e in read(rounds(tmp_path, "tune")[trial.round - 1]).runs}
         own = [entries[run] for run in trial.runs]
         assert {(e.culture, e.seed) for e in own} == {(c, s) for c in ("atlantis", "mu") for s in (7, 8)}
         assert all(e.config["train"]["lr"] == trial.values["train.lr"] for e in own)
         assert trial.value == pytest.approx(fmean(trial.values["train.lr"] + seed for seed in (7, 8)))
-    best = tuning.best(search, found)
-    assert best is not None and best.value == min(trial.value or 9 for trial in found)
+    best = tuning.best(search, trials)
+    assert best is not None and best.value == min(trial.value or 9 for trial in trials)
     assert search.journal.exists()
 
 
@@ -120,11 +120,11 @@ def test_a_crash_anywhere_neither_loses_nor_doubles_a_trial(
             run(begin(), ended)
         sent += [name for runs in ended.log for name in runs]
     last = Sender()
-    outcome, found = run(begin(), last)
+    outcome, trials = run(begin(), last)
     assert outcome is RoundOutcome.over and last.log == []
     assert len(sent) == len(set(sent)) == 16
-    assert [trial.values for trial in found] == [trial.values for trial in undisturbed]
-    assert [trial.value for trial in found] == [trial.value for trial in undisturbed]
+    assert [trial.values for trial in trials] == [trial.values for trial in undisturbed]
+    assert [trial.value for trial in trials] == [trial.value for trial in undisturbed]
 
 
 def test_a_round_on_its_way_is_waited_for(begin: Callable[..., Search], tmp_path: Path) -> None:
@@ -137,51 +137,51 @@ def test_a_round_on_its_way_is_waited_for(begin: Callable[..., Search], tmp_path
     assert run(begin(), away) == (RoundOutcome.submitted, first), (
         "one round a call, and no second one meanwhile"
     )
-    outcome, found = run(begin(), Sender())
+    outcome, trials = run(begin(), Sender())
     assert outcome is RoundOutcome.over
-    assert [trial.values for trial in found[:2]] == [trial.values for trial in first]
+    assert [trial.values for trial in trials[:2]] == [trial.values for trial in first]
 
 
 def test_a_failed_run_fails_its_trial_with_the_reason_and_is_sent_again(begin: Callable[..., Search]) -> None:
     search = begin()
     first = tuning.plan_of(search, 1, tuning._next(search, []))
     broken = first.runs[0].run_id
-    _, found = run(search, Sender(fail=broken))
-    failed = [trial for trial in found if trial.value is None]
+    _, trials = run(search, Sender(fail=broken))
+    failed = [trial for trial in trials if trial.value is None]
     assert [trial.reason for trial in failed] == [f"{broken}: the loss is not finite"]
-    assert len(found) == 4 and any(broken in trial.runs for trial in failed)
-    text = "\n".join(run_search.ending_lines(search, found))
+    assert len(trials) == 4 and any(broken in trial.runs for trial in failed)
+    text = "\n".join(run_search.ending_lines(search, trials))
     assert f"trial {failed[0].number} failed: {broken}: the loss is not finite" in text
     again = Sender()
     _, mended = run(begin(), again)
     assert again.log == [[broken]]
-    assert [trial.values for trial in mended] == [trial.values for trial in found]
+    assert [trial.values for trial in mended] == [trial.values for trial in trials]
     assert all(trial.value is not None for trial in mended)
 
 
 def test_a_round_without_any_value_ends_the_search(begin: Callable[..., Search]) -> None:
-    outcome, found = run(begin(), Sender(fail="mu"))
-    assert outcome is RoundOutcome.over and len(found) == 2
-    text = "\n".join(run_search.ending_lines(begin(), found))
+    outcome, trials = run(begin(), Sender(fail="mu"))
+    assert outcome is RoundOutcome.over and len(trials) == 2
+    text = "\n".join(run_search.ending_lines(begin(), trials))
     assert "no trial has a value" in text and "the loss is not finite" in text
 
 
 def test_a_metric_that_a_run_does_not_have_is_a_reason(root: Path, tmp_path: Path) -> None:
-    words = [
+    arguments = [
         "sweep=tune",
         "data=folder",
         f"data.root={root}",
         f"output={tmp_path}",
         "tune.measure=clip_score",
     ]
-    search = tuning.load_search(compose.compose("sweep", words), words)
+    search = tuning.load_search(compose.compose("sweep", arguments), arguments)
     _, (trial, *_) = run(search, Sender())
     assert trial.reason is not None and "its scores.json has no clip_score" in trial.reason
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("argument", "message"),
     [
         ("tune.seed=3", "tune.seed: 0 there, 3 now"),
         ("tune.sampler=random", "tune.sampler: tpe there, random now"),
@@ -189,11 +189,11 @@ def test_a_metric_that_a_run_does_not_have_is_a_reason(root: Path, tmp_path: Pat
         ("train.steps=9", "train.steps: "),
     ],
 )
-def test_a_search_never_changes(begin: Callable[..., Search], word: str, told: str) -> None:
+def test_a_search_never_changes(begin: Callable[..., Search], argument: str, message: str) -> None:
     run(begin(), Sender())
     with pytest.raises(LaunchError) as caught:
-        run(begin(word), Sender())
-    assert told in str(caught.value) and "study=NAME" in str(caught.value)
+        run(begin(argument), Sender())
+    assert message in str(caught.value) and "study=NAME" in str(caught.value)
 
 
 def test_what_never_began_may_change(begin: Callable[..., Search]) -> None:
@@ -220,27 +220,27 @@ def test_a_search_has_one_owner(begin: Callable[..., Search]) -> None:
 
 
 def test_a_plan_is_shown_and_nothing_is_written(begin: Callable[..., Search], tmp_path: Path) -> None:
-    shown: list[Plan] = []
+    plans: list[Plan] = []
 
     def show(config: SweepConfig, study: StudyDir, plan: Plan) -> RoundOutcome:
-        shown.append(plan)
+        plans.append(plan)
         return RoundOutcome.planned_only
 
     assert run(begin("plan=only"), show) == (RoundOutcome.planned_only, [])
     assert list(tmp_path.iterdir()) == []
-    _, found = run(begin("tune.trials=2"), Sender())
-    assert {run.run_id for run in shown[0].runs} == {name for trial in found for name in trial.runs}
+    _, trials = run(begin("tune.trials=2"), Sender())
+    assert {run.run_id for run in plans[0].runs} == {name for trial in trials for name in trial.runs}
 
 
 def test_the_reporting_study_has_the_best_values_and_seeds_of_its_own(begin: Callable[..., Search]) -> None:
     search = begin("seed=[1,3]", "variant=mpc", "train.steps=5")
-    _, found = run(search, Sender())
-    best = tuning.best(search, found)
+    _, trials = run(search, Sender())
+    best = tuning.best(search, trials)
     assert best is not None
-    python, flag, module, *words = shlex.split(tuning.report_command(search, best))
+    python, flag, module, *arguments = shlex.split(tuning.report_command(search, best))
     assert (python, flag, module) == ("python", "-m", "scoft_hpc.sweep")
-    config = compose.compose("sweep", words)
-    planned = build_plan(config, words)
+    config = compose.compose("sweep", arguments)
+    planned = build_plan(config, arguments)
     assert planned.study == "tune-reported" and planned.ablation == "loss_terms"
     assert {run.config.seed for run in planned.runs} == {0, 2, 4}
     trained = [run.config for run in planned.runs if run.config.variant.name == "mpc"]
@@ -250,10 +250,10 @@ def test_the_reporting_study_has_the_best_values_and_seeds_of_its_own(begin: Cal
 
 
 def test_settings_that_a_search_of_ones_own_brings_along_are_told_too(root: Path, tmp_path: Path) -> None:
-    words = ["data=folder", f"data.root={root}", f"output={tmp_path}"]
+    arguments = ["data=folder", f"data.root={root}", f"output={tmp_path}"]
     by_file = compose.compose(
-        "sweep", ["sweep=tune", *words, "objective=triplet", "model=sd15", "lora.rank=8"]
+        "sweep", ["sweep=tune", *arguments, "objective=triplet", "model=sd15", "lora.rank=8"]
     )
-    assert tuning._difference(compose.compose("sweep", words), by_file)["model"] == "sd15"
-    found = tuning._difference(compose.compose("sweep", [*words, "model=sd15"]), by_file)
-    assert found == {"objective.form": "triplet", "lora.rank": 8}
+    assert tuning._difference(compose.compose("sweep", arguments), by_file)["model"] == "sd15"
+    differences = tuning._difference(compose.compose("sweep", [*arguments, "model=sd15"]), by_file)
+    assert differences == {"objective.form": "triplet", "lora.rank": 8}

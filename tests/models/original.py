@@ -66,8 +66,8 @@ def checkpoint(parts: ModelComponents, architecture: Architecture) -> dict[str, 
     }
 
 
-def _replaced(name: str, words: dict[str, str]) -> str:
-    for old, new in words.items():
+def _replaced(name: str, replacements: dict[str, str]) -> str:
+    for old, new in replacements.items():
         name = name.replace(old, new)
     return name
 
@@ -102,18 +102,18 @@ def _as_convolution(name: str, weight: Tensor) -> Tensor:
 
 
 def _clip(text: dict[str, Tensor]) -> dict[str, Tensor]:
-    words = {f"transformer.text_model.{k.removeprefix('text_model.')}": v for k, v in text.items()}
-    return {**words, "transformer.text_model.embeddings.position_ids": torch.arange(77)[None]}
+    tensors = {f"transformer.text_model.{k.removeprefix('text_model.')}": v for k, v in text.items()}
+    return {**tensors, "transformer.text_model.embeddings.position_ids": torch.arange(77)[None]}
 
 
 def _open_clip(text: dict[str, Tensor]) -> dict[str, Tensor]:
-    words: dict[str, Tensor] = {"model.logit_scale": torch.tensor(4.6)}
+    tensors: dict[str, Tensor] = {"model.logit_scale": torch.tensor(4.6)}
     for name, weight in text.items():
         if match := re.fullmatch(r"encoder\.layers\.(\d+)\.self_attn\.q_proj\.(weight|bias)", name):
             together = [weight, *(text[name.replace("q_proj", f"{other}_proj")] for other in "kv")]
-            words[f"model.transformer.resblocks.{match[1]}.attn.in_proj_{match[2]}"] = torch.cat(together)
+            tensors[f"model.transformer.resblocks.{match[1]}.attn.in_proj_{match[2]}"] = torch.cat(together)
         elif "k_proj" not in name and "v_proj" not in name:
-            words[f"model.{_replaced(name, OPEN_CLIP)}"] = weight
+            tensors[f"model.{_replaced(name, OPEN_CLIP)}"] = weight
     width = text[next(name for name in text if name.endswith("final_layer_norm.bias"))].shape[0]
-    words["model.text_projection"] = torch.eye(width)
-    return words
+    tensors["model.text_projection"] = torch.eye(width)
+    return tensors

@@ -19,9 +19,9 @@ def rows(count: int) -> Conditioning:
 
 
 def test_rows_are_taken_and_joined_together() -> None:
-    taken = rows(5)[[3, 1]]
-    assert len(taken) == 2
-    joined = Conditioning.cat([taken, rows(1), rows(5)[torch.tensor([4])], rows(5)[2:3]])
+    selected = rows(5)[[3, 1]]
+    assert len(selected) == 2
+    joined = Conditioning.cat([selected, rows(1), rows(5)[torch.tensor([4])], rows(5)[2:3]])
     assert joined.tensors["states"][:, 0, 0].tolist() == [3, 1, 0, 4, 2]
     assert joined.tensors["pooled"][:, 0].tolist() == [30, 10, 0, 40, 20]
 
@@ -47,11 +47,11 @@ def test_type_and_device_change_for_all_tensors() -> None:
 def test_several_share_a_file(tmp_path: Path) -> None:
     file = tmp_path / "tensors.safetensors"
     save_file({**rows(3).named("text"), **rows(1).named("null"), "moments": torch.zeros(2)}, file)
-    found = load_file(file)
-    assert "text.states" in found
+    tensors = load_file(file)
+    assert "text.states" in tensors
     for name, expected in (("text", rows(3)), ("null", rows(1))):
         torch.testing.assert_close(
-            Conditioning.from_named(name, found).tensors, expected.tensors, rtol=0, atol=0
+            Conditioning.from_named(name, tensors).tensors, expected.tensors, rtol=0, atol=0
         )
 
 

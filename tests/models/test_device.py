@@ -28,8 +28,8 @@ def test_the_cpu_and_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_gpu_that_was_given_and_not_found_is_told() -> None:
     """In a process of its own, where the GPU that was given is one that no machine has."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "99"}
-    asked = [sys.executable, "-c", "from scoft_hpc.models.device import device_of; device_of('auto')"]
-    ended = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", "from scoft_hpc.models.device import device_of; device_of('auto')"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "a GPU was given (CUDA_VISIBLE_DEVICES=99), but this torch" in ended.stderr
     assert "ask for a CPU with device=cpu" in ended.stderr
 
@@ -40,10 +40,10 @@ def test_a_cpu_computes_in_all(precision: Precision) -> None:
 
 
 def test_bf16_takes_a_gpu_that_has_it() -> None:
-    told = precision_fault(Precision.bf16, False, "Tesla V100-SXM2-32GB")
-    assert told is not None
-    assert told.startswith("model.precision=bf16 cannot be used on Tesla V100-SXM2-32GB")
-    assert "use model.precision=fp16" in told
+    fault = precision_fault(Precision.bf16, False, "Tesla V100-SXM2-32GB")
+    assert fault is not None
+    assert fault.startswith("model.precision=bf16 cannot be used on Tesla V100-SXM2-32GB")
+    assert "use model.precision=fp16" in fault
     assert precision_fault(Precision.fp16, False, "Tesla V100-SXM2-32GB") is None
     assert precision_fault(Precision.bf16, True, "NVIDIA A100-SXM4-80GB") is None
 

@@ -86,16 +86,16 @@ def test_both_files_are_the_same_adapter_in_diffusers(
     lora = stack(UNet2DConditionModel.from_pretrained(toy / "unet", local_files_only=True), rank, alpha)
     lora.export(1, tmp_path / WEIGHTS)
     lora.export_kohya(1, tmp_path / KOHYA, "korea-mpc-s0")
-    found = []
+    outputs = []
     for name in (WEIGHTS, KOHYA):
         own.load_lora_weights(tmp_path, weight_name=name, local_files_only=True)
-        found.append(adapters(own))
+        outputs.append(adapters(own))
         own.unload_lora_weights()
-    assert set(found[0]) == set(found[1]) == set(lora.layers)
-    for name, added in found[0].items():
+    assert set(outputs[0]) == set(outputs[1]) == set(lora.layers)
+    for name, added in outputs[0].items():
         layer = lora.layers[name]
         torch.testing.assert_close(added, layer.scale * (layer.B[1] @ layer.A[1]).detach())
-        torch.testing.assert_close(added, found[1][name], rtol=0, atol=0)
+        torch.testing.assert_close(added, outputs[1][name], rtol=0, atol=0)
 
 
 def test_the_metadata_is_a_whole_lora_configuration(tmp_path: Path) -> None:
@@ -120,11 +120,11 @@ def test_kohyas_file(tmp_path: Path) -> None:
     path = tmp_path / KOHYA
     lora.export_kohya(0, path, "korea-mpc-s0")
     tensors = load_file(path)
-    word = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0"
+    key_prefix = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0"
     layer = lora.layers["down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0"]
-    torch.testing.assert_close(tensors[f"{word}.lora_down.weight"], layer.A[0].detach(), rtol=0, atol=0)
-    torch.testing.assert_close(tensors[f"{word}.lora_up.weight"], layer.B[0].detach(), rtol=0, atol=0)
-    assert tensors[f"{word}.alpha"].shape == () and float(tensors[f"{word}.alpha"]) == 2.5
+    torch.testing.assert_close(tensors[f"{key_prefix}.lora_down.weight"], layer.A[0].detach(), rtol=0, atol=0)
+    torch.testing.assert_close(tensors[f"{key_prefix}.lora_up.weight"], layer.B[0].detach(), rtol=0, atol=0)
+    assert tensors[f"{key_prefix}.alpha"].shape == () and float(tensors[f"{key_prefix}.alpha"]) == 2.5
     assert len(tensors) == 3 * len(lora.layers)
     assert all(re.fullmatch(r"lora_unet_\w+\.(lora_(down|up)\.weight|alpha)", key) for key in tensors)
     with safe_open(path, "pt") as opened:
@@ -220,11 +220,11 @@ def test_a_card_guesses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_card_of_the_toy_world_says_so(tmp_path: Path) -> None:
-    asked = config()
-    asked = replace(asked, data=replace(asked.data, name="toy"))
-    assert "depict nothing of the culture" in card_of(tmp_path / "1.md", asked).text
-    asked = replace(asked, data=replace(asked.data, name="folder"))
-    assert "depict nothing of the culture" not in card_of(tmp_path / "2.md", asked).text
+    run_config = config()
+    run_config = replace(run_config, data=replace(run_config.data, name="toy"))
+    assert "depict nothing of the culture" in card_of(tmp_path / "1.md", run_config).text
+    run_config = replace(run_config, data=replace(run_config.data, name="folder"))
+    assert "depict nothing of the culture" not in card_of(tmp_path / "2.md", run_config).text
 
 
 def test_equal_runs_have_equal_cards(tmp_path: Path) -> None:
@@ -256,8 +256,9 @@ def test_the_loss_in_words() -> None:
     triplet = Objective(
         form=ContrastiveForm.triplet, distance="dino", w_vgg=0.0, cadence=Cadence.update, every=3
     )
-    words = loss(Variant.mpc, triplet)
+    description = loss(Variant.mpc, triplet)
     assert (
-        words.startswith("0.7 L_LDM + 0.3 L_M + 0.05 L_C, with `dino`") and "one in 3 of the updates" in words
+        description.startswith("0.7 L_LDM + 0.3 L_M + 0.05 L_C, with `dino`")
+        and "one in 3 of the updates" in description
     )
-    assert "triplet, λ 1, margin 0.1" in words
+    assert "triplet, λ 1, margin 0.1" in description

@@ -45,38 +45,38 @@ def _outputs(base: StableDiffusion) -> list[Tensor]:
     ]
 
 
-def _assert_equal(ours: StableDiffusion, other: StableDiffusion) -> None:
-    torch.testing.assert_close(_outputs(ours), _outputs(other), rtol=1e-5, atol=1e-6)
+def _assert_equal(model: StableDiffusion, other: StableDiffusion) -> None:
+    torch.testing.assert_close(_outputs(model), _outputs(other), rtol=1e-5, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
-def made() -> StableDiffusion:
+def network() -> StableDiffusion:
     """The small model as `model.path=random` makes it."""
     return _load("random", shrink=SHRINK)
 
 
-def test_random_weights_are_the_same_each_time_and_alive(made: StableDiffusion) -> None:
-    _assert_equal(_load("random", shrink=SHRINK), made)
-    text, prediction, image, moments = _outputs(made)
+def test_random_weights_are_the_same_each_time_and_alive(network: StableDiffusion) -> None:
+    _assert_equal(_load("random", shrink=SHRINK), network)
+    text, prediction, image, moments = _outputs(network)
     assert text.shape == (2, 77, 64)
     assert (text[0] - text[1]).abs().mean() > 0.1
     for output in (prediction, image, moments):
         assert 0.01 < output.std() < 10
     # Of this recipe, on any machine: a change of them is another model, with another architecture.RECIPE.
-    first = made.unet.conv_in.weight.flatten()[:3].tolist()
+    first = network.unet.conv_in.weight.flatten()[:3].tolist()
     assert first == pytest.approx(FIRST, abs=0)
 
 
-def test_a_folder_in_the_layout_of_the_hub(made: StableDiffusion, saved: Path) -> None:
+def test_a_folder_in_the_layout_of_the_hub(network: StableDiffusion, saved: Path) -> None:
     loaded = _load(saved)
-    _assert_equal(loaded, made)
+    _assert_equal(loaded, network)
     assert not loaded.process.velocity
     assert not any(weight.requires_grad for weight in loaded.unet.parameters())
 
 
 @pytest.mark.slow
 def test_a_folder_in_pickle_form_and_in_shards(
-    made: StableDiffusion, saved: Path, small: ModelComponents, tmp_path: Path
+    network: StableDiffusion, saved: Path, small: ModelComponents, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(saved, tmp_path / "sd"))
     for part, name in (("unet", "diffusion_pytorch_model"), ("text_encoder", "pytorch_model")):
@@ -87,7 +87,7 @@ def test_a_folder_in_pickle_form_and_in_shards(
     assert len(list((folder / "vae").glob("*.safetensors"))) > 1
     with pytest.raises(ConfigError, match="is refused"):
         _load(folder)
-    _assert_equal(_load(folder, pickle=True), made)
+    _assert_equal(_load(folder, pickle=True), network)
 
 
 def test_a_folder_that_lacks_tensors_or_has_others(saved: Path, tmp_path: Path) -> None:
@@ -117,8 +117,12 @@ def test_the_noise_process_is_read_from_the_folder(saved: Path, tmp_path: Path) 
     """Another number of timesteps and zero terminal SNR, down to finite samples."""
     folder = Path(shutil.copytree(saved, tmp_path / "sd"))
     path = folder / "scheduler" / "scheduler_config.json"
-    words = {"num_train_timesteps": 100, "prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
-    path.write_text(json.dumps(json.loads(path.read_text()) | words))
+    scheduler_config = {
+        "num_train_timesteps": 100,
+        "prediction_type": "v_prediction",
+        "rescale_betas_zero_snr": True,
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | scheduler_config))
     loaded = _load(folder)
     assert len(loaded.process.abar) == 100
     assert loaded.process.abar[-1] == 0
@@ -139,27 +143,27 @@ def test_a_single_file(architecture: Architecture, saved: Path, tmp_path: Path) 
 
 
 def test_a_single_file_in_pickle_form(
-    made: StableDiffusion, small: ModelComponents, saved: Path, tmp_path: Path
+    network: StableDiffusion, small: ModelComponents, saved: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "model.ckpt"
     torch.save({"state_dict": checkpoint(small, Architecture.sd1)}, file)
     settings: dict[str, Any] = {"shrink": SHRINK, "tokenizer": str(saved / "tokenizer")}
     with pytest.raises(ConfigError, match=r"is refused; use safetensors, or set model\.pickle=true"):
         _load(file, **settings)
-    _assert_equal(_load(file, pickle=True, **settings), made)
+    _assert_equal(_load(file, pickle=True, **settings), network)
     with pytest.raises(ConfigError, match=r"cannot be read as model\.architecture=sd2_base"):
         _load(file, pickle=True, architecture=Architecture.sd2_base, **settings)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("precision", "near"), [(Precision.fp16, 5e-3), (Precision.bf16, 5e-2)])
-def test_reduced_precision(made: StableDiffusion, saved: Path, precision: Precision, near: float) -> None:
+def test_reduced_precision(network: StableDiffusion, saved: Path, precision: Precision, near: float) -> None:
     """The weights lie in it; what comes out is fp32, near to what fp32 gives, and so is the gradient of an adapter."""
     loaded = _load(saved, precision=precision)
     assert {p.dtype for n in (loaded.unet, loaded.vae, loaded.text_encoder) for p in n.parameters()} == {
         loaded.dtype
     }
-    for got, exact in zip(_outputs(loaded), _outputs(made), strict=True):
+    for got, exact in zip(_outputs(loaded), _outputs(network), strict=True):
         assert got.dtype == torch.float32
         assert (got - exact).norm() < near * exact.norm()
     text, noise = (
@@ -191,17 +195,17 @@ def test_the_vaes_shift_is_honoured() -> None:
         torch.testing.assert_close(shifted.decode(two[:, 0]), plain.decode(one[:, 0]))
 
 
-def test_attention_is_torchs_own(made: StableDiffusion) -> None:
-    assert {type(processor).__name__ for processor in made.unet.attn_processors.values()} == {
+def test_attention_is_torchs_own(network: StableDiffusion) -> None:
+    assert {type(processor).__name__ for processor in network.unet.attn_processors.values()} == {
         "AttnProcessor2_0"
     }
-    assert made.text_encoder.config._attn_implementation == "sdpa"
+    assert network.text_encoder.config._attn_implementation == "sdpa"
 
 
 @pytest.mark.slow
 def test_the_adapted_unet_is_one_graph_for_torch_compile() -> None:
     """What `model.compile` gives the compiler is one graph, and computes the same."""
-    made = []
+    outputs = []
     for compiled in (False, True):
         base = tiny.base()
         if compiled:
@@ -216,5 +220,5 @@ def test_the_adapted_unet_is_one_graph_for_torch_compile() -> None:
         prediction = base.predict(z, torch.tensor([3, 900]), text, torch.tensor([1, 0]))
         with base.lora.collecting():
             prediction.square().mean().backward()
-        made.append((prediction.detach(), base.lora.gradients))
-    torch.testing.assert_close(made[1], made[0])
+        outputs.append((prediction.detach(), base.lora.gradients))
+    torch.testing.assert_close(outputs[1], outputs[0])

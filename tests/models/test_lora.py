@@ -90,7 +90,7 @@ def test_the_exported_file_draws_the_lanes_image_in_diffusers_own_pipeline(
         randomize(base.lora, lane, lane)
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5))
     text, null = base.encode_text(["a house in korea"]), base.encode_text([""])
-    ours = sample(base, text, null, noise, steps=5, guidance=4.5, lane=torch.tensor([1]))
+    lane_images = sample(base, text, null, noise, steps=5, guidance=4.5, lane=torch.tensor([1]))
     unadapted = sample(base, text, null, noise, steps=5, guidance=4.5)
     file = tmp_path / "pytorch_lora_weights.safetensors"
     base.lora.export(1, file)
@@ -102,8 +102,8 @@ def test_the_exported_file_draws_the_lanes_image_in_diffusers_own_pipeline(
     theirs = pipe(
         "a house in korea", latents=noise, num_inference_steps=5, guidance_scale=4.5, output_type="pt"
     ).images
-    assert (ours - unadapted).abs().mean() > 0.02
-    torch.testing.assert_close((ours + 1) / 2, theirs, rtol=0, atol=1e-4)
+    assert (lane_images - unadapted).abs().mean() > 0.02
+    torch.testing.assert_close((lane_images + 1) / 2, theirs, rtol=0, atol=1e-4)
     with safe_open(file, "pt") as opened:
         metadata = json.loads(opened.metadata()["lora_adapter_metadata"])
     assert (metadata["unet.r"], metadata["unet.lora_alpha"]) == (8, alpha or 8)

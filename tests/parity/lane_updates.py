@@ -81,11 +81,11 @@ class Case:
 
     def objective(self) -> authors.Objective:
         """The lane's settings in the rewriting's words."""
-        looks = self.variant in (Variant.mp, Variant.mpc)
+        has_perceptual = self.variant in (Variant.mp, Variant.mpc)
         return authors.Objective(
             w_m=None if self.variant is Variant.ldm else 0.3,
-            w_c=0.05 if looks else None,
-            w_vgg=self.w_vgg if looks and self.w_vgg else None,
+            w_c=0.05 if has_perceptual else None,
+            w_vgg=self.w_vgg if has_perceptual and self.w_vgg else None,
             only_positive=self.variant is Variant.mp,
             form=self.form.name,
             triplet_lambda=LAMBDA,
@@ -217,13 +217,13 @@ def pack_of(
     lanes = []
     for index, case in enumerate(cases):
         config = case.config()
-        looks = case.variant in (Variant.mp, Variant.mpc)
+        has_perceptual = case.variant in (Variant.mp, Variant.mpc)
         terms = LaneObjective(
             index,
             case.variant,
             config.objective,
-            distance if looks else None,
-            (vgg_distance if case.vgg16 else V) if looks and case.w_vgg else None,
+            distance if has_perceptual else None,
+            (vgg_distance if case.vgg16 else V) if has_perceptual and case.w_vgg else None,
         )
         lane = Lane(config, terms, culture(), base.lora)
         for name, a, b in world.lora_pairs(world.with_lora(given, RANK, ALPHA, case.seed)):
@@ -235,11 +235,11 @@ def pack_of(
 
 def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -> TrainingBatch:
     """These micro-steps, the first being number `first` of the run, as one lane's rows."""
-    looks = case.variant in (Variant.mp, Variant.mpc)
-    active = [j for j in range(len(micros)) if looks and (first + j) % EVERY == 0]
+    has_perceptual = case.variant in (Variant.mp, Variant.mpc)
+    active = [j for j in range(len(micros)) if has_perceptual and (first + j) % EVERY == 0]
     seen = [micros[j] for j in active]
     calls = [len(authors.rollout_timesteps(m.t)) for m in seen]
-    kept = {
+    grad_calls = {
         Gradient.first: [0 for _ in calls],
         Gradient.last: [n - 1 for n in calls],
         Gradient.random: [int(m.random_call * n) for m, n in zip(seen, calls, strict=True)],
@@ -248,7 +248,7 @@ def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -
     def stack(tensors: Sequence[Tensor], empty: tuple[int, ...]) -> Tensor:
         return torch.stack(list(tensors)) if tensors else torch.zeros(0, *empty)
 
-    look = PerceptualTargets(
+    targets = PerceptualTargets(
         positive=stack([m.x_pos[0] for m in seen], world.IMAGE),
         seeds=torch.zeros(len(seen), dtype=torch.long),
         vgg=stack([m.x_pos[0] for m in seen], world.IMAGE) if case.w_vgg else None,
@@ -256,7 +256,7 @@ def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -
     if case.variant is Variant.mpc:
         negative = stack([torch.cat(m.x_neg) for m in seen], (case.negatives, *world.IMAGE))
         present = torch.ones(len(seen), case.negatives, dtype=torch.bool)
-        look = replace(look, negative=negative, negative_mask=present)
+        targets = replace(targets, negative=negative, negative_mask=present)
     return TrainingBatch(
         lane=torch.full((len(micros),), lane),
         t=torch.tensor([m.t for m in micros]),
@@ -266,13 +266,13 @@ def batch_of(case: Case, lane: int, micros: Sequence[world.Micro], first: int) -
         generic=Conditioning({"states": torch.cat([m.blip_text for m in micros])}),
         null=Conditioning({"states": micros[0].null_text}),
         active=torch.tensor(active, dtype=torch.long),
-        grad_call=torch.tensor(kept, dtype=torch.long),
+        grad_call=torch.tensor(grad_calls, dtype=torch.long),
         noise=stack([m.rollout_eps[:, 0] for m in seen], (world.CALLS, *world.LATENT)).transpose(0, 1),
-        targets={lane: look} if seen else {},
+        targets={lane: targets} if seen else {},
     )
 
 
-def taken(lane: Lane, row: Row) -> Update:
+def update_of(lane: Lane, row: Row) -> Update:
     """One update of ours, in the words of the rewriting; the lane steps."""
     gradient = {short(n): part.clone() for n, part in lane._lora.named(lane.gradient).items()}
     values = {name.removeprefix("loss_"): value for name, value in row.items() if not math.isnan(value)}
@@ -309,5 +309,5 @@ def by_the_pack(
         values = [backward(base, terms, part, share, decode=rows) for part in parts]
         losses = losses_of(terms, torch.cat([part.lane for part in parts]), concatenate_values(values))
         for done, lane, own in zip(updates, lanes, losses, strict=True):
-            done.append(taken(lane, own))
+            done.append(update_of(lane, own))
     return [History(done, weights(lane)) for done, lane in zip(updates, lanes, strict=True)]

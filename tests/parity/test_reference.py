@@ -62,8 +62,8 @@ def test_step_is_diffusers_step_with_the_same_noise(t: int, prediction_type: str
     for now, after in zip(timesteps, [*timesteps[1:], -1], strict=True):
         expected = scheduler.step(prediction, now, z, torch.Generator().manual_seed(now)).prev_sample
         noise = torch.randn(z.shape, dtype=F64, generator=torch.Generator().manual_seed(now))
-        ours = authors.ddpm_step(scheduler.alphas_cumprod, z, prediction, now, after, noise, prediction_type)
-        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
+        step = authors.ddpm_step(scheduler.alphas_cumprod, z, prediction, now, after, noise, prediction_type)
+        torch.testing.assert_close(step, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("t", [0, 1, 500, 999])
@@ -141,12 +141,12 @@ def test_one_conditional_call_keeps_its_graph(t: int, mode: str) -> None:
     z_0 = authors.rollout(predict, base, m, z_t, predict(z_t, t, m.text), authors.Objective(gradient=mode))
     timesteps = [*authors.rollout_timesteps(t), -1]
     calls_of_rollout = len(timesteps) - 1
-    kept = {"first": 0, "last": calls_of_rollout - 1, "random": calls_of_rollout // 2}[mode]
+    grad_call = {"first": 0, "last": calls_of_rollout - 1, "random": calls_of_rollout // 2}[mode]
     assert len(calls) == 2 * calls_of_rollout + (mode != "first")
-    assert [t for t, graph in calls[1:] if graph] == ([] if mode == "first" else [timesteps[kept]])
+    assert [t for t, graph in calls[1:] if graph] == ([] if mode == "first" else [timesteps[grad_call]])
 
     table = torch.cat([base.scheduler.alphas_cumprod, torch.ones(1)])  # index -1: the end of the rollout
-    k = first_k(table, timesteps[kept:], 4.5)
+    k = first_k(table, timesteps[grad_call:], 4.5)
     (gradient,) = torch.autograd.grad(z_0.sum(), w)
     assert gradient.item() == pytest.approx(k * float(m.eps.sum()), rel=1e-9)
 

@@ -30,7 +30,7 @@ from parity.lane_updates import (
     by_the_authors,
     by_the_pack,
     pack_of,
-    taken,
+    update_of,
     weights,
 )
 from reference import authors, world
@@ -81,9 +81,9 @@ def difference(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> dict[str, Te
     return {name: a[name] - b[name] for name in b}
 
 
-def assert_agree(ours: History, theirs: History, start: Mapping[str, Tensor]) -> None:
-    assert len(ours.updates) == len(theirs.updates)
-    for u, (a, b) in enumerate(zip(ours.updates, theirs.updates, strict=True)):
+def assert_agree(history: History, reference: History, start: Mapping[str, Tensor]) -> None:
+    assert len(history.updates) == len(reference.updates)
+    for u, (a, b) in enumerate(zip(history.updates, reference.updates, strict=True)):
         assert a.terms.keys() == b.terms.keys() - {"s"}, f"update {u}"
         for name, value in a.terms.items():
             # L_C is a small difference of two distances, so part of its error is relative to them.
@@ -94,8 +94,8 @@ def assert_agree(ours: History, theirs: History, start: Mapping[str, Tensor]) ->
             own = float(b.gradient[module].norm())
             assert float(gradient.norm()) <= BOUND * own + 0.1 * BOUND * b.norm, f"update {u}, {module}"
         assert a.norm == pytest.approx(b.norm, rel=BOUND)
-    way = norm(difference(theirs.weights, start))
-    assert norm(difference(ours.weights, theirs.weights)) <= BOUND * way
+    distance = norm(difference(reference.weights, start))
+    assert norm(difference(history.weights, reference.weights)) <= BOUND * distance
 
 
 def start(kind: str, case: Case) -> dict[str, Tensor]:
@@ -106,15 +106,15 @@ def start(kind: str, case: Case) -> dict[str, Tensor]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "case"), LANES, ids=[f"{k}-{c.name}" for k, c in LANES])
 def test_a_pack_of_one_is_the_authors_loop(kind: str, case: Case) -> None:
-    (ours,) = by_the_pack([case], kind)
-    assert_agree(ours, reference(kind, case), start(kind, case))
+    (history,) = by_the_pack([case], kind)
+    assert_agree(history, reference(kind, case), start(kind, case))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "pack"), [(EPSILON, 0), (EPSILON, 1), (VELOCITY, 0)])
 def test_every_lane_of_a_mixed_pack_is_the_authors_loop(kind: str, pack: int) -> None:
-    for case, ours in zip(PACKS[kind][pack], packed(kind, pack), strict=True):
-        assert_agree(ours, reference(kind, case), start(kind, case))
+    for case, history in zip(PACKS[kind][pack], packed(kind, pack), strict=True):
+        assert_agree(history, reference(kind, case), start(kind, case))
 
 
 @pytest.mark.slow
@@ -182,8 +182,8 @@ def drawn(lane: Lane, process: NoiseProcess) -> list[world.Micro]:
 @pytest.mark.parametrize("rows", [None, 3])
 def test_passes_of_a_mixed_pack_are_the_authors_loop(rows: int | None) -> None:
     pack = CASES[1:9:2]
-    for case, ours in zip(pack, by_the_pack(pack, EPSILON, rows), strict=True):
-        assert_agree(ours, reference(EPSILON, case), start(EPSILON, case))
+    for case, history in zip(pack, by_the_pack(pack, EPSILON, rows), strict=True):
+        assert_agree(history, reference(EPSILON, case), start(EPSILON, case))
 
 
 @pytest.mark.slow
@@ -203,10 +203,10 @@ def test_what_a_lane_draws_for_itself_trains_it_as_the_authors_loop(tmp_path: Pa
         by_the_authors(case, EPSILON, drawn(lane, base.process))
         for case, lane in zip(cases, lanes, strict=True)
     ]
-    ours = [History([], {}) for _ in lanes]
+    histories = [History([], {}) for _ in lanes]
     for _ in range(UPDATES):
-        for history, lane, row in zip(ours, lanes, gradients(base, lanes), strict=True):
-            history.updates.append(taken(lane, row))
-    for case, lane, own, other in zip(cases, lanes, ours, theirs, strict=True):
+        for history, lane, row in zip(histories, lanes, gradients(base, lanes), strict=True):
+            history.updates.append(update_of(lane, row))
+    for case, lane, own, other in zip(cases, lanes, histories, theirs, strict=True):
         own.weights = weights(lane)
         assert_agree(own, other, start(EPSILON, case))

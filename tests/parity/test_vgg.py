@@ -57,10 +57,10 @@ def distance(a: Update, b: Update) -> float:
 )
 def test_the_vgg_term_and_its_gradient_are_the_authors(kind: str, cases: list[Case]) -> None:
     """In every gradient mode, as the lanes of one pack."""
-    for case, ours in zip(cases, by_the_pack(cases, kind, n_updates=UPDATES), strict=True):
+    for case, history in zip(cases, by_the_pack(cases, kind, n_updates=UPDATES), strict=True):
         theirs = by_the_authors(case, kind, case.micros()[: UPDATES * BATCH])
-        assert len(ours.updates) == len(theirs.updates) == UPDATES
-        for a, b in zip(ours.updates, theirs.updates, strict=True):
+        assert len(history.updates) == len(theirs.updates) == UPDATES
+        for a, b in zip(history.updates, theirs.updates, strict=True):
             assert a.terms["vgg"] == pytest.approx(b.terms["vgg"], rel=BOUND)
             assert distance(a, b) <= BOUND, case.name
 

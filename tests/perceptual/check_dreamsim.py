@@ -86,10 +86,10 @@ def test_it_is_the_packages_own_distance(objective: Objective, distance: Distanc
 
     network, _ = dreamsim(device="cpu", cache_dir=objective.distance_path)
     x_hat, x = images(2), images(2, 2)
-    kept = distance.target(x.flatten(0, 1)).unflatten(0, (2, 2))
+    target_features = distance.target(x.flatten(0, 1)).unflatten(0, (2, 2))
     assert distance.cacheable
-    assert kept.shape == (2, 2, 768 + 512 + 512)
-    s = distance(x_hat, kept, SEEDS)
+    assert target_features.shape == (2, 2, 768 + 512 + 512)
+    s = distance(x_hat, target_features, SEEDS)
     for n in range(2):
         for k in range(2):
             with torch.no_grad():
@@ -109,15 +109,15 @@ def test_the_gradient_reaches_the_image_and_a_row_knows_nothing_of_its_neighbour
     distance: Distance, dtype: torch.dtype
 ) -> None:
     x_hat, x = images(2).to(dtype).requires_grad_(), images(2).to(dtype)
-    kept = distance.target(x)[:, None]
-    assert distance(x, kept, SEEDS).abs().max() < 1e-5
-    kept = kept.flip(0)
-    s = distance(x_hat, kept, SEEDS)
+    target_features = distance.target(x)[:, None]
+    assert distance(x, target_features, SEEDS).abs().max() < 1e-5
+    target_features = target_features.flip(0)
+    s = distance(x_hat, target_features, SEEDS)
     assert s.dtype == torch.float32
     s.sum().backward()
     assert x_hat.grad is not None
     assert x_hat.grad.flatten(1).abs().sum(1).min() > 0
-    alone = distance(x_hat[1:].detach(), kept[1:], SEEDS[1:])
+    alone = distance(x_hat[1:].detach(), target_features[1:], SEEDS[1:])
     torch.testing.assert_close(alone[0], s.detach()[1], rtol=1e-3, atol=1e-5)
 
 

@@ -23,10 +23,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def objectives(folders: dict[str, Path]) -> dict[str, Objective]:
     """Settings that name each network's folder; all but dreamsim's, which needs a package of its own."""
-    found = {
+    objectives_by_distance = {
         name: Objective(distance=name, distance_path=str(folders[name])) for name in ("dino", "clip", "blip2")
     }
-    return found | {
+    return objectives_by_distance | {
         "toy": Objective(distance="toy"),
         "vgg": Objective(distance="vgg", vgg_path=str(folders["vgg"])),
     }

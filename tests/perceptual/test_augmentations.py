@@ -34,7 +34,7 @@ def test_a_warp_is_pils_perspective_transform() -> None:
     for homography in angles.homography[0]:
         warped = augmentations.warp(x, homography[None])[0]
         coefficients = (homography / homography[2, 2]).flatten()[:8].tolist()
-        for channel, ours in zip(x[0], warped, strict=True):
+        for channel, result in zip(x[0], warped, strict=True):
             theirs = np.array(
                 Image.fromarray(channel.numpy(), "F").transform(
                     (SIZE, SIZE), Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR
@@ -45,8 +45,8 @@ def test_a_warp_is_pils_perspective_transform() -> None:
                 == 0
             )
             assert inside.float().mean() > 0.3
-            assert (ours - torch.from_numpy(theirs))[inside].abs().max() < 1e-3
-            outside = torch.nn.functional.max_pool2d((ours != 0).float()[None], 5, 1, padding=2)[0] == 0
+            assert (result - torch.from_numpy(theirs))[inside].abs().max() < 1e-3
+            outside = torch.nn.functional.max_pool2d((result != 0).float()[None], 5, 1, padding=2)[0] == 0
             assert (theirs[outside.numpy()] == 0).all()
 
 
@@ -64,8 +64,8 @@ def test_a_crop_is_resized_as_pil_resizes_it(size: int) -> None:
     x = picture(size)
     side = int(size * 0.92)
     top, left = 3, size - side - 1
-    ours = augmentations.crop_and_resize(x, torch.tensor([[float(top), left, side]]))[0]
-    for channel, seen in zip(x[0].numpy(), ours, strict=True):
+    result = augmentations.crop_and_resize(x, torch.tensor([[float(top), left, side]]))[0]
+    for channel, seen in zip(x[0].numpy(), result, strict=True):
         cut = Image.fromarray(channel[top : top + side, left : left + side], "F")
         theirs = np.asarray(cut.resize((224, 224), Image.Resampling.BILINEAR))
         assert np.abs(seen.numpy() - theirs).max() < 1e-4

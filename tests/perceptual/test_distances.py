@@ -17,16 +17,16 @@ from scoft_hpc.perceptual.feature_maps import map_distance
 from scoft_hpc.perceptual.registry import DISTANCES, load_distance
 
 CPU = torch.device("cpu")
-HERE = ["toy", "dino", "clip", "blip2", "vgg"]
+BUNDLED = ["toy", "dino", "clip", "blip2", "vgg"]
 """Those that need no package beyond the core's; check_dreamsim.py tests the other one."""
 
 
 @pytest.fixture(scope="module")
 def distances(objectives: dict[str, Objective]) -> dict[str, nn.Module]:
-    return {name: load_distance(name, objectives[name], CPU) for name in HERE}
+    return {name: load_distance(name, objectives[name], CPU) for name in BUNDLED}
 
 
-@pytest.fixture(params=HERE)
+@pytest.fixture(params=BUNDLED)
 def distance(request: pytest.FixtureRequest, distances: dict[str, nn.Module]) -> nn.Module:
     return distances[request.param]
 
@@ -53,14 +53,14 @@ def test_the_registry_and_the_settings_know_the_same_names() -> None:
 
 def test_what_is_kept_of_a_target_is_features_or_the_image(distance: nn.Module) -> None:
     x = images(2).requires_grad_()
-    kept = distance.target(x)
-    assert not kept.requires_grad
-    assert len(kept) == 2
+    target_features = distance.target(x)
+    assert not target_features.requires_grad
+    assert len(target_features) == 2
     if distance.cacheable:
-        assert kept.dtype == torch.float32
-        assert kept.ndim < 4
+        assert target_features.dtype == torch.float32
+        assert target_features.ndim < 4
     else:
-        assert torch.equal(kept, x)
+        assert torch.equal(target_features, x)
 
 
 def test_it_is_zero_at_the_target_and_above_elsewhere(distance: nn.Module) -> None:
@@ -84,13 +84,15 @@ def test_the_gradient_reaches_x_hat_and_nothing_else(distance: nn.Module) -> Non
 def test_the_gradient_is_that_of_finite_differences(distance: nn.Module) -> None:
     double = copy.deepcopy(distance).double()
     x_hat, x = images(2).double().requires_grad_(), images(2, 1).double()
-    kept = targets(double, x)
+    target_features = targets(double, x)
     direction = torch.randn(x_hat.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    s = double(x_hat, kept, SEEDS)
+    s = double(x_hat, target_features, SEEDS)
     (gradient,) = torch.autograd.grad(s.sum(), x_hat)
     h = 1e-8  # VGG has kinks, at ReLUs and poolings, this close
     with torch.no_grad():
-        after, before = (double(x_hat + sign * h * direction, kept, SEEDS).sum() for sign in (1, -1))
+        after, before = (
+            double(x_hat + sign * h * direction, target_features, SEEDS).sum() for sign in (1, -1)
+        )
     assert float((gradient * direction).sum()) == pytest.approx(
         float(after - before) / (2 * h), rel=1e-3, abs=1e-7
     )
@@ -123,11 +125,14 @@ def test_a_row_does_not_depend_on_its_neighbours(distance: nn.Module) -> None:
 def test_only_clip_draws_and_only_from_the_seeds(distances: dict[str, nn.Module]) -> None:
     x_hat, x = images(1), images(1, 1)
     for name, distance in distances.items():
-        kept = targets(distance, x)
+        target_features = targets(distance, x)
         torch.manual_seed(0)
-        one = distance(x_hat, kept, torch.tensor([5]))
+        one = distance(x_hat, target_features, torch.tensor([5]))
         torch.manual_seed(1)
-        again, other = distance(x_hat, kept, torch.tensor([5])), distance(x_hat, kept, torch.tensor([6]))
+        again, other = (
+            distance(x_hat, target_features, torch.tensor([5])),
+            distance(x_hat, target_features, torch.tensor([6])),
+        )
         assert torch.equal(one, again)
         assert torch.equal(one, other) == (name != "clip")
 

@@ -48,11 +48,11 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @torch.no_grad()
 def test_dino_is_the_class_token_after_the_last_layer_norm(folders: dict[str, Path]) -> None:
     network, x = Dinov2Model.from_pretrained(folders["dino"]).eval(), images(3)
-    found = dino_embedder(folders["dino"])(x)
+    features = dino_embedder(folders["dino"])(x)
     for n in range(3):
         pixels = resized(in_unit_range(x[n]).clip(0, 1)).clip(0, 1)
         expected = network(coloured(pixels, IMAGENET)).last_hidden_state[0, 0]
-        torch.testing.assert_close(found[n], expected, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(features[n], expected, rtol=1e-3, atol=1e-3)
 
 
 @torch.no_grad()
@@ -116,16 +116,16 @@ def test_all_that_is_missing_is_told_at_once_with_the_way_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         embedders.resolve(Scoring())
-    text = str(told.value)
-    for word in ("hf download facebook/dinov2-large", "hf download openai/clip-vit-large-patch14"):
-        assert word in text
+    text = str(caught.value)
+    for command in ("hf download facebook/dinov2-large", "hf download openai/clip-vit-large-patch14"):
+        assert command in text
     assert "scoring.metrics=[…]" in text and "neutral_kid" in text and "cmmd" in text
     assert embedders.resolve(Scoring(metrics=("in_style",))).metrics == ("in_style",)
-    with pytest.raises(ConfigError, match="dinov2-large") as told:
+    with pytest.raises(ConfigError, match="dinov2-large") as caught:
         embedders.resolve(Scoring(metrics=("kid",)))
-    assert "clip-vit" not in str(told.value), "only what the metrics look through"
+    assert "clip-vit" not in str(caught.value), "only what the metrics look through"
 
 
 def test_another_network_or_half_a_one_is_refused(

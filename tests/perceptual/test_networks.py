@@ -35,8 +35,8 @@ def x() -> torch.Tensor:
 
 def measured(objective: Objective, x_hat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     distance = load_distance(objective.distance, objective, CPU)
-    kept = distance.target(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    return distance(x_hat, kept, SEEDS)
+    target_features = distance.target(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    return distance(x_hat, target_features, SEEDS)
 
 
 @torch.no_grad()
@@ -54,9 +54,9 @@ def test_dino_is_the_mse_of_the_tokens_that_enter_the_last_layer_norm(
     s = measured(objectives["dino"], x_hat, x)
     for n in range(2):
         for k in range(2):
-            ours, theirs = tokens(x_hat[n]), tokens(x[n, k])
-            assert ours.shape == (1, 1 + 16 * 16, 32)
-            assert float(s[n, k]) == pytest.approx(float(((ours - theirs) ** 2).mean()), rel=1e-3)
+            generated, target = tokens(x_hat[n]), tokens(x[n, k])
+            assert generated.shape == (1, 1 + 16 * 16, 32)
+            assert float(s[n, k]) == pytest.approx(float(((generated - target) ** 2).mean()), rel=1e-3)
 
 
 @torch.no_grad()
@@ -64,18 +64,18 @@ def test_blip2_is_the_mse_of_projected_queries_of_length_one(
     folders: dict[str, Path], objectives: dict[str, Objective], x_hat: torch.Tensor, x: torch.Tensor
 ) -> None:
     network = Blip2ForImageTextRetrieval.from_pretrained(folders["blip2"]).eval()
-    words = torch.tensor([[1, 2, 3]])
+    token_ids = torch.tensor([[1, 2, 3]])
 
     def queries(image: torch.Tensor) -> torch.Tensor:
         pixels = coloured(resized(in_unit_range(image)), CLIP)
-        return network(pixels, words, torch.ones_like(words), return_dict=True).image_embeds
+        return network(pixels, token_ids, torch.ones_like(token_ids), return_dict=True).image_embeds
 
     s = measured(objectives["blip2"], x_hat, x)
     for n in range(2):
         for k in range(2):
-            ours, theirs = queries(x_hat[n]), queries(x[n, k])
-            assert ours.shape == (1, 5, 16)
-            assert float(s[n, k]) == pytest.approx(float(((ours - theirs) ** 2).mean()), rel=1e-3)
+            generated, target = queries(x_hat[n]), queries(x[n, k])
+            assert generated.shape == (1, 5, 16)
+            assert float(s[n, k]) == pytest.approx(float(((generated - target) ** 2).mean()), rel=1e-3)
 
 
 @pytest.mark.slow
@@ -103,9 +103,9 @@ def test_clip_compares_tokens_of_the_clean_image_and_of_the_rows_ten_views(
     s = measured(objectives["clip"], x_hat, x)
     for n in range(2):
         for k in range(2):
-            ours, theirs = tokens(x_hat[n], n), tokens(x[n, k], n)
-            assert ours.shape == (11, 1 + 7 * 7, 32)
-            cosine = (ours * theirs).sum(-1) / (ours.norm(dim=-1) * theirs.norm(dim=-1))
+            generated, target = tokens(x_hat[n], n), tokens(x[n, k], n)
+            assert generated.shape == (11, 1 + 7 * 7, 32)
+            cosine = (generated * target).sum(-1) / (generated.norm(dim=-1) * target.norm(dim=-1))
             assert float(s[n, k]) == pytest.approx(float((1 - cosine).mean()), rel=1e-3)
 
 
@@ -141,10 +141,10 @@ def test_toy_distance_is_the_sum_over_maps_of_unit_channels_squared_differences(
             assert float(s[i, k]) == pytest.approx(unit_channels(maps(x_hat[i]), maps(x[i, k])), rel=1e-3)
 
 
-def unit_channels(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> float:
+def unit_channels(generated: list[torch.Tensor], target: list[torch.Tensor]) -> float:
     """|u - v|^2 of unit vectors is 2 - 2 cosine."""
     cosine = torch.nn.functional.cosine_similarity
-    return sum(float((2 - 2 * cosine(a, b, dim=1)).mean()) for a, b in zip(ours, theirs, strict=True))
+    return sum(float((2 - 2 * cosine(a, b, dim=1)).mean()) for a, b in zip(generated, target, strict=True))
 
 
 @pytest.mark.parametrize("form", ["safetensors", "pickle"])

@@ -44,8 +44,8 @@ def test_the_extractor_keeps_four_maps_after_relu_and_one_before(reference: vgg.
     assert minima[:4] == [0, 0, 0, 0] and minima[4] < -0.5
     untouched = vgg.Distance(vgg.features(), inplace=False).maps(images(2))
     assert max(float(m.min()) for m in untouched) < -0.5
-    for kept, before in zip(reference.maps(images(2))[:4], untouched, strict=False):
-        torch.testing.assert_close(kept, before.relu(), rtol=0, atol=0)
+    for feature_map, before in zip(reference.maps(images(2))[:4], untouched, strict=False):
+        torch.testing.assert_close(feature_map, before.relu(), rtol=0, atol=0)
 
 
 def test_values_are_those_of_the_extractor(distance: ImageDistance, reference: vgg.Distance) -> None:
@@ -57,9 +57,9 @@ def test_values_are_those_of_the_extractor(distance: ImageDistance, reference: v
 
 def test_gradients_are_those_of_the_extractor(distance: ImageDistance, reference: vgg.Distance) -> None:
     x_hat, x = images(2).requires_grad_(), images(2, 1, seed=1)
-    (ours,) = torch.autograd.grad(distance(x_hat, x, SEEDS).sum(), x_hat)
+    (gradient,) = torch.autograd.grad(distance(x_hat, x, SEEDS).sum(), x_hat)
     (theirs,) = torch.autograd.grad(reference(x_hat, x[:, 0]).sum(), x_hat)
-    assert float((ours - theirs).norm()) <= BOUND * float(theirs.norm())
+    assert float((gradient - theirs).norm()) <= BOUND * float(theirs.norm())
 
 
 def test_maps_before_every_relu_are_another_distance(reference: vgg.Distance) -> None:

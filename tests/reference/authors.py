@@ -116,7 +116,7 @@ def rollout(
         prediction: what the network said at z_t with the caption, graph and all: call 0 of mode `first`.
     """
     timesteps = rollout_timesteps(micro.t)
-    kept = {
+    grad_call = {
         "first": 0,
         "last": len(timesteps) - 1,
         "random": int(micro.random_call * len(timesteps)),
@@ -126,7 +126,7 @@ def rollout(
         if call == 0 and objective.gradient == "first":
             conditional = prediction
         else:
-            with torch.set_grad_enabled(call == kept):
+            with torch.set_grad_enabled(call == grad_call):
                 conditional = predict(z, t, micro.text)
         with torch.no_grad():
             null = predict(z, t, micro.null_text)

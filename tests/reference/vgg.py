@@ -51,11 +51,11 @@ class Distance(nn.Module):
         mean = torch.tensor([0.485, 0.456, 0.406]).to(x).view(1, 3, 1, 1)
         std = torch.tensor([0.229, 0.224, 0.225]).to(x).view(1, 3, 1, 1)
         x = ((x + 1) / 2 - mean) / std
-        kept = []
+        feature_maps = []
         for group in self.groups:
             x = group(x if self.inplace else x.clone())
-            kept.append(x)
-        return kept
+            feature_maps.append(x)
+        return feature_maps
 
     def groupwise(self, x: Tensor, y: Tensor) -> Tensor:
         """What each group adds to the distance, [5, B]."""

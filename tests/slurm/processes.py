@@ -80,7 +80,7 @@ def connects(address: str | tuple[str, int]) -> bool:
         return connection.connect_ex(address) == 0
 
 
-_kept: list[socket.socket] = []
+_reserved: list[socket.socket] = []
 
 
 def free_ports(count: int) -> list[int]:
@@ -91,11 +91,11 @@ def free_ports(count: int) -> list[int]:
     """
     ports: list[int] = []
     for port in random.sample(range(20000, 32000), 1000):
-        with contextlib.suppress(OSError), socket.socket() as asked:
-            asked.bind(("127.0.0.1", port))
-            asked.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             ports.append(port)
-            _kept.append(asked.dup())
+            _reserved.append(probe.dup())
         if len(ports) == count:
             break
     return ports

@@ -116,9 +116,9 @@ def run(
 class StopAt(StopFlag):
     """Requests the stop at the n-th look of the loop."""
 
-    def __init__(self, looks: int) -> None:
+    def __init__(self, checks: int) -> None:
         self.targets = itertools.count(1)
-        self.at = looks
+        self.at = checks
 
     @property
     def requested(self) -> bool:
@@ -126,11 +126,11 @@ class StopAt(StopFlag):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("looks", [1, 4, 7])
-def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, looks: int) -> None:
+@pytest.mark.parametrize("checks", [1, 4, 7])
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, checks: int) -> None:
     straight = run(tmp_path / "straight", MIXED)
     with pytest.raises(Interrupted):
-        run(tmp_path / "broken", MIXED, stop=StopAt(looks))
+        run(tmp_path / "broken", MIXED, stop=StopAt(checks))
     resumed = run(tmp_path / "broken", MIXED)
     for one, two in zip(straight, resumed, strict=True):
         assert torch.equal(weights(one), weights(two))
@@ -241,8 +241,8 @@ def test_a_pickle_is_no_checkpoint(tmp_path: Path) -> None:
 
 def test_two_checkpoints_stay(tmp_path: Path) -> None:
     run(tmp_path, MIXED[:1], save_seconds=0.0)
-    kept = checkpoint.existing(tmp_path / "lane-0" / "checkpoints")
-    assert [path.name for path in kept] == ["step-00000006.safetensors", "step-00000005.safetensors"]
+    checkpoints = checkpoint.existing(tmp_path / "lane-0" / "checkpoints")
+    assert [path.name for path in checkpoints] == ["step-00000006.safetensors", "step-00000005.safetensors"]
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,9 @@ def test_passes_hold_each_row_once_and_active_ones_first(rows: int) -> None:
         assert torch.equal(joined, getattr(whole, name)[order].tensors["states"])
     assert torch.equal(torch.cat([part.noise for part in parts], 1), whole.noise)
     assert torch.equal(torch.cat([part.grad_call for part in parts]), whole.grad_call)
-    for lane, look in whole.targets.items():
+    for lane, targets in whole.targets.items():
         own = [part.targets[lane] for part in parts if lane in part.targets]
-        for name, value in vars(look).items():
+        for name, value in vars(targets).items():
             if value is not None:
                 assert torch.equal(torch.cat([getattr(one, name) for one in own]), value), name
 
@@ -88,9 +88,9 @@ def test_out_of_memory_halves_the_rows_and_goes_on(tmp_path: Path, caplog: pytes
     train(base, plain, StopFlag(), 1e9)
     small = tiny.pack(tmp_path / "small", base := tiny.base(), LANES)
     seen = allocate_too_much(base, 5)
-    room = MicrobatchSize()
-    train(base, small, StopFlag(), 1e9, room)
-    assert room.rows == 4 and max(seen[3:]) <= 4
+    microbatch = MicrobatchSize()
+    train(base, small, StopFlag(), 1e9, microbatch)
+    assert microbatch.rows == 4 and max(seen[3:]) <= 4
     assert "out of memory with 16 rows at a time, continuing with 8" in caplog.text
     for one, two in zip(plain, small, strict=True):
         assert two.error is None
@@ -101,7 +101,7 @@ def test_out_of_memory_halves_the_rows_and_goes_on(tmp_path: Path, caplog: pytes
 def test_out_of_memory_with_a_single_row_is_the_lanes_error(tmp_path: Path) -> None:
     pack = tiny.pack(tmp_path, base := tiny.base(), LANES[:2])
     allocate_too_much(base, 0)
-    room = MicrobatchSize(2)
-    train(base, pack, StopFlag(), 1e9, room)
-    assert room.rows == 1
+    microbatch = MicrobatchSize(2)
+    train(base, pack, StopFlag(), 1e9, microbatch)
+    assert microbatch.rows == 1
     assert all("allocate" in str(training.error) for training in pack)
