@@ -18,7 +18,7 @@ from scoft_hpc.study.paths import StudyDir
 
 @dataclass(frozen=True)
 class Gathered:
-    """What was gathered; it lies in the study's folder. `notes` are warnings for the user."""
+    """What was gathered; the files are in the study's folder. `notes` are warnings for the user."""
 
     study: Study
     rows: list[RunRow]

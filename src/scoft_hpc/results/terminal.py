@@ -13,11 +13,11 @@ from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import listing
 
 MAX_SHOWN = 3
-"""So many runs that failed for one reason are named; the rest is counted."""
+"""Runs that failed for one reason, by name; the others are counted."""
 
 
 def show(gathered: Gathered) -> None:
-    """Print the runs, what they say together, and where it all lies."""
+    """Print the runs, what they say together, and where the files are."""
     console = Console(highlight=False)
     results = findings(gathered.study)
     tables = [

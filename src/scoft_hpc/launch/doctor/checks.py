@@ -62,7 +62,7 @@ def _broken(name: str, observed: str) -> CheckResult:
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command said; `code` is None if it is not there or did not end in time."""
+    """What a command printed; `code` is None if it does not exist or did not end in time."""
 
     code: int | None
     output: str

@@ -24,7 +24,7 @@ MIN_FREE_BYTES, LOW_FREE_BYTES = GB // 2, 10 * GB
 """Free bytes below which a study cannot be written, and below which it may become tight."""
 
 TEST_BYTES, TEST_SECONDS = 256 * 2**20, 5.0
-"""The speed is measured over so many bytes, or for so many seconds."""
+"""The speed is measured until this much is written, or this much time has passed."""
 
 SLOW_BYTES_PER_SECOND = 50e6
 """Bytes a second below which saving is felt: an adapter of rank 64 with its AdamW state has about 100 MB."""

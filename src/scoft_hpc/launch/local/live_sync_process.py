@@ -27,7 +27,7 @@ class LiveSyncProcess:
         self.process = process
 
     def end(self, seconds: float) -> None:
-        """Let it send the rest, and kill it after so many seconds."""
+        """Let it send the rest, and kill it after `seconds`."""
         if self.process is None or self.process.poll() is not None:
             return
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):

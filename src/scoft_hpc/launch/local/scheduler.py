@@ -60,7 +60,7 @@ class LocalScheduler:
 
     @property
     def note(self) -> str:
-        """What is to be said of the jobs beyond what the runs show."""
+        """What the runs' states do not show of the jobs."""
         return "stopping: the jobs save; once more ends them at once" if self._stopping else ""
 
     def step(self) -> None:

@@ -22,7 +22,7 @@ from scoft_hpc.study.stored_config import stored
 from scoft_hpc.text import shorten
 
 MAX_DIFFERENCES = 6
-"""So many differing settings, or values of one, are named; the rest is counted."""
+"""Differing settings, or values of one, that are named; the others are counted."""
 
 
 def require_same_plan(study: StudyDir, plan: Plan) -> None:

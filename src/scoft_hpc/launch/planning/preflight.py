@@ -1,4 +1,4 @@
-"""What a plan needs of its GPUs and its disk, against what there is: said before anything queues."""
+"""What a plan needs of its GPUs and its disk, against what there is, checked before anything queues."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import optuna
 
 SIGNIFICANT_DIGITS = 3
-"""A proposed number has so many: a finer difference is lost in a trial's noise."""
+"""Of a proposed number: a finer difference is lost in a trial's noise."""
 
 MAX_DUPLICATES = 50
 """Proposals in a row that were tried before, after which there is nothing new in the space."""
@@ -116,14 +116,14 @@ def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribut
 
 
 def _value(part: Range | ChoiceSet, param: Any) -> Any:
-    """The setting's value for what Optuna says."""
+    """The setting's value for Optuna's parameter."""
     if isinstance(part, ChoiceSet):
         return next(value for value in part.values if to_override(value) == param)
     return param if part.integer else min(max(float(f"{param:.{SIGNIFICANT_DIGITS}g}"), part.low), part.high)
 
 
 def _param(part: Range | ChoiceSet, value: Any) -> Any:
-    """What Optuna says for the setting's value, as a run's config has it."""
+    """Optuna's parameter for the setting's value, as a run's config has it."""
     return (
         next(to_override(choice) for choice in part.values if choice == value)
         if isinstance(part, ChoiceSet)

@@ -1,4 +1,4 @@
-"""The trials of a search, as its rounds tell them: each round is a study of its own, each trial some of its runs.
+"""The trials of a search, read from its rounds: each round is a study of its own, each trial some of its runs.
 
 A trial's value is the mean of its runs' metric over cultures and seeds. A trial of which a run failed has none, since
 a mean over the others would be of other cultures.

@@ -29,7 +29,7 @@ SETTLE_SECONDS = 30.0
 
 
 def read_state(study: StudyDir, runs: Sequence[Run], request: SubmissionRequest) -> StudyState:
-    """How the study stands, with the exiting task counted as gone."""
+    """The study's state, with the exiting task counted as ended."""
     seen = study_state.read(study, [run.run_id for run in runs])
     if request.exiting_task is None or seen.queue is None:
         return seen
@@ -63,10 +63,10 @@ def submit_missing(
 
 
 def _resolve_pending_arrays(study: StudyDir, runs: Sequence[Run], request: SubmissionRequest) -> StudyState:
-    """How the study stands when it is known of every array whether Slurm has it.
+    """The study's state once it is known of every array whether Slurm has it.
 
     An array without a number is looked up by its name. One that the queue does not hold, and that was written so long
-    ago that it cannot be on its way, is closed: should it turn up later, its tasks leave at once.
+    ago that it cannot be on its way, is closed: should it turn up later, its tasks exit at once.
     """
     while True:
         seen = read_state(study, runs, request)

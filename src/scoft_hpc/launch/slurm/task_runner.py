@@ -195,7 +195,7 @@ def end(
 
 
 def classify_exit(task: TaskContext, process_exit: ProcessExit) -> tuple[str, str] | None:
-    """Cause and message where the process broke off without keeping a reason; None if it kept one."""
+    """Cause and message of a process that ended without recording a reason; None if it recorded one."""
     if process_exit.code in HANDLED_EXIT_CODES:
         return None
     had = f" of the {task.memory_gb:.0f} GB that the job has" if task.memory_gb else ""

@@ -1,4 +1,4 @@
-"""How a study stands now: its files, what was sent to Slurm, one squeue, and seldom one sacct."""
+"""The present state of a study: its files, what was sent to Slurm, one squeue, and seldom one sacct."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StudyState:
     Attributes:
         queue: None where nothing was ever sent to Slurm, or where it does not answer.
         states: every planned run's, in the plan's order, by run id.
-        warnings: what a person should know of the looking itself.
+        warnings: what the user should know about how the state was read.
         unreadable: a sentence about each array that could not be read; `warnings` have them too. What it submitted is
             not known, so nothing may be submitted beside it.
     """

@@ -25,11 +25,11 @@ from scoft_hpc.text import duration
 FROM_OUTSIDE = ("cancelled", "preempted", "time limit", "node")
 """Causes about which the log says nothing."""
 MAX_SHOWN = 5
-"""So many runs, or packs of runs that ended alike, are explained; the others are named."""
+"""Runs, or packs of runs that ended alike, that are explained; the others are named."""
 MAX_NAMED = 20
-"""So many of the others are named."""
+"""Of the others."""
 SEARCHED_LINES, SHOWN_LINES = 400, 14
-"""Of a log's last lines so many are searched, and so many shown."""
+"""Of a log's last lines."""
 CAME_TO_ITS_END = "came to its end"
 DATED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 """How a new message begins in a log."""

@@ -19,12 +19,12 @@ from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import listing
 
 READ_SECONDS = 0.5
-"""Between two looks at the log under -f."""
+"""Between two readings of the log under -f."""
 LOCAL_SECONDS, QUEUE_SECONDS = 2.0, 10.0
-"""Between two looks at the run under -f, on this machine and where Slurm is asked."""
+"""Between two readings of the run's state under -f, on this machine and where Slurm is queried."""
 CHUNK = 1 << 16
 MAX_SHOWN = 4
-"""So many of a pack's other runs are named."""
+"""Of a pack's other runs, by name."""
 
 
 def show(selected: Selection, seen: StudyState, run: str, lines: int | None) -> Path | None:

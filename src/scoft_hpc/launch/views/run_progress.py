@@ -1,4 +1,4 @@
-"""How far a study is, read from its runs' files: cheap enough to be asked several times a second."""
+"""How far a study is, read from its runs' files: cheap enough for several times a second."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RunProgress:
 
 
 class ProgressReader:
-    """Reads the lanes of a study, again and again; what is done is not looked at twice."""
+    """Reads the lanes of a study repeatedly; a lane that is done is not read again."""
 
     def __init__(self, study: StudyDir, runs: Sequence[PlannedRun]) -> None:
         self._study = study

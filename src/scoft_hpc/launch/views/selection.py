@@ -19,7 +19,7 @@ from scoft_hpc.study.run_status import Status
 from scoft_hpc.text import did_you_mean, shorten
 
 PLANNED = ("culture", "variant", "seed")
-"""What the plan says of a run, and so what it can be chosen by before anything is looked at."""
+"""What the plan says of a run, and so what selects it before its files are read."""
 
 KEYS = ("study", "output", *PLANNED, "state")
 ARGUMENTS = (
@@ -27,7 +27,7 @@ ARGUMENTS = (
     + " ".join(f"{key}=…" for key in KEYS)
 )
 MAX_SHOWN = 8
-"""So many options are named; the rest is counted."""
+"""Options that are named; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Selection:
     settings: tuple[str, ...] = ()
 
     def read_state(self) -> StudyState:
-        """The whole study as it stands now."""
+        """The present state of the whole study."""
         return study_state.read(self.study, [run.run_id for run in self.entries])
 
     def filter(self, seen: StudyState) -> list[RunState]:

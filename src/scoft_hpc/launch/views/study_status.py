@@ -21,11 +21,11 @@ from scoft_hpc.study.run_status import BROKEN, Status
 from scoft_hpc.text import duration, listing, shorten
 
 MAX_SHOWN, MAX_NAMED = 8, 3
-"""So many reasons of failed and lost runs are shown, and so many runs named with each."""
+"""Reasons of failed and lost runs that are shown, and runs that are named with each."""
 CANCELLED = "cancelled"
-"""The cause that the user knows of."""
+"""The cause of what the user asked for."""
 MAX_REASON_LENGTH = 200
-"""Letters of a reason; `why` shows the rest."""
+"""Characters of a reason; `why` shows all of it."""
 
 
 def chosen_lanes(selected: Selection, seen: StudyState, lanes: Sequence[RunProgress]) -> list[RunProgress]:

@@ -1,4 +1,4 @@
-"""What is said of jobs that are about to be sent, or were."""
+"""Messages on jobs that are about to be submitted, or were."""
 
 from __future__ import annotations
 

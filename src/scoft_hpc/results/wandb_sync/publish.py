@@ -34,7 +34,7 @@ from scoft_hpc.text import first_line
 ENDED = (Status.done, Status.failed)
 """Runs still under way are in the summary's table; their own W&B run waits until they end."""
 MAX_FAULTS = 3
-"""After so many runs that did not arrive the rest is left: something is wrong with the network or the server."""
+"""Of runs that did not arrive before the rest is left: something is wrong with the network or the server."""
 
 Ledger = dict[str, dict[str, str]]
 """Name of a W&B run -> {"digest", "mode"} of what has been published."""

@@ -53,7 +53,7 @@ class Session:
         return self.settings.mode is WandbMode.online
 
     def open(self, logged: WandbRecord, wandb_id: str) -> Any:
-        """A W&B run to log to, continued where it stands; offline, in a folder of its own."""
+        """A W&B run to log to, continued where it ended; offline, in a folder of its own."""
         import wandb
 
         if not self.online:

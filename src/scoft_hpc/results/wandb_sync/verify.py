@@ -14,7 +14,7 @@ from scoft_hpc.results.wandb_sync.records import WandbRecord
 from scoft_hpc.text import listing
 
 MAX_SHOWN = 4
-"""So many names are listed; the rest is counted."""
+"""Names that are listed; the others are counted."""
 
 
 @dataclass(frozen=True)
