@@ -17,6 +17,7 @@ import pytest
 
 from human_eval.serving import Served
 from scoft_hpc.human_eval import survey_yaml
+from scoft_hpc.human_eval.answers import RaterAnswer
 from scoft_hpc.human_eval.demo.rater_client import RaterClient
 from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Ethics, Survey
@@ -61,7 +62,7 @@ class Person:
         ranks = {name: chance.randint(1, len(SYSTEMS)) for name in client.images}
         attempts = self.sent[client.place]
         attempts.append((ranks, False))
-        response = client.save(ranks)
+        response = client.save(RaterAnswer(ranks, {}, {}))
         assert response.status_code == 303, response.text
         attempts[-1] = (ranks, True)
         client.follow(response)

@@ -187,15 +187,15 @@ class Store:
         if not answer.draft:
             self._answer_timers[rater.id, position] = self._stopwatch()
 
-    def skip(self, rater: Rater, position: int, undo: bool = False) -> None:
-        """Skip a page, or undo that; its answers are stored but not analysed while it is skipped.
+    def skip(self, rater: Rater, position: int) -> None:
+        """Skip a page: its answers are stored but not analysed, until one is saved again.
 
         Raises:
             ValueError: if there is no such page. WithdrawnError: if the rater has withdrawn.
         """
         with self._writing(rater) as connection:
             self._one_task(connection, rater, position)
-            self._skip(connection, rater, position, not undo)
+            self._skip(connection, rater, position, True)
 
     def withdraw(self, rater: Rater) -> None:
         """Delete everything about the rater and count a withdrawal; the second time nothing happens."""

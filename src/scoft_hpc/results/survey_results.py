@@ -239,8 +239,6 @@ def read(folder: SurveyDir, notes: list[str]) -> SurveyResults | None:
     return None
 
 
-def interval(estimate: IntervalEstimate, digits: int = 2) -> str:
+def interval(estimate: IntervalEstimate) -> str:
     """`.12 to .34`; empty where there is none."""
-    return (
-        f"{number(estimate.low, digits)} to {number(estimate.high, digits)}" if estimate.has_interval else ""
-    )
+    return f"{number(estimate.low)} to {number(estimate.high)}" if estimate.has_interval else ""

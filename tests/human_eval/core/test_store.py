@@ -132,7 +132,7 @@ def test_drafts_and_skipped_pages_are_not_analysed_and_cannot_judge_has_no_ranks
     store.skip(rater, 2)
     assert store.skipped(rater) == {2}
     assert [(judgement.position, judgement.ranks) for judgement in store.judgements()] == [(1, None)]
-    store.skip(rater, 2, undo=True)
+    store.save(rater, 2, "match", ranked(tasks[2]))
     assert store.skipped(rater) == frozenset()
     assert [judgement.position for judgement in store.judgements()] == [1, 2]
     store.skip(rater, 2)

@@ -185,7 +185,7 @@ def _collect_answers(console: Console, address: str, raters: Sequence[SimulatedR
 
 
 def _answer(rater: SimulatedRater, client: RaterClient, store: Store) -> None:
-    """All answers of a rater; which system drew an image is looked up in the store."""
+    """Give all answers of a rater; the store says which system drew an image."""
     enrolled = store.rater(client.rater)
     assert enrolled is not None
     tasks = store.tasks(enrolled)[: rater.leaves_after]
@@ -194,11 +194,7 @@ def _answer(rater: SimulatedRater, client: RaterClient, store: Store) -> None:
         position, question = client.place
         task = tasks[position]
         systems = {image.name: image.system for image in task.page.images}
-        answer = rater.answer(systems, question, task.kind, task.page.id)
-        if answer.cannot_judge:
-            client.follow(client.cannot_judge())
-        else:
-            client.follow(client.save(answer.ranks, answer.ratings, answer.offended))
+        client.follow(client.save(rater.answer(systems, question, task.kind, task.page.id)))
 
 
 def _settings(texts: Mapping[str, str]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from scoft_hpc.errors import RatingError
+from scoft_hpc.human_eval.answers import RaterAnswer
 
 QUESTION_PATH = re.compile(r"/pages/([0-9]+)/([^/]+)")
 IMAGE = re.compile(r'src="/images/([^"]+)"')
@@ -68,9 +69,9 @@ class WebPage:
 class RaterClient:
     """A rater's browser with cookies; it follows redirects. `page` is the open page."""
 
-    def __init__(self, address: str, timeout_seconds: float = 30.0) -> None:
+    def __init__(self, address: str) -> None:
         headers = {"Accept-Language": "en"}
-        self._http = httpx.Client(base_url=address, timeout=timeout_seconds, headers=headers, trust_env=False)
+        self._http = httpx.Client(base_url=address, timeout=30.0, headers=headers, trust_env=False)
         self.page = WebPage(address, 0, "")
 
     def close(self) -> None:
@@ -121,24 +122,18 @@ class RaterClient:
         """The names of the images on the open page, in their order."""
         return tuple(IMAGE.findall(self.page.text))
 
-    def save(
-        self,
-        ranks: Mapping[str, int],
-        ratings: Mapping[str, int] | None = None,
-        offended: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
+    def save(self, answer: RaterAnswer) -> httpx.Response:
         """Answer the open question: the answer is saved if and only if the response is a redirect."""
+        if answer.cannot_judge:
+            return self._send(self.page.path, {"do": "cannot"})
         fields = {"do": "save"}
         for i, name in enumerate(self.images, 1):
-            fields[f"rank-{i}"] = str(ranks[name])
-            if f"rating-{i}" in self.page.text and ratings:
-                fields[f"rating-{i}"] = str(ratings[name])
-            if f"offended-{i}" in self.page.text and offended and name in offended:
-                fields |= {f"offended-{i}": "yes", f"reason-{i}": offended[name]}
+            fields[f"rank-{i}"] = str(answer.ranks[name])
+            if f"rating-{i}" in self.page.text and answer.ratings:
+                fields[f"rating-{i}"] = str(answer.ratings[name])
+            if f"offended-{i}" in self.page.text and name in answer.offended:
+                fields |= {f"offended-{i}": "yes", f"reason-{i}": answer.offended[name]}
         return self._send(self.page.path, fields)
-
-    def cannot_judge(self) -> httpx.Response:
-        return self._send(self.page.path, {"do": "cannot"})
 
     def follow(self, response: httpx.Response) -> None:
         """Follow redirects and open the page to which they lead."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -99,8 +98,7 @@ def image(context: Context, name: str) -> Response:
         content = (context.app.images / name).read_bytes()
     except OSError:
         raise HTTPException(404) from None
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return Response(content, media_type=kind, headers={"Cache-Control": CACHE_FOREVER})
+    return Response(content, media_type="image/png", headers={"Cache-Control": CACHE_FOREVER})
 
 
 def _screen(context: RequestContext, number: str, question: str) -> Screen:
