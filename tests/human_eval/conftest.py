@@ -1,4 +1,4 @@
-"""A survey of made-up pages, and the databases that its answers are kept in: SQLite, and a PostgreSQL of our own."""
+"""A survey of made-up pages, and databases for its answers: SQLite, and a PostgreSQL server for the tests."""
 
 from __future__ import annotations
 

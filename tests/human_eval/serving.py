@@ -20,7 +20,7 @@ SECONDS = 120
 
 @dataclass
 class Served:
-    """A survey's server; at a loopback address that nobody else has, so that it finds its port again."""
+    """A survey's server at a loopback address of its own, so that its port is free when it starts again."""
 
     study: StudyDir
     database: str
@@ -47,7 +47,7 @@ class Served:
         wait_until(self._answers, "the server to answer", SECONDS, process=self.process)
 
     def kill(self) -> None:
-        """As the kernel does it: nothing is said, nothing is finished."""
+        """SIGKILL: the server finishes nothing."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()

@@ -1,4 +1,4 @@
-"""The server is killed (SIGKILL) again and again while sixty raters answer: nothing that it took is lost or doubled."""
+"""The server is killed (SIGKILL) repeatedly while sixty raters answer: no accepted answer is lost or doubled."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Person:
         return sum(accepted for attempts in self.sent.values() for _, accepted in attempts)
 
     def rate(self, address: str, culture: str, chance: random.Random) -> None:
-        """Enrol and answer to the end, however often the server goes away."""
+        """Enrol and answer to the end, however often the server is killed."""
         with closing(RaterClient(address)) as client:
             _insist(lambda: client.join(culture))
             link, self.rater_id = client.link, client.rater

@@ -38,7 +38,7 @@ COMMANDS = commands(PAGE)
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
-    """What one command has made is there for the next."""
+    """A study on which the commands run one after another."""
     output = tmp_path_factory.mktemp("reader") / "outputs"
     return Maker.of(output, STUDY, variants=("base", "m", "mp", "mpc"), seeds=(0,)).finish().folder
 
@@ -50,7 +50,7 @@ def another(tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
 
 
 def run(study: StudyDir, args: list[str]) -> str:
-    """What the command printed; `serve` is told to end once it answers where it says."""
+    """The command's output; `serve` gets SIGINT once it answers at its address."""
     more = ["port=0"] if args[0] == "serve" else []
     environment = {name: text for name, text in os.environ.items() if name != VARIABLE}
     with subprocess.Popen(

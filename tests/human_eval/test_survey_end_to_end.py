@@ -1,5 +1,5 @@
-"""The whole way as a new user goes it: `survey make`, `serve`, two people in browsers of their own, one of which is
-killed half-way and whose rater goes on by the link, `results`, and the report's chapter."""
+"""A survey from end to end: `survey make`, `serve`, two raters with a browser each, one of which is killed half-way and
+whose rater continues with the personal link, `results`, and the report's section."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def survey(study: Maker, verb: str, *args: str) -> str:
 
 
 class Person:
-    """Somebody with a browser of their own, a process that can be killed."""
+    """A rater with a browser, a process that can be killed."""
 
     def __init__(self, playwright: Playwright, address: str, profile: Path) -> None:
         self._profile = profile
@@ -99,7 +99,7 @@ class Person:
 
 
 @pytest.mark.browser
-def test_two_people_one_killed_half_way(study: Maker, tmp_path: Path) -> None:
+def test_two_raters_one_of_whose_browsers_is_killed(study: Maker, tmp_path: Path) -> None:
     output = survey(study, "make", "pilot=true", "raters=2", f"pages={PAGES}", "culture=korea")
     assert "survey.yaml" in output
     file = study.folder.survey.file

@@ -1,4 +1,4 @@
-"""α and τ against their definitions, and who is left out by which rule."""
+"""α and τ against their definitions, and which rule excludes which rater."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def person(rater: int, affiliation: str = "member") -> Participant:
     return Participant(rater, "korea", affiliation, "en", True)
 
 
-def test_alpha_is_that_of_the_table_of_raters_and_pictures() -> None:
+def test_alpha_is_that_of_the_table_of_raters_and_images() -> None:
     rng = np.random.default_rng(0)
     ranks = np.array([rng.permutation(4) + 1 for _ in range(18)])
     raters, pages = [k // 6 for k in range(18)], [k % 6 for k in range(18)]
@@ -64,7 +64,7 @@ def test_cultures_of_two_raters_are_in_the_interval() -> None:
     assert ((low <= alpha.mean()) & (alpha.mean() <= high)).mean() >= 0.88
 
 
-def test_unanimous_raters_agree_without_an_interval_and_flat_ones_cannot_be_told() -> None:
+def test_unanimous_raters_have_no_interval_and_equal_ranks_no_alpha() -> None:
     raters, pages = [0, 0, 1, 1, 2, 2], [0, 1] * 3
     unanimous = agreement(of_ranks([[1, 2, 3]] * 6, raters, pages=pages))
     assert unanimous is not None
@@ -122,14 +122,14 @@ def test_each_rule_leaves_out_whom_it_should() -> None:
     }
 
 
-def test_of_a_culture_with_few_pages_no_more_is_asked_than_it_has() -> None:
+def test_a_rater_of_a_culture_with_few_pages_need_answer_no_more() -> None:
     answers = [judgement(1, "p0")]
     assert exclude(SURVEY, [person(1)], answers).included == frozenset()
     assert exclude(SURVEY, [person(1)], answers, {"korea": 2}).included == {1}
 
 
 @pytest.mark.slow
-def test_spammers_are_found_and_the_primary_comparison_is_told_with_and_without_them(
+def test_spammers_are_excluded_and_the_primary_comparison_is_reported_with_and_without_them(
     simulated: Simulated,
 ) -> None:
     spam = {rater.number for rater in simulated.raters if rater.spams}

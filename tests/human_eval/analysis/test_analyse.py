@@ -1,4 +1,4 @@
-"""The whole analysis: deterministic, honest with few raters, and read again as it was written."""
+"""The whole analysis: deterministic, careful with few raters, and unchanged by writing and reading."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_broken_or_newer_file_is_a_note(tmp_path: Path, content: str) -> None:
 @pytest.mark.parametrize(
     ("raters", "phrase"), [(set(), "no answers"), ({1}, "1 rater, "), ({1, 2}, "2 raters, ")]
 )
-def test_few_raters_are_told_of_in_words(simulated: Simulated, raters: set[int], phrase: str) -> None:
+def test_few_raters_are_described_in_words(simulated: Simulated, raters: set[int], phrase: str) -> None:
     results = analyse_subset(simulated, raters)
     assert "is undecided" in primary_sentence(results.primary)
     assert phrase in primary_sentence(results.primary)
@@ -93,7 +93,7 @@ def test_few_raters_are_told_of_in_words(simulated: Simulated, raters: set[int],
         assert result.worth.has_interval == (len(raters) > 1)
 
 
-def test_of_two_raters_nobody_says_which_system_is_the_best(simulated: Simulated) -> None:
+def test_two_raters_decide_no_best_system(simulated: Simulated) -> None:
     """Their resamples are four, and two who agree would be sure."""
     assert {result.best for result in analyse_subset(simulated, {1, 2}).table("culture").results} == {None}
     assert None not in {
@@ -125,7 +125,7 @@ def test_in_means_over_all_cultures_each_counts_alike(simulated: Simulated) -> N
     assert results["mpc"].rank_shares == pytest.approx((0.5, 0, 0, 0, 0, 0, 0.5))
 
 
-def test_a_raters_skill_is_told_of_where_the_culture_is(simulated: Simulated) -> None:
+def test_skills_are_reported_for_cultures_that_are_reported(simulated: Simulated) -> None:
     assert analyse_subset(simulated, {1, 2, 3, 4}).skills == (), "below `small`"
     assert [skill.rater for skill in analyse_subset(simulated, {1, 2, 3, 4, 5}).skills] == [1, 2, 3, 4, 5]
 
@@ -135,7 +135,7 @@ def test_votes_are_weighted_from_three_raters_on(simulated: Simulated) -> None:
     assert {vote.system for vote in analyse_subset(simulated, {1, 2, 3}).votes} == set(SYSTEMS)
 
 
-def test_people_who_prefer_the_reference_are_said_to(simulated: Simulated) -> None:
+def test_a_preference_for_the_reference_is_reported(simulated: Simulated) -> None:
     down = {system: 1 + k for k, system in enumerate(SYSTEMS)}
     results = analyse_subset(simulated, set(range(1, 9)), ranks=down)
     assert primary_sentence(results.primary).startswith(
@@ -199,7 +199,7 @@ def test_a_raters_affiliation_can_decide(simulated: Simulated) -> None:
     assert "Without exclusions" in text(results)
 
 
-def test_the_terminal_tells_the_primary_comparison_first(simulated: Simulated) -> None:
+def test_the_terminal_shows_the_primary_comparison_first(simulated: Simulated) -> None:
     lines = text(simulated.results).split()
     assert " ".join(lines[:5]) == "People prefer mpc to base"
     assert max(map(len, text(simulated.results).splitlines())) <= 80

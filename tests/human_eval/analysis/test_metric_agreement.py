@@ -1,4 +1,4 @@
-"""Metrics compared with people, read from a study's files; the command's whole way; and the report's chapter."""
+"""Metrics compared with raters, from a study's files; the command; and the report's section."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CULTURES = ("korea", "mexico", "china")
 
 @pytest.fixture(scope="module")
 def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
-    """Three cultures, four systems, one seed, of which people are asked."""
+    """Three cultures, four systems, one seed, for a survey."""
     return Maker.of(
         tmp_path_factory.mktemp("asked"),
         cultures=CULTURES,
@@ -69,7 +69,7 @@ def survey(maker: Maker) -> Survey:
 
 @pytest.fixture(scope="module")
 def answered_study(maker: Maker, survey_pages: tuple[Page, ...], survey: Survey) -> Iterator[Study]:
-    """The study once people have answered through the store, and `survey results` has been run."""
+    """The study after raters have answered through the store and `survey results` has run."""
     folder = maker.folder.survey
     folder.path.mkdir(exist_ok=True)
     survey_yaml.write(folder.file, survey)
@@ -105,7 +105,7 @@ def test_the_results_are_read_with_the_study(answered_study: Study, survey: Surv
 
 
 @pytest.mark.slow
-def test_asked_again_the_results_are_the_same_bytes(
+def test_repeated_results_are_the_same_bytes(
     answered_study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from scoft_hpc.human_eval.analysis.command import results
@@ -141,7 +141,7 @@ def test_metrics_correlate_as_scipy_says(answered_study: Study) -> None:
     assert agreement.within.value == pytest.approx(np.mean(halves))
 
 
-def test_a_metric_that_knows_peoples_mind_agrees_on_every_pair(
+def test_a_metric_that_orders_as_raters_do_agrees_on_every_pair(
     answered_study: Study, survey_pages: tuple[Page, ...]
 ) -> None:
     true = simulated_surveys.true_worths(SYSTEMS, ("korea",), ("culture",), apart=30.0)
@@ -210,7 +210,7 @@ def test_the_report_escapes_what_a_survey_says(answered_study: Study) -> None:
     assert html.count("<script>") == 1
 
 
-def test_a_survey_file_that_changed_is_not_said_to_be_fixed_beforehand(
+def test_a_survey_file_that_changed_is_reported_as_changed(
     maker: Maker, answered_study: Study, survey: Survey, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from scoft_hpc.human_eval.analysis.command import results
@@ -259,9 +259,7 @@ def test_a_broken_results_file_is_a_note_and_the_study_is_read(answered_study: S
     assert any("survey results" in note for note in read.notes)
 
 
-def test_results_of_a_survey_that_nobody_began_are_refused(
-    maker: Maker, answered_study: Study, tmp_path: Path
-) -> None:
+def test_results_without_answers_are_refused(maker: Maker, answered_study: Study, tmp_path: Path) -> None:
     from scoft_hpc.errors import RatingError
     from scoft_hpc.human_eval.analysis.command import results
 

@@ -183,7 +183,7 @@ def test_the_interval_of_a_skill_holds_the_chance_of_being_right() -> None:
     assert np.mean(hits) >= 0.88
 
 
-def test_the_survey_tells_everybodys_skill_and_knows_the_order(simulated: Simulated) -> None:
+def test_the_survey_reports_every_skill_in_the_right_order(simulated: Simulated) -> None:
     true = {rater.number: rater.skill for rater in simulated.raters}
     skills = simulated.results.skills
     assert len(skills) == 47

@@ -1,4 +1,4 @@
-"""A finished study to draw pages from, and the command as it is typed."""
+"""A finished study from which pages are sampled, and the command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Maker:
 
 @pytest.fixture
 def study(scored: Maker, tmp_path: Path) -> StudyDir:
-    """The finished study again, to be drawn from and broken."""
+    """A copy of the finished study that a test may change."""
     shutil.copytree(scored.folder.path, tmp_path / "out" / "a-study")
     return StudyDir(tmp_path / "out" / "a-study")
 
@@ -36,7 +36,7 @@ def no_database_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run_survey(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Invoke:
-    """Types `scoft-hpc survey …` about the study: exit code, what it printed, its error."""
+    """Runs `scoft-hpc survey …` on the study: exit code, stdout and stderr."""
 
     def run(*args: str) -> tuple[int, str, str]:
         return invoke(command.main, capsys, *args, f"--output={study.path.parent}")

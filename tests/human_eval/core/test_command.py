@@ -1,4 +1,4 @@
-"""`scoft-hpc survey` as it is typed: verbs, words, and what is not installed."""
+"""`scoft-hpc survey`: its subcommands, their settings, and missing packages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from scoft_hpc.study.paths import StudyDir
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, CommandArgs]]:
-    """What the rooms of the verbs are asked for, in place of their work."""
+    """The calls of the subcommands' functions, in place of their work."""
     calls: list[tuple[str, CommandArgs]] = []
 
     def load(name: str) -> ModuleType:
@@ -33,7 +33,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, CommandArgs]]:
     return calls
 
 
-def test_without_a_verb_it_tells_them_and_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_subcommand_it_lists_them_and_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     for args, code in (([], 2), (["--help"], 0)):
         ended, out, err = invoke(survey.main, capsys, *args)
         assert ended == code
@@ -41,7 +41,7 @@ def test_without_a_verb_it_tells_them_and_ends_with_2(capsys: pytest.CaptureFixt
         assert all(f"\n  {verb} " in text for verb in ("make", "serve", "results", "demo"))
 
 
-def test_the_suite_knows_the_verb() -> None:
+def test_the_suite_has_the_command() -> None:
     assert __main__.COMMANDS["survey"].startswith("People judge a study's images")
 
 
@@ -58,7 +58,9 @@ sys.exit(code)
     assert "usage: scoft-hpc survey COMMAND [STUDY] [key=value ...]" in ended.stderr
 
 
-def test_help_tells_a_verbs_settings(run_survey: Invoke, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_settings_of_a_subcommand(
+    run_survey: Invoke, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         run_survey("make", "--help")
     assert ended.value.code == 0
@@ -68,7 +70,7 @@ def test_help_tells_a_verbs_settings(run_survey: Invoke, capsys: pytest.CaptureF
     )
 
 
-def test_a_mistyped_verb_or_word_is_told_with_what_was_meant(run_survey: Invoke) -> None:
+def test_a_mistyped_subcommand_or_setting_is_reported_with_a_suggestion(run_survey: Invoke) -> None:
     assert run_survey("maek") == (
         2,
         "",
@@ -94,7 +96,7 @@ def test_cultures_are_chosen_when_pages_are_drawn_and_runs_never(run_survey: Inv
     assert "has no setting `variant`" in run_survey("make", "variant=m")[2]
 
 
-def test_each_room_gets_the_study_the_cultures_and_its_own_words(
+def test_each_module_gets_the_study_the_cultures_and_its_settings(
     run_survey: Invoke, study: StudyDir, calls: list[tuple[str, CommandArgs]]
 ) -> None:
     assert run_survey("make", "a-study", "culture=mexico", "pages=3", "ethics=IRB=7")[0] == 0
@@ -128,7 +130,7 @@ def test_a_demo_has_one_study(run_survey: Invoke, args: tuple[str, ...]) -> None
     assert "expected one study's name" in err
 
 
-def test_what_is_not_installed_is_told_and_how_to_install_it(
+def test_missing_packages_are_reported_with_how_to_install_them(
     run_survey: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find_spec = importlib.util.find_spec
@@ -143,7 +145,7 @@ def test_what_is_not_installed_is_told_and_how_to_install_it(
     assert "pip install 'scoft-hpc[survey]'" in err
 
 
-def test_all_of_the_extra_is_asked_for_and_nothing_that_no_install_brings() -> None:
+def test_the_required_modules_are_those_of_the_extra() -> None:
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
 
     def names(lines: list[str]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Which URLs a survey takes, where SQLite may lie, and that no password is shown."""
+"""Which URLs a survey accepts, where SQLite may be, and that no password is printed."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_refused_login_shows_no_password(survey: Survey, pages: tuple[Page, ..
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_folder_that_cannot_be_made_is_told(
+def test_a_folder_that_cannot_be_created_is_reported(
     survey: Survey, pages: tuple[Page, ...], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_made_is_told(
         Store.open(survey, pages, f"sqlite:///{tmp_path}/file/answers.db")
 
 
-def test_words_go_before_the_environment_and_that_before_the_surveys_own_file(
+def test_the_setting_has_precedence_over_the_environment_and_the_default_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = SurveyDir(tmp_path / "survey")

@@ -1,4 +1,4 @@
-"""Exports: what stands in them, what never does, and that no small group can be told."""
+"""Exports: their content, what they must not contain, and that no small group can be identified."""
 
 from __future__ import annotations
 
@@ -67,14 +67,16 @@ def test_a_row_is_an_image_of_an_answer(exports: Path) -> None:
     assert [str(field.type) for field in table.schema][:2] == ["int32", "string"]
 
 
-def test_words_of_raters_and_those_who_withdrew_are_nowhere(exports: Path) -> None:
+def test_texts_of_raters_and_withdrawn_raters_are_not_exported(exports: Path) -> None:
     for file in exports.iterdir():
         assert b"xyzzy" not in file.read_bytes()
     assert [row["rater"] for row in read(exports / "raters.csv")] == ["1"]
     assert {row["rater"] for row in read(exports / "answers.csv")} == {"1"}
 
 
-def test_no_export_tells_who_came_first(survey: Survey, pages: tuple[Page, ...], tmp_path: Path) -> None:
+def test_no_export_reveals_the_order_of_enrolment(
+    survey: Survey, pages: tuple[Page, ...], tmp_path: Path
+) -> None:
     participants = [Participant(number, "china", f"tie-{number}", "en", True) for number in range(1, 31)]
     ranks = dict.fromkeys(survey.systems, 1)
     judgements = [
@@ -96,7 +98,7 @@ def test_no_export_tells_who_came_first(survey: Survey, pages: tuple[Page, ...],
     assert (folder.exports / "answers.csv").read_bytes() == before
 
 
-def test_no_cell_is_a_formula_but_parquet_has_the_words_as_they_are(exports: Path) -> None:
+def test_no_cell_of_csv_is_a_formula(exports: Path) -> None:
     prompts = {row["prompt"] for row in read(exports / "pages.csv")}
     assert '\'=HYPERLINK("http://x","a, b")' in prompts
     assert not any(prompt.startswith("=") for prompt in prompts)
@@ -152,7 +154,7 @@ def test_a_small_cell_takes_the_next_smallest_with_it() -> None:
     ),
     st.integers(1, 8),
 )
-def test_no_small_group_can_be_told_from_what_is_published(
+def test_no_small_group_can_be_identified_from_the_exports(
     cells: dict[tuple[str, str, str], int], small: int
 ) -> None:
     participants = participants_of(*((*cell, count) for cell, count in cells.items()))

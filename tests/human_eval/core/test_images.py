@@ -67,7 +67,7 @@ def test_what_is_transparent_lies_on_white_whatever_the_format(tmp_path: Path) -
     assert all(np.allclose(colours[name], (0, 0, 255), atol=3) for name in ("b.png", "c.png", "d.png"))
 
 
-def test_images_of_an_earlier_draw_go_and_a_lost_one_is_told(tmp_path: Path) -> None:
+def test_images_of_earlier_pages_are_removed_and_a_lost_sample_is_reported(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "old.png").touch()
     Image.new("RGB", (256, 256)).save(tmp_path / "a.png")

@@ -1,4 +1,4 @@
-"""`survey make`: from a study's samples to pages, again and again, and with what is amiss."""
+"""`survey make`: pages from a study's samples, repeated calls, and errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def enrol(study: StudyDir) -> None:
     store.close()
 
 
-def test_it_draws_pages_that_are_whole_and_tells_what_comes_next(run_survey: Invoke, study: StudyDir) -> None:
+def test_it_samples_complete_pages_and_prints_the_next_command(run_survey: Invoke, study: StudyDir) -> None:
     code, out, _ = run_survey("make", "study=a-study", "pages=4", "raters=20", "ethics=IRB 7")
     assert code == 0, out
     assert "korea: 12 of 12 pages, 20 raters × 4: 6.7 raters per page" in out
@@ -73,7 +73,7 @@ def test_fewer_pages_than_there_are_are_balanced_over_prompts_seeds_and_samples(
     assert set(Counter(page.sample for page in survey_pages).values()) == {3}
 
 
-def test_nothing_of_an_image_tells_its_system(run_survey: Invoke, study: StudyDir) -> None:
+def test_nothing_of_an_image_reveals_its_system(run_survey: Invoke, study: StudyDir) -> None:
     metadata = PngInfo()
     metadata.add_text("parameters", "xyzzy variant=mpc")
     for file in study.path.glob("runs/*-mpc-*/samples/*.png"):
@@ -110,7 +110,7 @@ def test_names_follow_from_the_secret_alone(run_survey: Invoke, study: StudyDir)
     assert not names[0] & names[1]
 
 
-def test_incomplete_pages_are_left_out_and_told(run_survey: Invoke, study: StudyDir) -> None:
+def test_incomplete_pages_are_omitted_and_reported(run_survey: Invoke, study: StudyDir) -> None:
     (lost,) = study.path.glob("runs/korea-m-s0-*")
     (lost / "samples" / "p00-s00.png").unlink()
     (torn,) = study.path.glob("runs/korea-mp-s0-*")
@@ -183,7 +183,7 @@ def test_pages_that_raters_have_begun_with_stay(run_survey: Invoke, study: Study
     assert before == (study.survey.pages.read_bytes(), sorted(study.survey.images.iterdir()))
 
 
-def test_all_faults_of_words_are_told_at_once(run_survey: Invoke, study: StudyDir) -> None:
+def test_all_faults_of_settings_are_reported_together(run_survey: Invoke, study: StudyDir) -> None:
     code, _, err = run_survey("make", "pages=many", "pilot=perhaps", "raters=x")
     assert code == 2
     assert [line.partition(":")[0] for line in err.removeprefix("error:\n").splitlines()] == [
@@ -201,7 +201,7 @@ def test_all_faults_of_words_are_told_at_once(run_survey: Invoke, study: StudyDi
     assert not study.survey.path.exists()
 
 
-def test_a_folder_that_cannot_be_written_is_told(run_survey: Invoke, study: StudyDir) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(run_survey: Invoke, study: StudyDir) -> None:
     study.survey.path.write_text("in the way")
     code, _, err = run_survey("make", *SMALL)
     assert code == 5

@@ -1,4 +1,4 @@
-"""The store on both databases: what is kept, what is refused, what is gone."""
+"""The store on both databases: what it stores, refuses and deletes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_rater_is_found_by_the_id_alone_and_can_change_language_and_blur(store
         store.change(rater, language="xx", blur=True)
 
 
-def test_own_words_are_kept_of_those_who_describe_themselves_alone(store: Store) -> None:
+def test_own_words_are_stored_only_with_the_affiliation_described(store: Store) -> None:
     assert enrol(store, affiliation="unsaid", own_words="typed and taken back").own_words == ""
 
 
@@ -189,7 +189,7 @@ def test_seconds_are_measured_from_the_first_sight_and_then_from_the_answer_befo
     store.close()
 
 
-def test_what_no_form_sends_is_refused_and_nothing_is_kept(store: Store, survey: Survey) -> None:
+def test_invalid_answers_are_refused_and_not_stored(store: Store, survey: Survey) -> None:
     rater = enrol(store)
     tasks = store.tasks(rater)
     complete, name = ranked(tasks[0]), tasks[0].order[0]
@@ -274,7 +274,7 @@ def test_payment_ids_stand_apart_and_can_be_forgotten(store: Store, url: str, tm
         assert b"aardvark" not in b"".join(path.read_bytes() for path in sorted(tmp_path.glob("answers.db*")))
 
 
-def test_no_fine_time_and_no_address_is_kept(store: Store, url: str) -> None:
+def test_no_fine_time_and_no_address_is_stored(store: Store, url: str) -> None:
     rater = enrol(store)
     store.seen(rater, 0)
     store.save(rater, 0, "match", ranked(store.tasks(rater)[0]))

@@ -78,7 +78,7 @@ def test_thirty_at_once_never_overshoot_the_quota(store: Store, url: str) -> Non
     other.close()
 
 
-def test_one_answer_saved_by_many_at_once_is_kept_once(store: Store, url: str) -> None:
+def test_one_answer_saved_by_many_at_once_is_stored_once(store: Store, url: str) -> None:
     rater, other = enrol(store), Store.open(SURVEY, PAGES, url)
     assert rater is not None
     task = store.tasks(rater)[0]

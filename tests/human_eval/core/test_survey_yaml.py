@@ -1,4 +1,4 @@
-"""survey.yaml as a person may get it wrong: every fault at once, with its place."""
+"""survey.yaml: every fault is reported with its place."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_what_is_written_is_read_again(survey: Survey, tmp_path: Path) -> None:
     assert faults(survey) == []
 
 
-def test_all_faults_of_the_form_are_told_at_once(survey: Survey, tmp_path: Path) -> None:
+def test_all_faults_of_types_are_reported_together(survey: Survey, tmp_path: Path) -> None:
     content = yaml.safe_load(survey_yaml.text(survey))
     del content["title"]
     content |= {"pages": "many", "rat": True, "quotas": {"korea": "x"}, "questions": ["match", {"text": {}}]}
@@ -81,7 +81,7 @@ def test_what_is_no_survey_is_refused(tmp_path: Path, text: str, message: str) -
         survey_yaml.read(tmp_path / "none.yaml")
 
 
-def test_all_faults_of_the_values_are_told_at_once(survey: Survey) -> None:
+def test_all_faults_of_values_are_reported_together(survey: Survey) -> None:
     wrong = replace(
         survey,
         title=" ",
@@ -123,7 +123,7 @@ def test_all_faults_of_the_values_are_told_at_once(survey: Survey) -> None:
         assert any(fault.startswith(message) for fault in messages), (message, messages)
 
 
-def test_a_question_of_ones_own_has_words_in_every_language_and_both_ways_round(survey: Survey) -> None:
+def test_a_custom_question_needs_both_wordings_in_every_language(survey: Survey) -> None:
     custom = Question("beauty", {"en": "Which?", "ar": "أيها؟"}, {"en": "Which not?"})
     changed = replace(survey, questions=(*survey.questions, custom))
     assert faults(changed) == ["questions: beauty has no reversed_text in ar."]
@@ -135,7 +135,7 @@ def test_a_question_of_ones_own_has_words_in_every_language_and_both_ways_round(
     ]
 
 
-def test_consent_is_of_ones_own_in_every_language_or_in_none(survey: Survey) -> None:
+def test_a_custom_consent_text_is_needed_in_every_language_or_none(survey: Survey) -> None:
     assert faults(replace(survey, consent={"en": "Yes.", "ar": "نعم"})) == []
     assert faults(replace(survey, consent={"en": "Yes.", "ar": " "})) == [
         "consent: none in ar; expected a text in every language, or none at all."
@@ -150,7 +150,7 @@ def test_the_digest_is_of_what_the_file_says(survey: Survey) -> None:
     assert digest(survey) != digest(replace(survey, primary=PrimaryComparison(alpha=0.01)))
 
 
-def test_nobody_is_asked_without_a_word_on_ethics() -> None:
+def test_ethics_must_be_stated() -> None:
     assert [Ethics().stated, Ethics(" ").stated, Ethics("IRB").stated, Ethics(pilot=True).stated] == [
         False,
         False,

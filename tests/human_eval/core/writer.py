@@ -1,4 +1,4 @@
-"""A process that saves answers of one rater, page by page and round after round, and says each that was acknowledged.
+"""A process that saves answers of one rater, page by page and round after round, and prints each that was saved.
 
 python writer.py URL RATER ROUNDS
 """

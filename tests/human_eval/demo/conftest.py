@@ -1,4 +1,4 @@
-"""Studies made by hand, and a simulated survey of which nobody is left out."""
+"""A finished study, and a simulated survey that excludes no rater."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`survey demo` from words to truth: the real application, simulated raters, and what cannot be."""
+"""`survey demo` with the real application and simulated raters, and invalid settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORDS = ("raters=12", "pages=4")
 
 @pytest.fixture
 def run_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
-    """Types `scoft-hpc survey demo …`: exit code, what it printed, its error."""
+    """Runs `scoft-hpc survey demo …`: exit code, stdout and stderr."""
 
     monkeypatch.delenv(VARIABLE, raising=False)
 
@@ -40,7 +40,7 @@ def finished(tmp_path: Path, **data: str) -> StudyDir:
 
 
 @pytest.mark.slow
-def test_simulated_raters_are_found_out_and_asked_once(run_demo: Invoke, tmp_path: Path) -> None:
+def test_the_results_agree_with_the_truth_and_raters_answer_once(run_demo: Invoke, tmp_path: Path) -> None:
     study = finished(tmp_path)
     # The pages' names, and with them the raters' noise, follow from the secret.
     atomic.write_private(study.survey.secret, b"5" * 64)
@@ -69,7 +69,7 @@ def test_simulated_raters_are_found_out_and_asked_once(run_demo: Invoke, tmp_pat
     assert code == 5  # a survey that does not agree with the truth is no success
 
 
-def test_a_survey_of_people_is_none_for_simulated_raters(run_demo: Invoke, tmp_path: Path) -> None:
+def test_a_survey_of_real_raters_is_refused(run_demo: Invoke, tmp_path: Path) -> None:
     study = finished(tmp_path)
     study.survey.path.mkdir()
     study.survey.file.write_text(
@@ -80,7 +80,7 @@ def test_a_survey_of_people_is_none_for_simulated_raters(run_demo: Invoke, tmp_p
     assert "is a survey of real raters" in err
 
 
-def test_words_that_cannot_be_are_told_before_anything_is_trained(run_demo: Invoke, tmp_path: Path) -> None:
+def test_invalid_settings_are_reported_before_anything_is_trained(run_demo: Invoke, tmp_path: Path) -> None:
     code, _, err = run_demo("raters=0", "pages=many", "seed=-1")
     assert code == 2
     assert [line.partition(":")[0] for line in err.removeprefix("error:\n").splitlines()] == [
@@ -99,7 +99,7 @@ def test_there_is_a_rater_of_each_culture_and_the_world_is_the_toys(run_demo: In
     assert not (tmp_path / command.DEMO_STUDY / "survey").exists()
 
 
-def test_of_another_world_nobody_knows_the_truth(run_demo: Invoke, tmp_path: Path) -> None:
+def test_a_study_of_another_world_is_refused(run_demo: Invoke, tmp_path: Path) -> None:
     finished(tmp_path, name="ccub")
     code, _, err = run_demo(*WORDS)
     assert code == 2

@@ -1,4 +1,4 @@
-"""What the demo holds true has closed forms that simulated raters meet, and it is not content with another truth."""
+"""The demo's truth: closed forms agree with simulated raters, and results that contradict the truth are detected."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_what_does_not_agree(changes: dict[str, Any]) -> None:
     assert not replace(GOOD, **changes).agrees
 
 
-def test_an_interval_that_begins_at_zero_tells_systems_apart(simulated: Simulated) -> None:
+def test_an_interval_that_begins_at_zero_separates_systems(simulated: Simulated) -> None:
     original = simulated.results
     table = original.table("culture")
     ends = {"base": IntervalEstimate(-1, -2, -0.5), "mpc": IntervalEstimate(1, 0.0, 2)}

@@ -1,4 +1,4 @@
-"""A survey that is served with real images, and a person who answers it by plain HTTP."""
+"""A served survey with real images, and a rater who answers it over HTTP."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def create_world(folder: Path, survey: Survey, address: str) -> World:
 
 @dataclass
 class Person:
-    """Somebody in front of a browser without JavaScript: follows links, fills in the forms that are shown."""
+    """A rater with a browser without JavaScript: follows links and fills in forms."""
 
     client: httpx.Client
     page: httpx.Response

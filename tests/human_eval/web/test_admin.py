@@ -1,4 +1,4 @@
-"""The researcher's page: behind its token, with numbers of cultures and payment codes, and no rater."""
+"""The researcher's page: behind its token, with the numbers of cultures and payment codes, without any rater."""
 
 from __future__ import annotations
 

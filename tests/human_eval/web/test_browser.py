@@ -334,7 +334,7 @@ def grave(page: Page, options: dict[str, Any]) -> list[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
-def test_nobody_is_kept_out(browser: Browser, world: World, language: str) -> None:
+def test_every_page_is_accessible(browser: Browser, world: World, language: str) -> None:
     """Of every kind of page: axe, in light and dark; a narrow screen, where nothing is cut off or too small to hit."""
     faults_by_page: dict[str, Any] = {}
     with visit(browser, world, locale=language, java_script_enabled=True, reduced_motion="reduce") as page:
@@ -382,7 +382,7 @@ def test_eight_images_have_room(browser: Browser, world: World) -> None:
             assert page.evaluate(SMALL) == []
 
 
-def test_both_ends_of_every_scale_are_told_to_eyes_and_ears(browser: Browser, world: World) -> None:
+def test_both_ends_of_every_scale_are_labelled_for_eyes_and_ears(browser: Browser, world: World) -> None:
     """Rank 1 is the least offensive image, and rating 1 the most: whoever mixes them up says the opposite."""
     ends = ["1: least offensive", "1: very offensive", "5: not offensive at all"]
     with visit(browser, world) as page:

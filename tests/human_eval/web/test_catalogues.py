@@ -1,4 +1,4 @@
-"""Every language says all that is said, with the same gaps."""
+"""Every catalogue has all messages, with the same placeholders."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_the_first_language_of_a_header_that_there_is() -> None:
     assert i18n.negotiate_language("fr", ["ar", "en"]) == "ar"
 
 
-def test_a_language_without_a_catalogue_is_told() -> None:
+def test_a_language_without_a_catalogue_is_reported() -> None:
     with pytest.raises(ConfigError, match=r"no catalogue for the language xx; there are: ar, en"):
         i18n.load(["en", "xx"])
 

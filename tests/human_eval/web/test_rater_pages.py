@@ -1,4 +1,4 @@
-"""A rater's way by plain HTTP: every answer is kept as it is given, and nothing that browsers do twice does harm."""
+"""A rater's pages over HTTP: every answer is stored when it is given, and repeated requests do no harm."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_order_is_the_raters_own(world: World) -> None:
     assert len(orders) > 1
 
 
-def test_everything_a_form_holds_is_kept(world: World, rater: Person) -> None:
+def test_everything_in_a_form_is_stored(world: World, rater: Person) -> None:
     task = tasks(world, rater)[0]
     rater.open(path_of(task, "offence"))
     reason = "<script>alert(1)</script>'; DROP TABLE answers; -- \u202e مرحبا"
@@ -71,7 +71,7 @@ def test_everything_a_form_holds_is_kept(world: World, rater: Person) -> None:
     assert len(re.findall(r'name="(?:rank|rating|offended)-\d" value="\w+" checked', page)) == 7
 
 
-def test_ties_are_taken_and_the_last_answer_wins(world: World, rater: Person) -> None:
+def test_ties_are_accepted_and_the_last_answer_wins(world: World, rater: Person) -> None:
     task = tasks(world, rater)[0]
     first, second = (
         Person(world.client(cookies=rater.client.cookies), rater.page),
@@ -129,7 +129,7 @@ def test_a_double_click_enrols_and_answers_once(world: World) -> None:
         assert len([item for item in world.store.judgements() if item.rater == _number(world, person)]) == 1
 
 
-def test_missing_ranks_are_said_and_what_was_given_stays(world: World, rater: Person) -> None:
+def test_missing_ranks_are_reported_and_the_others_are_stored(world: World, rater: Person) -> None:
     task = tasks(world, rater)[0]
     rater.open(path_of(task, "match"))
     page = rater.send(rank_2="1", rating_2="4")
@@ -290,7 +290,7 @@ def test_a_link_takes_over_no_session_unasked(world: World, rater: Person) -> No
     assert rater.open(link).url.path.startswith("/pages/")  # one's own asks nothing
 
 
-def test_settings_are_kept_and_travel_with_the_link(world: World, rater: Person) -> None:
+def test_settings_are_stored_and_follow_the_link(world: World, rater: Person) -> None:
     assert rater.page.text.count('<html lang="en" dir="ltr">') == 1
     page = rater.send("/settings", language="ar")
     assert "حُفظت إعداداتك" in page.text
@@ -336,7 +336,7 @@ def test_who_withdraws_is_gone(world: World, rater: Person) -> None:
     assert rater.open("/consent").status_code == 200  # somebody else may begin here
 
 
-def test_who_withdraws_while_a_page_is_made_gets_a_calm_answer(
+def test_a_rater_who_withdraws_during_a_request_gets_an_error_page(
     world: World, rater: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored_rater = world.store.rater(rater.rater_id(world))
@@ -348,7 +348,7 @@ def test_who_withdraws_while_a_page_is_made_gets_a_calm_answer(
         assert [rater.open(path).status_code for path in ("/pages", "/end", "/pages/1/match")] == [410] * 3
 
 
-def test_payment_codes_are_kept_apart(world: World, rater: Person) -> None:
+def test_payment_codes_are_stored_apart(world: World, rater: Person) -> None:
     world.store.forget_payments()
     assert rater.open("/end").url.path.startswith("/pages/")  # not there yet
     for _ in tasks(world, rater):
@@ -370,7 +370,7 @@ def test_another_person_may_use_the_device(world: World, rater: Person) -> None:
     assert rater.open("/consent").status_code == 200
 
 
-def test_consent_is_given_and_its_version_kept(world: World) -> None:
+def test_consent_is_given_and_its_version_stored(world: World) -> None:
     with world.client() as client:
         person = Person(client, httpx.Response(200))
         assert person.open("/join").url.path == "/consent"
@@ -403,7 +403,7 @@ def test_prompts_of_the_chosen_culture_alone(world: World) -> None:
     assert "the culture of Nigeria" in person.open(path_of(tasks(world, person)[0], "culture")).text
 
 
-def test_nothing_tells_which_system_drew_an_image(world: World, rater: Person) -> None:
+def test_nothing_reveals_which_system_drew_an_image(world: World, rater: Person) -> None:
     """Of all that a rater can see, only the images themselves depend on the system."""
     secret = [*SYSTEMS, *(run for page in world.pages for run in [p.run_id for p in page.images])]
     headers = set()

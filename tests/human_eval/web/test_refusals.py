@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a calm page with the right status, and nothing is changed by it."""
+"""Invalid requests: each gets an error page with the right status, and changes nothing."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ def assert_refused(response: httpx.Response, status: int, phrase: str = "") -> N
 
 
 @pytest.mark.parametrize("path", ["/pages", "/pages/1/match", "/link", "/end", "/withdraw", "/images/x.png"])
-def test_nobody_is_asked_for_their_link(world: World, path: str) -> None:
+def test_without_a_session_a_page_asks_for_the_link(world: World, path: str) -> None:
     assert_refused(world.client().get(path), 401, "Please open your link")
 
 
 @pytest.mark.parametrize("path", ["/consent", "/join"])
-def test_a_form_without_a_visit_is_not_taken(world: World, path: str) -> None:
+def test_a_form_without_an_enrolment_session_is_refused(world: World, path: str) -> None:
     assert_refused(world.client().post(path, data={"agree": "yes"}), 401, "A browser that keeps no cookies")
 
 
 @pytest.mark.parametrize("path", ["/pages/1/match", "/withdraw", "/settings", "/leave", "/payment"])
-def test_a_form_of_nobody_or_of_another_is_not_taken(world: World, settled: Person, path: str) -> None:
+def test_a_form_without_a_token_or_with_anothers_is_refused(world: World, settled: Person, path: str) -> None:
     for token in (
         {},
         {"csrf": ""},
@@ -172,14 +172,14 @@ def test_there_is_nothing_else(world: World, settled: Person, path: str) -> None
 
 
 @pytest.mark.parametrize("path", ["/consent/", "/pages/", "/resume/a.b/", "/admin/", "/images/x.png/"])
-def test_nobody_is_led_to_where_a_request_says_it_is(world: World, path: str) -> None:
+def test_no_redirect_follows_the_host_header(world: World, path: str) -> None:
     """A redirect to an address made of the Host header leads elsewhere, and from https to http with a rater's link."""
     response = world.client(headers={"Host": "elsewhere.example"}).get(path)
     assert_refused(response, 404)
     assert "location" not in response.headers
 
 
-def test_images_are_for_those_who_are_asked_about_them(world: World, settled: Person) -> None:
+def test_a_rater_gets_only_the_images_of_their_pages(world: World, settled: Person) -> None:
     own_images = {name for task in tasks(world, settled) for name in task.order}
     other_images = set(world.key) - own_images
     assert own_images
@@ -254,7 +254,7 @@ def test_what_the_page_does_not_have(
 
 
 @pytest.mark.parametrize("rank", ["0", "5", "-1", "1.0", "one", "１", "9" * 5000, "1;2", "<b>"])
-def test_ranks_out_of_range_are_told_and_not_kept(world: World, rater: Person, rank: str) -> None:
+def test_ranks_out_of_range_are_reported_and_not_stored(world: World, rater: Person, rank: str) -> None:
     task = tasks(world, rater)[0]
     rater.open(path_of(task, "match"))
     response = rater.send(**{**RANKS, "rank_2": rank}, rating_1="6")
@@ -266,7 +266,7 @@ def test_ranks_out_of_range_are_told_and_not_kept(world: World, rater: Person, r
     assert sorted(answer.ranks.values()) == [1, 3, 4]
 
 
-def test_a_reason_that_is_too_long_is_told_and_shown_again(world: World, rater: Person) -> None:
+def test_a_reason_that_is_too_long_is_reported_and_stays_in_the_form(world: World, rater: Person) -> None:
     task = tasks(world, rater)[0]
     rater.open(path_of(task, "offence"))
     assert_refused(rater.send(**RANKS, offended_3="yes", reason_3="é" * 501), 422, "500 characters at most")
@@ -306,7 +306,7 @@ def test_refusals_speak_the_visitors_language(world: World) -> None:
 @pytest.mark.parametrize(
     "header", ["", ",;q=", "x" * 5000, "en;q=9", "*", "ar;q=0, en", "zh-Hant-TW-x-y", "ÿ"]
 )
-def test_any_language_header_is_borne(world: World, header: str) -> None:
+def test_any_language_header_is_accepted(world: World, header: str) -> None:
     response = world.client().get("/", headers=[(b"Accept-Language", header.encode("latin-1"))])
     assert '<html lang="en" dir="ltr">' in response.text
 
@@ -318,7 +318,9 @@ def test_any_language_header_is_borne(world: World, header: str) -> None:
         ("DROP TABLE answers", 503, "Please try again in a moment"),
     ],
 )
-def test_a_fault_of_ours_is_told_calmly(tmp_path: Path, damage: str, status: int, phrase: str) -> None:
+def test_an_internal_error_has_a_page_that_says_so(
+    tmp_path: Path, damage: str, status: int, phrase: str
+) -> None:
     """A database that somebody has damaged."""
     survey = Survey("Images", "toy", SYSTEMS, dict.fromkeys(CULTURES, 3), pages=2)
     with closing((world := create_world(tmp_path, survey, "http://127.0.0.1")).store):
@@ -330,7 +332,7 @@ def test_a_fault_of_ours_is_told_calmly(tmp_path: Path, damage: str, status: int
             assert_refused(client.get("/pages/1/match"), status, phrase)
 
 
-def test_cookies_are_kept_from_scripts_and_other_sites(world: World, rater: Person) -> None:
+def test_cookies_are_hidden_from_scripts_and_other_sites(world: World, rater: Person) -> None:
     path = urlsplit(world.app.state.survey_app.signer.resume_link(rater.rater_id(world))).path
     response = world.client().get(path)
     (session,) = [

@@ -1,4 +1,4 @@
-"""`survey serve` as a process: what it refuses, what it tells, and how it ends."""
+"""`survey serve` as a process: what it refuses, what it prints, and how it ends."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def printed_lines(process: subprocess.Popen[str]) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_tells_where_it_is_and_ends_when_told(study: StudyDir, number: signal.Signals) -> None:
+def test_it_prints_its_addresses_and_ends_on_a_signal(study: StudyDir, number: signal.Signals) -> None:
     with served(study, "port=0") as process:
         lines = printed_lines(process)
         address, token = re.split(r"\s+token ", lines["progress"])
@@ -69,7 +69,7 @@ def test_it_tells_where_it_is_and_ends_when_told(study: StudyDir, number: signal
         assert (process.returncode, rest, complaints) == (0, "", "")
 
 
-def test_a_busy_port_is_told(study: StudyDir) -> None:
+def test_a_busy_port_is_reported(study: StudyDir) -> None:
     with open_socket("127.0.0.1", 0) as occupied:
         port = occupied.getsockname()[1]
         with served(study, f"port={port}") as process:
@@ -96,7 +96,9 @@ def test_a_pilot_stays_on_this_machine(study: StudyDir) -> None:
         (Ethics("IRB 1", pilot=True), 0, 0),
     ],
 )
-def test_who_may_be_asked(ethics: Ethics, local_faults: int, remote_faults: int, local: bool) -> None:
+def test_what_a_survey_without_approval_may_not_do(
+    ethics: Ethics, local_faults: int, remote_faults: int, local: bool
+) -> None:
     address = ServerAddress(
         "127.0.0.1", 8000, "http://localhost:8000" if local else "https://survey.example.edu"
     )
@@ -142,7 +144,7 @@ def test_addresses_that_cannot_be(settings: dict[str, str], fault: str) -> None:
         parse_address(settings)
 
 
-def test_an_address_of_another_machine_is_told() -> None:
+def test_an_address_of_another_machine_is_reported() -> None:
     for host in ("192.0.2.1", "no-such-host.invalid"):
         with pytest.raises(LaunchError, match=host):
             open_socket(host, 8000)
