@@ -42,4 +42,4 @@ def on_a_cluster() -> list[list[str]]:
 
 def of_surveys() -> list[list[str]]:
     """Those that need a finished study and somebody who answers: `human_eval/test_survey_docs.py` has both."""
-    return [words for words in commands(README) if words[2] == "scoft_hpc.survey"]
+    return [command for command in commands(README) if command[2] == "scoft_hpc.survey"]

@@ -51,9 +51,9 @@ def send(
 def attempt(study: StudyDir, sent: JobArray, task: int, restart: int = 0, **ending: object) -> Attempt:
     """An attempt that began half an hour ago; `ending` as for `Attempt`."""
     values = {"started": time.time() - 1800, "progress": dict.fromkeys(sent.tasks[task], 0), **ending}
-    made = Attempt(task=task, restart=restart, job=f"{sent.job}_{task}", host=HOST, **values)
-    job_array.write_attempt(job_array.folder_of(study, sent.name), made)
-    return made
+    new = Attempt(task=task, restart=restart, job=f"{sent.job}_{task}", host=HOST, **values)
+    job_array.write_attempt(job_array.folder_of(study, sent.name), new)
+    return new
 
 
 def line(task: str, state: str, reason: str = "None", used: float = 1800.0, start: str = "N/A") -> QueueEntry:
@@ -76,7 +76,7 @@ class Slurm:
         self._patch.setattr(client, "accounting", lambda jobs: {})
 
     def is_silent(self) -> None:
-        def silence(*words: object) -> Queue:
+        def silence(*arguments: object) -> Queue:
             raise client.NoAnswerError("Slurm does not answer: unable to contact slurmctld.")
 
         self._patch.setattr(client, "queue", silence)

@@ -23,7 +23,7 @@ def commands(page: str) -> list[list[str]]:
     return [shlex.split(line) for line in dict.fromkeys(lines)]
 
 
-ALL = [words for page in ("ablations.md", "tuning.md") for words in commands(page)]
+ALL = [command for page in ("ablations.md", "tuning.md") for command in commands(page)]
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +32,15 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", ALL, ids=" ".join)
-def test_a_command_is_planned(words: list[str], output: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = [*words, *([] if "plan=only" in words else ["plan=only"]), f"output={output}"]
-    if any(part in " ".join(words) for part in ELSEWHERE):
-        compose.compose("sweep", asked)
+@pytest.mark.parametrize("command", ALL, ids=" ".join)
+def test_a_command_is_planned(command: list[str], output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*command, *([] if "plan=only" in command else ["plan=only"]), f"output={output}"]
+    if any(part in " ".join(command) for part in ELSEWHERE):
+        compose.compose("sweep", arguments)
         return
-    if "cluster=slurm" in asked:
-        asked.remove("cluster=slurm")  # the plan is the same, and asks no queue
-    assert sweep.main(asked) == 0
+    if "cluster=slurm" in arguments:
+        arguments.remove("cluster=slurm")  # the plan is the same, and asks no queue
+    assert sweep.main(arguments) == 0
     assert "nothing was sent" in capsys.readouterr().out
 
 

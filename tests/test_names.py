@@ -40,7 +40,7 @@ def test_a_public_class_name_is_defined_once() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
-    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+    assert {name: lines for name, lines in places.items() if len(lines) > 1} == {}
 
 
 def test_no_identifier_is_a_banned_name() -> None:

@@ -23,13 +23,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words", [words for words in commands(README) if words not in on_a_cluster() + of_surveys()], ids=" ".join
+    "command",
+    [command for command in commands(README) if command not in on_a_cluster() + of_surveys()],
+    ids=" ".join,
 )
-def test_command(words: list[str], folder: Path) -> None:
-    verb = words[2].removeprefix("scoft_hpc.")
-    more = [] if any(word.startswith("--") for word in words) else SHORT.get(verb, [])
-    asked = [*words[1:], *(word for word in more if word not in words)]
-    ended = subprocess.run([sys.executable, *asked], cwd=folder, capture_output=True, text=True, timeout=1200)
+def test_command(command: list[str], folder: Path) -> None:
+    verb = command[2].removeprefix("scoft_hpc.")
+    more = [] if any(argument.startswith("--") for argument in command) else SHORT.get(verb, [])
+    arguments = [*command[1:], *(argument for argument in more if argument not in command)]
+    ended = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=1200
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
 

@@ -21,16 +21,16 @@ def test_a_timeout_names_what_was_waited_for_and_the_last_value() -> None:
 
 
 def test_details_are_asked_for_once_and_only_on_failure() -> None:
-    asked: list[str] = []
+    calls: list[str] = []
 
     def details() -> str:
-        asked.append("details")
+        calls.append("details")
         return "the end, with details"
 
-    assert wait_until(lambda: True, details) and not asked
+    assert wait_until(lambda: True, details) and not calls
     with pytest.raises(TimeoutError, match="the end, with details"):
         wait_until(lambda: False, details, 0)
-    assert asked == ["details"]
+    assert calls == ["details"]
 
 
 def test_a_process_that_ends_is_looked_at_once_more() -> None:

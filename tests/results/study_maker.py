@@ -155,7 +155,7 @@ class Maker:
         """
         run, shared, own = self.run(config), _rng(config, "shared"), _rng(config, "own")
         rate = DEFAULT_RATE[config.variant.name]
-        left = 0.85 - rate  # of the base's bias
+        remaining_bias = 0.85 - rate  # of the base's bias
         toy = config.data.name == "toy"
         rows: list[dict[str, Any]] = []
         run.samples.mkdir(parents=True, exist_ok=True)
@@ -182,7 +182,7 @@ class Maker:
                         **(truth if toy else dict.fromkeys(truth)),
                         **(held_out if toy else {}),
                         "clip_score": 0.7 + 0.05 * draw + 0.02 * float(own.normal()),
-                        "base_distance": left * (0.5 + 0.5 * float(own.random())),
+                        "base_distance": remaining_bias * (0.5 + 0.5 * float(own.random())),
                     }
                 )
         prompts = [
@@ -197,7 +197,7 @@ class Maker:
             {
                 "file": f"neutral/p{p:02d}-s00.png",
                 "prompt": f"a {scenes.SUBJECTS[p]}",
-                "neutral_clip_score": 0.75 - 0.05 * left + 0.02 * float(own.normal()),
+                "neutral_clip_score": 0.75 - 0.05 * remaining_bias + 0.02 * float(own.normal()),
             }
             for p in range(self.prompts)
         ]
@@ -207,12 +207,12 @@ class Maker:
         metrics: dict[str, dict[str, Any]] = {}
         for group in (rows, prompts, neutral):
             for name in group[0]:
-                found = [
+                values = [
                     row[name] for row in group if name not in ("file", "prompt") and row[name] is not None
                 ]
-                if found:
-                    metrics[name] = {"value": sum(found) / len(found), "n": len(rows)}
-        metrics["neutral_kid"] = {"value": 0.1 * left * float(own.random()), "n": self.prompts}
+                if values:
+                    metrics[name] = {"value": sum(values) / len(values), "n": len(rows)}
+        metrics["neutral_kid"] = {"value": 0.1 * remaining_bias * float(own.random()), "n": self.prompts}
         if toy:
             sets = {"n": len(rows), "references": 28}
             metrics["kid"] = {**sets, "value": 0.1 * rate + 0.02 * float(own.normal()), "error": 0.02}
@@ -241,10 +241,12 @@ def ask(maker: Maker, systems: Sequence[str]) -> None:
     survey = Survey("People", read.name, tuple(systems), quotas, pages=4)
     true = simulated_surveys.true_worths(systems, read.cultures, [one.name for one in survey.questions])
     raters = simulation.draw_raters(true.worths, quotas, spammers=1)
-    people_of, said = simulated_surveys.survey_of(true, raters, pages=4, pool=4)
-    survey_results.write(maker.folder.survey.results, analyse(survey, people_of, said, read, drawn))
+    people_of, answers = simulated_surveys.survey_of(true, raters, pages=4, pool=4)
+    survey_results.write(maker.folder.survey.results, analyse(survey, people_of, answers, read, drawn))
 
 
 def _rng(config: RunConfig, purpose: str) -> np.random.Generator:
-    words = [config.culture, purpose] + ([config.variant.name, config.seed] if purpose != "shared" else [])
-    return np.random.default_rng(int(hashlib.sha256(repr(words).encode()).hexdigest()[:8], 16))
+    seed_parts = [config.culture, purpose] + (
+        [config.variant.name, config.seed] if purpose != "shared" else []
+    )
+    return np.random.default_rng(int(hashlib.sha256(repr(seed_parts).encode()).hexdigest()[:8], 16))

@@ -37,11 +37,11 @@ def test_stages_by_hand(make: Callable[..., Maker]) -> None:
     attempt(train, 0, 0, 1.5)
     attempt(train, 1, 0, 0.25)
     attempt(prepare, 0, 0, 0.75)
-    found = read(maker)
-    assert list(found) == [PREPARING, TRAINING]
-    assert found[PREPARING] == Cost(0.75, 1.5, 0.5, 1.0, tasks=1, attempts=1)
-    assert found[TRAINING] == Cost(1.75, 3.5, 3.0, 6.0, tasks=2, attempts=2)
-    assert costs.total(found) == Cost(2.5, 5.0, 3.5, 7.0, tasks=3, attempts=3)
+    stages = read(maker)
+    assert list(stages) == [PREPARING, TRAINING]
+    assert stages[PREPARING] == Cost(0.75, 1.5, 0.5, 1.0, tasks=1, attempts=1)
+    assert stages[TRAINING] == Cost(1.75, 3.5, 3.0, 6.0, tasks=2, attempts=2)
+    assert costs.total(stages) == Cost(2.5, 5.0, 3.5, 7.0, tasks=3, attempts=3)
 
 
 def test_requeued_lost_and_living_attempts_are_spent(make: Callable[..., Maker]) -> None:
@@ -50,8 +50,8 @@ def test_requeued_lost_and_living_attempts_are_spent(make: Callable[..., Maker])
     attempt(folder, 0, 0, 0.5, ended=False)  # killed unheard: as long as it gave signs of life
     attempt(folder, 0, 2, 0.25)  # the start between them died before it could write
     attempt(folder, 1, 0, 0.25, ended=False)
-    (found,) = read(maker).values()
-    assert found == Cost(1.0, 1.0, 2.0, 2.0, tasks=2, attempts=3, requeues=2)
+    (cost,) = read(maker).values()
+    assert cost == Cost(1.0, 1.0, 2.0, 2.0, tasks=2, attempts=3, requeues=2)
 
 
 def test_slurms_own_count_stands_where_it_is_longer(make: Callable[..., Maker]) -> None:
@@ -73,9 +73,9 @@ def test_a_run_is_estimated_once_however_often_it_is_sent(make: Callable[..., Ma
     again = send(maker, "train-a", [["a", "d"]], [3.0])  # by its name it would come first
     attempt(first, 0, 0, 1.0)
     attempt(again, 0, 0, 1.0)
-    found = costs.total(read(maker))
-    assert found.estimated_gpu_hours == pytest.approx(2.0 + 3.0 / 2)
-    assert (found.gpu_hours, found.tasks) == (pytest.approx(2.0), 2)
+    cost = costs.total(read(maker))
+    assert cost.estimated_gpu_hours == pytest.approx(2.0 + 3.0 / 2)
+    assert (cost.gpu_hours, cost.tasks) == (pytest.approx(2.0), 2)
 
 
 def test_what_slurm_never_got_was_neither_sent_nor_estimated(make: Callable[..., Maker]) -> None:
@@ -83,8 +83,8 @@ def test_what_slurm_never_got_was_neither_sent_nor_estimated(make: Callable[...,
     send(maker, "train-a", [["a"]], [2.0], job=0)
     send(maker, "train-b", [["a"]], [3.0])
     send(maker, "train-c", [["b"]], [1.0], job=None)  # it may still start
-    found = costs.total(read(maker))
-    assert (found.estimated_gpu_hours, found.tasks) == (pytest.approx(4.0), 2)
+    cost = costs.total(read(maker))
+    assert (cost.estimated_gpu_hours, cost.tasks) == (pytest.approx(4.0), 2)
 
 
 def test_a_broken_batch_becomes_a_note(make: Callable[..., Maker]) -> None:
@@ -92,10 +92,10 @@ def test_a_broken_batch_becomes_a_note(make: Callable[..., Maker]) -> None:
     send(maker, "train-a", [["a"]], [2.0])
     broken = send(maker, "train-b", [["b"]], [1.0])
     (broken / "array.json").write_text('{"version": 1, "sta')
-    found = study.read(maker.folder)
-    (note,) = found.notes
+    loaded = study.read(maker.folder)
+    (note,) = loaded.notes
     assert str(broken) in note
-    assert costs.total(found.costs).estimated_gpu_hours == pytest.approx(2.0)
+    assert costs.total(loaded.costs).estimated_gpu_hours == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_the_report_and_gather_show_it(copied: Maker, capsys: pytest.CaptureFixt
     attempt(train, 0, 1, 0.5)
     gathered = gather_study(copied.folder, WandbMode.disabled)
     page = Page(gathered.study.folder.report.read_text())
-    for words in (
+    for text in (
         "What it cost",
         PREPARING,
         TRAINING,
@@ -123,7 +123,7 @@ def test_the_report_and_gather_show_it(copied: Maker, capsys: pytest.CaptureFixt
         "3.2 estimated",
         "6.5 estimated",
     ):
-        assert words in page.text
+        assert text in page.text
     terminal.show(gathered)
     assert "cost     2.8 GPU-hours, 5.5 SU (estimated 6.5)" in capsys.readouterr().out
 

@@ -30,12 +30,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", COMMANDS)
-def test_command(words: str, folder: Path) -> None:
-    module, *rest = shlex.split(words)
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command(line: str, folder: Path) -> None:
+    module, *rest = shlex.split(line)
     if module == "scoft_hpc.sweep":
-        asked = [*rest, "plan=only", f"output={folder / 'planned'}"]
-        assert sweep.main(asked) == 0
+        arguments = [*rest, "plan=only", f"output={folder / 'planned'}"]
+        assert sweep.main(arguments) == 0
         return
     with serving() as server:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **server.environment(folder)}
@@ -49,9 +49,9 @@ def test_command(words: str, folder: Path) -> None:
         )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr and "note:" not in ended.stdout
-    if "gather --wandb online" in words:
+    if "gather --wandb online" in line:
         assert len(server.runs) == 2
-    if "--tensorboard" in words:
+    if "--tensorboard" in line:
         assert list(folder.glob("outputs/*/tensorboard/*/*tfevents*"))
 
 

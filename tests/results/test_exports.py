@@ -21,15 +21,17 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def found(finished: Maker) -> Findings:
+def study_findings(finished: Maker) -> Findings:
     return findings(study.read(finished.folder))
 
 
 @pytest.fixture(scope="module")
-def hostile(found: Findings) -> Findings:
+def hostile(study_findings: Findings) -> Findings:
     """A study whose variant `mpc` has every character that LaTeX or Markdown takes."""
-    runs = (replace(r, variant=HOSTILE if r.variant == "mpc" else r.variant) for r in found.study.runs)
-    return findings(replace(found.study, runs=tuple(runs)))
+    runs = (
+        replace(r, variant=HOSTILE if r.variant == "mpc" else r.variant) for r in study_findings.study.runs
+    )
+    return findings(replace(study_findings.study, runs=tuple(runs)))
 
 
 def body(text: str) -> list[str]:
@@ -38,11 +40,11 @@ def body(text: str) -> list[str]:
     return [row for row in rows if row != r"\addlinespace"]
 
 
-@pytest.mark.parametrize("name", ["found", "hostile"])
+@pytest.mark.parametrize("name", ["study_findings", "hostile"])
 def test_latex_is_whole(name: str, request: pytest.FixtureRequest) -> None:
     """Environments and braces close, each line has its cells, no character or command is LaTeX's that is not meant."""
-    told: Findings = request.getfixturevalue(name)
-    text = latex.render(told)
+    rendered: Findings = request.getfixturevalue(name)
+    text = latex.render(rendered)
     opened = re.findall(r"\\(begin|end)\{(\w+)\}", text)
     assert opened == [("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table")]
     code = re.sub(r"\\[&%$#_{},]", "", text.partition("\n")[2].replace(r"\\", ""))
@@ -53,25 +55,27 @@ def test_latex_is_whole(name: str, request: pytest.FixtureRequest) -> None:
     assert code.isascii()
     for row in body(text):
         assert row.endswith(r" \\")
-        assert len(re.findall(r"(?<!\\)&", row)) == len(told.variants)
+        assert len(re.findall(r"(?<!\\)&", row)) == len(rendered.variants)
         assert row.count("{") == row.count("}")
     columns = re.search(r"\\begin\{tabular\}\{@\{\}l(c+)@\{\}\}", text)
     assert columns is not None
-    assert len(columns[1]) == len(told.variants)
+    assert len(columns[1]) == len(rendered.variants)
 
 
 def test_latex_has_two_lines_a_measure_bold_for_the_best_and_grey_for_what_does_not_hold(
-    found: Findings,
+    study_findings: Findings,
 ) -> None:
-    rows = body(latex.render(found))
-    assert len(rows) == 2 * len(found.measures)
-    for measure, means, intervals in zip(found.measures, rows[::2], rows[1::2], strict=True):
+    rows = body(latex.render(study_findings))
+    assert len(rows) == 2 * len(study_findings.measures)
+    for measure, means, intervals in zip(study_findings.measures, rows[::2], rows[1::2], strict=True):
         head, *cells = means.removesuffix(r" \\").split(" & ")
         assert head.startswith(measure.title)
-        for variant, cell, interval in zip(found.variants, cells, intervals.split(" & ")[1:], strict=True):
-            finding = found.of(variant, measure.name)
+        for variant, cell, interval in zip(
+            study_findings.variants, cells, intervals.split(" & ")[1:], strict=True
+        ):
+            finding = study_findings.of(variant, measure.name)
             assert finding.level is not None
-            assert latex.escape(number(finding.level.value, found.digits(measure.name))) in cell
+            assert latex.escape(number(finding.level.value, study_findings.digits(measure.name))) in cell
             assert (r"\textbf" in cell) == finding.best
             compared = finding.against.get("base")
             assert ("gray" in cell) == (compared is not None and not compared.holds)
@@ -79,23 +83,23 @@ def test_latex_has_two_lines_a_measure_bold_for_the_best_and_grey_for_what_does_
     assert r"\textbf" in "".join(rows) and "gray" in "".join(rows)
 
 
-def test_latex_passes_warnings_on(found: Findings) -> None:
-    assert "FID: FID of 6 images is biased beyond use." in latex.render(found)
+def test_latex_passes_warnings_on(study_findings: Findings) -> None:
+    assert "FID: FID of 6 images is biased beyond use." in latex.render(study_findings)
 
 
-def test_markdown_has_every_finding(found: Findings) -> None:
-    text = markdown.render(found)
+def test_markdown_has_every_finding(study_findings: Findings) -> None:
+    text = markdown.render(study_findings)
     for title in ("## Variants", "## Against base", "## Against ldm", "## By culture", "## How it was made"):
         assert f"\n{title}\n" in text
     assert "## Not done" not in text
     against = text.partition("## Against base")[2].partition("## Against ldm")[0]
-    compared = found.of("mpc", "kid").against["base"]
+    compared = study_findings.of("mpc", "kid").against["base"]
     (line,) = (line for line in against.splitlines() if line.startswith("| KID ↓ | mpc |"))
     cells = line.strip("| ").split(" | ")
-    assert cells[2].strip("*").startswith(signed(compared.difference.value, found.digits("kid")))
+    assert cells[2].strip("*").startswith(signed(compared.difference.value, study_findings.digits("kid")))
     assert cells[2].startswith("**") == compared.holds
     assert cells[4:7] == ["2 cultures", p_value(compared.p), p_value(compared.corrected)]
-    needed = found.needed("mpc", "base", "kid")
+    needed = study_findings.needed("mpc", "base", "kid")
     assert needed is not None
     assert cells[7].endswith(f": {needed.text}")
     for fact in ("0123456789ab", "m" * 16, "d" * 16, "culture=all ablation=loss_terms", "somewhere"):
@@ -104,7 +108,7 @@ def test_markdown_has_every_finding(found: Findings) -> None:
     assert text.endswith("\n") and "\n\n\n" not in text
 
 
-@pytest.mark.parametrize("name", ["found", "hostile"])
+@pytest.mark.parametrize("name", ["study_findings", "hostile"])
 def test_markdown_tables_are_whole(name: str, request: pytest.FixtureRequest) -> None:
     blocks = re.findall(r"(?:^\|.*\n)+", markdown.render(request.getfixturevalue(name)), flags=re.MULTILINE)
     assert len(blocks) == 1 + 2 + 7

@@ -103,8 +103,8 @@ def test_what_more_it_takes(found: Findings) -> None:
     base = found.of("base", "kid").level
     assert base is not None
     assert found.worth("base", "kid") == pytest.approx(0.2 * base.value)
-    told, spread = found.needed("mpc", "base", "kid"), components(paired(*pairs))
-    assert told in (seeds_needed(spread, 0.2 * base.value), cultures_needed(spread, 0.2 * base.value))
+    needed, spread = found.needed("mpc", "base", "kid"), components(paired(*pairs))
+    assert needed in (seeds_needed(spread, 0.2 * base.value), cultures_needed(spread, 0.2 * base.value))
     assert found.worth("base", "default_style") == 0.1
     assert found.worth("base", "neutral_kid") is None  # of nothing, there is no share
     assert found.needed("mpc", "base", "neutral_kid") is None
@@ -121,8 +121,8 @@ def test_warnings_are_passed_on_with_the_variants_that_they_are_of(found: Findin
     for run in doubted:
         if run.variant in ("mp", "mpc"):
             run.scores["metrics"]["kid"]["warning"] = "Judged by its own network."
-    told = findings(replace(found.study, runs=doubted))
-    assert told.warnings("kid") == ["mp, mpc: Judged by its own network."]
+    warned = findings(replace(found.study, runs=doubted))
+    assert warned.warnings("kid") == ["mp, mpc: Judged by its own network."]
 
 
 def test_half_a_study_and_none(make: Callable[..., Maker]) -> None:
@@ -136,23 +136,23 @@ def test_half_a_study_and_none(make: Callable[..., Maker]) -> None:
     scores = json.loads(run.scores.read_text())
     del scores["metrics"]["kid"]
     atomic.write_json(run.scores, scores)
-    found = findings(study.read(maker.folder))
-    assert "kid" not in [m.name for m in found.measures]
-    assert found.of("m", "clip_score").level is None
-    alone = found.of("mpc", "clip_score")
+    partial = findings(study.read(maker.folder))
+    assert "kid" not in [m.name for m in partial.measures]
+    assert partial.of("m", "clip_score").level is None
+    alone = partial.of("mpc", "clip_score")
     assert alone.level is not None
     assert (alone.against, alone.best) == ({}, False)
-    assert found.needed("mpc", "m", "clip_score") is None
-    assert found.digits("clip_score") == 2
+    assert partial.needed("mpc", "m", "clip_score") is None
+    assert partial.digits("clip_score") == 2
 
 
 def test_runs_that_different_networks_judged_are_told_of(copied: Maker) -> None:
-    told = findings(study.read(copied.folder))
-    assert told.warnings("kid") == []
-    told.study.runs[3].scores["networks"]["features"] = {"name": "dino", "digest": "d" * 16}
-    (warning,) = told.warnings("kid")
+    loaded = findings(study.read(copied.folder))
+    assert loaded.warnings("kid") == []
+    loaded.study.runs[3].scores["networks"]["features"] = {"name": "dino", "digest": "d" * 16}
+    (warning,) = loaded.warnings("kid")
     assert (
         "different networks: dino (dddddddd), toy (nnnnnnnn)" in warning and "scoft_hpc.evaluate" in warning
     )
-    assert told.warnings("cmmd") == [], "another network's"
-    assert told.warnings("in_style") == []
+    assert loaded.warnings("cmmd") == [], "another network's"
+    assert loaded.warnings("in_style") == []

@@ -63,7 +63,7 @@ def test_unwritable_folder_is_said(small: Maker) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["--output", "{output}", "--wandb", "disabled"],
         ["loss_terms", "--output", "{output}", "--wandb", "disabled"],
@@ -71,17 +71,17 @@ def test_unwritable_folder_is_said(small: Maker) -> None:
         ["{output}/loss_terms", "wandb.mode=disabled"],
     ],
 )
-def test_words(small: Maker, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_words(small: Maker, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     output = str(small.folder.path.parent)
-    assert command.main([word.format(output=output) for word in words]) == 0
-    said = capsys.readouterr().out
-    assert said.count(" done ") >= 2
-    assert str(small.folder.report) in said
+    assert command.main([argument.format(output=output) for argument in arguments]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count(" done ") >= 2
+    assert str(small.folder.report) in printed
     assert small.folder.report.exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["nothing"], "there are: loss_terms"),
         (["wandb=offline"], "study, output, wandb.mode"),
@@ -91,9 +91,9 @@ def test_words(small: Maker, words: list[str], capsys: pytest.CaptureFixture[str
     ],
 )
 def test_mistakes_are_explained(
-    small: Maker, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    small: Maker, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command.main([*words, f"output={small.folder.path.parent}"]) in (2, 3)
+    assert command.main([*arguments, f"output={small.folder.path.parent}"]) in (2, 3)
     assert message in capsys.readouterr().err
 
 
@@ -107,9 +107,9 @@ def test_failures_and_notes_are_shown(make: Callable[..., Maker], capsys: pytest
     maker.fail(maker.configs[2], "the loss became [bold]NaN")
     maker.run(maker.configs[2]).scores.write_text("{")
     terminal.show(gather(maker.folder, WandbMode.disabled))
-    said = capsys.readouterr().out
-    assert f"{maker.run(maker.configs[2]).run_id} failed: the loss became [bold]NaN" in said
-    assert "note: " in said
+    printed = capsys.readouterr().out
+    assert f"{maker.run(maker.configs[2]).run_id} failed: the loss became [bold]NaN" in printed
+    assert "note: " in printed
 
 
 def test_latest_study_is_the_default(make: Callable[..., Maker], capsys: pytest.CaptureFixture[str]) -> None:

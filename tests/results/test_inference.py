@@ -50,11 +50,11 @@ def values_of(differences: NDArray[np.float64]) -> Values:
 def test_effect_size_is_unbiased_and_its_interval_covers(n: int) -> None:
     truth, number = 0.8, 3000
     effects = [hedges(one) for one in np.random.default_rng(n).normal(truth, 1, (number, n))]
-    found = np.array([(e.value, e.low, e.high) for e in effects if e is not None])
-    assert len(found) == number
-    error = found[:, 0].std() / math.sqrt(number)
-    assert found[:, 0].mean() == pytest.approx(truth, abs=4 * error)
-    assert 0.94 <= np.mean((found[:, 1] <= truth) & (truth <= found[:, 2])) <= 0.96
+    estimates = np.array([(e.value, e.low, e.high) for e in effects if e is not None])
+    assert len(estimates) == number
+    error = estimates[:, 0].std() / math.sqrt(number)
+    assert estimates[:, 0].mean() == pytest.approx(truth, abs=4 * error)
+    assert 0.94 <= np.mean((estimates[:, 1] <= truth) & (truth <= estimates[:, 2])) <= 0.96
 
 
 def test_effect_size_by_hand() -> None:
@@ -88,9 +88,9 @@ def test_t_test_is_scipys() -> None:
 
 def test_holm_by_hand() -> None:
     """Sorted .01, .02, .03, .04 times 4, 3, 2, 1 give .04, .06, .06, .04; none may be below the one before it."""
-    found = holm({"c": 0.03, "a": 0.01, "d": 0.04, "b": 0.02})
-    assert list(found) == ["c", "a", "d", "b"]
-    assert found == pytest.approx({"a": 0.04, "b": 0.06, "c": 0.06, "d": 0.06})
+    p_values = holm({"c": 0.03, "a": 0.01, "d": 0.04, "b": 0.02})
+    assert list(p_values) == ["c", "a", "d", "b"]
+    assert p_values == pytest.approx({"a": 0.04, "b": 0.06, "c": 0.06, "d": 0.06})
     assert holm({"a": 0.4, "b": 0.9}) == pytest.approx({"a": 0.8, "b": 0.9})
     assert holm({}) == {}
 
@@ -113,7 +113,7 @@ def test_correction_is_over_the_whole_family() -> None:
     alone = compare({"it": likely})["it"]
     assert (alone.over, alone.units, alone.holds) == ("cultures", 5, True)
     assert alone.corrected == alone.p
-    others = {str(i): found for i, found in enumerate(studies(10, 5, 1, seed=1))}
+    others = {str(i): values for i, values in enumerate(studies(10, 5, 1, seed=1))}
     among = compare({"it": likely, **others})
     assert among["it"].p == alone.p
     assert among["it"].corrected == pytest.approx(11 * (alone.p or 0))
@@ -123,14 +123,14 @@ def test_correction_is_over_the_whole_family() -> None:
 
 def test_the_unit_is_the_highest_repeated_level() -> None:
     numbers = np.random.default_rng(0).normal(0, 1, (3, 2, 4))
-    for found, over, expected, samples in (
+    for nested, over, expected, samples in (
         (numbers, "cultures", numbers.mean((1, 2)), 3 * 4),
         (numbers[:1], "seeds", numbers[0].mean(1), 2 * 4),
         (numbers[:1, :1], "samples", numbers[0, 0], 4),
     ):
-        told = units(nest(values_of(found)))
-        assert (told.over, told.samples) == (over, samples)
-        np.testing.assert_allclose(told.means, expected)
+        estimate = units(nest(values_of(nested)))
+        assert (estimate.over, estimate.samples) == (over, samples)
+        np.testing.assert_allclose(estimate.means, expected)
 
 
 def test_what_cannot_be_told_is_not_told() -> None:
@@ -141,19 +141,23 @@ def test_what_cannot_be_told_is_not_told() -> None:
         "nothing": {},
         "told": values_of(np.arange(1.0, 6.0)[:, None, None]),
     }
-    found = compare(family)
-    assert list(found) == ["one", "equal", "told"]
+    results = compare(family)
+    assert list(results) == ["one", "equal", "told"]
     for name in ("one", "equal"):
-        assert (found[name].p, found[name].corrected, found[name].holds) == (None, None, False)
-        assert found[name].effect is None
-    assert found["told"].corrected == found["told"].p
+        assert (
+            results[name].p,
+            results[name].corrected,
+            results[name].holds,
+        ) == (None, None, False)
+        assert results[name].effect is None
+    assert results["told"].corrected == results["told"].p
     assert compare({}) == {}
 
 
 def test_a_study_is_one_family(finished: Maker) -> None:
-    found = study.read(finished.folder)
+    loaded = study.read(finished.folder)
     measures = [METRICS["default_style"], METRICS["in_style"]]
-    family = comparisons(found, measures, ["ldm", "m", "mp", "mpc"], "base")
+    family = comparisons(loaded, measures, ["ldm", "m", "mp", "mpc"], "base")
     assert list(family) == [(m.name, v) for m in measures for v in ("ldm", "m", "mp", "mpc")]
     one = family["default_style", "mpc"]
     assert one.difference.value < 0

@@ -47,28 +47,28 @@ def save(maker: Maker, config: RunConfig, steps: int, saved: int) -> None:
 def mirroring(
     maker: Maker,
     settings: Wandb = ONLINE,
-    said: list[str] | None = None,
+    messages: list[str] | None = None,
     min_rest: float = live.MIN_REST_SECONDS,
 ) -> Iterator[LiveSync]:
-    found, told = study.read(maker.folder), [] if said is None else said
-    with live.live_sync(found, found.runs, settings, True, told.append, QUICK, min_rest) as made:
-        yield made
-    assert told == [] or said is not None
+    loaded, sent = study.read(maker.folder), [] if messages is None else messages
+    with live.live_sync(loaded, loaded.runs, settings, True, sent.append, QUICK, min_rest) as sync:
+        yield sync
+    assert sent == [] or messages is not None
 
 
 def send(maker: Maker) -> list[str]:
-    found = study.read(maker.folder)
-    return publish.publish(found, table.rows(found), ONLINE, QUICK)
+    loaded = study.read(maker.folder)
+    return publish.publish(loaded, table.rows(loaded), ONLINE, QUICK)
 
 
 @pytest.mark.slow
 def test_what_is_saved_is_sent_at_once_and_publish_adds_the_rest(maker: Maker, server: WandbServer) -> None:
     (config,) = maker.configs
     events = maker.folder.tensorboard / maker.run(config).run_id
-    with mirroring(maker) as made:
-        assert not made.send_new_rows() and server.runs == {}, "there is nothing to send yet"
+    with mirroring(maker) as sync:
+        assert not sync.send_new_rows() and server.runs == {}, "there is nothing to send yet"
         save(maker, config, 10, 8)
-        assert not made.send_new_rows()
+        assert not sync.send_new_rows()
         wait_until(
             lambda: bool(server.runs) and server.run("korea-ldm").steps == STEPS[:8], "8 steps at the server"
         )
@@ -76,16 +76,16 @@ def test_what_is_saved_is_sent_at_once_and_publish_adds_the_rest(maker: Maker, s
         assert (run.state, run.starts) == ("running", 1)
         assert series(read(events), "loss")[0] == STEPS[:8]
         save(maker, config, 18, 16)
-        assert not made.send_new_rows()
+        assert not sync.send_new_rows()
         wait_until(lambda: run.steps == STEPS[:16], "16 steps at the server")
     assert series(read(events), "loss")[0] == STEPS[:16]
 
     save(maker, config, 19, 18)
-    with mirroring(maker) as made:  # another process
-        made.send_new_rows()
+    with mirroring(maker) as sync:  # another process
+        sync.send_new_rows()
         wait_until(lambda: run.steps == STEPS[:18], "18 steps at the server")
         maker.finish()
-        assert made.send_new_rows()
+        assert sync.send_new_rows()
         assert (run.steps, run.state) == (STEPS, "finished")
     assert "diversity" not in run.summary
     assert send(maker) == []
@@ -93,9 +93,9 @@ def test_what_is_saved_is_sent_at_once_and_publish_adds_the_rest(maker: Maker, s
     assert (run.summary["status"], run.summary["diversity"] > 0) == ("done", True)
     assert len(server.runs) == 2
     assert series(read(events), "loss")[0] == STEPS
-    with mirroring(maker) as made:
+    with mirroring(maker) as sync:
         opened = server.operations.count("UpsertBucket")
-        assert made.send_new_rows() and server.operations.count("UpsertBucket") == opened, (
+        assert sync.send_new_rows() and server.operations.count("UpsertBucket") == opened, (
             "what has ended is left alone"
         )
 
@@ -104,24 +104,24 @@ def test_what_is_saved_is_sent_at_once_and_publish_adds_the_rest(maker: Maker, s
 def test_a_server_that_is_away_is_tried_again_and_the_event_files_do_not_wait(
     maker: Maker, server: WandbServer
 ) -> None:
-    (config,), said = maker.configs, []
+    (config,), messages = maker.configs, []
     save(maker, config, 10, 8)
     server.operations.append("gone")
     server.dies_after = "gone"
-    with mirroring(maker, said=said, min_rest=0.0) as made:
-        assert not made.send_new_rows() and not server.runs
+    with mirroring(maker, messages=messages, min_rest=0.0) as sync:
+        assert not sync.send_new_rows() and not server.runs
         assert series(read(maker.folder.tensorboard / maker.run(config).run_id), "loss")[0] == STEPS[:8]
         server.dies_after = None
-        assert not made.send_new_rows()
+        assert not sync.send_new_rows()
         wait_until(
             lambda: bool(server.runs) and server.run("korea-ldm").steps == STEPS[:8], "8 steps at the server"
         )
         server.dies_after = "gone"
         save(maker, config, 18, 16)
-        assert not made.send_new_rows(), "wandb takes the rows and keeps them"
+        assert not sync.send_new_rows(), "wandb takes the rows and keeps them"
         maker.finish()
     server.dies_after = None
-    (note,) = said
+    (note,) = messages
     assert note.startswith("W&B does not take korea-ldm") and "`gather` sends what is missing" in note
     assert send(maker) == []
     assert server.run("korea-ldm").steps == STEPS
@@ -132,10 +132,10 @@ def test_one_mirror_a_run(maker: Maker, server: WandbServer) -> None:
     (config,) = maker.configs
     save(maker, config, 10, 8)
     held = Lease.acquire(maker.folder.sync_lease(maker.run(config).run_id))
-    with mirroring(maker) as made:
-        assert not made.send_new_rows() and not maker.folder.tensorboard.exists()
+    with mirroring(maker) as sync:
+        assert not sync.send_new_rows() and not maker.folder.tensorboard.exists()
         held.release()
-        assert not made.send_new_rows()
+        assert not sync.send_new_rows()
         wait_until(
             lambda: bool(server.runs) and server.run("korea-ldm").steps == STEPS[:8], "8 steps at the server"
         )
@@ -151,9 +151,9 @@ def test_an_attempt_that_fell_back_goes_on_under_its_id(maker: Maker, server: Wa
     run.failure.unlink()
     run.metrics.unlink()
     save(maker, config, 9, 8)
-    with mirroring(maker) as made:
-        made.send_new_rows()
+    with mirroring(maker) as sync:
+        sync.send_new_rows()
         save(maker, config, 18, 16)
-        made.send_new_rows()
+        sync.send_new_rows()
         wait_until(lambda: server.run("korea-ldm").steps == STEPS[:16], "16 steps at the server")
     assert len(server.runs) == 2

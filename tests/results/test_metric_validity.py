@@ -36,9 +36,9 @@ def test_it_is_scipys_also_with_ties_and_weights() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 4, 20).astype(float), rng.integers(0, 4, 20).astype(float)
     weights = rng.integers(0, 3, (5, 20)).astype(float)
-    for found, weight in zip(spearman(x, y, weights), weights.astype(int), strict=True):
+    for coefficient, weight in zip(spearman(x, y, weights), weights.astype(int), strict=True):
         expected = stats.spearmanr(np.repeat(x, weight), np.repeat(y, weight)).statistic
-        assert found == pytest.approx(expected)
+        assert coefficient == pytest.approx(expected)
 
 
 def test_culture_by_culture_and_all_together_are_two_questions() -> None:
@@ -63,8 +63,8 @@ def test_culture_by_culture_and_all_together_are_two_questions() -> None:
 def test_known_correlations_are_found_and_covered(cultures: int, rho: float) -> None:
     rng, studies = np.random.default_rng(cultures), 400
     for measure, shift in ((overall, 0.0), (within, 3.0)):
-        told = [measure(*simulate(rng, cultures, rho, shift)) for _ in range(studies)]
-        values = np.array([(t.value, t.low, t.high) for t in told if t is not None])
+        estimates = [measure(*simulate(rng, cultures, rho, shift)) for _ in range(studies)]
+        values = np.array([(t.value, t.low, t.high) for t in estimates if t is not None])
         assert len(values) == studies
         truth = as_ranks(rho, 12 if measure is within else 12 * cultures)
         assert values[:, 0].mean() == pytest.approx(truth, abs=0.02)
@@ -73,12 +73,12 @@ def test_known_correlations_are_found_and_covered(cultures: int, rho: float) -> 
 
 
 def test_of_one_culture_the_runs_are_counted() -> None:
-    told = [simulate(np.random.default_rng(i), 1, 0.6, 0.0, runs=30) for i in range(300)]
-    found = [overall(*one) for one in told]
-    assert {f.over for f in found if f is not None} == {"runs"}
-    covered = np.mean([f.low <= as_ranks(0.6, 30) <= f.high for f in found if f is not None])
+    samples = [simulate(np.random.default_rng(i), 1, 0.6, 0.0, runs=30) for i in range(300)]
+    estimates = [overall(*one) for one in samples]
+    assert {f.over for f in estimates if f is not None} == {"runs"}
+    covered = np.mean([f.low <= as_ranks(0.6, 30) <= f.high for f in estimates if f is not None])
     assert 0.91 <= covered <= 0.985
-    assert within(*told[0]) == found[0]
+    assert within(*samples[0]) == estimates[0]
 
 
 def test_what_cannot_be_told_is_not_told() -> None:
@@ -93,12 +93,12 @@ def test_what_cannot_be_told_is_not_told() -> None:
 
 def test_a_study_is_told_metric_by_metric(finished: Maker) -> None:
     read = study.read(finished.folder)
-    found = metric_validity(read)
+    validity = metric_validity(read)
     metrics = [name for name, m in METRICS.items() if m.group != "truth"]
-    assert [(t.metric.name, t.truth.name) for t in found] == [
+    assert [(t.metric.name, t.truth.name) for t in validity] == [
         (name, truth) for name in metrics for truth in ("default_style", "in_style", "subject")
     ]
-    by_name = {(t.metric.name, t.truth.name): t for t in found}
+    by_name = {(t.metric.name, t.truth.name): t for t in validity}
     cmmd = by_name["cmmd", "default_style"]
     assert cmmd.overall is not None
     assert cmmd.within is not None

@@ -105,31 +105,31 @@ def test_no_spread_needs_the_least() -> None:
 
 def test_components_by_hand() -> None:
     """Runs 1, 3 and 6, 10: within, (2 + 8) / 2 = 5; between the means 2 and 8, 18 - 5 / 2 = 15.5."""
-    found: Values = {
+    values: Values = {
         ("a", 0): {"x": 0.0, "y": 2.0},
         ("a", 1): {"x": 3.0},
         ("b", 0): {"x": 6.0},
         ("b", 1): {"x": 10.0},
     }
-    assert components(found) == Components(cultures=15.5, seeds=5.0, n_cultures=2, n_seeds=2.0)
-    single = {key: run for key, run in found.items() if key[1] == 0}
+    assert components(values) == Components(cultures=15.5, seeds=5.0, n_cultures=2, n_seeds=2.0)
+    single = {key: run for key, run in values.items() if key[1] == 0}
     assert components(single) == Components(cultures=12.5, seeds=None, n_cultures=2, n_seeds=1.0)
-    one = {key: run for key, run in found.items() if key[0] == "a"}
+    one = {key: run for key, run in values.items() if key[0] == "a"}
     assert components(one) == Components(cultures=None, seeds=2.0, n_cultures=1, n_seeds=2.0)
 
 
 def test_components_are_unbiased_also_of_uneven_studies() -> None:
-    rng, told = np.random.default_rng(0), []
+    rng, estimates = np.random.default_rng(0), []
     for _ in range(2000):
-        found: Values = {
+        values: Values = {
             (culture, s): {"": value + rng.normal(0, SEEDS)}
             for culture, seeds in zip("abcde", (1, 2, 3, 4, 5), strict=True)
             for value in [rng.normal(0, 2.0)]
             for s in range(seeds)
         }
-        one = components(found)
+        one = components(values)
         assert one.cultures is not None
         assert one.seeds is not None
-        told.append((one.cultures, one.seeds))
-    means = np.mean(told, axis=0)
+        estimates.append((one.cultures, one.seeds))
+    means = np.mean(estimates, axis=0)
     assert means == pytest.approx([4.0, SEEDS**2], rel=0.06)

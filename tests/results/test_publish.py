@@ -29,8 +29,8 @@ OFFLINE, ONLINE = Wandb(), Wandb(mode=WandbMode.online)
 
 
 def send(maker: Maker, settings: Wandb = OFFLINE) -> list[str]:
-    found = study.read(maker.folder)
-    return publish.publish(found, table.rows(found), settings)
+    loaded = study.read(maker.folder)
+    return publish.publish(loaded, table.rows(loaded), settings)
 
 
 def logs(maker: Maker) -> dict[str, Path]:

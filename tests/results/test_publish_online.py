@@ -25,8 +25,8 @@ AT_ONCE = WandbTimeouts(pauses=())
 
 
 def send(maker: Maker, settings: Wandb = ONLINE, timeouts: WandbTimeouts = AT_ONCE) -> list[str]:
-    found = study.read(maker.folder)
-    return publish.publish(found, table.rows(found), settings, timeouts)
+    loaded = study.read(maker.folder)
+    return publish.publish(loaded, table.rows(loaded), settings, timeouts)
 
 
 def ledger(maker: Maker) -> dict[str, Any]:
@@ -47,8 +47,8 @@ def server(wandb_server: WandbServer) -> WandbServer:
 @pytest.fixture
 def maker(tmp_path: Path) -> Maker:
     """A base and a trained run, both done."""
-    made = Maker.of(tmp_path / "outputs", cultures=("korea",), variants=("base", "ldm"), seeds=(0,))
-    return made.finish()
+    study_maker = Maker.of(tmp_path / "outputs", cultures=("korea",), variants=("base", "ldm"), seeds=(0,))
+    return study_maker.finish()
 
 
 @pytest.mark.slow
@@ -83,8 +83,8 @@ def test_all_arrives_once_however_often_it_is_sent(
 
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
-    said = capfd.readouterr()
-    assert KEY not in said.out + said.err
+    printed = capfd.readouterr()
+    assert KEY not in printed.out + printed.err
     assert not list(maker.folder.wandb.glob("*run-*")), "what has arrived is not kept twice"
     assert sorted(path.name for path in maker.folder.path.iterdir()) == [
         "plan.json",
@@ -96,7 +96,7 @@ def test_all_arrives_once_however_often_it_is_sent(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         ("no stream", ": 0 of 20 rows; last step none of 20; the summary lacks status, "),
         ("no uploads", "2 of 2 files did not arrive (media/table/results_"),
@@ -104,7 +104,7 @@ def test_all_arrives_once_however_often_it_is_sent(
     ],
 )
 def test_what_did_not_arrive_is_said_and_sent_later(
-    maker: Maker, server: WandbServer, fault: str, said: str
+    maker: Maker, server: WandbServer, fault: str, message: str
 ) -> None:
     if fault == "no stream":
         server.stream_status = 404
@@ -113,7 +113,7 @@ def test_what_did_not_arrive_is_said_and_sent_later(
     else:
         server.max_lines = 12
     notes = send(maker)
-    assert said in "\n".join(notes)
+    assert message in "\n".join(notes)
     assert "The same command sends what is missing" in notes[0]
     missing = {note.split()[0] for note in notes}
     assert set(ledger(maker)).isdisjoint(missing) and len(missing) + len(ledger(maker)) == 3
@@ -126,16 +126,16 @@ def test_what_did_not_arrive_is_said_and_sent_later(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("lost", "said"),
+    ("lost", "message"),
     [((5, 6), ": 18 of 20 rows. The"), ((19, 20), ": 18 of 20 rows; last step 18 of 20. The")],
     ids=["in the middle", "before a summary that arrived"],
 )
 def test_what_cannot_be_mended_is_published_beside(
-    maker: Maker, server: WandbServer, lost: tuple[int, ...], said: str
+    maker: Maker, server: WandbServer, lost: tuple[int, ...], message: str
 ) -> None:
     server.drops = lambda step: step in lost
     (note,) = send(maker)
-    assert said in note
+    assert message in note
     server.drops = lambda step: False
     (note,) = send(maker)
     spoiled, whole = sorted(name for name in server.runs if name.startswith("korea-ldm"))

@@ -54,10 +54,10 @@ def test_nothing_is_fetched(page: Page, html: str) -> None:
 
 def test_every_picture_is_whole_and_described(page: Page) -> None:
     pictures = page.of("img")
-    shown = 5 * 3 * 2  # variants, prompts, samples of the first seed
+    n_images = 5 * 3 * 2  # variants, prompts, samples of the first seed
     others = 2 * 3 * 1  # base and mpc of the second seed, the first sample of each prompt
     neutral = 2 * 3  # base and mpc under prompts of no culture
-    assert len(pictures) == 2 * (shown + others + neutral)
+    assert len(pictures) == 2 * (n_images + others + neutral)
     for picture in pictures:
         assert picture["alt"]
         assert picture["src"]
@@ -83,13 +83,13 @@ def test_ids_are_unique_and_references_lead_somewhere(page: Page) -> None:
 def test_all_runs_and_findings_are_there(page: Page, finished: Maker) -> None:
     for config in finished.configs:
         assert finished.run(config).run_id in page.text
-    for words in (
+    for text in (
         "Against base",
         "Against ldm",
         "Default style",
         "L_C, contrastive",
     ):
-        assert words in page.text
+        assert text in page.text
     assert "The base model draws its default style in" in page.text
     assert "depict nothing of the cultures" in page.text
     assert "python -m scoft_hpc.sweep culture=all ablation=loss_terms" in page.text

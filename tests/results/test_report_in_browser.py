@@ -80,7 +80,7 @@ def visit(browser: Browser, path: Path, **settings: Any) -> Iterator[Visit]:
         visited = Visit(page, [], [])
         page.on("request", lambda request: visited.requests.append(request.url))
         page.on("pageerror", lambda error: visited.complaints.append(str(error)))
-        page.on("console", lambda said: visited.complaints.append(said.text))
+        page.on("console", lambda message: visited.complaints.append(message.text))
         context.route("http://**/*", lambda route: route.abort())
         context.route("https://**/*", lambda route: route.abort())
         page.goto(path.as_uri())
@@ -102,10 +102,10 @@ def test_everybody_can_read_it(browser: Browser, path: Path, width: int, scheme:
         assert page.evaluate(LOAD) == []
         assert page.evaluate(BEYOND) == []
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        violations = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
         grave = [
             (one["id"], [node["html"][:200] for node in one["nodes"]][:5])
-            for one in found
+            for one in violations
             if one["impact"] in ("serious", "critical")
         ]
         assert grave == []
@@ -147,12 +147,12 @@ def test_a_picture_is_enlarged_by_keyboard(browser: Browser, path: Path) -> None
         base.focus()
         page.keyboard.press("Enter")
         assert dialog.is_visible()
-        said = [dialog.locator(".said").inner_text()]
+        captions = [dialog.locator(".said").inner_text()]
         for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowLeft"):
             page.keyboard.press(key)
-            said.append(dialog.locator(".said").inner_text())
+            captions.append(dialog.locator(".said").inner_text())
         start = ["base: a house", "base: a boat", "mpc: a boat", "mpc: a house", "mpc: a house"]
-        assert [words.partition(" in korea")[0] for words in said] == start
+        assert [caption.partition(" in korea")[0] for caption in captions] == start
         page.keyboard.press("Escape")
         assert not dialog.is_visible()
         assert page.evaluate("document.activeElement.firstElementChild.alt").startswith(

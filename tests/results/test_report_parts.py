@@ -20,7 +20,7 @@ from scoft_hpc.results.statistics import Estimate
 
 
 @pytest.fixture(scope="module")
-def found(finished: Maker) -> Findings:
+def study_findings(finished: Maker) -> Findings:
     return findings(study.read(finished.folder))
 
 
@@ -58,18 +58,18 @@ def test_numbers_as_they_are_written() -> None:
     assert formats.interval(replace(nothing, low=0.1, high=0.9)) == ".10 to .90"
 
 
-def test_every_measure_stands_once_in_a_group(found: Findings) -> None:
-    groups = tables.groups(found)
+def test_every_measure_stands_once_in_a_group(study_findings: Findings) -> None:
+    groups = tables.groups(study_findings)
     assert [line.measure.name for group in groups for line in group.lines] == list(METRICS)
     assert len({group.title for group in groups}) == len(groups) == 5
 
 
-def test_cells_say_what_is_best_and_what_does_not_hold(found: Findings) -> None:
-    lines = {line.measure.name: line for group in tables.groups(found) for line in group.lines}
+def test_cells_say_what_is_best_and_what_does_not_hold(study_findings: Findings) -> None:
+    lines = {line.measure.name: line for group in tables.groups(study_findings) for line in group.lines}
     for name, line in lines.items():
-        assert [cell.variant for cell in line.cells] == found.variants
+        assert [cell.variant for cell in line.cells] == study_findings.variants
         for cell in line.cells:
-            finding = found.of(cell.variant, name)
+            finding = study_findings.of(cell.variant, name)
             assert cell.best == finding.best
             assert (cell.differs is False) == (
                 "base" in finding.against and not finding.against["base"].holds
@@ -79,31 +79,31 @@ def test_cells_say_what_is_best_and_what_does_not_hold(found: Findings) -> None:
     assert lines["default_style"].cells[-1].level is not None
 
 
-def test_lines_say_what_they_rest_on(found: Findings) -> None:
-    lines = {line.measure.name: line for group in tables.groups(found) for line in group.lines}
+def test_lines_say_what_they_rest_on(study_findings: Findings) -> None:
+    lines = {line.measure.name: line for group in tables.groups(study_findings) for line in group.lines}
     assert lines["in_style"].size == "6 samples a run"
     assert lines["kid"].size == "6 samples a run, held against 28 images"
     assert lines["fid"].warnings == ["FID of 6 images is biased beyond use."]
     assert lines["kid"].warnings == []
 
 
-def test_differences_from_each_reference(found: Findings) -> None:
-    assert found.references == ["base", "ldm"]
-    for reference in found.references:
-        blocks = tables.differences(found, reference)
+def test_differences_from_each_reference(study_findings: Findings) -> None:
+    assert study_findings.references == ["base", "ldm"]
+    for reference in study_findings.references:
+        blocks = tables.differences(study_findings, reference)
         assert blocks[0].measure.name == "default_style"
         for block in blocks:
             assert reference not in [row.variant for row in block.rows]
             for row in block.rows:
-                assert row.comparison is found.of(row.variant, block.measure.name).against[reference]
+                assert row.comparison is study_findings.of(row.variant, block.measure.name).against[reference]
                 assert row.needed
 
 
-def test_a_forest_keeps_every_mean_inside_and_says_where_it_is_cut(found: Findings) -> None:
-    for measure in found.measures:
-        drawn = forest(found, measure, "base")
+def test_a_forest_keeps_every_mean_inside_and_says_where_it_is_cut(study_findings: Findings) -> None:
+    for measure in study_findings.measures:
+        drawn = forest(study_findings, measure, "base")
         assert drawn is not None
-        assert [band.variant for band in drawn.bands] == found.variants[1:]
+        assert [band.variant for band in drawn.bands] == study_findings.variants[1:]
         at = {value: x for x, value in drawn.ticks}
         assert sorted(at.values()) == [at[value] for value in sorted(at)]
         for band in drawn.bands:
@@ -127,12 +127,12 @@ def test_a_forest_of_a_study_without_a_second_variant(make: Any) -> None:
     )
 
 
-def test_heat_is_darker_the_better(found: Findings) -> None:
-    drawn = {heat.measure.name: heat for heat in heatmaps(found)}
-    assert set(drawn) == {m.name for m in found.measures if m.direction != "undirected"}
+def test_heat_is_darker_the_better(study_findings: Findings) -> None:
+    drawn = {heat.measure.name: heat for heat in heatmaps(study_findings)}
+    assert set(drawn) == {m.name for m in study_findings.measures if m.direction != "undirected"}
     for culture, cells in drawn["default_style"].lines:
-        for variant, cell in zip(found.variants, cells, strict=True):
-            level = found.by_culture(culture, variant, "default_style")
+        for variant, cell in zip(study_findings.variants, cells, strict=True):
+            level = study_findings.by_culture(culture, variant, "default_style")
             assert cell is not None
             assert level is not None
             assert cell == (level.value, pytest.approx(1 - level.value))
@@ -162,20 +162,20 @@ def test_code_that_is_in_no_commit_is_told(copied: Maker) -> None:
 
 
 def test_what_made_the_study_is_told(finished: Maker) -> None:
-    told = {
+    groups = {
         title: dict(entries) for title, entries in provenance.provenance_groups(study.read(finished.folder))
     }
-    assert list(told) == [
+    assert list(groups) == [
         "Code",
         "Machines",
         "Versions",
         "Data, by its content",
         "Networks, by their content",
     ]
-    assert told["Machines"] == {"host": "somewhere", "device": "cpu"}
-    assert told["Versions"]["torch"] == "2.13.0"
-    assert told["Data, by its content"] == dict.fromkeys(("korea", "mexico"), "d" * 16)
-    assert told["Networks, by their content"] == {
+    assert groups["Machines"] == {"host": "somewhere", "device": "cpu"}
+    assert groups["Versions"]["torch"] == "2.13.0"
+    assert groups["Data, by its content"] == dict.fromkeys(("korea", "mexico"), "d" * 16)
+    assert groups["Networks, by their content"] == {
         "base model": "m" * 16,
         "scores: features": "toy " + "n" * 16,
         "scores: clip": "toy " + "n" * 16,

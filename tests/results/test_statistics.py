@@ -69,8 +69,8 @@ def test_seeds_of_an_untrained_model_are_one_run() -> None:
 
 
 def test_every_culture_and_every_seed_counts_alike() -> None:
-    found = {("a", 0): {"x": 0.0, "y": 0.0, "z": 0.0}, ("b", 0): {"x": 1.0}, ("b", 1): {"x": 3.0}}
-    estimate = mean(found)
+    numbers = {("a", 0): {"x": 0.0, "y": 0.0, "z": 0.0}, ("b", 0): {"x": 1.0}, ("b", 1): {"x": 3.0}}
+    estimate = mean(numbers)
     assert estimate is not None
     assert estimate.value == pytest.approx(1.0)
     assert (estimate.cultures, estimate.runs, estimate.samples) == (2, 3, 5)
@@ -78,22 +78,22 @@ def test_every_culture_and_every_seed_counts_alike() -> None:
 
 def test_same_numbers_give_the_same_interval() -> None:
     drawn = np.random.default_rng(0).normal(0, 0.1, (5, 2, 8))
-    found = {("abcde"[c], s): dict(zip("abcdefgh", drawn[c, s], strict=True)) for c, s in np.ndindex(5, 2)}
-    assert mean(found) == mean(dict(reversed(found.items())))
+    numbers = {("abcde"[c], s): dict(zip("abcdefgh", drawn[c, s], strict=True)) for c, s in np.ndindex(5, 2)}
+    assert mean(numbers) == mean(dict(reversed(numbers.items())))
 
 
 def test_nothing_and_one_number_have_no_interval() -> None:
     assert mean({}) is None
-    for found in ({("a", 0): {"": 0.3}}, {("a", 0): {"": 0.3}, ("b", 0): {"": 0.3}}):
-        estimate = mean(found, bounds=(0, 1))
+    for numbers in ({("a", 0): {"": 0.3}}, {("a", 0): {"": 0.3}, ("b", 0): {"": 0.3}}):
+        estimate = mean(numbers, bounds=(0, 1))
         assert estimate is not None
         assert (estimate.value, estimate.half) == (0.3, None)
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (0.0, math.inf)])
 def test_bounds_are_kept(bounds: tuple[float, float]) -> None:
-    found = {(c, 0): {"": v} for c, v in zip("abcde", (0, 0, 0.1, 0, 0.05), strict=True)}
-    estimate, free = mean(found, bounds=bounds), mean(found)
+    numbers = {(c, 0): {"": v} for c, v in zip("abcde", (0, 0, 0.1, 0, 0.05), strict=True)}
+    estimate, free = mean(numbers, bounds=bounds), mean(numbers)
     assert estimate is not None
     assert free is not None
     assert free.low < 0 <= estimate.low < estimate.value < estimate.high
@@ -132,34 +132,34 @@ def test_scores_of_version_1_are_read(copied: Maker) -> None:
         ]
         metrics = {"memorization": {"value": 0.5, "n": 2}, "diversity": {"value": 0.25, "n": 3}}
         atomic.write_json(run.scores, {"run_id": run.run_id, "metrics": metrics, "samples": rows})
-    found = study.read(copied.folder)
+    loaded = study.read(copied.folder)
     first, second, _ = (row["file"] for row in rows)
     key = ("korea", 0)
-    assert values(found, METRICS["memorization"], "mpc")[key] == {first: 1.0, second: 0.0}
-    assert values(found, METRICS["in_style"], "mpc")[key] == {first: 1.0, rows[2]["file"]: 0.0}
-    assert values(found, METRICS["diversity"], "mpc", culture="korea") == {
+    assert values(loaded, METRICS["memorization"], "mpc")[key] == {first: 1.0, second: 0.0}
+    assert values(loaded, METRICS["in_style"], "mpc")[key] == {first: 1.0, rows[2]["file"]: 0.0}
+    assert values(loaded, METRICS["diversity"], "mpc", culture="korea") == {
         key: {"": 0.25},
         ("korea", 1): {"": 0.25},
     }
-    assert values(found, METRICS["kid"], "mpc") == {}
+    assert values(loaded, METRICS["kid"], "mpc") == {}
 
 
 def test_samples_give_the_runs_own_metrics(finished: Maker) -> None:
     """What the statistics compute from samples is what scores.json says of the run."""
-    found = study.read(finished.folder)
+    loaded = study.read(finished.folder)
     for measure in METRICS.values():
-        for variant in found.variants:
-            metrics = [run.metric(measure.name) for run in found.of(variant=variant)]
-            estimate = level(found, measure, variant)
+        for variant in loaded.variants:
+            metrics = [run.metric(measure.name) for run in loaded.of(variant=variant)]
+            estimate = level(loaded, measure, variant)
             assert estimate is not None
             assert estimate.value == pytest.approx(np.mean([m for m in metrics if m is not None]))
 
 
 def test_a_paired_difference_is_the_difference_of_levels(finished: Maker) -> None:
-    found, measure = study.read(finished.folder), METRICS["default_style"]
-    one, other = (level(found, measure, variant) for variant in ("mpc", "base"))
+    loaded, measure = study.read(finished.folder), METRICS["default_style"]
+    one, other = (level(loaded, measure, variant) for variant in ("mpc", "base"))
     estimate = mean(
-        paired(*(values(found, measure, v) for v in ("mpc", "base"))), bounds=of_difference(measure)
+        paired(*(values(loaded, measure, v) for v in ("mpc", "base"))), bounds=of_difference(measure)
     )
     assert estimate is not None and one is not None and other is not None
     assert estimate.value == pytest.approx(one.value - other.value)

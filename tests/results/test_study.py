@@ -20,13 +20,13 @@ from settings_changes import changed
 
 
 def test_planned_runs_are_read_before_anything_ran(make: Callable[..., Maker]) -> None:
-    found = study.read(make().folder)
-    assert len(found.runs) == 20
-    assert {run.status for run in found.runs} == {Status.planned}
-    assert found.cultures == ["korea", "mexico"]
-    assert found.variants == ["base", "ldm", "m", "mp", "mpc"]
-    assert found.seeds == [0, 1]
-    assert all(run.seconds is None and run.samples == [] and run.curves == {} for run in found.runs)
+    loaded = study.read(make().folder)
+    assert len(loaded.runs) == 20
+    assert {run.status for run in loaded.runs} == {Status.planned}
+    assert loaded.cultures == ["korea", "mexico"]
+    assert loaded.variants == ["base", "ldm", "m", "mp", "mpc"]
+    assert loaded.seeds == [0, 1]
+    assert all(run.seconds is None and run.samples == [] and run.curves == {} for run in loaded.runs)
 
 
 def test_finished_run_tells_all(finished: Maker) -> None:
@@ -41,10 +41,10 @@ def test_finished_run_tells_all(finished: Maker) -> None:
 def test_broken_file_becomes_a_note(copied: Maker) -> None:
     run = copied.run(copied.find("korea", "mpc", 0))
     run.scores.write_text('{"metrics": {"in_st')
-    found = study.read(copied.folder)
-    (note,) = found.notes
+    loaded = study.read(copied.folder)
+    (note,) = loaded.notes
     assert str(run.scores) in note
-    (read,) = (r for r in found.runs if r.run_id == run.run_id)
+    (read,) = (r for r in loaded.runs if r.run_id == run.run_id)
     assert read.metric("in_style") is None
 
 
@@ -80,8 +80,8 @@ def test_baselines_have_rows_of_their_own(make: Callable[..., Maker]) -> None:
             other["config"]["evaluation"] |= {"rewrites": "/a/llama.jsonl", "digest": "4"}
             plan["runs"].append(other)
     folder.plan.write_text(json.dumps(plan))
-    told = ["base rewritten rewrites=/a/gpt.jsonl", "base rewritten rewrites=/a/llama.jsonl"]
-    assert [row for row in study.read(folder).variants if "rewritten" in row] == told
+    names = ["base rewritten rewrites=/a/gpt.jsonl", "base rewritten rewrites=/a/llama.jsonl"]
+    assert [row for row in study.read(folder).variants if "rewritten" in row] == names
 
 
 def test_runs_of_one_variant_are_told_apart_by_their_settings(make: Callable[..., Maker]) -> None:

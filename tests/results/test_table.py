@@ -32,11 +32,11 @@ def test_csv_has_a_row_for_every_planned_run(copied: Maker, tmp_path: Path) -> N
         for path in (copied.run(config).result, copied.run(config).scores):
             path.unlink()
     copied.fail(failed)
-    found = study.read(copied.folder)
-    table.write_csv(tmp_path / "results.csv", table.rows(found))
+    loaded = study.read(copied.folder)
+    table.write_csv(tmp_path / "results.csv", table.rows(loaded))
     with (tmp_path / "results.csv").open(newline="") as file:
         rows = {row["run_id"]: row for row in csv.DictReader(file)}
-    assert list(rows) == [run.run_id for run in found.runs]
+    assert list(rows) == [run.run_id for run in loaded.runs]
     assert list(next(iter(rows.values()))) == [
         *("study", "culture", "variant", "seed", "run_id", "status", "seconds"),
         *METRICS,
@@ -44,16 +44,16 @@ def test_csv_has_a_row_for_every_planned_run(copied: Maker, tmp_path: Path) -> N
     unfinished = rows[copied.run(planned).run_id]
     assert (unfinished["status"], unfinished["in_style"], unfinished["seconds"]) == ("planned", "", "")
     assert rows[copied.run(failed).run_id]["status"] == "failed"
-    done = next(run for run in found.runs if run.status.value == "done")
+    done = next(run for run in loaded.runs if run.status.value == "done")
     assert float(rows[done.run_id]["default_style"]) == done.metric("default_style")
 
 
 def test_hostile_names_stay_one_field(make: Callable[..., Maker], tmp_path: Path) -> None:
-    found = study.read(make(cultures=('a,"b\n[red]',)).folder)
-    table.write_csv(tmp_path / "results.csv", table.rows(found))
+    loaded = study.read(make(cultures=('a,"b\n[red]',)).folder)
+    table.write_csv(tmp_path / "results.csv", table.rows(loaded))
     with (tmp_path / "results.csv").open(newline="") as file:
         assert {row["culture"] for row in csv.DictReader(file)} == {'a,"b\n[red]'}
-    assert "[red]" in "\n".join(printed(table.run_table(table.rows(found))))
+    assert "[red]" in "\n".join(printed(table.run_table(table.rows(loaded))))
 
 
 def test_parquet_has_the_same_rows_with_their_types(copied: Maker, tmp_path: Path) -> None:
@@ -74,11 +74,11 @@ def test_parquet_has_the_same_rows_with_their_types(copied: Maker, tmp_path: Pat
 
 
 def test_terminal_tables_fit_80_columns_and_show_every_run(finished: Maker) -> None:
-    found = study.read(finished.folder)
-    lines = printed(table.run_table(table.rows(found)))
+    loaded = study.read(finished.folder)
+    lines = printed(table.run_table(table.rows(loaded)))
     assert sum(" done " in line for line in lines) == 20
     assert "default" in lines[1] and "KID" in lines[1] and "Vendi" not in lines[1]
-    for each in (*table.bias_tables(found), *table.summary_tables(findings(found))):
+    for each in (*table.bias_tables(loaded), *table.summary_tables(findings(loaded))):
         lines += printed(each)
     for line in lines:
         assert len(line) <= 80
@@ -88,19 +88,21 @@ def test_terminal_tables_fit_80_columns_and_show_every_run(finished: Maker) -> N
 def test_summary_has_a_line_a_measure_with_its_marks(finished: Maker) -> None:
     read = study.read(finished.folder)
     runs = (replace(run, culture=f"{run.culture} {run.seed}", seed=0) for run in read.runs)
-    found = findings(replace(read, runs=tuple(runs)))  # four cultures, of which something can hold
-    (summary,) = table.summary_tables(found)
+    study_findings = findings(replace(read, runs=tuple(runs)))  # four cultures, of which something can hold
+    (summary,) = table.summary_tables(study_findings)
     lines = printed(summary)
     assert lines[0].startswith("Means")
-    assert lines[1].split() == found.variants
+    assert lines[1].split() == study_findings.variants
     assert lines[3].split() == ["runs", "done", *["4/4"] * 5]
     stars = daggers = 0
-    for measure in found.measures:
+    for measure in study_findings.measures:
         (line,) = (
             line for line in lines if line.startswith(f"{measure.short} {measure.arrow}".rstrip() + " ")
         )
-        assert line.count("*") == sum(found.of(v, measure.name).best for v in found.variants)
-        against = [found.of(v, measure.name).against for v in found.variants]
+        assert line.count("*") == sum(
+            study_findings.of(v, measure.name).best for v in study_findings.variants
+        )
+        against = [study_findings.of(v, measure.name).against for v in study_findings.variants]
         assert line.count("†") == sum(a["base"].holds for a in against if "base" in a)
         stars, daggers = stars + line.count("*"), daggers + line.count("†")
     assert stars >= 8
@@ -108,9 +110,9 @@ def test_summary_has_a_line_a_measure_with_its_marks(finished: Maker) -> None:
 
 
 def test_many_variants_go_below_each_other(finished: Maker) -> None:
-    found = study.read(finished.folder)
-    long = {run.variant: f"{run.variant} objective.distance=dino" for run in found.runs}
-    wide = replace(found, runs=tuple(replace(run, variant=long[run.variant]) for run in found.runs))
+    loaded = study.read(finished.folder)
+    long = {run.variant: f"{run.variant} objective.distance=dino" for run in loaded.runs}
+    wide = replace(loaded, runs=tuple(replace(run, variant=long[run.variant]) for run in loaded.runs))
     tables = [*table.summary_tables(findings(wide)), *table.bias_tables(wide)]
     assert len(tables) == 3 + 3
     lines = [line for each in tables for line in printed(each)]
@@ -122,10 +124,10 @@ def test_many_variants_go_below_each_other(finished: Maker) -> None:
 
 
 def test_a_study_without_scores_has_no_summary(make: Callable[..., Maker]) -> None:
-    found = study.read(make().folder)
-    assert table.summary_tables(findings(found)) == []
-    assert table.bias_tables(found) == []
-    assert [str(column.header) for column in table.run_table(table.rows(found)).columns] == [
+    loaded = study.read(make().folder)
+    assert table.summary_tables(findings(loaded)) == []
+    assert table.bias_tables(loaded) == []
+    assert [str(column.header) for column in table.run_table(table.rows(loaded)).columns] == [
         *("culture", "variant", "seed", "status", "sec"),
     ]
 

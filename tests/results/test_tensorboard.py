@@ -26,26 +26,26 @@ def state(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def maker(tmp_path: Path) -> Maker:
-    made = Maker.of(tmp_path, cultures=("korea",), variants=("base", "mpc"), seeds=(0,))
-    return made.finish()
+    study_maker = Maker.of(tmp_path, cultures=("korea",), variants=("base", "mpc"), seeds=(0,))
+    return study_maker.finish()
 
 
 def test_curves_and_measures_are_written_once(maker: Maker) -> None:
     tensorboard.write(study.read(maker.folder))
     run = maker.run(maker.find("korea", "mpc", 0))
     folder = maker.folder.tensorboard / run.run_id
-    found = read(folder)
+    events = read(folder)
     rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     for name in ("loss", "loss_c", "grad_norm", "seconds"):
-        there = [row for row in rows if row[name] is not None]
-        steps, values = series(found, name)
-        assert steps == [row["trainer/step"] for row in there], name
-        assert values == pytest.approx([row[name] for row in there]), name
+        present = [row for row in rows if row[name] is not None]
+        steps, values = series(events, name)
+        assert steps == [row["trainer/step"] for row in present], name
+        assert values == pytest.approx([row[name] for row in present]), name
     scores = json.loads(run.scores.read_text())["metrics"]
     for name, metric in scores.items():
-        steps, values = series(found, f"measures/{name}")
+        steps, values = series(events, f"measures/{name}")
         assert steps == [20] and values == pytest.approx([metric["value"]])
-    plugin = found.SummaryMetadata("_hparams_/session_start_info").plugin_data
+    plugin = events.SummaryMetadata("_hparams_/session_start_info").plugin_data
     settings = HParamsPluginData.FromString(plugin.content).session_start_info.hparams
     assert plugin.plugin_name == "hparams"
     assert {name: value.string_value or value.number_value for name, value in settings.items()} == {
@@ -74,9 +74,9 @@ def test_only_what_is_missing_is_added_also_to_a_torn_file(tmp_path: Path) -> No
     maker.run(config).failure.unlink()
     maker.finish()
     tensorboard.write(study.read(maker.folder))
-    found = read(folder)
-    assert series(found, "loss")[0] == list(range(1, 21))
-    assert series(found, "measures/diversity")[0] == [20]
+    events = read(folder)
+    assert series(events, "loss")[0] == list(range(1, 21))
+    assert series(events, "measures/diversity")[0] == [20]
 
 
 def test_what_a_mirror_writes_just_now_is_left_to_it(maker: Maker) -> None:
@@ -99,8 +99,8 @@ def test_a_missing_package_is_told_with_the_line_that_installs_it(
     maker: Maker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = "pip install 'scoft-hpc[tensorboard]'"
-    words = [f"output={maker.folder.path.parent}", "wandb.mode=disabled"]
-    assert command.main([*words, "--tensorboard"]) == 2
+    arguments = [f"output={maker.folder.path.parent}", "wandb.mode=disabled"]
+    assert command.main([*arguments, "--tensorboard"]) == 2
     assert line in capsys.readouterr().err
     (note,) = gather(maker.folder, WandbMode.disabled, events=True).notes
     assert line in note and maker.folder.report.exists()

@@ -56,9 +56,9 @@ def test_the_readme_names_every_file() -> None:
     ] == []
 
 
-def fetch(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def fetch(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHON": sys.executable, **environment}
-    command = ["bash", str(FOLDER / "fetch.sh"), *words]
+    command = ["bash", str(FOLDER / "fetch.sh"), *arguments]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=400)
 
 
@@ -73,8 +73,8 @@ def test_weights_come_whole_though_jobs_are_set_offline(tmp_path: Path) -> None:
 
 
 def test_weights_that_cannot_be_reached_are_an_error(tmp_path: Path) -> None:
-    nobody = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "cache")}
-    done = fetch("weights", "someone/small-model", str(tmp_path / "model"), **nobody)
+    unreachable = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "cache")}
+    done = fetch("weights", "someone/small-model", str(tmp_path / "model"), **unreachable)
     assert done.returncode != 0 and done.stderr
 
 
@@ -85,9 +85,9 @@ def test_wheels_take_pips_words(tmp_path: Path) -> None:
     assert [path.suffix for path in tmp_path.iterdir()] == [".whl"]
 
 
-@pytest.mark.parametrize("words", [[], ["weights"], ["weights", "a/b"], ["wheels"], ["all", "x", "y"]])
-def test_other_words_are_told_the_right_ones(words: list[str]) -> None:
-    done = fetch(*words)
+@pytest.mark.parametrize("arguments", [[], ["weights"], ["weights", "a/b"], ["wheels"], ["all", "x", "y"]])
+def test_other_words_are_told_the_right_ones(arguments: list[str]) -> None:
+    done = fetch(*arguments)
     assert done.returncode == 2 and "expected: fetch.sh weights MODEL FOLDER" in done.stderr
 
 
@@ -100,12 +100,14 @@ def commands(page: Path) -> list[list[str]]:
 PAGES = [ROOT / "docs" / "bridges2.md", FOLDER / "README.md"]
 
 
-@pytest.mark.parametrize("words", [words for page in PAGES for words in commands(page)], ids=" ".join)
-def test_commands_of_the_pages_exist_and_take_their_words(words: list[str]) -> None:
-    verb = words[2].removeprefix("scoft_hpc.")
+@pytest.mark.parametrize(
+    "arguments", [arguments for page in PAGES for arguments in commands(page)], ids=" ".join
+)
+def test_commands_of_the_pages_exist_and_take_their_words(arguments: list[str]) -> None:
+    verb = arguments[2].removeprefix("scoft_hpc.")
     assert verb in __main__.COMMANDS
     if verb in ("sweep", "doctor", "train"):
-        assert compose.compose("train" if verb == "train" else "sweep", words[3:])
+        assert compose.compose("train" if verb == "train" else "sweep", arguments[3:])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

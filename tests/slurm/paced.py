@@ -76,8 +76,8 @@ def _train(run: RunDir, lease: Lease, saved: int, stop: StopFlag) -> int:
             time.sleep(0.05)
             orders = _orders(run)
         due = time.monotonic() + orders["pace"]
-        while (left := due - time.monotonic()) > 0 and not stop.requested:
-            time.sleep(min(left, 0.05))
+        while (remaining := due - time.monotonic()) > 0 and not stop.requested:
+            time.sleep(min(remaining, 0.05))
         if stop.requested:
             _save(run, step - 1)
             return INTERRUPTED

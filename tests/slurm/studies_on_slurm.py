@@ -42,7 +42,7 @@ REAL = (
 """Settings of a run that is real and short."""
 
 
-class Said(NamedTuple):
+class CommandResult(NamedTuple):
     code: int
     text: str
 
@@ -67,12 +67,12 @@ class OnSlurm:
 
     # The command.
 
-    def sweep(self, *more: str) -> Said:
+    def sweep(self, *more: str) -> CommandResult:
         """The command in this process: what it says, and its exit code."""
-        words, said = [*self.all_words, *more], io.StringIO()
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            code = sweep.main(words)
-        return Said(code, said.getvalue())
+        arguments, output = [*self.all_words, *more], io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            code = sweep.main(arguments)
+        return CommandResult(code, output.getvalue())
 
     def command(self, *more: str) -> list[str]:
         """The command as a process's words."""
@@ -112,10 +112,10 @@ class OnSlurm:
 
     def attempts(self) -> list[Attempt]:
         """In the order in which they started."""
-        found = [
+        started = [
             attempt for one in self.batches() if one.stage == job_array.TRAIN for attempt in one.attempts
         ]
-        return sorted(found, key=lambda attempt: attempt.started)
+        return sorted(started, key=lambda attempt: attempt.started)
 
     def living(self) -> list[client.QueueEntry]:
         """The study's jobs in the queue."""
@@ -181,7 +181,7 @@ class OnSlurm:
 def paced(
     cluster: Machine,
     output: Path,
-    *words: str,
+    *arguments: str,
     variants: str = "base",
     runs: int = 1,
     steps: int = 20,
@@ -196,14 +196,14 @@ def paced(
         f"train.steps={steps}",
         f"cluster.python='{sys.executable} {PACED}'",
     )
-    made = OnSlurm(cluster, output, (*usual, *words))
+    study = OnSlurm(cluster, output, (*usual, *arguments))
     output.mkdir(exist_ok=True)
-    made.order(**orders)
-    return made
+    study.order(**orders)
+    return study
 
 
-def real(cluster: Machine, output: Path, *words: str) -> OnSlurm:
-    return OnSlurm(cluster, output, (*REAL, *words))
+def real(cluster: Machine, output: Path, *arguments: str) -> OnSlurm:
+    return OnSlurm(cluster, output, (*REAL, *arguments))
 
 
 def contents(*folders: Path) -> Iterator[tuple[Path, bytes]]:
@@ -218,14 +218,14 @@ def contents(*folders: Path) -> Iterator[tuple[Path, bytes]]:
 
 def take_node(cluster: Machine, node: str = "w001") -> str:
     """An urgent job that wants the whole node, and preempts what is there."""
-    words = [
+    options = [
         "--partition=urgent",
         "--nodes=1",
         "--gpus=v100-32:8",
         f"--nodelist={node}",
         "--output=/dev/null",
     ]
-    return cluster.run("sbatch", "--parsable", *words, "--wrap=sleep 3600")
+    return cluster.run("sbatch", "--parsable", *options, "--wrap=sleep 3600")
 
 
 def on(partition: str, node: str = "w001") -> tuple[str, str]:

@@ -20,10 +20,10 @@ from slurm.machine import Machine
 from slurm.studies_on_slurm import paced
 from waiting import wait_until
 
-WORDS = ("culture=[korea,mexico]", "ablation.axes.variant=[base,ldm]", "cluster=slurm", "cluster.lanes=2")
+ARGUMENTS = ("culture=[korea,mexico]", "ablation.axes.variant=[base,ldm]", "cluster=slurm", "cluster.lanes=2")
 WAITING = "cluster.sbatch.begin=now+1hour"
 
-Told = Callable[..., str]
+Call = Callable[..., str]
 
 
 @pytest.fixture
@@ -32,86 +32,91 @@ def study(cluster: Machine, tmp_path: Path) -> StudyDir:
 
 
 def send(study: StudyDir, *more: str) -> None:
-    given = {word.partition("=")[0] for word in more}
-    words = [word for word in WORDS if word.partition("=")[0] not in given]
-    words += ["device=cpu", "threads=1", "study=s", f"output={study.path.parent}", *more]
-    assert sweep(compose("sweep", words), words) == 0
+    given = {argument.partition("=")[0] for argument in more}
+    arguments = [argument for argument in ARGUMENTS if argument.partition("=")[0] not in given]
+    arguments += ["device=cpu", "threads=1", "study=s", f"output={study.path.parent}", *more]
+    assert sweep(compose("sweep", arguments), arguments) == 0
 
 
 @pytest.fixture
-def told(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Told:
+def call(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Call:
     """What a command prints, to either stream; it must end with 0."""
 
-    def tell(verb: ModuleType, *words: str) -> str:
-        code, out, err = invoke(verb.main, capsys, f"output={study.path.parent}", *words)
+    def tell(verb: ModuleType, *arguments: str) -> str:
+        code, out, err = invoke(verb.main, capsys, f"output={study.path.parent}", *arguments)
         assert code == 0
         return out + err
 
     return tell
 
 
-def runs(told: Told, *words: str) -> dict[str, dict[str, Any]]:
-    found = json.loads(told(status, "--json", *words))["runs"]
-    return {f"{run['culture']} {run['variant']}": run for run in found}
+def runs(call: Call, *arguments: str) -> dict[str, dict[str, Any]]:
+    entries = json.loads(call(status, "--json", *arguments))["runs"]
+    return {f"{run['culture']} {run['variant']}": run for run in entries}
 
 
 def test_waiting_jobs_are_told_cancelled_and_sent_again(
-    cluster: Machine, study: StudyDir, told: Told
+    cluster: Machine, study: StudyDir, call: Call
 ) -> None:
     send(study, WAITING)
     prepare, train = job_array.read_all(study)
-    assert {run["status"] for run in runs(told).values()} == {"queued"}
-    assert "4 runs, 4 queued" in told(status) and "4 waiting (" in told(status)
-    assert "it waits: " in told(why, "korea-ldm")
-    assert "waits in the queue" in told(logs, "korea-ldm")
+    assert {run["status"] for run in runs(call).values()} == {"queued"}
+    assert "4 runs, 4 queued" in call(status) and "4 waiting (" in call(status)
+    assert "it waits: " in call(why, "korea-ldm")
+    assert "waits in the queue" in call(logs, "korea-ldm")
 
-    asked = told(cancel, "korea-ldm", "--yes")
-    assert "The packs' other runs stop too: korea-base" in asked and "cancelled 2 runs in 1 job" in asked
-    left = cluster.run("squeue", "--array", "--noheader", "--states=PENDING", "--format=%j %K").splitlines()
-    assert sorted(left) == sorted([f"{prepare.job_name} 1", f"{train.job_name} 1"])
-    found = runs(told)
-    assert {name for name, run in found.items() if run["cause"] == "cancelled"} == {"korea base", "korea ldm"}
-    assert "2 cancelled, 2 queued" in told(status)
-    assert "lost, cancelled" in told(why) and "manual action required" in told(why)
+    text = call(cancel, "korea-ldm", "--yes")
+    assert "The packs' other runs stop too: korea-base" in text and "cancelled 2 runs in 1 job" in text
+    pending = cluster.run(
+        "squeue", "--array", "--noheader", "--states=PENDING", "--format=%j %K"
+    ).splitlines()
+    assert sorted(pending) == sorted([f"{prepare.job_name} 1", f"{train.job_name} 1"])
+    runs_by_name = runs(call)
+    assert {name for name, run in runs_by_name.items() if run["cause"] == "cancelled"} == {
+        "korea base",
+        "korea ldm",
+    }
+    assert "2 cancelled, 2 queued" in call(status)
+    assert "lost, cancelled" in call(why) and "manual action required" in call(why)
 
-    assert "nothing to retry" in told(retry, "culture=mexico")
-    assert "2 runs in 1 pack" in told(retry, "state=cancelled", "cluster.minutes=17")
+    assert "nothing to retry" in call(retry, "culture=mexico")
+    assert "2 runs in 1 pack" in call(retry, "state=cancelled", "cluster.minutes=17")
     again = job_array.read_all(study)[-1]
     assert (again.stage, again.minutes, again.tasks) == ("train", 17, train.tasks[:1])
-    assert {run["status"] for run in runs(told).values()} == {"queued"}
-    told(cancel, "--yes")
+    assert {run["status"] for run in runs(call).values()} == {"queued"}
+    call(cancel, "--yes")
     assert cluster.run("squeue", "--array", "--noheader", "--states=PENDING") == ""
-    assert "nothing to cancel" in told(cancel, "--yes")
+    assert "nothing to cancel" in call(cancel, "--yes")
 
 
 def test_a_cancelled_job_has_saved_and_a_retried_one_is_followed_to_its_end(
-    cluster: Machine, tmp_path: Path, told: Told
+    cluster: Machine, tmp_path: Path, call: Call
 ) -> None:
     sent = paced(cluster, tmp_path, variants="ldm,mpc", hold=[0], pace=0.3, saves=0)
     assert sent.sweep().code == 0
-    wait_until(lambda: runs(told)["korea ldm"]["step"] >= 5, "step 5")
-    text = told(status)
+    wait_until(lambda: runs(call)["korea ldm"]["step"] >= 5, "step 5")
+    text = call(status)
     assert "running" in text and "1 job running" in text and "left" in text
-    assert runs(told)["korea ldm"]["eta_seconds"] > 0
-    told(cancel, "--yes")
-    wait_until(lambda: runs(told)["korea ldm"]["cause"] == "cancelled", "the cancellation in status")
+    assert runs(call)["korea ldm"]["eta_seconds"] > 0
+    call(cancel, "--yes")
+    wait_until(lambda: runs(call)["korea ldm"]["cause"] == "cancelled", "the cancellation in status")
     ldm, mpc = sent.runs
     saved = run_status.progress(ldm)
     assert saved >= 5, "the job did not save before it ended"
-    assert "cancelled (CANCELLED)" in told(why, "korea-ldm")
+    assert "cancelled (CANCELLED)" in call(why, "korea-ldm")
     sent.order(hold=[], pace=0.001)
-    told(retry)
-    text = told(logs, "korea-ldm", "-f")
+    call(retry)
+    text = call(logs, "korea-ldm", "-f")
     assert f"{ldm.run_id} goes on from step {saved}" in text and text.endswith(f"{ldm.run_id}: done.\n")
-    assert f"from what was saved ({saved}): came to its end" in told(why, "korea-ldm")
-    told(status, "--watch")
+    assert f"from what was saved ({saved}): came to its end" in call(why, "korea-ldm")
+    call(status, "--watch")
     assert ldm.result.exists() and mpc.result.exists(), "it stays until every run has ended"
 
 
-def test_a_silent_controller_keeps_nobody_from_looking(cluster: Machine, study: StudyDir, told: Told) -> None:
+def test_a_silent_controller_keeps_nobody_from_looking(cluster: Machine, study: StudyDir, call: Call) -> None:
     send(study, WAITING)
     cluster.stop("slurmctld")
-    text = told(status)
+    text = call(status)
     assert "note: Slurm does not answer" in text and "4 queued" in text
     cluster.start("slurmctld")
-    assert "note: " not in told(status) and "4 waiting" in told(status)
+    assert "note: " not in call(status) and "4 waiting" in call(status)

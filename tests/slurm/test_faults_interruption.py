@@ -131,8 +131,8 @@ def test_time_limits_before_which_nothing_can_be_saved_come_to_an_end(
 
     Slurm's own, of which Slurm thinks in half minutes, is late: it would end a task that cannot hear it yet.
     """
-    words = ("cluster.minutes=1", "cluster.min_minutes=1", "cluster.warn_seconds=1")
-    study = paced(cluster, tmp_path, *words, pace=3600.0, saves=0)
+    arguments = ("cluster.minutes=1", "cluster.min_minutes=1", "cluster.warn_seconds=1")
+    study = paced(cluster, tmp_path, *arguments, pace=3600.0, saves=0)
     assert study.sweep().code == 0
     for restart in range(3):
         warn(study, restart)

@@ -59,11 +59,11 @@ def test_no_state_that_a_job_leaves_again_counts_as_an_end(cluster: Machine, tmp
         assert study.sweep().code == 0
         seen = study_state.read(study.study, study.ids)
         (entry,) = study.living()
-        for word in WAITING:
-            queue = client.Queue([replace(entry, state=word)])
+        for slurm_state in WAITING:
+            queue = client.Queue([replace(entry, state=slurm_state)])
             states = run_state.states(seen.files, seen.arrays, queue)
             assert [(state.status, state.in_queue) for state in states.values()] == [(Status.queued, True)], (
-                word
+                slurm_state
             )
             assert not run_state.runs_to_submit(states.values(), user_requested=True, retry=True)
     finally:
@@ -94,12 +94,12 @@ def test_a_purged_record_is_read_from_accounting_once_a_minute_and_kept(
     study.wait(lambda: cluster.run(*record) == "PREEMPTED", "its record")
     cluster.purge_records()
     assert (study.state().status, study.state().cause) == (Status.lost, "preempted")
-    asked = study.study.jobs / "accounting.queried"
-    first = asked.stat().st_mtime_ns
+    query_mark = study.study.jobs / "accounting.queried"
+    first = query_mark.stat().st_mtime_ns
     study.states()
-    assert asked.stat().st_mtime_ns == first and ACCOUNTING_SECONDS >= 60
+    assert query_mark.stat().st_mtime_ns == first and ACCOUNTING_SECONDS >= 60
     cluster.stop("slurmdbd")
-    asked.unlink()
+    query_mark.unlink()
     assert (study.state().status, study.state().cause) == (Status.lost, "preempted")
     assert_sent_again_once(study)
 
@@ -107,8 +107,8 @@ def test_a_purged_record_is_read_from_accounting_once_a_minute_and_kept(
 def test_with_the_record_purged_and_no_accounting_the_outcome_comes_from_disk(
     cluster: Machine, tmp_path: Path
 ) -> None:
-    words = ("cluster.lanes=1", "cluster.jobs=3")
-    study = paced(cluster, tmp_path, *words, runs=3, hold=[0], of=["korea-base-s2"])
+    arguments = ("cluster.lanes=1", "cluster.jobs=3")
+    study = paced(cluster, tmp_path, *arguments, runs=3, hold=[0], of=["korea-base-s2"])
     assert study.sweep().code == 0
     study.wait(lambda: len(study.lines("started.txt")) == 3 and len(study.living()) == 1, "two to be done")
     (lost,) = study.living()
@@ -116,8 +116,8 @@ def test_with_the_record_purged_and_no_accounting_the_outcome_comes_from_disk(
     study.wait_idle()
     cluster.purge_records()
     cluster.stop("slurmdbd")
-    found = [(state.status, state.in_queue) for state in study.states().values()]
-    assert found == [(Status.done, False), (Status.done, False), (Status.lost, False)]
+    states = [(state.status, state.in_queue) for state in study.states().values()]
+    assert states == [(Status.done, False), (Status.done, False), (Status.lost, False)]
     study.order(hold=[])
     assert "sent: 1 train" in study.sweep().text
     study.wait_done()

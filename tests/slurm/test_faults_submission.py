@@ -96,8 +96,8 @@ def test_accepted_but_the_client_died_before_it_heard(
     wrapper.chmod(0o755)
     environment = {**os.environ, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
     process = study.start(env=environment)
-    said = process.communicate()[0]
-    assert process.returncode == -signal.SIGKILL, said
+    output = process.communicate()[0]
+    assert process.returncode == -signal.SIGKILL, output
     assert (tmp_path / "answer").read_text().startswith("Submitted batch job")
     assert study.sweep().code == 0
     assert len(study.batches()) == 1
@@ -122,8 +122,8 @@ def test_killed_at_any_point_of_the_sending_the_same_command_sends_the_rest(
     assert study.sweep("plan=only").code == 0  # the toy's pictures are files too
     calls, trace = tmp_path / "calls", f"inject={call}:signal=KILL:when={nth}"
     process = study.start(before=["strace", "-f", "-o", str(calls), "-e", f"trace={call}", "-e", trace])
-    said = process.communicate()[0]
-    assert process.returncode == -signal.SIGKILL, said
+    output = process.communicate()[0]
+    assert process.returncode == -signal.SIGKILL, output
     assert file in [line for line in calls.read_text().splitlines() if f"{call}(" in line][-1]
     code, text = study.sweep()
     assert code == 0, text
@@ -146,8 +146,8 @@ def test_the_same_command_rebuilds_all_from_disk_and_runs_no_finished_work_again
     done = {run.run_id: run.result.stat().st_mtime_ns for run in study.runs if run.result.exists()}
     assert len(done) == RUNS // 2
     process = study.start()
-    said = process.communicate()[0]
-    assert process.returncode == 0, said
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
     study.wait_done()
     study.wait_idle()
     assert {name: study.study.run(name).result.stat().st_mtime_ns for name in done} == done
@@ -158,14 +158,14 @@ def test_the_same_command_rebuilds_all_from_disk_and_runs_no_finished_work_again
 def test_of_two_who_send_at_once_one_sends_and_the_other_is_told(study: OnSlurm) -> None:
     study.order(hold=[0])  # the slower one finds them all at work at least
     both = [study.start(), study.start()]
-    said = [process.communicate()[0] for process in both]
+    output = [process.communicate()[0] for process in both]
     codes = [process.returncode for process in both]
-    assert sum("sent: 4 train tasks" in text for text in said) == 1, said
-    (other,) = [index for index, text in enumerate(said) if "sent: 4 train tasks" not in text]
+    assert sum("sent: 4 train tasks" in text for text in output) == 1, output
+    (other,) = [index for index, text in enumerate(output) if "sent: 4 train tasks" not in text]
     if codes[other]:  # they met; else the other came later and found all sent
-        assert codes[other] == 4 and f"is being worked on by {lease.user()}@" in said[other]
+        assert codes[other] == 4 and f"is being worked on by {lease.user()}@" in output[other]
     else:
-        assert "nothing to send: 4 runs still in the queue or at work" in said[other]
+        assert "nothing to send: 4 runs still in the queue or at work" in output[other]
     study.order(hold=[])
     assert_each_run_once(study)
 
@@ -174,10 +174,10 @@ def test_who_sends_is_told_to_the_other_by_name(study: OnSlurm) -> None:
     study.study.path.mkdir()
     hold = lease.Lease.acquire(launch_lease(study.study))
     process = study.start()
-    said = process.communicate()[0]
+    output = process.communicate()[0]
     hold.release()
     assert process.returncode == 4
-    assert f"{hold.owner}" in said and "Wait for it" in said
+    assert f"{hold.owner}" in output and "Wait for it" in output
     assert not study.study.jobs.exists()
 
 
@@ -188,10 +188,10 @@ def test_a_stale_lease_of_another_login_node_expires(study: OnSlurm, age: float,
     other = replace(Owner.me(), host="login2", machine="another", user="grace")
     path.write_text(json.dumps(asdict(other)))
     os.utime(path, (time.time() - age,) * 2)
-    said = study.sweep()
-    assert said.code == code
+    output = study.sweep()
+    assert output.code == code
     if code:
-        assert "grace@login2" in said.text and not study.study.jobs.exists()
+        assert "grace@login2" in output.text and not study.study.jobs.exists()
     else:
         assert_each_run_once(study)
 

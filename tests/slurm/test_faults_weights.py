@@ -22,7 +22,7 @@ from slurm.machine import Machine
 from slurm.studies_on_slurm import REAL, OnSlurm, contents, on, real, take_node
 
 STEPS = 90
-WORDS = (f"train.steps={STEPS}", "save_seconds=1.0")
+ARGUMENTS = (f"train.steps={STEPS}", "save_seconds=1.0")
 SECRET = "s3cr3t-" * 6
 MEGABYTES = 8
 
@@ -31,7 +31,7 @@ MEGABYTES = 8
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The weights' hash of the same run, done here and in one go."""
     output = tmp_path_factory.mktemp("undisturbed")
-    config: RunConfig = compose.compose("train", [*REAL, *WORDS, "variant=mpc", f"output={output}"])
+    config: RunConfig = compose.compose("train", [*REAL, *ARGUMENTS, "variant=mpc", f"output={output}"])
     run = RunDir(output / "study" / "runs" / "one")
     run.path.mkdir(parents=True)
     run.config.write_text(compose.dump(config))
@@ -39,8 +39,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(run_status.result(run)["lora_sha256"])
 
 
-def one_run(cluster: Machine, output: Path, *words: str) -> OnSlurm:
-    return real(cluster, output, "ablation.axes.variant=[mpc]", *WORDS, *words)
+def one_run(cluster: Machine, output: Path, *arguments: str) -> OnSlurm:
+    return real(cluster, output, "ablation.axes.variant=[mpc]", *ARGUMENTS, *arguments)
 
 
 @pytest.mark.parametrize("fault", ["preempted", "node failed"])
@@ -136,8 +136,8 @@ def test_secrets_are_in_no_file_of_the_study_nor_of_slurm(
     for name in ("WANDB_API_KEY", "HF_TOKEN"):
         monkeypatch.setenv(name, SECRET)
     study = real(cluster, tmp_path, "train.steps=4")
-    words = [word for word in study.command() if word != "wandb.mode=disabled"]
-    process = subprocess.run(words, capture_output=True, text=True)
+    arguments = [argument for argument in study.command() if argument != "wandb.mode=disabled"]
+    process = subprocess.run(arguments, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     study.wait_done()
     study.wait_idle()

@@ -32,7 +32,7 @@ from slurm.machine import Machine
 from slurm.processes import chosen
 from waiting import wait_until
 
-WORDS = (
+ARGUMENTS = (
     "culture=all",
     "ablation=loss_terms",
     "study=s",
@@ -70,8 +70,8 @@ class Chaos:
 
     def a_process(self) -> None:
         """Any process of any job: the batch script, srun, the task, or the training itself."""
-        if found := sorted(chosen(self._of_a_job)):
-            kill(self.rng.choice(found))
+        if pids := sorted(chosen(self._of_a_job)):
+            kill(self.rng.choice(pids))
 
     def a_whole_job(self) -> None:
         jobs = sorted({job for pid in chosen(self._of_a_job) if (job := job_of(pid))})
@@ -123,15 +123,17 @@ def kill(pid: int) -> None:
 
 def job_of(pid: int) -> str:
     try:
-        words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return ""
-    return next((word[13:].decode() for word in words if word.startswith(b"SLURM_JOB_ID=")), "")
+    return next(
+        (variable[13:].decode() for variable in variables if variable.startswith(b"SLURM_JOB_ID=")), ""
+    )
 
 
 def start(study: StudyDir, *more: str) -> subprocess.Popen[str]:
     where = ("cluster=slurm", "device=cpu", f"output={study.path.parent}")
-    command = [sys.executable, "-m", "scoft_hpc.sweep", *WORDS, *where, *more]
+    command = [sys.executable, "-m", "scoft_hpc.sweep", *ARGUMENTS, *where, *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -153,13 +155,13 @@ def at_once(study: StudyDir) -> Counter[str]:
         queue = client.queue()
     except client.NoAnswerError:
         return Counter()
-    found: Counter[str] = Counter()
+    holders: Counter[str] = Counter()
     for one in job_array.read_all(study):
         for task, runs in enumerate(one.tasks if one.stage == TRAIN else ()):
             entry, last = queue.find(one.job_name, one.job, task), one.last(task)
             leaving = last is not None and last.code not in (None, INTERRUPTED)
-            found.update(runs if entry is not None and entry.alive and not leaving else ())
-    return found
+            holders.update(runs if entry is not None and entry.alive and not leaving else ())
+    return holders
 
 
 @pytest.fixture
@@ -169,7 +171,7 @@ def quiet_study(tmp_path: Path) -> StudyDir:
         sys.executable,
         "-m",
         "scoft_hpc.sweep",
-        *WORDS,
+        *ARGUMENTS,
         "cluster.jobs=5",
         f"output={tmp_path / 'quiet'}",
     ]
@@ -197,12 +199,12 @@ def test_everything_is_killed_and_every_run_is_done_once(
         done = now
     sys.stdout.write(f"{dict(chaos.happened)}; {len(done)} of 25 done when it ended\n")
     wait_in_peace(study)
-    told = results(study)
-    assert {name: told[name] for name in done} == done
+    after = results(study)
+    assert {name: after[name] for name in done} == done
     planned = [run.run_id for run in read(study).runs]
-    assert sorted(told) == sorted(planned) and len(planned) == 25
+    assert sorted(after) == sorted(planned) and len(planned) == 25
     calm = {name: json.loads(text) for name, text in results(quiet_study).items()}
-    for name, text in told.items():
+    for name, text in after.items():
         assert json.loads(text)["lora_sha256"] == calm[name]["lora_sha256"]
     starts = sum(len(one.attempts) for one in job_array.read_all(study))
     sys.stdout.write(f"{starts} starts of tasks in {len(job_array.read_all(study))} batches\n")
@@ -217,7 +219,7 @@ def wait_in_peace(study: StudyDir) -> None:
         return len(results(study)) == 25
 
     def reasons() -> str:
-        words = [sys.executable, "-m", "scoft_hpc.why", "s", f"output={study.path.parent}"]
-        return f"25 results. {subprocess.run(words, capture_output=True, text=True).stdout}"
+        command = [sys.executable, "-m", "scoft_hpc.why", "s", f"output={study.path.parent}"]
+        return f"25 results. {subprocess.run(command, capture_output=True, text=True).stdout}"
 
     wait_until(sweep_until_done, reasons, PEACE_SECONDS, pause=5.0)

@@ -20,7 +20,7 @@ from slurm.machine import Machine
 
 Sweep = Callable[..., int]
 
-WORDS = (
+ARGUMENTS = (
     "culture=[korea,mexico]",
     "ablation=loss_terms",
     "cluster=slurm",
@@ -37,9 +37,10 @@ def study(cluster: Machine, tmp_path: Path) -> StudyDir:
 
 
 def send(study: StudyDir, *more: str) -> int:
-    words = [word for word in WORDS if word.partition("=")[0] not in {m.partition("=")[0] for m in more}]
-    words += [f"output={study.path.parent}", *more]
-    return sweep(compose("sweep", words), words)
+    changed = {argument.partition("=")[0] for argument in more}
+    arguments = [argument for argument in ARGUMENTS if argument.partition("=")[0] not in changed]
+    arguments += [f"output={study.path.parent}", *more]
+    return sweep(compose("sweep", arguments), arguments)
 
 
 def queue(cluster: Machine, form: str = "%j %K %t") -> list[str]:
@@ -50,14 +51,19 @@ def test_packs_become_array_tasks_that_wait_for_the_cultures(
     cluster: Machine, study: StudyDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert send(study) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     prepare, train = job_array.read_all(study)
     assert (prepare.stage, train.stage) == (PREPARE, TRAIN)
     assert len(prepare.tasks) == len(train.tasks) == 2
     assert Counter(len(task) for task in train.tasks) == {5: 2}
     assert train.sbatch_options["dependency"] == f"afterany:{prepare.job}"
     assert queue(cluster) == sorted(f"{one.job_name} {n} PD" for one in (prepare, train) for n in (0, 1))
-    assert "10 runs in 2 packs" in told and "GPU-hours" in told and "SU" in told and "sent: 2 prepare" in told
+    assert (
+        "10 runs in 2 packs" in output
+        and "GPU-hours" in output
+        and "SU" in output
+        and "sent: 2 prepare" in output
+    )
 
 
 def test_the_same_command_sends_nothing_again(
@@ -87,15 +93,15 @@ def test_plan_only_and_a_small_budget_send_nothing(
 ) -> None:
     assert send(study, "plan=only") == 0
     assert "SU" in capsys.readouterr().out
-    words = [*WORDS, f"output={study.path.parent}", "budget.su=0.001"]
-    ended = run(words)
+    arguments = [*ARGUMENTS, f"output={study.path.parent}", "budget.su=0.001"]
+    ended = run(arguments)
     assert ended.returncode == 3 and "budget.su=0.001 is not enough" in ended.stderr
     assert queue(cluster) == [] and job_array.read_all(study) == []
 
 
 def test_a_refusal_is_told_and_leaves_nothing_behind(cluster: Machine, study: StudyDir) -> None:
-    words = [*WORDS, f"output={study.path.parent}", "cluster.account=nobody"]
-    ended = run(words)
+    arguments = [*ARGUMENTS, f"output={study.path.parent}", "cluster.account=nobody"]
+    ended = run(arguments)
     assert ended.returncode == 3 and "Traceback" not in ended.stderr
     assert "Slurm refused" in ended.stderr and "account" in ended.stderr and "doctor" in ended.stderr
     assert queue(cluster) == []
@@ -139,8 +145,8 @@ def configs(study: StudyDir) -> list[dict[str, object]]:
     return [run["config"] for run in json.loads(study.plan.read_text())["runs"]]
 
 
-def run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "scoft_hpc.sweep", *words]
+def run(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scoft_hpc.sweep", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=900)
 
 

@@ -32,8 +32,8 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
-def submit(cluster: Machine, script: str, *words: str) -> str:
-    return cluster.run("sbatch", "--parsable", "--output=/dev/null", *words, f"--wrap={script}")
+def submit(cluster: Machine, script: str, *arguments: str) -> str:
+    return cluster.run("sbatch", "--parsable", "--output=/dev/null", *arguments, f"--wrap={script}")
 
 
 def state(cluster: Machine, job: str) -> str:
@@ -72,7 +72,7 @@ def test_partitions_and_limits_are_those_of_the_site(cluster: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("arguments", "complaint"),
     [
         (["--array=0-1001"], "Invalid job array specification"),
         (["--time=48:01:00"], "Requested time limit is invalid"),
@@ -81,9 +81,9 @@ def test_partitions_and_limits_are_those_of_the_site(cluster: Machine) -> None:
         (["--gpus=h100-80:1"], "node configuration is not available"),
     ],
 )
-def test_what_the_site_refuses_is_refused(cluster: Machine, words: list[str], complaint: str) -> None:
+def test_what_the_site_refuses_is_refused(cluster: Machine, arguments: list[str], complaint: str) -> None:
     with pytest.raises(MachineError, match=complaint):
-        submit(cluster, "true", *words)
+        submit(cluster, "true", *arguments)
     assert cluster.run("squeue", "-h") == ""
 
 
@@ -97,10 +97,10 @@ def test_a_requeued_job_starts_again_soon(cluster: Machine) -> None:
     assert becomes(cluster, job, "RUNNING")
     cluster.run("scontrol", "requeue", job)
 
-    def told() -> str:
+    def job_record() -> str:
         return cluster.run("scontrol", "show", "job", job)
 
-    wait_until(lambda: re.search(r"(?s)JobState=RUNNING .*Restarts=1 ", told()), told)
+    wait_until(lambda: re.search(r"(?s)JobState=RUNNING .*Restarts=1 ", job_record()), job_record)
 
 
 def test_a_job_that_waits_for_its_begin_is_released(cluster: Machine) -> None:
@@ -222,8 +222,8 @@ def test_a_shell_has_a_machine_for_as_long_as_it_lives_and_nothing_is_left(
         f"SLURM_CONF={cluster.conf} squeue -h | wc -l; false"
     )
     env = {**os.environ, "SHELL": "/bin/bash"}
-    words = [sys.executable, module.__file__, "shell", str(folder)]
-    done = subprocess.run(words, env=env, input=script, capture_output=True, text=True)
+    arguments = [sys.executable, module.__file__, "shell", str(folder)]
+    done = subprocess.run(arguments, env=env, input=script, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "ends when you leave this shell" in done.stdout
     assert done.stdout.endswith("\n6\nSubmitted batch job 1\n0\n")
@@ -233,13 +233,13 @@ def test_a_shell_has_a_machine_for_as_long_as_it_lives_and_nothing_is_left(
 def test_a_daemon_that_does_not_start_is_named_with_its_log(cluster: Machine) -> None:
     cluster.stop("slurmdbd")
     conf = cluster.folder / "slurmdbd.conf"
-    kept = conf.read_text()
-    conf.write_text(kept + "NoSuchWord=1\n")
+    original = conf.read_text()
+    conf.write_text(original + "NoSuchWord=1\n")
     try:
         with pytest.raises(MachineError, match=r"(?s)slurmdbd does not start.*NoSuchWord"):
             cluster.start("slurmdbd")
     finally:
-        conf.write_text(kept)
+        conf.write_text(original)
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ def test_a_jobs_curves_are_sent_from_its_node(
         for name, value in {**server.environment(tmp_path / "config"), "NETRC": str(login)}.items():
             monkeypatch.setenv(name, value)
         study = paced(cluster, output, "wandb.mode=online", "wandb.live=true", steps=20, hold=[0])
-        words = [word for word in study.command() if word != "wandb.mode=disabled"]
-        sent = subprocess.run(words, capture_output=True, text=True)
+        arguments = [argument for argument in study.command() if argument != "wandb.mode=disabled"]
+        sent = subprocess.run(arguments, capture_output=True, text=True)
         assert sent.returncode == 0, sent.stdout + sent.stderr
         study.wait(lambda: "mirror: curves of study go to W&B" in study.logs(), "the mirror")
         if fault == "none":

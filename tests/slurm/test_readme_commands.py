@@ -18,9 +18,9 @@ MORE = {
 
 def test_from_the_doctor_to_the_table(cluster: Machine, tmp_path: Path) -> None:
     typed = {}
-    for words in on_a_cluster():
-        verb = words[2].removeprefix("scoft_hpc.")
-        account = [word.replace("GRANT", "abc123p") for word in words[1:]]
+    for line in on_a_cluster():
+        verb = line[2].removeprefix("scoft_hpc.")
+        account = [argument.replace("GRANT", "abc123p") for argument in line[1:]]
         command = [sys.executable, *account, *MORE.get(verb, [])]
         ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1800)
         assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -10,5 +10,5 @@ from slurm.machine import Machine
 
 @pytest.mark.parametrize("site", ["slurm", "bridges2"])
 def test_slurm_takes_the_script(site: str, cluster: Machine) -> None:
-    told = cluster.run("sbatch", "--test-only", str(FOLDER / f"{site}.sbatch"))
-    assert "to start at" in told and "in partition GPU-shared" in told
+    answer = cluster.run("sbatch", "--test-only", str(FOLDER / f"{site}.sbatch"))
+    assert "to start at" in answer and "in partition GPU-shared" in answer

@@ -37,9 +37,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def submit(cluster: Machine, *words: str) -> str:
+def submit(cluster: Machine, *arguments: str) -> str:
     """The job's number."""
-    return cluster.run("sbatch", "--parsable", *words)
+    return cluster.run("sbatch", "--parsable", *arguments)
 
 
 def outcome(cluster: Machine, job: str, folder: Path) -> str:
@@ -55,21 +55,21 @@ def outcome(cluster: Machine, job: str, folder: Path) -> str:
     )
     state = "scontrol", "--oneliner", "show", "job", job
     lines = [
-        dict(word.split("=", 1) for word in line.split() if "=" in word)
+        dict(field.split("=", 1) for field in line.split() if "=" in field)
         for line in cluster.run(*state).splitlines()
     ]
-    found = {f"{line['JobState']} {line['ExitCode']}" for line in lines}
-    assert len(found) == 1, log()
-    return found.pop() if found == {"COMPLETED 0:0"} else f"{found.pop()}\n{log()}"
+    outcomes = {f"{line['JobState']} {line['ExitCode']}" for line in lines}
+    assert len(outcomes) == 1, log()
+    return outcomes.pop() if outcomes == {"COMPLETED 0:0"} else f"{outcomes.pop()}\n{log()}"
 
 
 def test_debug_takes_one_run_to_its_result_and_then_shows_it(cluster: Machine, folder: Path) -> None:
-    words = [str(TEMPLATES / "debug.sbatch"), "culture=korea", *TINY]
-    assert outcome(cluster, submit(cluster, *words), folder) == "COMPLETED 0:0"
+    arguments = [str(TEMPLATES / "debug.sbatch"), "culture=korea", *TINY]
+    assert outcome(cluster, submit(cluster, *arguments), folder) == "COMPLETED 0:0"
     (result,) = folder.glob("outputs/*/runs/korea-mpc-s0-*/result.json")
     assert json.loads(result.read_text())["steps"] == 2
     written = result.stat().st_mtime
-    assert outcome(cluster, submit(cluster, *words), folder) == "COMPLETED 0:0"
+    assert outcome(cluster, submit(cluster, *arguments), folder) == "COMPLETED 0:0"
     assert result.stat().st_mtime == written
     assert all("korea" in log.read_text() for log in folder.glob("scoft-debug-*.out"))
 
@@ -107,16 +107,16 @@ def test_run_saves_when_warned_starts_again_and_obeys_scancel(cluster: Machine, 
             lambda: state() == "RUNNING" and len(steps()) > saved, lambda: f"the next start. {log()}", SECONDS
         )
     assert "Restarts=1 " in cluster.run("scontrol", "show", "job", job)
-    told = steps()  # once: it trains on
-    assert told == sorted(set(told))  # it went on from where it was
+    steps_of_both = steps()  # once: it trains on
+    assert steps_of_both == sorted(set(steps_of_both))  # it went on from where it was
     cluster.run("scancel", job)
     assert outcome(cluster, job, folder).startswith("CANCELLED")
     assert cluster.run("squeue", "--noheader") == ""
 
 
 def test_array_takes_every_run_of_a_plan_to_its_result(cluster: Machine, folder: Path) -> None:
-    words = ["culture=korea", "study=by-hand", *TINY]
-    plan = build_plan(compose.compose("sweep", words), words)
+    arguments = ["culture=korea", "study=by-hand", *TINY]
+    plan = build_plan(compose.compose("sweep", arguments), arguments)
     plan_store.write(StudyDir(plan.output / plan.study), plan)
     submitted = ["--array=0-1", str(TEMPLATES / "array.sbatch"), "outputs/by-hand"]
     assert outcome(cluster, submit(cluster, *submitted), folder) == "COMPLETED 0:0"
@@ -130,10 +130,10 @@ def test_array_takes_every_run_of_a_plan_to_its_result(cluster: Machine, folder:
 
 
 def test_array_without_a_plan_says_what_it_expects(cluster: Machine, folder: Path) -> None:
-    told = outcome(
+    output = outcome(
         cluster, submit(cluster, "--array=0-1", str(TEMPLATES / "array.sbatch"), "outputs/no"), folder
     )
-    assert told.startswith("FAILED 2:0") and "expected a study's folder" in told
+    assert output.startswith("FAILED 2:0") and "expected a study's folder" in output
 
 
 def test_prepare_fetches_weights_that_a_run_then_uses(
@@ -144,14 +144,14 @@ def test_prepare_fetches_weights_that_a_run_then_uses(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # as a site's profile sets it
     with serving(BASE, "someone/small-model") as address:
         monkeypatch.setenv("HF_ENDPOINT", address)
-        words = [
+        arguments = [
             "--partition=GPU-shared",
             str(TEMPLATES / "prepare.sbatch"),
             "weights",
             "someone/small-model",
             "model",
         ]
-        assert outcome(cluster, submit(cluster, *words), folder) == "COMPLETED 0:0"
+        assert outcome(cluster, submit(cluster, *arguments), folder) == "COMPLETED 0:0"
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # no one answers there
     debug = [str(TEMPLATES / "debug.sbatch"), "culture=korea", "variant=base", *TINY, "model.path=model"]
     assert outcome(cluster, submit(cluster, *debug), folder) == "COMPLETED 0:0"
@@ -161,7 +161,7 @@ def test_prepare_fetches_weights_that_a_run_then_uses(
 def test_no_log_holds_a_secret(cluster: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = "c" * 40
     monkeypatch.setenv("WANDB_API_KEY", secret)
-    words = [str(TEMPLATES / "debug.sbatch"), "culture=korea", "variant=base", *TINY]
-    assert outcome(cluster, submit(cluster, *words), folder) == "COMPLETED 0:0"
+    arguments = [str(TEMPLATES / "debug.sbatch"), "culture=korea", "variant=base", *TINY]
+    assert outcome(cluster, submit(cluster, *arguments), folder) == "COMPLETED 0:0"
     for base, _, names in os.walk(folder):
         assert not [name for name in names if secret.encode() in (Path(base) / name).read_bytes()]

@@ -15,7 +15,7 @@ from slurm.machine import Machine
 
 
 def test_a_call_sends_one_round(cluster: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [
+    arguments = [
         "sweep=tune",
         "tune.trials=3",
         "tune.parallel=2",
@@ -28,7 +28,7 @@ def test_a_call_sends_one_round(cluster: Machine, tmp_path: Path, capsys: pytest
     first, second = StudyDir(tmp_path / "tune-r01"), StudyDir(tmp_path / "tune-r02")
 
     def call() -> str:
-        assert sweep(compose("sweep", words), words) == 0
+        assert sweep(compose("sweep", arguments), arguments) == 0
         return capsys.readouterr().out
 
     text = call()

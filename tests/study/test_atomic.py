@@ -43,9 +43,9 @@ setattr(owner, name, die)
 
 def _calls(path: Path) -> list[str]:
     """The system calls that touch the file's folder while `path` is written, by the tracer if there is one."""
-    words = ["strace", "-f", "-y", "-e", "trace=write,fsync,/^rename", "-E", "PYTHONDONTWRITEBYTECODE=1"]
+    command = ["strace", "-f", "-y", "-e", "trace=write,fsync,/^rename", "-E", "PYTHONDONTWRITEBYTECODE=1"]
     traced = subprocess.run(
-        [*words, sys.executable, "-c", WRITE, str(path)], capture_output=True, text=True, check=True
+        [*command, sys.executable, "-c", WRITE, str(path)], capture_output=True, text=True, check=True
     )
     return [line for line in traced.stderr.splitlines() if str(path.parent) in line]
 
@@ -74,8 +74,8 @@ def test_order_of_durability(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_order_of_system_calls(tmp_path: Path) -> None:
     calls = [re.sub(r"^(\[pid +\d+\] )?", "", line) for line in _calls(tmp_path / "x")]
     names = [call.partition("(")[0] for call in calls]
-    kept = [name for name in names if name in ("write", "fsync", "rename", "renameat", "renameat2")]
-    assert kept == ["write", "fsync", "rename", "fsync"]
+    ordered = [name for name in names if name in ("write", "fsync", "rename", "renameat", "renameat2")]
+    assert ordered == ["write", "fsync", "rename", "fsync"]
 
 
 @pytest.mark.parametrize(

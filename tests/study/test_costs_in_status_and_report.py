@@ -99,7 +99,9 @@ def test_an_array_that_cannot_be_read_is_a_note_and_all_else_is_read(
     where = ("--output", str(study.path.parent))
     code, out, _ = invoke(status.main, capsys, study.name, *where)
     assert code == 0 and "of about 2.00 estimated" in out
-    assert [str(folder) in told for told in out.splitlines() if told.startswith("note: ")] == [True]
+    assert [
+        str(folder) in printed_line for printed_line in out.splitlines() if printed_line.startswith("note: ")
+    ] == [True]
 
 
 def test_nothing_is_sent_or_cancelled_blindly_beside_an_array_that_cannot_be_read(

@@ -109,7 +109,7 @@ class Saver:
         pid = self._answer()
         with subprocess.Popen(["strace", *tracing, "-p", pid], stderr=subprocess.PIPE, text=True) as tracer:
             assert tracer.stderr is not None
-            assert "attached" in (told := tracer.stderr.readline()), told
+            assert "attached" in (line := tracer.stderr.readline()), line
             gate = os.open(go, os.O_RDWR)  # so it opens, whether or not the child lives to read
             os.write(gate, b"!")
             code = int(self._answer())
@@ -123,8 +123,8 @@ class Saver:
 
 @pytest.fixture(scope="module")
 def saver() -> Iterator[Saver]:
-    words = [sys.executable, "-c", SAVER]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", SAVER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield Saver(process)
 
 
@@ -250,6 +250,6 @@ def test_a_claim_that_the_file_server_lost_track_of_is_read_again(
     hold = Lease.acquire(tmp_path / "lease.json")
     fault = f"inject=openat:error=ESTALE:when=1..{times}"
     tracing = ["strace", "-o", "/dev/null", "-P", str(hold.path), "-e", "trace=openat", "-e", fault]
-    words = [*tracing, sys.executable, "-c", OWNER, str(hold.path)]
-    said = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert said.stdout == (f"{hold.owner}\n" if read else "None\n")
+    command = [*tracing, sys.executable, "-c", OWNER, str(hold.path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout == (f"{hold.owner}\n" if read else "None\n")

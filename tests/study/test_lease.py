@@ -112,9 +112,9 @@ def test_race_has_one_winner_each(tmp_path: Path, stale: bool) -> None:
     if stale:
         for i in range(count):
             _written(tmp_path / str(i) / "lease.json", replace(Owner.me(), started="1"))
-    words = [sys.executable, "-c", RACE, str(tmp_path), str(time.time() + 0.7), str(count)]
+    command = [sys.executable, "-c", RACE, str(tmp_path), str(time.time() + 0.7), str(count)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    processes = [subprocess.Popen(words, text=True, **pipes) for _ in range(racers)]
+    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(racers)]
     won: list[int] = []
     for process in processes:
         assert process.stdout is not None

@@ -91,10 +91,10 @@ def test_killed_writer_leaves_whole_rows(path: Path) -> None:
     for _ in range(50):
         process.stdout.readline()
     process.kill()
-    told = process.communicate()[0].split()
+    reported = process.communicate()[0].split()
     steps = _steps(path)
     assert steps == list(range(1, len(steps) + 1))
-    assert len(steps) >= (int(told[-1]) if told else 50)
+    assert len(steps) >= (int(reported[-1]) if reported else 50)
 
 
 def test_zombie_writes_beside_the_new_journal(path: Path) -> None:

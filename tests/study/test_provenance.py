@@ -22,9 +22,11 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     provenance.commit.cache_clear()
 
 
-def git(code: Path, *words: str) -> str:
+def git(code: Path, *arguments: str) -> str:
     who = ("-c", "user.name=a", "-c", "user.email=a@b")
-    done = subprocess.run(["git", *who, *words], cwd=code.parent, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["git", *who, *arguments], cwd=code.parent, capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 
