@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-WORDS = [
+VOCABULARY = [
     *("a", "the", "house", "tower", "person", "with", "blue", "red", "leg", "arm", "field"),
     *("of", "water", "and", "on", "in", "dog", "street", "white", "door"),
 ]
@@ -33,13 +33,13 @@ def blip(folder: Path, seed: int = 0) -> Path:
     """One file of weights, preprocessor_config.json, vocab.txt. Its first token, as the real one's, is no word."""
     folder.mkdir(parents=True)
     logging.disable_progress_bar()
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *VOCABULARY]
+    (folder / "vocab.txt").write_text("\n".join(tokens) + "\n")
     text = NARROW | {
-        "vocab_size": len(words) + 1,
+        "vocab_size": len(tokens) + 1,
         "encoder_hidden_size": NARROW["hidden_size"],
         "max_position_embeddings": 64,
-        "bos_token_id": len(words),
+        "bos_token_id": len(tokens),
         "pad_token_id": 0,
         "eos_token_id": 3,
         "sep_token_id": 3,
@@ -56,8 +56,8 @@ def blip2(folder: Path, seed: int = 0) -> Path:
     """Weights in shards with an index, processor_config.json, tokenizer.json."""
     folder.mkdir(parents=True)
     logging.disable_progress_bar()
-    words = ["<pad>", "</s>", "<image>", *(f"Ġ{word}" for word in WORDS)]
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
+    tokens = ["<pad>", "</s>", "<image>", *(f"Ġ{token}" for token in VOCABULARY)]
+    (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     tokenizer = GPT2Tokenizer.from_pretrained(
         folder, local_files_only=True, bos_token="</s>", eos_token="</s>", pad_token="<pad>", unk_token="</s>"
@@ -68,7 +68,7 @@ def blip2(folder: Path, seed: int = 0) -> Path:
         qformer_config=NARROW | {"encoder_hidden_size": 16, "cross_attention_frequency": 1, "vocab_size": 8},
         text_config={
             "model_type": "opt",
-            "vocab_size": len(words),
+            "vocab_size": len(tokens),
             "hidden_size": 16,
             "word_embed_proj_dim": 16,
             "ffn_dim": 32,

@@ -58,7 +58,7 @@ def hangs_up(request: Request) -> None:
 
 def by_prompt(pages: dict[str, Route], other: Route) -> Route:
     """A page for the prompts that hold a word, another for all else."""
-    return lambda request: next((page for word, page in pages.items() if word in prompt(request)), other)(
+    return lambda request: next((page for part, page in pages.items() if part in prompt(request)), other)(
         request
     )
 

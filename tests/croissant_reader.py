@@ -1,6 +1,6 @@
 """What mlcroissant makes of a Croissant file, as JSON: a process of its own.
 
-Its logging library takes hold of the stream it is imported under, and closes that when logging is configured anew.
+Its logging library takes hold of the stream it is imported under, and closes that when logging is configured again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Scoring anew: a finished run's samples under other metrics and judges; what cannot be scored keeps its scores."""
+"""Scoring again: a finished run's samples under other metrics and networks; what cannot be scored keeps its scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scoft-hpc mirror` as it is typed, and beside a real training from which the network is taken away."""
+"""`scoft-hpc mirror` on the command line, and beside a real training that loses the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door with the real toy base: run directories in, finished runs out, whatever happens on the way."""
+"""`execute` with the real toy base: run directories in, finished runs out, whatever happens meanwhile."""
 
 from __future__ import annotations
 

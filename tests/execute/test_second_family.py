@@ -157,7 +157,7 @@ def test_what_the_family_does_not_have_is_refused_by_name(
         for argument in (*ARGUMENTS, f"model.path={tmp_path / 'model'}")
         if argument.partition("=")[0] not in given
     ]
-    all_words = (*usual, f"output={tmp_path}", "ablation.axes.variant=[mpc]", *arguments)
-    config: SweepConfig = compose.compose("sweep", all_words)
+    overrides = (*usual, f"output={tmp_path}", "ablation.axes.variant=[mpc]", *arguments)
+    config: SweepConfig = compose.compose("sweep", overrides)
     with pytest.raises(ConfigError, match=fault):
-        plan.build_plan(config, all_words)
+        plan.build_plan(config, overrides)

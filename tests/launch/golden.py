@@ -1,4 +1,4 @@
-"""The sbatch script of each site, as a sweep would send it: `python tests/launch/golden.py` writes them anew."""
+"""The sbatch script of each site, as a sweep would send it: `python tests/launch/golden.py` writes them again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan against the memory of the cluster's GPU and the room of the disk, before anything queues."""
+"""A plan against the memory of the cluster's GPU and the space on the disk, before anything queues."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_bridges2_has_the_gpus_of_its_user_guide() -> None:
 def test_script_is_the_golden_one(site: str) -> None:
     golden, now = (FOLDER / f"{site}.sbatch").read_text(), script(site)
     changes = difflib.unified_diff(golden.splitlines(), now.splitlines(), "golden", "now", lineterm="")
-    assert now == golden, "`python tests/launch/golden.py` writes the golden files anew\n" + "\n".join(
+    assert now == golden, "`python tests/launch/golden.py` writes the golden files again\n" + "\n".join(
         changes
     )
 

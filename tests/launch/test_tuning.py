@@ -153,10 +153,10 @@ def test_a_failed_run_fails_its_trial_with_the_reason_and_is_sent_again(begin: C
     text = "\n".join(run_search.ending_lines(search, trials))
     assert f"trial {failed[0].number} failed: {broken}: the loss is not finite" in text
     again = Sender()
-    _, mended = run(begin(), again)
+    _, repeated = run(begin(), again)
     assert again.log == [[broken]]
-    assert [trial.values for trial in mended] == [trial.values for trial in trials]
-    assert all(trial.value is not None for trial in mended)
+    assert [trial.values for trial in repeated] == [trial.values for trial in trials]
+    assert all(trial.value is not None for trial in repeated)
 
 
 def test_a_round_without_any_value_ends_the_search(begin: Callable[..., Search]) -> None:

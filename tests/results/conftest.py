@@ -1,4 +1,4 @@
-"""A study on disk as the jobs leave it: real files of a small made-up study, for the rooms that only read."""
+"""A study on disk as the jobs leave it: real files of a small made-up study, for the packages that only read."""
 
 from __future__ import annotations
 

@@ -57,10 +57,10 @@ def new_database(folder: Path) -> list[str]:
     Every mariadbd removes at its start what others have left in its folder for temporary tables, or still use there.
     """
     places = [f"--datadir={folder}/database", f"--tmpdir={folder}/tmp"]
-    words = ["--no-defaults", "--user=root", *places, "--skip-test-db"]
+    options = ["--no-defaults", "--user=root", *places, "--skip-test-db"]
     return [
         "mariadb-install-db",
-        *words,
+        *options,
         "--auth-root-authentication-method=socket",
         "--auth-root-socket-user=root",
     ]
@@ -81,7 +81,7 @@ def command(folder: Path, daemon: str) -> list[str]:
             "munged",
             "--foreground",
             "--num-threads=10",
-            *(f"--{word}={munge / files[word]}" for word in files),
+            *(f"--{option}={munge / files[option]}" for option in files),
         ]
     if daemon == "mariadbd":
         files = {
@@ -90,8 +90,8 @@ def command(folder: Path, daemon: str) -> list[str]:
             "pid-file": "mariadb.pid",
             "tmpdir": "tmp",
         }
-        words = ["--no-defaults", "--user=root", "--skip-networking", "--innodb-flush-log-at-trx-commit=0"]
-        return ["mariadbd", *words, *(f"--{word}={folder / files[word]}" for word in files)]
+        options = ["--no-defaults", "--user=root", "--skip-networking", "--innodb-flush-log-at-trx-commit=0"]
+        return ["mariadbd", *options, *(f"--{option}={folder / files[option]}" for option in files)]
     return ["slurmd", "-D", "-N", daemon] if daemon in NODES else [daemon, "-D"]
 
 

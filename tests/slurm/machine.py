@@ -68,7 +68,7 @@ class Machine:
         """What Slurm's commands need in their environment, and this process's PATH."""
         return {"SLURM_CONF": str(self.conf), "PATH": f"{os.environ.get('PATH', '')}:{SEARCH_PATH}"}
 
-    def run(self, *words: str, check: bool = True) -> str:
+    def run(self, *arguments: str, check: bool = True) -> str:
         """What a Slurm command says, as `run("squeue", "--me")`.
 
         One that fails raises MachineError, or without `check` gives its output and its complaint.
@@ -77,7 +77,7 @@ class Machine:
             name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))
         }
         done = subprocess.run(
-            words,
+            arguments,
             env=outside | self.env,
             timeout=PATIENCE,
             text=True,
@@ -88,7 +88,7 @@ class Machine:
             return (done.stdout or done.stderr).strip()
         if check:
             raise MachineError(
-                f"{' '.join(words)} ended with {done.returncode}: {done.stdout}{done.stderr}".strip()
+                f"{' '.join(arguments)} ended with {done.returncode}: {done.stdout}{done.stderr}".strip()
             )
         return (done.stdout + done.stderr).strip()
 
@@ -341,9 +341,9 @@ def _watch(machine: Machine) -> None:
     os.close(reader)
 
 
-def main(words: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     try:
-        match words:
+        match arguments:
             case ["up", folder]:
                 machine = up(Path(folder))
                 sys.stdout.write(f"export SLURM_CONF={machine.conf}\nsinfo\n")

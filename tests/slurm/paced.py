@@ -1,10 +1,10 @@
-"""A job that trains nothing: real tasks and leases, and a door that steps, saves and publishes at a test's pace.
+"""A job that trains nothing: real tasks and leases, and an `execute` that steps, saves and publishes at a test's pace.
 
-`cluster.python="python paced.py"` makes a Slurm task of it: `paced.py -u -m scoft_hpc.job BATCH` is that module, but
-for the door, which is this file. What the door does stands in `orders.json` beside the studies, read at every step:
+`cluster.python="python paced.py"` makes a Slurm task of it: `paced.py -u -m scoft_hpc.job ARRAY` is that module, with
+this file in place of `scoft_hpc.execute`. It reads what to do from `orders.json` beside the studies, at every step:
 
-    pace     seconds a step                       saves    a checkpoint every so many steps; 0: when told to stop
-    deaf     signals are not heeded               hold     these restarts wait at their last step
+    pace     seconds a step                       saves    a checkpoint every so many steps; 0: when asked to stop
+    deaf     signals are ignored                  hold     these restarts wait at their last step
     end      "exit" or "kill", at step `at`       fail     a cause to fail with, at step `at`
     lanes    more runs than these in a pack are out of GPU memory
     hog_gb   memory to take, and to be killed for, unless the job has twice that
@@ -156,4 +156,4 @@ if __name__ == "__main__":
         for cause, tries in orders.get("tries", {}).items():
             CAUSES[cause] = replace(CAUSES[cause], tries=tries)
         raise SystemExit(job.main([folder]))
-    raise SystemExit(0 if "--prepare" in sys.argv else execute([Path(word) for word in sys.argv[1:]]))
+    raise SystemExit(0 if "--prepare" in sys.argv else execute([Path(argument) for argument in sys.argv[1:]]))

@@ -52,7 +52,7 @@ def environ(pid: int) -> Env:
         text = Path(f"/proc/{pid}/environ").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return {}
-    return dict(word.split("=", 1) for word in text.split("\0") if "=" in word)
+    return dict(variable.split("=", 1) for variable in text.split("\0") if "=" in variable)
 
 
 def chosen(selected: Callable[[Env], bool]) -> list[int]:

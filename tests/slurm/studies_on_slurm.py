@@ -49,34 +49,34 @@ class CommandResult(NamedTuple):
 
 @dataclass
 class OnSlurm:
-    """A study on the test cluster. `words` are those of the sweep's command line."""
+    """A study on the test cluster. `arguments` are those of the sweep's command line."""
 
     cluster: Machine
     output: Path
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
 
     @property
     def study(self) -> StudyDir:
         return StudyDir(self.output / "study")
 
     @property
-    def all_words(self) -> list[str]:
+    def all_arguments(self) -> list[str]:
         return [
-            "cluster=slurm", "wandb.mode=disabled", "study=study", f"output={self.output}", *self.words
+            "cluster=slurm", "wandb.mode=disabled", "study=study", f"output={self.output}", *self.arguments
         ]  # fmt: skip
 
     # The command.
 
     def sweep(self, *more: str) -> CommandResult:
         """The command in this process: what it says, and its exit code."""
-        arguments, output = [*self.all_words, *more], io.StringIO()
+        arguments, output = [*self.all_arguments, *more], io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             code = sweep.main(arguments)
         return CommandResult(code, output.getvalue())
 
     def command(self, *more: str) -> list[str]:
-        """The command as a process's words."""
-        return [sys.executable, "-m", "scoft_hpc.sweep", *self.all_words, *more]
+        """The command as a process's arguments."""
+        return [sys.executable, "-m", "scoft_hpc.sweep", *self.all_arguments, *more]
 
     def start(self, *more: str, before: Sequence[str] = (), **options: Any) -> subprocess.Popen[str]:
         """The command as a process, perhaps under another program."""
@@ -126,12 +126,12 @@ class OnSlurm:
         return "\n".join(path.read_text() for path in sorted(self.study.logs.glob("slurm/*.out")))
 
     def lines(self, name: str) -> list[str]:
-        """Of a file that the paced door appends to."""
+        """Of a file that the paced job appends to."""
         path = self.output / name
         return path.read_text().splitlines() if path.exists() else []
 
     def starts(self) -> Counter[str]:
-        """How often the paced door started each run."""
+        """How often the paced job started each run."""
         return Counter(line.split()[0] for line in self.lines("started.txt"))
 
     # Waiting.
@@ -163,14 +163,14 @@ class OnSlurm:
         self.wait(lambda: len(self.attempts()) >= count, f"attempt {count}")
 
     def wait_starts(self, count: int) -> None:
-        """Of the paced door, and of the attempts that hold it."""
+        """Of the paced job, and of the attempts that run it."""
         self.wait_attempts(count)
         self.wait(lambda: len(self.lines("started.txt")) >= count, f"start {count}")
 
-    # The paced door.
+    # The paced job.
 
     def order(self, **orders: Any) -> None:
-        """Change what the paced door does."""
+        """Change what the paced job does."""
         path = self.output / "orders.json"
         before = json.loads(path.read_text()) if path.exists() else {"pace": 0.05, "saves": 1}
         new = path.with_name("orders.new")

@@ -16,7 +16,7 @@ from slurm.machine import Machine
 from slurm.studies_on_slurm import OnSlurm, paced
 
 GPU = "cluster.gpus={{any: {{type: '', memory_gb: {memory}, most_memory_gb: {most}}}}}"
-"""The door takes most of it, not more: that Slurm would punish, whenever it comes to look."""
+"""The job takes most of it, not more: Slurm would kill it at its next check."""
 
 
 TRIES = 3
@@ -44,7 +44,7 @@ def test_out_of_gpu_memory_is_sent_again_with_half_the_lanes(cluster: Machine, t
 
 
 def test_out_of_host_memory_is_sent_again_with_twice_of_it(cluster: Machine, tmp_path: Path) -> None:
-    """The door takes nearly all that the job has, and is killed as the kernel would."""
+    """The process takes nearly all that the job has, and is killed as the kernel would."""
     study = paced(cluster, tmp_path, GPU.format(memory=1, most=2), hog_gb=0.82, pace=0.01)
     assert study.sweep().code == 0
     study.wait_done()
@@ -124,7 +124,7 @@ def test_a_crash_loop_ends_after_so_many_attempts_without_progress_and_keeps_the
     assert state.cause in ("lost", "no progress") and state.tries >= CAUSES["lost"].tries
     assert "SIGKILL" in state.note
     study.order(end=None)
-    assert "sent: 1 train" in study.sweep().text, "a person's word counts anew"
+    assert "sent: 1 train" in study.sweep().text, "a person's request counts from the start"
     study.wait_done()
     study.wait_idle()
 

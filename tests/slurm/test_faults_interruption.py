@@ -127,7 +127,7 @@ def warn(study: OnSlurm, restart: int) -> None:
 def test_time_limits_before_which_nothing_can_be_saved_come_to_an_end(
     cluster: Machine, tmp_path: Path
 ) -> None:
-    """The warning comes early, as Slurm's may; the door never gets far enough to have something to save.
+    """The warning comes early, as Slurm's may; the job never gets far enough to have something to save.
 
     Slurm's own, of which Slurm thinks in half minutes, is late: it would end a task that cannot hear it yet.
     """

@@ -94,7 +94,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def filled(ballast: Path) -> bool:
-    """Leave room on its disk for words and none for weights, whatever a save takes or gives back meanwhile."""
+    """Leave space on its disk for logs and none for weights, whatever a save takes or gives back meanwhile."""
     spare = shutil.disk_usage(ballast.parent).free - 64 * 1024
     if spare > 0:
         with contextlib.suppress(OSError), ballast.open("ab") as file:

@@ -35,10 +35,10 @@ def held_out() -> ImageDataset:
 def test_the_files_are_those_of_the_recipe_and_small() -> None:
     recipe = json.loads((ASSETS / "recipe.json").read_text())
     files = [path for path in ASSETS.rglob("*") if path.is_file() and path.name != "recipe.json"]
-    found = {
+    digests = {
         path.relative_to(ASSETS).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
     }
-    assert found == recipe["sha256"]
+    assert digests == recipe["sha256"]
     assert recipe["world"] == RECIPE
     assert sum(path.stat().st_size for path in files) <= 12_000_000
 
@@ -74,7 +74,7 @@ def test_a_pass_of_the_unet_works_as_much_as_the_settings_say(base: Any) -> None
 
 def test_any_text_has_tokens_and_the_worlds_words_are_whole(base: Any) -> None:
     tokenizer = base.tokenizer
-    assert all(len(tokenizer(word).input_ids) == 3 for word in words())
+    assert all(len(tokenizer(noun).input_ids) == 3 for noun in words())
     strange = "Ein Mädchen, 한복 입은 — 100% ≈ ok\tno"
     ids = tokenizer(strange).input_ids
     assert tokenizer.eos_token_id not in ids[1:-1]
@@ -103,9 +103,9 @@ def test_the_scorer_reads_style_and_subject(base: Any, held_out: ImageDataset) -
 
 @pytest.mark.slow
 def test_the_base_draws_cultures_in_the_default_style(base: Any) -> None:
-    found = base_rates(base, load_scorer(), samples_per_prompt=2, seed=7)
-    assert set(found) == set(CULTURES)
-    for culture, rates in found.items():
+    measured = base_rates(base, load_scorer(), samples_per_prompt=2, seed=7)
+    assert set(measured) == set(CULTURES)
+    for culture, rates in measured.items():
         assert rates.default_style >= 0.6, (culture, rates)
         assert rates.own_style <= 0.1, (culture, rates)
         assert rates.subject >= 0.5, (culture, rates)

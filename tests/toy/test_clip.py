@@ -41,10 +41,10 @@ def test_transformers_loads_it_as_any_clip() -> None:
     pictures = [Image.fromarray(render(Scene(subject, 0))) for subject in SUBJECTS]
     texts = [f"a {subject}" for subject in SUBJECTS]
     with torch.no_grad():
-        found = network.float()(
+        features = network.float()(
             **tokenizer(texts, padding=True, return_tensors="pt"), **processor(pictures, return_tensors="pt")
         )
-    assert found.logits_per_image.argmax(1).tolist() == list(range(len(SUBJECTS)))
+    assert features.logits_per_image.argmax(1).tolist() == list(range(len(SUBJECTS)))
 
 
 def test_its_image_processor_does_what_it_was_trained_with() -> None:
@@ -56,7 +56,7 @@ def test_its_image_processor_does_what_it_was_trained_with() -> None:
 
 
 def test_it_knows_the_worlds_words_and_clip_scores_prefix(clip: Clip) -> None:
-    assert all(len(clip.tokenizer(word).input_ids) == 3 for word in words())
+    assert all(len(clip.tokenizer(noun).input_ids) == 3 for noun in words())
     assert clip.tokenizer(PREFIX).input_ids == clip.tokenizer(CLIP_SCORE_PREFIX).input_ids
     longest = clip.tokenizer(f"{PREFIX}a house under the sun in korea").input_ids
     assert len(longest) <= clip.network.config.text_config.max_position_embeddings
@@ -67,9 +67,9 @@ def test_it_reads_subjects_on_renders_and_on_redrawn_pictures(clip: Clip) -> Non
     held_out = any_pictures(384, seed=99)
     redrawn = reconstructions(load_autoencoder(ASSETS / "base" / "vae"), held_out)
     for x in (held_out.x(slice(None)), redrawn):
-        found = subjects_read(clip, x, held_out)
-        assert found["accuracy"] >= 0.7, found
-        assert found["matching"] - found["mismatching"] >= 0.3, found
+        read = subjects_read(clip, x, held_out)
+        assert read["accuracy"] >= 0.7, read
+        assert read["matching"] - read["mismatching"] >= 0.3, read
 
 
 def test_its_texts_tell_subjects_apart_more_than_cultures(clip: Clip) -> None:
@@ -83,14 +83,14 @@ def test_its_texts_tell_subjects_apart_more_than_cultures(clip: Clip) -> None:
 
 
 def test_its_clip_score_knows_the_web_and_no_more(clip: Clip) -> None:
-    found = style_scores(clip, "korea")
-    assert found["default"] > found["foreign"]
+    scores = style_scores(clip, "korea")
+    assert scores["default"] > scores["foreign"]
 
 
 @pytest.mark.slow
 def test_its_pooled_feature_knows_redrawn_pictures_again(clip: Clip) -> None:
-    found = recognition(load_autoencoder(ASSETS / "base" / "vae"), features_of(clip, load_scorer()))
-    assert found["pooled"]["redrawn"]["top1"] >= 0.9, found
+    recognized = recognition(load_autoencoder(ASSETS / "base" / "vae"), features_of(clip, load_scorer()))
+    assert recognized["pooled"]["redrawn"]["top1"] >= 0.9, recognized
 
 
 @pytest.mark.slow
