@@ -84,7 +84,7 @@ def judge(rater: SimulatedRater, pages: Sequence[tuple[str, Kind]], true: TrueWo
 
 def judge_regular(rater: SimulatedRater, pages: Sequence[str], true: TrueWorths) -> Iterator[Judgement]:
     """A rater's judgements of pages that are shown once."""
-    return judge(rater, [(page, Kind.asked) for page in pages], true)
+    return judge(rater, [(page, Kind.regular) for page in pages], true)
 
 
 def survey_of(
@@ -96,7 +96,7 @@ def survey_of(
     for rater in raters:
         start = rater.number * 5
         names = [f"{rater.culture}-{(start + k) % pool:02d}" for k in range(min(pages, pool))]
-        sequence = [(page, Kind.asked) for page in names]
+        sequence = [(page, Kind.regular) for page in names]
         sequence += [(names[0], Kind.repeat), (names[min(1, len(names) - 1)], Kind.reversed)]
         finished = rater.leaves_after is None
         participants.append(Participant(rater.number, rater.culture, "member", "en", finished))

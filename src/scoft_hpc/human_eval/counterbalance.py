@@ -59,7 +59,7 @@ def sequence(survey: Survey, pages: Sequence[Page], slot: int) -> tuple[Task, ..
     rng = random.Random(f"{survey.seed}/{pages[0].culture}/attention/{slot}")
     layouts = williams(len(survey.systems))
     rows = [(turn + pages.index(page)) % len(layouts) for page, turn in dealt]
-    sequence_rows = [(page, Kind.asked, row) for (page, _), row in zip(dealt, rows, strict=True)]
+    sequence_rows = [(page, Kind.regular, row) for (page, _), row in zip(dealt, rows, strict=True)]
     for kind, source, after in reversed(_attention(survey.attention, len(dealt), slot, rng)):
         row = (rows[source] + rng.randrange(1, len(layouts))) % len(layouts)
         sequence_rows.insert(after + 1, (dealt[source][0], kind, row))

@@ -10,11 +10,11 @@ from enum import Enum
 class Kind(Enum):
     """Why a page is shown.
 
-    `asked`: a regular page; `repeat`: shown again, to measure a rater's consistency; `reversed`: shown again with the
-    reversed question (rank 1 is the worst), to see whether they read it.
+    `regular`: for its own sake, stored and exported as `asked`; `repeat`: shown again, to measure a rater's
+    consistency; `reversed`: shown again with the reversed question (rank 1 is the worst), to see whether they read it.
     """
 
-    asked = "asked"
+    regular = "asked"
     repeat = "repeat"
     reversed = "reversed"
 

@@ -152,5 +152,5 @@ def _fault(row: Mapping[str, tuple[str, str] | None], runs: Mapping[str, StudyRu
         if not images.readable(thumbnails.sample(runs[system].folder, image[0])):
             return f"{system}'s image cannot be read"
     if len({image[1] for image in row.values() if image}) > 1:
-        return "the systems were asked different prompts"
+        return "the systems have different prompts"
     return ""

@@ -21,7 +21,7 @@ GIVEN = {"a": 1, "b": 2, "c": 3, "d": 4}
 SURVEY = Survey("t", "s", SYSTEMS, {"korea": 5}, questions=(Question("culture"),), pages=4)
 
 
-def judgement(rater: int, page: str, kind: Kind = Kind.asked, **changes: Any) -> Judgement:
+def judgement(rater: int, page: str, kind: Kind = Kind.regular, **changes: Any) -> Judgement:
     return replace(
         Judgement(rater, "korea", page, 0, kind, "culture", GIVEN, seconds=9.0),
         **changes,

@@ -24,11 +24,13 @@ def rater(**changes: Any) -> SimulatedRater:
 
 
 def test_a_rater_answers_a_page_alike_whenever_and_under_whatever_names() -> None:
-    answer = rater().answer(IMAGES, "culture", Kind.asked, "p1")
-    assert answer == rater().answer(dict(reversed(IMAGES.items())), "culture", Kind.asked, "p1")
-    renamed = rater().answer({"k": "c", "l": "b", "m": "a"}, "culture", Kind.asked, "p1")
+    answer = rater().answer(IMAGES, "culture", Kind.regular, "p1")
+    assert answer == rater().answer(dict(reversed(IMAGES.items())), "culture", Kind.regular, "p1")
+    renamed = rater().answer({"k": "c", "l": "b", "m": "a"}, "culture", Kind.regular, "p1")
     assert [renamed.ranks[name] for name in "mlk"] == [answer.ranks[name] for name in "xyz"]
-    pages = {tuple(rater().answer(IMAGES, "culture", Kind.asked, f"p{k}").ranks.values()) for k in range(30)}
+    pages = {
+        tuple(rater().answer(IMAGES, "culture", Kind.regular, f"p{k}").ranks.values()) for k in range(30)
+    }
     assert len(pages) > 3
 
 
@@ -36,28 +38,28 @@ def test_a_rater_answers_a_page_alike_whenever_and_under_whatever_names() -> Non
 def test_the_better_of_two_wins_as_often_as_bradley_and_terry_say(skill: float) -> None:
     two = {"x": "a", "y": "b"}
     simulated_rater = rater(skill=skill)
-    won = [simulated_rater.answer(two, "culture", Kind.asked, str(k)).ranks["y"] == 1 for k in range(2000)]
+    won = [simulated_rater.answer(two, "culture", Kind.regular, str(k)).ranks["y"] == 1 for k in range(2000)]
     assert np.mean(won) == pytest.approx(1 / (1 + np.exp(-skill)), abs=0.035)
 
 
 def test_a_reversed_page_is_turned_by_who_reads_it() -> None:
     attentive, careless = rater(skill=20.0), rater(skill=20.0, attentive=False)
-    best = attentive.answer(IMAGES, "culture", Kind.asked, "p").ranks
+    best = attentive.answer(IMAGES, "culture", Kind.regular, "p").ranks
     assert best == {"x": 2, "y": 1, "z": 3}
     assert attentive.answer(IMAGES, "culture", Kind.reversed, "p").ranks == {"x": 2, "y": 3, "z": 1}
     assert careless.answer(IMAGES, "culture", Kind.reversed, "p").ranks == best
 
 
 def test_ties_abstentions_offence_spam_and_drop_outs() -> None:
-    assert set(rater(tie_margin=99.0).answer(IMAGES, "culture", Kind.asked, "p").ranks.values()) == {1}
-    unable = rater(abstain_rate=1.0).answer(IMAGES, "culture", Kind.asked, "p")
+    assert set(rater(tie_margin=99.0).answer(IMAGES, "culture", Kind.regular, "p").ranks.values()) == {1}
+    unable = rater(abstain_rate=1.0).answer(IMAGES, "culture", Kind.regular, "p")
     assert unable.cannot_judge and not unable.ranks
-    assert "z" in rater(offence_rate=1.0).answer(IMAGES, "culture", Kind.asked, "p").offended
-    assert rater(spams=True).answer(IMAGES, "culture", Kind.asked, "p").seconds < 2
+    assert "z" in rater(offence_rate=1.0).answer(IMAGES, "culture", Kind.regular, "p").offended
+    assert rater(spams=True).answer(IMAGES, "culture", Kind.regular, "p").seconds < 2
     true = simulated_surveys.true_worths(("a", "b", "c"), ("korea",), ("culture",))
     pages = [f"p{k}" for k in range(5)]
     assert len(list(simulated_surveys.judge_regular(rater(leaves_after=2), pages, true))) == 2
-    ratings = rater().answer(IMAGES, "culture", Kind.asked, "p").ratings
+    ratings = rater().answer(IMAGES, "culture", Kind.regular, "p").ratings
     assert set(ratings) == set(IMAGES) and set(ratings.values()) <= {1, 2, 3, 4, 5}
 
 

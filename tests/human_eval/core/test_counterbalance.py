@@ -116,15 +116,15 @@ def test_attention_pages_are_far_from_what_they_repeat_and_laid_out_otherwise(
     survey = replace(SURVEY, pages=pages_per_rater, attention=min(attention, pages_per_rater))
     tasks = sequence(survey, pages_of("korea", number=pages), slot)
     assert [task.position for task in tasks] == list(range(n_pages + survey.attention))
-    first = {task.page.id: task for task in tasks if task.kind is Kind.asked}
-    repeats = [task for task in tasks if task.kind is not Kind.asked]
+    first = {task.page.id: task for task in tasks if task.kind is Kind.regular}
+    repeats = [task for task in tasks if task.kind is not Kind.regular]
     assert len(first) == n_pages
     assert len(repeats) == survey.attention
     kinds = Counter(task.kind for task in repeats)
     assert abs(kinds[Kind.repeat] - kinds[Kind.reversed]) <= 1
     for task in repeats:
         source = first[task.page.id]
-        between = [t for t in tasks[source.position + 1 : task.position] if t.kind is Kind.asked]
+        between = [t for t in tasks[source.position + 1 : task.position] if t.kind is Kind.regular]
         assert len(between) >= min(MIN_PAGES_BEFORE_REPEAT, n_pages - 1)
         assert task.order != source.order
         assert sorted(task.order) == sorted(source.order)
@@ -134,7 +134,7 @@ def test_attention_pages_are_far_from_what_they_repeat_and_laid_out_otherwise(
 
 def test_both_kinds_come_first_for_half_of_the_raters() -> None:
     kinds = Counter(
-        next(task.kind for task in tasks if task.kind is not Kind.asked)
+        next(task.kind for task in tasks if task.kind is not Kind.regular)
         for tasks in sequences(replace(SURVEY, attention=1), 24)
     )
     assert kinds == {Kind.repeat: 30, Kind.reversed: 30}

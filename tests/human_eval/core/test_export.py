@@ -80,7 +80,7 @@ def test_no_export_reveals_the_order_of_enrolment(
     participants = [Participant(number, "china", f"tie-{number}", "en", True) for number in range(1, 31)]
     ranks = dict.fromkeys(survey.systems, 1)
     judgements = [
-        Judgement(participant.rater, "china", f"page-{participant.rater}", 0, Kind.asked, "match", ranks)
+        Judgement(participant.rater, "china", f"page-{participant.rater}", 0, Kind.regular, "match", ranks)
         for participant in participants
     ]
     folder = SurveyDir(tmp_path)

@@ -128,7 +128,7 @@ def test_incomplete_pages_are_omitted_and_reported(run_survey: Invoke, study: St
     for message in (
         "1 incomplete: korea seed 0: m's image cannot be read",
         "1 incomplete: korea seed 0: mp's image cannot be read",
-        "1 incomplete: korea seed 0: the systems were asked different prompts",
+        "1 incomplete: korea seed 0: the systems have different prompts",
         "1 incomplete: korea seed 0: mpc has no such sample",
         "6 incomplete: korea base seed 1 is done, without scores",
     ):

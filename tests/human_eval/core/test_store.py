@@ -112,7 +112,7 @@ def test_an_answer_replaces_the_one_before_and_systems_are_put_back(store: Store
             culture="korea",
             page=task.page.id,
             position=0,
-            kind=Kind.asked,
+            kind=Kind.regular,
             question="match",
             ranks=dict.fromkeys(systems.values(), 1),
             ratings={systems[first]: 5},

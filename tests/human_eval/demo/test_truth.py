@@ -39,7 +39,7 @@ def test_a_system_wins_as_often_as_the_closed_form_says(skill: float, tie: float
     rater = SimulatedRater(1, "korea", WORTHS, skill=skill, tie_margin=tie, spams=spams, abstain_rate=0.0)
     won = []
     for k in range(2500):
-        ranks = rater.answer({s: s for s in SYSTEMS}, "culture", Kind.asked, f"p{k}").ranks
+        ranks = rater.answer({s: s for s in SYSTEMS}, "culture", Kind.regular, f"p{k}").ranks
         won.append((1 + np.sign(ranks["base"] - ranks["mpc"])) / 2)
     assert truth.win_rate(rater, "culture", "mpc", "base") == pytest.approx(np.mean(won), abs=0.03)
     both = truth.win_rate(rater, "culture", "mpc", "base") + truth.win_rate(rater, "culture", "base", "mpc")

@@ -71,11 +71,11 @@ def _alpha(counts: Array) -> float | None:
 def consistency(judgements: Iterable[Judgement], systems: Sequence[str]) -> Mapping[int, float]:
     """Rater -> the mean τ over their repeated and reversed pages; without raters who have none ranked twice."""
     ranked = [(j, ranks) for j in judgements if (ranks := mean_ranks(j, systems)) is not None]
-    first = {(j.rater, j.page, j.question): ranks for j, ranks in ranked if j.kind is Kind.asked}
+    first = {(j.rater, j.page, j.question): ranks for j, ranks in ranked if j.kind is Kind.regular}
     taus: dict[int, list[float]] = {}
     for j, ranks in ranked:
         before = first.get((j.rater, j.page, j.question))
-        if j.kind is not Kind.asked and before is not None:
+        if j.kind is not Kind.regular and before is not None:
             taus.setdefault(j.rater, []).append(tau(before, ranks))
     return {rater: float(np.mean(values)) for rater, values in taus.items()}
 

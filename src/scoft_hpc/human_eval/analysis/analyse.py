@@ -94,7 +94,7 @@ def _panels(
 def _tables(survey: Survey, judgements: Sequence[Judgement]) -> Iterator[Table]:
     for question in survey.questions:
         pooled = select_rankings(judgements, survey.systems, question.name)
-        regular = [j for j in judgements if j.question == question.name and j.kind is Kind.asked]
+        regular = [j for j in judgements if j.question == question.name and j.kind is Kind.regular]
         for culture in (POOLED, *survey.quotas):
             rankings = pooled if culture == POOLED else pooled.for_culture(culture)
             answers = [j for j in regular if culture in (POOLED, j.culture)]

@@ -61,4 +61,4 @@ def exclude(
 
 def _share_answered(answers: Sequence[Judgement], n_expected: int) -> float:
     """The share of regular pages × questions with an answer; "cannot judge" is an answer."""
-    return len({(j.page, j.question) for j in answers if j.kind is Kind.asked}) / n_expected
+    return len({(j.page, j.question) for j in answers if j.kind is Kind.regular}) / n_expected

@@ -67,7 +67,7 @@ def select_rankings(
         (j if question else replace(j, page=f"{j.page} {j.question}"), ranks)
         for j in judgements
         if question in (None, j.question)
-        and j.kind is Kind.asked
+        and j.kind is Kind.regular
         and (ranks := mean_ranks(j, systems)) is not None
     ]
     cultures = {j.rater: j.culture for j, _ in selected}

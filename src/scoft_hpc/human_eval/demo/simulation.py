@@ -86,7 +86,7 @@ class SimulatedRater:
         if self.spams:
             return rng.gumbel(size=len(worth))
         utility = self.skill * worth + self._rng(question, page).gumbel(size=len(worth))
-        return utility if kind is Kind.asked else utility + REPEAT_NOISE_SD * rng.normal(size=len(worth))
+        return utility if kind is Kind.regular else utility + REPEAT_NOISE_SD * rng.normal(size=len(worth))
 
     def _rng(self, *names: str) -> np.random.Generator:
         return _rng(self.seed, self.number, *names)

@@ -168,7 +168,7 @@ def pay(context: Context, form: FormBody) -> Response:
     if not PAYMENT.fullmatch(code):
         return _end(context, rater, "", [FormError("payment", "end.payment.wrong", {"most": 64})], code)
     is_saved = context.app.store.pay(rater, code)
-    return redirect(f"/end?payment={'kept' if is_saved else 'taken'}")
+    return redirect(f"/end?payment={'saved' if is_saved else 'repeated'}")
 
 
 @router.get("/withdraw")
@@ -269,7 +269,7 @@ def _end(
         skipped=skipped,
         pages=len(tasks),
         first=path_of(0, tasks[0].questions[0]),
-        payment=payment if payment in ("kept", "taken") else "",
+        payment=payment if payment in ("saved", "repeated") else "",
         code=code,
         faults=faults,
     )
