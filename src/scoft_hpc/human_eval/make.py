@@ -157,8 +157,6 @@ def _values(settings: Mapping[str, str]) -> dict[str, Any]:
                 faults.append(f"{key}={text}: expected {expected[key]}.")
     if faults:
         raise ConfigError.from_messages(faults)
-    if len(values.get("systems", "ab")) < 2:
-        raise ConfigError(f"systems={settings['systems']}: expected two to eight of a study's variants.")
     return values
 
 

@@ -195,7 +195,7 @@ def test_all_faults_of_settings_are_reported_together(run_survey: Invoke, study:
     assert "systems: 'mcp'; expected one of base, m, mp, mpc; did you mean mp?" in err
     assert "quotas.korea: 0; expected 1 to 100000" in err
     assert "systems: 'base' is listed 2 times" in run_survey("make", "systems=base,base")[2]
-    assert "systems=base: expected two to eight" in run_survey("make", "systems=base")[2]
+    assert "systems: 1; expected two to eight of base, m, mp, mpc" in run_survey("make", "systems=base")[2]
     assert run_survey("make", "pages=-3")[2] == "error: pages: -3; expected 1 to 500.\n"
     assert "sqlite:////local/disk" in run_survey("make", "database=mysql://a:secret@b/c")[2]
     assert not study.survey.path.exists()

@@ -147,10 +147,10 @@ def test_the_whole_way_with_a_mouse(browser: Browser, world: World) -> None:
         rank(page, 1, 1, 1, 1)
         page.get_by_role("button", name="Save and go on").dblclick()
         page.wait_for_url("**/pages/2/*")
-        answer = answers(world, page)
-        assert [answer[0, question].draft for question in tasks[0].questions] == [False] * 4
-        assert [answer[0, tasks[0].questions[1]].ranks[name] for name in tasks[0].order] == [1, 3, 2, 4]
-        assert answer[0, tasks[0].questions[2]].cannot_judge
+        stored = answers(world, page)
+        assert [stored[0, question].draft for question in tasks[0].questions] == [False] * 4
+        assert [stored[0, tasks[0].questions[1]].ranks[name] for name in tasks[0].order] == [1, 3, 2, 4]
+        assert stored[0, tasks[0].questions[2]].cannot_judge
 
         with visit(browser, world, viewport=PHONE) as phone:  # the same rater, on another device
             phone.goto(link)
