@@ -99,11 +99,11 @@ def _pixels(image: Image.Image) -> torch.Tensor:
 def _blip_by_hand(folder: Path, pixels: torch.Tensor) -> str:
     network = BlipForConditionalGeneration.from_pretrained(folder).eval()
     seen = network.vision_model(pixels)[0]
-    tokens = [first := len(captioners.WORDS) + 5]
+    tokens = [first := len(captioners.VOCABULARY) + 5]
     while len(tokens) <= captioner.MAX_CAPTION_TOKENS and tokens[-1] != 3:
         logits = network.text_decoder(torch.tensor([tokens]), encoder_hidden_states=seen).logits
         tokens.append(int(logits[0, -1].argmax()))
-    return " ".join(captioners.WORDS[i - 5] for i in tokens if 5 <= i < first)
+    return " ".join(captioners.VOCABULARY[i - 5] for i in tokens if 5 <= i < first)
 
 
 @torch.no_grad()
@@ -116,7 +116,7 @@ def _blip2_by_hand(folder: Path, pixels: torch.Tensor) -> str:
     while len(tokens) <= captioner.MAX_CAPTION_TOKENS and (len(tokens) == 1 or tokens[-1] != 1):
         states = torch.cat([network.language_projection(queries), embed(torch.tensor([tokens]))], 1)
         tokens.append(int(network.language_model(inputs_embeds=states).logits[0, -1].argmax()))
-    return " ".join(captioners.WORDS[i - 3] for i in tokens[1:] if i >= 3)
+    return " ".join(captioners.VOCABULARY[i - 3] for i in tokens[1:] if i >= 3)
 
 
 @pytest.mark.slow
