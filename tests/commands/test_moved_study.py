@@ -39,7 +39,7 @@ FOLDERS = "the-old-output"
 
 
 @dataclass(frozen=True)
-class Moved:
+class MovedStudy:
     """The study where it lies now, and where its output was."""
 
     study: StudyDir
@@ -61,7 +61,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def moved(finished: Path, tmp_path: Path) -> Moved:
+def moved(finished: Path, tmp_path: Path) -> MovedStudy:
     """The study alone, under another name; caches and data are gone with the old output."""
     old, new = tmp_path / FOLDERS, tmp_path / "elsewhere" / "renamed"
     shutil.copytree(finished, old)
@@ -71,7 +71,7 @@ def moved(finished: Path, tmp_path: Path) -> Moved:
     new.parent.mkdir()
     (old / "s").rename(new)
     shutil.rmtree(old)
-    return Moved(StudyDir(new), old)
+    return MovedStudy(StudyDir(new), old)
 
 
 Call = Callable[..., tuple[int, str]]
@@ -89,14 +89,14 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
 
 
 @pytest.mark.slow
-def test_no_file_of_a_new_study_names_the_place_of_its_output(moved: Moved, finished: Path) -> None:
+def test_no_file_of_a_new_study_names_the_place_of_its_output(moved: MovedStudy, finished: Path) -> None:
     """But for the words of its command, which are kept as they were typed."""
     plan = json.loads(moved.study.plan.read_text())
     texts = [json.dumps(plan["runs"]), moved.run.config.read_text(), moved.run.provenance.read_text()]
     assert not any(FOLDERS in text for text in texts) and str(finished) not in "".join(texts)
 
 
-def test_the_commands_that_read_read_it(moved: Moved, call: Call) -> None:
+def test_the_commands_that_read_read_it(moved: MovedStudy, call: Call) -> None:
     name = str(moved.study.path)
     code, text = call(status.main, name)
     assert code == 0 and "study renamed: 1 runs, 1 done" in text
@@ -120,7 +120,7 @@ def test_the_commands_that_read_read_it(moved: Moved, call: Call) -> None:
 
 @pytest.mark.slow
 def test_scores_that_need_what_is_gone_are_kept_and_the_others_can_be_taken_anew(
-    moved: Moved, call: Call
+    moved: MovedStudy, call: Call
 ) -> None:
     name = str(moved.study.path)
     before = read_json(moved.run.scores)
@@ -141,7 +141,7 @@ def test_scores_that_need_what_is_gone_are_kept_and_the_others_can_be_taken_anew
 
 @pytest.mark.slow
 def test_with_its_caches_beside_it_everything_is_scored_again(
-    moved: Moved, finished: Path, call: Call
+    moved: MovedStudy, finished: Path, call: Call
 ) -> None:
     shutil.copytree(finished / "cache", moved.study.path.parent / "cache")
     before = read_json(moved.run.scores)
@@ -150,7 +150,7 @@ def test_with_its_caches_beside_it_everything_is_scored_again(
     assert read_json(moved.run.scores) == before
 
 
-def test_data_that_is_gone_is_a_sentence(moved: Moved, call: Call) -> None:
+def test_data_that_is_gone_is_a_sentence(moved: MovedStudy, call: Call) -> None:
     def elsewhere(config: dict[str, Any]) -> None:
         config["data"] |= {"name": "folder", "root": "/no/such/folder"}
 
@@ -168,7 +168,7 @@ def test_data_that_is_gone_is_a_sentence(moved: Moved, call: Call) -> None:
 
 
 @pytest.mark.slow
-def test_a_study_with_absolute_paths_is_read_too(moved: Moved, finished: Path, call: Call) -> None:
+def test_a_study_with_absolute_paths_is_read_too(moved: MovedStudy, finished: Path, call: Call) -> None:
     """As studies were written before: the old output, in full, in plan.json and config.yaml."""
     for path in (moved.study.plan, moved.run.config):
         path.write_text(path.read_text().replace("{output}", str(moved.old)))
@@ -208,7 +208,7 @@ def test_what_was_sent_to_slurm_is_known_after_the_move(
     assert planned.config.output == str(new.path.parent) and not output.exists()
 
 
-def test_the_name_at_wandb_is_that_of_the_plan(moved: Moved) -> None:
+def test_the_name_at_wandb_is_that_of_the_plan(moved: MovedStudy) -> None:
     from scoft_hpc.results.wandb_sync import records
 
     loaded = results.read(moved.study)

@@ -39,7 +39,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Slurm:
     return Slurm(monkeypatch)
 
 
-class Ask:
+class WhyCommand:
     def __init__(self, study: StudyDir, capture: pytest.CaptureFixture[str]) -> None:
         self._study, self._capture = study, capture
 
@@ -51,11 +51,13 @@ class Ask:
 
 
 @pytest.fixture
-def ask(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> Ask:
-    return Ask(study, capsys)
+def ask(study: StudyDir, capsys: pytest.CaptureFixture[str]) -> WhyCommand:
+    return WhyCommand(study, capsys)
 
 
-def test_a_failed_run_has_its_cause_attempts_and_trace(study: StudyDir, queue: Slurm, ask: Ask) -> None:
+def test_a_failed_run_has_its_cause_attempts_and_trace(
+    study: StudyDir, queue: Slurm, ask: WhyCommand
+) -> None:
     nan = ids(study, "korea-mpc")
     sent = send(study, 7, nan)
     attempt(study, sent, 0, ended=time.time() - 1000, code=75, cause="time limit")
@@ -90,7 +92,7 @@ def publish(run: RunDir, job: str, restart: int, patch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("state", ["RUNNING", "FAILED"])
 def test_a_run_came_to_its_end_when_it_published_whatever_its_job_does_then(
-    study: StudyDir, queue: Slurm, ask: Ask, monkeypatch: pytest.MonkeyPatch, state: str
+    study: StudyDir, queue: Slurm, ask: WhyCommand, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     """The job ends later than its runs: it may still work on others, or die with no word on its own end."""
     mpc, ldm = ids(study, "korea-mpc", "korea-ldm")[::-1]
@@ -110,7 +112,7 @@ def test_a_run_came_to_its_end_when_it_published_whatever_its_job_does_then(
 
 
 def test_starts_of_a_job_after_the_runs_own_end_are_its_packs_alone(
-    study: StudyDir, queue: Slurm, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    study: StudyDir, queue: Slurm, ask: WhyCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mpc, ldm = ids(study, "korea-mpc", "korea-ldm")[::-1]
     sent = send(study, 7, (mpc, ldm))
@@ -123,7 +125,9 @@ def test_starts_of_a_job_after_the_runs_own_end_are_its_packs_alone(
     assert "2. " in ask(ldm) and "at work" in ask(ldm)
 
 
-def test_runs_of_a_job_that_ended_alike_are_told_of_once(study: StudyDir, queue: Slurm, ask: Ask) -> None:
+def test_runs_of_a_job_that_ended_alike_are_told_of_once(
+    study: StudyDir, queue: Slurm, ask: WhyCommand
+) -> None:
     pack = ids(study, "korea-m", "korea-ldm")
     send(study, 7, pack)
     queue.holds(line("7_0", "NODE_FAIL"))
@@ -133,7 +137,9 @@ def test_runs_of_a_job_that_ended_alike_are_told_of_once(study: StudyDir, queue:
     assert "the study's next job that ends sends it again, or the same sweep command now" in text
 
 
-def test_what_slurm_has_forgotten_is_told_from_what_was_kept(study: StudyDir, queue: Slurm, ask: Ask) -> None:
+def test_what_slurm_has_forgotten_is_told_from_what_was_kept(
+    study: StudyDir, queue: Slurm, ask: WhyCommand
+) -> None:
     (name,) = ids(study, "korea-mpc")
     sent = send(study, 7, (name,))
     attempt(study, sent, 0)
@@ -143,7 +149,7 @@ def test_what_slurm_has_forgotten_is_told_from_what_was_kept(study: StudyDir, qu
     assert "killed before it could write why, time limit (TIMEOUT)" in text
 
 
-def test_attempts_that_save_nothing_come_to_an_end(study: StudyDir, queue: Slurm, ask: Ask) -> None:
+def test_attempts_that_save_nothing_come_to_an_end(study: StudyDir, queue: Slurm, ask: WhyCommand) -> None:
     (name,) = ids(study, "korea-mpc")
     send(study, 6, (name,))
     follow_up = send(study, 7, (name,))
@@ -172,7 +178,7 @@ def test_attempts_that_save_nothing_come_to_an_end(study: StudyDir, queue: Slurm
     ],
 )
 def test_a_wait_is_put_in_plain_words(
-    reason: str, meaning: str, study: StudyDir, queue: Slurm, ask: Ask
+    reason: str, meaning: str, study: StudyDir, queue: Slurm, ask: WhyCommand
 ) -> None:
     send(study, 7, ids(study, "korea-mpc"))
     queue.holds(line("7_0", "PENDING", reason))
@@ -185,14 +191,14 @@ def test_an_unknown_reason_is_given_as_it_is() -> None:
     assert slurm_reasons.explain_wait("SomethingNew") == "SomethingNew"
 
 
-def test_one_that_needs_nothing_says_so(study: StudyDir, ask: Ask) -> None:
+def test_one_that_needs_nothing_says_so(study: StudyDir, ask: WhyCommand) -> None:
     finish(run_of(study, "korea-base"))
     assert "it is done; its results lie in" in ask("korea-base")
     assert "it was not submitted yet" in ask("korea-mpc")
     assert "no run of a-study matches the selection" in ask("state=lost")
 
 
-def test_on_this_machine_the_sweep_is_what_tries_again(study: StudyDir, ask: Ask) -> None:
+def test_on_this_machine_the_sweep_is_what_tries_again(study: StudyDir, ask: WhyCommand) -> None:
     run_status.write_failure(run_of(study, "korea-mpc"), "disk", "no space left", 3)
     lose(run_of(study, "korea-mp-"))
     text = ask()
@@ -200,7 +206,9 @@ def test_on_this_machine_the_sweep_is_what_tries_again(study: StudyDir, ask: Ask
     assert "the same sweep command continues it" in text and "retry" not in text
 
 
-def test_a_silent_slurm_is_said_and_the_files_still_tell(study: StudyDir, queue: Slurm, ask: Ask) -> None:
+def test_a_silent_slurm_is_said_and_the_files_still_tell(
+    study: StudyDir, queue: Slurm, ask: WhyCommand
+) -> None:
     send(study, 7, ids(study, "korea-mpc"))
     queue.is_silent()
     text = ask("korea-mpc")

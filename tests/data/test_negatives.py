@@ -271,7 +271,7 @@ def test_only_what_is_missing_is_drawn(drawn: Draw, depth: Negatives, pairs: lis
 
 
 def test_an_interruption_keeps_what_was_drawn(drawn: Draw, depth: Negatives, pairs: list[Pair]) -> None:
-    class AfterTwo(StopFlag):
+    class StopAfterTwo(StopFlag):
         """Requested once two batches were begun: it is looked at before the networks are loaded and at each batch."""
 
         checks = 0
@@ -282,7 +282,7 @@ def test_an_interruption_keeps_what_was_drawn(drawn: Draw, depth: Negatives, pai
             super().raise_if_set()
 
     with pytest.raises(Interrupted):
-        drawn(pairs, depth, stop=AfterTwo(), max_batch=1)
+        drawn(pairs, depth, stop=StopAfterTwo(), max_batch=1)
     files = [path for one in drawn(pairs[:2], depth) for path in one]
     before = written([files])
     assert sorted(files[0].parent.iterdir()) == sorted(files)

@@ -48,7 +48,7 @@ class CommandResult(NamedTuple):
 
 
 @dataclass
-class OnSlurm:
+class SlurmStudy:
     """A study on the test cluster. `arguments` are those of the sweep's command line."""
 
     cluster: Machine
@@ -186,7 +186,7 @@ def paced(
     runs: int = 1,
     steps: int = 20,
     **orders: Any,
-) -> OnSlurm:
+) -> SlurmStudy:
     """A study of `runs` seeds that train nothing: steps of 0.05 s, saved at each, unless ordered otherwise."""
     seeds = ",".join(map(str, range(runs)))
     usual = (
@@ -196,14 +196,14 @@ def paced(
         f"train.steps={steps}",
         f"cluster.python='{sys.executable} {PACED}'",
     )
-    study = OnSlurm(cluster, output, (*usual, *arguments))
+    study = SlurmStudy(cluster, output, (*usual, *arguments))
     output.mkdir(exist_ok=True)
     study.order(**orders)
     return study
 
 
-def real(cluster: Machine, output: Path, *arguments: str) -> OnSlurm:
-    return OnSlurm(cluster, output, (*REAL, *arguments))
+def real(cluster: Machine, output: Path, *arguments: str) -> SlurmStudy:
+    return SlurmStudy(cluster, output, (*REAL, *arguments))
 
 
 def contents(*folders: Path) -> Iterator[tuple[Path, bytes]]:

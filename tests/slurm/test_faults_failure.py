@@ -13,7 +13,7 @@ from scoft_hpc.launch.tracking.retry_policy import CAUSES
 from scoft_hpc.study import run_status
 from scoft_hpc.study.run_status import Status
 from slurm.machine import Machine
-from slurm.studies_on_slurm import OnSlurm, paced
+from slurm.studies_on_slurm import SlurmStudy, paced
 
 GPU = "cluster.gpus={{any: {{type: '', memory_gb: {memory}, most_memory_gb: {most}}}}}"
 """The job takes most of it, not more: Slurm would kill it at its next check."""
@@ -23,7 +23,7 @@ TRIES = 3
 """In place of the policy's ten, each of which Slurm lets wait."""
 
 
-def assert_ends_once_failed(study: OnSlurm, cause: str) -> None:
+def assert_ends_once_failed(study: SlurmStudy, cause: str) -> None:
     """It was started once, no other job came after it, and a sweep leaves it to a person."""
     study.wait(lambda: study.state().status is Status.failed, "the failure")
     study.wait_idle()

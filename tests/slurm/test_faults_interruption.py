@@ -9,7 +9,7 @@ import pytest
 from scoft_hpc.study import metrics_log, run_status
 from scoft_hpc.study.run_status import Status
 from slurm.machine import Machine
-from slurm.studies_on_slurm import OnSlurm, on, paced, take_node
+from slurm.studies_on_slurm import SlurmStudy, on, paced, take_node
 
 
 def test_preempted_with_requeue_it_resumes_from_the_last_save_and_is_done_once(
@@ -109,7 +109,7 @@ def test_out_of_time_and_killed_unheard_it_ends_as_that_and_is_sent_again_once(
     assert len(study.lines("published.txt")) == 1
 
 
-def warn(study: OnSlurm, restart: int) -> None:
+def warn(study: SlurmStudy, restart: int) -> None:
     """Send this start of the only task the warning before its time limit; Slurm itself may be faster, even now."""
 
     def begun() -> bool:

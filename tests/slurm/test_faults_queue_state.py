@@ -10,19 +10,19 @@ from scoft_hpc.launch.tracking import run_state, study_state
 from scoft_hpc.launch.tracking.study_state import ACCOUNTING_SECONDS
 from scoft_hpc.study.run_status import Status
 from slurm.machine import Machine
-from slurm.studies_on_slurm import OnSlurm, on, paced, take_node
+from slurm.studies_on_slurm import SlurmStudy, on, paced, take_node
 
 WAITING = ("CONFIGURING", "RESV_DEL_HOLD", "REQUEUE_HOLD", "REQUEUED", "REQUEUE_FED", "RESIZING", "SIGNALING",
            "SPECIAL_EXIT", "STAGE_OUT", "STOPPED", "SUSPENDED", "PENDING", "COMPLETING")  # fmt: skip
 
 
-def killed(study: OnSlurm) -> None:
+def killed(study: SlurmStudy) -> None:
     """The job's processes are gone without a word."""
     study.cluster.run("scancel", "--signal=KILL", "--full", study.attempts()[-1].job)
     study.wait_idle()
 
 
-def assert_sent_again_once(study: OnSlurm) -> None:
+def assert_sent_again_once(study: SlurmStudy) -> None:
     study.order(pace=0.01, deaf=False, hold=[])
     assert "sent: 1 train" in study.sweep().text
     study.wait_done()

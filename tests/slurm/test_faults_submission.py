@@ -19,7 +19,7 @@ from scoft_hpc.study import job_array, lease
 from scoft_hpc.study.lease import Owner
 from scoft_hpc.study.plan_file import launch_lease
 from slurm.machine import Machine
-from slurm.studies_on_slurm import OnSlurm, paced
+from slurm.studies_on_slurm import SlurmStudy, paced
 
 RUNS = 4
 DIE_AFTER = """#!/bin/sh
@@ -38,12 +38,12 @@ def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def study(cluster: Machine, tmp_path: Path) -> Iterator[OnSlurm]:
+def study(cluster: Machine, tmp_path: Path) -> Iterator[SlurmStudy]:
     """Four runs, each a task of its own."""
     yield paced(cluster, tmp_path, "cluster.lanes=1", "cluster.jobs=4", runs=RUNS, pace=0.02)
 
 
-def assert_each_run_once(study: OnSlurm) -> None:
+def assert_each_run_once(study: SlurmStudy) -> None:
     """Every run is done, was started once, and nothing else was ever started."""
     study.wait_done()
     study.wait_idle()
@@ -52,7 +52,7 @@ def assert_each_run_once(study: OnSlurm) -> None:
 
 
 def test_a_controller_that_is_down_is_told_with_nothing_sent_and_then_the_same_command_sends_each_run_once(
-    study: OnSlurm,
+    study: SlurmStudy,
 ) -> None:
     study.cluster.kill("slurmctld")
     code, text = study.sweep()
@@ -66,7 +66,7 @@ def test_a_controller_that_is_down_is_told_with_nothing_sent_and_then_the_same_c
 
 
 def test_a_controller_that_comes_back_meanwhile_is_all_that_a_sweep_waits_for(
-    study: OnSlurm, monkeypatch: pytest.MonkeyPatch
+    study: SlurmStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submit, "PAUSES", (0.0, 1.0, 2.0, 4.0, 8.0))
     study.cluster.kill("slurmctld")
@@ -86,7 +86,7 @@ def test_a_controller_that_comes_back_meanwhile_is_all_that_a_sweep_waits_for(
 
 
 def test_accepted_but_the_client_died_before_it_heard(
-    study: OnSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: SlurmStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing in the study knows the job's number: it is found by its name, or recorded by its first task."""
     sbatch = subprocess.run(["which", "sbatch"], capture_output=True, text=True, check=True).stdout.strip()
@@ -116,7 +116,7 @@ def test_accepted_but_the_client_died_before_it_heard(
     ],
 )
 def test_killed_at_any_point_of_the_sending_the_same_command_sends_the_rest(
-    study: OnSlurm, tmp_path: Path, call: str, nth: int, file: str
+    study: SlurmStudy, tmp_path: Path, call: str, nth: int, file: str
 ) -> None:
     """By strace, at the writing of the plan, the batch, its script and its number, and at the start of sbatch."""
     assert study.sweep("plan=only").code == 0  # the toy's pictures are files too
@@ -132,7 +132,7 @@ def test_killed_at_any_point_of_the_sending_the_same_command_sends_the_rest(
 
 
 def test_the_same_command_rebuilds_all_from_disk_and_runs_no_finished_work_again(
-    study: OnSlurm, cluster: Machine
+    study: SlurmStudy, cluster: Machine
 ) -> None:
     """The login node is gone, half of the study is done, the rest was lost with its nodes."""
     study.order(hold=[0], of=[f"korea-base-s{seed}-" for seed in range(RUNS // 2, RUNS)])
@@ -155,7 +155,7 @@ def test_the_same_command_rebuilds_all_from_disk_and_runs_no_finished_work_again
     assert len(study.lines("published.txt")) == RUNS
 
 
-def test_of_two_who_send_at_once_one_sends_and_the_other_is_told(study: OnSlurm) -> None:
+def test_of_two_who_send_at_once_one_sends_and_the_other_is_told(study: SlurmStudy) -> None:
     study.order(hold=[0])  # the slower one finds them all at work at least
     both = [study.start(), study.start()]
     output = [process.communicate()[0] for process in both]
@@ -170,7 +170,7 @@ def test_of_two_who_send_at_once_one_sends_and_the_other_is_told(study: OnSlurm)
     assert_each_run_once(study)
 
 
-def test_who_sends_is_told_to_the_other_by_name(study: OnSlurm) -> None:
+def test_who_sends_is_told_to_the_other_by_name(study: SlurmStudy) -> None:
     study.study.path.mkdir()
     hold = lease.Lease.acquire(launch_lease(study.study))
     process = study.start()
@@ -182,7 +182,7 @@ def test_who_sends_is_told_to_the_other_by_name(study: OnSlurm) -> None:
 
 
 @pytest.mark.parametrize(("age", "code"), [(lease.LEASE_SECONDS * 2, 0), (lease.LEASE_SECONDS / 2, 4)])
-def test_a_stale_lease_of_another_login_node_expires(study: OnSlurm, age: float, code: int) -> None:
+def test_a_stale_lease_of_another_login_node_expires(study: SlurmStudy, age: float, code: int) -> None:
     path = launch_lease(study.study)
     path.parent.mkdir()
     other = replace(Owner.me(), host="login2", machine="another", user="grace")
@@ -196,7 +196,7 @@ def test_a_stale_lease_of_another_login_node_expires(study: OnSlurm, age: float,
         assert_each_run_once(study)
 
 
-def test_two_arrays_of_one_batch_do_its_work_once(study: OnSlurm) -> None:
+def test_two_arrays_of_one_batch_do_its_work_once(study: SlurmStudy) -> None:
     """The worst of it: Slurm accepted twice. The first to be recorded stands, the tasks of the other leave at once."""
     study.order(hold=[0])
     assert study.sweep().code == 0

@@ -19,7 +19,7 @@ from scoft_hpc.study.paths import RunDir
 from scoft_hpc.study.run_status import Status
 from scoft_hpc.training import checkpoint
 from slurm.machine import Machine
-from slurm.studies_on_slurm import REAL, OnSlurm, contents, on, real, take_node
+from slurm.studies_on_slurm import REAL, SlurmStudy, contents, on, real, take_node
 
 STEPS = 90
 ARGUMENTS = (f"train.steps={STEPS}", "save_seconds=1.0")
@@ -39,7 +39,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(run_status.result(run)["lora_sha256"])
 
 
-def one_run(cluster: Machine, output: Path, *arguments: str) -> OnSlurm:
+def one_run(cluster: Machine, output: Path, *arguments: str) -> SlurmStudy:
     return real(cluster, output, "ablation.axes.variant=[mpc]", *ARGUMENTS, *arguments)
 
 

@@ -182,7 +182,7 @@ def test_saves_that_were_passed_over_do_not_outlive_the_common_ones(tmp_path: Pa
         assert torch.equal(weights(one), weights(two))
 
 
-class Poisoned(tiny.PixelDistance):
+class PoisonedDistance(tiny.PixelDistance):
     """A distance that turns NaN, or raises, from its third call on."""
 
     def __init__(self, error: Exception | None) -> None:
@@ -206,7 +206,7 @@ def test_a_lane_that_fails_stops_alone(tmp_path: Path, error: Exception | None) 
     undisturbed = run(tmp_path / "undisturbed", MIXED)
     base = tiny.base()
     pack = tiny.pack(tmp_path / "disturbed", base, MIXED)
-    object.__setattr__(pack[3].lane.objective, "s", NamedDistance("poisoned", Poisoned(error)))
+    object.__setattr__(pack[3].lane.objective, "s", NamedDistance("poisoned", PoisonedDistance(error)))
     train(base, pack, StopFlag(), 1e9)
     assert str(pack[3].error) == (
         str(error) if error else f"the gradient is not finite in update {pack[3].lane.step + 1}"
