@@ -1,4 +1,7 @@
-"""The whole study of the README on a cluster that cuts it short, against the same study on this machine."""
+"""The README's study on a cluster that cuts it short, against the same study on this machine.
+
+All its runs at full length, with one sample per prompt.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,14 @@ from scoft_hpc.study.paths import StudyDir
 from slurm.machine import Machine
 from waiting import wait_until
 
-ARGUMENTS = ("culture=all", "ablation=loss_terms", "study=s", "threads=1", "cluster.lanes=13")
+ARGUMENTS = (
+    "culture=all",
+    "ablation=loss_terms",
+    "study=s",
+    "threads=1",
+    "cluster.lanes=13",
+    "evaluation.samples=1",
+)
 """The same packs and threads here and there: then the same arithmetic, to the last bit."""
 SECONDS = 1800
 
