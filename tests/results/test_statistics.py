@@ -116,19 +116,14 @@ def test_each_unit_has_its_own_rows(finished: Maker) -> None:
     assert of_units(run, METRICS["kid"]) == {}
 
 
-def test_scores_of_version_1_are_read(copied: Maker) -> None:
-    """Two distances a sample, and diversity of the run as a whole."""
+def test_a_metric_is_read_by_sample_or_else_as_the_runs_own_value(copied: Maker) -> None:
+    """Samples without a value are left out; the scores have no prompts, so diversity is the run's."""
     for config in copied.configs:
         run = copied.run(config)
         rows = [
-            {"file": "samples/p00-s00.png", "in_style": True, "nearest_train": 0.1, "nearest_held_out": 0.2},
-            {"file": "samples/p00-s01.png", "in_style": None, "nearest_train": 0.1, "nearest_held_out": 0.1},
-            {
-                "file": "samples/p00-s02.png",
-                "in_style": False,
-                "nearest_train": 0.1,
-                "nearest_held_out": None,
-            },
+            {"file": "samples/p00-s00.png", "in_style": True, "memorization": 1.0},
+            {"file": "samples/p00-s01.png", "in_style": None, "memorization": 0.0},
+            {"file": "samples/p00-s02.png", "in_style": False, "memorization": None},
         ]
         metrics = {"memorization": {"value": 0.5, "n": 2}, "diversity": {"value": 0.25, "n": 3}}
         atomic.write_json(run.scores, {"run_id": run.run_id, "metrics": metrics, "samples": rows})

@@ -225,22 +225,10 @@ def _read_run(folder: RunDir, planned: PlannedRun, variant: str, notes: list[str
         folder=folder,
         status=run_status.status(folder),
         result=read_json(folder.result, notes),
-        scores=_as_version_2(read_json(folder.scores, notes)),
+        scores=read_json(folder.scores, notes),
         failure=read_json(folder.failure, notes),
         provenance=read_json(folder.provenance, notes),
     )
-
-
-def _as_version_2(scores: dict[str, Any]) -> dict[str, Any]:
-    """Scores with every sample's values under the metrics' names; version 1 had a sample's two distances."""
-    if scores.get("version", 1) > 1:
-        return scores
-    samples = [dict(sample) for sample in scores.get("samples", [])]
-    for sample in samples:
-        train, held_out = sample.pop("nearest_train", None), sample.pop("nearest_held_out", None)
-        if train is not None and held_out is not None:
-            sample["memorization"] = float(train < held_out)
-    return {**scores, "samples": samples} if samples else scores
 
 
 def _read_curves(rows: Iterable[metrics_log.Row]) -> dict[str, Curve]:
