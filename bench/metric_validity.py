@@ -47,11 +47,10 @@ def page(read: Study) -> str:
     )
     return environment.get_template("toy_metrics.md.j2").render(
         study=read,
-        command=" ".join(str(word) for word in read.plan.get("words", [])),
         truths=[m for m in METRICS.values() if m.group == TRUTH],
         metrics=list(dict.fromkeys(t.metric for t in found)),
         found={(t.metric.name, t.truth.name): t for t in found},
-        told=told,
+        with_interval=with_interval,
         verdict=verdict,
         runs=max((c.runs for t in found for c in (t.overall,) if c is not None), default=0),
         networks=next((run.scores["networks"] for run in read.runs if "networks" in run.scores), {}),
@@ -59,7 +58,7 @@ def page(read: Study) -> str:
     )
 
 
-def told(correlation: Correlation | None) -> str:
+def with_interval(correlation: Correlation | None) -> str:
     """Such as `.62 (.31 … .81)`."""
     if correlation is None:
         return "–"

@@ -52,23 +52,23 @@ def page(found: Study) -> str:
         values = [run.metric(measure) for run in found.of(culture=culture, variant=variant)]
         return f"{sum(v for v in values if v is not None) / len(values):.2f}"
 
-    told = findings(found)
+    results = findings(found)
     family = {
         (m.name, one, other): paired(values(found, m, one), values(found, m, other))
-        for m in told.measures
+        for m in results.measures
         for one, other in CONTRASTS
     }
-    bounds = {m.name: of_difference(m) for m in told.measures}
+    bounds = {m.name: of_difference(m) for m in results.measures}
     compared = compare(family, bounds={key: bounds[key[0]] for key in family})
 
     def level(measure: MetricSpec, variant: str) -> str:
-        return _told(told.of(variant, measure.name).level, told.digits(measure.name))
+        return _with_interval(results.of(variant, measure.name).level, results.digits(measure.name))
 
     def contrast(measure: MetricSpec, variant: str, reference: str) -> str:
         comparison = compared.get((measure.name, variant, reference))
         if comparison is None:
             return "–"
-        text = _told(comparison.difference, told.digits(measure.name), "+")
+        text = _with_interval(comparison.difference, results.digits(measure.name), "+")
         return f"**{text}**" if comparison.holds else text
 
     config, provenance = found.runs[-1].config, found.runs[0].provenance
@@ -88,7 +88,7 @@ def page(found: Study) -> str:
         objective=config["objective"],
         torch=provenance["torch"],
         model=provenance["model_digest"][:8],
-        measures=told.measures,
+        measures=results.measures,
         contrasts=CONTRASTS,
         level=level,
         contrast=contrast,
@@ -96,7 +96,7 @@ def page(found: Study) -> str:
     )
 
 
-def _told(estimate: Estimate | None, digits: int, sign: str = "") -> str:
+def _with_interval(estimate: Estimate | None, digits: int, sign: str = "") -> str:
     if estimate is None:
         return "–"
     text = f"{estimate.value:{sign}.{digits}f}"

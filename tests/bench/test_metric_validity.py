@@ -36,7 +36,7 @@ def test_a_verdict_is_about_the_sign_that_a_good_metric_has(validity: MetricVali
     assert bench.verdict(validity) == verdict
 
 
-def test_a_correlation_is_told_with_its_interval() -> None:
-    assert bench.told(of(-0.9, -0.2, -1).within) == "−.55 (−.90 … −.20)"
-    assert bench.told(None) == "–"
-    assert bench.told(Correlation(0.5, float("-inf"), float("inf"), 4, 1, "runs")) == ".50"
+def test_a_correlation_has_its_interval() -> None:
+    assert bench.with_interval(of(-0.9, -0.2, -1).within) == "−.55 (−.90 … −.20)"
+    assert bench.with_interval(None) == "–"
+    assert bench.with_interval(Correlation(0.5, float("-inf"), float("inf"), 4, 1, "runs")) == ".50"
