@@ -100,11 +100,11 @@ def main() -> int:
 def _measure(folder: Path, raters: int, seconds: int, database: str) -> list[dict[str, str]]:
     from human_eval.serving import Served
     from scoft_hpc.human_eval.survey import Ethics, Survey
-    from surveys import SYSTEMS, made, pages_of
+    from surveys import SYSTEMS, create_survey_study, pages_of
 
     quotas = dict.fromkeys(CULTURES, 100 * raters)
     survey = Survey("Images", "a-study", SYSTEMS, quotas, ethics=Ethics(pilot=True))
-    study = made(folder, survey, pages_of(*CULTURES, number=24))
+    study = create_survey_study(folder, survey, pages_of(*CULTURES, number=24))
     for number, file in enumerate(sorted(study.survey.images.iterdir())):
         _photograph(number).save(file)
     server = Served(study, database or f"sqlite:///{folder}/answers.db")
