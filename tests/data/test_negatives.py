@@ -289,6 +289,19 @@ def test_an_interruption_keeps_what_was_drawn(drawn: Draw, depth: Negatives, pai
     assert len(set(written(drawn(pairs, depth)).items()) & set(before.items())) == 2
 
 
+def test_a_kill_between_two_files_of_a_batch_changes_no_bit(
+    drawn: Draw, depth: Negatives, pairs: list[Pair]
+) -> None:
+    """An image drawn alone differs by a rounding: what is missing of a batch is drawn in the whole batch again."""
+    settings = replace(depth, per_positive=2)
+    whole = [path for of_pair in drawn(pairs, settings, max_batch=3) for path in of_pair]
+    content = {path: path.read_bytes() for path in whole}
+    for path in whole:
+        path.unlink()
+        drawn(pairs, settings, max_batch=3)
+        assert {path: path.read_bytes() for path in whole} == content
+
+
 def test_nothing_is_loaded_where_nothing_is_missing(
     drawn: Draw, copied: Negatives, pairs: list[Pair]
 ) -> None:

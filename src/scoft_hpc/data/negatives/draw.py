@@ -59,7 +59,9 @@ def draw(
 ) -> list[list[Path]]:
     """Draw the missing ones of the `per_positive` negatives of each pair; return all their files, pair by pair.
 
-    The files are `cache`/negatives-<hash of model and settings>/<hash of image and caption>-<k>.png.
+    The files are `cache`/negatives-<hash of model and settings>/<hash of image and caption>-<k>.png. A batch of which
+    any file is missing is drawn whole, since an image's last bit depends on its batch: so an interrupted drawing comes
+    to the same images, bit for bit. Files that exist are not written again.
 
     Raises:
         Interrupted: if `stop` was requested; finished files stay.
@@ -70,9 +72,9 @@ def draw(
         [Negative(pair, name, k, folder / f"{name}-{k}.png") for k in range(settings.per_positive)]
         for pair, name in ((pair, _name(pair)) for pair in pairs)
     ]
-    missing = {n.file: n for of_pair in negatives for n in of_pair if not n.file.exists()}
-    if missing:
-        _draw(base, list(missing.values()), settings, model.resolution, stop, max_batch)
+    by_file = {n.file: n for of_k in zip(*negatives, strict=True) for n in of_k}
+    if not all(file.exists() for file in by_file):
+        _draw(base, list(by_file.values()), settings, model.resolution, stop, max_batch)
     return [[negative.file for negative in of_pair] for of_pair in negatives]
 
 
@@ -84,7 +86,7 @@ def folder_of(settings: Negatives, model: Model, cache: Path) -> Path:
 
 def _draw(
     base: DiffusionModel,
-    missing: list[Negative],
+    negatives: list[Negative],
     settings: Negatives,
     resolution: int,
     stop: StopFlag,
@@ -94,7 +96,9 @@ def _draw(
     sampler, null = SAMPLERS[settings.source](base, settings), base.encode_text([""])
 
     def draw_batch(part: slice) -> None:
-        batch = missing[part]
+        batch = negatives[part]
+        if all(negative.file.exists() for negative in batch):
+            return
         noise = [_noise(base, negative, settings.seed, resolution) for negative in batch]
         drawn = sampler(
             images.read_images([negative.pair.image for negative in batch], resolution).to(base.device),
@@ -103,9 +107,10 @@ def _draw(
             torch.stack(noise).to(base.device),
         )
         for negative, image in zip(batch, drawn, strict=True):
-            images.write_png(negative.file, image)
+            if not negative.file.exists():
+                images.write_png(negative.file, image)
 
-    in_microbatches(draw_batch, len(missing), max(1, min(max_batch, MAX_PIXELS // resolution**2)), stop)
+    in_microbatches(draw_batch, len(negatives), max(1, min(max_batch, MAX_PIXELS // resolution**2)), stop)
 
 
 def _name(pair: Pair) -> str:
