@@ -11,7 +11,7 @@ import pytest
 from launch.array_records import NOW, RUN, array, attempt
 from scoft_hpc.launch.slurm.client import Queue, QueueEntry
 from scoft_hpc.launch.tracking import run_state
-from scoft_hpc.launch.tracking.retry_policy import CAUSES
+from scoft_hpc.launch.tracking.retry_policy import BY_STATE, CAUSES
 from scoft_hpc.launch.tracking.run_state import RunFiles, RunState
 from scoft_hpc.study.job_array import AccountingRecord, JobArray
 from scoft_hpc.study.lease import Owner
@@ -85,6 +85,27 @@ def test_a_job_that_ended_without_a_word_is_lost_to_what_slurm_says(slurm_state:
     assert state(claimed, [forgotten], Queue([])).cause == cause
     assert run_state.runs_to_submit([result], user_requested=True) == [result]
     assert bool(run_state.runs_to_submit([result], user_requested=False)) is CAUSES[cause].auto_retry
+
+
+@pytest.mark.parametrize("slurm_state", ["TIMEOUT", "PREEMPTED", "NODE_FAIL", "CANCELLED", "FAILED", None])
+def test_a_process_that_was_killed_is_lost_only_as_long_as_slurm_gives_no_reason(
+    slurm_state: str | None,
+) -> None:
+    """Slurm kills a job's processes one after another: the task may see the first one go, and write that down."""
+    ended = attempt(ended=NOW, code=-9, cause="lost", note="the process was killed (SIGKILL)")
+    accounting = {0: AccountingRecord(slurm_state, 9.0)} if slurm_state else {}
+    result = state(NEW, [array(attempts=(ended,), accounting=accounting)], Queue([]))
+    by_slurm = BY_STATE.get(slurm_state or "")
+    assert result.cause == (by_slurm or "lost")
+    assert result.note == ("" if by_slurm else ended.note)
+
+
+def test_a_cause_that_the_task_knows_outranks_slurms_state() -> None:
+    ended = attempt(ended=NOW, code=-9, cause="host memory", note="it held 60 GB")
+    result = state(
+        NEW, [array(attempts=(ended,), accounting={0: AccountingRecord("TIMEOUT", 9.0)})], Queue([])
+    )
+    assert (result.cause, result.note) == ("host memory", "it held 60 GB")
 
 
 def test_a_task_that_left_the_queue_before_it_started_waits_for_a_person() -> None:

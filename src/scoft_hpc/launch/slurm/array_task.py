@@ -19,6 +19,7 @@ from scoft_hpc.launch.planning import plan_store
 from scoft_hpc.launch.planning.plan import Run
 from scoft_hpc.launch.slurm import client, launcher, task_runner
 from scoft_hpc.launch.slurm.task_runner import ProcessExit, TaskContext
+from scoft_hpc.launch.tracking.retry_policy import LOST
 from scoft_hpc.launch.tracking.submission_plan import SubmissionRequest, plan_submission
 from scoft_hpc.study import job_array, run_status
 from scoft_hpc.study.interrupt import SIGNALS
@@ -116,7 +117,7 @@ def _settle(
     cause, message = broken or (None, "")
     if cause is not None:
         print_stderr(f"the process broke off ({cause}): {message}")
-    if cause not in (None, "lost"):
+    if cause not in (None, LOST):
         for run in runs:
             if not run.result.exists() and not run.failure.exists():
                 run_status.write_failure(run, str(cause), message, run_status.step(run))

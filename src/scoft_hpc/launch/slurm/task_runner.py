@@ -21,7 +21,7 @@ from scoft_hpc.launch.local.executor import JOB_MODULE
 from scoft_hpc.launch.local.live_sync_process import LAST_SECONDS, LiveSyncProcess, live_sync
 from scoft_hpc.launch.slurm import client
 from scoft_hpc.launch.tracking import run_state
-from scoft_hpc.launch.tracking.retry_policy import policy
+from scoft_hpc.launch.tracking.retry_policy import LOST, cause_of_end, policy
 from scoft_hpc.launch.tracking.run_state import RunFiles
 from scoft_hpc.study import job_array, lease, run_status
 from scoft_hpc.study.interrupt import SIGNALS, handle_signals
@@ -104,16 +104,18 @@ def _last_cause(run: RunDir, task: TaskContext, arrays: Sequence[JobArray]) -> s
     """Why the run's attempt before this one ended."""
     before = [(array, a) for array in arrays for a in array.attempts if run.run_id in a.progress]
     if not before:
-        return "lost"
+        return LOST
     array, last = max(before, key=lambda pair: pair[1].started)
-    if last.cause is not None:
-        return last.cause
+    record = array.accounting.get(last.task) if last == array.last(last.task) else None
+    cause = cause_of_end(last.cause, record.state if record else None)
+    if cause != LOST or last.cause is not None:
+        return cause
     failure = run_status.earlier_failure(run)
     if failure is not None and float(failure["time"]) >= last.started:
         return str(failure["cause"])
     # A task that Slurm itself started again, without a signal or while it saved, was preempted or lost its node.
     by_slurm = array.name == task.folder.name and (last.ended is None or last.code == INTERRUPTED)
-    return "preempted" if by_slurm else "lost"
+    return "preempted" if by_slurm else LOST
 
 
 def begin(task: TaskContext, array: JobArray) -> Attempt:
@@ -204,7 +206,7 @@ def classify_exit(task: TaskContext, process_exit: ProcessExit) -> tuple[str, st
         return "host memory", f"the system killed the process for memory; {peak}"
     if process_exit.code == -signal.SIGKILL:
         near = task.memory_gb is not None and process_exit.peak_gb > 0.8 * task.memory_gb
-        cause = "host memory" if near else "lost"
+        cause = "host memory" if near else LOST
         return cause, f"the process was killed (SIGKILL), as for memory or by a person; {peak}"
     if process_exit.code < 0:
         return "error", f"the process was killed by {signal.Signals(-process_exit.code).name}"

@@ -20,6 +20,9 @@ class RetryPolicy:
     advice: str
 
 
+LOST = "lost"
+"""The cause where none is known: the process was killed, or its job is gone."""
+
 RETRY = "`python -m scoft_hpc.retry` sends it again"
 
 CAUSES: dict[str, RetryPolicy] = {
@@ -29,7 +32,7 @@ CAUSES: dict[str, RetryPolicy] = {
     ),
     "preempted": RetryPolicy(True, 10, f"Where it is preempted again and again, {RETRY} in another partition."),
     "node": RetryPolicy(True, 5, "If it is always the same node: cluster.sbatch.exclude=NODE."),
-    "lost": RetryPolicy(True, 3, "The cause is unknown; read the end of its log."),
+    LOST: RetryPolicy(True, 3, "The cause is unknown; read the end of its log."),
     # The job's own: to run the same again would end the same.
     "host memory": RetryPolicy(
         True, 2, "Twice the memory is asked for, as far as the profile allows (most_memory_gb of the GPU)."
@@ -64,8 +67,17 @@ BY_STATE = {
 
 def policy(cause: str | None) -> RetryPolicy:
     """A cause that an older version wrote counts as a run's own error."""
-    return CAUSES.get(cause or "lost", CAUSES["error"])
+    return CAUSES.get(cause or LOST, CAUSES["error"])
 
 
 def cause_of_slurm_state(state: str | None) -> str:
-    return BY_STATE.get(state or "", "lost")
+    return BY_STATE.get(state or "", LOST)
+
+
+def cause_of_end(recorded: str | None, slurm_state: str | None) -> str:
+    """Why a task ended: the cause that it recorded, else that of Slurm's last state of it.
+
+    Where Slurm ends a job, the task may see that its process was killed, and record that it is lost, before it is
+    killed itself. Slurm knows more then.
+    """
+    return cause_of_slurm_state(slurm_state) if recorded in (None, LOST) else str(recorded)

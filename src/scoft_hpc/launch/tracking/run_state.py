@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scoft_hpc.launch.slurm.client import Queue, QueueEntry
-from scoft_hpc.launch.tracking.retry_policy import cause_of_slurm_state, policy
+from scoft_hpc.launch.tracking.retry_policy import LOST, cause_of_end, policy
 from scoft_hpc.study.job_array import TRAIN, Attempt, JobArray
 from scoft_hpc.study.lease import LEASE_SECONDS, Owner, user
 from scoft_hpc.study.run_status import Status
@@ -142,8 +142,8 @@ def _sent(run: str, known: RunFiles, place: TaskRef, queue: Queue | None, tries:
         cause = str(failure["cause"])
         return RunState(run, Status.failed, cause, str(failure["message"]), place, entry, tries, in_queue)
     if not in_queue:
-        note = attempt.note if attempt else "its job left the queue before it started"
-        return RunState(run, Status.lost, _ending(place, entry, attempt), note, place, entry, tries)
+        cause, note = _ending(place, entry, attempt)
+        return RunState(run, Status.lost, cause, note, place, entry, tries)
     status, note = _living(known, entry, attempt, place)
     return RunState(run, status, None, note, place, entry, tries, True)
 
@@ -172,14 +172,16 @@ def _living(
     return (Status.running if is_owner else Status.queued), entry.state.lower()
 
 
-def _ending(place: TaskRef, entry: QueueEntry | None, attempt: Attempt | None) -> str:
-    """Why a job ended without a failure of its runs: as it recorded itself, else as Slurm records it."""
-    if attempt is not None and attempt.cause is not None:
-        return attempt.cause
+def _ending(place: TaskRef, entry: QueueEntry | None, attempt: Attempt | None) -> tuple[str, str]:
+    """Why a job ended without a failure of its runs, and what it noted of that."""
     record = place.array.accounting.get(place.task)
-    if attempt is None and entry is None and record is None:
-        return "cancelled"  # while it waited: Slurm keeps no record of a task that never started
-    return cause_of_slurm_state(entry.state if entry else record.state if record else None)
+    slurm_state = entry.state if entry else record.state if record else None
+    if attempt is None:
+        # Slurm keeps no record of a task that was cancelled while it waited.
+        cause = cause_of_end(None, slurm_state) if slurm_state else "cancelled"
+        return cause, "its job left the queue before it started"
+    cause = cause_of_end(attempt.cause, slurm_state)
+    return cause, attempt.note if cause == (attempt.cause or LOST) else ""
 
 
 def attempts_without_progress(files: Mapping[str, RunFiles], arrays: Sequence[JobArray]) -> dict[str, int]:

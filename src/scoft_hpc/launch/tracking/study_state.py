@@ -11,6 +11,7 @@ from scoft_hpc.errors import LaunchError
 from scoft_hpc.launch.slurm import client
 from scoft_hpc.launch.slurm.client import Queue, QueueEntry
 from scoft_hpc.launch.tracking import run_state
+from scoft_hpc.launch.tracking.retry_policy import LOST
 from scoft_hpc.launch.tracking.run_state import RunFiles, RunState
 from scoft_hpc.study import costs, job_array, lease, run_status
 from scoft_hpc.study.costs import Cost
@@ -114,7 +115,7 @@ def _silent(array: JobArray, task: int, queue: Queue) -> bool:
     if task in array.accounting or queue.find(array.job_name, array.job, task) is not None:
         return False
     attempt = array.last(task)
-    return attempt is None or attempt.ended is None or (attempt.cause is None and attempt.code != 0)
+    return attempt is None or attempt.ended is None or (attempt.cause in (None, LOST) and attempt.code != 0)
 
 
 def _accounting(study: StudyDir, jobs: list[int]) -> Accounting:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scoft_hpc.errors import RunError
 from scoft_hpc.launch.tracking import slurm_reasons
-from scoft_hpc.launch.tracking.retry_policy import cause_of_slurm_state
+from scoft_hpc.launch.tracking.retry_policy import LOST, cause_of_slurm_state
 from scoft_hpc.launch.tracking.run_state import RunState
 from scoft_hpc.launch.tracking.study_state import StudyState
 from scoft_hpc.launch.views.run_progress import logs
@@ -153,9 +153,12 @@ def _attempt(array: JobArray, attempt: Attempt, state: RunState, published: bool
 def _ending(array: JobArray, attempt: Attempt) -> str:
     """How an attempt ended: as it recorded itself, else as Slurm records its last one."""
     record = array.accounting.get(attempt.task) if attempt == array.last(attempt.task) else None
-    reason = f"{cause_of_slurm_state(record.state)} ({record.state})" if record else ""
+    by_slurm = cause_of_slurm_state(record.state) if record else LOST
+    reason = f"{by_slurm} ({record.state})" if record else ""
     if attempt.ended is None:
         return f"killed before it could write why{f', {reason}' if reason else ''}"
+    if attempt.cause == LOST and by_slurm != LOST:
+        return reason
     if attempt.cause is not None:
         return attempt.cause + (f", {attempt.note}" if attempt.note else "")
     if attempt.code in (0, RunError.exit_code):
