@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from scoft_hpc.study import metrics_log
 from scoft_hpc.study.interrupt import Interrupted, StopFlag
 from scoft_hpc.training import checkpoint
 from scoft_hpc.training.lane import learning_rate
-from scoft_hpc.training.loop import LaneRun, gradients, interval, train
+from scoft_hpc.training.loop import LaneRun, common_step, gradients, interval, train
 from scoft_hpc.training.objective import NamedDistance
 
 MIXED = [
@@ -155,6 +156,60 @@ def test_a_kill_between_two_lanes_saves_still_resumes_bit_for_bit(tmp_path: Path
     resumed = run(tmp_path / "killed", MIXED[:3])
     for one, two in zip(straight, resumed, strict=True):
         assert torch.equal(weights(one), weights(two))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_saved", [1, 2, 3])
+def test_a_kill_between_two_lanes_first_saves_resumes_bit_for_bit(tmp_path: Path, n_saved: int) -> None:
+    straight = run(tmp_path / "straight", MIXED[:4])
+    with pytest.raises(Interrupted):
+        run(tmp_path / "killed", MIXED[:4], stop=StopAt(3))
+    for folder in saves_of(tmp_path / "killed", 4)[n_saved:]:
+        (only,) = checkpoint.existing(folder)
+        only.unlink()
+    resumed = run(tmp_path / "killed", MIXED[:4])
+    for one, two in zip(straight, resumed, strict=True):
+        assert torch.equal(weights(one), weights(two))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [6, 4])
+def test_a_kill_between_two_lanes_last_saves_resumes_bit_for_bit(tmp_path: Path, first: int) -> None:
+    """The lanes that are finished go back with the others, which are computed in other sums without them."""
+    lanes = zip(reversed(MIXED), (first, *[6] * 7), strict=True)
+    configs = [replace(c, train=replace(c.train, steps=n)) for c, n in lanes]
+    straight = run(tmp_path / "straight", configs)
+    run(tmp_path / "killed", configs, save_seconds=0.0)
+    for folder in saves_of(tmp_path / "killed", 8)[1:]:
+        checkpoint.existing(folder)[0].unlink()
+    resumed = run(tmp_path / "killed", configs)
+    for one, two in zip(straight, resumed, strict=True):
+        assert torch.equal(weights(one), weights(two))
+
+
+def saves_of(pack: Path, n_lanes: int) -> list[Path]:
+    return [pack / f"lane-{lane}" / "checkpoints" for lane in range(n_lanes)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "saved", "expected"),
+    [
+        ([9, 9], [{4, 3}, {4, 3}], 4),
+        ([9, 9], [{5, 4}, {4, 3}], 4),
+        ([9, 9], [set(), set()], 0),
+        ([9, 9], [{3}, set()], 0),  # the first save was interrupted
+        ([9, 9], [{9, 8}, {8, 7}], 8),  # the last save was interrupted
+        ([5, 9], [{5, 4}, {8, 7}], 8),
+        ([5, 9], [{5, 4}, {4, 3}], 4),
+        ([9, 9], [{7, 6}, set()], None),  # one lane has lost its saves
+        ([9, 9], [{7, 6}, {4, 3}], None),
+        ([9, 9], [{9, 8}, {4, 3}], None),
+    ],
+)
+def test_lanes_continue_from_the_newest_common_step(
+    steps: list[int], saved: list[set[int]], expected: int | None
+) -> None:
+    assert common_step(steps, saved) == expected
 
 
 @pytest.mark.slow

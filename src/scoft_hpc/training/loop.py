@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 
 import torch
@@ -14,7 +14,7 @@ from scoft_hpc.data.training_batch import concatenate
 from scoft_hpc.inputs import memory_model
 from scoft_hpc.models.diffusion_model import DiffusionModel
 from scoft_hpc.models.oom_backoff import MicrobatchSize
-from scoft_hpc.study.interrupt import StopFlag
+from scoft_hpc.study.interrupt import Interrupted, StopFlag
 from scoft_hpc.study.metrics_log import STEP, MetricsLog, Row
 from scoft_hpc.study.paths import RunDir
 from scoft_hpc.training import checkpoint
@@ -56,15 +56,17 @@ def train(
     stop: StopFlag,
     save_seconds: float,
     microbatch: MicrobatchSize | None = None,
+    is_owner: Callable[[], bool] = lambda: True,
 ) -> None:
     """Train every lane to its last step, or to its error, which goes to `LaneRun.error`.
 
     Args:
         save_seconds: between saves, or more where they are slow (`interval`).
         microbatch: rows that go through the denoiser together; None: all.
+        is_owner: whether the runs are still this process's; asked before each round of saves.
 
     Raises:
-        Interrupted: if `stop` was requested; all lanes are saved.
+        Interrupted: if `stop` was requested; all lanes are saved. Or if another process has taken over; none is.
         OSError: if a save fails; what was saved before is untouched.
     """
     resume(pack)
@@ -79,9 +81,11 @@ def train(
             finished = [lane_run for lane_run in active if lane_run.error is None and not lane_run.active]
             began = time.monotonic()
             due = stop.requested or began - saved_at >= interval(save_seconds, save_duration)
-            for lane_run in active if due else finished:
-                if lane_run.error is None:
-                    lane_run.save()
+            to_save = [lane_run for lane_run in (active if due else finished) if lane_run.error is None]
+            if to_save and not is_owner():
+                raise Interrupted  # the saves of the process that has taken over must stay in step
+            for lane_run in to_save:
+                lane_run.save()
             if due:
                 saved_at = time.monotonic()
                 save_duration = saved_at - began
@@ -103,24 +107,44 @@ def interval(save_seconds: float, save_duration: float) -> float:
 def resume(pack: Sequence[LaneRun]) -> None:
     """Continue each lane from its checkpoints.
 
-    Lanes are saved one after another, so a kill in between leaves them one save apart. If all have a save in common,
-    they continue from the newest such step, and the pack computes bit for bit what it would have; else each continues
-    from its own newest. Later saves are deleted: they would outlive the common ones that follow.
+    Lanes are saved one after another, so a kill in between leaves them one save apart. They continue from the newest
+    step that all have, and the pack computes bit for bit what it would have; where there is none, each continues from
+    its own newest. Later saves are deleted: they would outlive the common ones that follow.
     """
     valid = [checkpoint.read_valid(lane_run.run.checkpoints) for lane_run in pack]
     for lane_run, by_step in zip(pack, valid, strict=True):
         n_torn = len(checkpoint.existing(lane_run.run.checkpoints)) - len(by_step)
         if n_torn:
             log.warning("%s: %d checkpoint(s) do not verify and are ignored", lane_run.run.run_id, n_torn)
-    unfinished = [c for lane_run, c in zip(pack, valid, strict=True) if lane_run.lane.steps not in c]
-    common = set.intersection(*(set(by_step) for by_step in unfinished)) if unfinished else set()
+    common = common_step([lane_run.lane.steps for lane_run in pack], [set(by_step) for by_step in valid])
     for lane_run, by_step in zip(pack, valid, strict=True):
-        finished = lane_run.lane.steps in by_step
-        step = lane_run.lane.steps if finished else max(common or by_step, default=0)
+        newest = max(by_step, default=0)
+        step = newest if common is None else min(common, lane_run.lane.steps)
         if step:
             lane_run.lane.restore(by_step[step])
-            checkpoint.drop_after(lane_run.run.checkpoints, step)
+        checkpoint.drop_after(lane_run.run.checkpoints, step)
         lane_run.metrics_log = MetricsLog(lane_run.run.metrics, lane_run.lane.step)
+
+
+def common_step(steps: Sequence[int], saved: Sequence[Set[int]]) -> int | None:
+    """The newest step from which all lanes of a pack can continue together; None if there is none.
+
+    The beginning is one where no lane was saved twice: the first save was interrupted. Else a lane without a save has
+    lost them, and its neighbours do not give theirs up.
+
+    Args:
+        steps: after which each lane is finished; from then on its last save stands for every later step.
+        saved: the steps of each lane's saves.
+    """
+    candidates = {step for of_lane in saved for step in of_lane}
+    if all(len(of_lane) <= 1 for of_lane in saved):
+        candidates.add(0)
+    common = [
+        step
+        for step in candidates
+        if all(min(step, last) in {0, *of_lane} for last, of_lane in zip(steps, saved, strict=True))
+    ]
+    return max(common, default=None)
 
 
 def _update_all(
