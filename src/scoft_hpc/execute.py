@@ -95,7 +95,9 @@ def _run_pack(leases: dict[RunDir, Lease], stop: StopFlag) -> None:
         first = pack[0].config
         lane_runs = [pack_run.lane_run for pack_run in pack if pack_run.lane_run]
         microbatch = initial_microbatch(first, len(lane_runs), base.device)
-        train(base, lane_runs, stop, first.save_seconds, microbatch)
+        train(
+            base, lane_runs, stop, first.save_seconds, microbatch, lambda: _renew(list(leases.values()), stop)
+        )
         for lane_run in lane_runs:
             if lane_run.error:
                 _fail(lane_run.run, leases[lane_run.run], lane_run.error)
@@ -216,12 +218,13 @@ def _acquire(runs: Sequence[RunDir], stack: contextlib.ExitStack) -> Iterator[tu
             yield run, lease
 
 
-def _renew(leases: Sequence[Lease], stop: StopFlag) -> None:
-    """Renew the leases. If one is lost, another process works on these runs now, and this one stops."""
-    for lease in leases:
-        if not lease.renew():
-            log.warning("%s was taken over by another process", lease.path.parent.name)
-            stop.requested = True
+def _renew(leases: Sequence[Lease], stop: StopFlag) -> bool:
+    """Renew the leases. False if one is lost: another process works on these runs now, and this one stops."""
+    lost = [lease for lease in leases if not lease.renew()]
+    for lease in lost:
+        log.warning("%s was taken over by another process", lease.path.parent.name)
+        stop.requested = True
+    return not lost
 
 
 def _log_to_stderr() -> None:

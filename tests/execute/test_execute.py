@@ -243,6 +243,22 @@ def test_a_run_that_another_process_owns_is_left_to_it(
 
 
 @pytest.mark.slow
+def test_a_process_whose_run_was_taken_over_saves_no_more(tmp_path: Path) -> None:
+    """As one that goes on after Slurm has given its node up; two that save would tear the lanes' saves apart."""
+    (run,) = planned(tmp_path, "train.steps=500", "save_seconds=0.0")
+    process = start([run])
+    wait_for_step(run, 3, process)
+    process.send_signal(signal.SIGSTOP)
+    holder = lease.owner(run.lease)
+    assert holder is not None and lease.revoke(run.lease, holder)
+    with lease.Lease.acquire(run.lease):
+        saved = run_status.progress(run)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait() == 75
+    assert run_status.progress(run) <= saved + 1  # a save that it was in the midst of
+
+
+@pytest.mark.slow
 def test_a_lane_that_diverges_fails_alone_with_its_reason(tmp_path: Path) -> None:
     """An absurd learning rate makes the second update's gradient overflow."""
     sound, absurd = planned(tmp_path), planned(tmp_path, "train.lr=1e30")
