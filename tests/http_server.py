@@ -34,7 +34,7 @@ class Request(BaseHTTPRequestHandler):
 
     do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, *args: object) -> None:
         """Nothing is printed."""
 
     def head(self, code: int, **headers: str | int) -> None:

@@ -141,7 +141,7 @@ class WandbServer:
         operation = match[1] if match else ""
         with self._lock:
             self.operations.append(operation)
-            resolve = getattr(self, f"_on_{operation}", None)
+            resolve = getattr(self, f"_on_{_snake_case(operation)}", None)
             if resolve is None:
                 self.unknown_operations.append(operation)
                 return request.send_json({"errors": [{"message": f"unknown operation {operation}"}]}, 400)
@@ -150,22 +150,22 @@ class WandbServer:
 
     # What the client asks while it logs.
 
-    def _on_Viewer(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_viewer(self, variables: dict[str, Any]) -> Any:
         teams = {"edges": []}
         who = {"id": "1", "entity": ENTITY, "username": ENTITY, "email": "s@example.org", "flags": "{}"}
         return {"viewer": {**who, "teams": teams}}
 
-    def _on_ServerFeaturesQuery(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_server_features_query(self, variables: dict[str, Any]) -> Any:
         return {"serverInfo": {"features": []}}
 
-    def _on_OrganizationCoreWeaveOrganizationID(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_organization_core_weave_organization_id(self, variables: dict[str, Any]) -> Any:
         return {"entity": {"organization": {"coreWeaveOrganizationId": None}}}
 
-    def _on_RunResumeStatus(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_run_resume_status(self, variables: dict[str, Any]) -> Any:
         run = self.runs.get(variables["name"])
         return {"model": {**self._project(variables), "bucket": self._bucket(run) if run else None}}
 
-    def _on_UpsertBucket(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_upsert_bucket(self, variables: dict[str, Any]) -> Any:
         by_id = next((run for run in self.runs.values() if run.name == variables.get("id")), None)
         name = by_id.name if by_id else variables["name"]
         inserted = name not in self.runs
@@ -176,42 +176,42 @@ class WandbServer:
         run.fields |= {key: value for key, value in variables.items() if value is not None}
         return {"upsertBucket": {"bucket": self._bucket(run), "inserted": inserted}}
 
-    def _on_CreateRunFiles(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_create_run_files(self, variables: dict[str, Any]) -> Any:
         run = self.runs[variables["run"]]
         files = [
             {"name": name, "uploadUrl": f"{self.url}/put/{run.name}/{name}"} for name in variables["files"]
         ]
         return {"createRunFiles": {"runID": run.name, "uploadHeaders": [], "files": files}}
 
-    def _on_CreateArtifact(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_create_artifact(self, variables: dict[str, Any]) -> Any:
         sequence = {"id": "1", "name": "1", "latestArtifact": None}
         artifact = {"id": "1", "digest": variables["input"]["digest"], "state": "COMMITTED", "aliases": []}
         return {"createArtifact": {"artifact": {**artifact, "artifactSequence": sequence}}}
 
-    def _on_ArtifactType(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_artifact_type(self, variables: dict[str, Any]) -> Any:
         return {"project": None}
 
-    def _on_FetchArtifactDigestAlgorithm(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_fetch_artifact_digest_algorithm(self, variables: dict[str, Any]) -> Any:
         return {"project": None}
 
-    def _on_XXHashDigestsEnabled(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_xx_hash_digests_enabled(self, variables: dict[str, Any]) -> Any:
         return {"entity": {"xxhashDigestsEnabled": False}}
 
     # What the Api asks to read it back.
 
-    def _on_GetDefaultEntity(self, variables: dict[str, Any]) -> Any:  # noqa: N802
-        return self._on_Viewer(variables)
+    def _on_get_default_entity(self, variables: dict[str, Any]) -> Any:
+        return self._on_viewer(variables)
 
-    def _on_Run(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_run(self, variables: dict[str, Any]) -> Any:
         run = self.runs.get(variables["name"])
         return {"project": {"run": self._whole(run) if run else None}}
 
-    def _on_RunHistoryKeys(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_run_history_keys(self, variables: dict[str, Any]) -> Any:
         steps = self.runs[variables["name"]].steps
         keys = {"lastStep": max(steps), "keys": {}, "sets": []} if steps else None
         return {"project": {"run": {"historyKeys": keys}}}
 
-    def _on_RunFiles(self, variables: dict[str, Any]) -> Any:  # noqa: N802
+    def _on_run_files(self, variables: dict[str, Any]) -> Any:
         run = self.runs[variables["name"]]
         nodes = [
             {"id": name, "name": name, "url": "", "directUrl": "", "sizeBytes": len(content)}
@@ -246,6 +246,10 @@ class WandbServer:
         times = {"createdAt": "2026-01-01T00:00:00", "heartbeatAt": "2026-01-01T00:00:00"}
         group = {"group": run.fields.get("groupName"), "jobType": run.fields.get("jobType")}
         return {**self._bucket(run), **more, **who, **times, **group}
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def _has_key(request: Request) -> bool:

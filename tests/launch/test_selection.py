@@ -69,6 +69,16 @@ def test_without_words_it_is_all_of_the_latest_study(output: Path) -> None:
     assert parse_selection(output, str(output / "a-study")).study.path == output / "a-study"
 
 
+def test_an_unknown_study_or_run_is_refused_with_similar_names(output: Path) -> None:
+    with pytest.raises(LaunchError, match=r"there are: a-study; did you mean a-study\? Another folder"):
+        selection.find_study(output, "a-stdy")
+    with pytest.raises(
+        LaunchError,
+        match=r"--output DIR\. No run id of a-study begins with 'korea-mpx'; did you mean korea-mp",
+    ):
+        parse_selection(output, "korea-mpx")
+
+
 def test_a_study_may_be_named_from_within_its_folder(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(output / "a-study")
     assert parse_selection(output / "elsewhere", ".").study.name == "a-study"
@@ -82,7 +92,7 @@ def test_a_study_may_be_named_from_within_its_folder(output: Path, monkeypatch: 
         (["culture=korae"], ["expected some of china, korea; did you mean korea?"]),
         (["variant=x", "seed=7"], ["variant=x: expected some of base, ldm", "seed=7: expected some of 0, 1"]),
         (["state=faild"], ["did you mean failed?"]),
-        (["a-study", "korea-mpx"], ["no run of a-study begins so; did you mean korea-mp"]),
+        (["a-study", "korea-mpx"], ["no run id of a-study begins with it; did you mean korea-mp"]),
         (["cluster.minutes=5"], ["there is no `cluster.minutes`"]),
     ],
 )

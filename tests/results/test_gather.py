@@ -83,7 +83,8 @@ def test_words(small: Maker, arguments: list[str], capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "there are: loss_terms"),
+        (["nothing"], "there are: loss_terms."),
+        (["loss_term"], "did you mean loss_terms?"),
         (["wandb=offline"], "study, output, wandb.mode"),
         (["wandb.mode=live"], "offline, online, disabled"),
         (["one", "two"], "expected one study"),

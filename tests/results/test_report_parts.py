@@ -82,7 +82,7 @@ def test_cells_say_what_is_best_and_what_does_not_hold(study_findings: Findings)
 def test_lines_say_what_they_rest_on(study_findings: Findings) -> None:
     lines = {line.measure.name: line for group in tables.groups(study_findings) for line in group.lines}
     assert lines["in_style"].size == "6 samples a run"
-    assert lines["kid"].size == "6 samples a run, held against 28 images"
+    assert lines["kid"].size == "6 samples a run, compared with 28 images"
     assert lines["fid"].warnings == ["FID of 6 images is biased beyond use."]
     assert lines["kid"].warnings == []
 

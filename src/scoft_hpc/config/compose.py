@@ -51,8 +51,8 @@ LAUNCHER = r"^\s*(\S*python[\d.]*\s+-m|\S*scoft-hpc)\s+\S+\s*"
 """What stands before the settings on a command line: `python -m scoft_hpc.train`, `scoft-hpc train`."""
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """PyYAML's, in C where it is built so: OmegaConf's own takes 10 ms a config."""
+_Dumper: Any = type("_Dumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {})
+"""PyYAML's, in C where it is built so: OmegaConf's own takes 10 ms a config."""
 
 
 def _quoted(dumper: Any, text: str) -> yaml_nodes.ScalarNode:

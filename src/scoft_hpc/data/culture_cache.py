@@ -160,12 +160,13 @@ def _save(path: Path, tensors: Mapping[str, Tensor], owner: str) -> None:
 
 
 def _load(path: Path, owner: str, device: torch.device) -> dict[str, Tensor]:
-    """The tensors of a cache file that is what its place says."""
+    """The tensors of a cache file, whose recorded owner must be `owner`."""
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             actual = (file.metadata() or {}).get("owner")
             if actual == owner:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+                names = file.keys()
+                return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         actual = str(error)
     raise DataError(

@@ -36,7 +36,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a culture trains on and is held against; `digest` is that of its rows and its images' bytes."""
+    """What a culture is trained on and compared with; `digest` is that of its rows and its images' bytes."""
 
     culture: str
     folder: Path

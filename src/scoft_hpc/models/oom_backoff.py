@@ -45,15 +45,21 @@ class MicrobatchSize:
 def in_microbatches(
     work: Callable[[slice], T], count: int, rows: int, stop: StopFlag | None = None
 ) -> list[T]:
-    """What `work` returns for one slice of `count` items after another, of at most `rows` items, fewer where need be.
+    """Call `work` on consecutive slices of `count` items and return its results in order.
+
+    A slice has `rows` items, or fewer once the memory did not suffice for so many.
 
     Raises:
-        Interrupted: if `stop` was requested; asked before each slice.
+        Interrupted: if `stop` was requested; checked before each slice.
     """
     microbatch, results, done = MicrobatchSize(rows), list[T](), 0
+
+    def next_slice(size: int | None) -> T:
+        return work(slice(done, done + (size or rows)))
+
     while done < count:
         if stop:
             stop.raise_if_set()
-        results.append(microbatch.run(lambda size: work(slice(done, done + (size or rows))), count - done))  # noqa: B023
+        results.append(microbatch.run(next_slice, count - done))
         done += microbatch.rows or rows
     return results

@@ -1,4 +1,4 @@
-"""What a study found: every variant under every measure, held against the baselines, computed once for all readers.
+"""What a study found: every variant under every measure, compared with the baselines, computed once for all readers.
 
 The terminal's tables, the report, the exports and W&B all take their numbers from here.
 """
@@ -17,7 +17,7 @@ from scoft_hpc.results.statistics import Estimate
 from scoft_hpc.results.study import BASE, Study
 
 REFERENCES = (BASE, "ldm")
-"""The variants that others are held against: the base, and plain fine-tuning."""
+"""The variants that others are compared with: the base, and plain fine-tuning."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class VariantResult:
         level: its mean; None where nothing is scored.
         against: reference variant -> the paired comparison with it; without an entry where no pair is there, and of a
             reference with a later one: `ldm` against `base` says it. Holm's correction is over all measures and
-            variants that are held against that reference.
+            variants that are compared with that reference.
         differs: whether it differs from the first reference after Holm's correction; None where it is not compared.
         best: whether no other variant has a better mean; never where neither end is better, or where it is alone.
     """

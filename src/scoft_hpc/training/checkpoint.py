@@ -67,7 +67,8 @@ def read(path: Path) -> Checkpoint | None:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
         step, expected = int(metadata.pop("step")), metadata.pop("sha256")
     except (SafetensorError, OSError, KeyError, ValueError):
         return None

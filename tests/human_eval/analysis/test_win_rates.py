@@ -142,9 +142,7 @@ def test_holm_is_over_questions_and_systems_and_the_primary_comparison_stands_ap
     assert ("culture", "mpc") not in {(test.question, test.system) for test in results.tests}
     ps = {(test.question, test.system): test.p for test in results.tests}
     assert all(p is not None for p in ps.values())
-    assert holm(ps) == {  # type: ignore[type-var]
-        (test.question, test.system): test.p_holm for test in results.tests
-    }
+    assert holm(ps) == {(test.question, test.system): test.p_holm for test in results.tests}
     assert results.primary.test.p_holm is None
     assert results.primary.test.p == pytest.approx(1 / (sign_flip.N_FLIPS + 1))
 

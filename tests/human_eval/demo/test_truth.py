@@ -131,7 +131,7 @@ def test_the_world_is_what_the_runs_were_scored_with_and_one_without_scores_is_n
     survey = Survey("t", read.name, ("base", "mpc"), {"korea": 2})
     worths = truth.true_worths(read, survey)
     styles = {s: [r.metric("in_style") for r in read.of(culture="korea", variant=s)] for s in survey.systems}
-    gap = 3.0 * (np.mean(styles["mpc"]) - np.mean(styles["base"]))  # type: ignore[arg-type]
+    gap = 3.0 * (np.mean(styles["mpc"]) - np.mean(styles["base"]))
     worth = worths["korea"]["culture"]
     assert worth["mpc"] - worth["base"] == pytest.approx(gap)
     assert sum(worth.values()) == pytest.approx(0)

@@ -328,7 +328,7 @@ def test_an_internal_error_has_a_page_that_says_so(
         with closing(sqlite3.connect(tmp_path / "answers.db")) as database, database:
             database.execute(damage)
         with TestClient(world.app, raise_server_exceptions=False) as client:
-            client.cookies = {"session": world.app.state.survey_app.signer.session(rater.id)}  # type: ignore[assignment]
+            client.cookies = {"session": world.app.state.survey_app.signer.session(rater.id)}
             assert_refused(client.get("/pages/1/match"), status, phrase)
 
 
@@ -347,7 +347,7 @@ def test_by_https_no_neighbour_of_the_host_can_set_a_cookie(world: World) -> Non
     """Another site below example.edu could else plant a visit of its own, and read what its victim says under it."""
     app = create(world.store, world.survey, Path(), SECRET, "https://survey.example.edu")
     with TestClient(app, base_url=app.state.survey_app.signer.address) as client:
-        person = Person(client, client.get("/consent"))  # type: ignore[arg-type]
+        person = Person(client, client.get("/consent"))
         person.send(agree="yes")
         person.send(culture="korea", affiliation="member")
         pages = [

@@ -156,7 +156,12 @@ def _study(output: Path, name: str | None, plain: Sequence[str]) -> tuple[StudyD
             return study, [other for other in plain if other != text]
     existing = studies(output)
     if not existing or (plain and not _begun(read(existing[0]).runs, plain[0])):
-        raise LaunchError(_no_study(output, plain[0] if plain else None, existing))
+        message = _no_study(output, plain[0] if plain else None, existing)
+        if existing:
+            newest = existing[0]
+            message += f" No run id of {newest.name} begins with {plain[0]!r}"
+            message += did_you_mean(plain[0], _heads(read(newest).runs))
+        raise LaunchError(message)
     return existing[0], list(plain)
 
 
@@ -172,11 +177,9 @@ def _no_study(output: Path, name: str | None, existing: Sequence[StudyDir]) -> s
     what = f"there is no study {name!r} in {where}" if name else f"there is no study in {where}"
     if not existing:
         return f"{what}; `scoft-hpc sweep` starts one. Another folder is given with --output DIR."
-    options = _list([study.name for study in existing])
-    text = f"{what}; there are: {options}. Another folder is given with --output DIR."
-    if name is not None:
-        text += f" No run of {existing[0].name} begins so{did_you_mean(name, _heads(read(existing[0]).runs))}"
-    return text
+    names = [study.name for study in existing]
+    hint = did_you_mean(name or "", names)
+    return f"{what}; there are: {_list(names)}{hint} Another folder is given with --output DIR."
 
 
 def _chosen(
@@ -196,7 +199,9 @@ def _chosen(
     for start in starts:
         matching = _begun(entries, start)
         if not matching:
-            faults.append(f"`{start}`: no run of {study.name} begins so{_hint(start, _heads(entries))}")
+            faults.append(
+                f"`{start}`: no run id of {study.name} begins with it{_hint(start, _heads(entries))}"
+            )
         wanted.update(matching)
     if faults:
         raise ConfigError.from_messages(faults)

@@ -97,7 +97,7 @@ def _rows(findings: Findings, measure: MetricSpec, reference: str) -> Iterator[D
 
 
 def _size(study: Study, measure: MetricSpec) -> str:
-    """Such as `24 samples a run, held against 28 images`."""
+    """Such as `24 samples a run, compared with 28 images`."""
     metrics = [m for run in study.runs if (m := run.scores.get("metrics", {}).get(measure.name)) is not None]
     units = {"sample": "samples", "set": "samples", "prompt": "prompts", "neutral": "samples"}[measure.unit]
     parts = [
@@ -105,7 +105,7 @@ def _size(study: Study, measure: MetricSpec) -> str:
         for key, name in (("n", f"{units} a run"), ("references", "images"))
         if any(m.get(key) is not None for m in metrics)
     ]
-    return ", held against ".join(parts)
+    return ", compared with ".join(parts)
 
 
 def _range(numbers: list[int]) -> str:
