@@ -20,7 +20,7 @@ def handle_signals(handler: Callable[[int], object]) -> Iterator[None]:
             signal.signal(number, previous)
 
 
-class Interrupted(Exception):  # noqa: N818 (not an error)
+class Interrupted(Exception):  # noqa: N818 (control flow, as KeyboardInterrupt: not an error)
     """The work was interrupted; its state is saved, and the same command continues it."""
 
 
