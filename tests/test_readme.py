@@ -11,6 +11,7 @@ import pytest
 
 from readme_commands import README, ROOT, SHORT, commands, of_surveys, on_a_cluster
 from scoft_hpc.inputs.toy.world import write_culture
+from waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def test_command(command: list[str], folder: Path) -> None:
     more = [] if any(argument.startswith("--") for argument in command) else SHORT.get(verb, [])
     arguments = [*command[1:], *(argument for argument in more if argument not in command)]
     ended = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=1200
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=PATIENCE
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr

@@ -9,8 +9,11 @@ from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
-PATIENCE = 300.0
-"""Seconds for what comes within one or two on a machine at rest: a loaded one may take its time."""
+PATIENCE = 1800.0
+"""Seconds after which a wait is taken for a hang: a loaded machine may be ten times slower than one at rest."""
+
+ANSWER_PATIENCE = 300.0
+"""The same for one answer of a server or one change of a page."""
 
 
 def wait_until(

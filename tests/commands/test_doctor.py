@@ -17,6 +17,7 @@ from scoft_hpc.launch.doctor import disk, slurm
 from scoft_hpc.launch.doctor.checks import CheckResult, CheckStatus, run_concurrently, run_external
 from scoft_hpc.launch.doctor.node import Torch, capability, incompatibility, runs_on
 from scoft_hpc.study.filesystem import mount_of
+from waiting import PATIENCE
 
 SECRET = "b" * 40
 
@@ -25,7 +26,7 @@ def doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     """The command on a machine without Slurm."""
     env = {**os.environ, "PATH": "", **environment}
     command = [sys.executable, "-m", "scoft_hpc.doctor", *arguments]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=400)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def read(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]]:

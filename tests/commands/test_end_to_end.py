@@ -14,6 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import Dinov2Config, Dinov2Model
 
+from waiting import PATIENCE
+
 MODEL = ["model=sd14_random", "model.shrink=10", "model.resolution=64", "model.precision=fp32"]
 SHORT = [
     "lora.rank=4",
@@ -63,7 +65,7 @@ def run(folder: Path, verb: str, *arguments: str) -> str:
         "scoring.features_path=dino",
     )
     command = [sys.executable, "-m", f"scoft_hpc.{verb}", "culture=quilts", "data.root=data", *arguments]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1200)
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout + ended.stderr
 

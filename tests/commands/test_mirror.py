@@ -14,7 +14,7 @@ import pytest
 from scoft_hpc import mirror
 from scoft_hpc.study.metrics_log import STEP, MetricsLog
 from studies import finish, plan_study, run_of
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 from wandb_server import KEY, WandbServer, serving
 
 SHORT = [
@@ -44,7 +44,7 @@ def train(output: Path, study: str, *arguments: str, **environment: str) -> tupl
         *arguments,
     ]
     ended = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=900
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=PATIENCE
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (result,) = output.glob(f"{study}/runs/*/result.json")
@@ -129,6 +129,6 @@ def test_mistakes_are_explained(
 
 def test_live_needs_online(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "scoft_hpc.train", *SHORT, f"output={tmp_path}", "wandb.live=true"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 2 and "add wandb.mode=online" in ended.stderr
     assert not list(tmp_path.rglob("plan.json"))

@@ -22,6 +22,7 @@ from scoft_hpc import prepare
 from scoft_hpc.config import compose
 from scoft_hpc.data import captions
 from scoft_hpc.inputs.metadata_rows import WRITER
+from waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 WALK = (ROOT / "docs" / "adding-a-culture.md").read_text()
@@ -292,7 +293,7 @@ def test_every_command_of_the_walk_works_in_its_order(hub: Path, tmp_path: Path)
             env=os.environ | {"HF_HUB_CACHE": str(hub)},
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=PATIENCE,
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
         assert "Traceback" not in ended.stderr

@@ -12,10 +12,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from scoft_hpc.study.paths import StudyDir
-from waiting import wait_until
-
-SECONDS = 120
-"""That a server may take to answer at first."""
+from waiting import ANSWER_PATIENCE, PATIENCE, wait_until
 
 
 @dataclass
@@ -44,7 +41,7 @@ class Served:
         self.process = subprocess.Popen(
             [*command, f"host={self.host}", f"port={self.port}"], stdout=subprocess.DEVNULL
         )
-        wait_until(self._answers, "the server to answer", SECONDS, process=self.process)
+        wait_until(self._answers, "the server to answer", process=self.process)
 
     def kill(self) -> None:
         """SIGKILL: the server finishes nothing."""
@@ -55,10 +52,13 @@ class Served:
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(SECONDS)
+        return self.process.wait(PATIENCE)
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/style.css", timeout=SECONDS, trust_env=False).status_code == 200
+            return (
+                httpx.get(f"{self.url}/style.css", timeout=ANSWER_PATIENCE, trust_env=False).status_code
+                == 200
+            )
         except httpx.TransportError:
             return False

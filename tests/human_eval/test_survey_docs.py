@@ -19,6 +19,7 @@ from scoft_hpc import survey as command
 from scoft_hpc.human_eval import survey_yaml
 from scoft_hpc.human_eval.database import VARIABLE
 from scoft_hpc.study.paths import StudyDir
+from waiting import ANSWER_PATIENCE
 
 pytestmark = pytest.mark.slow  # each command needs what the ones before it made
 
@@ -68,7 +69,7 @@ def run(study: StudyDir, args: list[str]) -> str:
                 lines.append(line)
                 if line.startswith("ends "):
                     (address,) = re.findall(r"http://127\.0\.0\.1:\d+", "".join(lines[1:3]))[:1]
-                    assert httpx.get(address, timeout=60, trust_env=False).status_code == 200
+                    assert httpx.get(address, timeout=ANSWER_PATIENCE, trust_env=False).status_code == 200
                     process.send_signal(signal.SIGINT)
         except BaseException:
             process.kill()

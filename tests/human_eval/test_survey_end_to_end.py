@@ -16,10 +16,9 @@ from browsers import ARGUMENTS, program
 from human_eval.serving import Served
 from results.study_maker import Maker
 from scoft_hpc.results import survey_results
+from waiting import ANSWER_PATIENCE, PATIENCE
 
 QUESTIONS = 4
-PATIENCE = 120_000
-"""Milliseconds that a page may take on a machine that is busy."""
 PAGES = 3
 
 
@@ -30,7 +29,7 @@ def study(tmp_path: Path) -> Maker:
 
 def survey(study: Maker, verb: str, *args: str) -> str:
     command = [sys.executable, "-m", "scoft_hpc.survey", verb, f"--output={study.folder.path.parent}", *args]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 
@@ -47,7 +46,7 @@ class Person:
             base_url=address,
             java_script_enabled=False,
         )
-        self._context.set_default_timeout(PATIENCE)
+        self._context.set_default_timeout(ANSWER_PATIENCE * 1000)
         self.page: Page = self._context.pages[0]
 
     def join(self, culture: str) -> str:

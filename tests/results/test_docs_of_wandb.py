@@ -13,6 +13,7 @@ import pytest
 
 from results.study_maker import Maker
 from scoft_hpc import sweep
+from waiting import PATIENCE
 from wandb_server import serving
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wandb.md").read_text()
@@ -45,7 +46,7 @@ def test_command(line: str, folder: Path) -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=PATIENCE,
         )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr and "note:" not in ended.stdout

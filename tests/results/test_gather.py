@@ -17,6 +17,7 @@ from scoft_hpc.errors import LaunchError
 from scoft_hpc.results import terminal
 from scoft_hpc.results.gather import gather
 from scoft_hpc.study.paths import StudyDir
+from waiting import PATIENCE
 
 
 @pytest.fixture
@@ -129,5 +130,5 @@ def test_no_torch_and_no_wandb_are_loaded_to_read(small: Maker) -> None:
         "loaded = {'torch', 'wandb', 'hydra', 'diffusers', 'submitit'} & set(sys.modules); "
         "print(loaded, file=sys.stderr); raise SystemExit(code or len(loaded - {'hydra'}))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr

@@ -22,7 +22,7 @@ from scoft_hpc.results import study, table
 from scoft_hpc.results.wandb_sync import publish
 from scoft_hpc.study import lease
 from scoft_hpc.study.paths import StudyDir
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 OFFLINE, ONLINE = Wandb(), Wandb(mode=WandbMode.online)
@@ -41,7 +41,7 @@ def logs(maker: Maker) -> dict[str, Path]:
 
 def inspect(path: Path, *flags: str) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *flags, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
     if "--summary" in flags:
         return [json.loads(done.stdout)]
     return [json.loads(line) for line in done.stdout.splitlines()]

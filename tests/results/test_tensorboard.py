@@ -18,6 +18,7 @@ from scoft_hpc.config.schema import WandbMode
 from scoft_hpc.results import study, tensorboard
 from scoft_hpc.results.gather import gather
 from scoft_hpc.study.lease import Lease
+from waiting import PATIENCE
 
 
 def state(folder: Path) -> dict[str, bytes]:
@@ -113,7 +114,7 @@ def test_words_and_no_torch(maker: Maker) -> None:
         f"code = main(['output={maker.folder.path.parent}', 'wandb.mode=disabled', 'tensorboard=true']); "
         "raise SystemExit(code or len({'torch', 'tensorflow', 'wandb'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert len(list(maker.folder.tensorboard.iterdir())) == 2
     assert command.main([f"output={maker.folder.path.parent}", "tensorboard=perhaps"]) == 2

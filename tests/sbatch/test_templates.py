@@ -14,6 +14,7 @@ import pytest
 from sbatch.hub import serving
 from scoft_hpc import __main__
 from scoft_hpc.config import compose
+from waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "sbatch"
@@ -59,7 +60,7 @@ def test_the_readme_names_every_file() -> None:
 def fetch(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHON": sys.executable, **environment}
     command = ["bash", str(FOLDER / "fetch.sh"), *arguments]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=400)
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE)
 
 
 @pytest.mark.slow

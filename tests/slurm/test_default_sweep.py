@@ -14,7 +14,7 @@ from scoft_hpc.study import job_array, run_status
 from scoft_hpc.study.job_array import PREPARE, TRAIN, JobArray
 from scoft_hpc.study.paths import StudyDir
 from slurm.machine import Machine
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 ARGUMENTS = (
     "culture=all",
@@ -25,12 +25,11 @@ ARGUMENTS = (
     "evaluation.samples=1",
 )
 """The same packs and threads here and there: then the same arithmetic, to the last bit."""
-SECONDS = 1800
 
 
 def sweep(output: Path, *arguments: str) -> StudyDir:
     command = [sys.executable, "-m", "scoft_hpc.sweep", *ARGUMENTS, f"output={output}", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return StudyDir(output / "s")
 
@@ -56,7 +55,7 @@ def test_the_default_study_survives_a_time_limit_and_ends_in_the_same_table(
     assert prepare.stage == PREPARE and len(prepare.tasks) == 5
     assert sorted(map(len, train.tasks)) == [12, 13]
     trained = [interrupted.run(run) for run in train.tasks[0] if "base" not in run]
-    wait_until(lambda: any(run_status.step(run) > 3 for run in trained), "the first steps", SECONDS)
+    wait_until(lambda: any(run_status.step(run) > 3 for run in trained), "the first steps")
     caches = [path.name for path in (tmp_path / "there" / "cache").iterdir()]
     assert (
         sum(not name.startswith("negatives-") for name in caches) == 5
@@ -66,17 +65,12 @@ def test_the_default_study_survives_a_time_limit_and_ends_in_the_same_table(
     wait_until(
         lambda: any(a.task == 0 and a.code == 75 for a in training(interrupted).attempts),
         "the time limit",
-        SECONDS,
     )
     cluster.run(
         "scontrol", "update", f"jobid={train.job}_0", "TimeLimit=30"
     )  # its next start keeps the limit else
-    wait_until(
-        lambda: all(interrupted.run(run).ended for task in train.tasks for run in task), "every run", SECONDS
-    )
-    wait_until(
-        lambda: not cluster.run("squeue", "--noheader"), "the end of its jobs", SECONDS
-    )  # after their runs'
+    wait_until(lambda: all(interrupted.run(run).ended for task in train.tasks for run in task), "every run")
+    wait_until(lambda: not cluster.run("squeue", "--noheader"), "the end of its jobs")  # after their runs'
     assert interrupted.results.exists() and interrupted.report.exists()  # the last job made them
     attempts = [attempt for attempt in training(interrupted).attempts if attempt.task == 0]
     *cut_short, last = attempts

@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 from slurm.machine import Machine
+from waiting import PATIENCE
 
 
 def run_external(*arguments: str) -> tuple[int, dict[str, dict[str, str]]]:
     """The exit code, and the findings by their checks."""
     command = [sys.executable, "-m", "scoft_hpc.doctor", "--json", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, {finding["check"]: finding for finding in json.loads(done.stdout)}
 

@@ -30,7 +30,7 @@ from scoft_hpc.study.plan_file import read
 from slurm.layout import NODES
 from slurm.machine import Machine
 from slurm.processes import chosen
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 ARGUMENTS = (
     "culture=all",
@@ -48,7 +48,6 @@ ARGUMENTS = (
 )
 SEED = int(os.environ["KILL_LOOP_SEED"])
 SECONDS = float(os.environ.get("KILL_LOOP_SECONDS", "120"))
-PEACE_SECONDS = 1200
 """How long the study may take after the last kill."""
 
 
@@ -140,7 +139,7 @@ def start(study: StudyDir, *more: str) -> subprocess.Popen[str]:
 def sweep(study: StudyDir) -> None:
     """A person types the command again; Slurm may be away, but nothing may surprise them."""
     launcher = start(study)
-    out, err = launcher.communicate(timeout=900)
+    out, err = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode in (0, 3, 4), out + err
     assert "Traceback" not in err, err
 
@@ -175,7 +174,7 @@ def quiet_study(tmp_path: Path) -> StudyDir:
         "cluster.jobs=5",
         f"output={tmp_path / 'quiet'}",
     ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=1800)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return StudyDir(tmp_path / "quiet" / "s")
 
@@ -222,4 +221,4 @@ def wait_in_peace(study: StudyDir) -> None:
         command = [sys.executable, "-m", "scoft_hpc.why", "s", f"output={study.path.parent}"]
         return f"25 results. {subprocess.run(command, capture_output=True, text=True).stdout}"
 
-    wait_until(sweep_until_done, reasons, PEACE_SECONDS, pause=5.0)
+    wait_until(sweep_until_done, reasons, pause=5.0)

@@ -17,6 +17,7 @@ from scoft_hpc.study.job_array import PREPARE, TRAIN
 from scoft_hpc.study.paths import StudyDir
 from scoft_hpc.sweep import sweep
 from slurm.machine import Machine
+from waiting import PATIENCE
 
 Sweep = Callable[..., int]
 
@@ -147,7 +148,7 @@ def configs(study: StudyDir) -> list[dict[str, object]]:
 
 def run(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "scoft_hpc.sweep", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=900)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def slurm_time(minutes: int) -> str:

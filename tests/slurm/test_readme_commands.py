@@ -8,7 +8,7 @@ from pathlib import Path
 
 from readme_commands import SHORT, on_a_cluster
 from slurm.machine import Machine
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 MORE = {
     "doctor": ["device=cpu"],
@@ -22,7 +22,7 @@ def test_from_the_doctor_to_the_table(cluster: Machine, tmp_path: Path) -> None:
         verb = line[2].removeprefix("scoft_hpc.")
         account = [argument.replace("GRANT", "abc123p") for argument in line[1:]]
         command = [sys.executable, *account, *MORE.get(verb, [])]
-        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1800)
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         assert "Traceback" not in ended.stderr
         typed[verb] = ended.stdout

@@ -19,7 +19,6 @@ from slurm.machine import Machine
 from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 900
 """That a job may take to its end."""
 TEMPLATES = ROOT / "sbatch"
 BASE = ROOT / "src/scoft_hpc/inputs/toy/assets/base"
@@ -51,7 +50,6 @@ def outcome(cluster: Machine, job: str, folder: Path) -> str:
     wait_until(
         lambda: not cluster.run("squeue", "--noheader", "--jobs", job, check=False).strip(),
         lambda: f"the end of job {job}. {log()}",
-        SECONDS,
     )
     state = "scontrol", "--oneliner", "show", "job", job
     lines = [
@@ -95,17 +93,13 @@ def test_run_saves_when_warned_starts_again_and_obeys_scancel(cluster: Machine, 
     def state() -> str:
         return cluster.run("squeue", "--noheader", "--jobs", job, "--format", "%T", check=False)
 
-    wait_until(lambda: len(steps()) > 3, lambda: f"step 4. {log()}", SECONDS)
+    wait_until(lambda: len(steps()) > 3, lambda: f"step 4. {log()}")
     cluster.run("scancel", "--signal=USR2", job)  # as Slurm does before the time limit, by --signal
-    wait_until(
-        lambda: "saved before the time limit; starting again" in log(), lambda: f"the save. {log()}", SECONDS
-    )
+    wait_until(lambda: "saved before the time limit; starting again" in log(), lambda: f"the save. {log()}")
     saved = len(steps())
     assert list(folder.glob("outputs/long/runs/*/checkpoints/*"))
     with cluster.hurrying():
-        wait_until(
-            lambda: state() == "RUNNING" and len(steps()) > saved, lambda: f"the next start. {log()}", SECONDS
-        )
+        wait_until(lambda: state() == "RUNNING" and len(steps()) > saved, lambda: f"the next start. {log()}")
     assert "Restarts=1 " in cluster.run("scontrol", "show", "job", job)
     steps_of_both = steps()  # once: it trains on
     assert steps_of_both == sorted(set(steps_of_both))  # it went on from where it was

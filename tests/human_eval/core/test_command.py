@@ -16,6 +16,7 @@ from invoke import Invoke, invoke
 from scoft_hpc import __main__, survey
 from scoft_hpc.human_eval.command_args import CommandArgs
 from scoft_hpc.study.paths import StudyDir
+from waiting import PATIENCE
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ code = survey.main([])
 assert not {"torch", "sqlalchemy", "fastapi", "pydantic"} & set(sys.modules)
 sys.exit(code)
 """
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 2
     assert "usage: scoft-hpc survey COMMAND [STUDY] [key=value ...]" in ended.stderr
 

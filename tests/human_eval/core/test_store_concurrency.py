@@ -20,6 +20,7 @@ from scoft_hpc.human_eval.answers import Rater, RaterAnswer
 from scoft_hpc.human_eval.database import parse
 from scoft_hpc.human_eval.store import Store
 from surveys import pages_of
+from waiting import PATIENCE
 
 from .writer import SURVEY
 
@@ -133,7 +134,7 @@ def test_two_processes_write_and_nothing_is_lost_or_doubled(store: Store, url: s
     for writer in writers:
         go(writer)
     for writer in writers:
-        assert writer.communicate(timeout=60)[0].count("\n") == 14 * 4
+        assert writer.communicate(timeout=PATIENCE)[0].count("\n") == 14 * 4
         assert writer.returncode == 0
     assert len(store.judgements()) == 2 * 14 * 4
     assert all(item.finished for item in store.participants())

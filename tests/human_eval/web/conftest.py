@@ -11,7 +11,6 @@ import uvicorn
 
 from human_eval.web.survey_client import (
     CULTURES,
-    SECONDS,
     Person,
     World,
     create_world,
@@ -20,6 +19,7 @@ from human_eval.web.survey_client import (
 from scoft_hpc.human_eval.survey import Ethics, Survey
 from scoft_hpc.human_eval.web.serve import open_socket, uvicorn_config
 from surveys import SYSTEMS
+from waiting import ANSWER_PATIENCE
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         thread.start()
         yield world
         server.should_exit = True
-        thread.join(SECONDS)
+        thread.join(ANSWER_PATIENCE)
         assert not thread.is_alive(), "the server does not end"
         world.store.close()
 

@@ -19,6 +19,7 @@ from scoft_hpc.human_eval.store import Store
 from scoft_hpc.human_eval.survey import Survey
 from scoft_hpc.human_eval.web.app import create
 from surveys import SYSTEMS
+from waiting import ANSWER_PATIENCE
 
 SECRET = b"for tests alone, and long enough to sign with"
 
@@ -30,10 +31,6 @@ PROMPTS = ("a house on a hill", "a family having dinner", "a market in the morni
 
 
 SIDE = 96
-
-
-SECONDS = 60
-"""That an answer, or the server's end, may take on a machine that is busy."""
 
 
 @dataclass
@@ -49,7 +46,7 @@ class World:
     clients: list[httpx.Client] = field(default_factory=list)
 
     def client(self, **settings: Any) -> httpx.Client:
-        self.clients.append(httpx.Client(base_url=self.url, timeout=SECONDS, **settings))
+        self.clients.append(httpx.Client(base_url=self.url, timeout=ANSWER_PATIENCE, **settings))
         return self.clients[-1]
 
 

@@ -15,11 +15,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from browsers import chromium
-from human_eval.web.survey_client import SECONDS, World, enrolled_person
+from human_eval.web.survey_client import World, enrolled_person
 from scoft_hpc.human_eval.answers import Rater, RaterAnswer
 from scoft_hpc.human_eval.judgements import Kind
+from waiting import ANSWER_PATIENCE
 
-expect.set_options(timeout=SECONDS * 1000)
+expect.set_options(timeout=ANSWER_PATIENCE * 1000)
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 NARROW = 320
@@ -48,7 +49,7 @@ def visit(browser: Browser, world: World, **settings: Any) -> Iterator[Page]:
     """A person's browser; it asks nobody but the survey, and has nothing to complain of."""
     settings = {"viewport": DESK, "java_script_enabled": False, **settings}
     with browser.new_context(base_url=world.url, **settings) as context:
-        context.set_default_timeout(SECONDS * 1000)
+        context.set_default_timeout(ANSWER_PATIENCE * 1000)
         page = context.new_page()
         urls: list[str] = []
         complaints: list[str] = []

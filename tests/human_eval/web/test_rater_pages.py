@@ -11,7 +11,6 @@ import pytest
 from human_eval.web.survey_client import (
     PROMPTS,
     RANKS,
-    SECONDS,
     Person,
     World,
     enrolled_person,
@@ -22,6 +21,7 @@ from human_eval.web.survey_client import (
 from scoft_hpc.human_eval.answers import RaterAnswer
 from scoft_hpc.human_eval.judgements import Kind
 from surveys import SYSTEMS
+from waiting import ANSWER_PATIENCE
 
 
 def test_from_welcome_to_thanks(world: World, rater: Person) -> None:
@@ -100,7 +100,9 @@ def test_a_double_click_enrols_and_answers_once(world: World) -> None:
         cookies = dict(client.cookies)
         enrolments = list(
             threads.map(
-                lambda _: httpx.post(f"{world.url}/join", data=body, cookies=cookies, timeout=SECONDS),
+                lambda _: httpx.post(
+                    f"{world.url}/join", data=body, cookies=cookies, timeout=ANSWER_PATIENCE
+                ),
                 range(6),
             )
         )
@@ -120,7 +122,7 @@ def test_a_double_click_enrols_and_answers_once(world: World) -> None:
                     f"{world.url}{path_of(task, 'culture')}",
                     data=body,
                     cookies=client.cookies,
-                    timeout=SECONDS,
+                    timeout=ANSWER_PATIENCE,
                 ),
                 range(6),
             )

@@ -16,13 +16,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from human_eval.web.survey_client import CULTURES, SECONDS, SECRET
+from human_eval.web.survey_client import CULTURES, SECRET
 from scoft_hpc.errors import ConfigError, LaunchError
 from scoft_hpc.human_eval.survey import Ethics, Survey
 from scoft_hpc.human_eval.web import rater_sessions
 from scoft_hpc.human_eval.web.serve import ServerAddress, _ethics, open_socket, parse_address
 from scoft_hpc.study.paths import StudyDir
 from surveys import SYSTEMS, create_survey_study, pages_of
+from waiting import ANSWER_PATIENCE
 
 PILOT = Survey("Images", "a-study", SYSTEMS, dict.fromkeys(CULTURES, 3), ethics=Ethics(pilot=True), pages=2)
 
@@ -60,12 +61,12 @@ def test_it_prints_its_addresses_and_ends_on_a_signal(study: StudyDir, number: s
         lines = printed_lines(process)
         address, token = re.split(r"\s+token ", lines["progress"])
         assert address == lines["raters"] + "admin"
-        with httpx.Client(timeout=SECONDS) as client:
+        with httpx.Client(timeout=ANSWER_PATIENCE) as client:
             assert client.get(lines["raters"]).status_code == 200
             answer = client.post(f"{address}/login", data={"token": token}, follow_redirects=True)
             assert "<h1>Progress</h1>" in answer.text
         process.send_signal(number)
-        rest, complaints = process.communicate(timeout=SECONDS)
+        rest, complaints = process.communicate(timeout=ANSWER_PATIENCE)
         assert (process.returncode, rest, complaints) == (0, "", "")
 
 
@@ -73,7 +74,7 @@ def test_a_busy_port_is_reported(study: StudyDir) -> None:
     with open_socket("127.0.0.1", 0) as occupied:
         port = occupied.getsockname()[1]
         with served(study, f"port={port}") as process:
-            _, complaints = process.communicate(timeout=SECONDS)
+            _, complaints = process.communicate(timeout=ANSWER_PATIENCE)
     assert process.returncode == LaunchError.exit_code
     assert f"nothing can listen at 127.0.0.1:{port}: Address already in use" in complaints
     assert "Traceback" not in complaints
@@ -81,7 +82,7 @@ def test_a_busy_port_is_reported(study: StudyDir) -> None:
 
 def test_a_pilot_stays_on_this_machine(study: StudyDir) -> None:
     with served(study, "host=0.0.0.0", "url=https://survey.example.edu") as process:
-        _, complaints = process.communicate(timeout=SECONDS)
+        _, complaints = process.communicate(timeout=ANSWER_PATIENCE)
     assert process.returncode == ConfigError.exit_code
     assert "a survey without approval is served on this machine only, not at 0.0.0.0" in complaints
 
