@@ -13,7 +13,7 @@ PATIENCE = 1800.0
 """Seconds after which a wait is taken for a hang: a loaded machine may be ten times slower than one at rest."""
 
 ANSWER_PATIENCE = 300.0
-"""The same for one answer of a server or one change of a page."""
+"""The same for a server's answer or end, and for a change of a page."""
 
 
 def wait_until(

@@ -102,8 +102,6 @@ def _run_pack(leases: dict[RunDir, Lease], stop: StopFlag) -> None:
             if lane_run.error:
                 _fail(lane_run.run, leases[lane_run.run], lane_run.error)
         _evaluate(base, [p for p in pack if not p.run.failure.exists()], leases, attempts, stop)
-    except Interrupted:
-        raise
     except Exception as error:
         for run, lease in leases.items():
             if not run.result.exists() and not run.failure.exists():
@@ -129,8 +127,6 @@ def _evaluate(
     started = time.monotonic()
     try:
         generate(base, list(evaluated.values()), stop)
-    except Interrupted:
-        raise
     except Exception:  # of one of the runs; below, each run is drawn alone
         log.exception("the runs' samples could not be drawn together; trying one by one")
     generate_seconds = (time.monotonic() - started) / len(pack)
@@ -147,8 +143,6 @@ def _evaluate(
                 "score": time.monotonic() - started,
             }
             run_status.write_result(run, leases[run], attempts[run], seconds)
-        except Interrupted:
-            raise
         except Exception as error:
             _fail(run, leases[run], error)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from scoft_hpc.study.paths import StudyDir
-from waiting import ANSWER_PATIENCE, PATIENCE, wait_until
+from waiting import ANSWER_PATIENCE, wait_until
 
 
 @dataclass
@@ -52,13 +52,11 @@ class Served:
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(ANSWER_PATIENCE)
 
     def _answers(self) -> bool:
         try:
-            return (
-                httpx.get(f"{self.url}/style.css", timeout=ANSWER_PATIENCE, trust_env=False).status_code
-                == 200
-            )
+            answer = httpx.get(f"{self.url}/style.css", timeout=ANSWER_PATIENCE, trust_env=False)
+            return answer.status_code == 200
         except httpx.TransportError:
             return False

@@ -48,7 +48,6 @@ ARGUMENTS = (
 )
 SEED = int(os.environ["KILL_LOOP_SEED"])
 SECONDS = float(os.environ.get("KILL_LOOP_SECONDS", "120"))
-"""How long the study may take after the last kill."""
 
 
 class Chaos:

@@ -19,7 +19,6 @@ from slurm.machine import Machine
 from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-"""That a job may take to its end."""
 TEMPLATES = ROOT / "sbatch"
 BASE = ROOT / "src/scoft_hpc/inputs/toy/assets/base"
 TINY = [

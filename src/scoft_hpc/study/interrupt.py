@@ -20,8 +20,11 @@ def handle_signals(handler: Callable[[int], object]) -> Iterator[None]:
             signal.signal(number, previous)
 
 
-class Interrupted(Exception):  # noqa: N818 (control flow, as KeyboardInterrupt: not an error)
-    """The work was interrupted; its state is saved, and the same command continues it."""
+class Interrupted(BaseException):
+    """The work was interrupted; its state is saved, and the same command continues it.
+
+    Not an Exception, as KeyboardInterrupt is none: what catches the errors of a run must not catch its interruption.
+    """
 
 
 class StopFlag:
