@@ -4,73 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
+from execute.planned_runs import planned
 from reference import vgg
 from scoft_hpc.config import compose
-from scoft_hpc.config.identity import run_id
 from scoft_hpc.config.metrics import METRICS
-from scoft_hpc.config.schema import Data, RunConfig, Variant
+from scoft_hpc.config.schema import Data, Variant
 from scoft_hpc.execute import execute, main, prepare
 from scoft_hpc.inputs import data_root, dataset
 from scoft_hpc.inputs.checkpoints.digest import digest
 from scoft_hpc.inputs.toy.world import prompts
-from scoft_hpc.study import lease, metrics_log, run_status
-from scoft_hpc.study.paths import RunDir
+from scoft_hpc.study import metrics_log, run_status
 from scoft_hpc.study.run_status import Status
-from waiting import wait_until
-
-ARGUMENTS = (
-    "culture=korea",
-    "train.steps=6",
-    "data.negatives.steps=2",
-    "evaluation.steps=2",
-    "evaluation.samples=2",
-    "evaluation.prompts=3",
-    "evaluation.neutral=1",
-    "data.pairs=8",
-    "threads=1",
-)
-
-
-def planned(output: Path, *arguments: str, variants: Sequence[Variant] = (Variant.mpc,)) -> list[RunDir]:
-    """Run directories with nothing but a config."""
-    names = {argument.partition("=")[0] for argument in arguments}
-    usual = [argument for argument in ARGUMENTS if argument.partition("=")[0] not in names]
-    config: RunConfig = compose.compose("train", [*usual, f"output={output}", *arguments])
-    runs = []
-    for variant in variants:
-        one = replace(config, variant=variant)
-        run = RunDir(output / "study" / "runs" / run_id(one))
-        run.path.mkdir(parents=True)
-        run.config.write_text(compose.dump(one))
-        runs.append(run)
-    return runs
-
-
-def start(runs: Sequence[RunDir]) -> subprocess.Popen[bytes]:
-    arguments = [sys.executable, "-m", "scoft_hpc.execute", *(str(run.path) for run in runs)]
-    return subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
-
-
-def wait_for_step(run: RunDir, step: int, process: subprocess.Popen[bytes]) -> None:
-    wait_until(lambda: run_status.step(run) >= step, f"step {step}", process=process)
-
-
-def weights(run: RunDir) -> dict[str, Any]:
-    return {name: tensor.tolist() for name, tensor in load_file(run.lora).items()}
 
 
 @pytest.mark.slow
@@ -185,77 +139,6 @@ def test_finished_runs_are_passed_over(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*")}
     assert execute([run.path]) == 0
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*")} == before
-
-
-LONGER = ("train.steps=12",)
-"""Of runs that are broken off in their midst."""
-
-
-@pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The weights of such a run that nothing has disturbed."""
-    (run,) = planned(tmp_path_factory.mktemp("straight"), *LONGER)
-    assert execute([run.path]) == 0
-    return weights(run)
-
-
-@pytest.mark.slow
-def test_each_signal_saves_and_the_same_command_continues_bit_for_bit(
-    tmp_path: Path, straight: dict[str, Any]
-) -> None:
-    (run,) = planned(tmp_path, *LONGER)
-    for number, step in ((signal.SIGTERM, 2), (signal.SIGINT, 5), (signal.SIGUSR1, 8)):
-        process = start([run])
-        wait_for_step(run, step, process)
-        process.send_signal(number)
-        assert process.wait() == 75
-        assert run_status.status(run) is Status.planned
-        assert run_status.progress(run) >= step
-    assert execute([run.path]) == 0
-    assert weights(run) == straight
-
-
-@pytest.mark.slow
-def test_a_killed_run_is_lost_and_continues_from_its_last_save(
-    tmp_path: Path, straight: dict[str, Any]
-) -> None:
-    (run,) = planned(tmp_path, *LONGER, "save_seconds=0.0")
-    process = start([run])
-    wait_for_step(run, 3, process)
-    process.kill()
-    process.wait()
-    assert run_status.status(run) is Status.lost
-    assert execute([run.path]) == 0
-    assert weights(run) == straight
-    assert [row[metrics_log.STEP] for row in metrics_log.read(run.metrics)] == list(range(1, 13))
-
-
-@pytest.mark.slow
-def test_a_run_that_another_process_owns_is_left_to_it(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    first, second = planned(tmp_path, variants=[Variant.ldm, Variant.m])
-    hold = lease.Lease.acquire(first.lease)
-    assert execute([first.path, second.path]) == 4
-    hold.release()
-    assert f"process {os.getpid()}" in caplog.text
-    assert (run_status.status(first), run_status.status(second)) == (Status.planned, Status.done)
-
-
-@pytest.mark.slow
-def test_a_process_whose_run_was_taken_over_saves_no_more(tmp_path: Path) -> None:
-    """As one that goes on after Slurm has given its node up; two that save would tear the lanes' saves apart."""
-    (run,) = planned(tmp_path, "train.steps=500", "save_seconds=0.0")
-    process = start([run])
-    wait_for_step(run, 3, process)
-    process.send_signal(signal.SIGSTOP)
-    holder = lease.owner(run.lease)
-    assert holder is not None and lease.revoke(run.lease, holder)
-    with lease.Lease.acquire(run.lease):
-        saved = run_status.progress(run)
-        process.send_signal(signal.SIGCONT)
-        assert process.wait() == 75
-    assert run_status.progress(run) <= saved + 1  # a save that it was in the midst of
 
 
 @pytest.mark.slow
